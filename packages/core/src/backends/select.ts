@@ -1,0 +1,54 @@
+/** Chooses a back end by name, and says why when `auto` or a fallback gives another one than hoped for. */
+import { BackendUnavailable } from '../errors.js';
+import type { Graph } from '../graph/graph.js';
+import type { Weights } from '../tensor/tensor.js';
+import type { Backend, CompileOptions, Program } from './backend.js';
+import { referenceBackend } from './reference/reference.js';
+
+/** The back ends by name; `auto` takes the fastest that works here. */
+export type BackendName = 'auto' | 'reference';
+
+/** A program with the reason why it is not the first choice, if it is not. */
+export interface Selected {
+  readonly program: Program;
+  readonly fallbackReason?: string;
+}
+
+const candidates: Readonly<Record<BackendName, readonly Backend[]>> = {
+  auto: [referenceBackend({ precision: 'float32' })],
+  reference: [referenceBackend()],
+};
+
+/**
+ * Compiles on the named back end. `auto` goes on to the next one when one is unavailable, unless `strict`.
+ * @throws BackendUnavailable when none of the candidates can run here.
+ */
+export async function compileOn(
+  choice: BackendName | Backend,
+  graph: Graph,
+  weights: Weights,
+  { strict = false, ...options }: CompileOptions & { readonly strict?: boolean },
+): Promise<Selected> {
+  const list = typeof choice === 'string' ? candidates[choice] : [choice];
+  if (!list)
+    throw new BackendUnavailable(
+      String(choice),
+      `There is no back end called '${choice}'; use one of ${Object.keys(candidates).join(', ')}.`,
+    );
+  const reasons: string[] = [];
+  for (const backend of list) {
+    try {
+      const program = await backend.compile(graph, weights, options);
+      const fallbackReason = [...reasons, program.fallbackReason].filter(Boolean).join(' ') || undefined;
+      if (strict && fallbackReason) {
+        await program.dispose();
+        throw new BackendUnavailable(backend.name, `With 'strict' there is no fallback. ${fallbackReason}`);
+      }
+      return { program, fallbackReason };
+    } catch (error) {
+      if (!(error instanceof BackendUnavailable) || strict || list.length === 1) throw error;
+      reasons.push(`${backend.name}: ${error.message}`);
+    }
+  }
+  throw new BackendUnavailable(String(choice), `No back end can run here. ${reasons.join(' ')}`);
+}

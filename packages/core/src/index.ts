@@ -1,0 +1,56 @@
+/** The public API of @cnn/core. */
+
+export type { Backend, CompileOptions, Profile, ProfileStep, Program } from './backends/backend.js';
+export { type ReferenceOptions, referenceBackend } from './backends/reference/reference.js';
+export type { BackendName } from './backends/select.js';
+export * from './errors.js';
+export {
+  elementsOf,
+  Graph,
+  type GraphOptions,
+  type InputAttrs,
+  inputsOf,
+  isInput,
+  isParameter,
+  type Mode,
+  type Node,
+  type Param,
+  type ParameterAttrs,
+  parametersOf,
+  readersOf,
+} from './graph/graph.js';
+export { printGraph } from './graph/print.js';
+export { copyNode, type Rewriter, rewrite } from './graph/rewrite.js';
+export { type ShapeRule, verify } from './graph/verify.js';
+export * from './io/index.js';
+export type { ModelEntry, Paper, Transform, WeightsRecord } from './model/entry.js';
+export { type Summary, type SummaryRow, summary } from './model/summary.js';
+export * from './nn/init.js';
+export * from './nn/layers.js';
+export * from './nn/module.js';
+export { type TraceOptions, trace } from './nn/trace.js';
+export {
+  countParameters,
+  initialise,
+  matchParameters,
+  matchWeights,
+  modules,
+  parameters,
+  replace,
+  requireMatch,
+  type WeightsMatch,
+} from './nn/walk.js';
+export * from './ops/index.js';
+export { differentiate } from './passes/differentiate.js';
+export { type Evaluated, evaluateConstants } from './passes/evaluateConstants.js';
+export { foldBatchNorm } from './passes/foldBatchNorm.js';
+export { forInference } from './passes/forInference.js';
+export { forTraining, SEED } from './passes/forTraining.js';
+export { fuse } from './passes/fuse.js';
+export { type MemoryPlan, type MemoryRules, planMemory } from './passes/planMemory.js';
+export { prune } from './passes/prune.js';
+export { type CompileModelOptions, compile, simplify } from './runtime/compile.js';
+export type { RunOptions, Session } from './runtime/session.js';
+export { hash32, type Random, type RandomState, random } from './tensor/random.js';
+export { formatShape, type Shape, sameShape, sizeOf } from './tensor/shape.js';
+export { type Tensor, tensor, type Weights } from './tensor/tensor.js';

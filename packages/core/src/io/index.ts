@@ -1,0 +1,2 @@
+/** Weight files. */
+export {};

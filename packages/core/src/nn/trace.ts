@@ -1,0 +1,43 @@
+/** Runs a model once on a symbolic input and keeps what it did: the graph. */
+import { ShapeError } from '../errors.js';
+import { Graph, type Mode } from '../graph/graph.js';
+import { formatShape, type Shape } from '../tensor/shape.js';
+import type { Module } from './module.js';
+import { modules, parameters } from './walk.js';
+
+/** Options of {@link trace}. */
+export interface TraceOptions {
+  /** `'training'` keeps the parts that exist for training only. Default `'inference'`. */
+  readonly mode?: Mode;
+  /** Starts the path in error messages. */
+  readonly name?: string;
+}
+
+/**
+ * The graph of a model for one input shape, batch first: `trace(resnet18(), [1, 3, 224, 224])`.
+ * The input is called `x`, the output `output`.
+ * @throws ShapeError with the module's path when the input does not fit.
+ */
+export function trace(
+  model: Module,
+  inputShape: Shape,
+  { mode = 'inference', name = '' }: TraceOptions = {},
+): Graph {
+  if (inputShape.some((extent) => !Number.isInteger(extent) || extent < 1))
+    throw new ShapeError(`The input shape ${formatShape(inputShape)} must hold whole numbers from 1 up.`);
+  const graph = new Graph({
+    name,
+    mode,
+    names: new Map([...parameters(model)].map(([path, param]) => [param, path])),
+    paths: new Map([...modules(model)].map(([path, child]) => [child, path])),
+  });
+  const output = model(graph.input('x', inputShape));
+  graph.outputs.set('output', output);
+  // Outputs that forward functions have set themselves (auxiliary heads) come after the main one.
+  for (const [key, node] of [...graph.outputs])
+    if (key !== 'output') {
+      graph.outputs.delete(key);
+      graph.outputs.set(key, node);
+    }
+  return graph;
+}

@@ -1,0 +1,188 @@
+/** Pooling to a given size: each output pixel has its own share of the input; global pooling is the 1x1 case. */
+import { ShapeError } from '../errors.js';
+import type { Node } from '../graph/graph.js';
+import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { defineOp, emit, pictureShape } from './define.js';
+import { argmax, type Pair, pair } from './window.js';
+
+/** Attributes of adaptive pooling. */
+export interface AdaptivePoolAttrs {
+  /** Height and width of the result. */
+  readonly size: readonly [number, number];
+}
+
+/** Rows (or columns) that belong to output i: from floor(i * input / output) to ceil((i + 1) * input / output). */
+export const adaptiveRange = (
+  index: number,
+  input: number,
+  output: number,
+): readonly [from: number, to: number] => [
+  Math.floor((index * input) / output),
+  Math.ceil(((index + 1) * input) / output),
+];
+
+function adaptiveShape(op: string, x: Shape | undefined, { size }: AdaptivePoolAttrs): Shape {
+  const [n, c] = pictureShape(op, x);
+  if (size.some((extent) => !Number.isInteger(extent) || extent < 1))
+    throw new ShapeError(`${op} needs an output of at least 1x1, got ${size.join('x')}`);
+  return [n, c, ...size];
+}
+
+function eachShare(xs: Shape, ys: Shape, visit: (y: number, pixels: readonly number[]) => void): void {
+  const [n, c, h, w] = pictureShape('pooling', xs);
+  const [, , oh, ow] = pictureShape('pooling', ys);
+  for (let plane = 0, y = 0; plane < n * c; plane++)
+    for (let row = 0; row < oh; row++)
+      for (let column = 0; column < ow; column++, y++) {
+        const [top, bottom] = adaptiveRange(row, h, oh);
+        const [left, right] = adaptiveRange(column, w, ow);
+        const pixels: number[] = [];
+        for (let i = top; i < bottom; i++)
+          for (let j = left; j < right; j++) pixels.push((plane * h + i) * w + j);
+        visit(y, pixels);
+      }
+}
+
+const cases = (): readonly {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly attrs: AdaptivePoolAttrs;
+}[] =>
+  (
+    [
+      [
+        [2, 3, 7, 5],
+        [1, 1],
+      ],
+      [
+        [1, 19, 7, 7],
+        [6, 6],
+      ],
+      [
+        [1, 16, 4, 5],
+        [7, 7],
+      ],
+      [
+        [2, 5, 13, 9],
+        [3, 2],
+      ],
+    ] as const
+  ).map(([shape, size]) => ({
+    name: `${formatShape(shape)} to ${formatShape(size)}`,
+    shape,
+    attrs: { size },
+  }));
+
+const forwardSamples = () => cases().map(({ name, shape, attrs }) => ({ name, inputs: [{ shape }], attrs }));
+const gradSamples = () =>
+  cases().map(({ name, shape, attrs }) => ({
+    name,
+    inputs: [{ shape: adaptiveShape('pooling', shape, attrs) }, { shape }],
+    attrs,
+  }));
+
+/** y = the mean of each share. */
+export const adaptiveAvgPoolOp = defineOp<AdaptivePoolAttrs>({
+  op: 'adaptiveAvgPool',
+  shape: ([x], attrs) => adaptiveShape('adaptiveAvgPool', x, attrs),
+  reference({ inputs: [x], shapes: [xs], output, shape }) {
+    eachShare(xs!, shape, (y, pixels) => {
+      for (const pixel of pixels) output[y]! += x![pixel]!;
+      output[y]! /= pixels.length;
+    });
+  },
+  gradient: (node, upstream) => [emit(adaptiveAvgPoolGradOp, [upstream, node.inputs[0]!], node.attrs)],
+  flops: ([x]) => sizeOf(x!),
+  samples: forwardSamples,
+});
+
+/** dx of adaptive average pooling. Inputs: dy, x (for its shape). */
+export const adaptiveAvgPoolGradOp = defineOp<AdaptivePoolAttrs>({
+  op: 'adaptiveAvgPoolGrad',
+  shape: ([, x]) => x!,
+  reference({ inputs: [dy], shapes: [dys], output, shape }) {
+    eachShare(shape, dys!, (y, pixels) => {
+      for (const pixel of pixels) output[pixel]! += dy![y]! / pixels.length;
+    });
+  },
+  gradient: 'gradients of gradients are not offered',
+  flops: (_, output) => sizeOf(output),
+  samples: gradSamples,
+});
+
+/** y = the largest value of each share. */
+export const adaptiveMaxPoolOp = defineOp<AdaptivePoolAttrs>({
+  op: 'adaptiveMaxPool',
+  shape: ([x], attrs) => adaptiveShape('adaptiveMaxPool', x, attrs),
+  reference({ inputs: [x], shapes: [xs], output, shape }) {
+    eachShare(xs!, shape, (y, pixels) => {
+      output[y] = x![argmax(x!, pixels)]!;
+    });
+  },
+  gradient: (node, upstream) => [emit(adaptiveMaxPoolGradOp, [upstream, node.inputs[0]!], node.attrs)],
+  flops: ([x]) => sizeOf(x!),
+  samples: forwardSamples,
+});
+
+/** dx of adaptive max pooling. Inputs: dy, x. */
+export const adaptiveMaxPoolGradOp = defineOp<AdaptivePoolAttrs>({
+  op: 'adaptiveMaxPoolGrad',
+  shape: ([, x]) => x!,
+  reference({ inputs: [dy, x], shapes: [dys], output, shape }) {
+    eachShare(shape, dys!, (y, pixels) => {
+      output[argmax(x!, pixels)]! += dy![y]!;
+    });
+  },
+  gradient: 'gradients of gradients are not offered',
+  flops: (_, output) => sizeOf(output),
+  samples: gradSamples,
+});
+
+/** y[n, c] = the mean over height and width. */
+export const globalAvgPoolOp = defineOp<object>({
+  op: 'globalAvgPool',
+  shape([x]) {
+    const [n, c] = pictureShape('globalAvgPool', x);
+    return [n, c];
+  },
+  reference({ inputs: [x], output }) {
+    const plane = x!.length / output.length;
+    for (let i = 0; i < x!.length; i++) output[Math.floor(i / plane)]! += x![i]! / plane;
+  },
+  gradient: (node, upstream) => [emit(globalAvgPoolGradOp, [upstream, node.inputs[0]!], {})],
+  flops: ([x]) => sizeOf(x!),
+  samples: () => cases().map(({ shape }) => ({ name: formatShape(shape), inputs: [{ shape }], attrs: {} })),
+});
+
+/** dx of global average pooling: dy / (h w) everywhere. Inputs: dy (n x c), x (for its shape). */
+export const globalAvgPoolGradOp = defineOp<object>({
+  op: 'globalAvgPoolGrad',
+  shape: ([, x]) => x!,
+  reference({ inputs: [dy], output }) {
+    const plane = output.length / dy!.length;
+    for (let i = 0; i < output.length; i++) output[i] = dy![Math.floor(i / plane)]! / plane;
+  },
+  gradient: 'gradients of gradients are not offered',
+  flops: (_, output) => sizeOf(output),
+  samples: () =>
+    cases().map(({ shape }) => ({
+      name: formatShape(shape),
+      inputs: [{ shape: shape.slice(0, 2) }, { shape }],
+      attrs: {},
+    })),
+});
+
+/** Average pooling to a size, whatever the input's: n x c x h x w to n x c x `size`. */
+export const adaptiveAvgPool =
+  (size: Pair) =>
+  (x: Node): Node =>
+    emit(adaptiveAvgPoolOp, [x], { size: pair(size) });
+
+/** Max pooling to a size, whatever the input's: n x c x h x w to n x c x `size`. */
+export const adaptiveMaxPool =
+  (size: Pair) =>
+  (x: Node): Node =>
+    emit(adaptiveMaxPoolOp, [x], { size: pair(size) });
+
+/** The mean over height and width: n x c x h x w to n x c. */
+export const globalAvgPool = (x: Node): Node => emit(globalAvgPoolOp, [x], {});

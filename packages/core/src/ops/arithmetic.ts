@@ -1,0 +1,104 @@
+/** Sums and products of two tensors: the shortcut of a residual block, the gate of squeeze-and-excitation. */
+import { ShapeError } from '../errors.js';
+import type { Node } from '../graph/graph.js';
+import { formatShape, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
+import { type Activation, activate } from './activation.js';
+import { defineOp, emit, type OpDefinition } from './define.js';
+import { broadcastIndex, broadcastsTo, sumToOp } from './reduce.js';
+
+/** Attributes of `add`. */
+export interface AddAttrs {
+  /** Applied to the sum. Set by the fuse pass. */
+  readonly activation?: Activation;
+}
+
+/** y = activation(a + b), for equal shapes. */
+export const addOp = defineOp<AddAttrs>({
+  op: 'add',
+  shape([a, b]) {
+    if (!sameShape(a!, b!))
+      throw new ShapeError(`cannot add ${formatShape(b!)} to ${formatShape(a!)}: the shapes must be equal`);
+    return a!;
+  },
+  reference({ inputs: [a, b], attrs: { activation }, output }) {
+    for (let i = 0; i < output.length; i++) {
+      const sum = a![i]! + b![i]!;
+      output[i] = activation ? activate(activation, sum) : sum;
+    }
+  },
+  gradient(node, upstream) {
+    if (node.attrs.activation)
+      throw new Error(`${node.graph.at(node.path)}: differentiate the graph before it is fused.`);
+    return [upstream, upstream];
+  },
+  flops: (_, output) => sizeOf(output),
+  samples: () => [
+    { name: 'plain', inputs: [{ shape: [2, 5, 3, 7] }, { shape: [2, 5, 3, 7] }], attrs: {} },
+    { name: 'rows', inputs: [{ shape: [3, 10] }, { shape: [3, 10] }], attrs: {} },
+    {
+      name: 'relu',
+      inputs: [{ shape: [1, 16, 4, 4] }, { shape: [1, 16, 4, 4] }],
+      attrs: { activation: { fn: 'relu' } },
+    },
+  ],
+});
+
+/** y = a * b, where each extent of b is a's or 1 (a gate per channel: n x c x 1 x 1). */
+export const mulOp: OpDefinition<object> = defineOp<object>({
+  op: 'mul',
+  shape([a, b]) {
+    if (!broadcastsTo(b!, a!))
+      throw new ShapeError(
+        `cannot multiply ${formatShape(a!)} by ${formatShape(b!)}: each extent of the second must be that of the first, or 1`,
+      );
+    return a!;
+  },
+  reference({ inputs: [a, b], shapes: [as, bs], output }) {
+    const at = broadcastIndex(bs!, as!);
+    for (let i = 0; i < output.length; i++) output[i] = a![i]! * b![at(i)]!;
+  },
+  gradient(node, upstream) {
+    const [a, b] = node.inputs as [Node, Node];
+    const gateGradient = emit(mulOp, [upstream, a], {});
+    return [
+      emit(mulOp, [upstream, b], {}),
+      sameShape(a.shape, b.shape) ? gateGradient : emit(sumToOp, [gateGradient], { shape: b.shape }),
+    ];
+  },
+  flops: (_, output) => sizeOf(output),
+  samples: () =>
+    (
+      [
+        [
+          [2, 5, 3, 7],
+          [2, 5, 3, 7],
+        ],
+        [
+          [2, 16, 4, 3],
+          [2, 16, 1, 1],
+        ],
+        [
+          [2, 7, 5, 5],
+          [2, 7, 1, 1],
+        ],
+        [
+          [3, 4, 2, 2],
+          [3, 1, 1, 1],
+        ],
+        [
+          [3, 10],
+          [3, 10],
+        ],
+      ] as const satisfies readonly (readonly [Shape, Shape])[]
+    ).map(([a, b]) => ({
+      name: `${formatShape(a)} by ${formatShape(b)}`,
+      inputs: [{ shape: a }, { shape: b }],
+      attrs: {},
+    })),
+});
+
+/** The sum of two tensors of one shape. @throws ShapeError when the shapes differ. */
+export const add = (a: Node, b: Node): Node => emit(addOp, [a, b], {});
+
+/** The product of two tensors; each extent of `b` is that of `a`, or 1. @throws ShapeError otherwise. */
+export const mul = (a: Node, b: Node): Node => emit(mulOp, [a, b], {});

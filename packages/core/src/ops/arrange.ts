@@ -1,0 +1,345 @@
+/** Ops that move values without computing: concatenation, slices, padding, reshaping, channel shuffle. */
+import { ShapeError } from '../errors.js';
+import type { Node } from '../graph/graph.js';
+import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { defineOp, emit, type OpDefinition, pictureShape } from './define.js';
+
+const free = (): number => 0;
+
+function checkAxis(op: string, shape: Shape, axis: number): void {
+  if (!Number.isInteger(axis) || axis < 0 || axis >= shape.length)
+    throw new ShapeError(
+      `${op} along axis ${axis} of ${formatShape(shape)}: the axis must be from 0 to ${shape.length - 1}`,
+    );
+}
+
+/** Attributes of concatenation. */
+export interface ConcatAttrs {
+  readonly axis: number;
+}
+
+/** y = the inputs one after the other along the axis. */
+export const concatOp = defineOp<ConcatAttrs>({
+  op: 'concat',
+  shape(shapes, { axis }) {
+    const [first] = shapes as [Shape];
+    checkAxis('concat', first, axis);
+    for (const shape of shapes)
+      if (shape.length !== first.length || shape.some((extent, i) => i !== axis && extent !== first[i]))
+        throw new ShapeError(
+          `cannot concatenate ${shapes.map(formatShape).join(', ')} along axis ${axis}: all other extents must be equal`,
+        );
+    return first.map((extent, i) =>
+      i === axis ? shapes.reduce((sum, shape) => sum + shape[axis]!, 0) : extent,
+    );
+  },
+  reference({ inputs, shapes, attrs: { axis }, output, shape }) {
+    const rowLength = sizeOf(shape.slice(axis));
+    let start = 0;
+    for (const [index, input] of inputs.entries()) {
+      const length = sizeOf(shapes[index]!.slice(axis));
+      for (let row = 0; row * rowLength < output.length; row++)
+        output.set(input.subarray(row * length, (row + 1) * length), row * rowLength + start);
+      start += length;
+    }
+  },
+  gradient(node, upstream) {
+    const { axis } = node.attrs;
+    let start = 0;
+    return node.inputs.map((input) => {
+      const end = start + input.shape[axis]!;
+      const part = emit(sliceOp, [upstream], { axis, start, end, step: 1 });
+      start = end;
+      return part;
+    });
+  },
+  flops: free,
+  samples: () => [
+    {
+      name: 'channels',
+      inputs: [{ shape: [2, 3, 4, 5] }, { shape: [2, 1, 4, 5] }, { shape: [2, 16, 4, 5] }],
+      attrs: { axis: 1 },
+    },
+    { name: 'rows', inputs: [{ shape: [2, 3, 4, 5] }, { shape: [2, 3, 2, 5] }], attrs: { axis: 2 } },
+    { name: 'columns', inputs: [{ shape: [1, 8, 3, 2] }, { shape: [1, 8, 3, 3] }], attrs: { axis: 3 } },
+    { name: 'batch', inputs: [{ shape: [1, 5] }, { shape: [2, 5] }], attrs: { axis: 0 } },
+    { name: 'features', inputs: [{ shape: [2, 5] }, { shape: [2, 4] }], attrs: { axis: 1 } },
+  ],
+});
+
+/** Attributes of a slice. */
+export interface SliceAttrs {
+  readonly axis: number;
+  /** First index taken. */
+  readonly start: number;
+  /** First index beyond. */
+  readonly end: number;
+  /** Distance between those taken. */
+  readonly step: number;
+}
+
+/** For each run of values behind the axis: its start in the whole and in the slice. */
+function eachSlice(
+  whole: Shape,
+  { axis, start, end, step }: SliceAttrs,
+  visit: (at: number, sliceAt: number, length: number) => void,
+): void {
+  const length = sizeOf(whole.slice(axis + 1));
+  for (let outer = 0, sliceAt = 0; outer < sizeOf(whole.slice(0, axis)); outer++)
+    for (let index = start; index < end; index += step, sliceAt += length)
+      visit((outer * whole[axis]! + index) * length, sliceAt, length);
+}
+
+const sliceCases = (): readonly {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly attrs: SliceAttrs;
+}[] =>
+  (
+    [
+      [[2, 19, 3, 4], 1, 4, 12, 1],
+      [[2, 16, 3, 4], 1, 8, 16, 1],
+      [[2, 5, 7, 4], 2, 0, 7, 2],
+      [[1, 5, 4, 8], 3, 1, 8, 3],
+      [[4, 6], 1, 0, 3, 1],
+      [[4, 6], 0, 1, 4, 1],
+    ] as const
+  ).map(([shape, axis, start, end, step]) => ({
+    name: `${formatShape(shape)} axis ${axis} ${start} to ${end} step ${step}`,
+    shape,
+    attrs: { axis, start, end, step },
+  }));
+
+/** y = every `step`-th index of x along the axis. */
+export const sliceOp: OpDefinition<SliceAttrs> = defineOp<SliceAttrs>({
+  op: 'slice',
+  shape([x], { axis, start, end, step }) {
+    checkAxis('slice', x!, axis);
+    if (
+      ![start, end, step].every(Number.isInteger) ||
+      start < 0 ||
+      end > x![axis]! ||
+      start >= end ||
+      step < 1
+    )
+      throw new ShapeError(
+        `cannot take ${start} to ${end} in steps of ${step} along axis ${axis} of ${formatShape(x!)}: the range must lie within 0 to ${x![axis]}`,
+      );
+    return x!.map((extent, i) => (i === axis ? Math.ceil((end - start) / step) : extent));
+  },
+  reference({ inputs: [x], shapes: [xs], attrs, output }) {
+    eachSlice(xs!, attrs, (at, sliceAt, length) => output.set(x!.subarray(at, at + length), sliceAt));
+  },
+  gradient: (node, upstream) => [emit(sliceGradOp, [upstream, node.inputs[0]!], node.attrs)],
+  flops: free,
+  samples: () => sliceCases().map(({ name, shape, attrs }) => ({ name, inputs: [{ shape }], attrs })),
+});
+
+/** dx of a slice: dy where it was taken, zero elsewhere. Inputs: dy, x (for its shape). */
+export const sliceGradOp: OpDefinition<SliceAttrs> = defineOp<SliceAttrs>({
+  op: 'sliceGrad',
+  shape: ([, x]) => x!,
+  reference({ inputs: [dy], attrs, output, shape }) {
+    eachSlice(shape, attrs, (at, sliceAt, length) => output.set(dy!.subarray(sliceAt, sliceAt + length), at));
+  },
+  gradient: 'gradients of gradients are not offered',
+  flops: free,
+  samples: () =>
+    sliceCases().map(({ name, shape, attrs }) => ({
+      name,
+      inputs: [{ shape: sliceOp.shape([shape], attrs) }, { shape }],
+      attrs,
+    })),
+});
+
+/** Attributes of zero padding: how many to add before and after, per axis. */
+export interface PadAttrs {
+  readonly before: readonly number[];
+  readonly after: readonly number[];
+}
+
+/** y = x with zeros around it. */
+export const padOp = defineOp<PadAttrs>({
+  op: 'pad',
+  shape([x], { before, after }) {
+    if (
+      before.length !== x!.length ||
+      [...before, ...after].some((count) => !Number.isInteger(count) || count < 0)
+    )
+      throw new ShapeError(
+        `cannot pad ${formatShape(x!)} by ${before.join(', ')} before and ${after.join(', ')} after: one whole number from 0 up per axis`,
+      );
+    return x!.map((extent, axis) => before[axis]! + extent + after[axis]!);
+  },
+  reference({ inputs: [x], shapes: [xs], attrs: { before }, output, shape }) {
+    const rank = shape.length;
+    const width = xs![rank - 1]!;
+    const index = new Array<number>(rank - 1).fill(0);
+    for (let row = 0; row * width < x!.length; row++) {
+      const at =
+        index.reduce((sum, i, axis) => (sum + i + before[axis]!) * shape[axis + 1]!, 0) + before[rank - 1]!;
+      output.set(x!.subarray(row * width, (row + 1) * width), at);
+      for (let axis = rank - 2; axis >= 0 && ++index[axis]! === xs![axis]; axis--) index[axis] = 0;
+    }
+  },
+  gradient(node, upstream) {
+    const { before } = node.attrs;
+    return [
+      node.inputs[0]!.shape.reduce(
+        (part, extent, axis) =>
+          part.shape[axis] === extent
+            ? part
+            : emit(sliceOp, [part], { axis, start: before[axis]!, end: before[axis]! + extent, step: 1 }),
+        upstream,
+      ),
+    ];
+  },
+  flops: free,
+  samples: () => [
+    {
+      name: 'edges',
+      inputs: [{ shape: [2, 3, 4, 5] }],
+      attrs: { before: [0, 0, 0, 1], after: [0, 0, 3, 2] },
+    },
+    {
+      name: 'wide',
+      inputs: [{ shape: [1, 16, 4, 5] }],
+      attrs: { before: [0, 0, 1, 1], after: [0, 0, 1, 1] },
+    },
+    {
+      name: 'channels',
+      inputs: [{ shape: [2, 4, 3, 3] }],
+      attrs: { before: [0, 2, 0, 0], after: [0, 3, 0, 0] },
+    },
+  ],
+});
+
+/** Attributes of reshaping. */
+export interface ReshapeAttrs {
+  readonly shape: Shape;
+}
+
+/** The same values, row-major, under another shape. */
+export const reshapeOp: OpDefinition<ReshapeAttrs> = defineOp<ReshapeAttrs>({
+  op: 'reshape',
+  shape([x], { shape }) {
+    if (sizeOf(shape) !== sizeOf(x!))
+      throw new ShapeError(
+        `cannot reshape ${formatShape(x!)} to ${formatShape(shape)}: the number of values must stay`,
+      );
+    return shape;
+  },
+  reference({ inputs: [x], output }) {
+    output.set(x!);
+  },
+  gradient: (node, upstream) => [emit(reshapeOp, [upstream], { shape: node.inputs[0]!.shape })],
+  flops: free,
+  samples: () =>
+    (
+      [
+        [
+          [2, 3, 4, 5],
+          [2, 60],
+        ],
+        [
+          [2, 16, 3, 3],
+          [2, 144],
+        ],
+        [
+          [3, 8],
+          [3, 8, 1, 1],
+        ],
+        [
+          [2, 24],
+          [2, 6, 2, 2],
+        ],
+      ] as const
+    ).map(([from, shape]) => ({
+      name: `${formatShape(from)} to ${formatShape(shape)}`,
+      inputs: [{ shape: from }],
+      attrs: { shape },
+    })),
+});
+
+/** Attributes of a channel shuffle. */
+export interface ChannelShuffleAttrs {
+  readonly groups: number;
+}
+
+/** The channels, as a groups x (c / groups) table, read column by column. */
+export const channelShuffleOp: OpDefinition<ChannelShuffleAttrs> = defineOp<ChannelShuffleAttrs>({
+  op: 'channelShuffle',
+  shape([x], { groups }) {
+    const [, c] = pictureShape('channelShuffle', x);
+    if (!Number.isInteger(groups) || groups < 1 || c % groups !== 0)
+      throw new ShapeError(`cannot shuffle ${c} channels in ${groups} groups: use a divisor of ${c}`);
+    return x!;
+  },
+  reference({ inputs: [x], attrs: { groups }, output, shape: [n, c, h, w] }) {
+    const plane = h! * w!;
+    const perGroup = c! / groups;
+    for (let image = 0; image < n!; image++)
+      for (let channel = 0; channel < c!; channel++) {
+        const source = (channel % groups) * perGroup + Math.floor(channel / groups);
+        const from = (image * c! + source) * plane;
+        output.set(x!.subarray(from, from + plane), (image * c! + channel) * plane);
+      }
+  },
+  gradient(node, upstream) {
+    return [emit(channelShuffleOp, [upstream], { groups: node.shape[1]! / node.attrs.groups })];
+  },
+  flops: free,
+  samples: () =>
+    (
+      [
+        [[2, 6, 3, 4], 2],
+        [[1, 12, 2, 2], 3],
+        [[1, 32, 3, 3], 2],
+        [[1, 20, 3, 3], 5],
+      ] as const
+    ).map(([shape, groups]) => ({
+      name: `${formatShape(shape)} in ${groups}`,
+      inputs: [{ shape }],
+      attrs: { groups },
+    })),
+});
+
+/** Concatenates along an axis. Default 1, the channels. */
+export const concat = (inputs: readonly Node[], axis = 1): Node => {
+  const [first, ...rest] = inputs;
+  if (!first) throw new ShapeError('concat needs at least one input.');
+  return emit(concatOp, [first, ...rest], { axis });
+};
+
+/** Takes the indices from `start` up to but not including `end` along an axis. Default: all, step 1. */
+export const slice =
+  (axis: number, start = 0, end?: number, step = 1) =>
+  (x: Node): Node =>
+    emit(sliceOp, [x], { axis, start, end: end ?? x.shape[axis] ?? 0, step });
+
+/**
+ * Zeros around the last axes, in PyTorch's order: left, right, top, bottom, then before and after the
+ * channels if given.
+ */
+export const pad =
+  (amounts: readonly number[]) =>
+  (x: Node): Node => {
+    const rank = x.shape.length;
+    const side = (offset: number) => x.shape.map((_, axis) => amounts[2 * (rank - 1 - axis) + offset] ?? 0);
+    return emit(padOp, [x], { before: side(0), after: side(1) });
+  };
+
+/** The same values, row-major, under another shape. */
+export const reshape =
+  (shape: Shape) =>
+  (x: Node): Node =>
+    emit(reshapeOp, [x], { shape });
+
+/** Everything behind the batch in one row: n x c x h x w to n x (c h w). */
+export const flatten = (x: Node): Node => reshape([x.shape[0]!, sizeOf(x.shape.slice(1))])(x);
+
+/** Mixes the channels of groups (ShuffleNet, https://arxiv.org/abs/1707.01083, figure 1). */
+export const channelShuffle =
+  (groups: number) =>
+  (x: Node): Node =>
+    emit(channelShuffleOp, [x], { groups });

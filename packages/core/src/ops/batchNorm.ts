@@ -1,0 +1,315 @@
+/**
+ * Batch normalisation (https://arxiv.org/abs/1502.03167). One op normalises with the statistics it is
+ * given: the running ones for inference, or those of the batch, which are nodes of their own, so that
+ * the running averages of a training step are further uses of the same two nodes.
+ */
+import { ShapeError } from '../errors.js';
+import type { Node } from '../graph/graph.js';
+import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { type Activation, activate } from './activation.js';
+import { defineOp, emit, type ReferenceCall, type SampleInput } from './define.js';
+import { channelOf, channelSumOp, perChannel } from './reduce.js';
+
+/** Attributes of a normalisation. */
+export interface BatchNormAttrs {
+  /** Added to the variance under the root. */
+  readonly eps: number;
+  /** Share of the new batch in the running statistics; used when a graph is made ready for training. */
+  readonly momentum: number;
+  /** Applied last. Set by the fuse pass. */
+  readonly activation?: Activation;
+}
+
+/** Attributes of the ops that need the small number only. */
+export interface EpsAttrs {
+  readonly eps: number;
+}
+
+function checkChannels(op: string, x: Shape | undefined, others: readonly (Shape | undefined)[]): void {
+  if (!x || x.length < 2) throw new ShapeError(`${op} expects n x c x ..., got ${formatShape(x ?? [])}`);
+  for (const other of others)
+    if (other?.length !== 1 || other[0] !== x[1])
+      throw new ShapeError(`expected ${other?.[0]} channels, got ${x[1]} (input ${formatShape(x)})`);
+}
+
+const positive = (shape: Shape): SampleInput => ({ shape, scale: 0.5, offset: 1 });
+
+/** y = (x - mean) / sqrt(variance + eps) * weight + bias. Inputs: x, weight, bias, mean, variance. */
+export const batchNormOp = defineOp<BatchNormAttrs>({
+  op: 'batchNorm',
+  shape([x, ...rest]) {
+    checkChannels('batchNorm', x, rest);
+    return x!;
+  },
+  reference(call) {
+    normalise(call);
+    const { activation } = call.attrs;
+    if (activation)
+      for (let i = 0; i < call.output.length; i++) call.output[i] = activate(activation, call.output[i]!);
+  },
+  gradient(node, upstream) {
+    const [x, weight, , mean, variance] = node.inputs as [Node, Node, Node, Node, Node];
+    const { eps, activation } = node.attrs;
+    if (activation)
+      throw new Error(`${node.graph.at(node.path)}: differentiate the graph before it is fused.`);
+    return [
+      emit(batchNormGradInputOp, [upstream, weight, variance], { eps }),
+      emit(batchNormGradWeightOp, [upstream, x, mean, variance], { eps }),
+      emit(channelSumOp, [upstream], {}),
+    ];
+  },
+  flops: (_, output) => 2 * sizeOf(output),
+  samples: () => [
+    ...normSamples({ eps: 1e-3, momentum: 0.1 }),
+    ...normSamples({ eps: 1e-5, momentum: 0.1, activation: { fn: 'relu' } as const }).map((sample) => ({
+      ...sample,
+      name: `${sample.name}, relu`,
+    })),
+  ],
+});
+
+/**
+ * The same with the statistics of the batch itself: mean and variance are nodes computed from x, and
+ * the gradient with respect to x accounts for that. Inputs: x, weight, bias, mean, variance.
+ */
+export const batchNormTrainOp = defineOp<EpsAttrs>({
+  op: 'batchNormTrain',
+  shape: (shapes) => batchNormOp.shape(shapes, { eps: 0, momentum: 0 }),
+  reference: normalise,
+  gradient(node, upstream) {
+    const [x, weight, , mean, variance] = node.inputs as [Node, Node, Node, Node, Node];
+    const attrs = { eps: node.attrs.eps };
+    const weightGradient = emit(batchNormGradWeightOp, [upstream, x, mean, variance], attrs);
+    const biasGradient = emit(channelSumOp, [upstream], {});
+    return [
+      emit(
+        batchNormTrainGradInputOp,
+        [upstream, x, weight, mean, variance, weightGradient, biasGradient],
+        attrs,
+      ),
+      weightGradient,
+      biasGradient,
+    ];
+  },
+  flops: (_, output) => 2 * sizeOf(output),
+  samples: () => normSamples({ eps: 1e-3 }),
+});
+
+function normalise({
+  inputs: [x, weight, bias, mean, variance],
+  shapes: [xs],
+  attrs: { eps },
+  output,
+}: ReferenceCall<EpsAttrs>): void {
+  const channel = channelOf(xs!);
+  for (let i = 0; i < output.length; i++) {
+    const c = channel(i);
+    output[i] = ((x![i]! - mean![c]!) / Math.sqrt(variance![c]! + eps)) * weight![c]! + bias![c]!;
+  }
+}
+
+const normSamples = <A extends object>(attrs: A) =>
+  perChannel.map((shape) => {
+    const one = [shape[1]!];
+    return {
+      name: formatShape(shape),
+      inputs: [{ shape }, positive(one), { shape: one }, { shape: one }, positive(one)],
+      attrs,
+    };
+  });
+
+/** y[c] = mean of x over everything but the channel. */
+export const channelMeanOp = defineOp<object>({
+  op: 'channelMean',
+  shape: (shapes) => channelSumOp.shape(shapes, {}),
+  reference({ inputs: [x], shapes: [xs], output }) {
+    const channel = channelOf(xs!);
+    for (let i = 0; i < x!.length; i++) output[channel(i)]! += x![i]!;
+    for (let c = 0; c < output.length; c++) output[c]! /= x!.length / output.length;
+  },
+  gradient: 'batchNormTrain accounts for it in its own gradient',
+  flops: ([x]) => sizeOf(x!),
+  samples: () =>
+    perChannel.map((shape) => ({ name: formatShape(shape), inputs: [{ shape, offset: 1 }], attrs: {} })),
+});
+
+/** y[c] = mean square distance of x from its mean: the biased variance. Inputs: x, mean. */
+export const channelVarianceOp = defineOp<object>({
+  op: 'channelVariance',
+  shape([x, mean]) {
+    checkChannels('channelVariance', x, [mean]);
+    return mean!;
+  },
+  reference({ inputs: [x, mean], shapes: [xs], output }) {
+    const channel = channelOf(xs!);
+    for (let i = 0; i < x!.length; i++) output[channel(i)]! += (x![i]! - mean![channel(i)]!) ** 2;
+    for (let c = 0; c < output.length; c++) output[c]! /= x!.length / output.length;
+  },
+  gradient: 'batchNormTrain accounts for it in its own gradient',
+  flops: ([x]) => 3 * sizeOf(x!),
+  samples: () =>
+    perChannel.map((shape) => ({
+      name: formatShape(shape),
+      inputs: [{ shape }, { shape: [shape[1]!] }],
+      attrs: {},
+    })),
+});
+
+/** dx where the statistics are fixed: dy * weight / sqrt(variance + eps). Inputs: dy, weight, variance. */
+export const batchNormGradInputOp = defineOp<EpsAttrs>({
+  op: 'batchNormGradInput',
+  shape([dy, ...rest]) {
+    checkChannels('batchNormGradInput', dy, rest);
+    return dy!;
+  },
+  reference({ inputs: [dy, weight, variance], shapes: [dys], attrs: { eps }, output }) {
+    const channel = channelOf(dys!);
+    for (let i = 0; i < output.length; i++) {
+      const c = channel(i);
+      output[i] = (dy![i]! * weight![c]!) / Math.sqrt(variance![c]! + eps);
+    }
+  },
+  gradient: 'gradients of gradients are not offered',
+  flops: (_, output) => sizeOf(output),
+  samples: () =>
+    perChannel.map((shape) => {
+      const one = [shape[1]!];
+      return {
+        name: formatShape(shape),
+        inputs: [{ shape }, { shape: one }, positive(one)],
+        attrs: { eps: 1e-3 },
+      };
+    }),
+});
+
+/** dweight[c] = sum of dy * (x - mean) / sqrt(variance + eps). Inputs: dy, x, mean, variance. */
+export const batchNormGradWeightOp = defineOp<EpsAttrs>({
+  op: 'batchNormGradWeight',
+  shape([dy, , mean, variance]) {
+    checkChannels('batchNormGradWeight', dy, [mean, variance]);
+    return mean!;
+  },
+  reference({ inputs: [dy, x, mean, variance], shapes: [dys], attrs: { eps }, output }) {
+    const channel = channelOf(dys!);
+    for (let i = 0; i < dy!.length; i++) output[channel(i)]! += dy![i]! * (x![i]! - mean![channel(i)]!);
+    for (let c = 0; c < output.length; c++) output[c]! /= Math.sqrt(variance![c]! + eps);
+  },
+  gradient: 'gradients of gradients are not offered',
+  flops: ([dy]) => 3 * sizeOf(dy!),
+  samples: () =>
+    perChannel.map((shape) => {
+      const one = [shape[1]!];
+      return {
+        name: formatShape(shape),
+        inputs: [{ shape }, { shape }, { shape: one }, positive(one)],
+        attrs: { eps: 1e-3 },
+      };
+    }),
+});
+
+/**
+ * dx where mean and variance are those of the batch of m values a channel:
+ * weight / s * (dy - dbias / m - (x - mean) / s * dweight / m), s = sqrt(variance + eps).
+ * Inputs: dy, x, weight, mean, variance, dweight, dbias.
+ */
+export const batchNormTrainGradInputOp = defineOp<EpsAttrs>({
+  op: 'batchNormTrainGradInput',
+  shape([dy, , ...rest]) {
+    checkChannels('batchNormTrainGradInput', dy, rest);
+    return dy!;
+  },
+  reference({
+    inputs: [dy, x, weight, mean, variance, dweight, dbias],
+    shapes: [dys],
+    attrs: { eps },
+    output,
+  }) {
+    const channel = channelOf(dys!);
+    const count = output.length / mean!.length;
+    for (let i = 0; i < output.length; i++) {
+      const c = channel(i);
+      const deviation = Math.sqrt(variance![c]! + eps);
+      const normalised = (x![i]! - mean![c]!) / deviation;
+      output[i] = (weight![c]! / deviation) * (dy![i]! - (dbias![c]! + normalised * dweight![c]!) / count);
+    }
+  },
+  gradient: 'gradients of gradients are not offered',
+  flops: (_, output) => 6 * sizeOf(output),
+  samples: () =>
+    perChannel.map((shape) => {
+      const one = [shape[1]!];
+      return {
+        name: formatShape(shape),
+        inputs: [
+          { shape },
+          { shape },
+          { shape: one },
+          { shape: one },
+          positive(one),
+          { shape: one },
+          { shape: one },
+        ],
+        attrs: { eps: 1e-3 },
+      };
+    }),
+});
+
+/** Attributes of `runningAverage`. */
+export interface RunningAverageAttrs {
+  readonly momentum: number;
+  /** Factor on the new value: m / (m - 1) makes the biased variance of m values an unbiased one. */
+  readonly scale: number;
+}
+
+/** y = (1 - momentum) * average + momentum * scale * value. Inputs: average, value. */
+export const runningAverageOp = defineOp<RunningAverageAttrs>({
+  op: 'runningAverage',
+  shape: ([average]) => average!,
+  reference({ inputs: [average, value], attrs: { momentum, scale }, output }) {
+    for (let i = 0; i < output.length; i++)
+      output[i] = (1 - momentum) * average![i]! + momentum * scale * value![i]!;
+  },
+  gradient: 'running statistics take no part in the loss',
+  flops: (_, output) => 3 * sizeOf(output),
+  samples: () => [
+    { name: 'average', inputs: [{ shape: [19] }, { shape: [19] }], attrs: { momentum: 0.1, scale: 1.25 } },
+  ],
+});
+
+/** The weight of a convolution or linear layer with the normalisation after it folded in. Inputs: w, weight, variance. */
+export const foldedWeightOp = defineOp<EpsAttrs>({
+  op: 'foldedWeight',
+  shape: ([w]) => w!,
+  reference({ inputs: [w, weight, variance], attrs: { eps }, output }) {
+    const perOutput = output.length / weight!.length;
+    for (let i = 0; i < output.length; i++) {
+      const c = Math.floor(i / perOutput);
+      output[i] = (w![i]! * weight![c]!) / Math.sqrt(variance![c]! + eps);
+    }
+  },
+  gradient: 'folding belongs to inference',
+  flops: (_, output) => sizeOf(output),
+  samples: () => [
+    { name: 'conv', inputs: [{ shape: [6, 3, 2, 2] }, { shape: [6] }, positive([6])], attrs: { eps: 1e-3 } },
+  ],
+});
+
+/** The bias with the normalisation folded in. Inputs: weight, bias, mean, variance, and the layer's own bias if it has one. */
+export const foldedBiasOp = defineOp<EpsAttrs>({
+  op: 'foldedBias',
+  shape: ([weight]) => weight!,
+  reference({ inputs: [weight, bias, mean, variance, own], attrs: { eps }, output }) {
+    for (let c = 0; c < output.length; c++)
+      output[c] =
+        bias![c]! + (((own ? own[c]! : 0) - mean![c]!) * weight![c]!) / Math.sqrt(variance![c]! + eps);
+  },
+  gradient: 'folding belongs to inference',
+  flops: (_, output) => 4 * sizeOf(output),
+  samples: () => {
+    const one = { shape: [6] };
+    return [
+      { name: 'without own bias', inputs: [one, one, one, positive([6])], attrs: { eps: 1e-3 } },
+      { name: 'with own bias', inputs: [one, one, one, positive([6]), one], attrs: { eps: 1e-3 } },
+    ];
+  },
+});

@@ -1,0 +1,228 @@
+/** 2-d convolution with groups, dilation and a padding per edge, and the two gradients it needs. */
+import { ShapeError } from '../errors.js';
+import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { type Activation, activate } from './activation.js';
+import { defineOp, emit, pictureShape, type Sample } from './define.js';
+import { channelSumOp } from './reduce.js';
+import { symmetric, type Window, windowOutput } from './window.js';
+
+/** Attributes of a convolution. The kernel's size is the weight's. */
+export interface Conv2dAttrs extends Omit<Window, 'kernel'> {
+  readonly groups: number;
+  /** Applied last. Set by the fuse pass. */
+  readonly activation?: Activation;
+  /** A fourth input is added after the bias and before the activation. Set by the fuse pass. */
+  readonly residual?: boolean;
+}
+
+/** Attributes of the gradient ops: those of the convolution and the shape of the result. */
+export interface Conv2dGradAttrs extends Omit<Conv2dAttrs, 'activation' | 'residual'> {
+  readonly shape: Shape;
+}
+
+/** The window of a convolution whose weight has this shape (out x in/groups x height x width). */
+export const conv2dWindow = (weight: Shape, attrs: Omit<Window, 'kernel'>): Window => ({
+  kernel: [weight[2]!, weight[3]!],
+  stride: attrs.stride,
+  padding: attrs.padding,
+  dilation: attrs.dilation,
+});
+
+/**
+ * Visits every product of a convolution as runs along an output row: for `count` outputs from `y` on,
+ * x goes in steps of the stride from `x` and the weight stays at `w`. Forward and both gradients are
+ * this one walk with another statement inside.
+ */
+function walk(
+  xShape: Shape,
+  wShape: Shape,
+  yShape: Shape,
+  { stride, padding, dilation, groups }: Omit<Conv2dAttrs, 'activation' | 'residual'>,
+  visit: (x: number, w: number, y: number, count: number, step: number) => void,
+): void {
+  const [n, c, h, width] = xShape as [number, number, number, number];
+  const [o, perGroup, kh, kw] = wShape as [number, number, number, number];
+  const [, , oh, ow] = yShape as [number, number, number, number];
+  const outPerGroup = o / groups;
+  for (let image = 0; image < n; image++)
+    for (let out = 0; out < o; out++) {
+      const firstChannel = Math.floor(out / outPerGroup) * perGroup;
+      for (let inner = 0; inner < perGroup; inner++)
+        for (let ky = 0; ky < kh; ky++)
+          for (let kx = 0; kx < kw; kx++) {
+            const shift = kx * dilation[1] - padding[1];
+            // Outputs j with 0 <= j * stride + shift < width.
+            const from = Math.max(0, Math.ceil(-shift / stride[1]));
+            const to = Math.min(ow, Math.ceil((width - shift) / stride[1]));
+            if (to <= from) continue;
+            const w = ((out * perGroup + inner) * kh + ky) * kw + kx;
+            for (let row = 0; row < oh; row++) {
+              const source = row * stride[0] + ky * dilation[0] - padding[0];
+              if (source < 0 || source >= h) continue;
+              const x = ((image * c + firstChannel + inner) * h + source) * width + from * stride[1] + shift;
+              visit(x, w, ((image * o + out) * oh + row) * ow + from, to - from, stride[1]);
+            }
+          }
+    }
+}
+
+function conv2dShape([x, w, b, residual]: readonly Shape[], attrs: Conv2dAttrs): Shape {
+  const [n, c, h, width] = pictureShape('conv2d', x);
+  const [o, perGroup] = pictureShape('the weight of conv2d', w);
+  const { groups } = attrs;
+  if (c !== perGroup * groups)
+    throw new ShapeError(`expected ${perGroup * groups} channels, got ${c} (input ${formatShape(x!)})`);
+  if (o % groups !== 0)
+    throw new ShapeError(
+      `${o} output channels cannot be divided into ${groups} groups; use a multiple of ${groups}`,
+    );
+  if (b && (b.length !== 1 || b[0] !== o))
+    throw new ShapeError(`the bias of conv2d has ${o} values, got ${formatShape(b)}`);
+  const [oh, ow] = windowOutput('conv2d', [h, width], conv2dWindow(w!, attrs));
+  const shape = [n, o, oh, ow];
+  if (attrs.residual && formatShape(residual ?? []) !== formatShape(shape))
+    throw new ShapeError(
+      `the residual of conv2d is ${formatShape(shape)}, got ${formatShape(residual ?? [])}`,
+    );
+  return shape;
+}
+
+const conv2dMacs = ([, w]: readonly Shape[], output: Shape): number => sizeOf(output) * (sizeOf(w!) / w![0]!);
+
+/** y = activation(x * w + b + residual). Inputs: x, w (out x in/groups x kh x kw), b?, residual?. */
+export const conv2dOp = defineOp<Conv2dAttrs>({
+  op: 'conv2d',
+  shape: conv2dShape,
+  reference({ inputs: [x, w, b, residual], shapes: [xs, ws], attrs, output, shape }) {
+    walk(xs!, ws!, shape, attrs, (xi, wi, yi, count, step) => {
+      const weight = w![wi]!;
+      for (let i = 0; i < count; i++) output[yi + i]! += weight * x![xi + i * step]!;
+    });
+    const plane = shape[2]! * shape[3]!;
+    const { activation } = attrs;
+    if (!b && !activation) return;
+    for (let i = 0; i < output.length; i++) {
+      const sum =
+        output[i]! + (b ? b[Math.floor(i / plane) % b.length]! : 0) + (attrs.residual ? residual![i]! : 0);
+      output[i] = activation ? activate(activation, sum) : sum;
+    }
+  },
+  gradient(node, upstream) {
+    const [x, w, b] = node.inputs;
+    const { stride, padding, dilation, groups, activation } = node.attrs;
+    if (activation || node.attrs.residual)
+      throw new Error(`${node.graph.at(node.path)}: differentiate the graph before it is fused.`);
+    const attrs = { stride, padding, dilation, groups };
+    return [
+      emit(conv2dGradInputOp, [upstream, w!], { ...attrs, shape: x!.shape }),
+      emit(conv2dGradWeightOp, [upstream, x!], { ...attrs, shape: w!.shape }),
+      ...(b ? [emit(channelSumOp, [upstream], {})] : []),
+    ];
+  },
+  flops: (inputs, output) => 2 * conv2dMacs(inputs, output),
+  macs: conv2dMacs,
+  samples: conv2dSamples,
+});
+
+/** dx of a convolution. Inputs: dy, w. */
+export const conv2dGradInputOp = defineOp<Conv2dGradAttrs>({
+  op: 'conv2dGradInput',
+  shape: (_, attrs) => attrs.shape,
+  reference({ inputs: [dy, w], shapes: [dys, ws], attrs, output, shape }) {
+    walk(shape, ws!, dys!, attrs, (xi, wi, yi, count, step) => {
+      const weight = w![wi]!;
+      for (let i = 0; i < count; i++) output[xi + i * step]! += weight * dy![yi + i]!;
+    });
+  },
+  gradient: 'gradients of gradients are not offered',
+  flops: ([dy, w]) => 2 * conv2dMacs([[], w!], dy!),
+  samples: () => gradSamples((x, w, y) => [y, w, x]),
+});
+
+/** dw of a convolution. Inputs: dy, x. */
+export const conv2dGradWeightOp = defineOp<Conv2dGradAttrs>({
+  op: 'conv2dGradWeight',
+  shape: (_, attrs) => attrs.shape,
+  reference({ inputs: [dy, x], shapes: [dys, xs], attrs, output, shape }) {
+    walk(xs!, shape, dys!, attrs, (xi, wi, yi, count, step) => {
+      let sum = 0;
+      for (let i = 0; i < count; i++) sum += dy![yi + i]! * x![xi + i * step]!;
+      output[wi]! += sum;
+    });
+  },
+  gradient: 'gradients of gradients are not offered',
+  flops: ([dy], shape) => 2 * conv2dMacs([[], shape], dy!),
+  samples: () => gradSamples((x, w, y) => [y, x, w]),
+});
+
+/** One case a row: input, weight, then what differs from stride 1, padding 0, no groups. */
+function cases(): readonly { name: string; x: Shape; w: Shape; attrs: Conv2dAttrs }[] {
+  const plain = { stride: [1, 1], padding: symmetric(0), dilation: [1, 1], groups: 1 } as const;
+  const of = (name: string, x: Shape, w: Shape, attrs: Partial<Conv2dAttrs> = {}) => ({
+    name,
+    x,
+    w,
+    attrs: { ...plain, ...attrs },
+  });
+  return [
+    of('1x1', [2, 5, 4, 3], [7, 5, 1, 1]),
+    of('1x1 wide', [1, 32, 9, 7], [48, 32, 1, 1]),
+    of('1x1 stride 2', [1, 8, 7, 6], [6, 8, 1, 1], { stride: [2, 2] }),
+    of('3x3 padded', [2, 3, 8, 9], [8, 3, 3, 3], { padding: symmetric(1) }),
+    of('3x3 wide', [1, 16, 14, 13], [24, 16, 3, 3], { padding: symmetric(1) }),
+    of('3x3 stride 2', [1, 4, 9, 8], [6, 4, 3, 3], { stride: [2, 2], padding: symmetric(1) }),
+    of('7x7 stem', [1, 3, 20, 18], [16, 3, 7, 7], { stride: [2, 2], padding: symmetric(3) }),
+    of('11x11 stride 4', [1, 3, 31, 27], [8, 3, 11, 11], { stride: [4, 4], padding: symmetric(2) }),
+    of('5x5 valid', [1, 6, 14, 14], [16, 6, 5, 5]),
+    of('1x7', [1, 4, 6, 9], [6, 4, 1, 7], { padding: [0, 3, 0, 3] }),
+    of('dilated', [1, 3, 11, 12], [4, 3, 3, 3], { dilation: [2, 3], padding: symmetric(2) }),
+    of('uneven padding', [1, 3, 8, 8], [5, 3, 3, 3], { stride: [2, 2], padding: [0, 0, 1, 1] }),
+    of('groups', [2, 8, 6, 7], [12, 2, 3, 3], { groups: 4, padding: symmetric(1) }),
+    of('groups 1x1', [1, 24, 5, 4], [12, 8, 1, 1], { groups: 3 }),
+    of('depthwise 3x3', [1, 19, 8, 7], [19, 1, 3, 3], { groups: 19, padding: symmetric(1) }),
+    of('depthwise 3x3 stride 2', [2, 16, 9, 10], [16, 1, 3, 3], {
+      groups: 16,
+      stride: [2, 2],
+      padding: symmetric(1),
+    }),
+    of('depthwise 5x5', [1, 8, 9, 8], [8, 1, 5, 5], { groups: 8, padding: symmetric(2) }),
+    of('depthwise multiplier', [1, 4, 6, 6], [8, 1, 3, 3], { groups: 4, padding: symmetric(1) }),
+    of('1x1 picture', [3, 10, 1, 1], [20, 10, 1, 1]),
+  ];
+}
+
+function conv2dSamples(): readonly Sample<Conv2dAttrs>[] {
+  const bare = cases().flatMap(({ name, x, w, attrs }) => [
+    { name, inputs: [{ shape: x }, { shape: w }], attrs },
+    { name: `${name}, bias`, inputs: [{ shape: x }, { shape: w }, { shape: [w[0]!] }], attrs },
+  ]);
+  const fused = cases().flatMap(({ name, x, w, attrs }, index) => {
+    const y = conv2dShape([x, w], attrs);
+    const activation: Activation = index % 2 ? { fn: 'silu' } : { fn: 'relu' };
+    const inputs = [{ shape: x }, { shape: w }, { shape: [w[0]!] }];
+    return [
+      { name: `${name}, ${activation.fn}`, inputs, attrs: { ...attrs, activation } },
+      {
+        name: `${name}, residual, ${activation.fn}`,
+        inputs: [...inputs, { shape: y }],
+        attrs: { ...attrs, activation, residual: true },
+      },
+    ];
+  });
+  return [...bare, ...fused];
+}
+
+/** The same cases for a gradient op; `pick` orders x, w and y as its two inputs and its result. */
+function gradSamples(
+  pick: (x: Shape, w: Shape, y: Shape) => readonly [Shape, Shape, Shape],
+): readonly Sample<Conv2dGradAttrs>[] {
+  return cases().map(({ name, x, w, attrs }) => {
+    const [first, second, shape] = pick(x, w, conv2dShape([x, w], attrs));
+    const { stride, padding, dilation, groups } = attrs;
+    return {
+      name,
+      inputs: [{ shape: first }, { shape: second }],
+      attrs: { stride, padding, dilation, groups, shape },
+    };
+  });
+}

@@ -1,0 +1,91 @@
+/**
+ * What an op is: everything about it in one record, so that a new op is one new file and one line in
+ * the table. The compiler then asks every back end for its kernel.
+ */
+import { ShapeError } from '../errors.js';
+import type { Node } from '../graph/graph.js';
+import { formatShape, type Shape } from '../tensor/shape.js';
+
+/** Values as the reference back end holds them: float32, or float64 for the oracle. */
+export type Values = Float32Array | Float64Array;
+
+/** What a reference kernel gets. `output` is zero on entry. */
+export interface ReferenceCall<A extends object> {
+  readonly inputs: readonly Values[];
+  readonly shapes: readonly Shape[];
+  readonly attrs: A;
+  readonly output: Values;
+  readonly shape: Shape;
+}
+
+/** One input of a sample: values `offset + scale * u`, u deterministic in [-1, 1) (scale 1, offset 0), or given ones. */
+export interface SampleInput {
+  readonly shape: Shape;
+  readonly scale?: number;
+  readonly offset?: number;
+  readonly values?: readonly number[];
+}
+
+/** A small case of an op, on which every back end is compared with the reference. */
+export interface Sample<A extends object> {
+  readonly name: string;
+  readonly inputs: readonly SampleInput[];
+  readonly attrs: A;
+}
+
+/** Everything there is to know about an op. */
+export interface OpDefinition<A extends object = object> {
+  /** Its key in the op table. */
+  readonly op: string;
+  /** The shape of the result. Throws a ShapeError that reads on from the module's path. */
+  shape(inputs: readonly Shape[], attrs: A): Shape;
+  /** The result by the definition, with no tricks: the oracle of every back end. */
+  reference(call: ReferenceCall<A>): void;
+  /**
+   * The gradients of a scalar with respect to each input, given the one with respect to the node;
+   * undefined for an input that has none. A string says why the op has no gradient at all.
+   */
+  readonly gradient: ((node: Node<A>, upstream: Node) => readonly (Node | undefined)[]) | string;
+  /** Floating-point operations of one call. */
+  flops(inputs: readonly Shape[], output: Shape, attrs: A): number;
+  /** Multiply-adds of one call, where they are what one counts a network by (convolution and linear). */
+  macs?(inputs: readonly Shape[], output: Shape, attrs: A): number;
+  /** Made when asked for: only tests want them. */
+  readonly samples: () => readonly Sample<A>[];
+}
+
+/** Gives a record its type; the place where inference of `A` happens. */
+export const defineOp = <A extends object>(definition: OpDefinition<A>): OpDefinition<A> => definition;
+
+/** Appends an op to the graph of its first input, with the shape that its rule gives. */
+export function emit<A extends object>(
+  definition: OpDefinition<A>,
+  inputs: readonly [Node, ...Node[]],
+  attrs: A,
+  path?: string,
+): Node<A> {
+  const { graph } = inputs[0];
+  try {
+    const shape = definition.shape(
+      inputs.map((input) => input.shape),
+      attrs,
+    );
+    return graph.add(definition.op, inputs, attrs, shape, path);
+  } catch (error) {
+    if (error instanceof ShapeError && !error.message.startsWith(graph.at(path)))
+      throw new ShapeError(`${graph.at(path)}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** The four extents of a picture batch, or a ShapeError that says what came instead. */
+export function pictureShape(
+  op: string,
+  shape: Shape | undefined,
+): readonly [n: number, c: number, h: number, w: number] {
+  if (shape?.length !== 4)
+    throw new ShapeError(
+      `${op} expects a batch of pictures (n x c x h x w), got ${formatShape(shape ?? [])}`,
+    );
+  return shape as unknown as readonly [number, number, number, number];
+}

@@ -1,0 +1,29 @@
+/** A constant: the 1 that a gradient starts from. */
+import type { Graph, Node } from '../graph/graph.js';
+import type { Shape } from '../tensor/shape.js';
+import { defineOp } from './define.js';
+
+/** Attributes of a constant. */
+export interface FillAttrs {
+  readonly value: number;
+  readonly shape: Shape;
+}
+
+/** y = value everywhere. No inputs. */
+export const fillOp = defineOp<FillAttrs>({
+  op: 'fill',
+  shape: (_, { shape }) => shape,
+  reference({ attrs: { value }, output }) {
+    output.fill(value);
+  },
+  gradient: 'a constant does not depend on any parameter',
+  flops: () => 0,
+  samples: () => [
+    { name: 'scalar', inputs: [], attrs: { value: 1, shape: [] } },
+    { name: 'picture', inputs: [], attrs: { value: 0.5, shape: [2, 5, 3, 3] } },
+  ],
+});
+
+/** A node of one value everywhere. */
+export const fill = (graph: Graph, value: number, shape: Shape): Node =>
+  graph.add('fill', [], { value, shape }, shape);

@@ -1,0 +1,193 @@
+/** The op table: every op under its name. Back ends have one kernel for each key, and the compiler checks that. */
+import type { Node } from '../graph/graph.js';
+import { activationGradOp, activationOp } from './activation.js';
+import {
+  adaptiveAvgPoolGradOp,
+  adaptiveAvgPoolOp,
+  adaptiveMaxPoolGradOp,
+  adaptiveMaxPoolOp,
+  globalAvgPoolGradOp,
+  globalAvgPoolOp,
+} from './adaptivePool.js';
+import { addOp, mulOp } from './arithmetic.js';
+import { channelShuffleOp, concatOp, padOp, reshapeOp, sliceGradOp, sliceOp } from './arrange.js';
+import {
+  batchNormGradInputOp,
+  batchNormGradWeightOp,
+  batchNormOp,
+  batchNormTrainGradInputOp,
+  batchNormTrainOp,
+  channelMeanOp,
+  channelVarianceOp,
+  foldedBiasOp,
+  foldedWeightOp,
+  runningAverageOp,
+} from './batchNorm.js';
+import { conv2dGradInputOp, conv2dGradWeightOp, conv2dOp } from './conv2d.js';
+import type { OpDefinition } from './define.js';
+import { dropoutOp, randomMaskOp, stochasticDepthOp } from './dropout.js';
+import { fillOp } from './fill.js';
+import { linearOp, matmulOp } from './linear.js';
+import { localResponseNormGradOp, localResponseNormOp } from './localResponseNorm.js';
+import { crossEntropyGradOp, crossEntropyOp, nllLossGradOp, nllLossOp } from './loss.js';
+import {
+  adaptiveDescendOp,
+  clipByNormOp,
+  descendOp,
+  linearCombinationOp,
+  squareAverageOp,
+  sumOfSquaresOp,
+} from './optimizer.js';
+import { avgPoolGradOp, avgPoolOp, maxPoolGradOp, maxPoolOp } from './pool.js';
+import { channelSumOp, sumToOp } from './reduce.js';
+import { logSoftmaxGradOp, logSoftmaxOp, softmaxGradOp, softmaxOp } from './softmax.js';
+
+/** Every op by name. */
+export const ops = {
+  activation: activationOp,
+  activationGrad: activationGradOp,
+  adaptiveAvgPool: adaptiveAvgPoolOp,
+  adaptiveAvgPoolGrad: adaptiveAvgPoolGradOp,
+  adaptiveDescend: adaptiveDescendOp,
+  adaptiveMaxPool: adaptiveMaxPoolOp,
+  adaptiveMaxPoolGrad: adaptiveMaxPoolGradOp,
+  add: addOp,
+  avgPool: avgPoolOp,
+  avgPoolGrad: avgPoolGradOp,
+  batchNorm: batchNormOp,
+  batchNormGradInput: batchNormGradInputOp,
+  batchNormGradWeight: batchNormGradWeightOp,
+  batchNormTrain: batchNormTrainOp,
+  batchNormTrainGradInput: batchNormTrainGradInputOp,
+  channelMean: channelMeanOp,
+  channelShuffle: channelShuffleOp,
+  channelSum: channelSumOp,
+  channelVariance: channelVarianceOp,
+  clipByNorm: clipByNormOp,
+  concat: concatOp,
+  conv2d: conv2dOp,
+  conv2dGradInput: conv2dGradInputOp,
+  conv2dGradWeight: conv2dGradWeightOp,
+  crossEntropy: crossEntropyOp,
+  crossEntropyGrad: crossEntropyGradOp,
+  descend: descendOp,
+  dropout: dropoutOp,
+  fill: fillOp,
+  foldedBias: foldedBiasOp,
+  foldedWeight: foldedWeightOp,
+  globalAvgPool: globalAvgPoolOp,
+  globalAvgPoolGrad: globalAvgPoolGradOp,
+  linear: linearOp,
+  linearCombination: linearCombinationOp,
+  localResponseNorm: localResponseNormOp,
+  localResponseNormGrad: localResponseNormGradOp,
+  logSoftmax: logSoftmaxOp,
+  logSoftmaxGrad: logSoftmaxGradOp,
+  matmul: matmulOp,
+  maxPool: maxPoolOp,
+  maxPoolGrad: maxPoolGradOp,
+  mul: mulOp,
+  nllLoss: nllLossOp,
+  nllLossGrad: nllLossGradOp,
+  pad: padOp,
+  randomMask: randomMaskOp,
+  reshape: reshapeOp,
+  runningAverage: runningAverageOp,
+  slice: sliceOp,
+  sliceGrad: sliceGradOp,
+  softmax: softmaxOp,
+  softmaxGrad: softmaxGradOp,
+  squareAverage: squareAverageOp,
+  stochasticDepth: stochasticDepthOp,
+  sumOfSquares: sumOfSquaresOp,
+  sumTo: sumToOp,
+} as const;
+
+/** The name of an op. */
+export type OpName = keyof typeof ops;
+
+/** The attributes of an op. */
+export type AttrsOf<K extends OpName> = (typeof ops)[K] extends OpDefinition<infer A> ? A : never;
+
+/** Whether a node is the op of that name; then its attributes have that op's type. */
+export const isOp = <K extends OpName>(node: Node, op: K): node is Node<AttrsOf<K>> => node.op === op;
+
+/**
+ * What the table says about a node's op. The cast is the one place where the type of the attributes is
+ * lost: a node's attributes are those of its op because `emit` took both together.
+ * @throws Error for an op that is not in the table.
+ */
+export function definitionOf(node: Node): OpDefinition {
+  const definition = (ops as Readonly<Record<string, unknown>>)[node.op] as OpDefinition | undefined;
+  if (!definition) throw new Error(`${node.graph.at(node.path)}: there is no op called '${node.op}'.`);
+  return definition;
+}
+
+export {
+  type Activation,
+  activate,
+  activationSlope,
+  everyActivation,
+  hardSigmoid,
+  hardSwish,
+  leakyRelu,
+  relu,
+  relu6,
+  sigmoid,
+  silu,
+  tanh,
+} from './activation.js';
+export { type AdaptivePoolAttrs, adaptiveAvgPool, adaptiveMaxPool, globalAvgPool } from './adaptivePool.js';
+export { type AddAttrs, add, mul } from './arithmetic.js';
+export {
+  type ChannelShuffleAttrs,
+  type ConcatAttrs,
+  channelShuffle,
+  concat,
+  flatten,
+  type PadAttrs,
+  pad,
+  type ReshapeAttrs,
+  reshape,
+  type SliceAttrs,
+  slice,
+} from './arrange.js';
+export type { BatchNormAttrs, EpsAttrs, RunningAverageAttrs } from './batchNorm.js';
+export type { Conv2dAttrs, Conv2dGradAttrs } from './conv2d.js';
+export {
+  defineOp,
+  emit,
+  type OpDefinition,
+  type ReferenceCall,
+  type Sample,
+  type SampleInput,
+  type Values,
+} from './define.js';
+export { type DropoutAttrs, dropout, type RandomMaskAttrs, stochasticDepth } from './dropout.js';
+export { type FillAttrs, fill } from './fill.js';
+export type { LinearAttrs, MatmulAttrs } from './linear.js';
+export {
+  type LocalResponseNormAttrs,
+  type LocalResponseNormOptions,
+  localResponseNorm,
+} from './localResponseNorm.js';
+export {
+  type CrossEntropyAttrs,
+  type CrossEntropyOptions,
+  crossEntropyLoss,
+  type NllLossAttrs,
+  nllLoss,
+  type Reduction,
+} from './loss.js';
+export type { AdaptiveStepAttrs, ClipAttrs, LinearCombinationAttrs, StepAttrs } from './optimizer.js';
+export {
+  type AvgPoolAttrs,
+  type AvgPoolOptions,
+  avgPool,
+  type MaxPoolAttrs,
+  type MaxPoolOptions,
+  maxPool,
+} from './pool.js';
+export type { SumToAttrs } from './reduce.js';
+export { logSoftmax, softmax } from './softmax.js';
+export { type Padding, type Pair, pair, samePadding, symmetric, type Window } from './window.js';

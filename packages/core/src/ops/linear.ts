@@ -1,0 +1,123 @@
+/** The fully connected layer, and the matrix product that its gradients are. */
+import { ShapeError } from '../errors.js';
+import type { Node } from '../graph/graph.js';
+import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { type Activation, activate } from './activation.js';
+import { defineOp, emit } from './define.js';
+import { channelSumOp } from './reduce.js';
+
+/** Attributes of a fully connected layer. */
+export interface LinearAttrs {
+  /** Applied last. Set by the fuse pass. */
+  readonly activation?: Activation;
+}
+
+/** y = activation(x w^T + b). Inputs: x (n x in), w (out x in), b? (out). */
+export const linearOp = defineOp<LinearAttrs>({
+  op: 'linear',
+  shape([x, w, b]) {
+    if (x?.length !== 2)
+      throw new ShapeError(
+        `linear expects rows (n x features), got ${formatShape(x ?? [])}; flatten the input first`,
+      );
+    if (x[1] !== w![1])
+      throw new ShapeError(`expected ${w![1]} features, got ${x[1]} (input ${formatShape(x)})`);
+    if (b && (b.length !== 1 || b[0] !== w![0]))
+      throw new ShapeError(`the bias of linear has ${w![0]} values, got ${formatShape(b)}`);
+    return [x[0]!, w![0]!];
+  },
+  reference({ inputs: [x, w, b], attrs: { activation }, output, shapes: [, ws] }) {
+    const [out, features] = ws as [number, number];
+    for (let i = 0; i < output.length; i++) {
+      const [row, column] = [Math.floor(i / out), i % out];
+      let sum = 0;
+      for (let k = 0; k < features; k++) sum += x![row * features + k]! * w![column * features + k]!;
+      sum += b ? b[column]! : 0;
+      output[i] = activation ? activate(activation, sum) : sum;
+    }
+  },
+  gradient(node, upstream) {
+    const [x, w, b] = node.inputs as [Node, Node, Node | undefined];
+    if (node.attrs.activation)
+      throw new Error(`${node.graph.at(node.path)}: differentiate the graph before it is fused.`);
+    return [
+      emit(matmulOp, [upstream, w], { transposeA: false, transposeB: false }),
+      emit(matmulOp, [upstream, x], { transposeA: true, transposeB: false }),
+      ...(b ? [emit(channelSumOp, [upstream], {})] : []),
+    ];
+  },
+  flops: ([, w], output) => 2 * sizeOf(output) * w![1]!,
+  macs: ([, w], output) => sizeOf(output) * w![1]!,
+  samples: () =>
+    (
+      [
+        [1, 9, 7],
+        [3, 16, 10],
+        [5, 1, 4],
+        [2, 100, 48],
+        [9, 33, 17],
+      ] as const
+    ).flatMap(([n, features, out]) => [
+      {
+        name: `${n}x${features} to ${out}`,
+        inputs: [{ shape: [n, features] }, { shape: [out, features] }],
+        attrs: {},
+      },
+      {
+        name: `${n}x${features} to ${out}, bias, relu`,
+        inputs: [{ shape: [n, features] }, { shape: [out, features] }, { shape: [out] }],
+        attrs: { activation: { fn: 'relu' } },
+      },
+    ]),
+});
+
+/** Attributes of `matmul`. */
+export interface MatmulAttrs {
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+}
+
+/** Rows and columns of a matrix as it is multiplied. */
+const oriented = (shape: Shape, transpose: boolean): readonly [number, number] =>
+  transpose ? [shape[1]!, shape[0]!] : [shape[0]!, shape[1]!];
+
+/** y = op(a) op(b), where op transposes if the attribute says so. */
+export const matmulOp = defineOp<MatmulAttrs>({
+  op: 'matmul',
+  shape([a, b], { transposeA, transposeB }) {
+    const [rows, inner] = oriented(a!, transposeA);
+    const [innerB, columns] = oriented(b!, transposeB);
+    if (inner !== innerB)
+      throw new ShapeError(
+        `cannot multiply ${formatShape(a!)} by ${formatShape(b!)}: ${inner} columns meet ${innerB} rows`,
+      );
+    return [rows, columns];
+  },
+  reference({
+    inputs: [a, b],
+    shapes: [as, bs],
+    attrs: { transposeA, transposeB },
+    output,
+    shape: [rows, columns],
+  }) {
+    const [, inner] = oriented(as!, transposeA);
+    const [rowA, stepA] = transposeA ? [1, as![1]!] : [as![1]!, 1];
+    const [stepB, columnB] = transposeB ? [1, bs![1]!] : [bs![1]!, 1];
+    for (let i = 0; i < rows!; i++)
+      for (let j = 0; j < columns!; j++) {
+        let sum = 0;
+        for (let k = 0; k < inner; k++) sum += a![i * rowA + k * stepA]! * b![k * stepB + j * columnB]!;
+        output[i * columns! + j] = sum;
+      }
+  },
+  gradient: 'it is a gradient itself, and gradients of gradients are not offered',
+  flops: ([a], output, { transposeA }) => 2 * sizeOf(output) * oriented(a!, transposeA)[1],
+  samples: () =>
+    [false, true].flatMap((transposeA) =>
+      [false, true].map((transposeB) => ({
+        name: `${transposeA ? 'a^T' : 'a'} ${transposeB ? 'b^T' : 'b'}`,
+        inputs: [{ shape: transposeA ? [9, 6] : [6, 9] }, { shape: transposeB ? [17, 9] : [9, 17] }],
+        attrs: { transposeA, transposeB },
+      })),
+    ),
+});

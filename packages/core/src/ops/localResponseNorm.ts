@@ -1,0 +1,94 @@
+/** Local response normalisation across channels (AlexNet, section 3.3), as PyTorch defines it. */
+import type { Node } from '../graph/graph.js';
+import { type Shape, sizeOf } from '../tensor/shape.js';
+import { defineOp, emit, pictureShape, type Values } from './define.js';
+
+/** Attributes of local response normalisation. */
+export interface LocalResponseNormAttrs {
+  /** Channels summed over. */
+  readonly size: number;
+  readonly alpha: number;
+  readonly beta: number;
+  readonly k: number;
+}
+
+/** k + alpha / size * (sum of squares over the neighbouring channels), for every element. */
+function scales(x: Values, shape: Shape, { size, alpha, k }: LocalResponseNormAttrs): Float64Array {
+  const [n, c, h, w] = pictureShape('localResponseNorm', shape);
+  const plane = h * w;
+  const result = new Float64Array(x.length);
+  for (let image = 0; image < n; image++)
+    for (let channel = 0; channel < c; channel++)
+      for (let i = 0; i < plane; i++) {
+        let sum = 0;
+        const first = channel - Math.floor(size / 2);
+        for (let other = Math.max(0, first); other < Math.min(c, first + size); other++)
+          sum += x[(image * c + other) * plane + i]! ** 2;
+        result[(image * c + channel) * plane + i] = k + (alpha / size) * sum;
+      }
+  return result;
+}
+
+const samples = (): readonly (readonly [string, Shape, LocalResponseNormAttrs])[] => [
+  ['paper', [1, 8, 3, 4], { size: 5, alpha: 1e-4, beta: 0.75, k: 2 }],
+  ['strong', [2, 5, 3, 3], { size: 3, alpha: 0.5, beta: 0.5, k: 2 }],
+  ['even', [1, 19, 2, 3], { size: 4, alpha: 0.3, beta: 0.75, k: 1 }],
+];
+
+/** y = x / (k + alpha / size * sum)^beta. */
+export const localResponseNormOp = defineOp<LocalResponseNormAttrs>({
+  op: 'localResponseNorm',
+  shape: ([x]) => pictureShape('localResponseNorm', x),
+  reference({ inputs: [x], shapes: [xs], attrs, output }) {
+    const scale = scales(x!, xs!, attrs);
+    for (let i = 0; i < output.length; i++) output[i] = x![i]! / scale[i]! ** attrs.beta;
+  },
+  gradient: (node, upstream) => [emit(localResponseNormGradOp, [upstream, node.inputs[0]!], node.attrs)],
+  flops: ([x], _, { size }) => sizeOf(x!) * (2 * size + 3),
+  samples: () => samples().map(([name, shape, attrs]) => ({ name, inputs: [{ shape, scale: 4 }], attrs })),
+});
+
+/** dx of local response normalisation. Inputs: dy, x. */
+export const localResponseNormGradOp = defineOp<LocalResponseNormAttrs>({
+  op: 'localResponseNormGrad',
+  shape: ([, x]) => x!,
+  reference({ inputs: [dy, x], attrs, output, shape }) {
+    const { size, alpha, beta } = attrs;
+    const [n, c, h, w] = pictureShape('localResponseNorm', shape);
+    const plane = h * w;
+    const scale = scales(x!, shape, attrs);
+    for (let image = 0; image < n; image++)
+      for (let channel = 0; channel < c; channel++)
+        for (let i = 0; i < plane; i++) {
+          const at = (image * c + channel) * plane + i;
+          // Every channel whose window holds this one has it in its scale.
+          const last = channel + Math.floor(size / 2);
+          let sum = 0;
+          for (let other = Math.max(0, last - size + 1); other <= Math.min(c - 1, last); other++) {
+            const there = (image * c + other) * plane + i;
+            sum += dy![there]! * x![there]! * scale[there]! ** (-beta - 1);
+          }
+          output[at] = dy![at]! * scale[at]! ** -beta - ((2 * alpha * beta) / size) * x![at]! * sum;
+        }
+  },
+  gradient: 'gradients of gradients are not offered',
+  flops: ([x], _, { size }) => sizeOf(x!) * (4 * size + 3),
+  samples: () =>
+    samples().map(([name, shape, attrs]) => ({ name, inputs: [{ shape }, { shape, scale: 4 }], attrs })),
+});
+
+/** Options of {@link localResponseNorm}. */
+export interface LocalResponseNormOptions {
+  /** Default 1e-4. */
+  readonly alpha?: number;
+  /** Default 0.75. */
+  readonly beta?: number;
+  /** Default 1; the paper has 2. */
+  readonly k?: number;
+}
+
+/** y = x / (k + alpha / size * sum of squares over `size` channels)^beta; n x c x h x w. */
+export const localResponseNorm =
+  (size: number, { alpha = 1e-4, beta = 0.75, k = 1 }: LocalResponseNormOptions = {}) =>
+  (x: Node): Node =>
+    emit(localResponseNormOp, [x], { size, alpha, beta, k });

@@ -1,0 +1,215 @@
+/** Classification losses. Labels are whole numbers held as float32, one per row. */
+import { ShapeError } from '../errors.js';
+import type { Node } from '../graph/graph.js';
+import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { defineOp, emit, type OpDefinition, type SampleInput, type Values } from './define.js';
+
+/** How the losses of a batch become one number; `'mean'` divides by the sum of the labels' class weights. */
+export type Reduction = 'mean' | 'sum' | 'none';
+
+/** Attributes of the negative log likelihood. */
+export interface NllLossAttrs {
+  readonly reduction: Reduction;
+}
+
+/** Attributes of cross entropy. */
+export interface CrossEntropyAttrs extends NllLossAttrs {
+  /** Share of the target that is spread evenly over all classes (https://arxiv.org/abs/1512.00567). */
+  readonly labelSmoothing: number;
+}
+
+function lossShape([x, labels, weights]: readonly Shape[], { reduction }: NllLossAttrs): Shape {
+  if (x?.length !== 2) throw new ShapeError(`a loss expects rows (n x classes), got ${formatShape(x ?? [])}`);
+  if (labels?.length !== 1 || labels[0] !== x[0])
+    throw new ShapeError(`${x[0]} rows need ${x[0]} labels, got ${formatShape(labels ?? [])}`);
+  if (weights && (weights.length !== 1 || weights[0] !== x[1]))
+    throw new ShapeError(`${x[1]} classes need ${x[1]} class weights, got ${formatShape(weights)}`);
+  return reduction === 'none' ? [x[0]!] : [];
+}
+
+function labelOf(labels: Values, row: number, classes: number): number {
+  const label = labels[row]!;
+  if (!Number.isInteger(label) || label < 0 || label >= classes)
+    throw new RangeError(
+      `The label of row ${row} is ${label}; with ${classes} classes labels go from 0 to ${classes - 1}.`,
+    );
+  return label;
+}
+
+/**
+ * Target weights of one row: what each class's -log p is multiplied by. Calls `visit` with class and
+ * share; the shares of all rows are divided by the batch's divisor.
+ */
+function eachShare(
+  classes: number,
+  label: number,
+  smoothing: number,
+  weights: Values | undefined,
+  visit: (c: number, share: number) => void,
+): void {
+  for (let c = 0; c < classes; c++)
+    visit(c, ((c === label ? 1 - smoothing : 0) + smoothing / classes) * (weights ? weights[c]! : 1));
+}
+
+function batchDivisor(
+  labels: Values,
+  classes: number,
+  weights: Values | undefined,
+  reduction: Reduction,
+): number {
+  if (reduction !== 'mean') return 1;
+  let sum = 0;
+  for (let row = 0; row < labels.length; row++) sum += weights ? weights[labelOf(labels, row, classes)]! : 1;
+  return sum;
+}
+
+/** x - max - log(sum(exp(x - max))) of one row. */
+function logProbabilities(x: Values, row: number, classes: number): Float64Array {
+  const logits = Float64Array.from(x.subarray(row * classes, (row + 1) * classes));
+  const max = logits.reduce((largest, value) => Math.max(largest, value), -Infinity);
+  const log = Math.log(logits.reduce((sum, value) => sum + Math.exp(value - max), 0));
+  return logits.map((value) => value - max - log);
+}
+
+const labelled = (n: number, classes: number): SampleInput => ({
+  shape: [n],
+  values: Array.from({ length: n }, (_, i) => (i * 7 + 3) % classes),
+});
+const positive = (classes: number): SampleInput => ({ shape: [classes], scale: 0.5, offset: 1 });
+
+const lossSamples = () =>
+  (['mean', 'sum', 'none'] as const).flatMap((reduction) =>
+    [0, 0.1].flatMap((labelSmoothing) =>
+      [false, true].map((weighted) => ({
+        name: `${reduction}, smoothing ${labelSmoothing}${weighted ? ', weighted' : ''}`,
+        inputs: [{ shape: [5, 7], scale: 4 }, labelled(5, 7), ...(weighted ? [positive(7)] : [])],
+        attrs: { reduction, labelSmoothing },
+      })),
+    ),
+  );
+
+/** Cross entropy of logits. Inputs: logits (n x c), labels (n), class weights? (c). */
+export const crossEntropyOp = defineOp<CrossEntropyAttrs>({
+  op: 'crossEntropy',
+  shape: lossShape,
+  reference({ inputs: [x, labels, weights], shapes: [xs], attrs: { reduction, labelSmoothing }, output }) {
+    const [n, classes] = xs as [number, number];
+    const by = batchDivisor(labels!, classes, weights, reduction);
+    for (let row = 0; row < n; row++) {
+      const logs = logProbabilities(x!, row, classes);
+      eachShare(classes, labelOf(labels!, row, classes), labelSmoothing, weights, (c, share) => {
+        output[reduction === 'none' ? row : 0]! -= (share * logs[c]!) / by;
+      });
+    }
+  },
+  gradient: ({ inputs: [x, ...rest], attrs }, upstream) => [
+    emit(crossEntropyGradOp, [upstream, x!, ...rest], attrs),
+  ],
+  flops: ([x]) => 5 * sizeOf(x!),
+  samples: lossSamples,
+});
+
+/** dlogits of cross entropy. Inputs: dloss, logits, labels, class weights?. */
+export const crossEntropyGradOp = defineOp<CrossEntropyAttrs>({
+  op: 'crossEntropyGrad',
+  shape: ([, x]) => x!,
+  reference({ inputs: [dy, x, labels, weights], attrs: { reduction, labelSmoothing }, output, shape }) {
+    const [n, classes] = shape as [number, number];
+    const by = batchDivisor(labels!, classes, weights, reduction);
+    for (let row = 0; row < n; row++) {
+      const logs = logProbabilities(x!, row, classes);
+      const upstream = dy![reduction === 'none' ? row : 0]! / by;
+      let total = 0;
+      eachShare(classes, labelOf(labels!, row, classes), labelSmoothing, weights, (c, share) => {
+        total += share;
+        output[row * classes + c]! -= upstream * share;
+      });
+      for (let c = 0; c < classes; c++) output[row * classes + c]! += upstream * total * Math.exp(logs[c]!);
+    }
+  },
+  gradient: 'gradients of gradients are not offered',
+  flops: ([, x]) => 6 * sizeOf(x!),
+  samples: () =>
+    lossSamples().map(({ name, inputs, attrs }) => ({
+      name,
+      inputs: [{ shape: attrs.reduction === 'none' ? [5] : [] }, ...inputs],
+      attrs,
+    })),
+});
+
+/** Negative log likelihood of log-probabilities. Inputs: log-probabilities (n x c), labels (n), class weights? (c). */
+export const nllLossOp: OpDefinition<NllLossAttrs> = defineOp<NllLossAttrs>({
+  op: 'nllLoss',
+  shape: lossShape,
+  reference({ inputs: [x, labels, weights], shapes: [xs], attrs: { reduction }, output }) {
+    const [n, classes] = xs as [number, number];
+    const by = batchDivisor(labels!, classes, weights, reduction);
+    for (let row = 0; row < n; row++) {
+      const label = labelOf(labels!, row, classes);
+      output[reduction === 'none' ? row : 0]! -=
+        (x![row * classes + label]! * (weights ? weights[label]! : 1)) / by;
+    }
+  },
+  gradient: ({ inputs: [x, ...rest], attrs }, upstream) => [
+    emit(nllLossGradOp, [upstream, x!, ...rest], attrs),
+  ],
+  flops: ([x]) => x![0]!,
+  samples: () =>
+    lossSamples()
+      .filter(({ attrs }) => attrs.labelSmoothing === 0)
+      .map(({ name, inputs, attrs: { reduction } }) => ({ name, inputs, attrs: { reduction } })),
+});
+
+/** Gradient of the negative log likelihood. Inputs: dloss, log-probabilities (for their shape), labels, class weights?. */
+export const nllLossGradOp: OpDefinition<NllLossAttrs> = defineOp<NllLossAttrs>({
+  op: 'nllLossGrad',
+  shape: ([, x]) => x!,
+  reference({ inputs: [dy, , labels, weights], attrs: { reduction }, output, shape }) {
+    const [n, classes] = shape as [number, number];
+    const by = batchDivisor(labels!, classes, weights, reduction);
+    for (let row = 0; row < n; row++) {
+      const label = labelOf(labels!, row, classes);
+      output[row * classes + label] =
+        (-dy![reduction === 'none' ? row : 0]! * (weights ? weights[label]! : 1)) / by;
+    }
+  },
+  gradient: 'gradients of gradients are not offered',
+  flops: ([, x]) => x![0]!,
+  samples: () =>
+    nllLossOp.samples().map(({ name, inputs, attrs }) => ({
+      name,
+      inputs: [{ shape: attrs.reduction === 'none' ? [5] : [] }, ...inputs],
+      attrs,
+    })),
+});
+
+/** Options of {@link crossEntropyLoss}. */
+export interface CrossEntropyOptions {
+  /** Share of the target spread evenly over all classes. Default 0. */
+  readonly labelSmoothing?: number;
+  /** A weight per class (c). */
+  readonly classWeights?: Node;
+  /** Default `'mean'`. */
+  readonly reduction?: Reduction;
+}
+
+/** Cross entropy of logits (n x classes) against labels (n); a scalar unless the reduction is `'none'`. */
+export const crossEntropyLoss = (
+  logits: Node,
+  labels: Node,
+  { labelSmoothing = 0, classWeights, reduction = 'mean' }: CrossEntropyOptions = {},
+): Node =>
+  emit(crossEntropyOp, classWeights ? [logits, labels, classWeights] : [logits, labels], {
+    labelSmoothing,
+    reduction,
+  });
+
+/** Negative log likelihood of log-probabilities (n x classes) against labels (n), for networks that end in log-softmax. */
+export const nllLoss = (
+  logProbabilities: Node,
+  labels: Node,
+  { classWeights, reduction = 'mean' }: Omit<CrossEntropyOptions, 'labelSmoothing'> = {},
+): Node =>
+  emit(nllLossOp, classWeights ? [logProbabilities, labels, classWeights] : [logProbabilities, labels], {
+    reduction,
+  });

@@ -1,0 +1,154 @@
+/**
+ * The steps of optimizers, element by element. What changes from step to step (learning rate, bias
+ * corrections) comes in as small tensors, so that one compiled program serves a whole training run.
+ */
+import { ShapeError } from '../errors.js';
+import { formatShape, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
+import { defineOp } from './define.js';
+
+function sameShapes(op: string, shapes: readonly Shape[]): Shape {
+  const [first] = shapes as [Shape];
+  for (const shape of shapes)
+    if (!sameShape(shape, first))
+      throw new ShapeError(`${op} needs equal shapes, got ${shapes.map(formatShape).join(', ')}`);
+  return first;
+}
+
+const none = 'an optimizer step takes no part in the loss';
+const shape = [3, 19];
+const positive = { shape, scale: 0.5, offset: 1 };
+
+/** Attributes of `linearCombination`. */
+export interface LinearCombinationAttrs {
+  readonly a: number;
+  readonly b: number;
+}
+
+/** y = a * x + b * z: momentum, weight decay and moving averages. Inputs: x, z. */
+export const linearCombinationOp = defineOp<LinearCombinationAttrs>({
+  op: 'linearCombination',
+  shape: (shapes) => sameShapes('linearCombination', shapes),
+  reference({ inputs: [x, z], attrs: { a, b }, output }) {
+    for (let i = 0; i < output.length; i++) output[i] = a * x![i]! + b * z![i]!;
+  },
+  gradient: none,
+  flops: (_, output) => 3 * sizeOf(output),
+  samples: () => [{ name: 'momentum', inputs: [{ shape }, { shape }], attrs: { a: 0.9, b: 1 } }],
+});
+
+/** y = a * x + b * z^2: the average of squared gradients. Inputs: x, z. */
+export const squareAverageOp = defineOp<LinearCombinationAttrs>({
+  op: 'squareAverage',
+  shape: (shapes) => sameShapes('squareAverage', shapes),
+  reference({ inputs: [x, z], attrs: { a, b }, output }) {
+    for (let i = 0; i < output.length; i++) output[i] = a * x![i]! + b * z![i]! ** 2;
+  },
+  gradient: none,
+  flops: (_, output) => 4 * sizeOf(output),
+  samples: () => [{ name: 'adam', inputs: [positive, { shape }], attrs: { a: 0.999, b: 0.001 } }],
+});
+
+/** Attributes of a step. */
+export interface StepAttrs {
+  /** Which element of the rate tensor is this parameter's. */
+  readonly index: number;
+}
+
+/** y = parameter - rate[index] * direction. Inputs: parameter, direction, rate (any length). */
+export const descendOp = defineOp<StepAttrs>({
+  op: 'descend',
+  shape: ([parameter, direction]) => sameShapes('descend', [parameter!, direction!]),
+  reference({ inputs: [parameter, direction, rate], attrs: { index }, output }) {
+    for (let i = 0; i < output.length; i++) output[i] = parameter![i]! - rate![index]! * direction![i]!;
+  },
+  gradient: none,
+  flops: (_, output) => 2 * sizeOf(output),
+  samples: () => [
+    { name: 'sgd', inputs: [{ shape }, { shape }, { shape: [2], values: [0.1, 0.01] }], attrs: { index: 1 } },
+  ],
+});
+
+/** Attributes of a step scaled by the root of an average. */
+export interface AdaptiveStepAttrs extends StepAttrs {
+  readonly eps: number;
+  /** Factor of the decay of the parameter itself, times the rate, taken off before the step (AdamW). */
+  readonly decay: number;
+}
+
+/**
+ * y = p * (1 - rate[index] * decay) - rate[index] * (m / c1) / (sqrt(v / c2) + eps): the step of Adam, AdamW
+ * and RMSprop. Inputs: parameter p, direction m, average of squares v, rate (any length), corrections (c1, c2).
+ */
+export const adaptiveDescendOp = defineOp<AdaptiveStepAttrs>({
+  op: 'adaptiveDescend',
+  shape: ([p, m, v]) => sameShapes('adaptiveDescend', [p!, m!, v!]),
+  reference({ inputs: [p, m, v, rate, corrections], attrs: { index, eps, decay }, output }) {
+    const [c1, c2] = corrections as unknown as [number, number];
+    const step = rate![index]!;
+    for (let i = 0; i < output.length; i++)
+      output[i] = p![i]! * (1 - step * decay) - (step * (m![i]! / c1)) / (Math.sqrt(v![i]! / c2) + eps);
+  },
+  gradient: none,
+  flops: (_, output) => 8 * sizeOf(output),
+  samples: () => [
+    {
+      name: 'adam',
+      inputs: [
+        { shape },
+        { shape },
+        positive,
+        { shape: [1], values: [0.01] },
+        { shape: [2], values: [0.1, 0.002] },
+      ],
+      attrs: { index: 0, eps: 1e-8, decay: 0 },
+    },
+    {
+      name: 'adamW',
+      inputs: [
+        { shape },
+        { shape },
+        positive,
+        { shape: [1], values: [0.01] },
+        { shape: [2], values: [0.1, 0.002] },
+      ],
+      attrs: { index: 0, eps: 1e-8, decay: 0.1 },
+    },
+  ],
+});
+
+/** y = sum of x^2, as one value (1): the parts of a gradient's norm. Input: x. */
+export const sumOfSquaresOp = defineOp<object>({
+  op: 'sumOfSquares',
+  shape: () => [1],
+  reference({ inputs: [x], output }) {
+    for (let i = 0; i < x!.length; i++) output[0]! += x![i]! ** 2;
+  },
+  gradient: none,
+  flops: ([x]) => 2 * sizeOf(x!),
+  samples: () => [
+    { name: 'rows', inputs: [{ shape }], attrs: {} },
+    { name: 'picture', inputs: [{ shape: [2, 5, 3, 3] }], attrs: {} },
+  ],
+});
+
+/** Attributes of clipping. */
+export interface ClipAttrs {
+  /** Largest norm of all gradients together. */
+  readonly maxNorm: number;
+}
+
+/** y = x * min(1, maxNorm / (sqrt(total) + 1e-6)), as PyTorch clips by norm. Inputs: x, total (1), the sum of all squares. */
+export const clipByNormOp = defineOp<ClipAttrs>({
+  op: 'clipByNorm',
+  shape: ([x]) => x!,
+  reference({ inputs: [x, total], attrs: { maxNorm }, output }) {
+    const factor = Math.min(1, maxNorm / (Math.sqrt(total![0]!) + 1e-6));
+    for (let i = 0; i < output.length; i++) output[i] = x![i]! * factor;
+  },
+  gradient: none,
+  flops: (_, output) => sizeOf(output),
+  samples: () => [
+    { name: 'clipped', inputs: [{ shape }, { shape: [1], values: [9] }], attrs: { maxNorm: 1 } },
+    { name: 'as it is', inputs: [{ shape }, { shape: [1], values: [0.25] }], attrs: { maxNorm: 1 } },
+  ],
+});

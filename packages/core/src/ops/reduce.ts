@@ -1,0 +1,101 @@
+/** Sums and means over some of the dimensions: what biases, batch norm and broadcasts need for their gradients. */
+import { ShapeError } from '../errors.js';
+import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { defineOp } from './define.js';
+
+/** Which channel the element at flat index i belongs to; dimension 1 is the channel. */
+export const channelOf = (shape: Shape): ((index: number) => number) => {
+  const plane = sizeOf(shape.slice(2));
+  return (index) => Math.floor(index / plane) % shape[1]!;
+};
+
+/** Shapes for ops that see one number per channel, in pictures (n x c x h x w) and in rows (n x c). */
+export const perChannel: readonly Shape[] = [
+  [3, 5, 4, 7],
+  [2, 16, 3, 3],
+  [4, 6],
+];
+
+/** y[c] = sum of x over everything but the channel; the gradient of a bias. */
+export const channelSumOp = defineOp<object>({
+  op: 'channelSum',
+  shape([x]) {
+    if (!x || x.length < 2)
+      throw new ShapeError(`channelSum expects n x c x ..., got ${formatShape(x ?? [])}`);
+    return [x[1]!];
+  },
+  reference({ inputs: [x], shapes: [xs], output }) {
+    const channel = channelOf(xs!);
+    for (let i = 0; i < x!.length; i++) output[channel(i)]! += x![i]!;
+  },
+  gradient: 'it is a gradient itself, and gradients of gradients are not offered',
+  flops: ([x]) => sizeOf(x!),
+  samples: () => perChannel.map((shape) => ({ name: formatShape(shape), inputs: [{ shape }], attrs: {} })),
+});
+
+/** Attributes of `sumTo`. */
+export interface SumToAttrs {
+  /** The result's shape: each extent is the input's or 1. */
+  readonly shape: Shape;
+}
+
+/** Whether each extent of `small` is that of `large` or 1. */
+export const broadcastsTo = (small: Shape, large: Shape): boolean =>
+  small.length === large.length && small.every((extent, i) => extent === 1 || extent === large[i]);
+
+/** Flat index into a tensor of shape `small` for each flat index into `large`, for shapes that broadcast. */
+export function broadcastIndex(small: Shape, large: Shape): (index: number) => number {
+  const strides: number[] = [];
+  for (let axis = small.length - 1, stride = 1; axis >= 0; axis--) {
+    strides[axis] = small[axis] === 1 ? 0 : stride;
+    stride *= small[axis]!;
+  }
+  return (index) => {
+    let rest = index;
+    let result = 0;
+    for (let axis = large.length - 1; axis >= 0; axis--) {
+      result += (rest % large[axis]!) * strides[axis]!;
+      rest = Math.floor(rest / large[axis]!);
+    }
+    return result;
+  };
+}
+
+/** Sums over the dimensions that are 1 in the result: the gradient of a broadcast. */
+export const sumToOp = defineOp<SumToAttrs>({
+  op: 'sumTo',
+  shape([x], { shape }) {
+    if (!broadcastsTo(shape, x!))
+      throw new ShapeError(
+        `cannot sum ${formatShape(x!)} to ${formatShape(shape)}: extents must be equal or 1`,
+      );
+    return shape;
+  },
+  reference({ inputs: [x], shapes: [xs], output, shape }) {
+    const to = broadcastIndex(shape, xs!);
+    for (let i = 0; i < x!.length; i++) output[to(i)]! += x![i]!;
+  },
+  gradient: 'it is a gradient itself, and gradients of gradients are not offered',
+  flops: ([x]) => sizeOf(x!),
+  samples: () =>
+    (
+      [
+        [
+          [2, 5, 3, 4],
+          [2, 5, 1, 1],
+        ],
+        [
+          [3, 8, 2, 2],
+          [3, 1, 1, 1],
+        ],
+        [
+          [2, 4, 3, 3],
+          [1, 4, 1, 1],
+        ],
+      ] as const
+    ).map(([x, shape]) => ({
+      name: `${formatShape(x)} to ${formatShape(shape)}`,
+      inputs: [{ shape: x }],
+      attrs: { shape },
+    })),
+});

@@ -1,0 +1,118 @@
+/** Softmax and its logarithm over the classes, dimension 1. */
+import { ShapeError } from '../errors.js';
+import type { Node } from '../graph/graph.js';
+import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { defineOp, emit, type ReferenceCall } from './define.js';
+
+/** Calls `visit` for each set of values that belong together: flat indices start, start + step, ... */
+export function eachDistribution(
+  shape: Shape,
+  visit: (start: number, step: number, classes: number) => void,
+): void {
+  const step = sizeOf(shape.slice(2));
+  const classes = shape[1]!;
+  for (let outer = 0; outer < shape[0]!; outer++)
+    for (let inner = 0; inner < step; inner++) visit(outer * classes * step + inner, step, classes);
+}
+
+function rowsShape([x]: readonly Shape[]): Shape {
+  if (!x || x.length < 2) throw new ShapeError(`softmax expects n x classes, got ${formatShape(x ?? [])}`);
+  return x;
+}
+
+/** x - max and log(sum(exp(x - max))) of one distribution: nothing overflows. */
+function logSum(
+  x: ArrayLike<number>,
+  start: number,
+  step: number,
+  classes: number,
+): readonly [max: number, log: number] {
+  let max = -Infinity;
+  for (let c = 0; c < classes; c++) max = Math.max(max, x[start + c * step]!);
+  let sum = 0;
+  for (let c = 0; c < classes; c++) sum += Math.exp(x[start + c * step]! - max);
+  return [max, Math.log(sum)];
+}
+
+const both = (
+  { inputs: [x], output, shape }: ReferenceCall<object>,
+  finish: (logProbability: number) => number,
+): void =>
+  eachDistribution(shape, (start, step, classes) => {
+    const [max, log] = logSum(x!, start, step, classes);
+    for (let at = start, c = 0; c < classes; c++, at += step) output[at] = finish(x![at]! - max - log);
+  });
+
+const shapes: readonly Shape[] = [
+  [2, 5],
+  [3, 19],
+  [1, 1000],
+  [2, 4, 3, 3],
+];
+const forwardSamples = () =>
+  shapes.map((shape) => ({ name: formatShape(shape), inputs: [{ shape, scale: 10 }], attrs: {} }));
+
+/** y = exp(x) / sum(exp(x)). */
+export const softmaxOp = defineOp<object>({
+  op: 'softmax',
+  shape: rowsShape,
+  reference: (call) => both(call, Math.exp),
+  gradient: (node, upstream) => [emit(softmaxGradOp, [upstream, node], {})],
+  flops: (_, output) => 4 * sizeOf(output),
+  samples: forwardSamples,
+});
+
+/** y = x - log(sum(exp(x))). */
+export const logSoftmaxOp = defineOp<object>({
+  op: 'logSoftmax',
+  shape: rowsShape,
+  reference: (call) => both(call, (logProbability) => logProbability),
+  gradient: (node, upstream) => [emit(logSoftmaxGradOp, [upstream, node], {})],
+  flops: (_, output) => 4 * sizeOf(output),
+  samples: forwardSamples,
+});
+
+/** dx = y * (dy - sum(dy * y)). Inputs: dy, y. */
+export const softmaxGradOp = defineOp<object>({
+  op: 'softmaxGrad',
+  shape: ([, y]) => y!,
+  reference({ inputs: [dy, y], output, shape }) {
+    eachDistribution(shape, (start, step, classes) => {
+      let sum = 0;
+      for (let at = start, c = 0; c < classes; c++, at += step) sum += dy![at]! * y![at]!;
+      for (let at = start, c = 0; c < classes; c++, at += step) output[at] = y![at]! * (dy![at]! - sum);
+    });
+  },
+  gradient: 'gradients of gradients are not offered',
+  flops: (_, output) => 4 * sizeOf(output),
+  samples: () =>
+    shapes.map((shape) => ({ name: formatShape(shape), inputs: [{ shape }, { shape }], attrs: {} })),
+});
+
+/** dx = dy - exp(y) * sum(dy). Inputs: dy, y. */
+export const logSoftmaxGradOp = defineOp<object>({
+  op: 'logSoftmaxGrad',
+  shape: ([, y]) => y!,
+  reference({ inputs: [dy, y], output, shape }) {
+    eachDistribution(shape, (start, step, classes) => {
+      let sum = 0;
+      for (let at = start, c = 0; c < classes; c++, at += step) sum += dy![at]!;
+      for (let at = start, c = 0; c < classes; c++, at += step)
+        output[at] = dy![at]! - Math.exp(y![at]!) * sum;
+    });
+  },
+  gradient: 'gradients of gradients are not offered',
+  flops: (_, output) => 4 * sizeOf(output),
+  samples: () =>
+    shapes.map((shape) => ({
+      name: formatShape(shape),
+      inputs: [{ shape }, { shape, offset: -2 }],
+      attrs: {},
+    })),
+});
+
+/** Probabilities from logits, over dimension 1. */
+export const softmax = (x: Node): Node => emit(softmaxOp, [x], {});
+
+/** Logarithms of probabilities from logits, over dimension 1. */
+export const logSoftmax = (x: Node): Node => emit(logSoftmaxOp, [x], {});

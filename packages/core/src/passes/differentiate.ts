@@ -1,0 +1,36 @@
+/** Reverse mode: one rule per op, no tape, no state. Appends the nodes that compute the gradients. */
+import type { Node } from '../graph/graph.js';
+import { add } from '../ops/arithmetic.js';
+import { fill } from '../ops/fill.js';
+import { definitionOf } from '../ops/index.js';
+
+/**
+ * The gradient of `y` with respect to each target, appended to the graph of `y`.
+ * @param upstream - the gradient that comes in at `y`, of its shape. Default 1, for a scalar loss.
+ * @returns a node per target; a target that `y` does not depend on is absent.
+ * @throws Error naming the op and its module when one on the way has no gradient.
+ */
+export function differentiate(y: Node, targets: readonly Node[], upstream?: Node): ReadonlyMap<Node, Node> {
+  const { graph } = y;
+  const forward = graph.nodes.slice(0, graph.nodes.indexOf(y) + 1);
+  const varies = new Set<Node>(targets);
+  for (const node of forward) if (node.inputs.some((input) => varies.has(input))) varies.add(node);
+
+  const gradients = new Map<Node, Node>([[y, upstream ?? fill(graph, 1, y.shape)]]);
+  for (const node of forward.reverse()) {
+    const gradient = gradients.get(node);
+    if (!gradient || !varies.has(node) || node.inputs.length === 0) continue;
+    const definition = definitionOf(node);
+    if (typeof definition.gradient === 'string')
+      throw new Error(`${graph.at(node.path)}: ${node.op} cannot be differentiated: ${definition.gradient}.`);
+    for (const [index, part] of definition.gradient(node, gradient).entries()) {
+      const input = node.inputs[index]!;
+      if (!part || !varies.has(input)) continue;
+      const sum = gradients.get(input);
+      gradients.set(input, sum ? add(sum, part) : part);
+    }
+  }
+  return new Map(
+    targets.flatMap((target) => (gradients.has(target) ? [[target, gradients.get(target)!]] : [])),
+  );
+}

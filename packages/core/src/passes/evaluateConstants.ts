@@ -1,0 +1,55 @@
+/** Computes, once and in float64, every node that depends on parameters alone; it becomes a parameter itself. */
+import { type Graph, isInput, isParameter, type Node } from '../graph/graph.js';
+
+import { copyNode, rewrite } from '../graph/rewrite.js';
+import type { Values } from '../ops/define.js';
+import { definitionOf } from '../ops/index.js';
+import { sizeOf } from '../tensor/shape.js';
+import type { Weights } from '../tensor/tensor.js';
+
+/** A graph and the weights it needs. */
+export interface Evaluated {
+  readonly graph: Graph;
+  readonly weights: Weights;
+}
+
+/**
+ * The graph with constant nodes replaced by parameters, and the weights with those added. For programs
+ * whose parameters never change. Values in between are held only as long as they are needed.
+ */
+export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
+  const constant = new Set<Node>();
+  for (const node of graph.nodes)
+    if (isParameter(node) || (!isInput(node) && node.inputs.every((input) => constant.has(input))))
+      constant.add(node);
+  // Only constants that something non-constant reads are wanted as values.
+  const wanted = new Set<Node>(graph.outputs.values());
+  for (const node of graph.nodes) if (!constant.has(node)) for (const input of node.inputs) wanted.add(input);
+
+  const evaluate = (node: Node): Values => {
+    if (isParameter(node)) {
+      const value = weights.get(node.attrs.name);
+      if (!value) throw new Error(`${graph.at('')}: there is no weight called ${node.attrs.name}.`);
+      return value.data;
+    }
+    const output = new Float64Array(sizeOf(node.shape));
+    definitionOf(node).reference({
+      inputs: node.inputs.map(evaluate),
+      shapes: node.inputs.map((input) => input.shape),
+      attrs: node.attrs,
+      output,
+      shape: node.shape,
+    });
+    return output;
+  };
+  const result: Weights = new Map();
+  const rewritten = rewrite(graph, (node, inputs, target, copy) => {
+    if (!constant.has(node) || isParameter(node)) return copy();
+    if (!wanted.has(node)) return copyNode(node, inputs, target);
+    const name = `${node.path}:${node.op}:${result.size}`;
+    result.set(name, { shape: node.shape, data: Float32Array.from(evaluate(node)) });
+    return target.parameter(name, node.shape, false);
+  });
+  for (const [name, value] of weights) result.set(name, value);
+  return { graph: rewritten, weights: result };
+}

@@ -1,0 +1,41 @@
+/**
+ * Folds every batch norm into the convolution or linear layer before it. The folded weights are nodes
+ * too, computed from parameters alone; `evaluateConstants` turns them into values once.
+ */
+import { type Graph, type Node, readersOf } from '../graph/graph.js';
+import { rewrite } from '../graph/rewrite.js';
+import { foldedBiasOp, foldedWeightOp } from '../ops/batchNorm.js';
+import { conv2dOp } from '../ops/conv2d.js';
+import { emit } from '../ops/define.js';
+import { isOp } from '../ops/index.js';
+import { linearOp } from '../ops/linear.js';
+
+/** A graph in which no batch norm follows a convolution or linear layer that nothing else reads. */
+export function foldBatchNorm(graph: Graph): Graph {
+  const readers = readersOf(graph);
+  const outputs = new Set(graph.outputs.values());
+  return rewrite(graph, (node, inputs, _, copy) => {
+    if (!isOp(node, 'batchNorm')) return copy();
+    const layer = inputs[0]!;
+    const source = node.inputs[0]!;
+    if (readers.get(source)?.length !== 1 || outputs.has(source)) return copy();
+    const [, weight, bias, mean, variance] = inputs as [Node, Node, Node, Node, Node];
+    const [x, w, own] = layer.inputs as [Node, Node, Node | undefined];
+    const { eps } = node.attrs;
+    const folded = (): [Node, Node, Node] => [
+      x,
+      emit(foldedWeightOp, [w, weight, variance], { eps }, layer.path),
+      emit(
+        foldedBiasOp,
+        own ? [weight, bias, mean, variance, own] : [weight, bias, mean, variance],
+        { eps },
+        layer.path,
+      ),
+    ];
+    if (isOp(layer, 'conv2d') && !layer.attrs.activation && !layer.attrs.residual)
+      return emit(conv2dOp, folded(), layer.attrs, layer.path);
+    if (isOp(layer, 'linear') && !layer.attrs.activation)
+      return emit(linearOp, folded(), layer.attrs, layer.path);
+    return copy();
+  });
+}

@@ -1,0 +1,54 @@
+/**
+ * Makes a graph ready for a training step: batch norm takes the statistics of the batch and updates the
+ * running ones, dropout and stochastic depth multiply by masks drawn from the `seed` input.
+ */
+import { type Graph, isParameter, type Node } from '../graph/graph.js';
+import { rewrite } from '../graph/rewrite.js';
+import { mulOp } from '../ops/arithmetic.js';
+import { batchNormTrainOp, channelMeanOp, channelVarianceOp, runningAverageOp } from '../ops/batchNorm.js';
+import { emit } from '../ops/define.js';
+import { randomMaskOp } from '../ops/dropout.js';
+import { isOp } from '../ops/index.js';
+import { sizeOf } from '../tensor/shape.js';
+
+/** The name of the input that changes every step and seeds all masks; shape (1). */
+export const SEED = 'seed';
+
+/**
+ * The training form of a forward graph. A batch norm whose weight is not trainable (a frozen one)
+ * keeps its running statistics. Adds the input `seed` when something is random.
+ */
+export function forTraining(graph: Graph): Graph {
+  const statistics: { name: string; value: Node }[] = [];
+  let streams = 0;
+  const masked = (x: Node, rate: number, rowWise: boolean): Node => {
+    if (rate === 0) return x;
+    const seed = x.graph.input(SEED, [1]);
+    const shape = rowWise ? x.shape.map((extent, axis) => (axis === 0 ? extent : 1)) : x.shape;
+    return emit(mulOp, [x, emit(randomMaskOp, [seed], { keep: 1 - rate, shape, stream: streams++ })], {});
+  };
+  const result = rewrite(graph, (node, inputs, _, copy) => {
+    const x = inputs[0]!;
+    if (isOp(node, 'dropout')) return masked(x, node.attrs.p, false);
+    if (isOp(node, 'stochasticDepth')) return masked(x, node.attrs.p, true);
+    if (!isOp(node, 'batchNorm')) return copy();
+    const [, weight, bias, runningMean, runningVariance] = inputs as [Node, Node, Node, Node, Node];
+    if (!isParameter(weight) || !weight.attrs.trainable) return copy();
+    const { eps, momentum } = node.attrs;
+    const mean = emit(channelMeanOp, [x], {}, node.path);
+    const variance = emit(channelVarianceOp, [x, mean], {}, node.path);
+    const count = sizeOf(x.shape) / x.shape[1]!;
+    const track = (running: Node, value: Node, scale: number): void => {
+      if (isParameter(running))
+        statistics.push({
+          name: running.attrs.name,
+          value: emit(runningAverageOp, [running, value], { momentum, scale }, node.path),
+        });
+    };
+    track(runningMean, mean, 1);
+    track(runningVariance, variance, count / Math.max(1, count - 1));
+    return emit(batchNormTrainOp, [x, weight, bias, mean, variance], { eps }, node.path);
+  });
+  for (const { name, value } of statistics) result.updates.set(name, value);
+  return result;
+}

@@ -1,0 +1,61 @@
+/**
+ * Fuses what a kernel can do on its way out or in: an activation and a shortcut's sum into the layer
+ * before, a zero padding into the convolution after. One node then touches memory once.
+ */
+import { type Graph, type Node, readersOf } from '../graph/graph.js';
+import { rewrite } from '../graph/rewrite.js';
+import type { Activation } from '../ops/activation.js';
+import { addOp } from '../ops/arithmetic.js';
+import { batchNormOp } from '../ops/batchNorm.js';
+import { conv2dOp } from '../ops/conv2d.js';
+import { emit } from '../ops/define.js';
+import { isOp } from '../ops/index.js';
+import { linearOp } from '../ops/linear.js';
+import type { Padding } from '../ops/window.js';
+
+type Inputs = [Node, ...Node[]];
+
+/** The node with the activation as its last step, if it can take one. */
+function withActivation(node: Node, activation: Activation): Node | undefined {
+  const inputs = node.inputs as Inputs;
+  if (isOp(node, 'conv2d') && !node.attrs.activation)
+    return emit(conv2dOp, inputs, { ...node.attrs, activation }, node.path);
+  if (isOp(node, 'linear') && !node.attrs.activation)
+    return emit(linearOp, inputs, { ...node.attrs, activation }, node.path);
+  if (isOp(node, 'add') && !node.attrs.activation)
+    return emit(addOp, inputs, { ...node.attrs, activation }, node.path);
+  if (isOp(node, 'batchNorm') && !node.attrs.activation)
+    return emit(batchNormOp, inputs, { ...node.attrs, activation }, node.path);
+  return undefined;
+}
+
+/** The convolution with the other summand added on its way out, if it can take one (it needs a bias before it). */
+function withResidual(node: Node, residual: Node): Node | undefined {
+  if (!isOp(node, 'conv2d') || node.attrs.activation || node.attrs.residual) return undefined;
+  const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
+  if (!bias) return undefined;
+  return emit(conv2dOp, [x, w, bias, residual], { ...node.attrs, residual: true }, node.path);
+}
+
+/** A graph with the same outputs and fewer nodes. */
+export function fuse(graph: Graph): Graph {
+  const readers = readersOf(graph);
+  const outputs = new Set(graph.outputs.values());
+  const free = (node: Node): boolean => readers.get(node)?.length === 1 && !outputs.has(node);
+  return rewrite(graph, (node, inputs, _, copy) => {
+    const [first, second] = inputs as [Node, Node];
+    if (isOp(node, 'activation') && free(node.inputs[0]!)) return withActivation(first, node.attrs) ?? copy();
+    if (isOp(node, 'add') && !node.attrs.activation) {
+      const [a, b] = node.inputs as [Node, Node];
+      return (free(b) && withResidual(second, first)) || (free(a) && withResidual(first, second)) || copy();
+    }
+    if (isOp(node, 'conv2d') && isOp(first, 'pad') && free(node.inputs[0]!)) {
+      const { before, after } = first.attrs;
+      if (before[0] || before[1] || after[0] || after[1]) return copy();
+      const extra = [before[2]!, before[3]!, after[2]!, after[3]!];
+      const padding = node.attrs.padding.map((pixels, edge) => pixels + extra[edge]!) as unknown as Padding;
+      return emit(conv2dOp, [first.inputs[0]!, ...inputs.slice(1)], { ...node.attrs, padding }, node.path);
+    }
+    return copy();
+  });
+}

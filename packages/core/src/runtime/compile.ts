@@ -1,0 +1,84 @@
+/** From a model and weights to a session: trace, simplify, verify, and hand over to a back end. */
+import type { Backend } from '../backends/backend.js';
+import { type BackendName, compileOn } from '../backends/select.js';
+import { ShapeError } from '../errors.js';
+import type { Graph } from '../graph/graph.js';
+import { verify } from '../graph/verify.js';
+import type { Module } from '../nn/module.js';
+import { trace } from '../nn/trace.js';
+import { matchParameters, parameters, requireMatch } from '../nn/walk.js';
+import { definitionOf } from '../ops/index.js';
+import { evaluateConstants } from '../passes/evaluateConstants.js';
+import { foldBatchNorm } from '../passes/foldBatchNorm.js';
+import { forInference } from '../passes/forInference.js';
+import { fuse } from '../passes/fuse.js';
+import { prune } from '../passes/prune.js';
+import type { Shape } from '../tensor/shape.js';
+import type { Weights } from '../tensor/tensor.js';
+import { createSession, type Session } from './session.js';
+
+/** Options of {@link compile}. */
+export interface CompileModelOptions {
+  /** Weights by state-dict name: from `readWeights` or `initialise`. Keys must be exactly the model's. */
+  readonly weights: Weights;
+  /** The input's shape, batch first: `[1, 3, 224, 224]`. */
+  readonly input: Shape;
+  /** Default `'auto'`: the fastest that works here; `session.backend` says which it is. */
+  readonly backend?: BackendName | Backend;
+  /** Threads for the CPU path. Default: as many as there are cores. */
+  readonly threads?: number;
+  /** Paths of modules whose outputs `session.runAll` gives too, `['layer4']` for features. */
+  readonly outputs?: readonly string[];
+  /** Makes any fallback an error. Default false. */
+  readonly strict?: boolean;
+  /** Default true. False runs the graph as it was traced, for comparison. */
+  readonly passes?: boolean;
+  /** Starts the path in error messages. */
+  readonly name?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** The graph as it is run for inference: dropout gone, batch norm folded, activations fused, dead nodes dropped. */
+export const simplify = (graph: Graph): Graph => prune(fuse(foldBatchNorm(forInference(graph))));
+
+/**
+ * Compiles a model for inference on one input shape.
+ * @throws ShapeError when the input does not fit the model, with the module's path.
+ * @throws WeightsMismatch when the weights do not fit, naming every key.
+ * @throws BackendUnavailable when the back end cannot run here.
+ * @example
+ * const session = await compile(model, { weights: initialise(model, { seed: 1 }), input: [1, 1, 32, 32] });
+ * const logits = await session.run(new Float32Array(32 * 32));
+ */
+export async function compile(model: Module, options: CompileModelOptions): Promise<Session> {
+  const {
+    weights,
+    input,
+    backend = 'auto',
+    outputs = [],
+    strict,
+    threads,
+    passes = true,
+    name = '',
+    signal,
+  } = options;
+  signal?.throwIfAborted();
+  const traced = trace(model, input, { name });
+  for (const path of outputs) {
+    const node = traced.modules.get(path);
+    if (!node)
+      throw new ShapeError(
+        `${traced.at('')}: there is no module at '${path}' to give the output of; there are ${[...traced.modules.keys()].filter(Boolean).join(', ')}.`,
+      );
+    traced.outputs.set(path, node);
+  }
+  requireMatch(name || 'the model', matchParameters(parameters(model), weights));
+  const simplified = passes ? simplify(traced) : prune(forInference(traced));
+  const { graph, weights: values } = passes
+    ? evaluateConstants(simplified, weights)
+    : { graph: simplified, weights };
+  const final = prune(graph);
+  verify(final, definitionOf);
+  const { program, fallbackReason } = await compileOn(backend, final, values, { strict, threads, signal });
+  return createSession(program, input, traced.output.shape, 'output', fallbackReason);
+}

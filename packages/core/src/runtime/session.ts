@@ -1,0 +1,106 @@
+/** A session: a compiled model that is fed and read by shape, one run at a time, until it is disposed of. */
+import type { Profile, Program } from '../backends/backend.js';
+import { ShapeError } from '../errors.js';
+import { formatShape, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+/** Options of a run. */
+export interface RunOptions {
+  /** Stops the run; the promise rejects with the signal's reason. The session stays usable. */
+  readonly signal?: AbortSignal;
+}
+
+/** A compiled model. */
+export interface Session {
+  /** What really runs: `'wasm'`, `'gpu:webgpu'`, `'gpu:webgl2'` or `'reference'`. */
+  readonly backend: string;
+  readonly threads: number;
+  /** Why it is not the back end or the threads that were asked for; undefined when it is. */
+  readonly fallbackReason: string | undefined;
+  /** Bytes held for weights and values. */
+  readonly memory: number;
+  /** The input's shape, batch first. */
+  readonly input: Shape;
+  /** The main output's shape. */
+  readonly output: Shape;
+  /**
+   * Runs the model on one batch. Calls may overlap; they run in order.
+   * @throws ShapeError when x has another shape than the session was compiled for.
+   */
+  run(x: Tensor | Float32Array, options?: RunOptions): Promise<Tensor>;
+  /** As `run`, but gives every output by name: `output` and the module paths asked for with `outputs`. */
+  runAll(x: Tensor | Float32Array, options?: RunOptions): Promise<ReadonlyMap<string, Tensor>>;
+  /** Times one run step by step, on the given input or on zeros. */
+  profile(x?: Tensor | Float32Array): Promise<Profile>;
+  /** Gives back memory, threads and device; may be called again. */
+  dispose(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Wraps a program with one input `x` and a main output. */
+export function createSession(
+  program: Program,
+  input: Shape,
+  output: Shape,
+  mainOutput: string,
+  fallbackReason?: string,
+): Session {
+  let queue: Promise<unknown> = Promise.resolve();
+  let disposed = false;
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const result = queue.then(() => {
+      if (disposed) throw new Error('This session has been disposed of; compile the model again.');
+      return work();
+    });
+    queue = result.catch(() => undefined);
+    return result;
+  };
+  const feed = (x: Tensor | Float32Array): ReadonlyMap<string, Tensor> => {
+    const value = x instanceof Float32Array ? { shape: input, data: x } : x;
+    if (!sameShape(value.shape, input))
+      throw new ShapeError(
+        `The session was compiled for an input of ${formatShape(input)}, got ${formatShape(value.shape)}; compile the model for that shape.`,
+      );
+    if (value.data.length !== sizeOf(input))
+      throw new ShapeError(
+        `An input of ${formatShape(input)} has ${sizeOf(input)} values, got ${value.data.length}.`,
+      );
+    return new Map([['x', value]]);
+  };
+  const runAll = async (x: Tensor | Float32Array, { signal }: RunOptions = {}) => {
+    const feeds = feed(x);
+    signal?.throwIfAborted();
+    return inTurn(() => {
+      signal?.throwIfAborted();
+      return program.run(feeds, signal);
+    });
+  };
+  const dispose = (): Promise<void> => {
+    if (disposed) return Promise.resolve();
+    const done = inTurn(() => program.dispose()).then(() => undefined);
+    queue = done
+      .catch(() => undefined)
+      .then(() => {
+        disposed = true;
+      });
+    return done;
+  };
+  return {
+    backend: program.backend,
+    threads: program.threads,
+    fallbackReason: fallbackReason ?? program.fallbackReason,
+    get memory() {
+      return disposed ? 0 : program.memory;
+    },
+    input,
+    output,
+    run: async (x, options) => (await runAll(x, options)).get(mainOutput)!,
+    runAll,
+    profile: async (x = new Float32Array(sizeOf(input))) => {
+      const feeds = feed(x);
+      return inTurn(() => program.profile(feeds));
+    },
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
+}

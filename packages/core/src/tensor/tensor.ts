@@ -1,0 +1,29 @@
+/** A tensor on the host: a shape and its values. Nothing to dispose of, nothing hidden. */
+import { ShapeError } from '../errors.js';
+import { formatShape, type Shape, sizeOf } from './shape.js';
+
+/** Values in row-major order (NCHW for pictures) with their shape. */
+export interface Tensor {
+  readonly shape: Shape;
+  readonly data: Float32Array;
+}
+
+/** Weights by state-dict name, in state-dict order. */
+export type Weights = Map<string, Tensor>;
+
+/**
+ * A tensor of the given values, row-major. A `Float32Array` is taken as it is, without a copy.
+ * @throws ShapeError when the number of values is not the product of the shape.
+ * @example
+ * tensor([1, 2, 3, 4, 5, 6], [2, 3]).data.length // 6
+ */
+export function tensor(data: Float32Array | readonly number[], shape: Shape): Tensor {
+  for (const extent of shape)
+    if (!Number.isInteger(extent) || extent < 0)
+      throw new ShapeError(`A shape holds whole numbers from 0 up, but got [${shape.join(', ')}].`);
+  if (data.length !== sizeOf(shape))
+    throw new ShapeError(
+      `A ${formatShape(shape)} tensor has ${sizeOf(shape)} values, but ${data.length} were given.`,
+    );
+  return { shape, data: data instanceof Float32Array ? data : Float32Array.from(data) };
+}

@@ -1,0 +1,2 @@
+export * from './goldens.js';
+export * from './scheme.js';
