@@ -1,2 +1,3 @@
 export * from './goldens.js';
+export * from './samples.js';
 export * from './scheme.js';

@@ -49,7 +49,8 @@ const activations: Readonly<Record<string, (x: Node) => Node>> = {
   silu,
   hardswish: hardSwish,
   hardsigmoid: hardSigmoid,
-  h_swish_seed: hardSwish,
+  // As the article writes it; at x = -3 its gradient is 0, where PyTorch's own hard swish takes -0.5.
+  h_swish_seed: (x) => mul(x, hardSigmoid(x)),
   h_sigmoid_seed: hardSigmoid,
 };
 
@@ -81,12 +82,17 @@ interface GoldenAttrs {
   readonly reduction: Reduction;
 }
 
+/** What a case's results are, by the golden's names. */
+interface Built extends Readonly<Record<string, Node | undefined>> {
+  readonly y: Node;
+}
+
 /** Builds the op of a case from its tensors; `constant` makes further inputs. */
 type Build = (
   t: Readonly<Record<string, Node>>,
   attrs: GoldenAttrs,
   constant: (name: string, value: Tensor) => Node,
-) => { readonly y: Node } & Readonly<Record<string, Node>>;
+) => Built;
 
 /** Batch norm with batch statistics, and the running averages after one and after two batches. */
 const trainingNorm: Build = (t, { eps, momentum, affine = true }, constant) => {
@@ -190,7 +196,7 @@ const builds: Readonly<Record<string, Build>> = {
   log_softmax: (t) => ({ y: logSoftmax(t.x!) }),
   max_pool2d: (t, { kernel, ...options }) => ({ y: maxPool(kernel, options)(t.x!) }),
   nll_loss: (t, { labels, reduction }, constant) => ({
-    y: nllLoss(t.x!, constant('labels', tensor(labels, [labels.length])), { reduction }),
+    y: nllLoss(logSoftmax(t.x!), constant('labels', tensor(labels, [labels.length])), { reduction }),
   }),
   pad: (t, { pad: amounts }) => ({ y: pad(amounts)(t.x!) }),
   se_block: (t) => {
@@ -226,7 +232,7 @@ async function run(golden: OpCase, precision: 'float32' | 'float64'): Promise<Re
     return graph.input(name, value.shape);
   };
   const built = builds[golden.op]!(nodes, golden.attrs as unknown as GoldenAttrs, constant);
-  for (const [name, node] of Object.entries(built)) graph.outputs.set(name, node);
+  for (const [name, node] of Object.entries(built)) if (node) graph.outputs.set(name, node);
   const { y } = built;
   const ones = y.shape.length === 0 || golden.attrs.points !== undefined;
   const upstream = ones

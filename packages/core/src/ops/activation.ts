@@ -56,7 +56,7 @@ export function activationSlope(activation: Activation, x: number): number {
       return y * (1 + x * (1 - y));
     }
     case 'hardSwish':
-      return x <= -3 ? 0 : x >= 3 ? 1 : (2 * x + 3) / 6;
+      return x < -3 ? 0 : x >= 3 ? 1 : (2 * x + 3) / 6;
     case 'hardSigmoid':
       return x > -3 && x < 3 ? 1 / 6 : 0;
   }
