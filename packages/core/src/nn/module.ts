@@ -21,8 +21,11 @@ export type Forward<C extends Children> = (children: Lifted<C>, x: Node) => Node
 export interface Module<C extends Children = Children> {
   (x: Node): Node;
   readonly children: C;
-  /** The function with the children left open, so that a child can be replaced. */
-  readonly forward: Forward<C>;
+  /**
+   * The function with the children left open, so that a child can be replaced. Written as a method so
+   * that a module of particular children is a module of any.
+   */
+  forward(children: Lifted<C>, x: Node): Node;
 }
 
 /** Whether a child is a single module. */

@@ -1,0 +1,36 @@
+/** Unpacks gzip with the platform's own decompressor, within a limit. */
+import { FileFormatError } from '@cnn/core';
+
+/** Whether the bytes start as a gzip file does. */
+export const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
+
+/** The unpacked bytes. @throws FileFormatError when they are damaged or more than `limit`. */
+export async function gunzip(bytes: Uint8Array, limit: number): Promise<Uint8Array> {
+  const reader = new Blob([bytes as Uint8Array<ArrayBuffer>])
+    .stream()
+    .pipeThrough(new DecompressionStream('gzip'))
+    .getReader();
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      length += value.length;
+      if (length > limit) throw new FileFormatError('gzip', `it unpacks to more than ${limit} bytes`);
+      parts.push(value);
+    }
+  } catch (error) {
+    if (error instanceof FileFormatError) throw error;
+    throw new FileFormatError('gzip', `it cannot be unpacked (${(error as Error).message})`);
+  } finally {
+    await reader.cancel().catch(() => undefined);
+  }
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

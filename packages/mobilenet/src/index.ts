@@ -1,0 +1,2 @@
+/** @cnn/mobilenet: MobileNetV1. */
+export { type MobileNetV1Options, mobilenetV1 } from './mobilenetV1.js';

@@ -1,0 +1,3 @@
+/** @cnn/train: training and fine-tuning. */
+export * from './optimizers.js';
+export * from './step.js';

@@ -1,0 +1,134 @@
+/**
+ * Optimizers as data: which state each parameter has, and the nodes that make the new parameter from the
+ * old one and its gradient. Formulas and defaults are PyTorch's.
+ */
+import { emit, type Node, ops } from '@cnn/core';
+
+/** What an optimizer sees of one parameter. */
+export interface UpdateCall<Slot extends string = string> {
+  readonly parameter: Node;
+  readonly gradient: Node;
+  /** The optimizer's state for this parameter, each of the parameter's shape, zero at first. */
+  readonly slots: Readonly<Record<Slot, Node>>;
+  /** Learning rates, one for each group of parameters. */
+  readonly rate: Node;
+  /** Which of the rates is this parameter's. */
+  readonly group: number;
+  /** Two divisors that change with the step: see `corrections`. */
+  readonly corrections: Node;
+}
+
+/** An optimizer. */
+export interface Optimizer<Slot extends string = string> {
+  readonly name: string;
+  /** Learning rate when no schedule says otherwise. */
+  readonly learningRate: number;
+  /** Names of the state tensors per parameter. */
+  readonly slots: readonly Slot[];
+  /** Appends the step for one parameter. */
+  update(call: UpdateCall<Slot>): { readonly parameter: Node; readonly slots: Readonly<Record<Slot, Node>> };
+  /** Divisors of the first and second average at step t, counted from 1. */
+  corrections(step: number): readonly [number, number];
+}
+
+/** a * x + b * z; x itself where that is all there is. */
+const combine = (x: Node, a: number, z: Node, b: number): Node =>
+  a === 1 && b === 0 ? x : emit(ops.linearCombination, [x, z], { a, b });
+
+/** Options of {@link sgd}. */
+export interface SgdOptions {
+  readonly learningRate?: number;
+  /** Share of the last step's direction that is kept. Default 0. */
+  readonly momentum?: number;
+  /** Look ahead along the momentum. Default false. */
+  readonly nesterov?: boolean;
+  /** Factor of the parameter that is added to its gradient. Default 0. */
+  readonly weightDecay?: number;
+}
+
+/** Stochastic gradient descent. Default learning rate 0.01. */
+export function sgd(options: SgdOptions = {}): Optimizer<'velocity'> {
+  const { learningRate = 0.01, momentum = 0, nesterov = false, weightDecay = 0 } = options;
+  return {
+    name: 'sgd',
+    learningRate,
+    slots: momentum === 0 ? [] : ['velocity'],
+    update({ parameter, gradient, slots, rate, group: index }) {
+      const decayed = combine(gradient, 1, parameter, weightDecay);
+      if (momentum === 0)
+        return { parameter: emit(ops.descend, [parameter, decayed, rate], { index }), slots };
+      const velocity = combine(slots.velocity, momentum, decayed, 1);
+      const direction = nesterov ? combine(decayed, 1, velocity, momentum) : velocity;
+      return { parameter: emit(ops.descend, [parameter, direction, rate], { index }), slots: { velocity } };
+    },
+    corrections: () => [1, 1],
+  };
+}
+
+/** Options of {@link adam} and {@link adamW}. */
+export interface AdamOptions {
+  readonly learningRate?: number;
+  /** Shares of the averages that are kept at each step. Default [0.9, 0.999]. */
+  readonly betas?: readonly [number, number];
+  /** Added to the root of the second average. Default 1e-8. */
+  readonly eps?: number;
+  /** Default 0 for Adam, 0.01 for AdamW. */
+  readonly weightDecay?: number;
+}
+
+const adamLike = (
+  name: string,
+  { learningRate = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0 }: AdamOptions,
+  decoupled: boolean,
+): Optimizer<'mean' | 'square'> => ({
+  name,
+  learningRate,
+  slots: ['mean', 'square'],
+  update({ parameter, gradient, slots, rate, group: index, corrections }) {
+    const direction = decoupled ? gradient : combine(gradient, 1, parameter, weightDecay);
+    const mean = combine(slots.mean, betas[0], direction, 1 - betas[0]);
+    const square = emit(ops.squareAverage, [slots.square, direction], { a: betas[1], b: 1 - betas[1] });
+    const decay = decoupled ? weightDecay : 0;
+    return {
+      parameter: emit(ops.adaptiveDescend, [parameter, mean, square, rate, corrections], { index, eps, decay }),
+      slots: { mean, square },
+    };
+  },
+  corrections: (step) => [1 - betas[0] ** step, 1 - betas[1] ** step],
+});
+
+/** Adam (https://arxiv.org/abs/1412.6980). Default learning rate 0.001. */
+export const adam = (options: AdamOptions = {}): Optimizer<'mean' | 'square'> => adamLike('adam', options, false);
+
+/** AdamW (https://arxiv.org/abs/1711.05101): the decay acts on the weights, not on the gradient. Default learning rate 0.001. */
+export const adamW = (options: AdamOptions = {}): Optimizer<'mean' | 'square'> =>
+  adamLike('adamW', { weightDecay: 0.01, ...options }, true);
+
+/** Options of {@link rmsprop}. */
+export interface RmspropOptions {
+  readonly learningRate?: number;
+  /** Share of the average of squares that is kept. Default 0.99. */
+  readonly alpha?: number;
+  /** Added to the root of the average. Default 1e-8. */
+  readonly eps?: number;
+  readonly weightDecay?: number;
+}
+
+/** RMSprop (Hinton, 2012, lecture 6e). Default learning rate 0.01. */
+export function rmsprop(options: RmspropOptions = {}): Optimizer<'square'> {
+  const { learningRate = 0.01, alpha = 0.99, eps = 1e-8, weightDecay = 0 } = options;
+  return {
+    name: 'rmsprop',
+    learningRate,
+    slots: ['square'],
+    update({ parameter, gradient, slots, rate, group: index, corrections }) {
+      const direction = combine(gradient, 1, parameter, weightDecay);
+      const square = emit(ops.squareAverage, [slots.square, direction], { a: alpha, b: 1 - alpha });
+      return {
+        parameter: emit(ops.adaptiveDescend, [parameter, direction, square, rate, corrections], { index, eps, decay: 0 }),
+        slots: { square },
+      };
+    },
+    corrections: () => [1, 1],
+  };
+}

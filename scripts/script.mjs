@@ -1,0 +1,29 @@
+/** Runs a TypeScript script of the repository against the sources: `node scripts/script.mjs <file.ts> [arguments]`. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const [file, ...rest] = process.argv.slice(2);
+if (!file) throw new Error('Usage: node scripts/script.mjs <file.ts> [arguments]');
+// Beside node_modules, so that the bundle finds the libraries that stay outside of it.
+const folder = await mkdtemp(join(root, 'node_modules', '.script-'));
+try {
+  const outfile = join(folder, 'script.mjs');
+  await build({
+    entryPoints: [resolve(file)],
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    sourcemap: 'inline',
+    outfile,
+    tsconfig: join(root, 'tsconfig.base.json'),
+    banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+  });
+  process.argv.splice(1, 2, resolve(file), ...rest);
+  await import(pathToFileURL(outfile).href);
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
