@@ -66,6 +66,10 @@ const cases = (): readonly {
         [2, 5, 13, 9],
         [3, 2],
       ],
+      [
+        [3, 1, 1, 1],
+        [1, 1],
+      ],
     ] as const
   ).map(([shape, size]) => ({
     name: `${formatShape(shape)} to ${formatShape(size)}`,

@@ -325,6 +325,10 @@ export const pad =
   (amounts: readonly number[]) =>
   (x: Node): Node => {
     const rank = x.shape.length;
+    if (amounts.length % 2 !== 0 || amounts.length > 2 * rank)
+      throw new ShapeError(
+        `${x.graph.at()}: pad takes two numbers per axis, at most ${2 * rank} for ${formatShape(x.shape)}, got ${amounts.length}`,
+      );
     const side = (offset: number) => x.shape.map((_, axis) => amounts[2 * (rank - 1 - axis) + offset] ?? 0);
     return emit(padOp, [x], { before: side(0), after: side(1) });
   };

@@ -187,6 +187,9 @@ function cases(): readonly { name: string; x: Shape; w: Shape; attrs: Conv2dAttr
     }),
     of('depthwise 5x5', [1, 8, 9, 8], [8, 1, 5, 5], { groups: 8, padding: symmetric(2) }),
     of('depthwise multiplier', [1, 4, 6, 6], [8, 1, 3, 3], { groups: 4, padding: symmetric(1) }),
+    of('3x3 deep', [1, 32, 7, 8], [32, 32, 3, 3], { padding: symmetric(1) }),
+    of('one channel', [2, 1, 12, 11], [6, 1, 5, 5]),
+    of('to one channel', [1, 16, 5, 5], [1, 16, 1, 1]),
     of('1x1 picture', [3, 10, 1, 1], [20, 10, 1, 1]),
   ];
 }

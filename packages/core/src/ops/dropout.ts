@@ -56,7 +56,11 @@ export const maskKeeps = (key: number, index: number, keep: number): boolean =>
 /** y = 1 / keep with probability keep, else 0. Input: seed (1), a whole number below 2^24 that changes every step. */
 export const randomMaskOp = defineOp<RandomMaskAttrs>({
   op: 'randomMask',
-  shape: (_, { shape }) => shape,
+  shape(_, { keep, shape }) {
+    if (!(keep > 0 && keep <= 1))
+      throw new ShapeError(`randomMask keeps with a probability above 0 and up to 1, got ${keep}`);
+    return shape;
+  },
   reference({ inputs: [seed], attrs: { keep, stream }, output }) {
     const key = maskKey(seed![0]!, stream);
     for (let i = 0; i < output.length; i++) output[i] = maskKeeps(key, i, keep) ? 1 / keep : 0;

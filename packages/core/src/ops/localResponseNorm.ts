@@ -1,4 +1,5 @@
 /** Local response normalisation across channels (AlexNet, section 3.3), as PyTorch defines it. */
+import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import { defineOp, emit, pictureShape, type Values } from './define.js';
@@ -38,7 +39,11 @@ const samples = (): readonly (readonly [string, Shape, LocalResponseNormAttrs])[
 /** y = x / (k + alpha / size * sum)^beta. */
 export const localResponseNormOp = defineOp<LocalResponseNormAttrs>({
   op: 'localResponseNorm',
-  shape: ([x]) => pictureShape('localResponseNorm', x),
+  shape([x], { size }) {
+    if (!Number.isInteger(size) || size < 1)
+      throw new ShapeError(`localResponseNorm needs a size of at least 1 channel, got ${size}`);
+    return pictureShape('localResponseNorm', x);
+  },
   reference({ inputs: [x], shapes: [xs], attrs, output }) {
     const scale = scales(x!, xs!, attrs);
     for (let i = 0; i < output.length; i++) output[i] = x![i]! / scale[i]! ** attrs.beta;

@@ -37,8 +37,9 @@ function labelOf(labels: Values, row: number, classes: number): number {
 }
 
 /**
- * Target weights of one row: what each class's -log p is multiplied by. Calls `visit` with class and
- * share; the shares of all rows are divided by the batch's divisor.
+ * Target weights of one row: what each class's -log p is multiplied by. Calls `visit` with each class that
+ * has a share, so that an impossible class (log p = -Infinity) without one does no harm; the shares of all
+ * rows are divided by the batch's divisor.
  */
 function eachShare(
   classes: number,
@@ -47,8 +48,10 @@ function eachShare(
   weights: Values | undefined,
   visit: (c: number, share: number) => void,
 ): void {
-  for (let c = 0; c < classes; c++)
-    visit(c, ((c === label ? 1 - smoothing : 0) + smoothing / classes) * (weights ? weights[c]! : 1));
+  for (let c = 0; c < classes; c++) {
+    const share = (c === label ? 1 - smoothing : 0) + smoothing / classes;
+    if (share > 0) visit(c, share * (weights ? weights[c]! : 1));
+  }
 }
 
 function batchDivisor(
@@ -91,7 +94,12 @@ const lossSamples = () =>
 /** Cross entropy of logits. Inputs: logits (n x c), labels (n), class weights? (c). */
 export const crossEntropyOp = defineOp<CrossEntropyAttrs>({
   op: 'crossEntropy',
-  shape: lossShape,
+  shape(shapes, attrs) {
+    const { labelSmoothing } = attrs;
+    if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
+      throw new ShapeError(`label smoothing is a share from 0 to 1, got ${labelSmoothing}`);
+    return lossShape(shapes, attrs);
+  },
   reference({ inputs: [x, labels, weights], shapes: [xs], attrs: { reduction, labelSmoothing }, output }) {
     const [n, classes] = xs as [number, number];
     const by = batchDivisor(labels!, classes, weights, reduction);

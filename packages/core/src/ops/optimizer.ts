@@ -14,6 +14,11 @@ function sameShapes(op: string, shapes: readonly Shape[]): Shape {
   return first;
 }
 
+function checkRate(op: string, rate: Shape | undefined, index: number): void {
+  if (rate?.length !== 1 || !Number.isInteger(index) || index < 0 || index >= rate[0]!)
+    throw new ShapeError(`${op} takes rate ${index}, but there are ${formatShape(rate ?? [])} rates`);
+}
+
 const none = 'an optimizer step takes no part in the loss';
 const shape = [3, 19];
 const positive = { shape, scale: 0.5, offset: 1 };
@@ -57,7 +62,10 @@ export interface StepAttrs {
 /** y = parameter - rate[index] * direction. Inputs: parameter, direction, rate (any length). */
 export const descendOp = defineOp<StepAttrs>({
   op: 'descend',
-  shape: ([parameter, direction]) => sameShapes('descend', [parameter!, direction!]),
+  shape([parameter, direction, rate], { index }) {
+    checkRate('descend', rate, index);
+    return sameShapes('descend', [parameter!, direction!]);
+  },
   reference({ inputs: [parameter, direction, rate], attrs: { index }, output }) {
     for (let i = 0; i < output.length; i++) output[i] = parameter![i]! - rate![index]! * direction![i]!;
   },
@@ -81,7 +89,12 @@ export interface AdaptiveStepAttrs extends StepAttrs {
  */
 export const adaptiveDescendOp = defineOp<AdaptiveStepAttrs>({
   op: 'adaptiveDescend',
-  shape: ([p, m, v]) => sameShapes('adaptiveDescend', [p!, m!, v!]),
+  shape([p, m, v, rate, corrections], { index }) {
+    checkRate('adaptiveDescend', rate, index);
+    if (corrections?.length !== 1 || corrections[0] !== 2)
+      throw new ShapeError(`adaptiveDescend takes 2 corrections, got ${formatShape(corrections ?? [])}`);
+    return sameShapes('adaptiveDescend', [p!, m!, v!]);
+  },
   reference({ inputs: [p, m, v, rate, corrections], attrs: { index, eps, decay }, output }) {
     const [c1, c2] = corrections as unknown as [number, number];
     const step = rate![index]!;

@@ -1,4 +1,5 @@
 /** Max and average pooling over a sliding window, with PyTorch's rules for padding and hanging windows. */
+import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { defineOp, emit, pictureShape } from './define.js';
@@ -17,8 +18,17 @@ export interface AvgPoolAttrs extends Window {
   readonly countIncludePad: boolean;
 }
 
+/** Every window must hold a pixel: PyTorch's limit on the padding sees to that, and with dilation the picture's size. */
 function poolShape(op: string, x: Shape | undefined, attrs: MaxPoolAttrs | AvgPoolAttrs): Shape {
   const [n, c, h, w] = pictureShape(op, x);
+  const { kernel, dilation, padding } = attrs;
+  for (const [edge, pixels] of padding.entries()) {
+    const reach = (kernel[edge % 2]! - 1) * dilation[edge % 2]! + 1;
+    if (pixels > reach / 2 || (pixels > 0 && [h, w][edge % 2]! < dilation[edge % 2]!))
+      throw new ShapeError(
+        `${op} with a ${kernel.join('x')} window takes at most half a window of padding, got ${padding.join(', ')} around ${h}x${w} pixels`,
+      );
+  }
   return [n, c, ...windowOutput(op, [h, w], attrs, attrs.ceilMode)];
 }
 
@@ -56,6 +66,7 @@ const maxCases = (): readonly {
   (
     [
       [[2, 3, 8, 6], 2, 2, 0, 1, false],
+      [[2, 1, 5, 5], 2, 2, 0, 1, true],
       [[1, 19, 9, 10], 3, 2, 1, 1, false],
       [[1, 16, 13, 13], 3, 2, 0, 1, true],
       [[1, 5, 7, 7], 3, 1, 1, 1, false],
@@ -130,6 +141,7 @@ const avgCases = (): readonly {
   (
     [
       [[2, 3, 8, 6], 2, 2, 0, false, true],
+      [[2, 1, 5, 5], 2, 2, 0, true, true],
       [[1, 19, 9, 10], 3, 2, 1, false, true],
       [[1, 19, 9, 10], 3, 2, 1, false, false],
       [[1, 16, 13, 12], 3, 2, 1, true, true],

@@ -14,6 +14,7 @@ export const perChannel: readonly Shape[] = [
   [3, 5, 4, 7],
   [2, 16, 3, 3],
   [4, 6],
+  [3, 1, 1, 2],
 ];
 
 /** y[c] = sum of x over everything but the channel; the gradient of a bias. */

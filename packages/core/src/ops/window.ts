@@ -44,6 +44,7 @@ export function samePadding(
 /**
  * How many places a window takes in each direction.
  * @param ceilMode - a last window may hang over the far edge, as long as it starts inside the input or its near padding.
+ * @throws ShapeError when the window does not fit, or is not made of whole numbers.
  */
 export function windowOutput(
   op: string,
@@ -51,6 +52,16 @@ export function windowOutput(
   { kernel, stride, padding, dilation }: Window,
   ceilMode = false,
 ): readonly [number, number] {
+  const whole = (what: string, values: readonly number[], least: number): void => {
+    if (values.some((value) => !Number.isInteger(value) || value < least))
+      throw new ShapeError(
+        `the ${what} of ${op} must be whole numbers from ${least} up, got ${values.join(', ')}`,
+      );
+  };
+  whole('kernel', kernel, 1);
+  whole('stride', stride, 1);
+  whole('dilation', dilation, 1);
+  whole('padding', padding, 0);
   const [height, width] = [0, 1].map((i) => {
     const extent = input[i]! + padding[i]! + padding[i + 2]!;
     const room = extent - (dilation[i]! * (kernel[i]! - 1) + 1);
