@@ -1,5 +1,5 @@
 /** Runs a TypeScript script of the repository against the sources: `node scripts/script.mjs <file.ts> [arguments]`. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
@@ -7,6 +7,15 @@ import { build } from 'esbuild';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const [file, ...rest] = process.argv.slice(2);
 if (!file) throw new Error('Usage: node scripts/script.mjs <file.ts> [arguments]');
+/** In a bundle every source file still knows its own place. */
+const ownUrl = {
+  name: 'own-url',
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /packages\/[^/]+\/(src|scripts)\/.*\.ts$/ }, async ({ path }) => ({
+      loader: 'ts',
+      contents: (await readFile(path, 'utf8')).replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href)),
+    })),
+};
 // Beside node_modules, so that the bundle finds the libraries that stay outside of it.
 const folder = await mkdtemp(join(root, 'node_modules', '.script-'));
 try {
@@ -19,6 +28,7 @@ try {
     target: 'node20',
     sourcemap: 'inline',
     outfile,
+    plugins: [ownUrl],
     tsconfig: join(root, 'tsconfig.base.json'),
     banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
   });

@@ -21,11 +21,20 @@ export async function readIdx(bytes: Uint8Array): Promise<IdxArray> {
   if (file.length < 4) throw new FileFormatError('IDX', 'it ends within its first four bytes', file.length);
   const [zero, type, rank] = [view.getUint16(0), file[2]!, file[3]!];
   if (zero !== 0 || type !== 8)
-    throw new FileFormatError('IDX', `it starts with ${zero} and type 0x${type.toString(16)}; arrays of unsigned bytes start with 0 and 0x8`, 0);
+    throw new FileFormatError(
+      'IDX',
+      `it starts with ${zero} and type 0x${type.toString(16)}; arrays of unsigned bytes start with 0 and 0x8`,
+      0,
+    );
   const header = 4 + 4 * rank;
-  if (rank === 0 || file.length < header) throw new FileFormatError('IDX', `its header of ${rank} extents is cut short`, file.length);
+  if (rank === 0 || file.length < header)
+    throw new FileFormatError('IDX', `its header of ${rank} extents is cut short`, file.length);
   const shape = Array.from({ length: rank }, (_, axis) => view.getUint32(4 + 4 * axis));
   if (file.length !== header + sizeOf(shape))
-    throw new FileFormatError('IDX', `${shape.join(' x ')} bytes were promised, but ${file.length - header} follow the header`, header);
+    throw new FileFormatError(
+      'IDX',
+      `${shape.join(' x ')} bytes were promised, but ${file.length - header} follow the header`,
+      header,
+    );
   return { shape, data: file.subarray(header) };
 }

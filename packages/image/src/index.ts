@@ -1,2 +1,18 @@
 /** @cnn/image: pictures in, tensors out. */
+export {
+  cifar10Classes,
+  type Dataset,
+  type Example,
+  type FolderEntry,
+  type ImageFolder,
+  imageFolder,
+  readCifar10,
+  readMnist,
+} from './datasets.js';
+export { type DecodeOptions, decodeImage } from './decode.js';
 export { type IdxArray, readIdx } from './idx.js';
+export { defaultImageLimits, type ImageLimits, type RgbImage } from './image.js';
+export { imagenetLabels } from './labels.js';
+export { encodePng } from './png.js';
+export { centerCrop, type Interpolation, resize, resizeShorter } from './resize.js';
+export { cropped, digitPreset, imagenetPreset, transform } from './transform.js';

@@ -10,12 +10,14 @@ import { lenet5 } from '@cnn/lenet';
 import { adam, crossEntropy, trainingStep, withOptimizerState } from '@cnn/train';
 
 const [folder, epochs = '3', out = 'packages/lenet/weights/lenet5.safetensors'] = process.argv.slice(2);
-if (!folder) throw new Error('Give the folder that holds the four MNIST files (train-images-idx3-ubyte.gz, ...).');
+if (!folder)
+  throw new Error('Give the folder that holds the four MNIST files (train-images-idx3-ubyte.gz, ...).');
 
 const BATCH = 64;
 const LEARNING_RATE = 2e-3;
 
-const read = async (name: string): Promise<IdxArray> => readIdx(await readFile(join(folder, `${name}-ubyte.gz`)));
+const read = async (name: string): Promise<IdxArray> =>
+  readIdx(await readFile(join(folder, `${name}-ubyte.gz`)));
 const [images, labels] = [await read('train-images-idx3'), await read('train-labels-idx1')];
 const [testImages, testLabels] = [await read('t10k-images-idx3'), await read('t10k-labels-idx1')];
 
@@ -26,7 +28,8 @@ function batchOf(source: IdxArray, indices: readonly number[], shift: () => numb
     const [top, left] = [2 + shift(), 2 + shift()];
     for (let row = 0; row < 28; row++)
       for (let column = 0; column < 28; column++)
-        data[(at * 32 + row + top) * 32 + column + left] = source.data[(index * 28 + row) * 28 + column]! / 255;
+        data[(at * 32 + row + top) * 32 + column + left] =
+          source.data[(index * 28 + row) * 28 + column]! / 255;
   }
   return data;
 }
@@ -53,8 +56,20 @@ for (let step = 0; step < steps; step++) {
   const { data } = (
     await program.run(
       new Map([
-        ['x', tensor(batchOf(images, indices, () => source.integer(5) - 2), [BATCH, 1, 32, 32])],
-        ['labels', tensor(indices.map((i) => labels.data[i]!), [BATCH])],
+        [
+          'x',
+          tensor(
+            batchOf(images, indices, () => source.integer(5) - 2),
+            [BATCH, 1, 32, 32],
+          ),
+        ],
+        [
+          'labels',
+          tensor(
+            indices.map((i) => labels.data[i]!),
+            [BATCH],
+          ),
+        ],
         ['rate', tensor([rate], [1])],
         ['corrections', tensor(optimizer.corrections(step + 1), [2])],
       ]),
@@ -76,5 +91,8 @@ for (let first = 0; first < testImages.shape[0]!; first += 100) {
   }
 }
 console.log(`${((100 * right) / testImages.shape[0]!).toFixed(2)} % of ${testImages.shape[0]} test digits`);
-await writeFile(out, writeSafetensors(weights, { trainedOn: 'MNIST', testAccuracy: String(right / testImages.shape[0]!) }));
+await writeFile(
+  out,
+  writeSafetensors(weights, { trainedOn: 'MNIST', testAccuracy: String(right / testImages.shape[0]!) }),
+);
 console.log(`written to ${out}`);

@@ -18,5 +18,10 @@ const common = { paper, input: [1, 1, 32, 32], minimum: 32, parameters: 61_706, 
 /** The models of this family by their published names. */
 export const models = {
   lenet5: { ...common, name: 'lenet5', build: lenet5, weights: weights.lenet5 },
-  lenet5_classic: { ...common, name: 'lenet5_classic', build: lenet5Classic, weights: weights.lenet5_classic },
+  lenet5_classic: {
+    ...common,
+    name: 'lenet5_classic',
+    build: lenet5Classic,
+    weights: weights.lenet5_classic,
+  },
 } as const satisfies Record<string, ModelEntry<LenetOptions>>;

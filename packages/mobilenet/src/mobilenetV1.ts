@@ -53,7 +53,9 @@ export function mobilenetV1({
 }: MobileNetV1Options = {}): Module {
   const scaled = (channels: number): number => Math.floor(channels * width);
   if (!(scaled(32) >= 1))
-    throw new ShapeError(`mobilenet_v1 with width ${width} has no channels left of 32; use a width from 1/32 up.`);
+    throw new ShapeError(
+      `mobilenet_v1 with width ${width} has no channels left of 32; use a width from 1/32 up.`,
+    );
   const standard = (inC: number, outC: number, stride: number): Module =>
     sequential(conv2d(inC, outC, 3, { stride, padding: 1, bias: false }), batchNorm(outC), activation);
   /** Figure 3: a depthwise 3x3 that filters, a 1x1 that combines. */

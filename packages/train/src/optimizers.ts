@@ -90,7 +90,11 @@ const adamLike = (
     const square = emit(ops.squareAverage, [slots.square, direction], { a: betas[1], b: 1 - betas[1] });
     const decay = decoupled ? weightDecay : 0;
     return {
-      parameter: emit(ops.adaptiveDescend, [parameter, mean, square, rate, corrections], { index, eps, decay }),
+      parameter: emit(ops.adaptiveDescend, [parameter, mean, square, rate, corrections], {
+        index,
+        eps,
+        decay,
+      }),
       slots: { mean, square },
     };
   },
@@ -98,7 +102,8 @@ const adamLike = (
 });
 
 /** Adam (https://arxiv.org/abs/1412.6980). Default learning rate 0.001. */
-export const adam = (options: AdamOptions = {}): Optimizer<'mean' | 'square'> => adamLike('adam', options, false);
+export const adam = (options: AdamOptions = {}): Optimizer<'mean' | 'square'> =>
+  adamLike('adam', options, false);
 
 /** AdamW (https://arxiv.org/abs/1711.05101): the decay acts on the weights, not on the gradient. Default learning rate 0.001. */
 export const adamW = (options: AdamOptions = {}): Optimizer<'mean' | 'square'> =>
@@ -125,7 +130,11 @@ export function rmsprop(options: RmspropOptions = {}): Optimizer<'square'> {
       const direction = combine(gradient, 1, parameter, weightDecay);
       const square = emit(ops.squareAverage, [slots.square, direction], { a: alpha, b: 1 - alpha });
       return {
-        parameter: emit(ops.adaptiveDescend, [parameter, direction, square, rate, corrections], { index, eps, decay: 0 }),
+        parameter: emit(ops.adaptiveDescend, [parameter, direction, square, rate, corrections], {
+          index,
+          eps,
+          decay: 0,
+        }),
         slots: { square },
       };
     },

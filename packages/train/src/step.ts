@@ -92,7 +92,6 @@ const withFrozen = (graph: Graph, prefixes: readonly string[]): Graph =>
 export function withOptimizerState(graph: Graph, weights: Weights): Weights {
   const result: Weights = new Map(weights);
   for (const [name, { shape }] of parametersOf(graph))
-    if (!result.has(name))
-      result.set(name, { shape, data: new Float32Array(sizeOf(shape)) });
+    if (!result.has(name)) result.set(name, { shape, data: new Float32Array(sizeOf(shape)) });
   return result;
 }

@@ -79,7 +79,7 @@ export function toFloat32(bytes: Uint8Array, dtype: DType, littleEndian = true):
   if (dtype === 'F32' && littleEndian === littleEndianHere && bytes.byteOffset % 4 === 0)
     return new Float32Array(bytes.buffer, bytes.byteOffset, count);
   if (dtype === 'F32' && littleEndian === littleEndianHere)
-    return new Float32Array(bytes.slice().buffer, 0, count);
+    return new Float32Array(Uint8Array.from(bytes).buffer);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const result = new Float32Array(count);
   const read = readers[dtype];

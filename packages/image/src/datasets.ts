@@ -1,0 +1,160 @@
+/** Labelled pictures for training and evaluation: MNIST, CIFAR-10 in its binary layout, and folders of pictures. */
+import { FileFormatError, type Shape } from '@cnn/core';
+import { decodeImage } from './decode.js';
+import { type IdxArray, readIdx } from './idx.js';
+import type { RgbImage } from './image.js';
+
+/** One labelled picture. */
+export interface Example {
+  /** Bytes by channel, row and column: c x h x w. */
+  readonly pixels: Uint8Array;
+  readonly label: number;
+}
+
+/** Pictures of one shape with labels. */
+export interface Dataset {
+  readonly size: number;
+  /** Names of the classes, by label. */
+  readonly classes: readonly string[];
+  /** Channels, height, width. */
+  readonly shape: Shape;
+  /** The example of that index. */
+  at(index: number): Example;
+}
+
+/** Pictures and labels that are already in memory, one after the other. */
+function inMemory(
+  pixels: Uint8Array,
+  labels: ArrayLike<number>,
+  shape: Shape,
+  classes: readonly string[],
+): Dataset {
+  const bytes = shape.reduce((size, extent) => size * extent, 1);
+  return {
+    size: labels.length,
+    classes,
+    shape,
+    at(index) {
+      if (!Number.isInteger(index) || index < 0 || index >= labels.length)
+        throw new RangeError(`There is no example ${index}; the dataset has ${labels.length}.`);
+      return { pixels: pixels.subarray(index * bytes, (index + 1) * bytes), label: labels[index]! };
+    },
+  };
+}
+
+const digits = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
+
+/** MNIST (or a dataset in its format) from the bytes of the image file and of the label file, plain or gzipped. */
+export async function readMnist(imageFile: Uint8Array, labelFile: Uint8Array): Promise<Dataset> {
+  const [images, labels]: [IdxArray, IdxArray] = await Promise.all([readIdx(imageFile), readIdx(labelFile)]);
+  const [count, height, width] = images.shape;
+  if (images.shape.length !== 3 || labels.shape.length !== 1)
+    throw new FileFormatError(
+      'IDX',
+      `images have three extents and labels one, got ${images.shape.length} and ${labels.shape.length}; are the files swapped?`,
+    );
+  if (count !== labels.shape[0])
+    throw new FileFormatError('IDX', `${count} images come with ${labels.shape[0]} labels`);
+  checkLabels('IDX', labels.data, digits.length);
+  return inMemory(images.data, labels.data, [1, height!, width!], digits);
+}
+
+function checkLabels(format: string, labels: ArrayLike<number>, classes: number): void {
+  for (let i = 0; i < labels.length; i++)
+    if (labels[i]! >= classes)
+      throw new FileFormatError(
+        format,
+        `the label of example ${i} is ${labels[i]}; there are ${classes} classes`,
+      );
+}
+
+/** CIFAR-10's classes in order. */
+export const cifar10Classes: readonly string[] = [
+  'airplane',
+  'automobile',
+  'bird',
+  'cat',
+  'deer',
+  'dog',
+  'frog',
+  'horse',
+  'ship',
+  'truck',
+];
+
+/** CIFAR-10 from the bytes of one binary batch (https://www.cs.toronto.edu/~kriz/cifar.html): a label, then 3 x 32 x 32. */
+export function readCifar10(bytes: Uint8Array): Dataset {
+  const record = 1 + 3 * 32 * 32;
+  if (bytes.length === 0 || bytes.length % record !== 0)
+    throw new FileFormatError(
+      'CIFAR-10',
+      `${bytes.length} bytes are not a whole number of records of ${record}`,
+      bytes.length,
+    );
+  const count = bytes.length / record;
+  const labels = Uint8Array.from({ length: count }, (_, i) => bytes[i * record]!);
+  checkLabels('CIFAR-10', labels, 10);
+  const pixels = new Uint8Array(count * (record - 1));
+  for (let i = 0; i < count; i++)
+    pixels.set(bytes.subarray(i * record + 1, (i + 1) * record), i * (record - 1));
+  return inMemory(pixels, labels, [3, 32, 32], cifar10Classes);
+}
+
+/** One file of an image folder. */
+export interface FolderEntry {
+  readonly path: string;
+  readonly label: number;
+}
+
+/** A folder with one folder of pictures for each class. */
+export interface ImageFolder {
+  /** Class names in alphabetical order, which is the order of labels. */
+  readonly classes: readonly string[];
+  readonly entries: readonly FolderEntry[];
+  /** Decodes one of the entries; the error of a bad file names it. */
+  load(entry: FolderEntry): Promise<RgbImage>;
+}
+
+/**
+ * Lists a folder of class folders, as torchvision's ImageFolder does. Node only.
+ * @throws Error when there is no class folder, or one without pictures.
+ */
+export async function imageFolder(folder: string): Promise<ImageFolder> {
+  const fs = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:fs/promises');
+  if (!fs)
+    throw new Error('imageFolder needs Node 20.16 or newer; in a browser decode the files one by one.');
+  const { join } = process.getBuiltinModule('node:path');
+  const listing = await fs.readdir(folder, { withFileTypes: true }).catch((error: Error) => {
+    throw new Error(`Cannot list the image folder ${folder}: ${error.message}.`);
+  });
+  const classes = listing
+    .filter((item) => item.isDirectory())
+    .map(({ name }) => name)
+    .sort();
+  if (classes.length === 0)
+    throw new Error(
+      `${folder} has no class folders; put the pictures of each class in a folder of its name.`,
+    );
+  const entries = await Promise.all(
+    classes.map(async (name, label) => {
+      const files = (await fs.readdir(join(folder, name)))
+        .filter((file) => /\.(jpe?g|png)$/i.test(file))
+        .sort();
+      if (files.length === 0)
+        throw new Error(
+          `The class folder ${join(folder, name)} holds no JPEG or PNG pictures; remove it or fill it.`,
+        );
+      return files.map((file) => ({ path: join(folder, name, file), label }));
+    }),
+  );
+  return {
+    classes,
+    entries: entries.flat(),
+    async load({ path }) {
+      const bytes = await fs.readFile(path);
+      return decodeImage(bytes).catch((error: Error) => {
+        throw new Error(`${path}: ${error.message}`, { cause: error });
+      });
+    },
+  };
+}

@@ -1,0 +1,36 @@
+/** Decodes a picture, whatever its name says: the format is found by content. */
+import { FileFormatError } from '@cnn/core';
+import { defaultImageLimits, type ImageLimits, type RgbImage } from './image.js';
+import { decodeJpeg, isJpeg } from './jpeg.js';
+import { decodePng, isPng } from './png.js';
+
+/** Options of {@link decodeImage}. */
+export interface DecodeOptions {
+  readonly limits?: Partial<ImageLimits>;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The RGB pixels of a JPEG or PNG file, those that Pillow's `Image.open(f).convert('RGB')` gives:
+ * transparency is left out, EXIF orientation is not applied.
+ * @throws FileFormatError for anything that is not a complete picture within the limits.
+ * @example
+ * const image = await decodeImage(encodePng({ width: 1, height: 1, data: Uint8Array.of(255, 0, 0) }));
+ */
+export async function decodeImage(
+  bytes: Uint8Array,
+  { limits, signal }: DecodeOptions = {},
+): Promise<RgbImage> {
+  signal?.throwIfAborted();
+  const bounds = { ...defaultImageLimits, ...limits };
+  if (isJpeg(bytes)) return decodeJpeg(bytes, bounds);
+  if (isPng(bytes)) return decodePng(bytes, bounds);
+  const start = [...bytes.subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
+  throw new FileFormatError(
+    'picture',
+    bytes.length === 0
+      ? 'it is empty'
+      : `it starts with ${start}, which is neither JPEG nor PNG. Convert it to one of them.`,
+    0,
+  );
+}

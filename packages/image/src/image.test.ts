@@ -1,0 +1,195 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { FileFormatError, random } from '@cnn/core';
+import { describe, expect, test } from 'vitest';
+import {
+  centerCrop,
+  cropped,
+  decodeImage,
+  encodePng,
+  imageFolder,
+  imagenetLabels,
+  imagenetPreset,
+  type RgbImage,
+  readCifar10,
+  readIdx,
+  readMnist,
+  resize,
+  transform,
+} from './index.js';
+
+const data = join(process.env.CNN_SHARED ?? join(import.meta.dirname, '../../../../shared'), 'data');
+const hash = ({ data: bytes }: RgbImage): string => createHash('sha256').update(bytes).digest('hex');
+
+const gradient: RgbImage = {
+  width: 5,
+  height: 3,
+  data: Uint8Array.from({ length: 45 }, (_, i) => i * 5),
+};
+
+describe('PNG', () => {
+  test('what is encoded is decoded again', async () => {
+    expect(await decodeImage(encodePng(gradient))).toEqual(gradient);
+  });
+
+  test('a file cut anywhere or with flipped bits gives a picture or a FileFormatError', async () => {
+    const file = encodePng(gradient);
+    const source = random(3);
+    const broken = [
+      ...Array.from(file, (_byte, length) => file.slice(0, length)),
+      ...Array.from({ length: 300 }, () => {
+        const copy = file.slice();
+        copy[source.integer(copy.length)]! ^= 1 << source.integer(8);
+        return copy;
+      }),
+    ];
+    for (const bytes of broken)
+      await decodeImage(bytes).catch((error: unknown) => {
+        if (!(error instanceof FileFormatError)) throw error;
+      });
+  });
+
+  test('a header that asks for too much is an error before memory is taken', async () => {
+    const bomb = encodePng(gradient);
+    new DataView(bomb.buffer, bomb.byteOffset).setUint32(16, 0x7fffffff);
+    await expect(decodeImage(bomb)).rejects.toThrow(/over the limit/);
+  });
+});
+
+test('what is neither JPEG nor PNG is named', async () => {
+  await expect(decodeImage(new TextEncoder().encode('GIF89a..'))).rejects.toThrow('neither JPEG nor PNG');
+  await expect(decodeImage(new Uint8Array(0))).rejects.toThrow('it is empty');
+});
+
+describe('geometry', () => {
+  test('resizing to the same size changes nothing, and a constant stays constant', () => {
+    expect(resize(gradient, 5, 3)).toEqual(gradient);
+    const flat = { width: 7, height: 9, data: new Uint8Array(189).fill(77) };
+    expect(new Set(resize(flat, 4, 13, 'bicubic').data)).toEqual(new Set([77]));
+  });
+
+  test('sizes that cannot be are errors', () => {
+    expect(() => resize(gradient, 0, 3)).toThrow('0 x 3');
+    expect(() => centerCrop(gradient, 4)).toThrow('5 x 3');
+  });
+
+  test('normalisation is (x / 255 - mean) / std, by channel', () => {
+    const white = { width: 300, height: 256, data: new Uint8Array(230_400).fill(255) };
+    const x = transform(white, imagenetPreset);
+    expect(x.shape).toEqual([1, 3, 224, 224]);
+    expect(x.data[0]).toBeCloseTo((1 - 0.485) / 0.229, 6);
+    expect(x.data[224 * 224]).toBeCloseTo((1 - 0.456) / 0.224, 6);
+  });
+});
+
+describe('datasets', () => {
+  const idx = (shape: readonly number[], values: readonly number[]): Uint8Array => {
+    const header = new Uint8Array(4 + 4 * shape.length);
+    header.set([0, 0, 8, shape.length]);
+    for (const [i, extent] of shape.entries()) new DataView(header.buffer).setUint32(4 + 4 * i, extent);
+    return Uint8Array.from([...header, ...values]);
+  };
+
+  test('IDX, plain and gzipped', async () => {
+    const file = idx([2, 1, 2], [1, 2, 3, 4]);
+    expect(await readIdx(file)).toEqual(await readIdx(gzipSync(file)));
+    const set = await readMnist(file, idx([2], [7, 9]));
+    expect([set.size, set.shape, [...set.at(1).pixels], set.at(1).label]).toEqual([2, [1, 1, 2], [3, 4], 9]);
+    expect(() => set.at(2)).toThrow('There is no example 2');
+  });
+
+  test.each([
+    ['a header that promises more', idx([2, 2], [1]), /2 x 2 bytes were promised/],
+    ['another type', Uint8Array.of(0, 0, 13, 1, 0, 0, 0, 0), /0xd/],
+    ['nothing', new Uint8Array(0), /four bytes/],
+    ['broken gzip', Uint8Array.of(0x1f, 0x8b, 8, 0), /unpacked/],
+  ])('%s is an error', async (_, file, message) => {
+    await expect(readIdx(file)).rejects.toThrow(message);
+  });
+
+  test('labels out of range and files that do not belong together', async () => {
+    await expect(readMnist(idx([1, 1, 1], [0]), idx([1], [10]))).rejects.toThrow(
+      'the label of example 0 is 10',
+    );
+    await expect(readMnist(idx([1, 1, 1], [0]), idx([2], [1, 2]))).rejects.toThrow(
+      '1 images come with 2 labels',
+    );
+    expect(() => readCifar10(new Uint8Array(3072))).toThrow('3072 bytes');
+  });
+
+  test('a folder that is missing', async () => {
+    await expect(imageFolder('/no/such/folder')).rejects.toThrow(
+      'Cannot list the image folder /no/such/folder',
+    );
+  });
+});
+
+test('there are 1000 labels', () => {
+  expect(imagenetLabels.length).toBe(1000);
+  expect(imagenetLabels[0]).toBe('tench');
+});
+
+interface Fact {
+  readonly file: string;
+  readonly pillowRgbSha256?: string;
+  readonly pillowError?: string;
+}
+
+/** Files that Pillow decodes and we refuse: the reason is the error's. */
+const refused: Readonly<Record<string, RegExp>> = {
+  'odd/pngsuite/basi0g01.png': /interlaced/,
+  'odd/pngsuite/basi0g04.png': /interlaced/,
+  'odd/pngsuite/basi3p02.png': /interlaced/,
+  'odd/pngsuite/xcsn0g01.png': /CRC/,
+  'odd/jpegdec-ref/ycck.jpg': /CMYK/,
+  'odd/jpegdec-crash/imagetestsuite__4838ece0d3900220d33528ee027289bc.jpg': /stray bytes/,
+  'odd/jpegdec-crash/imagetestsuite__5482a54657765056f1a94116a8dbffe7.jpg': /stray bytes/,
+  'odd/jpegdec-crash/imagetestsuite__8a9cc8eeed66aeb423a91c44111d9450.jpg': /cut short/,
+  'odd/jpegdec-crash/imagetestsuite__f6b4389c3cf0f5997b2e5a4b905aea8d.jpg': /stray bytes/,
+  'odd/image-rs/bugfixes__issue#2026.png': /keyword/,
+  'odd/ljt/testimgari.jpg': /arithmetic/,
+  'odd/image-png/bugfixes__large-text-chunks-issue#337.png': /interlaced/,
+  'odd/image-png/bugfixes__x_interlaced_chck.png': /CRC/,
+  'odd/image-png/pngsuite__basi0g02.png': /interlaced/,
+  'odd/image-png/pngsuite__basi3p01.png': /interlaced/,
+  'odd/image-png/pngsuite__basi3p04.png': /interlaced/,
+  'odd/image-png/pngsuite__xcsn0g01.png': /CRC/,
+  'odd/sharp/Channel_digital_image_CMYK_color.jpg': /CMYK/,
+};
+
+/** Crafted files whose coefficients overflow: the standard leaves open what they look like, and decoders differ. */
+const undefinedByStandard = new Set([
+  'odd/jpegdec-crash/dc-predictor-overflow.jpg',
+  'odd/jpegdec-crash/imagetestsuite__8e5e74dbf9b68a322fbb9512db837329.jpg',
+]);
+
+describe.skipIf(!existsSync(data))('real pictures (skipped where the data is absent)', () => {
+  const read = <T>(file: string): T => JSON.parse(readFileSync(join(data, file), 'utf8')) as T;
+
+  test("359 odd files give Pillow's pixels or a clear error", { timeout: 120_000 }, async () => {
+    const facts = read<readonly Fact[]>('odd/decode-facts.json');
+    expect(facts.length).toBe(359);
+    for (const { file, pillowRgbSha256, pillowError } of facts) {
+      const result = await decodeImage(readFileSync(join(data, file))).catch(
+        (error: unknown) => error as Error,
+      );
+      if (result instanceof Error) {
+        expect(result, file).toBeInstanceOf(FileFormatError);
+        if (!pillowError) expect(result.message, file).toMatch(refused[file] ?? /no reason is known/);
+      } else if (!undefinedByStandard.has(file)) expect(hash(result), file).toBe(pillowRgbSha256);
+    }
+  });
+
+  test("109 photos, resized and cropped, are Pillow's bit for bit", { timeout: 120_000 }, async () => {
+    const { results } = read<{ results: readonly { file: string; cropSha256: string }[] }>(
+      'expected/mobilenetv1_025_photos.json',
+    );
+    expect(results.length).toBe(109);
+    for (const { file, cropSha256 } of results) {
+      const image = await decodeImage(readFileSync(join(data, file)));
+      expect(hash(cropped(image, imagenetPreset)), file).toBe(cropSha256);
+    }
+  });
+});

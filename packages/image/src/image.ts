@@ -1,0 +1,18 @@
+/** What a picture is here: rows of red, green and blue bytes. */
+
+/** A picture of 8 bits a channel, three channels interleaved, rows from the top. */
+export interface RgbImage {
+  readonly width: number;
+  readonly height: number;
+  /** `3 * width * height` bytes: r, g, b of the first pixel, then of the second, ... */
+  readonly data: Uint8Array;
+}
+
+/** Bounds on a picture, checked from its header before it is decoded. */
+export interface ImageLimits {
+  /** Default 100 million: 300 MB of bytes. */
+  readonly maxPixels: number;
+}
+
+/** The bounds when none are given. */
+export const defaultImageLimits: ImageLimits = { maxPixels: 100_000_000 };

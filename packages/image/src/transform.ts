@@ -1,0 +1,52 @@
+/** From a picture to a model's input: resize, crop, scale to [0, 1], subtract the mean, divide by the deviation. */
+import { type Tensor, type Transform, tensor } from '@cnn/core';
+import type { RgbImage } from './image.js';
+import { centerCrop, resizeShorter } from './resize.js';
+
+/** What ImageNet models are trained with: 256, then 224, bilinear, channel means and deviations of ImageNet. */
+export const imagenetPreset: Transform = {
+  resize: 256,
+  crop: 224,
+  interpolation: 'bilinear',
+  mean: [0.485, 0.456, 0.406],
+  std: [0.229, 0.224, 0.225],
+};
+
+/** Grey digits in the middle of 32x32, scaled to [0, 1]: what LeNet-5 here is trained with. */
+export const digitPreset: Transform = {
+  resize: 32,
+  crop: 32,
+  interpolation: 'bilinear',
+  mean: [0],
+  std: [1],
+};
+
+/** The pixels that the model will see: resized and cropped, before scaling. */
+export const cropped = (image: RgbImage, { resize, crop, interpolation }: Transform): RgbImage =>
+  centerCrop(resizeShorter(image, resize, interpolation), crop);
+
+/**
+ * The input of a model, 1 x c x crop x crop. A preset with one mean gives one grey channel, by the
+ * luma weights that Pillow's `convert('L')` has (0.299, 0.587, 0.114).
+ * @example
+ * const x = transform({ width: 300, height: 200, data: new Uint8Array(180_000) }, imagenetPreset);
+ */
+export function transform(image: RgbImage, preset: Transform): Tensor {
+  const { width, height, data } = cropped(image, preset);
+  const channels = preset.mean.length;
+  const plane = width * height;
+  const result = new Float32Array(channels * plane);
+  for (let i = 0; i < plane; i++) {
+    const [red, green, blue] = [data[3 * i]!, data[3 * i + 1]!, data[3 * i + 2]!];
+    // Fixed-point with a rounding, as Pillow does it.
+    const grey = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
+    for (let c = 0; c < channels; c++) {
+      const byte = channels === 1 ? grey : data[3 * i + c]!;
+      const scaled = Math.fround(Math.fround(byte) / 255);
+      result[c * plane + i] = Math.fround(
+        Math.fround(scaled - Math.fround(preset.mean[c]!)) / Math.fround(preset.std[c]!),
+      );
+    }
+  }
+  return tensor(result, [1, channels, height, width]);
+}
