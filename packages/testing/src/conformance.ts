@@ -1,0 +1,105 @@
+/**
+ * How a back end is judged: it runs a graph, the reference runs the same in float64, and every value must
+ * agree within a stated tolerance. Knows no test runner, so that a page in a browser can do it too.
+ */
+import {
+  type Backend,
+  type CompileOptions,
+  type Graph,
+  referenceBackend,
+  type Tensor,
+  type Weights,
+} from '@cnn/core';
+
+/** One value for every input of a graph. */
+export type Feeds = ReadonlyMap<string, Tensor>;
+
+/** A graph with everything it needs to run. */
+export interface ConformanceCase {
+  readonly name: string;
+  readonly graph: Graph;
+  readonly weights: Weights;
+  /** What it is fed, run by run. A graph with updates goes on from one run to the next. */
+  readonly runs: readonly Feeds[];
+  /** Whether values are only moved or picked, so that results are the same to the last bit. Default false. */
+  readonly exact?: boolean;
+}
+
+/** Every result of a case by name: the outputs of each run, and at the end the parameters, if the graph updates some. */
+export async function resultsOf(
+  backend: Backend,
+  { graph, weights, runs }: ConformanceCase,
+  options?: CompileOptions,
+): Promise<ReadonlyMap<string, Tensor>> {
+  const results = new Map<string, Tensor>();
+  const program = await backend.compile(graph, weights, options);
+  try {
+    for (const [index, feeds] of runs.entries())
+      for (const [name, value] of await program.run(feeds))
+        results.set(runs.length > 1 ? `${name} of run ${index}` : name, value);
+    if (graph.updates.size > 0) {
+      const parameters = await program.parameters();
+      for (const name of graph.updates.keys()) results.set(`parameter ${name}`, parameters.get(name)!);
+    }
+  } finally {
+    await program.dispose();
+  }
+  return results;
+}
+
+/** The largest absolute value among the finite ones, 0 where there is none. */
+const largest = (values: ArrayLike<number>): number => {
+  let result = 0;
+  for (let i = 0; i < values.length; i++)
+    if (Number.isFinite(values[i])) result = Math.max(result, Math.abs(values[i]!));
+  return result;
+};
+
+/**
+ * How far a float32 result may lie from the float64 one: twenty times as far as plain float32 arithmetic
+ * does, 1e-5 of the largest value, and 1e-6 of the largest value of all results together, since a gradient
+ * that is zero by mathematics is nothing but the others' rounding. Generous to fast algorithms such as
+ * Winograd's, and still far below what a single wrong tap or a missing bias makes.
+ */
+export function toleranceFor(expected: Float32Array, single: Float32Array, ofAll: number): number {
+  const deviation = largest(single.map((value, i) => value - expected[i]!));
+  return 20 * deviation + 1e-5 * largest(expected) + 1e-6 * ofAll;
+}
+
+/** What is wrong with one tensor, as the end of a sentence; undefined when nothing is. */
+export function difference(expected: Tensor, got: Tensor | undefined, tolerance: number): string | undefined {
+  if (!got) return 'is missing';
+  if (String(got.shape) !== String(expected.shape))
+    return `has shape [${got.shape.join(', ')}], the reference has [${expected.shape.join(', ')}]`;
+  if (got.data.length !== expected.data.length)
+    return `has ${got.data.length} values, the reference has ${expected.data.length}`;
+  let wrong = 0;
+  let first = -1;
+  for (let i = 0; i < expected.data.length; i++) {
+    const [value, wanted] = [got.data[i]!, expected.data[i]!];
+    const fine = Number.isFinite(wanted) ? Math.abs(value - wanted) <= tolerance : Object.is(value, wanted);
+    if (fine) continue;
+    wrong++;
+    if (first < 0) first = i;
+  }
+  return wrong === 0
+    ? undefined
+    : `differs in ${wrong} of ${expected.data.length} values, first in [${first}]: ${got.data[first]} where the reference has ${expected.data[first]} (tolerance ${tolerance.toExponential(1)})`;
+}
+
+/** Everything in which a back end differs from the reference on a case, as sentences; empty when it conforms. */
+export async function differences(
+  backend: Backend,
+  subject: ConformanceCase,
+  options?: CompileOptions,
+): Promise<readonly string[]> {
+  const expected = await resultsOf(referenceBackend(), subject);
+  const single = await resultsOf(referenceBackend({ precision: 'float32' }), subject);
+  const got = await resultsOf(backend, subject, options);
+  const ofAll = Math.max(...[...expected.values()].map(({ data }) => largest(data)));
+  return [...expected].flatMap(([name, wanted]) => {
+    const tolerance = subject.exact ? 0 : toleranceFor(wanted.data, single.get(name)!.data, ofAll);
+    const problem = difference(wanted, got.get(name), tolerance);
+    return problem ? [`${subject.name}: ${name} ${problem}.`] : [];
+  });
+}

@@ -1,0 +1,118 @@
+/**
+ * The conformance cases of whole graphs: small networks as they are traced, as they are simplified for
+ * inference, and as training steps.
+ */
+import {
+  add,
+  crossEntropyLoss,
+  differentiate,
+  emit,
+  evaluateConstants,
+  forInference,
+  forTraining,
+  type Graph,
+  nllLoss,
+  ops,
+  parametersOf,
+  prune,
+  SEED,
+  simplify,
+  type Tensor,
+  tensor,
+  trace,
+  type Weights,
+} from '@cnn/core';
+import type { ConformanceCase, Feeds } from './conformance.js';
+import { CLASSES, type Network, networks } from './networks.js';
+import { schemeInput, schemeLabels, schemeWeights } from './scheme.js';
+
+/** Weights for every parameter of a graph; the slots of an optimizer start at zero. */
+const weightsFor = (graph: Graph): Weights =>
+  new Map(
+    [
+      ...schemeWeights(
+        [...parametersOf(graph)].map(([name, { shape }]) => [name, shape] as const),
+        1,
+      ),
+    ].map(([name, value]) => [
+      name,
+      name.startsWith('velocity.') ? { ...value, data: new Float32Array(value.data.length) } : value,
+    ]),
+  );
+
+function inferenceCases(name: string, { model, picture }: Network): readonly ConformanceCase[] {
+  return [1, 3].flatMap((n) => {
+    const traced = trace(model, [n, ...picture], { name });
+    const weights = weightsFor(traced);
+    const runs = [new Map([['x', schemeInput([n, ...picture], `${name}/x`)]])];
+    const simplified = evaluateConstants(simplify(traced), weights);
+    return [
+      { name: `${name}, batch ${n}, as traced`, graph: prune(forInference(traced)), weights, runs },
+      {
+        name: `${name}, batch ${n}, simplified`,
+        graph: prune(simplified.graph),
+        weights: simplified.weights,
+        runs,
+      },
+    ];
+  });
+}
+
+/** Three steps of stochastic gradient descent with momentum and clipping, with masks and running statistics. */
+function trainingCase(name: string, { model, picture, logProbabilities }: Network): ConformanceCase {
+  const n = 3;
+  const graph = forTraining(trace(model, [n, ...picture], { name, mode: 'training' }));
+  const labels = graph.input('labels', [n]);
+  const loss = logProbabilities
+    ? nllLoss(graph.output, labels)
+    : crossEntropyLoss(graph.output, labels, { labelSmoothing: 0.1 });
+  graph.outputs.set('loss', loss);
+  const rate = graph.input('rate', [1]);
+  const trained = [...parametersOf(graph)].filter(([, { attrs }]) => attrs.trainable);
+  const gradients = differentiate(
+    loss,
+    trained.map(([, node]) => node),
+  );
+  const total = [...gradients.values()].map((gradient) => emit(ops.sumOfSquares, [gradient], {})).reduce(add);
+  for (const [parameter, node] of trained) {
+    const gradient = emit(ops.clipByNorm, [gradients.get(node)!, total], { maxNorm: 2 });
+    const slot = `velocity.${parameter}`;
+    const velocity = emit(ops.linearCombination, [graph.parameter(slot, node.shape, false), gradient], {
+      a: 0.9,
+      b: 1,
+    });
+    graph.updates.set(slot, velocity);
+    graph.updates.set(parameter, emit(ops.descend, [node, velocity, rate], { index: 0 }));
+  }
+  const seeded = graph.nodes.some((node) => node.op === 'randomMask');
+  const runs = [0, 1, 2].map(
+    (step): Feeds =>
+      new Map<string, Tensor>([
+        ['x', schemeInput([n, ...picture], `${name}/x/${step}`)],
+        ['labels', tensor(schemeLabels(`${name}/y/${step}`, n, CLASSES), [n])],
+        ['rate', tensor([0.05 / (step + 1)], [1])],
+        ...(seeded ? [[SEED, tensor([step], [1])] as const] : []),
+      ]),
+  );
+  return { name: `${name}, three training steps`, graph: prune(graph), weights: weightsFor(graph), runs };
+}
+
+/** All networks, for inference and in training. */
+export const networkConformance = (): readonly ConformanceCase[] =>
+  Object.entries(networks).flatMap(([name, network]) => [
+    ...inferenceCases(name, network),
+    ...(network.trains === false ? [] : [trainingCase(name, network)]),
+  ]);
+
+/** Networks in which the second of three pictures has one pixel that is NaN: its result must say so, the others must not. */
+export const poisonedConformance = (): readonly ConformanceCase[] =>
+  ['residual blocks', 'a LeNet'].flatMap((name) =>
+    inferenceCases(name, networks[name]!)
+      .filter(({ runs: [feeds] }) => feeds!.get('x')!.shape[0] === 3)
+      .map((subject) => {
+        const { shape, data } = subject.runs[0]!.get('x')!;
+        const poisoned = data.slice();
+        poisoned[Math.floor(data.length / 2)] = Number.NaN;
+        return { ...subject, runs: [new Map([['x', { shape, data: poisoned }]])] };
+      }),
+  );

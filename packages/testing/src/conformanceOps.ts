@@ -1,0 +1,230 @@
+/**
+ * The conformance cases of single ops: every sample of the table, once with all operands as inputs and
+ * once with those as parameters that a model would own, and values at which careless kernels break.
+ */
+import {
+  everyActivation,
+  Graph,
+  type OpDefinition,
+  type OpName,
+  ops,
+  type Sample,
+  type SampleInput,
+  type Tensor,
+} from '@cnn/core';
+import type { ConformanceCase } from './conformance.js';
+import { sampleValues } from './samples.js';
+
+/** Ops that move or pick values. */
+const exactOps: ReadonlySet<OpName> = new Set<OpName>([
+  'adaptiveMaxPool',
+  'channelShuffle',
+  'concat',
+  'dropout',
+  'fill',
+  'maxPool',
+  'pad',
+  'randomMask',
+  'reshape',
+  'slice',
+  'sliceGrad',
+  'stochasticDepth',
+]);
+
+/** Which operands are parameters in a model or in a training step: back ends prepare those when they compile. */
+const parameterOperands: Readonly<Partial<Record<OpName, readonly number[]>>> = {
+  adaptiveDescend: [0, 1, 2],
+  batchNorm: [1, 2, 3, 4],
+  batchNormTrain: [1, 2],
+  conv2d: [1, 2],
+  conv2dGradInput: [1],
+  crossEntropy: [2],
+  descend: [0],
+  linear: [1, 2],
+  linearCombination: [0],
+  matmul: [1],
+  nllLoss: [2],
+  runningAverage: [0],
+  squareAverage: [0],
+};
+
+function caseOf(op: OpName, sample: Sample<object>, owned: readonly number[] = []): ConformanceCase {
+  const definition = ops[op] as unknown as OpDefinition;
+  const graph = new Graph({ name: op });
+  const feeds = new Map<string, Tensor>();
+  const weights = new Map<string, Tensor>();
+  const inputs = sample.inputs.map((input, index) => {
+    const name = String(index);
+    const value = { shape: input.shape, data: sampleValues(`${op}/${sample.name}/${index}`, input) };
+    const isOwned = owned.includes(index);
+    (isOwned ? weights : feeds).set(name, value);
+    return isOwned ? graph.parameter(name, input.shape, true) : graph.input(name, input.shape);
+  });
+  const shapes = inputs.map(({ shape }) => shape);
+  graph.outputs.set('y', graph.add(op, inputs, sample.attrs, definition.shape(shapes, sample.attrs)));
+  return {
+    name: weights.size > 0 ? `${sample.name}, with parameters` : sample.name,
+    graph,
+    weights,
+    runs: [feeds],
+    exact: exactOps.has(op),
+  };
+}
+
+/** The names of all ops. */
+export const opNames = Object.keys(ops) as readonly OpName[];
+
+/** The cases of an op. */
+export function opConformance(op: OpName): readonly ConformanceCase[] {
+  const samples = (ops[op] as unknown as OpDefinition).samples();
+  return [...samples, ...(edges[op] ?? [])].flatMap((sample) => {
+    const owned = (parameterOperands[op] ?? []).filter((index) => index < sample.inputs.length);
+    return [caseOf(op, sample), ...(owned.length > 0 ? [caseOf(op, sample, owned)] : [])];
+  });
+}
+
+/** Cases with NaN and infinities. Shading languages promise nothing about them; everything else must keep them. */
+export const nonFiniteConformance = (): readonly ConformanceCase[] =>
+  Object.entries(nonFinite).flatMap(([op, samples]) =>
+    samples.map((sample) => ({ ...caseOf(op as OpName, sample), name: `${op}: ${sample.name}` })),
+  );
+
+type Samples = Readonly<Partial<Record<OpName, readonly Sample<object>[]>>>;
+
+const row = (...values: readonly number[]): SampleInput => ({ shape: [1, values.length], values });
+const picture = (h: number, w: number, values: readonly number[]): SampleInput => ({
+  shape: [1, values.length / h / w, h, w],
+  values,
+});
+
+const pooling = {
+  kernel: [3, 3],
+  stride: [2, 2],
+  padding: [1, 1, 1, 1],
+  dilation: [1, 1],
+  ceilMode: false,
+};
+
+/** Finite values that overflow, cancel or hit a default: exponentials, sums of squares, the zeros of a padding. */
+const edges: Samples = {
+  activation: everyActivation.map((attrs) => ({
+    name: `${attrs.fn} far out`,
+    inputs: [picture(3, 3, [-1e4, -100, -30, -0, 0, 1e-30, 30, 100, 1e4])],
+    attrs,
+  })),
+  channelMean: [{ name: 'far from zero', inputs: [{ shape: [4, 5, 9, 9], offset: 128 }], attrs: {} }],
+  channelVariance: [
+    {
+      name: 'far from zero',
+      inputs: [
+        { shape: [4, 5, 9, 9], offset: 128 },
+        { shape: [5], scale: 0, offset: 128 },
+      ],
+      attrs: {},
+    },
+  ],
+  crossEntropy: [
+    {
+      name: 'far out',
+      inputs: [
+        { shape: [2, 3], values: [1e4, -1e4, 0, -1e4, -1e4, 100] },
+        { shape: [2], values: [1, 2] },
+      ],
+      attrs: { reduction: 'none', labelSmoothing: 0 },
+    },
+  ],
+  logSoftmax: [{ name: 'far out', inputs: [row(1e4, -1e4, 0, 9999)], attrs: {} }],
+  maxPool: [
+    { name: 'below zero', inputs: [{ shape: [1, 19, 6, 7], offset: -5 }], attrs: pooling },
+    { name: 'far below zero', inputs: [{ shape: [1, 5, 6, 7], scale: 0, offset: -1e38 }], attrs: pooling },
+  ],
+  softmax: [
+    { name: 'far out', inputs: [row(1e4, -1e4, 0, 9999)], attrs: {} },
+    { name: 'far below zero', inputs: [row(-1e4, -1e4, -1e4, -10001, -1e5)], attrs: {} },
+  ],
+};
+
+const { NaN: nan } = Number;
+const inf = Infinity;
+
+const nonFinite: Samples = {
+  // At -Infinity the swish functions are 0 times infinity; what comes out depends on how they are written.
+  activation: everyActivation.map((attrs) => ({
+    name: `${attrs.fn} of no number`,
+    inputs: [
+      picture(2, 3, [nan, 1, inf, -2, nan, attrs.fn === 'silu' || attrs.fn === 'hardSwish' ? 0 : -inf]),
+    ],
+    attrs,
+  })),
+  add: [
+    {
+      name: 'infinities that cancel',
+      inputs: [row(inf, nan, 1, inf, 2), row(-inf, 1, nan, 1, 2)],
+      attrs: {},
+    },
+    {
+      name: 'NaN through relu',
+      inputs: [row(inf, nan, 1, -inf, 2), row(-inf, 1, nan, 1, 2)],
+      attrs: { activation: { fn: 'relu' } },
+    },
+  ],
+  adaptiveMaxPool: [
+    {
+      name: 'NaN wins',
+      inputs: [picture(2, 4, [1, nan, 9, 2, -inf, -inf, inf, 3])],
+      attrs: { size: [1, 2] },
+    },
+  ],
+  avgPool: [
+    {
+      name: 'only its own windows',
+      inputs: [picture(4, 4, [nan, 0, 1, 2, 3, 4, 5, 6, 7, 8, inf, 9, 1, 2, 3, 4])],
+      attrs: {
+        ...pooling,
+        kernel: [2, 2],
+        padding: [0, 0, 0, 0],
+        countIncludePad: true,
+      },
+    },
+  ],
+  batchNorm: [
+    {
+      name: 'only its own channel',
+      inputs: [
+        picture(1, 2, [1, 2, nan, 3, 4, inf]),
+        ...[1, 0, 0.5, 2].map((value) => ({ shape: [3], scale: 0, offset: value })),
+      ],
+      attrs: { eps: 1e-5, momentum: 0.1 },
+    },
+  ],
+  concat: [{ name: 'moved as they are', inputs: [row(nan, 1), row(-inf, inf)], attrs: { axis: 1 } }],
+  globalAvgPool: [
+    { name: 'only its own channel', inputs: [picture(1, 2, [nan, 1, 2, 3, inf, 4])], attrs: {} },
+  ],
+  linear: [
+    {
+      name: 'only its own row',
+      inputs: [
+        { shape: [3, 2], values: [1, 2, nan, 3, inf, 4] },
+        { shape: [5, 2], scale: 0.25, offset: 1 },
+      ],
+      attrs: {},
+    },
+  ],
+  maxPool: [
+    {
+      name: 'NaN wins, padding never does',
+      inputs: [picture(4, 4, [-inf, -inf, 9, 2, -inf, -inf, 3, nan, 1, 2, 3, inf, 5, 6, 7, 8])],
+      attrs: pooling,
+    },
+    { name: 'nothing but -Infinity', inputs: [picture(3, 3, Array(9).fill(-inf))], attrs: pooling },
+  ],
+  mul: [{ name: 'zero times infinity', inputs: [row(inf, nan, 0, -inf), row(0, 1, nan, 2)], attrs: {} }],
+  softmax: [
+    {
+      name: 'only its own row',
+      inputs: [{ shape: [3, 3], values: [1, 2, 3, nan, 1, 2, 3, 2, -inf] }],
+      attrs: {},
+    },
+  ],
+};

@@ -1,0 +1,237 @@
+/** The conformance suite that every back end passes: ops, whole graphs, and what a program promises. */
+import {
+  add,
+  type Backend,
+  type CompileOptions,
+  emit,
+  Graph,
+  ops,
+  type Program,
+  relu,
+  tensor,
+  type Weights,
+} from '@cnn/core';
+import { describe, expect, test } from 'vitest';
+import { type ConformanceCase, differences, type Feeds } from './conformance.js';
+import { networkConformance, poisonedConformance } from './conformanceNetworks.js';
+import { nonFiniteConformance, opConformance, opNames } from './conformanceOps.js';
+import { fillTensor } from './scheme.js';
+
+/** Options of {@link testBackend}. */
+export interface TestBackendOptions {
+  /** How to compile: with one thread, for instance. */
+  readonly compile?: CompileOptions;
+  /** Whether NaN and infinities are kept. Default true; false for shading languages, which promise nothing about them. */
+  readonly nonFinite?: boolean;
+}
+
+/**
+ * Declares the tests of a back end.
+ * @example
+ * testBackend('reference in float32', referenceBackend({ precision: 'float32' }));
+ */
+export function testBackend(
+  name: string,
+  backend: Backend,
+  { compile = {}, nonFinite = true }: TestBackendOptions = {},
+): void {
+  const conforms = async (subject: ConformanceCase): Promise<void> =>
+    expect(await differences(backend, subject, compile)).toEqual([]);
+  const named = (cases: readonly ConformanceCase[]) =>
+    cases.map((subject) => [subject.name, subject] as const);
+
+  describe(name, () => {
+    describe.each(opNames)('%s', (op) => {
+      test.each(named(opConformance(op)))('%s', (_, subject) => conforms(subject));
+    });
+    describe('whole graphs', () => {
+      test.each(named(networkConformance()))('%s', (_, subject) => conforms(subject));
+    });
+    describe.runIf(nonFinite)('values that are no numbers', () => {
+      test.each(named(nonFiniteConformance()))('%s', (_, subject) => conforms(subject));
+      test.each(named(poisonedConformance()))('%s', (_, subject) => conforms(subject));
+    });
+    describe('what a program promises', () => promises(backend, compile));
+  });
+}
+
+const shape = [2, 5, 6, 7];
+
+/** y = relu(x * w + b) and z = y + y, with the input itself and y under a second name as outputs. */
+function forwardGraph(): { graph: Graph; weights: Weights } {
+  const graph = new Graph({ name: 'forward' });
+  const x = graph.input('x', shape);
+  const [w, b] = [graph.parameter('w', [8, 5, 3, 3], true), graph.parameter('b', [8], true)];
+  const attrs = { stride: [1, 1], padding: [1, 1, 1, 1], dilation: [1, 1], groups: 1 } as const;
+  const y = relu(emit(ops.conv2d, [x, w, b], attrs, 'conv'));
+  graph.outputs.set('z', add(y, y)).set('y', y).set('again', y).set('x', x);
+  return {
+    graph,
+    weights: new Map([
+      ['w', fillTensor('w', w.shape)],
+      ['b', fillTensor('b', b.shape)],
+      // A back end takes what it needs and leaves the rest.
+      ['unused', fillTensor('unused', [3])],
+    ]),
+  };
+}
+
+/** Two parameters that change places at each run, and a counter that grows by what is fed. */
+function updatingGraph(): { graph: Graph; weights: Weights } {
+  const graph = new Graph({ name: 'updating' });
+  const [a, b] = [graph.parameter('a', [5], true), graph.parameter('b', [5], true)];
+  const counter = graph.parameter('counter', [1], false);
+  graph.outputs.set('a', emit(ops.reshape, [a], { shape: [1, 5] }));
+  graph.updates
+    .set('a', b)
+    .set('b', a)
+    .set('counter', add(counter, graph.input('by', [1])));
+  return {
+    graph,
+    weights: new Map([
+      ['a', tensor([1, 2, 3, 4, 5], [5])],
+      ['b', tensor([-1, -2, -3, -4, -5], [5])],
+      ['counter', tensor([10], [1])],
+    ]),
+  };
+}
+
+const feedsOf = (name: string): Feeds => new Map([['x', fillTensor(name, shape)]]);
+const by = (value: number): Feeds => new Map([['by', tensor([value], [1])]]);
+
+function promises(backend: Backend, options: CompileOptions): void {
+  /** Compiles, lets `use` have the program, and disposes of it. */
+  const using = async (
+    { graph, weights }: { graph: Graph; weights: Weights },
+    use: (program: Program) => Promise<void>,
+  ): Promise<void> => {
+    const program = await backend.compile(graph, weights, options);
+    try {
+      await use(program);
+    } finally {
+      await program.dispose();
+    }
+  };
+  const values = async (program: Program, name: string): Promise<readonly number[]> => [
+    ...(await program.parameters()).get(name)!.data,
+  ];
+
+  test('it says what it runs on', () =>
+    using(forwardGraph(), async (program) => {
+      expect(program.backend).toMatch(/^(reference|wasm|gpu:(webgpu|webgl2))$/);
+      expect(program.threads).toBeGreaterThanOrEqual(1);
+      expect(program.memory).toBeGreaterThanOrEqual((8 * 5 * 9 + 8) * 4);
+    }));
+
+  test('outputs may be inputs, have two names, and be read by others', () =>
+    using(forwardGraph(), async (program) => {
+      const feeds = feedsOf('one');
+      const results = await program.run(feeds);
+      expect([...results.keys()]).toEqual(['z', 'y', 'again', 'x']);
+      expect(results.get('x')!.data).toEqual(feeds.get('x')!.data);
+      expect(results.get('again')!.data).toEqual(results.get('y')!.data);
+      expect(results.get('z')!.data).toEqual(results.get('y')!.data.map((value) => 2 * value));
+      expect(results.get('y')!.data.some((value) => value > 0)).toBe(true);
+    }));
+
+  test('a run depends on its feeds only, and keeps its hands off feeds, weights and earlier results', async () => {
+    const source = forwardGraph();
+    const weightsBefore = [...source.weights.values()].map(({ data }) => data.slice());
+    await using(source, async (program) => {
+      const [one, two] = [feedsOf('one'), feedsOf('two')];
+      const first = await program.run(one);
+      const firstZ = first.get('z')!.data.slice();
+      const second = await program.run(two);
+      const third = await program.run(one);
+      expect(first.get('z')!.data).toEqual(firstZ);
+      expect(third.get('z')!.data).toEqual(firstZ);
+      expect(second.get('z')!.data).not.toEqual(firstZ);
+      expect(one).toEqual(feedsOf('one'));
+      first.get('x')!.data.fill(0);
+      expect(one).toEqual(feedsOf('one'));
+    });
+    expect([...source.weights.values()].map(({ data }) => data)).toEqual(weightsBefore);
+  });
+
+  test('later changes of the weights that were given do not reach it', async () => {
+    const source = forwardGraph();
+    await using(source, async (program) => {
+      const before = await program.run(feedsOf('one'));
+      for (const { data } of source.weights.values()) data.fill(0);
+      expect(await program.run(feedsOf('one'))).toEqual(before);
+    });
+  });
+
+  test('two programs of one graph have their own state', () =>
+    using(updatingGraph(), (first) =>
+      using(updatingGraph(), async (second) => {
+        await first.run(by(1));
+        expect(await values(first, 'counter')).toEqual([11]);
+        expect(await values(second, 'counter')).toEqual([10]);
+      }),
+    ));
+
+  test('updates are taken on all at once, after the run', () =>
+    using(updatingGraph(), async (program) => {
+      const first = await program.run(by(1));
+      expect([...first.get('a')!.data]).toEqual([1, 2, 3, 4, 5]);
+      expect(await values(program, 'a')).toEqual([-1, -2, -3, -4, -5]);
+      expect(await values(program, 'b')).toEqual([1, 2, 3, 4, 5]);
+      const second = await program.run(by(0.5));
+      expect([...second.get('a')!.data]).toEqual([-1, -2, -3, -4, -5]);
+      expect(await values(program, 'a')).toEqual([1, 2, 3, 4, 5]);
+      expect(await values(program, 'counter')).toEqual([11.5]);
+    }));
+
+  test('an aborted run rejects with its reason, updates nothing, and the next one works', () =>
+    using(updatingGraph(), async (program) => {
+      const reason = new Error('enough');
+      await expect(program.run(by(1), AbortSignal.abort(reason))).rejects.toBe(reason);
+      expect(await values(program, 'counter')).toEqual([10]);
+      await program.run(by(1));
+      expect(await values(program, 'counter')).toEqual([11]);
+    }));
+
+  test('a run that is aborted on its way is taken on as a whole or not at all', () =>
+    using(updatingGraph(), async (program) => {
+      const reason = new Error('enough');
+      const controller = new AbortController();
+      const running = program.run(by(1), controller.signal).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      controller.abort(reason);
+      const outcome = await running;
+      expect([undefined, reason]).toContain(outcome);
+      expect(await values(program, 'counter')).toEqual([outcome ? 10 : 11]);
+      expect(await values(program, 'a')).toEqual(outcome ? [1, 2, 3, 4, 5] : [-1, -2, -3, -4, -5]);
+    }));
+
+  test('aborted compiling rejects with its reason', async () => {
+    const { graph, weights } = forwardGraph();
+    const reason = new Error('enough');
+    const compiling = async () =>
+      backend.compile(graph, weights, { ...options, signal: AbortSignal.abort(reason) });
+    await expect(compiling()).rejects.toBe(reason);
+  });
+
+  test('a profile names every step and counts its work', () =>
+    using(forwardGraph(), async (program) => {
+      const profile = await program.profile(feedsOf('one'));
+      expect(profile.backend).toBe(program.backend);
+      expect(profile.threads).toBe(program.threads);
+      const conv = profile.steps.find(({ path }) => path === 'conv');
+      expect(conv?.op).toContain('conv2d');
+      expect(conv?.algorithm).not.toBe('');
+      expect(conv?.flops).toBeGreaterThanOrEqual(2 * 2 * 8 * 6 * 7 * 5 * 9);
+      for (const { milliseconds } of profile.steps) expect(milliseconds).toBeGreaterThanOrEqual(0);
+    }));
+
+  test('a program that was disposed of does not run, and may be disposed of again', async () => {
+    const { graph, weights } = forwardGraph();
+    const program = await backend.compile(graph, weights, options);
+    await program.dispose();
+    await program.dispose();
+    await expect(program.run(feedsOf('one'))).rejects.toThrow('disposed');
+  });
+}
