@@ -1,39 +1,9 @@
 /** Every op's gradient against central differences in float64, and the completeness of the op table. */
-import {
-  definitionOf,
-  differentiate,
-  Graph,
-  type Node,
-  type OpDefinition,
-  ops,
-  type Sample,
-  type Values,
-} from '@cnn/core';
+import { differentiate, Graph, type OpDefinition, ops, type Sample } from '@cnn/core';
 import { describe, expect, test } from 'vitest';
+import { evaluate } from './evaluate.js';
 import { opCases } from './goldens.js';
 import { sampleValues } from './samples.js';
-
-/** Values of all nodes of a graph in float64, given those of its inputs by name. */
-function evaluate(graph: Graph, feeds: ReadonlyMap<string, Values>): ReadonlyMap<Node, Values> {
-  const values = new Map<Node, Values>();
-  for (const node of graph.nodes) {
-    const { name } = node.attrs as { readonly name?: string };
-    if (node.op === 'input') {
-      values.set(node, feeds.get(name!)!);
-      continue;
-    }
-    const output = new Float64Array(node.shape.reduce((a, b) => a * b, 1));
-    definitionOf(node).reference({
-      inputs: node.inputs.map((input) => values.get(input)!),
-      shapes: node.inputs.map((input) => input.shape),
-      attrs: node.attrs,
-      output,
-      shape: node.shape,
-    });
-    values.set(node, output);
-  }
-  return values;
-}
 
 /** Kinks of the functions: a central difference across one is meaningless, so such samples stay clear of them. */
 const kinks = [-3, 0, 3, 6];

@@ -1,0 +1,23 @@
+/** Evaluates a graph in float64 from end to end; a program of the reference back end rounds its results to float32. */
+import { definitionOf, type Graph, isInput, type Node, sizeOf, type Values } from '@cnn/core';
+
+/** Values of all nodes of a graph in float64, given those of its inputs by name. */
+export function evaluate(graph: Graph, feeds: ReadonlyMap<string, Values>): ReadonlyMap<Node, Values> {
+  const values = new Map<Node, Values>();
+  for (const node of graph.nodes) {
+    if (isInput(node)) {
+      values.set(node, feeds.get(node.attrs.name)!);
+      continue;
+    }
+    const output = new Float64Array(sizeOf(node.shape));
+    definitionOf(node).reference({
+      inputs: node.inputs.map((input) => values.get(input)!),
+      shapes: node.inputs.map((input) => input.shape),
+      attrs: node.attrs,
+      output,
+      shape: node.shape,
+    });
+    values.set(node, output);
+  }
+  return values;
+}
