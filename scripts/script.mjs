@@ -32,7 +32,7 @@ try {
     tsconfig: join(root, 'tsconfig.base.json'),
     banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
   });
-  process.argv.splice(1, 2, resolve(file), ...rest);
+  process.argv = [process.argv[0], resolve(file), ...rest];
   await import(pathToFileURL(outfile).href);
 } finally {
   await rm(folder, { recursive: true, force: true });

@@ -23,8 +23,22 @@ export { printGraph } from './graph/print.js';
 export { copyNode, type Rewriter, rewrite } from './graph/rewrite.js';
 export { type ShapeRule, verify } from './graph/verify.js';
 export * from './io/index.js';
-export type { ModelEntry, Paper, Transform, WeightsRecord } from './model/entry.js';
+export {
+  type ModelEntry,
+  type Paper,
+  type TorchvisionOptions,
+  type Transform,
+  torchvisionWeights,
+  type WeightsRecord,
+} from './model/entry.js';
 export { type Summary, type SummaryRow, summary } from './model/summary.js';
+export {
+  type ConvBnActOptions,
+  convBnAct,
+  makeDivisible,
+  type SqueezeExcitationOptions,
+  squeezeExcitation,
+} from './nn/blocks.js';
 export * from './nn/init.js';
 export * from './nn/layers.js';
 export * from './nn/module.js';

@@ -1,4 +1,5 @@
 /** What a family says about each of its models: how to build it, what it costs, where it comes from, and its weights. */
+import type { Rename } from '../io/readWeights.js';
 import type { Module } from '../nn/module.js';
 import type { Shape } from '../tensor/shape.js';
 
@@ -35,7 +36,7 @@ export interface WeightsRecord {
   /** Options the model must be built with for these weights. */
   readonly options?: object;
   /** Renames keys of the file to those of the model. */
-  readonly rename?: readonly (readonly [pattern: RegExp, replacement: string])[];
+  readonly rename?: Rename;
 }
 
 /** The paper a model comes from. */
@@ -63,4 +64,45 @@ export interface ModelEntry<Options extends object = object> {
   readonly paper: Paper;
   /** Published weights by name, the default first; empty where none are published. */
   readonly weights: Readonly<Record<string, WeightsRecord>>;
+}
+
+/** What torchvision's ImageNet models are evaluated with unless their page says otherwise. */
+const imagenetTransform: Transform = {
+  resize: 256,
+  crop: 224,
+  interpolation: 'bilinear',
+  mean: [0.485, 0.456, 0.406],
+  std: [0.229, 0.224, 0.225],
+};
+
+/** What differs from one of torchvision's weight files to the next. */
+export interface TorchvisionOptions {
+  readonly transform?: Partial<Transform>;
+  readonly options?: object;
+  readonly rename?: Rename;
+}
+
+/**
+ * The record of a file that torchvision publishes: its name ends in the first digits of its hash, its
+ * accuracies are those of torchvision's table (https://pytorch.org/vision/stable/models.html).
+ * @throws TypeError when the name holds no hash.
+ */
+export function torchvisionWeights(
+  file: string,
+  top1: number,
+  top5: number,
+  { transform, ...rest }: TorchvisionOptions = {},
+): WeightsRecord {
+  const sha256 = /-([0-9a-f]{8,})\.pth$/.exec(file)?.[1];
+  if (!sha256) throw new TypeError(`${file} does not end in a hash, as torchvision's files do.`);
+  return {
+    url: `https://download.pytorch.org/models/${file}`,
+    sha256,
+    licence: 'BSD-3-Clause (torchvision); trained on ImageNet, whose own terms may apply',
+    transform: { ...imagenetTransform, ...transform },
+    categories: 'imagenet',
+    top1,
+    top5,
+    ...rest,
+  };
 }

@@ -1,0 +1,33 @@
+/** Where weights for these models are published, and how keys of other code bases map to ours. */
+import { type Rename, torchvisionWeights, type WeightsRecord } from '@cnn/core';
+
+/** Weights by model, the default first. For MobileNetV1 torchvision publishes none; see `renames.stages`. */
+export const weights = {
+  mobilenet_v1: {},
+  mobilenet_v2: {
+    IMAGENET1K_V2: torchvisionWeights('mobilenet_v2-7ebf99e0.pth', 72.154, 90.822, { transform: { resize: 232 } }),
+    IMAGENET1K_V1: torchvisionWeights('mobilenet_v2-b0353104.pth', 71.878, 90.286),
+  },
+  mobilenet_v3_large: {
+    IMAGENET1K_V2: torchvisionWeights('mobilenet_v3_large-5c1a4163.pth', 75.274, 92.566, {
+      transform: { resize: 232 },
+    }),
+    IMAGENET1K_V1: torchvisionWeights('mobilenet_v3_large-8738ca79.pth', 74.042, 91.34),
+  },
+  mobilenet_v3_small: {
+    IMAGENET1K_V1: torchvisionWeights('mobilenet_v3_small-047dcff4.pth', 67.668, 87.402),
+  },
+} as const satisfies Record<string, Record<string, WeightsRecord>>;
+
+/** Layers before each stage of a MobileNetV1 that is split in three, as face detectors have it. */
+const before: Readonly<Record<string, number>> = { '1': 0, '2': 6, '3': 12 };
+
+/** Rules for checkpoints whose keys have other names. */
+export const renames = {
+  /** MobileNetV1 in three stages (`stage1.0` to `stage3.1`); such checkpoints also need `leakyRelu(0.1)`. */
+  stages: (name) =>
+    name.replace(
+      /^stage([123])\.(\d+)\./,
+      (_, stage: string, index: string) => `feature.${before[stage]! + Number(index)}.`,
+    ),
+} as const satisfies Record<string, Rename>;
