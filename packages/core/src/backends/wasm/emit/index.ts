@@ -1,0 +1,16 @@
+/** The WebAssembly emitter: expressions, functions, modules. */
+export { Bytes } from './bytes.js';
+export {
+  type Expression,
+  type F32,
+  f32,
+  f32x4,
+  type I32,
+  i32,
+  i32x4,
+  Local,
+  type V128,
+  v128,
+} from './expression.js';
+export { FunctionBuilder } from './function.js';
+export { buildModule, type ModuleParts } from './module.js';

@@ -1,0 +1,177 @@
+/**
+ * The matrix product at the heart of most layers: C = activation(A B + bias + residual), where a row of A
+ * is the input under one output pixel and B the packed weights. A is read where it lies, so the same
+ * kernel is a 1x1 convolution, a direct k x k convolution (the inner dimension walks over the window's
+ * rows), a stem on a planar picture, a fully connected layer and the products of Winograd's method.
+ */
+import type { Activation } from '../../../ops/activation.js';
+import { type FunctionBuilder, f32x4, type Local, v128 } from '../emit/index.js';
+import type { Engine } from '../engine.js';
+import { applyActivation } from './activation.js';
+import { defineKernel, FLOAT, LANES, multiplyAdd, VECTOR } from './kernel.js';
+
+/** A counted loop around the innermost run: each turn moves the address in A by `stride` bytes. */
+export interface InnerLoop {
+  readonly count: number;
+  readonly stride: number;
+}
+
+/** Everything about a product that is fixed when its kernel is generated. Strides are in bytes. */
+export interface MatrixProduct {
+  /** The inner dimension: loops, outermost first, around `run` values that lie next to each other in A. */
+  readonly inner: { readonly loops: readonly InnerLoop[]; readonly run: number };
+  /** Pixels in a large tile; small tiles have one less. */
+  readonly tileRows: number;
+  /** Columns in a panel of B, and in the last one if that is narrower (0: it is not). Multiples of 8. */
+  readonly panel: number;
+  readonly narrowPanel: number;
+  /** From one pixel to the next in A, C and the residual. */
+  readonly pixel: { readonly a: number; readonly c: number; readonly residual: number };
+  /** From one row of pixels to the next. */
+  readonly row: { readonly a: number; readonly c: number; readonly residual: number };
+  readonly bias: boolean;
+  readonly residual: boolean;
+  readonly activation?: Activation;
+}
+
+/** Values in the inner dimension. */
+export const innerSize = ({ inner: { loops, run } }: Pick<MatrixProduct, 'inner'>): number =>
+  loops.reduce((size, { count }) => size * count, run);
+
+/** Tiles for a row of pixels: as few as the largest tile allows, their sizes differing by one at most. */
+export interface Tiling {
+  readonly tileRows: number;
+  /** Tiles of `tileRows` pixels, and tiles of one less behind them. */
+  readonly large: number;
+  readonly small: number;
+}
+
+/** Divides `pixels` into tiles of at most `largest`. Any number works, without a remainder to treat apart. */
+export function tilingOf(pixels: number, largest: number): Tiling {
+  const tiles = Math.ceil(pixels / largest);
+  const tileRows = Math.ceil(pixels / tiles);
+  const large = pixels - (tileRows - 1) * tiles;
+  return { tileRows, large, small: tiles - large };
+}
+
+/**
+ * How many columns a panel has. The tile's accumulators fill the registers: few rows leave room for more
+ * columns, and one row alone (a matrix-vector product) needs them to hide the latency of its sums.
+ */
+export function panelColumns({ tileColumns, wide }: Engine, rows: number, columns: number): number {
+  const widest = rows === 1 ? 4 : rows === 2 ? 2 : 1;
+  return Math.min(tileColumns * widest, Math.max(wide ? 16 : 8, Math.ceil(columns / 8) * 8));
+}
+
+/**
+ * Parameters: addresses of A, B, C, the bias and the residual; rows; large and small tiles in a row; full
+ * panels; and 1 if the narrow panel follows. Panels are outermost, so that a panel stays in the
+ * first-level cache while all pixels pass by.
+ */
+export const matrixProduct = (engine: Engine, product: MatrixProduct): FunctionBuilder =>
+  defineKernel(['a', 'b', 'c', 'bias', 'residual', 'rows', 'large', 'small', 'panels', 'narrow'], (f, p) => {
+    const { tileRows, pixel, row, panel, narrowPanel } = product;
+    const rowStart = { a: f.pointer('row a'), c: f.pointer('row c'), residual: f.pointer('row residual') };
+    const at = { a: f.pointer('a'), c: f.pointer('c'), residual: f.pointer('residual') };
+    const operands = product.residual ? (['a', 'c', 'residual'] as const) : (['a', 'c'] as const);
+
+    const tiles = (count: Local<'i32'>, rows: number, columns: number): void => {
+      if (rows === 0) return;
+      f.repeat(count, () => {
+        microKernel(f, engine, product, { rows, columns, at, b: p.b, bias: p.bias });
+        for (const operand of operands) f.advance(at[operand], rows * pixel[operand]);
+      });
+    };
+    const allPixels = (columns: number): void => {
+      for (const operand of operands) f.set(rowStart[operand], p[operand]);
+      f.repeat(p.rows, () => {
+        for (const operand of operands) f.set(at[operand], rowStart[operand]);
+        tiles(p.large, tileRows, columns);
+        tiles(p.small, tileRows - 1, columns);
+        for (const operand of operands) f.advance(rowStart[operand], row[operand]);
+      });
+    };
+    f.repeat(p.panels, () => {
+      allPixels(panel);
+      f.advance(p.b, innerSize(product) * panel * FLOAT);
+      for (const operand of [p.c, p.bias, p.residual]) f.advance(operand, panel * FLOAT);
+    });
+    if (narrowPanel > 0) f.repeat(p.narrow, () => allPixels(narrowPanel));
+  });
+
+interface Tile {
+  readonly rows: number;
+  readonly columns: number;
+  readonly at: { readonly a: Local<'i32'>; readonly c: Local<'i32'>; readonly residual: Local<'i32'> };
+  readonly b: Local<'i32'>;
+  readonly bias: Local<'i32'>;
+}
+
+/** One tile of C: all of it stays in registers until the inner dimension is done. */
+function microKernel(
+  f: FunctionBuilder,
+  engine: Engine,
+  { inner, pixel, bias, residual, activation }: MatrixProduct,
+  { rows, columns, at, b: panel, bias: biasAt }: Tile,
+): void {
+  const vectors = columns / LANES;
+  const accumulators = f.vectors('accumulator', rows * vectors);
+  const each = (step: (accumulator: Local<'v128'>, row: number, vector: number) => void): void =>
+    accumulators.forEach((accumulator, i) => {
+      step(accumulator, Math.floor(i / vectors), i % vectors);
+    });
+  each((accumulator, _, j) => f.set(accumulator, bias ? v128.load(biasAt, j * VECTOR) : f32x4.const(0)));
+
+  const a = f.pointer('tile a');
+  const b = f.pointer('tile b');
+  f.set(a, at.a);
+  f.set(b, panel);
+  const bRow = f.vectors('b', rows === 1 ? 0 : vectors);
+  const [aValue] = f.vectors('a', 1) as [Local<'v128'>];
+  /** The products of one index of the inner dimension. */
+  const step = (k: number): void => {
+    const load = (j: number) => v128.load(b, (k * columns + j * LANES) * FLOAT);
+    for (const [j, vector] of bRow.entries()) f.set(vector, load(j));
+    for (let i = 0; i < rows; i++) {
+      f.set(aValue, v128.loadSplat(a, i * pixel.a + k * FLOAT));
+      for (let j = 0; j < vectors; j++) {
+        const accumulator = accumulators[i * vectors + j]!;
+        f.set(accumulator, multiplyAdd(engine, aValue, bRow[j] ?? load(j), accumulator));
+      }
+    }
+  };
+  const steps = (count: number): void => {
+    for (let k = 0; k < count; k++) step(k);
+    f.advance(a, count * FLOAT);
+    f.advance(b, count * columns * FLOAT);
+  };
+  const { unroll } = engine;
+  const run = (): void => {
+    // A short run inside a loop, as a stem has it, is unrolled whole.
+    if (unroll > 1 && inner.loops.length > 0 && inner.run <= 2 * unroll) {
+      steps(inner.run);
+      return;
+    }
+    f.repeat(Math.floor(inner.run / unroll), () => steps(unroll));
+    steps(inner.run % unroll);
+  };
+  /** The loops from `depth` inwards; says by how many bytes they move the address in A. */
+  const nest = (depth: number): number => {
+    const loop = inner.loops[depth];
+    if (!loop) {
+      run();
+      return inner.run * FLOAT;
+    }
+    f.repeat(loop.count, () => f.advance(a, loop.stride - nest(depth + 1)));
+    return loop.count * loop.stride;
+  };
+  nest(0);
+
+  // All loads before the first store: one between the two stores of a pair made a kernel 5 to 8 times slower.
+  if (residual)
+    each((accumulator, i, j) =>
+      f.set(accumulator, f32x4.add(accumulator, v128.load(at.residual, i * pixel.residual + j * VECTOR))),
+    );
+  applyActivation(f, engine, activation, accumulators);
+  each((accumulator, i, j) => f.store(at.c, accumulator, i * pixel.c + j * VECTOR));
+}
