@@ -1,5 +1,16 @@
 /** The article's AlexNet exactly as it is printed. How it differs from the paper stands beside each line. */
-import { conv2d, dropout, flatten, linear, type Module, maxPool, module, pipe, relu, sequential } from '@cnn/core';
+import {
+  conv2d,
+  dropout,
+  flatten,
+  linear,
+  type Module,
+  maxPool,
+  module,
+  pipe,
+  relu,
+  sequential,
+} from '@cnn/core';
 
 /**
  * The article's `Alexnet(n_classes)`: n x 3 x 224 x 224 to n x `nClasses` logits. It is the single tower of

@@ -19,9 +19,8 @@ const convBlock = (inC: number, outC: number): Module =>
   sequential(batchNorm(inC), relu, conv2d(inC, outC, 3, { padding: 1 }));
 
 const denseBlock = (inC: number, growth: number, count: number): Module =>
-  module(
-    { net: Array.from({ length: count }, (_, i) => convBlock(inC + i * growth, growth)) },
-    (m, x) => m.net.reduce((all, layer) => concat([all, layer(all)]), x),
+  module({ net: Array.from({ length: count }, (_, i) => convBlock(inC + i * growth, growth)) }, (m, x) =>
+    m.net.reduce((all, layer) => concat([all, layer(all)]), x),
   );
 
 const transition = (inC: number, outC: number): Module =>

@@ -15,8 +15,8 @@ import {
   type Module,
   maxPool,
   module,
-  named,
   type Node,
+  named,
   pipe,
   relu,
 } from '@cnn/core';
@@ -60,8 +60,12 @@ const variants = {
 } as const satisfies Record<string, Variant>;
 
 type Step = Module | ((x: Node) => Node);
-const conv = (inC: number, outC: number, kernel: number, options: { stride?: number; padding?: number } = {}) =>
-  conv2d(inC, outC, kernel, { ...options, bias: false, init: kaimingNormal() });
+const conv = (
+  inC: number,
+  outC: number,
+  kernel: number,
+  options: { stride?: number; padding?: number } = {},
+) => conv2d(inC, outC, kernel, { ...options, bias: false, init: kaimingNormal() });
 
 /** BN-ReLU-conv 1x1 to four times the growth rate, BN-ReLU-conv 3x3 to the growth rate. */
 const denseLayer = (inC: number, growth: number, dropRate: number): Module =>
@@ -81,7 +85,10 @@ const denseLayer = (inC: number, growth: number, dropRate: number): Module =>
 const denseBlock = (inC: number, layers: number, growth: number, dropRate: number): Module =>
   named(
     Object.fromEntries(
-      Array.from({ length: layers }, (_, i) => [`denselayer${i + 1}`, denseLayer(inC + i * growth, growth, dropRate)]),
+      Array.from({ length: layers }, (_, i) => [
+        `denselayer${i + 1}`,
+        denseLayer(inC + i * growth, growth, dropRate),
+      ]),
     ),
   );
 
@@ -110,9 +117,8 @@ function densenet(
     channels = kept;
   }
   features[`norm${blocks.length + 1}`] = batchNorm(channels);
-  return module(
-    { features: named(features), classifier: linear(channels, numClasses) },
-    (m, x) => pipe(x, m.features, relu, globalAvgPool, m.classifier),
+  return module({ features: named(features), classifier: linear(channels, numClasses) }, (m, x) =>
+    pipe(x, m.features, relu, globalAvgPool, m.classifier),
   );
 }
 
@@ -145,7 +151,21 @@ export const densenet201 = imagenet(variants.densenet201);
 
 /** DenseNet-BC for CIFAR: n x 3 x 32 x 32 to n x `numClasses` logits. */
 export function densenetBc(options: DensenetBcOptions = {}): Module {
-  const { numClasses = 10, growthRate = 12, blocks = [16, 16, 16], compression = 0.5, dropRate = 0 } = options;
+  const {
+    numClasses = 10,
+    growthRate = 12,
+    blocks = [16, 16, 16],
+    compression = 0.5,
+    dropRate = 0,
+  } = options;
   const initial = 2 * growthRate;
-  return densenet({ conv0: conv(3, initial, 3, { padding: 1 }) }, initial, blocks, growthRate, compression, dropRate, numClasses);
+  return densenet(
+    { conv0: conv(3, initial, 3, { padding: 1 }) },
+    initial,
+    blocks,
+    growthRate,
+    compression,
+    dropRate,
+    numClasses,
+  );
 }

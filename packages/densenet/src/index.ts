@@ -41,7 +41,7 @@ export const models = {
     input: [1, 3, 32, 32],
     minimum: 4,
     parameters: 769_162,
-    macs: 296_515_344,
+    macs: 287_929_692,
     paper,
     weights: {},
   },

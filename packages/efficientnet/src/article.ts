@@ -11,8 +11,8 @@ import {
   makeDivisible,
   module,
   mul,
-  pipe,
   type Pair,
+  pipe,
   sequential,
   sigmoid,
   silu,
@@ -28,7 +28,9 @@ const convBnAct = (inC: number, outC: number, kernel: Pair, stride = 1, groups =
 /** Squeeze and excitation; the gate is computed by a Sequential called `se` inside the module `se`. */
 const squeeze = (channels: number, squeezed: number): Module =>
   module(
-    { se: sequential(adaptiveAvgPool(1), conv2d(channels, squeezed, 1), silu, conv2d(squeezed, channels, 1)) },
+    {
+      se: sequential(adaptiveAvgPool(1), conv2d(channels, squeezed, 1), silu, conv2d(squeezed, channels, 1)),
+    },
     (m, x) => mul(x, sigmoid(m.se(x))),
   );
 

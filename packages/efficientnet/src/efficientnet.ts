@@ -15,8 +15,8 @@ import {
   type Module,
   makeDivisible,
   module,
-  pipe,
   type Pair,
+  pipe,
   ShapeError,
   sequential,
   silu,
@@ -66,7 +66,12 @@ const efficientnet =
       throw new ShapeError(`EfficientNet pads 'symmetric' or 'same', not '${String(padding)}'.`);
     const norm = tensorflowNorm || padding === 'same' ? { eps: 1e-3, momentum: 0.01 } : {};
     const scaled = (channels: number): number => makeDivisible(channels * width);
-    const conv = (inC: number, outC: number, kernel: number, options: { stride?: Pair; groups?: number; linear?: true } = {}) =>
+    const conv = (
+      inC: number,
+      outC: number,
+      kernel: number,
+      options: { stride?: Pair; groups?: number; linear?: true } = {},
+    ) =>
       convBnAct(inC, outC, kernel, {
         stride: options.stride ?? 1,
         groups: options.groups ?? 1,
@@ -77,7 +82,14 @@ const efficientnet =
       });
 
     /** MBConv: expand, filter, squeeze and excite, project; a shortcut where the shapes allow one. */
-    const block = (inC: number, outC: number, expand: number, kernel: number, stride: number, drop: number): Module => {
+    const block = (
+      inC: number,
+      outC: number,
+      expand: number,
+      kernel: number,
+      stride: number,
+      drop: number,
+    ): Module => {
       const hidden = inC * expand;
       const parts = [
         ...(expand === 1 ? [] : [conv(inC, hidden, 1)]),
@@ -99,7 +111,14 @@ const efficientnet =
       sequential(
         ...Array.from({ length: repeats[stage]! }, (_, index) => {
           const outC = scaled(channels);
-          const made = block(inC, outC, expand, kernel, index === 0 ? stride : 1, (STOCHASTIC_DEPTH * place++) / total);
+          const made = block(
+            inC,
+            outC,
+            expand,
+            kernel,
+            index === 0 ? stride : 1,
+            (STOCHASTIC_DEPTH * place++) / total,
+          );
           inC = outC;
           return made;
         }),
@@ -109,7 +128,10 @@ const efficientnet =
     return module(
       {
         features: sequential(conv(3, scaled(32), 3, { stride: 2 }), ...body, conv(inC, last, 1)),
-        classifier: sequential(dropout(rate), linear(last, numClasses, { init: uniform(1 / Math.sqrt(numClasses)) })),
+        classifier: sequential(
+          dropout(rate),
+          linear(last, numClasses, { init: uniform(1 / Math.sqrt(numClasses)) }),
+        ),
       },
       (m, x) => pipe(x, m.features, globalAvgPool, m.classifier),
     );

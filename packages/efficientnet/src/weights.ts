@@ -2,7 +2,9 @@
 import { torchvisionWeights, type WeightsRecord } from '@cnn/core';
 
 const v1 = (file: string, top1: number, top5: number, resize: number, crop: number) => ({
-  IMAGENET1K_V1: torchvisionWeights(file, top1, top5, { transform: { resize, crop, interpolation: 'bicubic' } }),
+  IMAGENET1K_V1: torchvisionWeights(file, top1, top5, {
+    transform: { resize, crop, interpolation: 'bicubic' },
+  }),
 });
 
 /** Weights by model, the default first. */

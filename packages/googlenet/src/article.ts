@@ -21,7 +21,15 @@ const layer = (inC: number, outC: number, kernel: number) => [
   relu,
 ];
 
-function inception(inC: number, c1: number, c3Reduce: number, c3: number, c5Reduce: number, c5: number, pool: number): Module {
+function inception(
+  inC: number,
+  c1: number,
+  c3Reduce: number,
+  c3: number,
+  c5Reduce: number,
+  c5: number,
+  pool: number,
+): Module {
   return module(
     {
       b1: sequential(...layer(inC, c1, 1)),

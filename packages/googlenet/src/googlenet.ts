@@ -34,7 +34,12 @@ export interface GooglenetOptions {
 }
 
 /** Convolution, batch norm, ReLU. */
-const basicConv = (inC: number, outC: number, kernel: Pair, options: { stride?: number; padding?: number } = {}) =>
+const basicConv = (
+  inC: number,
+  outC: number,
+  kernel: Pair,
+  options: { stride?: number; padding?: number } = {},
+) =>
   module(
     { conv: conv2d(inC, outC, kernel, { ...options, bias: false }), bn: batchNorm(outC, { eps: 0.001 }) },
     (m, x) => pipe(x, m.conv, m.bn, relu),
@@ -77,9 +82,8 @@ const inception = ([inC, c1, c3Reduce, c3, c5Reduce, c5, pool]: Row): Module =>
 
 /** Section 5: a small classifier on the side, so that gradients reach the middle of the net. */
 const auxiliary = (inC: number, numClasses: number): Module =>
-  module(
-    { conv: basicConv(inC, 128, 1), fc1: linear(2048, 1024), fc2: linear(1024, numClasses) },
-    (m, x) => pipe(x, adaptiveAvgPool(4), m.conv, flatten, m.fc1, relu, dropout(0.7), m.fc2),
+  module({ conv: basicConv(inC, 128, 1), fc1: linear(2048, 1024), fc2: linear(1024, numClasses) }, (m, x) =>
+    pipe(x, adaptiveAvgPool(4), m.conv, flatten, m.fc1, relu, dropout(0.7), m.fc2),
   );
 
 /** Makes a head's logits an output of the graph where it is traced for training; passes x on. */

@@ -9,7 +9,8 @@ export { renames } from './weights.js';
 
 const paper: Paper = {
   title: 'Going deeper with convolutions',
-  authors: 'C. Szegedy, W. Liu, Y. Jia, P. Sermanet, S. Reed, D. Anguelov, D. Erhan, V. Vanhoucke, A. Rabinovich',
+  authors:
+    'C. Szegedy, W. Liu, Y. Jia, P. Sermanet, S. Reed, D. Anguelov, D. Erhan, V. Vanhoucke, A. Rabinovich',
   year: 2014,
   url: 'https://arxiv.org/abs/1409.4842',
 };

@@ -118,7 +118,9 @@ const hSwish = (x: Node): Node => mul(x, hardSigmoid(x));
 /** The article's `SqueezeBlock`: linear layers, squeezed to a quarter rounded down. */
 const squeezeBlock = (channels: number): Module =>
   module(
-    { dense: sequential(linear(channels, channels >> 2), relu, linear(channels >> 2, channels), hardSigmoid) },
+    {
+      dense: sequential(linear(channels, channels >> 2), relu, linear(channels >> 2, channels), hardSigmoid),
+    },
     (m, x) => mul(x, reshape([x.shape[0]!, channels, 1, 1])(m.dense(globalAvgPool(x)))),
   );
 
@@ -214,7 +216,11 @@ function mobileNetV3(mode: 'LARGE' | 'SMALL' = 'SMALL', options: V3Options = {})
   const [inner, outer] = mode === 'LARGE' ? [160, 960] : [96, 576];
   return module(
     {
-      init_conv: sequential(conv2d(3, scaled(16), 3, { stride: 2, padding: 1 }), batchNorm(scaled(16)), hSwish),
+      init_conv: sequential(
+        conv2d(3, scaled(16), 3, { stride: 2, padding: 1 }),
+        batchNorm(scaled(16)),
+        hSwish,
+      ),
       block: sequential(
         ...rows.map(([inC, outC, kernel, stride, nonLinear, se, expanded]) =>
           mobileBlock([scaled(inC), scaled(outC), kernel, stride, nonLinear, se, scaled(expanded)]),

@@ -25,7 +25,8 @@ const v2Paper: Paper = {
 };
 const v3Paper: Paper = {
   title: 'Searching for MobileNetV3',
-  authors: 'A. Howard, M. Sandler, G. Chu, L.-C. Chen, B. Chen, M. Tan, W. Wang, Y. Zhu, R. Pang, V. Vasudevan, Q. V. Le, H. Adam',
+  authors:
+    'A. Howard, M. Sandler, G. Chu, L.-C. Chen, B. Chen, M. Tan, W. Wang, Y. Zhu, R. Pang, V. Vasudevan, Q. V. Le, H. Adam',
   year: 2019,
   url: 'https://arxiv.org/abs/1905.02244',
 };
@@ -51,6 +52,18 @@ const entry = <Options extends object>(
 export const models = {
   mobilenet_v1: entry<MobileNetV1Options>('mobilenet_v1', mobilenetV1, 4_231_976, 568_740_352, v1Paper),
   mobilenet_v2: entry<MobileNetV2Options>('mobilenet_v2', mobilenetV2, 3_504_872, 300_774_272, v2Paper),
-  mobilenet_v3_large: entry<MobileNetV3Options>('mobilenet_v3_large', mobilenetV3Large, 5_483_032, 0, v3Paper),
-  mobilenet_v3_small: entry<MobileNetV3Options>('mobilenet_v3_small', mobilenetV3Small, 2_542_856, 56_510_400, v3Paper),
+  mobilenet_v3_large: entry<MobileNetV3Options>(
+    'mobilenet_v3_large',
+    mobilenetV3Large,
+    5_483_032,
+    216_589_760,
+    v3Paper,
+  ),
+  mobilenet_v3_small: entry<MobileNetV3Options>(
+    'mobilenet_v3_small',
+    mobilenetV3Small,
+    2_542_856,
+    56_510_400,
+    v3Paper,
+  ),
 } as const satisfies Record<string, ModelEntry<MobileNetV1Options & MobileNetV2Options>>;

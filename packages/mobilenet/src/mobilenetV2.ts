@@ -48,7 +48,13 @@ export interface MobileNetV2Options {
 const init = kaimingNormal('fanOut');
 
 /** Table 1: expand (1x1), filter (depthwise 3x3), project (1x1, linear); a shortcut where the shapes allow one. */
-function invertedResidual(inC: number, outC: number, stride: number, t: number, activation: (x: Node) => Node): Module {
+function invertedResidual(
+  inC: number,
+  outC: number,
+  stride: number,
+  t: number,
+  activation: (x: Node) => Node,
+): Module {
   const hidden = inC * t;
   const layers = sequential(
     ...(t === 1 ? [] : [convBnAct(inC, hidden, 1, { init, activation })]),
@@ -63,7 +69,8 @@ function invertedResidual(inC: number, outC: number, stride: number, t: number, 
 /** MobileNetV2: n x 3 x h x w to n x `numClasses` logits. */
 export function mobilenetV2(options: MobileNetV2Options = {}): Module {
   const { width = 1, numClasses = 1000, dropout: rate = 0.2, activation = relu6 } = options;
-  if (!(width > 0)) throw new ShapeError(`mobilenet_v2 with width ${width} has no channels; use a width above 0.`);
+  if (!(width > 0))
+    throw new ShapeError(`mobilenet_v2 with width ${width} has no channels; use a width above 0.`);
   const first = makeDivisible(32 * width);
   const last = makeDivisible(1280 * Math.max(1, width));
   let inC = first;

@@ -23,7 +23,14 @@ import {
 } from '@cnn/core';
 
 /** One row: kernel, expanded channels, output channels, squeeze and excitation, non-linearity, stride. */
-type Row = readonly [kernel: 3 | 5, expanded: number, out: number, se: boolean, nl: 'RE' | 'HS', stride: 1 | 2];
+type Row = readonly [
+  kernel: 3 | 5,
+  expanded: number,
+  out: number,
+  se: boolean,
+  nl: 'RE' | 'HS',
+  stride: 1 | 2,
+];
 
 /** Table 1. */
 const large: readonly Row[] = [
@@ -76,8 +83,16 @@ function bottleneck(inC: number, [kernel, expanded, outC, se, nl, stride]: Row):
   const activation = nl === 'RE' ? relu : hardSwish;
   const layers = [
     ...(expanded === inC ? [] : [convBnAct(inC, expanded, 1, { ...common, activation })]),
-    convBnAct(expanded, expanded, kernel, { ...common, stride, padding: kernel >> 1, groups: expanded, activation }),
-    ...(se ? [squeezeExcitation(expanded, makeDivisible(Math.floor(expanded / 4)), { gate: hardSigmoid })] : []),
+    convBnAct(expanded, expanded, kernel, {
+      ...common,
+      stride,
+      padding: kernel >> 1,
+      groups: expanded,
+      activation,
+    }),
+    ...(se
+      ? [squeezeExcitation(expanded, makeDivisible(Math.floor(expanded / 4)), { gate: hardSigmoid })]
+      : []),
     convBnAct(expanded, outC, 1, common),
   ];
   const shortcut = stride === 1 && inC === outC;
@@ -87,7 +102,8 @@ function bottleneck(inC: number, [kernel, expanded, outC, se, nl, stride]: Row):
 const mobilenetV3 =
   (rows: readonly Row[], hidden: number) =>
   ({ width = 1, numClasses = 1000, dropout: rate = 0.2 }: MobileNetV3Options = {}): Module => {
-    if (!(width > 0)) throw new ShapeError(`mobilenet_v3 with width ${width} has no channels; use a width above 0.`);
+    if (!(width > 0))
+      throw new ShapeError(`mobilenet_v3 with width ${width} has no channels; use a width above 0.`);
     const scaled = (channels: number): number => makeDivisible(channels * width);
     let inC = scaled(16);
     const blocks = rows.map(([kernel, expanded, out, ...rest]) => {

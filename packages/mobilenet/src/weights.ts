@@ -5,7 +5,9 @@ import { type Rename, torchvisionWeights, type WeightsRecord } from '@cnn/core';
 export const weights = {
   mobilenet_v1: {},
   mobilenet_v2: {
-    IMAGENET1K_V2: torchvisionWeights('mobilenet_v2-7ebf99e0.pth', 72.154, 90.822, { transform: { resize: 232 } }),
+    IMAGENET1K_V2: torchvisionWeights('mobilenet_v2-7ebf99e0.pth', 72.154, 90.822, {
+      transform: { resize: 232 },
+    }),
     IMAGENET1K_V1: torchvisionWeights('mobilenet_v2-b0353104.pth', 71.878, 90.286),
   },
   mobilenet_v3_large: {

@@ -2,7 +2,10 @@
 import type { WeightsRecord } from '@cnn/core';
 
 /** Weights by model. */
-export const weights = { nin: {}, nin_cifar10: {} } as const satisfies Record<string, Record<string, WeightsRecord>>;
+export const weights = { nin: {}, nin_cifar10: {} } as const satisfies Record<
+  string,
+  Record<string, WeightsRecord>
+>;
 
 /** Rules for checkpoints whose keys have other names. */
 export const renames = {};

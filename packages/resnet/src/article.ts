@@ -17,7 +17,8 @@ import {
 const conv = (inC: number, outC: number, kernel: number, stride = 1) =>
   conv2d(inC, outC, kernel, { stride, padding: kernel >> 1, bias: false });
 
-const projection = (inC: number, outC: number, stride: number) => sequential(conv(inC, outC, 1, stride), batchNorm(outC));
+const projection = (inC: number, outC: number, stride: number) =>
+  sequential(conv(inC, outC, 1, stride), batchNorm(outC));
 
 /** The article's `basicBlock`. */
 const basic = (inC: number, outC: number, stride: number): Module =>

@@ -56,7 +56,12 @@ const entry = <const Name extends keyof typeof weights>(
   weights: weights[name] as Readonly<Record<string, WeightsRecord>>,
 });
 
-const cifarEntry = (name: string, build: ModelEntry<ResnetCifarOptions>['build'], parameters: number, macs: number) => ({
+const cifarEntry = (
+  name: string,
+  build: ModelEntry<ResnetCifarOptions>['build'],
+  parameters: number,
+  macs: number,
+) => ({
   name,
   build,
   input: [1, 3, 32, 32],
@@ -75,9 +80,9 @@ export const models = {
   resnet101: entry('resnet101', resnet101, 44_549_160, 7_801_405_440),
   resnet152: entry('resnet152', resnet152, 60_192_808, 11_513_626_624),
   resnext50_32x4d: entry('resnext50_32x4d', resnext50_32x4d, 25_028_904, 4_230_479_872, resnextPaper),
-  resnext101_32x8d: entry('resnext101_32x8d', resnext101_32x8d, 88_791_336, 16_414_011_392, resnextPaper),
-  wide_resnet50_2: entry('wide_resnet50_2', wideResnet50_2, 68_883_240, 11_398_027_264, widePaper),
-  wide_resnet101_2: entry('wide_resnet101_2', wideResnet101_2, 126_886_696, 22_753_054_720, widePaper),
+  resnext101_32x8d: entry('resnext101_32x8d', resnext101_32x8d, 88_791_336, 16_414_015_488, resnextPaper),
+  wide_resnet50_2: entry('wide_resnet50_2', wideResnet50_2, 68_883_240, 11_398_021_120, widePaper),
+  wide_resnet101_2: entry('wide_resnet101_2', wideResnet101_2, 126_886_696, 22_753_050_624, widePaper),
   resnet20: cifarEntry('resnet20', resnet20, 269_722, 40_551_040),
   resnet32: cifarEntry('resnet32', resnet32, 464_154, 68_862_592),
   resnet44: cifarEntry('resnet44', resnet44, 658_586, 97_174_144),

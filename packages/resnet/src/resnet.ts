@@ -52,7 +52,13 @@ export interface ResnetOptions {
 }
 
 const conv = (inC: number, outC: number, kernel: number, stride = 1, groups = 1) =>
-  conv2d(inC, outC, kernel, { stride, padding: kernel >> 1, groups, bias: false, init: kaimingNormal('fanOut') });
+  conv2d(inC, outC, kernel, {
+    stride,
+    padding: kernel >> 1,
+    groups,
+    bias: false,
+    init: kaimingNormal('fanOut'),
+  });
 
 /** Batch norm at the end of a block. */
 const lastNorm = (channels: number, zero: boolean) => batchNorm(channels, { init: constant(zero ? 0 : 1) });
@@ -94,9 +100,7 @@ const bottleneck = (
       downsample: shortcut(inC, outC, stride),
     },
     (m, x) =>
-      relu(
-        add(pipe(x, m.conv1, m.bn1, relu, m.conv2, m.bn2, relu, m.conv3, m.bn3), m.downsample?.(x) ?? x),
-      ),
+      relu(add(pipe(x, m.conv1, m.bn1, relu, m.conv2, m.bn2, relu, m.conv3, m.bn3), m.downsample?.(x) ?? x)),
   );
 
 const resnet =

@@ -40,7 +40,8 @@ const skipAndPad =
 
 const block = (inC: number, outC: number, stride: number, kind: 'A' | 'B'): Module => {
   const same = stride === 1 && inC === outC;
-  const projection = same || kind === 'A' ? undefined : sequential(conv(inC, outC, 1, stride), batchNorm(outC));
+  const projection =
+    same || kind === 'A' ? undefined : sequential(conv(inC, outC, 1, stride), batchNorm(outC));
   const free = same ? (x: Node): Node => x : skipAndPad(outC - inC);
   return module(
     {
@@ -58,7 +59,9 @@ const resnetCifar =
   (depth: number) =>
   ({ numClasses = 10, shortcut = 'A' }: ResnetCifarOptions = {}): Module => {
     if (shortcut !== 'A' && shortcut !== 'B')
-      throw new ShapeError(`resnet${depth} has shortcuts 'A' (zero padding) or 'B' (projection), not '${String(shortcut)}'.`);
+      throw new ShapeError(
+        `resnet${depth} has shortcuts 'A' (zero padding) or 'B' (projection), not '${String(shortcut)}'.`,
+      );
     const stage = (inC: number, outC: number, stride: number): Module =>
       sequential(
         ...Array.from({ length: (depth - 2) / 6 }, (_, place) =>

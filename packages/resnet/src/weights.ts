@@ -1,7 +1,9 @@
 /** Where weights for these models are published, and how keys of other code bases map to ours. */
 import { type Rename, torchvisionWeights, type WeightsRecord } from '@cnn/core';
 
-const v1 = (file: string, top1: number, top5: number) => ({ IMAGENET1K_V1: torchvisionWeights(file, top1, top5) });
+const v1 = (file: string, top1: number, top5: number) => ({
+  IMAGENET1K_V1: torchvisionWeights(file, top1, top5),
+});
 /** The second generation: trained longer, evaluated from 232 pixels. */
 const v2 = (file: string, top1: number, top5: number) => ({
   IMAGENET1K_V2: torchvisionWeights(file, top1, top5, { transform: { resize: 232 } }),
@@ -12,8 +14,14 @@ export const weights = {
   resnet18: v1('resnet18-f37072fd.pth', 69.758, 89.078),
   resnet34: v1('resnet34-b627a593.pth', 73.314, 91.42),
   resnet50: { ...v2('resnet50-11ad3fa6.pth', 80.858, 95.434), ...v1('resnet50-0676ba61.pth', 76.13, 92.862) },
-  resnet101: { ...v2('resnet101-cd907fc2.pth', 81.886, 95.78), ...v1('resnet101-63fe2227.pth', 77.374, 93.546) },
-  resnet152: { ...v2('resnet152-f82ba261.pth', 82.284, 96.002), ...v1('resnet152-394f9c45.pth', 78.312, 94.046) },
+  resnet101: {
+    ...v2('resnet101-cd907fc2.pth', 81.886, 95.78),
+    ...v1('resnet101-63fe2227.pth', 77.374, 93.546),
+  },
+  resnet152: {
+    ...v2('resnet152-f82ba261.pth', 82.284, 96.002),
+    ...v1('resnet152-394f9c45.pth', 78.312, 94.046),
+  },
   resnext50_32x4d: {
     ...v2('resnext50_32x4d-1a0047aa.pth', 81.198, 95.34),
     ...v1('resnext50_32x4d-7cdf4587.pth', 77.618, 93.698),

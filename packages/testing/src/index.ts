@@ -5,3 +5,4 @@ export * from './goldens.js';
 export * from './samples.js';
 export * from './scheme.js';
 export * from './testBackend.js';
+export * from './testFamily.js';

@@ -18,7 +18,26 @@ const pooling = 'Pooling';
 
 /** The article's table: only configurations D and E. */
 const architecture = {
-  16: [64, 64, pooling, 128, 128, pooling, 256, 256, 256, pooling, 512, 512, 512, pooling, 512, 512, 512, pooling],
+  16: [
+    64,
+    64,
+    pooling,
+    128,
+    128,
+    pooling,
+    256,
+    256,
+    256,
+    pooling,
+    512,
+    512,
+    512,
+    pooling,
+    512,
+    512,
+    512,
+    pooling,
+  ],
   19: [
     ...[64, 64, pooling, 128, 128, pooling, 256, 256, 256, 256, pooling],
     ...[512, 512, 512, 512, pooling, 512, 512, 512, 512, pooling],

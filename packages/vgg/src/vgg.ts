@@ -25,9 +25,27 @@ import {
 /** Table 1: output channels of the 3x3 convolutions of each of the five stages; a max pooling ends each. */
 const configurations = {
   vgg11: [[64], [128], [256, 256], [512, 512], [512, 512]],
-  vgg13: [[64, 64], [128, 128], [256, 256], [512, 512], [512, 512]],
-  vgg16: [[64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512, 512, 512]],
-  vgg19: [[64, 64], [128, 128], [256, 256, 256, 256], [512, 512, 512, 512], [512, 512, 512, 512]],
+  vgg13: [
+    [64, 64],
+    [128, 128],
+    [256, 256],
+    [512, 512],
+    [512, 512],
+  ],
+  vgg16: [
+    [64, 64],
+    [128, 128],
+    [256, 256, 256],
+    [512, 512, 512],
+    [512, 512, 512],
+  ],
+  vgg19: [
+    [64, 64],
+    [128, 128],
+    [256, 256, 256, 256],
+    [512, 512, 512, 512],
+    [512, 512, 512, 512],
+  ],
 } as const;
 
 /** Options of every form. */
@@ -54,7 +72,9 @@ const vgg =
     const wide = { init: normal(0.01) };
     return module(
       {
-        features: sequential(...configurations[name].flatMap((stage) => [...stage.flatMap(layer), maxPool(2)])),
+        features: sequential(
+          ...configurations[name].flatMap((stage) => [...stage.flatMap(layer), maxPool(2)]),
+        ),
         classifier: sequential(
           ...[linear(512 * 7 * 7, 4096, wide), relu, dropout(rate)],
           ...[linear(4096, 4096, wide), relu, dropout(rate)],

@@ -1,7 +1,9 @@
 /** Where weights for these models are published. */
 import { torchvisionWeights, type WeightsRecord } from '@cnn/core';
 
-const v1 = (file: string, top1: number, top5: number) => ({ IMAGENET1K_V1: torchvisionWeights(file, top1, top5) });
+const v1 = (file: string, top1: number, top5: number) => ({
+  IMAGENET1K_V1: torchvisionWeights(file, top1, top5),
+});
 
 /** Weights by model. */
 export const weights = {

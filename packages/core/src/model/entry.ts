@@ -1,5 +1,5 @@
 /** What a family says about each of its models: how to build it, what it costs, where it comes from, and its weights. */
-import type { Rename } from '../io/readWeights.js';
+import type { Rename } from '../io/index.js';
 import type { Module } from '../nn/module.js';
 import type { Shape } from '../tensor/shape.js';
 

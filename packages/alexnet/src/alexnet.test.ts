@@ -1,0 +1,12 @@
+import { join } from 'node:path';
+import { testFamily } from '@cnn/testing';
+import { alexnet, article, models } from './index.js';
+
+testFamily({
+  models,
+  goldens: join(import.meta.dirname, '../goldens'),
+  builders: {
+    tv__alexnet: alexnet,
+    seed__Alexnet: () => article.alexnet(10),
+  },
+});

@@ -1,0 +1,12 @@
+import { join } from 'node:path';
+import { testFamily } from '@cnn/testing';
+import { article, densenet121, models } from './index.js';
+
+testFamily({
+  models,
+  goldens: join(import.meta.dirname, '../goldens'),
+  builders: {
+    tv__densenet121: densenet121,
+    seed__DenseNet: () => article.denseNet(10),
+  },
+});

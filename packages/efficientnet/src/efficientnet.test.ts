@@ -1,0 +1,13 @@
+import { join } from 'node:path';
+import { testFamily } from '@cnn/testing';
+import { article, efficientnetB0, efficientnetB1, models } from './index.js';
+
+testFamily({
+  models,
+  goldens: join(import.meta.dirname, '../goldens'),
+  builders: {
+    tv__efficientnet_b0: efficientnetB0,
+    tv__efficientnet_b1: efficientnetB1,
+    seed__EfficientNet_1_1: () => article.efficientNet(1, 1),
+  },
+});

@@ -1,0 +1,12 @@
+import { join } from 'node:path';
+import { testFamily } from '@cnn/testing';
+import { article, googlenet, models } from './index.js';
+
+testFamily({
+  models,
+  goldens: join(import.meta.dirname, '../goldens'),
+  builders: {
+    tv__googlenet: googlenet,
+    seed__Googlenet: article.googlenet,
+  },
+});

@@ -1,0 +1,12 @@
+import { join } from 'node:path';
+import { testFamily } from '@cnn/testing';
+import { article, lenet5, models } from './index.js';
+
+testFamily({
+  models,
+  goldens: join(import.meta.dirname, '../goldens'),
+  builders: {
+    pub__lenet5_relu: lenet5,
+    seed__Lenet: article.lenet,
+  },
+});

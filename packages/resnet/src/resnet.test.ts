@@ -1,0 +1,14 @@
+import { join } from 'node:path';
+import { testFamily } from '@cnn/testing';
+import { article, models, resnet18, resnet50 } from './index.js';
+
+testFamily({
+  models,
+  goldens: join(import.meta.dirname, '../goldens'),
+  builders: {
+    tv__resnet18: resnet18,
+    tv__resnet50: resnet50,
+    seed__ResNet18: article.resnet18,
+    fixed__ResNet152: article.resnet152,
+  },
+});

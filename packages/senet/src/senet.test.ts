@@ -1,0 +1,13 @@
+import { join } from 'node:path';
+import { testFamily } from '@cnn/testing';
+import { article, models, seresnet50 } from './index.js';
+
+testFamily({
+  models,
+  goldens: join(import.meta.dirname, '../goldens'),
+  builders: {
+    pub__seresnet50: seresnet50,
+    seed__SENet18: article.seNet18,
+    fixed__SENet18: () => article.seNet18({ corrected: true }),
+  },
+});

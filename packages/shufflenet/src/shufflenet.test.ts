@@ -1,0 +1,15 @@
+import { join } from 'node:path';
+import { testFamily } from '@cnn/testing';
+import { article, models, shufflenetV1G1, shufflenetV1G3, shufflenetV2X1_0 } from './index.js';
+
+testFamily({
+  models,
+  goldens: join(import.meta.dirname, '../goldens'),
+  builders: {
+    pub__shufflenet_v1_g1: shufflenetV1G1,
+    pub__shufflenet_v1_g3: shufflenetV1G3,
+    tv__shufflenet_v2_x1_0: shufflenetV2X1_0,
+    seed__ShuffleNetV1_g3: article.shuffleNetV1,
+    seed__ShuffleNetV2_x1: article.shuffleNetV2,
+  },
+});

@@ -1,0 +1,143 @@
+/** What every family must pass: its registry holds what it says, and its networks give PyTorch's numbers. */
+import { readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import {
+  compile,
+  countParameters,
+  differentiate,
+  forTraining,
+  isParameter,
+  linear,
+  type ModelEntry,
+  type Module,
+  modules,
+  type Node,
+  parameters,
+  replace,
+  ShapeError,
+  summary,
+  tensor,
+  trace,
+} from '@cnn/core';
+import { describe, expect, test } from 'vitest';
+import { type ModelGolden, type ModelRun, modelTolerance, readModelGolden } from './goldens.js';
+import { bitsum, schemeInput, schemeWeights } from './scheme.js';
+
+/** What is tested. */
+export interface FamilyOptions {
+  readonly models: Readonly<Record<string, ModelEntry>>;
+  /** Folder of golden files. */
+  readonly goldens: string;
+  /** How to build the model of each golden file, by its name without ending. */
+  readonly builders: Readonly<Record<string, () => Module>>;
+}
+
+/** Above this many multiply-adds a golden is checked on its first image only. */
+const LARGE = 500e6;
+
+/** Registers the tests of a family. */
+export function testFamily({ models, goldens, builders }: FamilyOptions): void {
+  describe.each(Object.entries(models))('%s', (name, entry) => testEntry(name, entry));
+
+  const files = readdirSync(goldens).map((file) => basename(file, '.json'));
+  test('every golden file has a builder, and every builder a file', () => {
+    expect(Object.keys(builders).sort()).toEqual(files.sort());
+  });
+  describe.each(Object.entries(builders))('golden %s', (file, build) => {
+    const golden = readModelGolden(join(goldens, `${file}.json`));
+    testGolden(golden, build);
+  });
+}
+
+function testEntry(name: string, entry: ModelEntry): void {
+  const model = entry.build();
+
+  test('has the parameters and multiply-adds it says', () => {
+    expect(entry.name).toBe(name);
+    expect(countParameters(model)).toBe(entry.parameters);
+    const table = summary(model, entry.input);
+    expect(table.macs).toBe(entry.macs);
+    expect(table.parameters).toBe(table.rows.reduce((sum, row) => sum + row.parameters, 0));
+    expect(String(table)).toContain(entry.parameters.toLocaleString('en-US'));
+  });
+
+  test('takes pictures from its minimum up, and says so below', () => {
+    const [, channels] = entry.input as readonly [number, number];
+    const size = (pixels: number) => trace(model, [2, channels, pixels, pixels], { name }).output.shape;
+    expect(size(entry.minimum).length).toBe(2);
+    if (entry.minimum > 1) expect(() => size(entry.minimum - 1)).toThrow(ShapeError);
+    expect(() => trace(model, [1, channels + 1, ...entry.input.slice(2)], { name })).toThrow(
+      new RegExp(`^${name}/.*expected ${channels} channels, got ${channels + 1}`),
+    );
+  });
+
+  test('every trainable parameter gets a gradient', () => {
+    const graph = forTraining(trace(model, entry.input, { mode: 'training' }));
+    const targets = graph.nodes.filter((node) => isParameter(node) && node.attrs.trainable);
+    const gradients = differentiate(graph.output, targets, graph.input('upstream', graph.output.shape));
+    const without = targets.filter((node: Node) => !gradients.has(node));
+    expect(without.map((node) => (isParameter(node) ? node.attrs.name : ''))).toEqual([]);
+    expect(targets.length).toBe([...parameters(model)].filter(([, param]) => param.trainable).length);
+  });
+
+  test('its classifier can be replaced', () => {
+    const weighty = [...modules(model)].filter(([, child]) => 'weight' in child.children).at(-1);
+    const [path, last] = weighty!;
+    const [classes, features, ...kernel] = (
+      last.children as unknown as { weight: { shape: readonly number[] } }
+    ).weight.shape;
+    if (kernel.length > 0) return; // A convolution is the classifier: nothing to replace by a linear layer.
+    const tuned = replace(model, path, linear(features!, 7));
+    expect(trace(tuned, entry.input).output.shape).toEqual([1, 7]);
+    expect(trace(model, entry.input).output.shape).toEqual([1, classes]);
+  });
+
+  test('its weights records are complete', () => {
+    for (const [key, { url, sha256, licence, transform }] of Object.entries(entry.weights)) {
+      expect(url, key).toMatch(/^(https:|package:)/);
+      expect(sha256, key).toMatch(/^[0-9a-f]{8,64}$/);
+      expect(licence.length, key).toBeGreaterThan(0);
+      expect(transform.crop, key).toBeLessThanOrEqual(transform.resize);
+    }
+  });
+}
+
+function testGolden(golden: ModelGolden, build: () => Module): void {
+  const model = build();
+  const state = golden.state.filter(([name]) => !name.endsWith('num_batches_tracked'));
+
+  test('has the names, shapes and order of the state dict', () => {
+    expect([...parameters(model)].map(([name, { shape }]) => [name, shape])).toEqual(state);
+    expect(countParameters(model)).toBe(golden.params);
+  });
+
+  test.each(golden.runs.map((run) => [run.input.join('x'), run] as const))(
+    "gives PyTorch's logits for %s",
+    { timeout: 600_000 },
+    async (_, run) => {
+      const weights = schemeWeights(state, golden.gain2);
+      expect(bitsum(weights)).toBe(golden.weightBitsum);
+      const images = run.macsPerImage > LARGE ? 1 : run.input[0]!;
+      const input = [images, ...run.input.slice(1)];
+      expect(summary(model, input).macs).toBe(run.macsPerImage);
+      await using session = await compile(model, { weights, input });
+      const { data, shape } = await session.run(schemeInput(input));
+      checkLogits(run, tensor(data, shape).data, images);
+    },
+  );
+}
+
+function checkLogits(run: ModelRun, data: Float32Array, images: number): void {
+  const tolerance = modelTolerance(run);
+  const classes = run.logits0.length;
+  const near = (actual: number, expected: number, what: string): void => {
+    if (!(Math.abs(actual - expected) <= tolerance))
+      expect.fail(`${what} is ${actual}, PyTorch has ${expected}; tolerance ${tolerance}`);
+  };
+  for (const [i, logit] of run.logits0.entries()) near(data[i]!, logit, `logit ${i}`);
+  for (const { image, first10, argmax } of run.rest.filter((other) => other.image < images)) {
+    const logits = data.subarray(image * classes, (image + 1) * classes);
+    for (const [i, logit] of first10.entries()) near(logits[i]!, logit, `logit ${i} of image ${image}`);
+    expect(logits.indexOf(Math.max(...logits))).toBe(argmax);
+  }
+}
