@@ -1,54 +1,109 @@
-/** Keeps downloaded files on disk in Node. A crash never leaves half a file under a final name. */
+/**
+ * Keeps downloads: files in Node, the browser's Cache storage where that is asked for. A file is whole or not
+ * there, whatever crashes. What is kept is never asked for again: published weights do not change their URL.
+ */
+import { sha256OfText } from './hash.js';
 import { builtin } from './node.js';
 
-/** Where downloads are kept unless told otherwise: `CNN_CACHE`, else `cnn` in the user's cache folder. */
+/** A place for downloads, by URL. */
+export interface DownloadCache {
+  /** Throws when nothing can be kept there, before hundreds of megabytes come for nothing. */
+  prepare(): Promise<void>;
+  /** The path or the bytes of what is kept; undefined when there is none. */
+  find(url: string): Promise<string | Blob | undefined>;
+  keep(url: string, bytes: Uint8Array): Promise<void>;
+  /** Forgets what is kept, one that turned out to be damaged for instance. */
+  forget(url: string): Promise<void>;
+}
+
+/** Which cache a reader uses. */
+export interface CacheOptions {
+  /** Whether downloads are kept. Default: in Node yes, in a browser no. */
+  readonly cache?: boolean | undefined;
+  /** The folder for them in Node. Default: see `defaultCacheDirectory`. */
+  readonly cacheDir?: string | undefined;
+}
+
+/** Where Node keeps downloads unless told otherwise: `CNN_CACHE`, else `cnn` in the user's cache folder. Undefined in browsers. */
 export function defaultCacheDirectory(): string | undefined {
   const os = builtin('node:os');
   const path = builtin('node:path');
   if (!os || !path) return undefined;
-  return (
-    process.env.CNN_CACHE || path.join(process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache'), 'cnn')
-  );
+  const { CNN_CACHE, XDG_CACHE_HOME } = process.env;
+  return CNN_CACHE || path.join(XDG_CACHE_HOME || path.join(os.homedir(), '.cache'), 'cnn');
 }
 
-/** The file of a URL in the cache: its own name behind eight digits that tell equal names apart. */
-async function cachePath(directory: string, url: string): Promise<string> {
-  const path = builtin('node:path')!;
-  const digits = builtin('node:crypto')!.createHash('sha256').update(url).digest('hex').slice(0, 8);
-  const name =
-    new URL(url).pathname
-      .split('/')
-      .at(-1)
-      ?.replace(/[^\w.-]/g, '_') || 'weights';
-  return path.join(directory, `${digits}-${name}`);
+/** The cache that the options ask for; undefined for none. */
+export function openCache({ cache, cacheDir }: CacheOptions): DownloadCache | undefined {
+  const directory = cacheDir ?? defaultCacheDirectory();
+  if (cache === false) return undefined;
+  if (builtin('node:fs/promises') && directory) return folder(directory);
+  return cache ? browserCache() : undefined;
 }
 
-/** Path of the cached file, undefined when there is none. */
-export async function cached(directory: string, url: string): Promise<string | undefined> {
-  const path = await cachePath(directory, url);
-  const found = await builtin('node:fs/promises')!
-    .stat(path)
-    .catch(() => undefined);
-  return found?.isFile() ? path : undefined;
-}
-
-/** Keeps the bytes of a URL: written beside, flushed, then renamed. */
-export async function keep(directory: string, url: string, bytes: Uint8Array): Promise<void> {
+/** Files in a folder, each under the last part of its URL behind digits that tell equal names apart. */
+function folder(directory: string): DownloadCache {
   const fs = builtin('node:fs/promises')!;
-  const path = await cachePath(directory, url);
-  await fs.mkdir(directory, { recursive: true });
-  const temporary = `${path}.${process.pid}.partial`;
-  try {
-    const file = await fs.open(temporary, 'w');
-    await file.writeFile(bytes).finally(() => file.close());
-    await fs.rename(temporary, path);
-  } catch (error) {
-    await fs.rm(temporary, { force: true });
-    throw error;
-  }
+  const path = builtin('node:path')!;
+  const fileOf = async (url: string): Promise<string> => {
+    const digits = (await sha256OfText(url)).slice(0, 32);
+    const name = new URL(url).pathname
+      .split('/')
+      .at(-1)!
+      .replace(/[^\w.-]/g, '_');
+    return path.join(directory, `${digits}-${name.slice(-80) || 'weights'}`);
+  };
+  const cannot = (error: NodeJS.ErrnoException): never => {
+    throw new Error(
+      `Cannot keep downloads in ${directory} (${error.code ?? error.message}); choose a folder with the cacheDir option or CNN_CACHE, or pass cache: false.`,
+      { cause: error },
+    );
+  };
+  return {
+    async prepare() {
+      await fs
+        .mkdir(directory, { recursive: true })
+        .then(() => fs.access(directory, fs.constants.W_OK))
+        .catch(cannot);
+    },
+    async find(url) {
+      const file = await fileOf(url);
+      const found = await fs.stat(file).catch(() => undefined);
+      return found?.isFile() ? file : undefined;
+    },
+    async keep(url, bytes) {
+      const file = await fileOf(url);
+      const temporary = `${file}.${globalThis.crypto.randomUUID()}.partial`;
+      try {
+        const handle = await fs.open(temporary, 'wx');
+        try {
+          await handle.writeFile(bytes);
+          // On the disk before it gets its name: a power cut leaves a .partial file, never half of the real one.
+          await handle.sync();
+        } finally {
+          await handle.close();
+        }
+        await fs.rename(temporary, file);
+      } catch (error) {
+        await fs.rm(temporary, { force: true });
+        cannot(error as NodeJS.ErrnoException);
+      }
+    },
+    forget: async (url) => fs.rm(await fileOf(url), { force: true }),
+  };
 }
 
-/** Forgets a cached file, one that turned out to be damaged for instance. */
-export async function forget(directory: string, url: string): Promise<void> {
-  await builtin('node:fs/promises')!.rm(await cachePath(directory, url), { force: true });
+/** The Cache storage of the page's origin, which stores a whole answer or none. */
+function browserCache(): DownloadCache {
+  if (typeof caches === 'undefined')
+    throw new Error(
+      'The cache option needs a browser with Cache storage, on a page served over https; leave it out.',
+    );
+  const open = (): Promise<Cache> => caches.open('cnn');
+  return {
+    prepare: () => Promise.resolve(),
+    find: async (url) => (await (await open()).match(url))?.blob(),
+    keep: async (url, bytes) => (await open()).put(url, new Response(bytes as Uint8Array<ArrayBuffer>)),
+    forget: async (url) => void (await (await open()).delete(url)),
+  };
 }

@@ -1,4 +1,5 @@
 /** From the number types of weight files to float32. Whole numbers beyond 2^24 round to the nearest float32. */
+import type { Shape } from '../tensor/shape.js';
 
 /** The number types that are read, by the name safetensors uses. */
 export type DType =
@@ -16,22 +17,30 @@ export type DType =
   | 'U8'
   | 'BOOL';
 
+type Reader = (view: DataView, at: number, little: boolean) => number;
+
+/** Bytes of one value, and how to read it. A map, because a file names the type: 'constructor' must not be one. */
+const types: ReadonlyMap<string, readonly [bytes: number, read: Reader]> = new Map<string, [number, Reader]>([
+  ['F64', [8, (view, at, little) => view.getFloat64(at, little)]],
+  ['F32', [4, (view, at, little) => view.getFloat32(at, little)]],
+  ['F16', [2, (view, at, little) => halfToNumber(view.getUint16(at, little))]],
+  ['BF16', [2, (view, at, little) => bfloatToNumber(view.getUint16(at, little))]],
+  ['I64', [8, (view, at, little) => Number(view.getBigInt64(at, little))]],
+  ['I32', [4, (view, at, little) => view.getInt32(at, little)]],
+  ['I16', [2, (view, at, little) => view.getInt16(at, little)]],
+  ['I8', [1, (view, at) => view.getInt8(at)]],
+  ['U64', [8, (view, at, little) => Number(view.getBigUint64(at, little))]],
+  ['U32', [4, (view, at, little) => view.getUint32(at, little)]],
+  ['U16', [2, (view, at, little) => view.getUint16(at, little)]],
+  ['U8', [1, (view, at) => view.getUint8(at)]],
+  ['BOOL', [1, (view, at) => (view.getUint8(at) ? 1 : 0)]],
+]);
+
+/** Whether a type of that name is read. */
+export const isDType = (name: unknown): name is DType => typeof name === 'string' && types.has(name);
+
 /** Bytes of one value. */
-export const dtypeBytes: Readonly<Record<DType, number>> = {
-  F64: 8,
-  F32: 4,
-  F16: 2,
-  BF16: 2,
-  I64: 8,
-  I32: 4,
-  I16: 2,
-  I8: 1,
-  U64: 8,
-  U32: 4,
-  U16: 2,
-  U8: 1,
-  BOOL: 1,
-};
+export const bytesPerValue = (dtype: DType): number => types.get(dtype)![0];
 
 /** The value of an IEEE half: 1 sign, 5 exponent and 10 fraction bits. */
 export function halfToNumber(bits: number): number {
@@ -45,45 +54,68 @@ export function halfToNumber(bits: number): number {
 
 const scratch = new DataView(new ArrayBuffer(4));
 
+/** A bfloat16 is the upper half of a float32. */
 function bfloatToNumber(bits: number): number {
   scratch.setUint32(0, bits << 16);
   return scratch.getFloat32(0);
 }
 
-type Reader = (view: DataView, at: number, little: boolean) => number;
-
-const readers: Readonly<Record<DType, Reader>> = {
-  F64: (view, at, little) => view.getFloat64(at, little),
-  F32: (view, at, little) => view.getFloat32(at, little),
-  F16: (view, at, little) => halfToNumber(view.getUint16(at, little)),
-  BF16: (view, at, little) => bfloatToNumber(view.getUint16(at, little)),
-  I64: (view, at, little) => Number(view.getBigInt64(at, little)),
-  I32: (view, at, little) => view.getInt32(at, little),
-  I16: (view, at, little) => view.getInt16(at, little),
-  I8: (view, at) => view.getInt8(at),
-  U64: (view, at, little) => Number(view.getBigUint64(at, little)),
-  U32: (view, at, little) => view.getUint32(at, little),
-  U16: (view, at, little) => view.getUint16(at, little),
-  U8: (view, at) => view.getUint8(at),
-  BOOL: (view, at) => (view.getUint8(at) ? 1 : 0),
-};
-
-const littleEndianHere = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+/** Whether this machine keeps the low byte first, as weight files do. */
+export const littleEndianHere = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /**
  * The values of `bytes` as float32. Aligned float32 in this machine's byte order is a view of the bytes,
  * not a copy: a 500 MB file stays the only 500 MB.
  */
 export function toFloat32(bytes: Uint8Array, dtype: DType, littleEndian = true): Float32Array {
-  const count = bytes.byteLength / dtypeBytes[dtype];
-  if (dtype === 'F32' && littleEndian === littleEndianHere && bytes.byteOffset % 4 === 0)
-    return new Float32Array(bytes.buffer, bytes.byteOffset, count);
-  if (dtype === 'F32' && littleEndian === littleEndianHere)
+  const [width, read] = types.get(dtype)!;
+  const count = bytes.byteLength / width;
+  if (dtype === 'F32' && littleEndian === littleEndianHere) {
+    if (bytes.byteOffset % 4 === 0) return new Float32Array(bytes.buffer, bytes.byteOffset, count);
     return new Float32Array(Uint8Array.from(bytes).buffer);
+  }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const result = new Float32Array(count);
-  const read = readers[dtype];
-  const step = dtypeBytes[dtype];
-  for (let i = 0; i < count; i++) result[i] = read(view, i * step, littleEndian);
+  for (let i = 0; i < count; i++) result[i] = read(view, i * width, littleEndian);
   return result;
+}
+
+/** The values of a strided tensor that starts at the start of `bytes`, as float32 in row-major order. */
+export function gatherFloat32(
+  bytes: Uint8Array,
+  dtype: DType,
+  shape: Shape,
+  strides: readonly number[],
+  littleEndian = true,
+): Float32Array {
+  const [width, read] = types.get(dtype)!;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const result = new Float32Array(shape.reduce((product, extent) => product * extent, 1));
+  const index = shape.map(() => 0);
+  let at = 0;
+  for (let i = 0; i < result.length; i++) {
+    result[i] = read(view, at * width, littleEndian);
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      index[axis]!++;
+      at += strides[axis]!;
+      if (index[axis]! < shape[axis]!) break;
+      at -= shape[axis]! * strides[axis]!;
+      index[axis] = 0;
+    }
+  }
+  return result;
+}
+
+/**
+ * The same values at an address that float32 views can start at. Bytes that nobody else holds are moved down
+ * by up to three places, over bytes the caller has done with: PyTorch's older format leaves its values at odd
+ * addresses, and a copy would hold VGG-16's 553 MB twice.
+ * @param movable - whether the bytes may be moved, and the three before them overwritten.
+ */
+export function aligned(bytes: Uint8Array, movable: boolean): Uint8Array {
+  const excess = bytes.byteOffset % 4;
+  if (excess === 0 || !movable) return bytes;
+  const place = new Uint8Array(bytes.buffer, bytes.byteOffset - excess, bytes.byteLength + excess);
+  place.copyWithin(0, excess);
+  return place.subarray(0, bytes.byteLength);
 }

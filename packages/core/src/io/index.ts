@@ -2,6 +2,7 @@
 export { defaultCacheDirectory } from './cache.js';
 export { DownloadError, type Progress } from './fetch.js';
 export { defaultLimits, type Limits } from './limits.js';
-export { type ReadWeightsOptions, type Rename, readWeights } from './readWeights.js';
-export { writeSafetensors } from './safetensors.js';
+export { type ReadWeightsOptions, readWeights } from './readWeights.js';
+export type { Rename } from './rename.js';
+export { readSafetensors, type Safetensors, writeSafetensors } from './safetensors.js';
 export type { WeightSource } from './source.js';

@@ -6,6 +6,7 @@ interface Builtins {
   'node:path': typeof import('node:path');
   'node:os': typeof import('node:os');
   'node:crypto': typeof import('node:crypto');
+  'node:url': typeof import('node:url');
 }
 
 /** A module of Node, or undefined in a browser. */

@@ -2,48 +2,49 @@
 import { FileFormatError } from '../errors.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
-import { type DType, dtypeBytes, toFloat32 } from './dtype.js';
-import { type Limits, withinLimit } from './limits.js';
+import { aligned, bytesPerValue, type DType, isDType, littleEndianHere, toFloat32 } from './dtype.js';
+import { parseHeader } from './jsonHeader.js';
+import { isCount, isShape, type Limits, requireElements, resolveLimits, withinLimit } from './limits.js';
+import { quote } from './quote.js';
 
 const format = 'safetensors';
 
-/** Whether the bytes can be a safetensors file: a plausible header length, then a JSON object. */
-export function looksLikeSafetensors(bytes: Uint8Array): boolean {
-  return bytes.length >= 10 && bytes[8] === 0x7b && bytes[6] === 0 && bytes[7] === 0;
+/** A safetensors file: its tensors, and the strings kept with them. */
+export interface Safetensors {
+  readonly weights: Weights;
+  /** What stands under `__metadata__`; empty where there is none. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 interface Entry {
+  readonly name: string;
   readonly dtype: DType;
   readonly shape: Shape;
   readonly begin: number;
   readonly end: number;
 }
 
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-
-function entryOf(name: string, value: unknown): Entry {
-  const fail = (reason: string): never => {
-    throw new FileFormatError(format, `the entry '${name}' ${reason}`);
-  };
-  if (typeof value !== 'object' || value === null) return fail('is not an object');
-  const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
-  if (typeof dtype !== 'string' || !(dtype in dtypeBytes))
-    return fail(`has the type ${String(dtype)}, which is not read`);
-  if (!Array.isArray(shape) || !shape.every(isCount)) return fail('has no shape of whole numbers');
-  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
-    return fail('has no pair of data_offsets');
-  const [begin, end] = offsets as [number, number];
-  const bytes = sizeOf(shape) * dtypeBytes[dtype as DType];
-  if (end - begin !== bytes)
-    return fail(`needs ${bytes} bytes for its shape, but its offsets span ${end - begin}`);
-  return { dtype: dtype as DType, shape, begin, end };
-}
+/** Whether the bytes can be a safetensors file: a header length below 2^48, then the `{` of a JSON object. */
+export const looksLikeSafetensors = (bytes: Uint8Array): boolean =>
+  bytes.length >= 9 && bytes[8] === 0x7b && bytes[6] === 0 && bytes[7] === 0;
 
 /**
- * Reads a safetensors file. Float32 values are views of `bytes`.
- * @throws FileFormatError when the header or an offset is wrong, or over a limit.
+ * Reads the bytes of a safetensors file, metadata included. Float32 values are views of `bytes`; other types
+ * become float32. Names keep the order of the file.
+ * @param limits - bounds on the header and the tensors; defaults as for `readWeights`.
+ * @throws FileFormatError when the header or an offset is wrong, values overlap or leave gaps, or a limit is passed.
+ * @example
+ * readSafetensors(writeSafetensors(weights, { epoch: '3' })).metadata.epoch // '3'
  */
-export function readSafetensors(bytes: Uint8Array, limits: Limits): Weights {
+export function readSafetensors(bytes: Uint8Array, limits?: Partial<Limits>): Safetensors {
+  return parseSafetensors(bytes, { limits: resolveLimits(limits), owned: false });
+}
+
+/** As `readSafetensors`; values in bytes that are the reader's own may be moved to where views can start. */
+export function parseSafetensors(
+  bytes: Uint8Array,
+  { limits, owned }: { readonly limits: Limits; readonly owned: boolean },
+): Safetensors {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 8) throw new FileFormatError(format, 'it ends before its header length', bytes.length);
   const headerLength = Number(view.getBigUint64(0, true));
@@ -54,73 +55,127 @@ export function readSafetensors(bytes: Uint8Array, limits: Limits): Weights {
       `its header of ${headerLength} bytes goes beyond its end`,
       bytes.length,
     );
-  let header: unknown;
-  try {
-    header = JSON.parse(
-      new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, 8 + headerLength)),
-    );
-  } catch (error) {
-    throw new FileFormatError(format, `its header is not JSON (${(error as Error).message})`, 8);
-  }
-  if (typeof header !== 'object' || header === null || Array.isArray(header))
-    throw new FileFormatError(format, 'its header is not a JSON object', 8);
-  const names = Object.keys(header).filter((name) => name !== '__metadata__');
-  withinLimit(format, limits, 'maxTensors', names.length, 8);
-  const entries = names
-    .map((name) => [name, entryOf(name, (header as Record<string, unknown>)[name])] as const)
-    .sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
-  withinLimit(
+  const { names, entries: header } = parseHeader(decode(bytes.subarray(8, 8 + headerLength)), limits);
+  const tensors = names.filter((name) => name !== '__metadata__');
+  withinLimit(format, limits, 'maxTensors', tensors.length, 8);
+  const entries = tensors.map((name) => entryOf(name, header[name]));
+  const size = bytes.length - 8 - headerLength;
+  requireCovered(entries, size);
+  requireElements(
     format,
     limits,
-    'maxElements',
-    entries.reduce((sum, [, { shape }]) => sum + sizeOf(shape), 0),
-    8,
+    entries.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+    size,
   );
+  // The header before the values has been read: there is room to move them.
+  const data = aligned(bytes.subarray(8 + headerLength), owned);
+  const weights: Weights = new Map(
+    entries.map(({ name, dtype, shape, begin, end }) => [
+      name,
+      { shape, data: toFloat32(data.subarray(begin, end), dtype) },
+    ]),
+  );
+  return { weights, metadata: metadataOf(header.__metadata__) };
+}
 
-  const data = bytes.subarray(8 + headerLength);
-  const found: Weights = new Map();
-  let previous = 0;
-  for (const [name, { dtype, shape, begin, end }] of entries) {
-    if (begin < previous)
-      throw new FileFormatError(format, `the entry '${name}' overlaps the one before it`, begin);
-    if (end > data.length)
+function decode(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new FileFormatError(format, 'its header is not UTF-8', 8);
+  }
+}
+
+function entryOf(name: string, value: unknown): Entry {
+  const fail = (reason: string): never => {
+    throw new FileFormatError(format, `the entry ${quote(name)} ${reason}`);
+  };
+  if (typeof value !== 'object' || value === null) return fail('is not an object');
+  const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
+  if (!isDType(dtype)) return fail(`has the type ${JSON.stringify(dtype)}, which is not read`);
+  if (!isShape(shape)) return fail('has no shape of whole numbers');
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
+    return fail('has no pair of data_offsets');
+  const [begin, end] = offsets as [number, number];
+  const needed = sizeOf(shape) * bytesPerValue(dtype);
+  if (end - begin !== needed)
+    return fail(`needs ${needed} bytes for its shape, but its offsets span ${end - begin}`);
+  return { name, dtype, shape, begin, end };
+}
+
+/** The values of all tensors must lie side by side and fill the file, as the format asks. */
+function requireCovered(entries: readonly Entry[], size: number): void {
+  let at = 0;
+  for (const { name, begin, end } of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
+    if (begin < at)
       throw new FileFormatError(
         format,
-        `the entry '${name}' ends at ${end}, beyond its ${data.length} bytes of values`,
-        bytes.length,
+        `the values of ${quote(name)} overlap those before them, at ${begin}`,
       );
-    previous = end;
-    found.set(name, { shape, data: toFloat32(data.subarray(begin, end), dtype) });
+    if (begin > at)
+      throw new FileFormatError(
+        format,
+        `${begin - at} bytes before the values of ${quote(name)} belong to none`,
+      );
+    if (end > size)
+      throw new FileFormatError(
+        format,
+        `the values of ${quote(name)} end at ${end}, beyond the ${size} bytes that it holds; it is cut short`,
+      );
+    at = end;
   }
-  return new Map(names.map((name) => [name, found.get(name)!]));
+  if (at !== size) throw new FileFormatError(format, `its last ${size - at} bytes belong to no tensor`);
+}
+
+function metadataOf(value: unknown = {}): Record<string, string> {
+  if (
+    typeof value !== 'object' ||
+    value === null ||
+    Array.isArray(value) ||
+    Object.values(value).some((text) => typeof text !== 'string')
+  )
+    throw new FileFormatError(format, 'its __metadata__ is not an object of strings', 8);
+  return value as Record<string, string>;
 }
 
 /**
- * Weights as a safetensors file, float32, in the order given. The same weights give the same bytes.
- * @param metadata - strings to keep with the file.
+ * Weights as a safetensors file: float32, in the order given, the values on an 8-byte boundary. The same
+ * weights and metadata give the same bytes.
+ * @param metadata - strings to keep with the file, in the order given; none by default.
+ * @throws TypeError for a tensor whose values do not fill its shape, and for the name `__metadata__`.
  * @example
- * const bytes = writeSafetensors(initialise(model), { trainedOn: 'MNIST' });
+ * const bytes = writeSafetensors(weights, { trainedOn: 'MNIST' });
  */
 export function writeSafetensors(weights: Weights, metadata?: Readonly<Record<string, string>>): Uint8Array {
-  let end = 0;
-  const entries = [...weights].map(([name, { shape, data }]) => {
-    const begin = end;
-    end += data.length * 4;
-    return [name, { dtype: 'F32', shape, data_offsets: [begin, end] }] as const;
-  });
-  const json = JSON.stringify(
-    Object.fromEntries<unknown>([...(metadata ? [['__metadata__', metadata] as const] : []), ...entries]),
-  );
-  const text = new TextEncoder().encode(json);
+  const parts = metadata ? [`"__metadata__":${JSON.stringify(metadata)}`] : [];
+  let size = 0;
+  for (const [name, { shape, data }] of weights) {
+    if (name === '__metadata__') throw new TypeError("No tensor can be named '__metadata__'; rename it.");
+    if (data.length !== sizeOf(shape))
+      throw new TypeError(`${quote(name)} has the shape [${shape.join(', ')}], but ${data.length} values.`);
+    const offsets = [size, size + data.length * 4];
+    size += data.length * 4;
+    parts.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype: 'F32', shape, data_offsets: offsets })}`);
+  }
+  const text = new TextEncoder().encode(`{${parts.join(',')}}`);
   // Spaces after the JSON put the values on an 8-byte boundary, so that they can be read in place.
   const headerLength = Math.ceil(text.length / 8) * 8;
-  const file = new Uint8Array(8 + headerLength + end);
-  const view = new DataView(file.buffer);
-  view.setBigUint64(0, BigInt(headerLength), true);
+  const file = new Uint8Array(8 + headerLength + size);
+  new DataView(file.buffer).setBigUint64(0, BigInt(headerLength), true);
   file.fill(0x20, 8, 8 + headerLength);
   file.set(text, 8);
   let at = 8 + headerLength;
-  for (const { data } of weights.values())
-    for (let i = 0; i < data.length; i++, at += 4) view.setFloat32(at, data[i]!, true);
+  for (const { data } of weights.values()) {
+    file.set(littleEndianBytes(data), at);
+    at += data.byteLength;
+  }
   return file;
+}
+
+function littleEndianBytes(values: Float32Array): Uint8Array {
+  if (littleEndianHere) return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  const bytes = new Uint8Array(values.byteLength);
+  const view = new DataView(bytes.buffer);
+  for (let i = 0; i < values.length; i++) view.setFloat32(i * 4, values[i]!, true);
+  return bytes;
 }

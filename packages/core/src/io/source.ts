@@ -1,112 +1,157 @@
 /** Gets the bytes of a weight file, wherever it is: a path, a URL, a Blob, or bytes already in memory. */
 import { FileFormatError } from '../errors.js';
-import { cached, defaultCacheDirectory, forget, keep } from './cache.js';
+import { type CacheOptions, openCache } from './cache.js';
 import { download, type Progress } from './fetch.js';
-import { requireHash, sha256 } from './hash.js';
+import { HashMismatch, requireHash, sha256 } from './hash.js';
 import { type Limits, withinLimit } from './limits.js';
-import { requireBuiltin } from './node.js';
+import { builtin, requireBuiltin } from './node.js';
 
-/** Where weights come from. A string is a URL when it starts with http:// or https://, else a path. */
+/**
+ * Where weights come from. A string is a URL when it starts with `http://` or `https://`; else it is a path in
+ * Node, and an address relative to the page in a browser.
+ */
 export type WeightSource = string | URL | Blob | ArrayBuffer | Uint8Array;
 
 /** How bytes are fetched. */
-export interface SourceOptions {
+export interface SourceOptions extends CacheOptions {
   readonly limits: Limits;
   /** Expected SHA-256, whole or its first digits. */
   readonly sha256?: string | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Folder for downloads in Node; false keeps none. Default: see `defaultCacheDirectory`. */
-  readonly cache?: string | false | undefined;
   readonly stallTimeout?: number | undefined;
 }
 
-/** Bytes read at a time from a file. */
+/** The bytes of a source. */
+export interface SourceBytes {
+  readonly bytes: Uint8Array;
+  /** Whether nobody else holds them. */
+  readonly owned: boolean;
+  /** What it is called in messages; undefined for bytes and blobs. */
+  readonly place: string | undefined;
+  /** Forgets the kept download when the bytes turn out to be useless. */
+  forget(): Promise<void>;
+}
+
+/** Bytes read at a time from a file or Blob. */
 const CHUNK = 1 << 22;
 
-/** All bytes of a source, checked against the limits before memory is taken and against the hash after. */
-export async function readSource(source: WeightSource, options: SourceOptions): Promise<Uint8Array> {
-  const { limits, signal, onProgress } = options;
-  signal?.throwIfAborted();
-  if (source instanceof URL && source.protocol === 'file:')
-    return readFile(requireUrl().fileURLToPath(source), options);
-  const text = source instanceof URL ? source.href : source;
-  if (typeof text === 'string')
-    return /^https?:\/\//i.test(text) ? readUrl(text, options) : readFile(text, options);
-  const size = text instanceof Blob ? text.size : text.byteLength;
-  withinLimit('weight', limits, 'maxBytes', size);
+/**
+ * All bytes of a source, checked against the limits before memory is taken and against the hash after.
+ * @throws what `readWeights` does, format errors aside.
+ */
+export async function readSource(source: WeightSource, options: SourceOptions): Promise<SourceBytes> {
+  options.signal?.throwIfAborted();
+  const own = async (bytes: Promise<Uint8Array>, place?: string): Promise<SourceBytes> => ({
+    bytes: await bytes,
+    owned: true,
+    place,
+    forget: () => Promise.resolve(),
+  });
+  if (source instanceof URL && source.protocol === 'file:') {
+    const path = requireBuiltin('node:url', 'Reading a file: URL').fileURLToPath(source);
+    return own(readFile(path, options), path);
+  }
+  if (source instanceof URL) return readUrl(source.href, options);
+  if (typeof source === 'string') {
+    if (/^https?:\/\//i.test(source)) return readUrl(source, options);
+    const page = builtin('node:fs/promises') ? undefined : globalThis.location?.href;
+    return page === undefined
+      ? own(readFile(source, options), source)
+      : readUrl(new URL(source, page).href, options);
+  }
+  if (source instanceof Blob) return own(readBlob(source, options));
+  return { ...(await own(givenBytes(source, options))), owned: false };
+}
+
+async function givenBytes(source: ArrayBuffer | Uint8Array, options: SourceOptions): Promise<Uint8Array> {
+  if (!(source instanceof Uint8Array) && !(source instanceof ArrayBuffer))
+    throw new TypeError('Weights are read from a path, a URL, a Blob, an ArrayBuffer or a Uint8Array.');
+  // A plain view, also of Node's Buffer, whose slice() is not that of other arrays.
   const bytes =
-    text instanceof Uint8Array
-      ? text
-      : new Uint8Array(text instanceof Blob ? await text.arrayBuffer() : text);
-  signal?.throwIfAborted();
-  onProgress?.({ loaded: size, total: size });
-  await check(bytes, options, 'the bytes');
+    source instanceof Uint8Array
+      ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
+      : new Uint8Array(source);
+  withinLimit('weight', options.limits, 'maxBytes', bytes.length);
+  if (options.sha256 !== undefined) {
+    const hash = sha256();
+    hash.update(bytes);
+    requireHash(await hash.digest(bytes), options.sha256);
+  }
+  options.onProgress?.({ loaded: bytes.length, total: bytes.length });
+  options.signal?.throwIfAborted();
   return bytes;
 }
 
-const requireUrl = (): typeof import('node:url') => {
-  const url = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:url');
-  if (!url)
-    throw new Error('A file: URL needs Node 20.16 or newer; in a browser pass a URL, a Blob or bytes.');
-  return url;
-};
-
-async function check(bytes: Uint8Array, { sha256: expected }: SourceOptions, what: string): Promise<void> {
-  if (!expected) return;
-  const hash = sha256();
-  hash.update(bytes);
-  requireHash(await hash.digest(bytes), expected, what);
+/** Reads `size` bytes piece by piece, so that progress, hash and the signal keep up. */
+async function readPieces(
+  size: number,
+  { limits, sha256: expected, onProgress, signal }: SourceOptions,
+  readInto: (bytes: Uint8Array, at: number, count: number) => Promise<number>,
+): Promise<Uint8Array> {
+  withinLimit('weight', limits, 'maxBytes', size);
+  const bytes = new Uint8Array(size);
+  const hash = expected === undefined ? undefined : sha256();
+  for (let at = 0; at < size; ) {
+    signal?.throwIfAborted();
+    const count = await readInto(bytes, at, Math.min(CHUNK, size - at));
+    if (count === 0) throw new FileFormatError('weight', 'it was cut short while it was read', at);
+    hash?.update(bytes.subarray(at, at + count));
+    at += count;
+    onProgress?.({ loaded: at, total: size });
+  }
+  signal?.throwIfAborted();
+  if (hash && expected !== undefined) requireHash(await hash.digest(bytes), expected);
+  return bytes;
 }
 
-async function readFile(
-  path: string,
-  { limits, sha256: expected, onProgress, signal }: SourceOptions,
-): Promise<Uint8Array> {
+const readBlob = (blob: Blob, options: SourceOptions): Promise<Uint8Array> =>
+  readPieces(blob.size, options, async (bytes, at, count) => {
+    const part = new Uint8Array(await blob.slice(at, at + count).arrayBuffer());
+    bytes.set(part, at);
+    return part.length;
+  });
+
+async function readFile(path: string, options: SourceOptions): Promise<Uint8Array> {
   const fs = requireBuiltin('node:fs/promises', `Reading the file ${path}`);
   const file = await fs.open(path, 'r').catch((error: NodeJS.ErrnoException) => {
     throw new Error(
       error.code === 'ENOENT'
         ? `There is no file ${path}; check the path.`
-        : `Cannot open ${path}: ${error.message}.`,
+        : `Cannot open ${path} (${error.message}); check the path and its permissions.`,
+      { cause: error },
     );
   });
   try {
     const info = await file.stat();
     if (!info.isFile()) throw new Error(`${path} is not a file; give the path of a weight file.`);
-    const { size } = info;
-    withinLimit('weight', limits, 'maxBytes', size);
-    const bytes = new Uint8Array(size);
-    const hash = expected ? sha256() : undefined;
-    for (let at = 0; at < size; ) {
-      signal?.throwIfAborted();
-      const { bytesRead } = await file.read(bytes, at, Math.min(CHUNK, size - at), at);
-      if (bytesRead === 0) throw new FileFormatError('weight', `${path} was cut short while it was read`, at);
-      hash?.update(bytes.subarray(at, at + bytesRead));
-      at += bytesRead;
-      onProgress?.({ loaded: at, total: size });
-    }
-    if (hash && expected) requireHash(await hash.digest(bytes), expected, path);
-    return bytes;
+    return await readPieces(
+      info.size,
+      options,
+      async (bytes, at, count) => (await file.read(bytes, at, count, at)).bytesRead,
+    );
   } finally {
     await file.close();
   }
 }
 
-async function readUrl(url: string, options: SourceOptions): Promise<Uint8Array> {
-  const directory = options.cache === false ? undefined : (options.cache ?? defaultCacheDirectory());
-  const path = directory && (await cached(directory, url));
-  if (directory && path) {
-    try {
-      return await readFile(path, options);
-    } catch (error) {
-      // A damaged cache entry is replaced by a fresh download; nothing else is hidden.
-      if (!(error instanceof FileFormatError)) throw error;
-      await forget(directory, url);
-    }
+async function readUrl(url: string, options: SourceOptions): Promise<SourceBytes> {
+  const cache = /^https?:/i.test(url) ? openCache(options) : undefined;
+  const forget = async (): Promise<void> => cache?.forget(url);
+  const result = (bytes: Uint8Array, place: string): SourceBytes => ({ bytes, owned: true, place, forget });
+  const kept = await cache?.find(url);
+  if (kept !== undefined) {
+    const bytes = await (typeof kept === 'string' ? readFile(kept, options) : readBlob(kept, options)).catch(
+      async (error: unknown) => {
+        // A damaged copy is fetched anew.
+        if (!(error instanceof HashMismatch)) throw error;
+        await forget();
+      },
+    );
+    if (bytes) return result(bytes, typeof kept === 'string' ? `${kept}, kept from ${url}` : url);
   }
+  await cache?.prepare();
   const bytes = await download(url, options);
-  await check(bytes, options, url);
-  if (directory) await keep(directory, url, bytes);
-  return bytes;
+  await cache?.keep(url, bytes);
+  return result(bytes, url);
 }

@@ -1,0 +1,103 @@
+/**
+ * Reads the JSON header of a safetensors file. JSON.parse alone lets two entries of one name pass and builds
+ * whatever is asked for; this looks at the text first.
+ */
+import { FileFormatError } from '../errors.js';
+import { type Limits, withinLimit } from './limits.js';
+import { quote } from './quote.js';
+
+const format = 'safetensors';
+
+/** A header: its entries by name, and the names as they stand in the file (objects put '0' before 'a'). */
+export interface JsonHeader {
+  readonly names: readonly string[];
+  readonly entries: Readonly<Record<string, unknown>>;
+}
+
+/** An object with the name of an entry in it, or a list in that one: safetensors headers go no deeper. */
+const MAX_DEPTH = 3;
+
+/**
+ * Parses the header, a JSON object, whose text starts at byte 8 of the file.
+ * @throws FileFormatError for text that is not JSON, goes too deep, has too many entries, or a name twice.
+ */
+export function parseHeader(text: string, limits: Limits): JsonHeader {
+  const names = scan(text, limits);
+  let entries: unknown;
+  try {
+    entries = JSON.parse(text);
+  } catch (error) {
+    throw new FileFormatError(
+      format,
+      `its header is not JSON (${(error as Error).message.slice(0, 120)})`,
+      8,
+    );
+  }
+  if (typeof entries !== 'object' || entries === null || Array.isArray(entries))
+    throw new FileFormatError(format, 'its header is not a JSON object', 8);
+  return { names, entries: entries as Record<string, unknown> };
+}
+
+/** The names at the top of the object, after checks that need no memory. The text may not be JSON yet. */
+function scan(text: string, limits: Limits): readonly string[] {
+  const fail = (reason: string, at: number): never => {
+    throw new FileFormatError(format, reason, 8 + at);
+  };
+  const names: string[] = [];
+  /** The names seen in each object that is open; undefined for a list. */
+  const open: (Set<string> | undefined)[] = [];
+  let containers = 0;
+  for (let at = 0; at < text.length; at++) {
+    switch (text[at]) {
+      case '{':
+      case '[':
+        if (open.length === MAX_DEPTH) fail(`its header goes deeper than ${MAX_DEPTH} levels`, at);
+        open.push(text[at] === '{' ? new Set() : undefined);
+        // An entry of the header is an object with two lists.
+        containers++;
+        withinLimit(format, limits, 'maxTensors', Math.ceil((containers - 2) / 3), 8 + at);
+        break;
+      case '}':
+      case ']':
+        open.pop();
+        break;
+      case '"': {
+        const end = endOfString(text, at);
+        const seen = open.at(-1);
+        if (seen && isName(text, end)) {
+          const name = decoded(text.slice(at, end)) ?? fail('its header is not JSON (a broken text)', at);
+          if (seen.has(name)) fail(`its header has the name ${quote(name)} twice`, at);
+          seen.add(name);
+          if (open.length === 1) names.push(name);
+        }
+        at = end - 1;
+        break;
+      }
+    }
+  }
+  return names;
+}
+
+/** Where the string that starts at `start` ends, one beyond its closing quote. */
+function endOfString(text: string, start: number): number {
+  for (let at = start + 1; at < text.length; at++) {
+    if (text[at] === '\\') at++;
+    else if (text[at] === '"') return at + 1;
+  }
+  return text.length;
+}
+
+/** Whether a colon follows: the string is a name, not a value. */
+function isName(text: string, end: number): boolean {
+  let at = end;
+  while (at < text.length && /\s/.test(text[at]!)) at++;
+  return text[at] === ':';
+}
+
+function decoded(quoted: string): string | undefined {
+  try {
+    return JSON.parse(quoted) as string;
+  } catch {
+    return undefined;
+  }
+}
