@@ -2,7 +2,7 @@
  * Optimizers as data: which state each parameter has, and the nodes that make the new parameter from the
  * old one and its gradient. Formulas and defaults are PyTorch's.
  */
-import { emit, type Node, ops } from '@cnn/core';
+import { emit, fill, type Node, ops } from '@cnn/core';
 
 /** What an optimizer sees of one parameter. */
 export interface UpdateCall<Slot extends string = string> {
@@ -35,6 +35,11 @@ export interface Optimizer<Slot extends string = string> {
 const combine = (x: Node, a: number, z: Node, b: number): Node =>
   a === 1 && b === 0 ? x : emit(ops.linearCombination, [x, z], { a, b });
 
+function requireShare(what: string, value: number): void {
+  if (!(value >= 0 && value < 1))
+    throw new RangeError(`${what} is ${value}; it is a share from 0 up to but not including 1.`);
+}
+
 /** Options of {@link sgd}. */
 export interface SgdOptions {
   readonly learningRate?: number;
@@ -49,6 +54,9 @@ export interface SgdOptions {
 /** Stochastic gradient descent. Default learning rate 0.01. */
 export function sgd(options: SgdOptions = {}): Optimizer<'velocity'> {
   const { learningRate = 0.01, momentum = 0, nesterov = false, weightDecay = 0 } = options;
+  requireShare('The momentum of sgd', momentum);
+  if (nesterov && momentum === 0)
+    throw new RangeError('Nesterov looks ahead along the momentum; give sgd a momentum above 0.');
   return {
     name: 'sgd',
     learningRate,
@@ -116,26 +124,33 @@ export interface RmspropOptions {
   readonly alpha?: number;
   /** Added to the root of the average. Default 1e-8. */
   readonly eps?: number;
+  /** Share of the last step's direction that is kept. Default 0. */
+  readonly momentum?: number;
+  /** Factor of the parameter that is added to its gradient. Default 0. */
   readonly weightDecay?: number;
 }
 
-/** RMSprop (Hinton, 2012, lecture 6e). Default learning rate 0.01. */
-export function rmsprop(options: RmspropOptions = {}): Optimizer<'square'> {
-  const { learningRate = 0.01, alpha = 0.99, eps = 1e-8, weightDecay = 0 } = options;
+/** RMSprop (Hinton, 2012, lecture 6e), PyTorch's form. Default learning rate 0.01. */
+export function rmsprop(options: RmspropOptions = {}): Optimizer<'square' | 'velocity'> {
+  const { learningRate = 0.01, alpha = 0.99, eps = 1e-8, momentum = 0, weightDecay = 0 } = options;
+  requireShare('The momentum of rmsprop', momentum);
   return {
     name: 'rmsprop',
     learningRate,
-    slots: ['square'],
+    slots: momentum === 0 ? ['square'] : ['square', 'velocity'],
     update({ parameter, gradient, slots, rate, group: index, corrections }) {
       const direction = combine(gradient, 1, parameter, weightDecay);
       const square = emit(ops.squareAverage, [slots.square, direction], { a: alpha, b: 1 - alpha });
+      const descend = (from: Node, by: Node, at: number): Node =>
+        emit(ops.adaptiveDescend, [from, direction, square, by, corrections], { index: at, eps, decay: 0 });
+      if (momentum === 0)
+        return { parameter: descend(parameter, rate, index), slots: { square, velocity: slots.velocity } };
+      // A descent at rate -1 adds the scaled gradient to what is left of the velocity.
+      const left = emit(ops.linearCombination, [slots.velocity, slots.velocity], { a: momentum, b: 0 });
+      const velocity = descend(left, fill(parameter.graph, -1, [1]), 0);
       return {
-        parameter: emit(ops.adaptiveDescend, [parameter, direction, square, rate, corrections], {
-          index,
-          eps,
-          decay: 0,
-        }),
-        slots: { square },
+        parameter: emit(ops.descend, [parameter, velocity, rate], { index }),
+        slots: { square, velocity },
       };
     },
     corrections: () => [1, 1],
