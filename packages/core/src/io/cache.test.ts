@@ -1,0 +1,63 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, test, vi } from 'vitest';
+import { defaultCacheDirectory, openCache } from './cache.js';
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.unstubAllGlobals();
+});
+
+test('the folder is CNN_CACHE, else cnn in the cache folder of the user', () => {
+  vi.stubEnv('CNN_CACHE', '/somewhere');
+  expect(defaultCacheDirectory()).toBe('/somewhere');
+  vi.stubEnv('CNN_CACHE', '');
+  vi.stubEnv('XDG_CACHE_HOME', '/caches');
+  expect(defaultCacheDirectory()).toBe(join('/caches', 'cnn'));
+  vi.stubEnv('XDG_CACHE_HOME', '');
+  expect(defaultCacheDirectory()).toBe(join(homedir(), '.cache', 'cnn'));
+});
+
+test('names from URLs stay in the folder', async () => {
+  const cacheDir = await mkdtemp(join(tmpdir(), 'cnn-cache-'));
+  try {
+    const cache = openCache({ cacheDir })!;
+    for (const name of ['', '..', 'a%2F..%2F..%2Fb', '%00', 'ü', 'long'.repeat(200)])
+      await cache.keep(`https://example.org/${name}`, Uint8Array.of(1));
+    const names = await readdir(cacheDir);
+    for (const name of names) expect(name).toMatch(/^[0-9a-f]{32}-[\w.-]{1,80}$/);
+    await cache.forget('https://example.org/ü');
+    expect((await readdir(cacheDir)).length).toBe(names.length - 1);
+    expect(await cache.find('https://example.org/ü')).toBeUndefined();
+  } finally {
+    await rm(cacheDir, { recursive: true });
+  }
+});
+
+test('in a browser it is the Cache storage, when asked for', async () => {
+  const { getBuiltinModule } = process;
+  const kept = new Map<string, Response>();
+  try {
+    process.getBuiltinModule = (() => undefined) as unknown as typeof process.getBuiltinModule;
+    expect(openCache({})).toBeUndefined();
+    expect(() => openCache({ cache: true })).toThrow(/needs a browser with Cache storage/);
+    vi.stubGlobal('caches', {
+      open: () =>
+        Promise.resolve({
+          match: (url: string) => Promise.resolve(kept.get(url)?.clone()),
+          put: (url: string, answer: Response) => Promise.resolve(kept.set(url, answer)),
+          delete: (url: string) => Promise.resolve(kept.delete(url)),
+        }),
+    });
+    const cache = openCache({ cache: true })!;
+    expect(await cache.find('https://example.org/x')).toBeUndefined();
+    await cache.keep('https://example.org/x', Uint8Array.of(1, 2, 3));
+    const found = (await cache.find('https://example.org/x')) as Blob;
+    expect([...new Uint8Array(await found.arrayBuffer())]).toEqual([1, 2, 3]);
+    await cache.forget('https://example.org/x');
+    expect(await cache.find('https://example.org/x')).toBeUndefined();
+  } finally {
+    process.getBuiltinModule = getBuiltinModule;
+  }
+});

@@ -1,0 +1,379 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { FileFormatError } from '../errors.js';
+import { tensor, type Weights } from '../tensor/tensor.js';
+import { DownloadError, type Progress } from './fetch.js';
+import { type ReadWeightsOptions, readWeights } from './readWeights.js';
+import { writeSafetensors } from './safetensors.js';
+import { plain } from './testFiles.js';
+
+/** 256 KiB: more than one packet, so that a connection can break in the middle. */
+const weights: Weights = new Map([
+  [
+    'x',
+    tensor(
+      Float32Array.from({ length: 65_536 }, (_, i) => i),
+      [65_536],
+    ),
+  ],
+]);
+const file = writeSafetensors(weights);
+const hash = createHash('sha256').update(file).digest('hex');
+const half = file.length >> 1;
+
+type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+
+let server: Server;
+let cacheDir: string;
+/** One answer for each request; the last goes on. */
+let answers: Answer[];
+let requests: IncomingMessage[];
+
+beforeEach(async () => {
+  requests = [];
+  server = createServer((request, response) => {
+    const answer = answers[Math.min(requests.length, answers.length - 1)]!;
+    requests.push(request);
+    answer(request, response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  cacheDir = await mkdtemp(join(tmpdir(), 'cnn-cache-'));
+});
+afterEach(async () => {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+  await rm(cacheDir, { recursive: true });
+});
+
+const url = (name = 'x.safetensors'): string =>
+  `http://127.0.0.1:${(server.address() as AddressInfo).port}/models/${name}?token=secret`;
+const read = (options: ReadWeightsOptions = {}): Promise<Weights> =>
+  readWeights(url(), { cacheDir, ...options });
+const reads = async (options?: ReadWeightsOptions): Promise<void> =>
+  expect(plain(await read(options))).toEqual(plain(weights));
+
+const whole: Answer = (_, response) => {
+  response.writeHead(200, { 'content-length': file.length });
+  response.end(file);
+};
+const status =
+  (code: number, headers = {}): Answer =>
+  (_, response) =>
+    response.writeHead(code, headers).end('<html>');
+/** Half of the file, then the connection is cut. */
+const broken =
+  (headers: Record<string, string> = {}): Answer =>
+  (_, response) => {
+    response.writeHead(200, { 'content-length': file.length, ...headers });
+    response.write(file.subarray(0, half), () => setTimeout(() => response.destroy(), 20));
+  };
+/** The part that is asked for, or the whole when it has changed; as a web server does it. */
+const resumable =
+  (etag: string): Answer =>
+  (request, response) => {
+    const from = /^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1];
+    if (from === undefined || request.headers['if-range'] !== etag) return whole(request, response);
+    response.writeHead(206, {
+      'content-length': file.length - Number(from),
+      'content-range': `bytes ${from}-${file.length - 1}/${file.length}`,
+    });
+    response.end(file.subarray(Number(from)));
+  };
+
+describe('what comes whole', () => {
+  test('is read, with progress up to its size and the hash checked', async () => {
+    answers = [whole];
+    const seen: Progress[] = [];
+    await reads({ sha256: hash, onProgress: (progress) => seen.push(progress) });
+    expect(seen.at(-1)).toEqual({ loaded: file.length, total: file.length });
+    expect(seen.map(({ loaded }) => loaded)).toEqual(seen.map(({ loaded }) => loaded).sort((a, b) => a - b));
+  });
+
+  test('may be of unknown size, or compressed on its way', async () => {
+    answers = [(_, response) => response.end(file)];
+    await reads({ sha256: hash, cache: false });
+    answers = [
+      (_, response) => {
+        const packed = gzipSync(file);
+        response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': packed.length }).end(packed);
+      },
+    ];
+    await reads({ sha256: hash, cache: false });
+  });
+
+  test('may be a URL object', async () => {
+    answers = [whole];
+    expect((await readWeights(new URL(url()), { cache: false })).size).toBe(1);
+  });
+
+  test('is refused with another hash, and not kept', async () => {
+    answers = [whole];
+    const wrong = read({ sha256: '0'.repeat(64) });
+    await expect(wrong).rejects.toThrow(FileFormatError);
+    await expect(wrong).rejects.toThrow(`starts with ${hash}, expected ${'0'.repeat(64)}`);
+    expect(await readdir(cacheDir)).toEqual([]);
+  });
+});
+
+describe('a connection that breaks', () => {
+  test('is taken up where it ended', async () => {
+    answers = [broken({ etag: '"v1"' }), resumable('"v1"')];
+    const seen: number[] = [];
+    await reads({ sha256: hash, onProgress: ({ loaded }) => seen.push(loaded) });
+    const [, second] = requests;
+    expect(second!.headers['if-range']).toBe('"v1"');
+    const from = Number(/^bytes=(\d+)-$/.exec(second!.headers.range!)![1]);
+    expect(from).toBeGreaterThan(0);
+    expect(from).toBeLessThanOrEqual(half);
+    expect(Math.min(...seen.slice(seen.indexOf(from) + 1))).toBeGreaterThan(from);
+  });
+
+  test('starts again when the file has changed meanwhile', async () => {
+    answers = [broken({ etag: '"old"' }), resumable('"new"')];
+    await reads({ sha256: hash });
+    expect(requests[1]!.headers['if-range']).toBe('"old"');
+  });
+
+  test.each([
+    ['says nothing about versions', {}],
+    ['gives a weak validator', { etag: 'W/"v1"' }],
+  ])('starts again when the server %s', async (_, headers) => {
+    answers = [broken(headers), whole];
+    await reads({ sha256: hash });
+    expect(requests[1]!.headers.range).toBeUndefined();
+  });
+
+  test.each<[string, Answer]>([
+    [
+      'another part',
+      (_, response) => {
+        response.writeHead(206, { 'content-range': `bytes 0-${half - 1}/${file.length}` });
+        response.end(file.subarray(0, half));
+      },
+    ],
+    ['a part it does not name', (_, response) => response.writeHead(206).end(file.subarray(0, half))],
+    [
+      'a part of a file of another size',
+      (request, response) => {
+        const from = Number(/\d+/.exec(request.headers.range!)![0]);
+        response.writeHead(206, { 'content-range': `bytes ${from}-${file.length + 9}/${file.length + 10}` });
+        response.end();
+      },
+    ],
+    ['that there is no such part', status(416)],
+  ])('starts again when the server answers with %s', async (_, answer) => {
+    answers = [broken({ 'last-modified': 'Mon, 01 Jan 2024 00:00:00 GMT' }), answer, whole];
+    await reads({ sha256: hash });
+    expect(requests.map(({ headers }) => headers.range !== undefined)).toEqual([false, true, false]);
+  });
+
+  test('keeps what has come while the server is busy', async () => {
+    answers = [broken({ etag: '"v1"' }), status(503), resumable('"v1"')];
+    await reads({ sha256: hash });
+    expect(requests.map(({ headers }) => headers.range !== undefined)).toEqual([false, true, true]);
+  });
+
+  test('is an error after four tries, and nothing is kept', async () => {
+    answers = [broken()];
+    const failed = read();
+    await expect(failed).rejects.toThrow(DownloadError);
+    await expect(failed).rejects.toThrow(
+      /\(4 tries\). Check the connection, or download the file by other means/,
+    );
+    expect(requests.length).toBe(4);
+    expect(await readdir(cacheDir)).toEqual([]);
+  });
+
+  test('counts as broken when it stalls', async () => {
+    answers = [
+      (_, response) => {
+        response.writeHead(200, { 'content-length': file.length });
+        response.write(file.subarray(0, half));
+      },
+      () => undefined,
+      whole,
+    ];
+    await reads({ stallTimeout: 150, sha256: hash });
+    expect(requests.length).toBe(3);
+  });
+});
+
+describe('an error in one sentence', () => {
+  const fails = async (answer: Answer, message: RegExp, tries: number): Promise<void> => {
+    answers = [answer];
+    const failed = read();
+    await expect(failed).rejects.toThrow(DownloadError);
+    await expect(failed).rejects.toThrow(message);
+    expect(requests.length).toBe(tries);
+  };
+  test('404', () =>
+    fails(status(404), /answered 404 Not Found. The file has moved or never was there; check the URL/, 1));
+  test('403', () =>
+    fails(status(403), /answered 403 Forbidden. The server refuses; check the URL and whether/, 1));
+  test('500', () =>
+    fails(status(500), /answered 500 Internal Server Error \(4 tries\). Check the connection/, 4));
+
+  test('no server', async () => {
+    const closed = createTcpServer();
+    await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
+    const { port } = closed.address() as AddressInfo;
+    await new Promise((resolve) => closed.close(resolve));
+    await expect(readWeights(`http://127.0.0.1:${port}/x`, { cacheDir })).rejects.toThrow(
+      /ECONNREFUSED \(4 tries\). Check the connection/,
+    );
+  });
+
+  test('less than was announced', async () => {
+    answers = [
+      (_, response) => {
+        response.writeHead(200, { 'content-length': file.length + 1 });
+        response.write(file, () => setTimeout(() => response.destroy(), 20));
+      },
+    ];
+    await expect(read()).rejects.toThrow(DownloadError);
+  });
+
+  test('a web page where weights should be, which is not kept', async () => {
+    answers = [status(200)];
+    await expect(read()).rejects.toThrow(
+      /web page or XML; check that the URL leads to the file itself \(http/,
+    );
+    expect(await readdir(cacheDir)).toEqual([]);
+  });
+});
+
+describe('limits', () => {
+  test('end a download that announces too much before a byte of it is taken', async () => {
+    answers = [
+      (_, response) => {
+        response.writeHead(200, { 'content-length': 2 ** 40 });
+        response.write('x');
+      },
+    ];
+    const seen: Progress[] = [];
+    await expect(read({ onProgress: (progress) => seen.push(progress) })).rejects.toThrow(
+      /asks for 1,099,511,627,776, over the limit maxBytes/,
+    );
+    expect(seen).toEqual([]);
+    expect(requests.length).toBe(1);
+  });
+
+  test('end one that never announced it while it comes', async () => {
+    let open = true;
+    answers = [
+      (_, response) => {
+        response.on('close', () => {
+          open = false;
+        });
+        const more = (): void => {
+          if (open) response.write(new Uint8Array(1 << 16), () => setImmediate(more));
+        };
+        more();
+      },
+    ];
+    await expect(read({ limits: { maxBytes: 1 << 20 } })).rejects.toThrow(
+      /over the limit maxBytes of 1,048,576/,
+    );
+    await expect.poll(() => open).toBe(false);
+  });
+});
+
+describe('a signal', () => {
+  test('ends a download with its reason, while it comes and while it waits for another try', async () => {
+    for (const answer of [broken(), status(503), (): void => undefined]) {
+      answers = [answer];
+      const reason = new Error('enough');
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(reason), 100);
+      const start = performance.now();
+      await expect(read({ signal: controller.signal })).rejects.toBe(reason);
+      expect(performance.now() - start).toBeLessThan(5000);
+    }
+  });
+
+  test('what onProgress throws is thrown, not tried again', async () => {
+    answers = [whole];
+    const stop = new Error('stop');
+    const failed = read({
+      onProgress: () => {
+        throw stop;
+      },
+    });
+    await expect(failed).rejects.toBe(stop);
+    expect(requests.length).toBe(1);
+  });
+});
+
+describe('the cache', () => {
+  test('is asked first; the file has the name of its URL and digits for the rest of it', async () => {
+    answers = [whole];
+    await reads();
+    await reads({ sha256: hash });
+    expect(requests.length).toBe(1);
+    const [name] = await readdir(cacheDir);
+    expect(name).toMatch(/^[0-9a-f]{32}-x\.safetensors$/);
+    expect(new Uint8Array(await readFile(join(cacheDir, name!)))).toEqual(file);
+  });
+
+  test('tells URLs of one name apart', async () => {
+    answers = [whole];
+    await readWeights(url('a/x.pth'), { cacheDir });
+    await readWeights(url('b/x.pth'), { cacheDir });
+    expect((await readdir(cacheDir)).length).toBe(2);
+  });
+
+  test('replaces a damaged file when the hash tells', async () => {
+    answers = [whole];
+    await reads();
+    const [name] = await readdir(cacheDir);
+    await writeFile(join(cacheDir, name!), file.subarray(0, 99));
+    await reads({ sha256: hash });
+    expect(requests.length).toBe(2);
+    expect(new Uint8Array(await readFile(join(cacheDir, name!)))).toEqual(file);
+  });
+
+  test('forgets a damaged file without a hash, after an error that names it', async () => {
+    answers = [whole];
+    await reads();
+    const [name] = await readdir(cacheDir);
+    await writeFile(join(cacheDir, name!), file.subarray(0, 99));
+    await expect(read()).rejects.toThrow(name);
+    await reads();
+  });
+
+  test('keeps a file that is only over a limit', async () => {
+    answers = [whole];
+    await reads();
+    await expect(read({ limits: { maxElements: 1 } })).rejects.toThrow(/maxElements/);
+    await expect(read({ limits: { maxBytes: 1 } })).rejects.toThrow(/maxBytes/);
+    expect((await readdir(cacheDir)).length).toBe(1);
+  });
+
+  test('two readers at once both get the file, and no partial one stays', async () => {
+    answers = [whole];
+    await Promise.all([reads(), reads()]);
+    expect(await readdir(cacheDir)).toEqual([expect.stringMatching(/x\.safetensors$/)]);
+  });
+
+  test('is not used when it is turned off', async () => {
+    answers = [whole];
+    await reads({ cache: false });
+    expect(await readdir(cacheDir)).toEqual([]);
+  });
+
+  test('that cannot be written is an error before the download', async () => {
+    answers = [whole];
+    const taken = join(cacheDir, 'file');
+    await writeFile(taken, '');
+    await expect(read({ cacheDir: join(taken, 'folder') })).rejects.toThrow(
+      /Cannot keep downloads in .*; choose a folder with the cacheDir option or CNN_CACHE, or pass cache: false/,
+    );
+    expect(requests.length).toBe(0);
+  });
+});
