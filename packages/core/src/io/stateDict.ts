@@ -128,9 +128,6 @@ const usualNames = [
   'params_ema',
 ];
 
-const tensorsIn = (value: Pickled | undefined): value is ReadonlyMap<Pickled, Pickled> =>
-  value instanceof Map && [...value.values()].some(isTensor);
-
 /**
  * The dict that holds the weights. In this order: what stands under a usual name (as deep as three dicts,
  * because accuracies beside it can be tensors too); the value itself; the only dict in it that holds tensors.
@@ -142,6 +139,14 @@ function findStateDict(format: string, value: Pickled): ReadonlyMap<Pickled, Pic
       format,
       `${reason} Save the weights with torch.save(model.state_dict(), file).`,
     );
+  };
+  /** Whether a value is a dict with tensors in it; looked up once, for a file can hold one dict a million times. */
+  const known = new Map<Pickled, boolean>();
+  const tensorsIn = (dict: Pickled | undefined): dict is ReadonlyMap<Pickled, Pickled> => {
+    if (!(dict instanceof Map)) return false;
+    const answer = known.get(dict) ?? [...dict.values()].some(isTensor);
+    known.set(dict, answer);
+    return answer;
   };
   const underUsualName = (from: Pickled | undefined, depth: number): typeof found => {
     if (!(from instanceof Map) || depth === 0) return undefined;

@@ -258,6 +258,24 @@ describe.each(formats)('the %s format', (_, file) => {
     await expect(readWeights(file(wrapped))).rejects.toThrow(/no tensors/);
   });
 
+  test('a hundred thousand names of one large dict are looked into once', async () => {
+    const count = 100_000;
+    const entries = (value: Uint8Array): Uint8Array => {
+      const one = bytesOf('J', [0, 0, 0, 0], value);
+      const bytes = new Uint8Array(count * one.length);
+      for (let i = 0; i < count; i++) {
+        bytes.set(one, i * one.length);
+        new DataView(bytes.buffer).setUint32(i * one.length + 1, i, true);
+      }
+      return bytes;
+    };
+    const inner = bytesOf('}q', 0, '(', entries(bytesOf('N')), 'u');
+    const outer = pickle(bytesOf('}(', text('first'), inner, entries(bytesOf('h', 0)), 'u'));
+    const start = performance.now();
+    await expect(readWeights(file(outer))).rejects.toThrow(/it holds no tensors/);
+    expect(performance.now() - start).toBeLessThan(5000);
+  });
+
   test('a missing storage', async () => {
     const object = pickle({ w: pickledTensor({ key: '7' }) });
     await expect(readWeights(file(object))).rejects.toThrow(
