@@ -13,7 +13,10 @@ const ownUrl = {
   setup: ({ onLoad }) =>
     onLoad({ filter: /packages\/[^/]+\/(src|scripts)\/.*\.ts$/ }, async ({ path }) => ({
       loader: 'ts',
-      contents: (await readFile(path, 'utf8')).replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href)),
+      contents: (await readFile(path, 'utf8')).replaceAll(
+        'import.meta.url',
+        JSON.stringify(pathToFileURL(path).href),
+      ),
     })),
 };
 // Beside node_modules, so that the bundle finds the libraries that stay outside of it.
@@ -30,7 +33,9 @@ try {
     outfile,
     plugins: [ownUrl],
     tsconfig: join(root, 'tsconfig.base.json'),
-    banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+    banner: {
+      js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+    },
   });
   process.argv = [process.argv[0], resolve(file), ...rest];
   await import(pathToFileURL(outfile).href);

@@ -42,4 +42,7 @@ function alexnet(nClasses: number): Module {
 }
 
 /** The article's own networks. */
-export const article = { alexnet };
+export const article = {
+  /** `Alexnet(n_classes)`. */
+  alexnet,
+};

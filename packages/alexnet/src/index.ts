@@ -15,7 +15,7 @@ const paper: Paper = {
 };
 
 /** The models of this family by their published names. */
-export const models = {
+export const models: Readonly<Record<'alexnet' | 'alexnet_2012', ModelEntry<AlexnetOptions>>> = {
   alexnet: {
     name: 'alexnet',
     build: alexnet,
@@ -36,4 +36,4 @@ export const models = {
     paper,
     weights: weights.alexnet_2012,
   },
-} as const satisfies Record<string, ModelEntry<AlexnetOptions>>;
+};

@@ -55,4 +55,7 @@ const denseNet = (classes: number): Module =>
   );
 
 /** The article's own networks. */
-export const article = { denseNet };
+export const article = {
+  /** `DenseNet(classes)`. */
+  denseNet,
+};

@@ -30,7 +30,10 @@ const entry = <const Name extends keyof typeof weights>(
 ) => ({ name, build, input: [1, 3, 224, 224], minimum: 29, parameters, macs, paper, weights: weights[name] });
 
 /** The models of this family by their published names. */
-export const models = {
+export const models: Readonly<
+  Record<keyof typeof weights, ModelEntry<DensenetOptions>> &
+    Record<'densenet_bc', ModelEntry<DensenetBcOptions>>
+> = {
   densenet121: entry('densenet121', densenet121, 7_978_856, 2_834_161_664),
   densenet161: entry('densenet161', densenet161, 28_681_000, 7_727_907_072),
   densenet169: entry('densenet169', densenet169, 14_149_480, 3_359_843_328),
@@ -45,4 +48,4 @@ export const models = {
     paper,
     weights: {},
   },
-} as const satisfies Record<string, ModelEntry<DensenetOptions & DensenetBcOptions>>;
+};

@@ -108,4 +108,7 @@ function efficientNet(widthCoeff: number, depthCoeff: number, options: ArticleOp
 }
 
 /** The article's own networks. */
-export const article = { efficientNet };
+export const article = {
+  /** `EfficientNet(width_coeff, depth_coeff)`. */
+  efficientNet,
+};

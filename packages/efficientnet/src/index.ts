@@ -42,7 +42,7 @@ const entry = <const Name extends keyof typeof weights>(
 });
 
 /** The models of this family by their published names. */
-export const models = {
+export const models: Readonly<Record<keyof typeof weights, ModelEntry<EfficientnetOptions>>> = {
   efficientnet_b0: entry('efficientnet_b0', efficientnetB0, 224, 5_288_548, 385_814_752),
   efficientnet_b1: entry('efficientnet_b1', efficientnetB1, 240, 7_794_184, 686_802_832),
   efficientnet_b2: entry('efficientnet_b2', efficientnetB2, 288, 9_109_994, 1_087_529_456),
@@ -51,4 +51,4 @@ export const models = {
   efficientnet_b5: entry('efficientnet_b5', efficientnetB5, 456, 30_389_784, 10_266_384_752),
   efficientnet_b6: entry('efficientnet_b6', efficientnetB6, 528, 43_040_704, 19_067_593_536),
   efficientnet_b7: entry('efficientnet_b7', efficientnetB7, 600, 66_347_960, 37_745_884_192),
-} as const satisfies Record<string, ModelEntry<EfficientnetOptions>>;
+};

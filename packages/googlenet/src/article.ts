@@ -73,4 +73,7 @@ function googlenet(): Module {
 }
 
 /** The article's own networks. */
-export const article = { googlenet };
+export const article = {
+  /** `Googlenet`, for 32x32 pixels. */
+  googlenet,
+};

@@ -16,7 +16,7 @@ const paper: Paper = {
 };
 
 /** The models of this family by their published names. */
-export const models = {
+export const models: Readonly<Record<'googlenet', ModelEntry<GooglenetOptions>>> = {
   googlenet: {
     name: 'googlenet',
     build: googlenet,
@@ -27,4 +27,4 @@ export const models = {
     paper,
     weights: weights.googlenet,
   },
-} as const satisfies Record<string, ModelEntry<GooglenetOptions>>;
+};

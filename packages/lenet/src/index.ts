@@ -16,7 +16,7 @@ const paper: Paper = {
 const common = { paper, input: [1, 1, 32, 32], minimum: 32, parameters: 61_706, macs: 416_520 } as const;
 
 /** The models of this family by their published names. */
-export const models = {
+export const models: Readonly<Record<'lenet5' | 'lenet5_classic', ModelEntry<LenetOptions>>> = {
   lenet5: { ...common, name: 'lenet5', build: lenet5, weights: weights.lenet5 },
   lenet5_classic: {
     ...common,
@@ -24,4 +24,4 @@ export const models = {
     build: lenet5Classic,
     weights: weights.lenet5_classic,
   },
-} as const satisfies Record<string, ModelEntry<LenetOptions>>;
+};

@@ -1,9 +1,20 @@
 /** Where weights for these models are published, and how keys of other code bases map to ours. */
 import type { Rename, WeightsRecord } from '@cnn/core';
 
-/** Weights by model. No public LeNet-5 counts as the standard one, so this package ships its own. */
+/** Weights by model. No public LeNet-5 counts as the standard one, so this package ships its own (`scripts/train.ts`). */
 export const weights = {
-  lenet5: {},
+  lenet5: {
+    MNIST: {
+      url: 'package:@cnn/lenet/weights/lenet5.safetensors',
+      bytes: 247_624,
+      sha256: '2954f30b2305c1c2fd381d7673875699892c87b053d96dacff572d1bf5aec000',
+      licence: 'MIT',
+      // MNIST's 28x28 digits stand in the middle of 32x32.
+      transform: { resize: 32, crop: 32, interpolation: 'bilinear', mean: [0], std: [1] },
+      categories: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
+      top1: 98.89,
+    },
+  },
   lenet5_classic: {},
 } as const satisfies Record<string, Record<string, WeightsRecord>>;
 

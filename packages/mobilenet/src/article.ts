@@ -245,4 +245,11 @@ function mobileNetV3(mode: 'LARGE' | 'SMALL' = 'SMALL', options: V3Options = {})
 }
 
 /** The article's own networks. */
-export const article = { mobileNetV1, mobileNetV2, mobileNetV3 };
+export const article = {
+  /** MobileNetV1, for 224x224 pixels. */
+  mobileNetV1,
+  /** MobileNetV2. */
+  mobileNetV2,
+  /** MobileNetV3, `'LARGE'` or `'SMALL'`. */
+  mobileNetV3,
+};

@@ -49,7 +49,11 @@ const entry = <Options extends object>(
 });
 
 /** The models of this family by their published names. */
-export const models = {
+export const models: Readonly<
+  Record<'mobilenet_v1', ModelEntry<MobileNetV1Options>> &
+    Record<'mobilenet_v2', ModelEntry<MobileNetV2Options>> &
+    Record<'mobilenet_v3_large' | 'mobilenet_v3_small', ModelEntry<MobileNetV3Options>>
+> = {
   mobilenet_v1: entry<MobileNetV1Options>('mobilenet_v1', mobilenetV1, 4_231_976, 568_740_352, v1Paper),
   mobilenet_v2: entry<MobileNetV2Options>('mobilenet_v2', mobilenetV2, 3_504_872, 300_774_272, v2Paper),
   mobilenet_v3_large: entry<MobileNetV3Options>(
@@ -66,4 +70,4 @@ export const models = {
     56_510_400,
     v3Paper,
   ),
-} as const satisfies Record<string, ModelEntry<MobileNetV1Options & MobileNetV2Options>>;
+};

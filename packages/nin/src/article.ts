@@ -31,4 +31,7 @@ function nin(classes: number): Module {
 }
 
 /** The article's own networks. */
-export const article = { nin };
+export const article = {
+  /** `NIN(classes)`. */
+  nin,
+};

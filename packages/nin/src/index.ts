@@ -15,7 +15,7 @@ const paper: Paper = {
 };
 
 /** The models of this family by their published names. */
-export const models = {
+export const models: Readonly<Record<'nin' | 'nin_cifar10', ModelEntry<NinOptions>>> = {
   nin: {
     name: 'nin',
     build: nin,
@@ -36,4 +36,4 @@ export const models = {
     paper,
     weights: weights.nin_cifar10,
   },
-} as const satisfies Record<string, ModelEntry<NinOptions>>;
+};

@@ -93,7 +93,10 @@ function resnet(
 
 /** The article's own networks. */
 export const article = {
+  /** `Resnet(block, num_blocks, num_classes)`, for 32x32 pixels. */
   resnet,
+  /** `ResNet18()`. */
   resnet18: (): Module => resnet('basic', [2, 2, 2, 2]),
+  /** `ResNet152()`, with the bottleneck corrected. */
   resnet152: (): Module => resnet('bottleneck', [3, 8, 36, 3]),
 };

@@ -72,8 +72,12 @@ const cifarEntry = (
   weights: {},
 });
 
+type CifarName = 'resnet20' | 'resnet32' | 'resnet44' | 'resnet56' | 'resnet110';
+
 /** The models of this family by their published names. */
-export const models = {
+export const models: Readonly<
+  Record<keyof typeof weights, ModelEntry<ResnetOptions>> & Record<CifarName, ModelEntry<ResnetCifarOptions>>
+> = {
   resnet18: entry('resnet18', resnet18, 11_689_512, 1_814_073_344),
   resnet34: entry('resnet34', resnet34, 21_797_672, 3_663_761_408),
   resnet50: entry('resnet50', resnet50, 25_557_032, 4_089_184_256),
@@ -88,4 +92,4 @@ export const models = {
   resnet44: cifarEntry('resnet44', resnet44, 658_586, 97_174_144),
   resnet56: cifarEntry('resnet56', resnet56, 853_018, 125_485_696),
   resnet110: cifarEntry('resnet110', resnet110, 1_727_962, 252_887_680),
-} as const satisfies Record<string, ModelEntry<ResnetOptions & ResnetCifarOptions>>;
+};

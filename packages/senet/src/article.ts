@@ -109,7 +109,9 @@ function squeezeExcitationNet(
 
 /** The article's own networks. */
 export const article = {
+  /** `SqueezeExcitationNet(block, num_blocks, num_classes)`. */
   squeezeExcitationNet,
+  /** `SENet18()`, printed or corrected. */
   seNet18: (options: ArticleOptions = {}): Module =>
     squeezeExcitationNet('preact', [2, 2, 2, 2], 1000, options),
 };

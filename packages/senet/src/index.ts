@@ -31,11 +31,11 @@ const entry = (
 ) => ({ name, build, input: [1, 3, 224, 224], minimum, parameters, macs, paper, weights: weights[name] });
 
 /** The models of this family by their published names. */
-export const models = {
+export const models: Readonly<Record<keyof typeof weights, ModelEntry<SenetOptions>>> = {
   seresnet18: entry('seresnet18', seresnet18, 11_778_592, 1_814_160_384),
   seresnet34: entry('seresnet34', seresnet34, 21_958_868, 3_663_918_592),
   seresnet50: entry('seresnet50', seresnet50, 28_088_024, 4_091_699_200),
   seresnet101: entry('seresnet101', seresnet101, 49_326_872, 7_806_148_608),
   seresnet152: entry('seresnet152', seresnet152, 66_821_848, 11_520_204_800),
   se_resnet50_cadene: entry('se_resnet50_cadene', seResnet50Cadene, 28_088_024, 3_860_488_192, 3),
-} as const satisfies Record<string, ModelEntry<SenetOptions>>;
+};

@@ -188,4 +188,9 @@ function shuffleNetV2({ nClass = 1000, widthMult = 1 }: V2Options = {}): Module 
 }
 
 /** The article's own networks. */
-export const article = { shuffleNetV1, shuffleNetV2 };
+export const article = {
+  /** ShuffleNetV1; gives log-probabilities. */
+  shuffleNetV1,
+  /** ShuffleNetV2, for 224x224 pixels. */
+  shuffleNetV2,
+};

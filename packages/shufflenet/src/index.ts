@@ -66,8 +66,13 @@ const v2 = (
   macs: number,
 ) => entry(name, build, parameters, macs, v2Paper);
 
+type V1Name = `shufflenet_v1_g${1 | 2 | 3 | 4 | 8 | '3_megvii'}`;
+type V2Name = `shufflenet_v2_x${'0_5' | '1_0' | '1_5' | '2_0'}`;
+
 /** The models of this family by their published names. */
-export const models = {
+export const models: Readonly<
+  Record<V1Name, ModelEntry<ShufflenetV1Options>> & Record<V2Name, ModelEntry<ShufflenetV2Options>>
+> = {
   shufflenet_v1_g1: v1('shufflenet_v1_g1', shufflenetV1G1, 1_531_936, 143_078_976),
   shufflenet_v1_g2: v1('shufflenet_v1_g2', shufflenetV1G2, 1_733_848, 140_836_512),
   shufflenet_v1_g3: v1('shufflenet_v1_g3', shufflenetV1G3, 1_865_728, 137_460_672),
@@ -78,4 +83,4 @@ export const models = {
   shufflenet_v2_x1_0: v2('shufflenet_v2_x1_0', shufflenetV2X1_0, 2_278_604, 144_907_992),
   shufflenet_v2_x1_5: v2('shufflenet_v2_x1_5', shufflenetV2X1_5, 3_503_624, 295_759_392),
   shufflenet_v2_x2_0: v2('shufflenet_v2_x2_0', shufflenetV2X2_0, 7_393_996, 583_253_464),
-} as const satisfies Record<string, ModelEntry<ShufflenetV1Options & ShufflenetV2Options>>;
+};

@@ -71,4 +71,7 @@ function vggNet(nClasses: number, nLayers: 16 | 19, inChannels = 3): Module {
 }
 
 /** The article's own networks. */
-export const article = { vggNet };
+export const article = {
+  /** `VGGNet(n_classes, n_layers, in_channels)`, 16 or 19 layers, for 32x32 pixels. */
+  vggNet,
+};

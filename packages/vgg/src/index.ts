@@ -22,7 +22,7 @@ const entry = <const Name extends keyof typeof weights>(
 ) => ({ name, build, input: [1, 3, 224, 224], minimum: 32, parameters, macs, paper, weights: weights[name] });
 
 /** The models of this family by their published names. */
-export const models = {
+export const models: Readonly<Record<keyof typeof weights, ModelEntry<VggOptions>>> = {
   vgg11: entry('vgg11', vgg11, 132_863_336, 7_609_090_048),
   vgg13: entry('vgg13', vgg13, 133_047_848, 11_308_466_176),
   vgg16: entry('vgg16', vgg16, 138_357_544, 15_470_264_320),
@@ -31,4 +31,4 @@ export const models = {
   vgg13_bn: entry('vgg13_bn', vgg13Bn, 133_053_736, 11_308_466_176),
   vgg16_bn: entry('vgg16_bn', vgg16Bn, 138_365_992, 15_470_264_320),
   vgg19_bn: entry('vgg19_bn', vgg19Bn, 143_678_248, 19_632_062_464),
-} as const satisfies Record<string, ModelEntry<VggOptions>>;
+};

@@ -1,0 +1,19 @@
+/** Reads NumPy's array files of float32, in which expected logits are kept. */
+
+/** The values and the shape of a `.npy` file of little-endian float32 in row-major order. */
+export function readNpy(bytes: Uint8Array): {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+} {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const start = 10 + view.getUint16(8, true);
+  const header = new TextDecoder().decode(bytes.subarray(10, start));
+  if (!/'descr': '<f4'/.test(header) || !/'fortran_order': False/.test(header))
+    throw new Error(`Only row-major little-endian float32 is read, got ${header}.`);
+  const shape = /'shape': \(([^)]*)\)/
+    .exec(header)![1]!
+    .split(',')
+    .filter((part) => part.trim())
+    .map(Number);
+  return { shape, data: new Float32Array(Uint8Array.from(bytes.subarray(start)).buffer) };
+}

@@ -1,0 +1,128 @@
+/**
+ * Checks what no other tool does: every family has the same files and fields, and imports point one way
+ * only, between packages and between the folders of @cnn/core.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const families = [
+  ...[
+    'lenet',
+    'alexnet',
+    'vgg',
+    'googlenet',
+    'resnet',
+    'nin',
+    'densenet',
+    'efficientnet',
+    'mobilenet',
+    'senet',
+  ],
+  'shufflenet',
+];
+const familyFiles = [
+  ...['package.json', 'tsconfig.json', 'tsup.config.ts', 'README.md', 'goldens'],
+  ...['src/index.ts', 'src/article.ts', 'src/weights.ts'],
+];
+const familyExports = ['models', 'article', 'renames'];
+
+/** The folders of core, the lower ones first; a file may import from its own folder and those before it. */
+const coreLayers = [
+  'errors',
+  'tensor',
+  'graph',
+  'ops',
+  'nn',
+  'passes',
+  'backends',
+  'runtime',
+  'io',
+  'model',
+  'index',
+];
+
+/** Which of our packages each package may import; families import core alone. Tests may import more. */
+const mayImport = {
+  core: [],
+  image: ['core'],
+  train: ['core', 'image'],
+  onnx: ['core'],
+  cli: ['core', 'image', 'train', 'onnx', ...families],
+  testing: ['core'],
+  bench: ['core', 'image', 'train', 'onnx', 'testing', ...families],
+  ...Object.fromEntries(families.map((name) => [name, ['core']])),
+};
+
+/** All TypeScript files under a folder. */
+function* sources(folder) {
+  if (!existsSync(folder)) return;
+  for (const item of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, item.name);
+    if (item.isDirectory()) yield* sources(path);
+    else if (item.name.endsWith('.ts')) yield path;
+  }
+}
+
+/** What a file imports or re-exports, statically or not. */
+const importsOf = (text) =>
+  [...text.matchAll(/(?:^|\n)\s*(?:import|export)\b[^'";]*?from\s*'([^']+)'|import\(\s*'([^']+)'\s*\)/g)].map(
+    (match) => match[1] ?? match[2],
+  );
+
+/** Every problem of a repository, as sentences. */
+export function problemsOf(root) {
+  const problems = [];
+  const packages = readdirSync(join(root, 'packages'));
+  for (const family of families.filter((name) => packages.includes(name))) {
+    const folder = join(root, 'packages', family);
+    for (const file of familyFiles)
+      if (!existsSync(join(folder, file)))
+        problems.push(`packages/${family} has no ${file}; every family has one.`);
+    const index = join(folder, 'src/index.ts');
+    const text = existsSync(index) ? readFileSync(index, 'utf8') : '';
+    for (const name of familyExports)
+      if (!new RegExp(`\\b${name}\\b`).test(text))
+        problems.push(`packages/${family}/src/index.ts does not export ${name}.`);
+  }
+  const fields = [
+    'name',
+    'version',
+    'description',
+    'license',
+    'type',
+    'files',
+    'exports',
+    'engines',
+    'publishConfig',
+  ];
+  for (const name of packages) {
+    const manifest = JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'));
+    if (manifest.private) continue;
+    for (const field of fields)
+      if (!(field in manifest)) problems.push(`packages/${name}/package.json has no field '${field}'.`);
+  }
+  for (const name of packages)
+    for (const file of sources(join(root, 'packages', name, 'src'))) {
+      const isTest = /\.test\.ts$|\/test[A-Z]\w*\.ts$/.test(file);
+      const where = relative(root, file);
+      for (const target of importsOf(readFileSync(file, 'utf8'))) {
+        const other = /^@cnn\/([\w-]+)/.exec(target)?.[1];
+        if (other && other !== name && !isTest && !(mayImport[name] ?? []).includes(other))
+          problems.push(`${where} imports @cnn/${other}, which @cnn/${name} may not.`);
+        if (name === 'core' && target.startsWith('.') && !isTest) {
+          const layer = (path) => relative(join(root, 'packages/core/src'), path).split(/[/.]/)[0];
+          const [from, to] = [layer(file), layer(resolve(dirname(file), target))];
+          if (coreLayers.indexOf(to) > coreLayers.indexOf(from))
+            problems.push(`${where} imports ${target}: ${from} may not know ${to}.`);
+        }
+      }
+    }
+  return problems;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const problems = problemsOf(fileURLToPath(new URL('..', import.meta.url)));
+  for (const problem of problems) console.error(problem);
+  process.exit(problems.length > 0 ? 1 : 0);
+}
