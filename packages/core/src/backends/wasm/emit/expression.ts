@@ -127,12 +127,13 @@ export const v128 = {
 
 /** Four integers. */
 export const i32x4 = {
-  const: (value: number): V128 =>
+  lanes: (...values: readonly number[]): V128 =>
     expression('v128', (code) => {
       code.bytes(0xfd).unsigned(0x0c);
-      for (let lane = 0; lane < 4; lane++)
-        for (let byte = 0; byte < 4; byte++) code.bytes((value >>> (8 * byte)) & 0xff);
+      for (const value of values)
+        for (let shift = 0; shift < 32; shift += 8) code.bytes((value >>> shift) & 0xff);
     }),
+  const: (value: number): V128 => i32x4.lanes(value, value, value, value),
   add: simd('v128', 0xae) as Binary,
   sub: simd('v128', 0xb1) as Binary,
   shl: simd('v128', 0xab) as Shift,

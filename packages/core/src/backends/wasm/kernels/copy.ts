@@ -1,0 +1,105 @@
+/**
+ * Copies between any two arrangements of the same values: nested loops with a stride on either side.
+ * Changes of layout, slices, paddings, channel shuffles, concatenations and the packing of weights are
+ * all such copies, made by a kernel in a plan or by `copyValues` on the host.
+ */
+import { type FunctionBuilder, f32, i32, type Local, v128 } from '../emit/index.js';
+import { defineKernel, FLOAT, LANES, VECTOR } from './kernel.js';
+
+/** One loop: how often, and by how many floats both sides move. */
+export interface CopyLoop {
+  readonly count: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Loops without those that do nothing, and with neighbours merged where one runs on into the other. */
+export function mergeLoops(loops: readonly CopyLoop[]): readonly CopyLoop[] {
+  const merged: CopyLoop[] = [];
+  for (const loop of loops) {
+    if (loop.count === 1) continue;
+    const outer = merged.at(-1);
+    if (outer && outer.from === loop.count * loop.from && outer.to === loop.count * loop.to)
+      merged[merged.length - 1] = { count: outer.count * loop.count, from: loop.from, to: loop.to };
+    else merged.push(loop);
+  }
+  return merged;
+}
+
+/** Copies on the host. Loops are given outermost first. */
+export function copyValues(
+  from: ArrayLike<number>,
+  to: Float32Array,
+  loops: readonly CopyLoop[],
+  fromAt = 0,
+  toAt = 0,
+): void {
+  const [loop, ...inner] = loops;
+  if (!loop) {
+    to[toAt] = from[fromAt]!;
+    return;
+  }
+  if (inner.length > 0) {
+    for (let i = 0; i < loop.count; i++)
+      copyValues(from, to, inner, fromAt + i * loop.from, toAt + i * loop.to);
+    return;
+  }
+  for (let i = 0; i < loop.count; i++) to[toAt + i * loop.to] = from[fromAt + i * loop.from]!;
+}
+
+/**
+ * Parameters: addresses of both sides, and how often the outermost loop runs, so that threads can share it.
+ * Nothing but the values themselves is written, so copies into parts of a larger tensor do not disturb
+ * each other.
+ */
+export const copyKernel = (loops: readonly CopyLoop[]): FunctionBuilder =>
+  defineKernel(['from', 'to', 'count'], (f, p) => {
+    const [outermost, ...inner] = loops;
+    if (!outermost) throw new Error('A copy has at least one loop.');
+    const nest = (depth: number, from: Local<'i32'>, to: Local<'i32'>): void => {
+      const loop = inner[depth];
+      if (!loop) {
+        f.storeF32(to, f32.load(from));
+        return;
+      }
+      const [innerFrom, innerTo] = [f.pointer(`from ${depth}`), f.pointer(`to ${depth}`)];
+      f.set(innerFrom, from);
+      f.set(innerTo, to);
+      const last = depth === inner.length - 1;
+      if (last && loop.from === 1 && loop.to === 1) {
+        copyRun(f, innerFrom, innerTo, loop.count);
+        return;
+      }
+      f.repeat(loop.count, () => {
+        nest(depth + 1, innerFrom, innerTo);
+        f.advance(innerFrom, loop.from * FLOAT);
+        f.advance(innerTo, loop.to * FLOAT);
+      });
+    };
+    if (inner.length === 0 && outermost.from === 1 && outermost.to === 1) {
+      f.copyMemory(p.to, p.from, i32.mul(p.count, FLOAT));
+      return;
+    }
+    f.repeat(p.count, () => {
+      nest(0, p.from, p.to);
+      f.advance(p.from, outermost.from * FLOAT);
+      f.advance(p.to, outermost.to * FLOAT);
+    });
+  });
+
+/** Copies neighbouring floats, four at a time, and not one more than there are. */
+function copyRun(f: FunctionBuilder, from: Local<'i32'>, to: Local<'i32'>, count: number): void {
+  const vectors = Math.floor(count / LANES);
+  const unroll = 4;
+  f.repeat(Math.floor(vectors / unroll), () => {
+    for (let i = 0; i < unroll; i++) f.store(to, v128.load(from, i * VECTOR), i * VECTOR);
+    for (const address of [from, to]) f.advance(address, unroll * VECTOR);
+  });
+  for (let i = 0; i < vectors % unroll; i++) f.store(to, v128.load(from, i * VECTOR), i * VECTOR);
+  for (let i = (vectors % unroll) * LANES; i < count - Math.floor(vectors / unroll) * unroll * LANES; i++)
+    f.storeF32(to, f32.load(from, i * FLOAT), i * FLOAT);
+}
+
+/** Parameters: address and number of bytes to make zero. */
+export const zeroKernel = (): FunctionBuilder =>
+  defineKernel(['at', 'bytes'], (f, p) => f.zeroMemory(p.at, p.bytes));

@@ -1,0 +1,109 @@
+/**
+ * Depthwise convolution: every channel has a k x k window of its own. One call makes one row of output
+ * pixels from pointers to the input rows, so that rows may lie anywhere: in a picture, or in a ring of
+ * rows that another kernel fills. Rows beyond the edge are left out by generating a variant without them.
+ */
+import type { Activation } from '../../../ops/activation.js';
+import { type FunctionBuilder, f32x4, type Local, v128 } from '../emit/index.js';
+import type { Engine } from '../engine.js';
+import { applyActivation } from './activation.js';
+import { defineKernel, LANES, multiplyAdd, VECTOR } from './kernel.js';
+import { slideAlongRow, tapBytes, type WindowRow } from './windowRow.js';
+
+/** The most rows a window may have: their pointers are parameters. */
+export const MOST_ROWS = 7;
+
+/** Everything that is fixed when the kernel is generated. */
+export interface DepthwiseRow extends WindowRow {
+  /** Height of the window. */
+  readonly windowRows: number;
+  /** Which of its rows lie inside the picture: from `firstRow` up to but not including `endRow`. */
+  readonly firstRow: number;
+  readonly endRow: number;
+  /** Bytes from one pixel of the residual to the next; 0 without one. */
+  readonly residualPixel: number;
+  readonly residual: boolean;
+  readonly activation?: Activation;
+}
+
+/** Vectors that are handled together: a pair where pairs become one operation. */
+export const depthwiseVectors = ({ wide }: Engine): number => (wide ? 2 : 1);
+
+/** Outputs in a block. With 7, the accumulators, a row of taps and a value of x fill the registers. */
+const BLOCK = 7;
+
+/**
+ * Where a weight is found among the packed ones, [channels / group][rows * columns][group], in floats.
+ * `taps` is rows * columns.
+ */
+export function depthwiseWeightIndex(engine: Engine, taps: number, channel: number, tap: number): number {
+  const group = depthwiseVectors(engine) * LANES;
+  return (Math.floor(channel / group) * taps + tap) * group + (channel % group);
+}
+
+/**
+ * Parameters: seven addresses of input rows, the first one for the window's first row inside the picture;
+ * then addresses of y, the weights, the bias and the residual, and the number of channel groups.
+ */
+export const depthwiseRow = (engine: Engine, shape: DepthwiseRow): FunctionBuilder =>
+  defineKernel(
+    ['x0', 'x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'y', 'weights', 'bias', 'residual', 'groups'],
+    (f, p) => {
+      const vectors = depthwiseVectors(engine);
+      const { columns, windowRows, firstRow, endRow, pixel, residual, residualPixel } = shape;
+      const rows = [p.x0, p.x1, p.x2, p.x3, p.x4, p.x5, p.x6].slice(0, endRow - firstRow);
+      const weights = f.pointer('weights');
+      const bias = f.pointer('bias');
+      const residualAt = f.pointer('residual');
+      const others = [
+        { from: p.weights, at: weights, bytes: windowRows * columns * tapBytes(vectors), pixel: 0 },
+        { from: p.bias, at: bias, bytes: tapBytes(vectors), pixel: 0 },
+        ...(residual
+          ? [{ from: p.residual, at: residualAt, bytes: tapBytes(vectors), pixel: residualPixel }]
+          : []),
+      ];
+      slideAlongRow(
+        f,
+        shape,
+        { size: BLOCK, vectors, rows, y: p.y, groups: p.groups, others },
+        ({ outputs, columns: present, tap }, x, y) => {
+          const accumulators = f.vectors('accumulator', outputs * vectors);
+          const taps = f.vectors('tap', columns * vectors);
+          const values = f.vectors('value', vectors);
+          const pairs = Array.from({ length: vectors }, (_, index) => index);
+          const at = (list: readonly Local<'v128'>[], index: number, v: number) => list[index * vectors + v]!;
+          for (let output = 0; output < outputs; output++)
+            for (const v of pairs) f.set(at(accumulators, output, v), v128.load(bias, v * VECTOR));
+          for (let row = firstRow; row < endRow; row++) {
+            for (let column = 0; column < columns; column++)
+              for (const v of pairs)
+                f.set(
+                  at(taps, column, v),
+                  v128.load(weights, (row * columns + column) * tapBytes(vectors) + v * VECTOR),
+                );
+            for (const column of present) {
+              for (const v of pairs)
+                f.set(values[v]!, v128.load(x[row - firstRow]!, column * pixel.x + v * VECTOR));
+              for (let output = 0; output < outputs; output++) {
+                const index = tap(output, column);
+                if (index < 0) continue;
+                for (const v of pairs) {
+                  const sum = at(accumulators, output, v);
+                  f.set(sum, multiplyAdd(engine, values[v]!, at(taps, index, v), sum));
+                }
+              }
+            }
+          }
+          if (residual)
+            for (let output = 0; output < outputs; output++)
+              for (const v of pairs) {
+                const sum = at(accumulators, output, v);
+                f.set(sum, f32x4.add(sum, v128.load(residualAt, output * residualPixel + v * VECTOR)));
+              }
+          applyActivation(f, engine, shape.activation, accumulators);
+          for (let output = 0; output < outputs; output++)
+            for (const v of pairs) f.store(y, at(accumulators, output, v), output * pixel.y + v * VECTOR);
+        },
+      );
+    },
+  );

@@ -1,0 +1,39 @@
+/** Copies rows of pixels into a larger picture with zeros around them, so that convolutions need no edges. */
+import { type FunctionBuilder, i32 } from '../emit/index.js';
+import { defineKernel } from './kernel.js';
+
+/** Everything that is fixed when the kernel is generated, in bytes. */
+export interface PaddedRows {
+  /** From one row to the next on either side. */
+  readonly from: number;
+  readonly to: number;
+  /** Zeros before a row, and behind it. */
+  readonly before: number;
+  readonly after: number;
+  /** A row's content: so many runs of so many bytes, which lie `runFrom` apart at the source. */
+  readonly runs: number;
+  readonly runBytes: number;
+  readonly runFrom: number;
+}
+
+/** Parameters: addresses of the first row's content and of the padded row; rows; rows of zeros instead. */
+export const paddedRows = (shape: PaddedRows): FunctionBuilder =>
+  defineKernel(['from', 'to', 'rows', 'zeros'], (f, p) => {
+    const { from, to, before, after, runs, runBytes, runFrom } = shape;
+    const content = runs * runBytes;
+    const [source, target] = [f.pointer('source'), f.pointer('target')];
+    f.when(i32.ltS(0, p.zeros), () => f.zeroMemory(p.to, i32.mul(p.zeros, to)));
+    f.repeat(p.rows, () => {
+      if (before > 0) f.zeroMemory(p.to, before);
+      if (after > 0) f.zeroMemory(i32.add(p.to, before + content), after);
+      f.set(target, i32.add(p.to, before));
+      f.set(source, p.from);
+      f.repeat(runs, () => {
+        f.copyMemory(target, source, runBytes);
+        f.advance(source, runFrom);
+        f.advance(target, runBytes);
+      });
+      f.advance(p.from, from);
+      f.advance(p.to, to);
+    });
+  });

@@ -1,0 +1,46 @@
+/** Ops that look at all channels of a pixel together. */
+import { BackendUnavailable } from '../../../errors.js';
+import type { Node } from '../../../graph/graph.js';
+import type { LocalResponseNormAttrs } from '../../../ops/localResponseNorm.js';
+import { formatShape } from '../../../tensor/shape.js';
+import { responseNormKernel, responseScratch, softmaxKernel } from '../kernels/acrossChannels.js';
+import type { Planner } from '../plan/planner.js';
+import { isPixelShape, pixelRuns } from '../plan/value.js';
+import { type Lowering, pixelsOf, spreadPixels } from './lowering.js';
+
+export const lowerSoftmax: Lowering<object> = (p, node) => softmax(p, node, false);
+
+export const lowerLogSoftmax: Lowering<object> = (p, node) => softmax(p, node, true);
+
+function softmax(p: Planner, node: Node, logarithmic: boolean): void {
+  if (!isPixelShape(node.shape))
+    throw new BackendUnavailable(
+      'wasm',
+      `${node.graph.at(node.path)}: the wasm back end has ${node.op} for two to four dimensions, got ${formatShape(node.shape)}; use the reference back end.`,
+    );
+  const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
+  const runs = pixelRuns(x, y);
+  const kernel = p.kernel('softmax', { channels: x.c, x: x.pixel, y: y.pixel, logarithmic }, softmaxKernel);
+  p.algorithm('softmax');
+  spreadPixels(p, runs, (run, first, pixels) => ({
+    kernel,
+    parameters: [runs.at(x, run, first), runs.at(y, run, first), pixels],
+  }));
+}
+
+export const lowerLocalResponseNorm: Lowering<LocalResponseNormAttrs> = (p, node) => {
+  const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
+  const { size, alpha, beta, k } = node.attrs;
+  const runs = pixelRuns(x, y);
+  const scratch = p.scratchForEach(responseScratch(x.c, size));
+  const kernel = p.kernel(
+    'response norm',
+    { channels: x.c, x: x.pixel, y: y.pixel, size, alpha, beta, k },
+    responseNormKernel,
+  );
+  p.algorithm('local response norm');
+  spreadPixels(p, runs, (run, first, pixels, thread) => ({
+    kernel,
+    parameters: [runs.at(x, run, first), runs.at(y, run, first), scratch[thread]!, pixels],
+  }));
+};

@@ -1,0 +1,94 @@
+/** Ops that move values: what placement could not turn into views and writing in place is copied here. */
+import type { Node } from '../../../graph/graph.js';
+import type { ChannelShuffleAttrs, ConcatAttrs, PadAttrs, SliceAttrs } from '../../../ops/arrange.js';
+import type { Shape } from '../../../tensor/shape.js';
+import { FLOAT } from '../kernels/kernel.js';
+import type { Planner } from '../plan/planner.js';
+import { storedFloats, stridesOf } from '../plan/value.js';
+import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, zeroPhase } from './lowering.js';
+
+/** A node's strides in floats. */
+const strides = (p: Planner, node: Node): readonly number[] => stridesOf(p.value(node), node.shape);
+
+/** Floats from the first value to the one at an index. */
+const offset = (index: readonly number[], steps: readonly number[]): number =>
+  index.reduce((sum, i, axis) => sum + i * steps[axis]!, 0);
+
+/** Copies a box of values of this shape; offsets in floats. */
+function copyBox(
+  p: Planner,
+  shape: Shape,
+  from: { readonly node: Node; readonly at: number; readonly strides: readonly number[] },
+  to: { readonly node: Node; readonly at: number; readonly strides: readonly number[] },
+): void {
+  p.algorithm('copy');
+  copyPhaseOf(
+    p,
+    p.value(from.node).at.plus(from.at * FLOAT),
+    p.value(to.node).at.plus(to.at * FLOAT),
+    copyLoops(shape, from.strides, to.strides),
+  );
+}
+
+export const lowerConcat: Lowering<ConcatAttrs> = (p, node) => {
+  const { axis } = node.attrs;
+  const to = strides(p, node);
+  const y = p.value(node).at;
+  let start = 0;
+  for (const part of node.inputs) {
+    const at = start * to[axis]!;
+    start += part.shape[axis]!;
+    const value = p.value(part);
+    const inPlace = value.at.region === y.region && value.at.offset === y.offset + at * FLOAT;
+    if (!inPlace)
+      copyBox(p, part.shape, { node: part, at: 0, strides: strides(p, part) }, { node, at, strides: to });
+  }
+};
+
+export const lowerSlice: Lowering<SliceAttrs> = (p, node) => {
+  const [x] = node.inputs as [Node];
+  const { axis, start, step } = node.attrs;
+  const from = strides(p, x);
+  copyBox(
+    p,
+    node.shape,
+    {
+      node: x,
+      at: start * from[axis]!,
+      strides: from.map((stride, i) => (i === axis ? stride * step : stride)),
+    },
+    { node, at: 0, strides: strides(p, node) },
+  );
+};
+
+export const lowerPad: Lowering<PadAttrs> = (p, node) => {
+  const [x] = node.inputs as [Node];
+  const to = strides(p, node);
+  p.algorithm('copy');
+  zeroPhase(p, p.value(node).at, storedFloats(node.shape) * FLOAT);
+  copyBox(
+    p,
+    x.shape,
+    { node: x, at: 0, strides: strides(p, x) },
+    { node, at: offset(node.attrs.before, to), strides: to },
+  );
+};
+
+/** Channel j * groups + g of y is channel g * (c / groups) + j of x. */
+export const lowerChannelShuffle: Lowering<ChannelShuffleAttrs> = (p, node) => {
+  const { groups } = node.attrs;
+  const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
+  const each = x.c / groups;
+  const step = (bytes: number): number => bytes / FLOAT;
+  p.algorithm('copy');
+  copyPhaseOf(
+    p,
+    x.at,
+    y.at,
+    copyLoops(
+      [x.n, x.h, x.w, each, groups],
+      [step(x.image), step(x.row), step(x.pixel), 1, each],
+      [step(y.image), step(y.row), step(y.pixel), groups, 1],
+    ),
+  );
+};

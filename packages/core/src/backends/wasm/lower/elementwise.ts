@@ -1,0 +1,179 @@
+/** Elementwise ops: sums, products with broadcasting, activations, normalisation by given statistics. */
+import type { Node } from '../../../graph/graph.js';
+import type { Activation } from '../../../ops/activation.js';
+import type { AddAttrs } from '../../../ops/arithmetic.js';
+import type { BatchNormAttrs, EpsAttrs } from '../../../ops/batchNorm.js';
+import type { FillAttrs } from '../../../ops/fill.js';
+import { sameShape, sizeOf } from '../../../tensor/shape.js';
+import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
+import { normCoefficients } from '../kernels/norm.js';
+import { type PixelwiseFunction, pixelwise } from '../kernels/pixelwise.js';
+import type { Pointer } from '../plan/memory.js';
+import type { Planner } from '../plan/planner.js';
+import { extents, isPixelShape, type Pixels, pixelRuns, storedFloats } from '../plan/value.js';
+import { broadcastStrides } from './broadcast.js';
+import {
+  channelGroups,
+  copyLoops,
+  copyPhase,
+  copyPhaseOf,
+  type Lowering,
+  pixelsOf,
+  spreadPixels,
+} from './lowering.js';
+
+export const lowerActivation: Lowering<Activation> = (p, node) => elementwise(p, node, 'copy', node.attrs);
+
+export const lowerAdd: Lowering<AddAttrs> = (p, node) => elementwise(p, node, 'add', node.attrs.activation);
+
+/** Ops that change nothing in inference, where their input could not simply be shared. */
+export const lowerNeutral: Lowering<object> = (p, node) => elementwise(p, node, 'copy');
+
+function elementwise(p: Planner, node: Node, compute: PixelwiseFunction, activation?: Activation): void {
+  p.algorithm('elementwise');
+  if (isPixelShape(node.shape)) {
+    onPixels(
+      p,
+      compute,
+      node.inputs.map((input) => pixelsOf(p, input)),
+      pixelsOf(p, node),
+      activation,
+    );
+    return;
+  }
+  flat(
+    p,
+    compute,
+    node.inputs.map((input) => p.value(input).at),
+    p.value(node).at,
+    storedFloats(node.shape),
+    activation,
+  );
+}
+
+/** Values that lie in one piece, one after the other. */
+function flat(
+  p: Planner,
+  compute: PixelwiseFunction,
+  operands: readonly Pointer[],
+  y: Pointer,
+  floats: number,
+  activation?: Activation,
+): void {
+  const kernel = p.kernel(
+    'pixelwise',
+    { compute, operands: operands.map(() => ({ pixel: 0 })), pixel: 0, activation },
+    pixelwise,
+  );
+  p.spread(floats / CHANNEL_BLOCK, (from, to) => {
+    const at = (pointer: Pointer) => pointer.plus(from * CHANNEL_BLOCK * FLOAT);
+    const [first, second, third] = operands;
+    return [
+      {
+        kernel,
+        parameters: [at(y), at(first!), second ? at(second) : 0, third ? at(third) : 0, 1, to - from],
+      },
+    ];
+  });
+}
+
+/** Pixel by pixel. Operands have the extents of y; where they repeat, their strides are zero. */
+function onPixels(
+  p: Planner,
+  compute: PixelwiseFunction,
+  operands: readonly (Pixels & { readonly single?: boolean })[],
+  y: Pixels,
+  activation?: Activation,
+): void {
+  const runs = pixelRuns(y, ...operands);
+  const packed = paddedChannels(y.c) * FLOAT;
+  if (runs.count === 1 && [y, ...operands].every(({ pixel }) => pixel === packed)) {
+    flat(
+      p,
+      compute,
+      operands.map(({ at }) => at),
+      y.at,
+      (runs.pixels * packed) / FLOAT,
+      activation,
+    );
+    return;
+  }
+  const kernel = p.kernel(
+    'pixelwise',
+    {
+      compute,
+      operands: operands.map(({ pixel, single }) => ({ pixel, single })),
+      pixel: y.pixel,
+      activation,
+    },
+    pixelwise,
+  );
+  const groups = channelGroups(y.c);
+  spreadPixels(p, runs, (run, first, pixels) => {
+    const [a, b, c] = operands.map((operand) => runs.at(operand, run, first));
+    return { kernel, parameters: [runs.at(y, run, first), a!, b ?? 0, c ?? 0, pixels, groups] };
+  });
+}
+
+/** y = a * b, b repeated along the axes where it has one element. */
+export const lowerMul: Lowering<object> = (p, node) => {
+  const [a, b] = node.inputs as [Node, Node];
+  if (sameShape(a.shape, b.shape)) {
+    elementwise(p, node, 'mul');
+    return;
+  }
+  p.algorithm('elementwise');
+  if (isPixelShape(node.shape)) {
+    const y = pixelsOf(p, node);
+    const small = pixelsOf(p, b);
+    const row = small.h === 1 ? 0 : small.row;
+    const repeated = {
+      ...small,
+      ...extents(node.shape),
+      image: small.n === 1 ? 0 : small.image,
+      row,
+      pixel: small.w === 1 ? 0 : small.pixel,
+      single: small.c === 1 && y.c > 1,
+    };
+    onPixels(p, 'mul', [pixelsOf(p, a), repeated], y);
+    return;
+  }
+  const whole = p.scratch(storedFloats(node.shape) * FLOAT);
+  const to = broadcastStrides(node.shape, node.shape);
+  copyPhaseOf(p, p.value(b).at, whole, copyLoops(node.shape, broadcastStrides(b.shape, node.shape), to));
+  flat(p, 'mul', [p.value(a).at, whole], p.value(node).at, storedFloats(node.shape));
+};
+
+/** y = x * scale + shift, the two computed from the four statistics first. */
+export const lowerBatchNorm: Lowering<EpsAttrs & Partial<BatchNormAttrs>> = (p, node) => {
+  const [x, ...statistics] = node.inputs as [Node, ...Node[]];
+  const { eps, activation } = node.attrs;
+  const y = pixelsOf(p, node);
+  const floats = paddedChannels(y.c);
+  const [weight, bias, mean, variance] = statistics.map((statistic) => p.value(statistic).at);
+  const [scale, shift] = [p.scratch(floats * FLOAT), p.scratch(floats * FLOAT)];
+  p.algorithm('elementwise');
+  const kernel = p.kernel('norm coefficients', { eps }, normCoefficients);
+  p.spread(1, () => [
+    { kernel, parameters: [weight!, bias!, mean!, variance!, scale, shift, channelGroups(y.c)] },
+  ]);
+  const perChannel = (at: Pointer): Pixels => ({ ...y, at, image: 0, row: 0, pixel: 0 });
+  onPixels(p, 'affine', [pixelsOf(p, x), perChannel(scale), perChannel(shift)], y, activation);
+};
+
+export const lowerFill: Lowering<FillAttrs> = (p, node) => {
+  const { value } = node.attrs;
+  const one = p.keep(1, (target) => target.fill(value));
+  p.algorithm('copy');
+  copyPhaseOf(p, one, p.value(node).at, [{ count: storedFloats(node.shape), from: 0, to: 1 }]);
+};
+
+/** y = x under another shape, where it could not simply be shared: by way of the host's order. */
+export const lowerReshape: Lowering<object> = (p, node) => {
+  const [x] = node.inputs as [Node];
+  p.algorithm('copy');
+  const dense = (shape: readonly number[], at: Pointer) => ({ kind: 'dense', at, shape }) as const;
+  const between = p.scratch(sizeOf(node.shape) * FLOAT);
+  copyPhase(p, x.shape, p.value(x), dense(x.shape, between));
+  copyPhase(p, node.shape, dense(node.shape, between), p.value(node));
+};

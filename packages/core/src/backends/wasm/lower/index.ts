@@ -1,0 +1,64 @@
+/** The table of lowerings: one for each op of inference. An op without one makes the back end unavailable for a graph. */
+import { BackendUnavailable } from '../../../errors.js';
+import type { Node } from '../../../graph/graph.js';
+import type { AttrsOf, OpName } from '../../../ops/index.js';
+import type { Planner } from '../plan/planner.js';
+import { lowerLocalResponseNorm, lowerLogSoftmax, lowerSoftmax } from './acrossChannels.js';
+import { lowerChannelShuffle, lowerConcat, lowerPad, lowerSlice } from './arrange.js';
+import { lowerConv2d } from './conv2d.js';
+import {
+  lowerActivation,
+  lowerAdd,
+  lowerBatchNorm,
+  lowerFill,
+  lowerMul,
+  lowerNeutral,
+  lowerReshape,
+} from './elementwise.js';
+import { lowerLinear } from './linear.js';
+import type { Lowering } from './lowering.js';
+import {
+  lowerAdaptiveAvgPool,
+  lowerAdaptiveMaxPool,
+  lowerAvgPool,
+  lowerGlobalAvgPool,
+  lowerMaxPool,
+} from './pool.js';
+
+/** How each op becomes phases of kernel calls. */
+export const lowerings = {
+  activation: lowerActivation,
+  adaptiveAvgPool: lowerAdaptiveAvgPool,
+  adaptiveMaxPool: lowerAdaptiveMaxPool,
+  add: lowerAdd,
+  avgPool: lowerAvgPool,
+  batchNorm: lowerBatchNorm,
+  batchNormTrain: lowerBatchNorm,
+  channelShuffle: lowerChannelShuffle,
+  concat: lowerConcat,
+  conv2d: lowerConv2d,
+  dropout: lowerNeutral,
+  fill: lowerFill,
+  globalAvgPool: lowerGlobalAvgPool,
+  linear: lowerLinear,
+  localResponseNorm: lowerLocalResponseNorm,
+  logSoftmax: lowerLogSoftmax,
+  maxPool: lowerMaxPool,
+  mul: lowerMul,
+  pad: lowerPad,
+  reshape: lowerReshape,
+  slice: lowerSlice,
+  softmax: lowerSoftmax,
+  stochasticDepth: lowerNeutral,
+} as const satisfies { readonly [K in OpName]?: Lowering<AttrsOf<K>> };
+
+/** Adds the phases of one node. @throws BackendUnavailable for an op that has no lowering. */
+export function lowerNode(planner: Planner, node: Node): void {
+  const lower = (lowerings as Readonly<Record<string, unknown>>)[node.op] as Lowering<object> | undefined;
+  if (!lower)
+    throw new BackendUnavailable(
+      'wasm',
+      `${node.graph.at(node.path)}: the wasm back end does not have ${node.op}; use the reference back end.`,
+    );
+  lower(planner, node);
+}

@@ -1,0 +1,124 @@
+/** What lowerings share: a node becomes calls of kernels, phase by phase. */
+import type { Node } from '../../../graph/graph.js';
+import type { Shape } from '../../../tensor/shape.js';
+import { type CopyLoop, copyKernel, copyValues, mergeLoops, zeroKernel } from '../kernels/copy.js';
+import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
+import type { Pointer } from '../plan/memory.js';
+import type { Planner } from '../plan/planner.js';
+import { denseStrides, type PixelRuns, type Pixels, stridesOf, type Value } from '../plan/value.js';
+
+/** Turns a node of one op into phases. */
+export type Lowering<A extends object> = (planner: Planner, node: Node<A>) => void;
+
+/** Pairs of vectors that hold the channels of a pixel. */
+export const channelGroups = (channels: number): number => paddedChannels(channels) / CHANNEL_BLOCK;
+
+/** A node's value pixel by pixel, converted if the host gave it in another order. */
+export const pixelsOf = (p: Planner, node: Node): Pixels =>
+  p.pixels(node, (from, to) => copyPhase(p, node.shape, from, to));
+
+/** Loops that bring values of a shape from one arrangement to another; strides in floats. */
+export function copyLoops(shape: Shape, from: readonly number[], to: readonly number[]): readonly CopyLoop[] {
+  const loops = shape.map((count, axis) => ({ count, from: from[axis]!, to: to[axis]! }));
+  // The target is written in the order of its addresses.
+  const merged = mergeLoops(loops.sort((a, b) => b.to - a.to));
+  return merged.length > 0 ? merged : [{ count: 1, from: 1, to: 1 }];
+}
+
+/** A phase that copies with the given loops. */
+export function copyPhaseOf(p: Planner, from: Pointer, to: Pointer, loops: readonly CopyLoop[]): void {
+  const [outermost] = loops as [CopyLoop];
+  const kernel = p.kernel('copy', loops, (_, shape) => copyKernel(shape));
+  p.spread(outermost.count, (start, end) => [
+    {
+      kernel,
+      parameters: [
+        from.plus(start * outermost.from * FLOAT),
+        to.plus(start * outermost.to * FLOAT),
+        end - start,
+      ],
+    },
+  ]);
+}
+
+/** A phase that copies a value of this shape from one layout to another. */
+export const copyPhase = (p: Planner, shape: Shape, from: Value, to: Value): void =>
+  copyPhaseOf(p, from.at, to.at, copyLoops(shape, stridesOf(from, shape), stridesOf(to, shape)));
+
+/** A phase that makes memory zero. */
+export function zeroPhase(p: Planner, at: Pointer, bytes: number): void {
+  const kernel = p.kernel('zero', {}, zeroKernel);
+  const lines = Math.ceil(bytes / 64);
+  p.spread(lines, (from, to) => [
+    { kernel, parameters: [at.plus(from * 64), Math.min(bytes, to * 64) - from * 64] },
+  ]);
+}
+
+/** A copy with its places, in floats. */
+export interface PackedPart {
+  readonly loops: readonly CopyLoop[];
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Strides of a weight, in floats: as it lies on the host if it is constant, else as it lies in memory. */
+export const weightStrides = (p: Planner, weight: Node): readonly number[] =>
+  p.constant(weight) ? denseStrides(weight.shape) : stridesOf(p.value(weight), weight.shape);
+
+/**
+ * Brings a weight into the order in which its kernel reads it, with zeros where nothing is copied: once
+ * if it is constant, else in every run.
+ */
+export function pack(p: Planner, weight: Node, floats: number, parts: readonly PackedPart[]): Pointer {
+  const constant = p.constant(weight);
+  if (constant)
+    return p.keep(floats, (target) => {
+      for (const { loops, from, to } of parts) copyValues(constant.data, target, loops, from, to);
+    });
+  const target = p.scratch(floats * FLOAT);
+  const source = p.value(weight).at;
+  zeroPhase(p, target, floats * FLOAT);
+  for (const { loops, from, to } of parts) {
+    const merged = mergeLoops(loops);
+    copyPhaseOf(
+      p,
+      source.plus(from * FLOAT),
+      target.plus(to * FLOAT),
+      merged.length > 0 ? merged : [{ count: 1, from: 1, to: 1 }],
+    );
+  }
+  return target;
+}
+
+/** Zeros to read where an op has no bias. */
+export const zeros = (p: Planner, floats: number): Pointer => p.keep(floats, () => undefined);
+
+/** A bias as kernels read it, zeros if there is none. What lies behind it only reaches padding. */
+export const biasOf = (p: Planner, bias: Node | undefined, channels: number): Pointer =>
+  bias ? p.value(bias).at : zeros(p, paddedChannels(channels));
+
+/** Divides the pixels of all runs among the threads; `call` makes the call for some pixels of a run. */
+export function spreadPixels(
+  p: Planner,
+  runs: PixelRuns,
+  call: (
+    run: number,
+    first: number,
+    pixels: number,
+    thread: number,
+  ) => {
+    readonly kernel: number;
+    readonly parameters: readonly (number | Pointer)[];
+  },
+): void {
+  p.spread(runs.count * runs.pixels, (from, to, thread) => {
+    const calls = [];
+    for (let at = from; at < to; ) {
+      const run = Math.floor(at / runs.pixels);
+      const end = Math.min(to, (run + 1) * runs.pixels);
+      calls.push(call(run, at - run * runs.pixels, end - at, thread));
+      at = end;
+    }
+    return calls;
+  });
+}

@@ -1,0 +1,156 @@
+/** Pooling: windows along rows where they are small, areas where they are not; adaptive and global are areas. */
+import type { Node } from '../../../graph/graph.js';
+import { type AdaptivePoolAttrs, adaptiveRange } from '../../../ops/adaptivePool.js';
+import type { AvgPoolAttrs, MaxPoolAttrs } from '../../../ops/pool.js';
+import { MOST_ROWS } from '../kernels/depthwise.js';
+import { CHANNEL_BLOCK, FLOAT } from '../kernels/kernel.js';
+import { poolArea, poolRow, type Reduction } from '../kernels/pool.js';
+import type { Call, Planner } from '../plan/planner.js';
+import type { Pixels } from '../plan/value.js';
+import { channelGroups, type Lowering, pixelsOf } from './lowering.js';
+
+export const lowerMaxPool: Lowering<MaxPoolAttrs> = (p, node) => slidingWindow(p, node, node.attrs, 'max');
+
+export const lowerAvgPool: Lowering<AvgPoolAttrs> = (p, node) => slidingWindow(p, node, node.attrs, 'mean');
+
+export const lowerAdaptiveAvgPool: Lowering<AdaptivePoolAttrs> = (p, node) => adaptive(p, node, 'mean');
+
+export const lowerAdaptiveMaxPool: Lowering<AdaptivePoolAttrs> = (p, node) => adaptive(p, node, 'max');
+
+export const lowerGlobalAvgPool: Lowering<object> = (p, node) => adaptive(p, node, 'mean');
+
+/** Taps of a window that lie inside: from `first` up to but not including `end`. */
+function inside(start: number, taps: number, dilation: number, extent: number): readonly [number, number] {
+  const first = Math.max(0, Math.ceil(-start / dilation));
+  const end = Math.min(taps, Math.ceil((extent - start) / dilation));
+  return [Math.min(first, end), end];
+}
+
+function slidingWindow(
+  p: Planner,
+  node: Node,
+  attrs: MaxPoolAttrs | AvgPoolAttrs,
+  reduction: Reduction,
+): void {
+  const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
+  const { kernel, stride, padding, dilation } = attrs;
+  /** What a mean divides by in one direction: the window cut at the picture, or at its padding. */
+  const divisor = (axis: 0 | 1, index: number): number => {
+    const extent = axis === 0 ? x.h : x.w;
+    const start = index * stride[axis] - padding[axis]!;
+    if ('countIncludePad' in attrs && attrs.countIncludePad)
+      return Math.min(start + kernel[axis], extent + padding[axis + 2]!) - start;
+    const [first, end] = inside(start, kernel[axis], dilation[axis], extent);
+    return end - first;
+  };
+  const groups = channelGroups(x.c);
+  if (kernel[0] > MOST_ROWS) {
+    areas(p, x, y, reduction, dilation, (row, column) => {
+      const top = row * stride[0] - padding[0];
+      const left = column * stride[1] - padding[1];
+      const [firstRow, endRow] = inside(top, kernel[0], dilation[0], x.h);
+      const [firstColumn, endColumn] = inside(left, kernel[1], dilation[1], x.w);
+      return {
+        row: top + firstRow * dilation[0],
+        column: left + firstColumn * dilation[1],
+        rows: endRow - firstRow,
+        columns: endColumn - firstColumn,
+        divisor: divisor(0, row) * divisor(1, column),
+      };
+    });
+    return;
+  }
+  p.algorithm(`${reduction} pool ${kernel.join('x')}`);
+  p.spread(y.n * y.h, (from, to) =>
+    Array.from({ length: to - from }, (_, i): Call => {
+      const [image, row] = [Math.floor((from + i) / y.h), (from + i) % y.h];
+      const top = row * stride[0] - padding[0];
+      const [first, end] = inside(top, kernel[0], dilation[0], x.h);
+      const shape = {
+        reduction,
+        rows: end - first,
+        columns: kernel[1],
+        stride: stride[1],
+        dilation: dilation[1],
+        left: padding[1],
+        width: x.w,
+        outputWidth: y.w,
+        pixel: { x: x.pixel, y: y.pixel },
+        divisors:
+          reduction === 'mean'
+            ? Array.from({ length: y.w }, (_, column) => divisor(0, row) * divisor(1, column))
+            : undefined,
+      };
+      const rows = Array.from({ length: MOST_ROWS }, (_, tap) =>
+        tap < end - first ? x.at.plus(image * x.image + (top + (first + tap) * dilation[0]) * x.row) : 0,
+      );
+      return {
+        kernel: p.kernel('pool row', shape, poolRow),
+        parameters: [...rows, y.at.plus(image * y.image + row * y.row), groups],
+      };
+    }),
+  );
+}
+
+/** What lies under one output pixel. */
+interface Area {
+  readonly row: number;
+  readonly column: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly divisor: number;
+}
+
+/** The bits of a float32 as an integer, to pass it as a parameter. */
+const float32Bits = (value: number): number => new Int32Array(Float32Array.of(value).buffer)[0]!;
+
+function areas(
+  p: Planner,
+  x: Pixels,
+  y: Pixels,
+  reduction: Reduction,
+  dilation: readonly [number, number],
+  area: (row: number, column: number) => Area,
+): void {
+  const kernel = p.kernel(
+    'pool area',
+    { reduction, row: x.row * dilation[0], column: x.pixel * dilation[1] },
+    poolArea,
+  );
+  const groups = channelGroups(x.c);
+  const call = (pixel: number, first: number, end: number): Call => {
+    const [image, row, column] = [
+      Math.floor(pixel / (y.h * y.w)),
+      Math.floor(pixel / y.w) % y.h,
+      pixel % y.w,
+    ];
+    const under = area(row, column);
+    const channel = first * CHANNEL_BLOCK * FLOAT;
+    return {
+      kernel,
+      parameters: [
+        x.at.plus(image * x.image + under.row * x.row + under.column * x.pixel + channel),
+        y.at.plus(image * y.image + row * y.row + column * y.pixel + channel),
+        under.rows,
+        under.columns,
+        float32Bits(1 / under.divisor),
+        end - first,
+      ],
+    };
+  };
+  const pixels = y.n * y.h * y.w;
+  p.algorithm(`${reduction} pool`);
+  if (pixels < 2 * p.threads)
+    p.spread(groups, (from, to) => Array.from({ length: pixels }, (_, pixel) => call(pixel, from, to)));
+  else p.spread(pixels, (from, to) => Array.from({ length: to - from }, (_, i) => call(from + i, 0, groups)));
+}
+
+function adaptive(p: Planner, node: Node, reduction: Reduction): void {
+  const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
+  areas(p, x, y, reduction, [1, 1], (row, column) => {
+    const [top, bottom] = adaptiveRange(row, x.h, y.h);
+    const [left, right] = adaptiveRange(column, x.w, y.w);
+    const [rows, columns] = [bottom - top, right - left];
+    return { row: top, column: left, rows, columns, divisor: rows * columns };
+  });
+}

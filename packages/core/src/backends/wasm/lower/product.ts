@@ -1,0 +1,218 @@
+/** Lays out matrix products: packs their weights in panels, and divides them among threads and cache-sized calls. */
+import type { Node } from '../../../graph/graph.js';
+import type { Activation } from '../../../ops/activation.js';
+import type { CopyLoop } from '../kernels/copy.js';
+import { FLOAT, paddedChannels } from '../kernels/kernel.js';
+import {
+  innerSize,
+  type MatrixProduct,
+  matrixProduct,
+  panelColumns,
+  tilingOf,
+} from '../kernels/matrixProduct.js';
+import type { Pointer } from '../plan/memory.js';
+import { type Call, type Planner, shareOf } from '../plan/planner.js';
+import { type Pixels, pixelRuns } from '../plan/value.js';
+import { type PackedPart, pack } from './lowering.js';
+
+/** Weights above this stay in no cache while pixels pass: then panels go outermost, so that each is read once. */
+const LARGE_WEIGHTS = 512 * 1024;
+/** What a block of A may take of a second-level cache. */
+const BLOCK_BYTES = 192 * 1024;
+
+/** Where a column stands among packed panels: its panel's offset in floats, that panel's width, its place in it. */
+export function columnPlace(
+  inner: number,
+  columns: number,
+  panel: number,
+  column: number,
+): { readonly offset: number; readonly width: number; readonly within: number } {
+  const index = Math.floor(column / panel);
+  const width = Math.min(panel, paddedChannels(columns) - index * panel);
+  return { offset: index * panel * inner, width, within: column - index * panel };
+}
+
+/** The order of the inner dimension in the weight, outermost first, strides in floats. */
+export type InnerOrder = readonly { readonly count: number; readonly from: number }[];
+
+/** The loops that copy `columns` columns of a panel: the inner dimension, then the columns. */
+function panelLoops(order: InnerOrder, width: number, columns: number, columnStride: number): CopyLoop[] {
+  let to = width;
+  const loops: CopyLoop[] = [{ count: columns, from: columnStride, to: 1 }];
+  for (const { count, from } of [...order].reverse()) {
+    loops.unshift({ count, from, to });
+    to *= count;
+  }
+  return loops;
+}
+
+/** Packs a weight whose columns all see the whole inner dimension. */
+export function packPanels(
+  p: Planner,
+  weight: Node,
+  columns: number,
+  panel: number,
+  order: InnerOrder,
+  columnStride: number,
+): Pointer {
+  const inner = order.reduce((size, { count }) => size * count, 1);
+  const full = Math.floor(columns / panel);
+  const parts: PackedPart[] = [];
+  if (full > 0)
+    parts.push({
+      loops: [
+        { count: full, from: panel * columnStride, to: panel * inner },
+        ...panelLoops(order, panel, panel, columnStride),
+      ],
+      from: 0,
+      to: 0,
+    });
+  if (columns > full * panel) {
+    const { offset, width } = columnPlace(inner, columns, panel, full * panel);
+    parts.push({
+      loops: panelLoops(order, width, columns - full * panel, columnStride),
+      from: full * panel * columnStride,
+      to: offset,
+    });
+  }
+  return pack(p, weight, paddedChannels(columns) * inner, parts);
+}
+
+/** A product as a layer sees it. */
+export interface LayerProduct {
+  /** How profiles call it. */
+  readonly name: string;
+  readonly inner: MatrixProduct['inner'];
+  readonly columns: number;
+  /** Gives the weights in panels of this many columns. */
+  readonly weights: (panel: number) => Pointer;
+  readonly bias?: Pointer;
+  readonly residual?: Pixels;
+  readonly activation?: Activation;
+  /** What lies under the first value of each output pixel. Its extents are those of y. */
+  readonly x: Pixels;
+  readonly y: Pixels;
+  /** Bytes of x that are read, to weigh them against the weights. */
+  readonly inputBytes: number;
+}
+
+/** A range, from its first up to but not including its end. */
+type Range = readonly [from: number, to: number];
+
+/** A product whose kernel and weights are there, ready to be divided. */
+export interface PlannedProduct {
+  readonly algorithm: string;
+  /** What pixels are divided into: tiles if all of them are one run, else rows. */
+  readonly units: number;
+  /** How many units a cache holds together. */
+  readonly block: number;
+  readonly panels: number;
+  /** Whether the weights are larger than the input. */
+  readonly heavy: boolean;
+  /** The calls for some of the units and some of the panels. */
+  readonly calls: (units: Range, panels: Range) => readonly Call[];
+}
+
+/** Generates a product's kernel and packs its weights. */
+export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
+  const { name, inner, columns, x, y, residual, activation, bias } = layer;
+  const { engine } = p;
+  const runs = pixelRuns(x, y, ...(residual ? [residual] : []));
+  const tiling = tilingOf(runs.pixels, engine.tileRows);
+  const padded = paddedChannels(columns);
+  const panel = panelColumns(engine, tiling.tileRows, padded);
+  const product: MatrixProduct = {
+    inner,
+    tileRows: tiling.tileRows,
+    panel,
+    narrowPanel: padded % panel,
+    pixel: { a: x.pixel, c: y.pixel, residual: residual?.pixel ?? 0 },
+    row: { a: x.row, c: y.row, residual: residual?.row ?? 0 },
+    bias: bias !== undefined,
+    residual: residual !== undefined,
+    activation,
+  };
+  const size = innerSize(product);
+  const weights = layer.weights(panel);
+  const kernel = p.kernel('matrix product', product, matrixProduct);
+  const full = Math.floor(padded / panel);
+  const tiles = tiling.large + tiling.small;
+  const weightBytes = size * padded * FLOAT;
+  const heavy = weightBytes > layer.inputBytes;
+
+  const call = (run: number, rows: number, [tile, endTile]: Range, [first, end]: Range): Call => {
+    const { tileRows, large } = tiling;
+    const pixel = Math.min(tile, large) * tileRows + Math.max(0, tile - large) * (tileRows - 1);
+    const largeTiles = Math.max(0, Math.min(endTile, large) - tile);
+    const column = first * panel * FLOAT;
+    return {
+      kernel,
+      parameters: [
+        runs.at(x, run, pixel),
+        weights.plus(column * size),
+        runs.at(y, run, pixel).plus(column),
+        bias?.plus(column) ?? 0,
+        residual ? runs.at(residual, run, pixel).plus(column) : 0,
+        rows,
+        largeTiles,
+        endTile - tile - largeTiles,
+        Math.min(end, full) - first,
+        end > full ? 1 : 0,
+      ],
+    };
+  };
+  const algorithm = `${name} ${tiling.tileRows}x${panel}`;
+  const panels = Math.ceil(padded / panel);
+  if (runs.count === 1)
+    return {
+      algorithm,
+      units: tiles,
+      block: heavy ? tiles : Math.max(1, Math.floor(BLOCK_BYTES / (size * FLOAT * tiling.tileRows))),
+      panels,
+      heavy,
+      calls: (range, panelRange) => [call(0, 1, range, panelRange)],
+    };
+  // Rows of one picture lie a constant distance apart: one call can do them all.
+  const inPicture = runs.count === y.n ? 1 : y.h;
+  return {
+    algorithm,
+    units: runs.count,
+    block: weightBytes > LARGE_WEIGHTS ? inPicture : 1,
+    panels,
+    heavy,
+    calls([from, to], panelRange) {
+      const calls: Call[] = [];
+      for (let run = from; run < to; ) {
+        const end = Math.min(to, (Math.floor(run / inPicture) + 1) * inPicture);
+        calls.push(call(run, end - run, [0, tiles], panelRange));
+        run = end;
+      }
+      return calls;
+    },
+  };
+}
+
+/** The parts of a range that are at most `size` long. */
+function* blocks([from, to]: Range, size: number): Generator<Range> {
+  for (let start = from; start < to; start += size) yield [start, Math.min(to, start + size)];
+}
+
+/**
+ * Adds the phase of a product, or of several with the same pixels that do not touch each other's columns.
+ * Threads share the panels where weights are the larger part of the traffic, so that each core reads its
+ * own; otherwise the pixels.
+ */
+export function productPhase(p: Planner, ...layers: readonly LayerProduct[]): void {
+  const planned = layers.map((layer) => planProduct(p, layer));
+  const [{ algorithm, units, block, panels, heavy }] = planned as [PlannedProduct];
+  const byPanels = panels >= p.threads && (heavy || units < 2 * p.threads);
+  p.algorithm(algorithm);
+  p.phase((thread) => {
+    const panelRange: Range = byPanels ? shareOf(panels, thread, p.threads) : [0, panels];
+    const unitRange: Range = byPanels ? [0, units] : shareOf(units, thread, p.threads);
+    if (panelRange[0] === panelRange[1]) return [];
+    return [...blocks(unitRange, block)].flatMap((range) =>
+      planned.flatMap(({ calls }) => calls(range, panelRange)),
+    );
+  });
+}

@@ -1,0 +1,242 @@
+/** Winograd convolutions: when they pay, and how their three steps are divided among threads. */
+import type { Engine } from '../engine.js';
+import { FLOAT, paddedChannels } from '../kernels/kernel.js';
+import { type MatrixProduct, matrixProduct, panelColumns, tilingOf } from '../kernels/matrixProduct.js';
+import {
+  transformWeights,
+  winograd,
+  winogradInput,
+  winogradOutput,
+  winogradScratch,
+} from '../kernels/winograd.js';
+import type { Pointer } from '../plan/memory.js';
+import { type Call, type Planner, shareOf } from '../plan/planner.js';
+import type { Convolution } from './conv2d.js';
+import { biasOf, pixelsOf } from './lowering.js';
+import { columnPlace } from './product.js';
+
+/** Bytes a second that weights come in at, from memory or the last cache. */
+const BANDWIDTH = 30e9;
+/** What a thread's transformed input and products may take of its caches. */
+const PRIVATE_BYTES = 600 * 1024;
+/** Transformed weights up to this size are read again by every thread for every block of tiles. */
+const SHARED_WEIGHTS = 1.5e6;
+
+/**
+ * Cores that the model counts on. Not the number of threads: what is chosen changes the last digits of the
+ * result, which must not depend on it.
+ */
+const CORES = 2;
+
+const peak = ({ wide, fma }: Engine): number => (wide ? 100e9 : fma ? 52e9 : 42e9);
+
+/**
+ * The fastest of direct, F(2x2) and F(4x4) by a model of arithmetic and of the traffic of weights, which
+ * F(4x4) multiplies by 4 and F(2x2) by 1.8: late layers are bound by it.
+ * @returns outputs of a tile, or undefined for the direct way.
+ */
+export function chooseWinograd(
+  p: Planner,
+  { attrs, kernel, channels, out, node, weight }: Convolution,
+): 2 | 4 | undefined {
+  const { stride, dilation, groups } = attrs;
+  const suits =
+    kernel.every((extent) => extent === 3) &&
+    [...stride, ...dilation, groups].every((value) => value === 1) &&
+    channels >= 16 &&
+    out >= 16 &&
+    p.constant(weight) !== undefined;
+  if (!suits) return undefined;
+  const [n, , h, w] = node.shape as [number, number, number, number];
+  const speed = peak(p.engine) * CORES;
+  const seconds = (products: number, taps: number): number =>
+    (2 * products * channels * out) / speed + (taps * channels * out * FLOAT) / BANDWIDTH;
+  const tiled = (outputs: 2 | 4): number => {
+    const taps = winograd[outputs].inputs ** 2;
+    const tiles = n * Math.ceil(h / outputs) * Math.ceil(w / outputs);
+    // The transforms read and write each product's input and output once.
+    const transforms = (2 * tiles * taps * (channels + out) * FLOAT) / (12e9 * CORES);
+    return seconds(tiles * taps, taps) + transforms;
+  };
+  const ways = [
+    { outputs: undefined, time: seconds(n * h * w * 9, 9) },
+    { outputs: 2, time: tiled(2) },
+    { outputs: 4, time: tiled(4) },
+  ] as const;
+  return ways.reduce((best, way) => (way.time < best.time ? way : best)).outputs;
+}
+
+export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 | 4): void {
+  const { node, attrs, bias, residual, channels, out } = convolution;
+  const { engine, threads } = p;
+  const method = winograd[outputs];
+  const products = method.inputs ** 2;
+  const [x, y] = [pixelsOf(p, convolution.x), pixelsOf(p, node)];
+  const residualPixels = residual && pixelsOf(p, residual);
+  const [inPadded, outPadded] = [paddedChannels(channels), paddedChannels(out)];
+  const tileColumns = Math.ceil(y.w / outputs);
+  const tiles = tileColumns * Math.ceil(y.h / outputs);
+  const panel = panelColumns(engine, engine.tileRows, outPadded);
+  const productFloats = channels * outPadded;
+  const weights = packTransformed(p, convolution, outputs, panel);
+  const biasAt = biasOf(p, bias, out);
+
+  /** Transforms for scratch that holds so many tiles. */
+  const transforms = (held: number) => ({
+    input: p.kernel(
+      'winograd input',
+      {
+        outputs,
+        height: x.h,
+        width: x.w,
+        channels: inPadded,
+        top: attrs.padding[0],
+        left: attrs.padding[1],
+        row: x.row,
+        pixel: x.pixel,
+        tileColumns,
+        tiles: held,
+      },
+      winogradInput,
+    ),
+    output: p.kernel(
+      'winograd output',
+      {
+        outputs,
+        height: y.h,
+        width: y.w,
+        channels: outPadded,
+        y: { row: y.row, pixel: y.pixel },
+        residual: residualPixels && { row: residualPixels.row, pixel: residualPixels.pixel },
+        tileColumns,
+        tiles: held,
+        activation: attrs.activation,
+      },
+      winogradOutput,
+    ),
+  });
+  /** The product of one of the transformed positions, for `count` tiles. */
+  const multiply = (index: number, from: Pointer, to: Pointer, held: number, count: number): Call => {
+    const { tileRows, large, small } = tilingOf(count, engine.tileRows);
+    const product: MatrixProduct = {
+      inner: { loops: [], run: channels },
+      tileRows,
+      panel,
+      narrowPanel: outPadded % panel,
+      pixel: { a: inPadded * FLOAT, c: outPadded * FLOAT, residual: 0 },
+      row: { a: 0, c: 0, residual: 0 },
+      bias: false,
+      residual: false,
+    };
+    return {
+      kernel: p.kernel('matrix product', product, matrixProduct),
+      parameters: [
+        from.plus(index * held * inPadded * FLOAT),
+        weights.plus(index * productFloats * FLOAT),
+        to.plus(index * held * outPadded * FLOAT),
+        0,
+        0,
+        1,
+        large,
+        small,
+        Math.floor(outPadded / panel),
+        outPadded % panel ? 1 : 0,
+      ],
+    };
+  };
+  const scratch = p.scratchForEach(winogradScratch({ outputs, channels: inPadded }));
+  const forward = (
+    kernel: number,
+    image: number,
+    thread: number,
+    from: Pointer,
+    first: number,
+    count: number,
+  ): Call => ({
+    kernel,
+    parameters: [x.at.plus(image * x.image), from, scratch[thread]!, first, count],
+  });
+  const back = (kernel: number, image: number, from: Pointer, first: number, count: number): Call => ({
+    kernel,
+    parameters: [
+      from,
+      y.at.plus(image * y.image),
+      biasAt,
+      residualPixels?.at.plus(image * residualPixels.image) ?? 0,
+      first,
+      count,
+    ],
+  });
+  const name = `winograd ${outputs}x${outputs}`;
+  const bytesPerTile = products * (inPadded + outPadded) * FLOAT;
+
+  if (products * productFloats * FLOAT <= SHARED_WEIGHTS) {
+    // Each thread takes its own tiles through all three steps, in blocks that its caches hold.
+    const wanted = Math.max(2, Math.floor(PRIVATE_BYTES / bytesPerTile / engine.tileRows)) * engine.tileRows;
+    const held = Math.min(wanted, Math.ceil(tiles / threads));
+    const { input, output } = transforms(held);
+    const transformed = p.scratchForEach(products * held * inPadded * FLOAT);
+    const multiplied = p.scratchForEach(products * held * outPadded * FLOAT);
+    p.algorithm(name);
+    p.phase((thread) => {
+      const [from, to] = shareOf(tiles, thread, threads);
+      const calls: Call[] = [];
+      for (let image = 0; image < y.n; image++)
+        for (let first = from; first < to; first += held) {
+          const count = Math.min(held, to - first);
+          calls.push(
+            forward(input, image, thread, transformed[thread]!, first, count),
+            ...Array.from({ length: products }, (_, index) =>
+              multiply(index, transformed[thread]!, multiplied[thread]!, held, count),
+            ),
+            back(output, image, multiplied[thread]!, first, count),
+          );
+        }
+      return calls;
+    });
+    return;
+  }
+  // Large weights: every thread multiplies some of the positions, so that each weight is read once.
+  const held = Math.min(tiles, Math.max(engine.tileRows, Math.floor(24e6 / bytesPerTile)));
+  const { input, output } = transforms(held);
+  const transformed = p.scratch(products * held * inPadded * FLOAT);
+  const multiplied = p.scratch(products * held * outPadded * FLOAT);
+  p.algorithm(name);
+  for (let image = 0; image < y.n; image++)
+    for (let first = 0; first < tiles; first += held) {
+      const count = Math.min(held, tiles - first);
+      p.spread(count, (from, to, thread) => [
+        forward(input, image, thread, transformed.plus(from * inPadded * FLOAT), first + from, to - from),
+      ]);
+      p.spread(products, (from, to) =>
+        Array.from({ length: to - from }, (_, i) => multiply(from + i, transformed, multiplied, held, count)),
+      );
+      p.spread(count, (from, to) => [
+        back(output, image, multiplied.plus(from * outPadded * FLOAT), first + from, to - from),
+      ]);
+    }
+}
+
+/** The weights of each transformed position, in panels, one position after the other. */
+function packTransformed(
+  p: Planner,
+  { weight, channels, out }: Convolution,
+  outputs: 2 | 4,
+  panel: number,
+): Pointer {
+  const method = winograd[outputs];
+  const products = method.inputs ** 2;
+  const { data } = p.constant(weight)!;
+  const size = channels * paddedChannels(out);
+  return p.keep(products * size, (target) => {
+    for (let o = 0; o < out; o++) {
+      const { offset, width, within } = columnPlace(channels, out, panel, o);
+      for (let c = 0; c < channels; c++) {
+        const window = (o * channels + c) * 9;
+        const transformed = transformWeights(method, (row, column) => data[window + row * 3 + column]!);
+        for (let index = 0; index < products; index++)
+          target[index * size + offset + c * width + within] = transformed[index]!;
+      }
+    }
+  });
+}

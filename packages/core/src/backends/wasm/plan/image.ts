@@ -1,0 +1,95 @@
+/** Lays a plan out in memory: control words, records of calls, constants, exchange, arena; and builds its module. */
+import { buildModule } from '../emit/index.js';
+import { barrier, control, RECORD, walkRecords } from '../kernels/control.js';
+import { aligned, Region } from './memory.js';
+import type { Phase, Planner } from './planner.js';
+
+/** Bytes behind everything else that a kernel may read, when it reads a whole vector of what is less. */
+const SLACK = 4096;
+
+/** Most pages that a 32-bit memory has. */
+export const MOST_PAGES = 65536;
+
+/** What one thread walks. */
+export interface Track {
+  /** Address of the first record. */
+  readonly from: number;
+  /** Address behind the last record of each phase. */
+  readonly ends: readonly number[];
+}
+
+/** A plan with all addresses settled. */
+export interface Image {
+  readonly pages: number;
+  readonly module: Uint8Array<ArrayBuffer>;
+  readonly tracks: readonly Track[];
+  readonly phases: readonly Phase[];
+  /** Where the times of phases are written when they are measured: float64, one for each phase and one before. */
+  readonly times: number;
+  /** Bytes from the start that `fill` writes to. */
+  readonly filled: number;
+  /** Writes records and constants into memory that is zero, from its start. */
+  readonly fill: (memory: ArrayBufferLike) => void;
+}
+
+/** Settles addresses, builds the module. @throws RangeError when it is more than a memory can hold. */
+export function layOut(planner: Planner, shared: boolean): Image {
+  const { threads, phases } = planner;
+  const kernels = [...planner.kernels];
+  const meet = kernels.push(barrier()) - 1;
+  const records = new Region();
+  const times = new Region();
+  times.reserve((phases.length + 1) * 8);
+  const last = phases.length - 1;
+  const meets = (phase: number): boolean => threads > 1 && phase < last;
+  const tracks = Array.from({ length: threads }, (_, thread) => {
+    const counts = phases.map(({ calls }, phase) => calls[thread]!.length + (meets(phase) ? 1 : 0));
+    const start = records.reserve(counts.reduce((sum, count) => sum + count, 0) * RECORD);
+    return { start, counts };
+  });
+  let top = aligned(control.end);
+  for (const region of [records, times, planner.constants, planner.exchange, planner.arena]) {
+    region.base = top;
+    top = aligned(top + region.bytes);
+  }
+  const pages = Math.ceil((top + SLACK) / 65536);
+  if (pages > MOST_PAGES)
+    throw new RangeError(`The plan needs ${Math.ceil(top / 2 ** 20)} MiB, more than the 4096 of a memory.`);
+  const module = buildModule({
+    functions: [...kernels, walkRecords()],
+    exports: { walk: kernels.length },
+    memory: { pages, shared },
+  });
+  return {
+    pages,
+    module,
+    phases,
+    tracks: tracks.map(({ start, counts }) => {
+      const ends: number[] = [];
+      for (const count of counts) ends.push((ends.at(-1) ?? start.address) + count * RECORD);
+      return { from: start.address, ends };
+    }),
+    times: times.base,
+    filled: planner.exchange.base,
+    fill(memory) {
+      const words = new Int32Array(memory, 0, planner.exchange.base / 4);
+      for (const [thread, { start }] of tracks.entries()) {
+        let at = start.address / 4;
+        for (const [phase, { calls }] of phases.entries()) {
+          for (const { kernel, parameters } of calls[thread]!) {
+            words[at] = kernel;
+            for (const [i, parameter] of parameters.entries())
+              words[at + 1 + i] = typeof parameter === 'number' ? parameter : parameter.address;
+            at += RECORD / 4;
+          }
+          if (meets(phase)) {
+            words[at] = meet;
+            words[at + 1] = (phase + 1) * threads;
+            at += RECORD / 4;
+          }
+        }
+      }
+      for (const { at, floats, fill } of planner.packings) fill(new Float32Array(memory, at.address, floats));
+    },
+  };
+}

@@ -1,0 +1,230 @@
+/**
+ * Decides which values share a place: concatenations are written in place by the ops that make their
+ * parts, slices and reshapes are views, sums overwrite a summand that nothing reads any more.
+ */
+import { type Graph, isInput, isParameter, type Node, readersOf } from '../../../graph/graph.js';
+import { isOp } from '../../../ops/index.js';
+import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
+import type { Pointer } from './memory.js';
+import { extents, isPixelShape, storedFloats, type Value, valueAt } from './value.js';
+
+/** A place for one value or several, from the first write to the last read. */
+export interface Place {
+  readonly floats: number;
+  /** Index of the first node that writes there, and of the last one that reads. */
+  readonly start: number;
+  end: number;
+}
+
+/** Where a node's value is. */
+export interface Placed {
+  readonly place: Place;
+  /** The value, once the place has an address. */
+  readonly value: (at: Pointer) => Value;
+}
+
+/** What is known of where values go. Inputs and parameters have places of their own and are not among them. */
+export interface Placement {
+  readonly placed: ReadonlyMap<Node, Placed>;
+  /** Nodes whose value is there already, so that nothing is to be done. */
+  readonly free: ReadonlySet<Node>;
+}
+
+/** Values of `reshape` that only fully connected layers read: their weights are brought into the pixels' order instead. */
+export const isFlattenForLinear = (node: Node, readers: readonly Node[]): boolean =>
+  isOp(node, 'reshape') &&
+  node.inputs[0]!.shape.length === 4 &&
+  node.shape.length === 2 &&
+  node.shape[0] === node.inputs[0]!.shape[0] &&
+  readers.length > 0 &&
+  readers.every(
+    (reader) => isOp(reader, 'linear') && reader.inputs[0] === node && isParameter(reader.inputs[1]!),
+  );
+
+/** Ops whose result is their input, unchanged. */
+const isNeutral = (node: Node): boolean => isOp(node, 'dropout') || isOp(node, 'stochasticDepth');
+
+const isLeaf = (node: Node): boolean => isInput(node) || isParameter(node);
+
+/** Reshapes that keep the order in memory: between rows and 1x1 pictures. */
+function isSameOrder(node: Node): boolean {
+  const [from, to] = [node.inputs[0]!.shape, node.shape];
+  if (!isPixelShape(from) || !isPixelShape(to)) return !isPixelShape(from) && !isPixelShape(to);
+  const [a, b] = [extents(from), extents(to)];
+  return a.n === b.n && a.c === b.c && a.h === b.h && a.w === b.w;
+}
+
+/** Where each value goes. */
+export function placeValues(graph: Graph): Placement {
+  const readers = readersOf(graph);
+  const outputs = new Set(graph.outputs.values());
+  const { hosts, prefixes } = concatenateInPlace(graph);
+  const placed = new Map<Node, Placed>();
+  const free = new Set<Node>();
+  const index = new Map(graph.nodes.map((node, i) => [node, i]));
+  const lastRead = (node: Node): number =>
+    outputs.has(node)
+      ? graph.nodes.length
+      : Math.max(index.get(node)!, ...readers.get(node)!.map((reader) => index.get(reader)!));
+  /** Parts of a concatenation are placed before it. */
+  const firstWrite = (node: Node): number =>
+    Math.min(
+      index.get(node)!,
+      ...node.inputs.filter((part) => hosts.get(part)?.into === node).map(firstWrite),
+    );
+  const alias = (node: Node, of: Node, value: (at: Pointer) => Value): void => {
+    const { place } = placed.get(of)!;
+    place.end = Math.max(place.end, lastRead(node));
+    placed.set(node, { place, value });
+  };
+
+  /** Places of concatenations are made when their first part is. */
+  const place = (node: Node): Placed => {
+    const known = placed.get(node);
+    if (known) return known;
+    const host = hosts.get(node);
+    const prefix = prefixes.get(node);
+    if (host || prefix) {
+      const { into, channel } = (host ?? prefix)!;
+      const outer = place(into);
+      alias(node, into, (at) => {
+        const whole = outer.value(at);
+        const pixel = whole.kind === 'pixels' ? whole.pixel : 0;
+        return valueAt(whole.at.plus(channel * FLOAT), node.shape, pixel);
+      });
+    } else {
+      const own: Place = {
+        floats: storedFloats(node.shape),
+        start: firstWrite(node),
+        end: lastRead(node),
+      };
+      placed.set(node, { place: own, value: (at) => valueAt(at, node.shape) });
+    }
+    return placed.get(node)!;
+  };
+
+  for (const node of graph.nodes) {
+    if (isLeaf(node)) continue;
+    const [input] = node.inputs;
+    const inner = input && !isLeaf(input) ? placed.get(input) : undefined;
+    const unhosted = !hosts.has(node);
+    if (
+      inner &&
+      unhosted &&
+      (isNeutral(node) ||
+        isFlattenForLinear(node, outputs.has(node) ? [] : readers.get(node)!) ||
+        (isOp(node, 'reshape') && isSameOrder(node)))
+    ) {
+      const flattened = isFlattenForLinear(node, outputs.has(node) ? [] : readers.get(node)!);
+      alias(node, input!, (at) => {
+        const value = inner.value(at);
+        if (flattened || isNeutral(node)) return value;
+        return value.kind === 'pixels' ? value : { ...value, shape: node.shape };
+      });
+      free.add(node);
+    } else if (inner && unhosted && isOp(node, 'slice') && isPixelShape(node.shape)) {
+      const { axis, start, step } = node.attrs;
+      if (axis === 1 && step !== 1) place(node);
+      else {
+        alias(node, input!, (at) => {
+          const value = inner.value(at);
+          if (value.kind !== 'pixels') return value;
+          const strides = [value.image, FLOAT, value.row, value.pixel];
+          const { n, c, h, w } = extents(node.shape);
+          const scale = (stride: number, of: number): number => (of === axis ? stride * step : stride);
+          return {
+            ...value,
+            at: value.at.plus(start * strides[axis]!),
+            ...{ n, c, h, w },
+            image: scale(value.image, 0),
+            row: scale(value.row, 2),
+            pixel: scale(value.pixel, 3),
+          };
+        });
+        free.add(node);
+      }
+    } else {
+      const summand = unhosted && !prefixes.has(node) ? overwritten(node, index.get(node)!) : undefined;
+      if (summand) alias(node, summand, placed.get(summand)!.value);
+      else place(node);
+      if (prefixes.has(node)) free.add(node);
+    }
+  }
+  return { placed, free };
+
+  /** An input of the same layout that dies here and that the op reads no further than it has written. */
+  function overwritten(node: Node, at: number): Node | undefined {
+    if (!isPixelShape(node.shape)) return undefined;
+    const conv = isOp(node, 'conv2d');
+    const candidates = conv
+      ? node.inputs.slice(3)
+      : isOp(node, 'add') || isOp(node, 'activation') || isOp(node, 'batchNorm')
+        ? node.inputs.slice(0, isOp(node, 'add') ? 2 : 1)
+        : [];
+    return candidates.find((candidate) => {
+      const found = placed.get(candidate);
+      if (!found || found.place.end !== at || found.place.floats !== storedFloats(node.shape)) return false;
+      return !conv || placed.get(node.inputs[0]!)?.place !== found.place;
+    });
+  }
+}
+
+interface Host {
+  readonly into: Node;
+  /** First channel of the part. */
+  readonly channel: number;
+}
+
+/**
+ * Which values are written straight into a concatenation along the channels (`hosts`), and which
+ * concatenations are the beginning of a larger one and so are there without any work (`prefixes`):
+ * a dense block's growing list of features is one tensor.
+ */
+function concatenateInPlace(graph: Graph): {
+  readonly hosts: ReadonlyMap<Node, Host>;
+  readonly prefixes: ReadonlyMap<Node, Host>;
+} {
+  const hosts = new Map<Node, Host>();
+  const prefixes = new Map<Node, Host>();
+  const computes = (node: Node): boolean =>
+    !isLeaf(node) &&
+    !isNeutral(node) &&
+    !isOp(node, 'reshape') &&
+    !isOp(node, 'slice') &&
+    !isOp(node, 'fill');
+  for (const node of [...graph.nodes].reverse()) {
+    if (!isOp(node, 'concat') || node.attrs.axis !== 1 || !isPixelShape(node.shape)) continue;
+    let channel = 0;
+    const parts = node.inputs.map((part) => {
+      const first = channel;
+      channel += part.shape[1]!;
+      return { part, first };
+    });
+    const within = hosts.get(node.inputs[0]!);
+    if (
+      within &&
+      !hosts.has(node) &&
+      parts.every(({ part, first }) => {
+        const host = hosts.get(part);
+        return host?.into === within.into && host.channel === within.channel + first;
+      })
+    ) {
+      prefixes.set(node, within);
+      continue;
+    }
+    // Kernels write whole blocks of channels: a part may not reach into the next one.
+    const roomBehind = !hosts.has(node) || node.shape[1]! % CHANNEL_BLOCK === 0;
+    for (const [index, { part, first }] of parts.entries()) {
+      const fits =
+        first % CHANNEL_BLOCK === 0 &&
+        (part.shape[1]! % CHANNEL_BLOCK === 0 ||
+          (index === parts.length - 1 &&
+            roomBehind &&
+            paddedChannels(channel) === first + paddedChannels(part.shape[1]!)));
+      const once = node.inputs.filter((input) => input === part).length === 1;
+      if (computes(part) && !hosts.has(part) && !prefixes.has(part) && fits && once)
+        hosts.set(part, { into: node, channel: first });
+    }
+  }
+  return { hosts, prefixes };
+}

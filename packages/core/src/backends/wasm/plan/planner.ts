@@ -1,0 +1,197 @@
+/**
+ * What an op's lowering works with: it says where values are, generates each kernel once, keeps packed
+ * weights, lends scratch memory, and collects the calls that every thread makes, phase by phase. All
+ * threads meet between phases.
+ */
+import type { Graph, Node } from '../../../graph/graph.js';
+import { isInput, isParameter } from '../../../graph/graph.js';
+import { sizeOf } from '../../../tensor/shape.js';
+import type { Tensor, Weights } from '../../../tensor/tensor.js';
+import type { FunctionBuilder } from '../emit/index.js';
+import type { Engine } from '../engine.js';
+import { FLOAT } from '../kernels/kernel.js';
+import { Arena, type Pointer, Region } from './memory.js';
+import { type Place, type Placement, placeValues } from './place.js';
+import { type Dense, type Pixels, type Value, valueAt } from './value.js';
+
+/** One call of a kernel. */
+export interface Call {
+  /** Index of the kernel. */
+  readonly kernel: number;
+  readonly parameters: readonly (number | Pointer)[];
+}
+
+/** What all threads do between two barriers. */
+export interface Phase {
+  readonly node: Node;
+  readonly algorithm: string;
+  /** The calls of each thread. */
+  readonly calls: readonly (readonly Call[])[];
+}
+
+/** Fills a part of the weights' memory. */
+interface Packing {
+  readonly at: Pointer;
+  readonly floats: number;
+  readonly fill: (target: Float32Array) => void;
+}
+
+/** The share of `total` units that falls to a thread. */
+export const shareOf = (
+  total: number,
+  thread: number,
+  threads: number,
+): readonly [from: number, to: number] => [
+  Math.floor((total * thread) / threads),
+  Math.floor((total * (thread + 1)) / threads),
+];
+
+/** See the file's comment. */
+export class Planner {
+  readonly kernels: FunctionBuilder[] = [];
+  readonly phases: Phase[] = [];
+  readonly packings: Packing[] = [];
+  /** Packed weights and other constants. */
+  readonly constants = new Region();
+  /** Inputs and outputs as the host sees them. */
+  readonly exchange = new Region();
+  readonly arena = new Arena();
+  readonly inputs = new Map<string, Dense>();
+  readonly placement: Placement;
+
+  readonly #kernelIndex = new Map<string, number>();
+  readonly #values = new Map<Node, Value>();
+  readonly #addresses = new Map<Place, Pointer>();
+  #node!: Node;
+  #algorithm = '';
+  #scratch: Pointer[] = [];
+
+  constructor(
+    readonly graph: Graph,
+    readonly weights: Weights,
+    readonly engine: Engine,
+    readonly threads: number,
+  ) {
+    this.placement = placeValues(graph);
+    for (const node of graph.nodes)
+      if (isInput(node)) {
+        const at = this.exchange.reserve(sizeOf(node.shape) * FLOAT);
+        this.inputs.set(node.attrs.name, { kind: 'dense', at, shape: node.shape });
+      }
+  }
+
+  /** Goes through the graph in order; `lower` makes the phases of one node. */
+  plan(lower: (node: Node) => void): void {
+    const places = new Set([...this.placement.placed.values()].map(({ place }) => place));
+    for (const [index, node] of this.graph.nodes.entries()) {
+      for (const place of places)
+        if (place.start === index) this.#addresses.set(place, this.arena.take(place.floats * FLOAT));
+      this.at(node);
+      if (!isInput(node) && !isParameter(node) && !this.placement.free.has(node)) lower(node);
+      for (const pointer of this.#scratch.splice(0)) this.arena.release(pointer);
+      for (const place of places) if (place.end === index) this.arena.release(this.#addresses.get(place)!);
+    }
+  }
+
+  /** Phases that follow belong to this node. */
+  at(node: Node): void {
+    this.#node = node;
+  }
+
+  /** Where a node's value is. */
+  value(node: Node): Value {
+    const known = this.#values.get(node);
+    if (known) return known;
+    const made = this.#locate(node);
+    this.#values.set(node, made);
+    return made;
+  }
+
+  #locate(node: Node): Value {
+    if (isInput(node)) return this.inputs.get(node.attrs.name)!;
+    if (isParameter(node)) {
+      const { data } = this.constant(node)!;
+      return { kind: 'dense', at: this.keep(data.length, (target) => target.set(data)), shape: node.shape };
+    }
+    const { place, value } = this.placement.placed.get(node)!;
+    return value(this.#addresses.get(place)!);
+  }
+
+  /**
+   * A node's value pixel by pixel; it must have two or four dimensions. Rows and single channels lie so
+   * already on the host; for the rest of the inputs and parameters `convert` is asked, once.
+   */
+  pixels(node: Node, convert: (from: Dense, to: Pixels) => void): Pixels {
+    const value = this.value(node);
+    if (value.kind === 'pixels') return value;
+    const [n, c, h = 1, w = 1] = node.shape as [number, number, number?, number?];
+    if (c === 1 || h * w === 1) {
+      const pixel = c * FLOAT;
+      return { kind: 'pixels', at: value.at, n, c, h, w, image: h * w * pixel, row: w * pixel, pixel };
+    }
+    const stored = valueAt(this.exchange.reserve(0), node.shape) as Pixels;
+    const made = { ...stored, at: this.exchange.reserve(n * stored.image) };
+    convert(value, made);
+    this.#values.set(node, made);
+    return made;
+  }
+
+  /** The value of a parameter; undefined for all other nodes. */
+  constant(node: Node): Tensor | undefined {
+    if (!isParameter(node)) return undefined;
+    const value = this.weights.get(node.attrs.name);
+    if (!value) throw new Error(`${this.graph.at('')}: there is no weight called ${node.attrs.name}.`);
+    return value;
+  }
+
+  /** Memory for constants; `fill` is called with it, zero at first, when the program is loaded. */
+  keep(floats: number, fill: (target: Float32Array) => void): Pointer {
+    const at = this.constants.reserve(floats * FLOAT);
+    this.packings.push({ at, floats, fill });
+    return at;
+  }
+
+  /** Memory until the node at hand is done. */
+  scratch(bytes: number): Pointer {
+    const at = this.arena.take(bytes);
+    this.#scratch.push(at);
+    return at;
+  }
+
+  /** Scratch for each thread. */
+  scratchForEach(bytes: number): readonly Pointer[] {
+    return Array.from({ length: this.threads }, () => this.scratch(bytes));
+  }
+
+  /** Index of the kernel of that name and shape, generated when asked for first. */
+  kernel<S>(name: string, shape: S, build: (engine: Engine, shape: S) => FunctionBuilder): number {
+    const key = `${name} ${JSON.stringify(shape)}`;
+    const known = this.#kernelIndex.get(key);
+    if (known !== undefined) return known;
+    this.kernels.push(build(this.engine, shape));
+    this.#kernelIndex.set(key, this.kernels.length - 1);
+    return this.kernels.length - 1;
+  }
+
+  /** Names the way the node at hand is computed, for profiles; phases that follow carry it. */
+  algorithm(name: string): void {
+    this.#algorithm = name;
+  }
+
+  /** Adds a phase to the node at hand. `calls` gives each thread's part. */
+  phase(calls: (thread: number) => readonly Call[]): void {
+    this.phases.push({
+      node: this.#node,
+      algorithm: this.#algorithm,
+      calls: Array.from({ length: this.threads }, (_, thread) => calls(thread)),
+    });
+  }
+
+  /** Adds a phase of independent units of work, each thread taking a run of them. */
+  spread(units: number, calls: (from: number, to: number, thread: number) => readonly Call[]): void {
+    this.phase((thread) => {
+      const [from, to] = shareOf(units, thread, this.threads);
+      return to > from ? calls(from, to, thread) : [];
+    });
+  }
+}

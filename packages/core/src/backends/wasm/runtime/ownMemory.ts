@@ -1,0 +1,67 @@
+/** Runs a plan on one worker that has the memory to itself: where memory cannot be shared, pages stay alive still. */
+import { durations, type Feed, type Fetch, type Loaded, type Runner } from './runner.js';
+import { readyWorker, type WorkerHandle } from './worker.js';
+
+/** What the worker answers to a run. */
+interface Answer {
+  readonly stopped?: boolean;
+  readonly outputs: readonly Float32Array[];
+  readonly times: readonly number[];
+}
+
+export async function ownMemoryRunner({ image, module }: Loaded, fallbackReason?: string): Promise<Runner> {
+  const [{ from, ends }] = image.tracks as [(typeof image.tracks)[number]];
+  let worker: WorkerHandle | undefined;
+  let settle: { readonly resolve: (answer: Answer) => void; readonly reject: (reason: Error) => void };
+
+  const start = async (): Promise<WorkerHandle> => {
+    const bytes = new ArrayBuffer(image.filled);
+    image.fill(bytes);
+    const started = await readyWorker({ own: { module, pages: image.pages, image: bytes } }, [bytes]);
+    started.onMessage((message) => settle.resolve(message as Answer));
+    started.onFailure((reason) => {
+      worker = undefined;
+      settle?.reject(
+        new Error(
+          `The worker of the wasm back end is gone (${reason.message}); the next run starts a new one.`,
+        ),
+      );
+    });
+    return started;
+  };
+  const perform = async (
+    feeds: readonly Feed[],
+    fetches: readonly Fetch[],
+    timed: boolean,
+    signal?: AbortSignal,
+  ): Promise<Answer> => {
+    worker ??= await start();
+    const { hold, post } = worker;
+    const abort = (): void => post({ stop: true });
+    signal?.addEventListener('abort', abort);
+    hold(true);
+    try {
+      const answer = await new Promise<Answer>((resolve, reject) => {
+        settle = { resolve, reject };
+        post({ run: { feeds, fetches, from, ends, timed } });
+      });
+      signal?.throwIfAborted();
+      return answer;
+    } finally {
+      hold(false);
+      signal?.removeEventListener('abort', abort);
+    }
+  };
+
+  worker = await start();
+  return {
+    threads: 1,
+    fallbackReason,
+    run: async (feeds, fetches, signal) => (await perform(feeds, fetches, false, signal)).outputs,
+    profile: async (feeds) => durations((await perform(feeds, [], true)).times),
+    async dispose() {
+      await worker?.terminate();
+      worker = undefined;
+    },
+  };
+}

@@ -1,0 +1,42 @@
+/** What runs a plan: threads that share its memory, one worker that has it to itself, or the calling thread. */
+import type { Image } from '../plan/image.js';
+
+/** Values that go in, by address. */
+export interface Feed {
+  readonly at: number;
+  readonly data: Float32Array;
+}
+
+/** Values that come out, by address and number. */
+export interface Fetch {
+  readonly at: number;
+  readonly floats: number;
+}
+
+/** Runs one plan, one run at a time. */
+export interface Runner {
+  readonly threads: number;
+  readonly fallbackReason?: string;
+  /** Runs the plan. Rejects with the signal's reason when it is aborted; the next run works. */
+  run(
+    feeds: readonly Feed[],
+    fetches: readonly Fetch[],
+    signal?: AbortSignal,
+  ): Promise<readonly Float32Array[]>;
+  /** Runs the plan phase by phase: the milliseconds of each. */
+  profile(feeds: readonly Feed[]): Promise<readonly number[]>;
+  dispose(): Promise<void>;
+}
+
+/** What a runner is made from. */
+export interface Loaded {
+  readonly image: Image;
+  readonly module: WebAssembly.Module;
+}
+
+/** A module's one export: walks the records from one address up to another. */
+export type Walk = (from: number, to: number) => void;
+
+/** Differences of neighbouring times. */
+export const durations = (times: ArrayLike<number>): readonly number[] =>
+  Array.from({ length: times.length - 1 }, (_, i) => times[i + 1]! - times[i]!);

@@ -1,0 +1,113 @@
+/**
+ * Runs a plan on workers that share its memory. None of the work is done on the calling thread, which
+ * only waits for a promise, so a page stays alive. Workers spin inside the plan and sleep between runs.
+ */
+import { control } from '../kernels/control.js';
+import { durations, type Loaded, type Runner } from './runner.js';
+import { readyWorker, type WorkerHandle } from './worker.js';
+import { Command } from './workerSource.js';
+
+type WaitAsync = (
+  words: Int32Array,
+  index: number,
+  value: number,
+) => { readonly async: boolean; readonly value: Promise<string> | string };
+
+/** `Atomics.waitAsync` where there is one; the standard types do not have it yet. */
+const waitAsync = (Atomics as unknown as { readonly waitAsync?: WaitAsync }).waitAsync;
+
+export async function sharedMemoryRunner({ image, module }: Loaded): Promise<Runner> {
+  const { pages, tracks, times } = image;
+  const threads = tracks.length;
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  image.fill(memory.buffer);
+  const words = new Int32Array(memory.buffer);
+  const word = (name: keyof typeof control): number => control[name] / 4;
+  let workers: readonly WorkerHandle[] = [];
+  /** Why a worker is gone, until new ones are started. */
+  let failure: Error | undefined;
+  /** Ends the wait for the present run when nobody else can. */
+  let wake: () => void = () => undefined;
+
+  const start = async (): Promise<void> => {
+    failure = undefined;
+    const started = await Promise.allSettled(
+      tracks.map(({ from, ends }, thread) =>
+        readyWorker({
+          share: { module, memory, thread, threads, from, ends, times, byMessage: waitAsync === undefined },
+        }),
+      ),
+    );
+    workers = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    const rejected = started.find((result) => result.status === 'rejected');
+    if (rejected) {
+      await stop();
+      throw rejected.reason;
+    }
+    for (const worker of workers) {
+      worker.onFailure((reason) => {
+        failure ??= reason;
+        Atomics.store(words, word('stop'), 1);
+        wake();
+      });
+      worker.onMessage((message) => {
+        if (message === 'done') wake();
+      });
+    }
+  };
+  const stop = async (): Promise<void> => {
+    const ending = workers;
+    workers = [];
+    await Promise.all(ending.map((worker) => worker.terminate()));
+  };
+
+  /** One run by all workers; resolves when the last of them has finished. */
+  const perform = async (command: number, signal?: AbortSignal): Promise<void> => {
+    if (failure) {
+      await stop();
+      await start();
+    }
+    for (const name of ['arrived', 'finished', 'stop'] as const) Atomics.store(words, word(name), 0);
+    words[word('command')] = command;
+    const before = Atomics.load(words, word('completed'));
+    const abort = (): void => void Atomics.store(words, word('stop'), 1);
+    signal?.addEventListener('abort', abort);
+    for (const worker of workers) worker.hold(true);
+    try {
+      const woken = new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      Atomics.add(words, word('asked'), 1);
+      if (Atomics.load(words, word('sleeping')) > 0) Atomics.notify(words, word('asked'));
+      const wait = waitAsync?.(words, word('completed'), before);
+      if (wait?.async !== false) await Promise.race([woken, ...(wait ? [wait.value] : [])]);
+    } finally {
+      for (const worker of workers) worker.hold(false);
+      signal?.removeEventListener('abort', abort);
+    }
+    if (failure)
+      throw new Error(
+        `A worker of the wasm back end is gone (${failure.message}); the next run starts new ones.`,
+      );
+    signal?.throwIfAborted();
+  };
+  const write = (feeds: Parameters<Runner['run']>[0]): void => {
+    for (const { at, data } of feeds) new Float32Array(memory.buffer, at, data.length).set(data);
+  };
+
+  await start();
+  return {
+    threads,
+    async run(feeds, fetches, signal) {
+      write(feeds);
+      await perform(Command.run, signal);
+      return fetches.map(({ at, floats }) => Float32Array.from(new Float32Array(memory.buffer, at, floats)));
+    },
+    async profile(feeds) {
+      write(feeds);
+      await perform(Command.profile);
+      return durations(new Float64Array(memory.buffer, times, image.phases.length + 1));
+    },
+    dispose: stop,
+  };
+}

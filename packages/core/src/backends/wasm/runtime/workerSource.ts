@@ -1,0 +1,94 @@
+/**
+ * The program of a worker, as text, so that it works in every bundler and needs no file. Plain JavaScript
+ * for Node (a CommonJS worker) and for browsers (a classic one). Two ways of working: `share` serves runs
+ * that are asked for through words in shared memory, and never returns; `own` keeps a memory of its own
+ * and is told everything by messages.
+ */
+import { control } from '../kernels/control.js';
+
+/** What workers are asked through `control.command`. */
+export const Command = { run: 1, profile: 2 } as const;
+
+/** How often a worker looks for a run before it goes to sleep: 1 to 2 ms, and never inside a plan. */
+const SPINS = 200_000;
+
+/** Longest stretch of work in milliseconds before a worker of its own looks for messages. */
+const SLICE = 12;
+
+export const workerSource = `'use strict';
+const inNode = typeof require === 'function' && typeof process !== 'undefined';
+const port = inNode ? require('node:worker_threads').parentPort : self;
+const answer = (message, transfer) => port.postMessage(message, transfer || []);
+
+function share({ module, memory, thread, threads, from, ends, times, byMessage }) {
+  const { walk } = new WebAssembly.Instance(module, { env: { memory } }).exports;
+  const words = new Int32Array(memory.buffer);
+  const stamps = new Float64Array(memory.buffer, times, ends.length + 1);
+  const end = ends.length ? ends[ends.length - 1] : from;
+  let asked = Atomics.load(words, ${control.asked / 4});
+  answer('ready');
+  for (;;) {
+    for (let spins = 0; Atomics.load(words, ${control.asked / 4}) === asked; spins++)
+      if (spins === ${SPINS}) {
+        Atomics.add(words, ${control.sleeping / 4}, 1);
+        Atomics.wait(words, ${control.asked / 4}, asked);
+        Atomics.sub(words, ${control.sleeping / 4}, 1);
+        spins = 0;
+      }
+    asked = Atomics.load(words, ${control.asked / 4});
+    if (words[${control.command / 4}] === ${Command.run}) walk(from, end);
+    else {
+      let start = from;
+      if (thread === 0) stamps[0] = performance.now();
+      for (let phase = 0; phase < ends.length; phase++) {
+        walk(start, ends[phase]);
+        start = ends[phase];
+        if (thread === 0) stamps[phase + 1] = performance.now();
+      }
+    }
+    if (Atomics.add(words, ${control.finished / 4}, 1) === threads - 1) {
+      Atomics.store(words, ${control.completed / 4}, asked);
+      Atomics.notify(words, ${control.completed / 4});
+      if (byMessage) answer('done');
+    }
+  }
+}
+
+let own;
+let stopped = false;
+function start({ module, pages, image }) {
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  new Uint8Array(memory.buffer).set(new Uint8Array(image));
+  own = { memory, walk: new WebAssembly.Instance(module, { env: { memory } }).exports.walk };
+  answer('ready');
+}
+async function run({ feeds, fetches, from, ends, timed }) {
+  const { buffer } = own.memory;
+  stopped = false;
+  for (const { at, data } of feeds) new Float32Array(buffer, at, data.length).set(data);
+  const times = [performance.now()];
+  let turn = times[0];
+  let at = from;
+  for (const end of ends) {
+    own.walk(at, end);
+    at = end;
+    const now = performance.now();
+    times.push(now);
+    if (!timed && now - turn > ${SLICE}) {
+      await new Promise((resolve) => setTimeout(resolve));
+      turn = performance.now();
+      if (stopped) return answer({ stopped: true });
+    }
+  }
+  const outputs = fetches.map(({ at, floats }) => new Float32Array(buffer, at, floats).slice());
+  answer({ outputs, times }, outputs.map((output) => output.buffer));
+}
+function receive(message) {
+  if (message.share) share(message.share);
+  else if (message.own) start(message.own);
+  else if (message.run) run(message.run);
+  else stopped = true;
+}
+if (inNode) port.on('message', receive);
+else self.onmessage = (event) => receive(event.data);
+`;

@@ -1,0 +1,230 @@
+/**
+ * The wasm back end: the CPU path. Kernels are generated for the exact shapes of a graph, the whole plan
+ * runs on every thread over one shared memory, and values are stored pixel by pixel (NHWC) in one arena.
+ */
+import { BackendUnavailable } from '../../errors.js';
+import { type Graph, isInput, isParameter, type Node } from '../../graph/graph.js';
+import { definitionOf } from '../../ops/index.js';
+import { sizeOf } from '../../tensor/shape.js';
+import type { Tensor, Weights } from '../../tensor/tensor.js';
+import type { Backend, CompileOptions, ProfileStep, Program } from '../backend.js';
+import { detectFeatures, type Engine, engineFor } from './engine.js';
+import { FLOAT } from './kernels/kernel.js';
+import { lowerNode } from './lower/index.js';
+import { copyPhase } from './lower/lowering.js';
+import { layOut } from './plan/image.js';
+import { Planner } from './plan/planner.js';
+import { type Dense, isDense } from './plan/value.js';
+import { callingThreadRunner } from './runtime/callingThread.js';
+import { ownMemoryRunner } from './runtime/ownMemory.js';
+import type { Runner } from './runtime/runner.js';
+import { sharedMemoryRunner } from './runtime/sharedMemory.js';
+import { hasWorkers, nodeModule } from './runtime/worker.js';
+import { wideSimdEnabled } from './wideSimd.js';
+
+/** Options of {@link wasmBackend}; all of them are found out by default. */
+export interface WasmOptions {
+  /** Whether to use workers. Default: where they can be started. */
+  readonly workers?: boolean;
+  /** Whether to share memory between threads. Default: where it can be shared. */
+  readonly sharedMemory?: boolean;
+  /** How kernels are generated. Default: as suits the engine at hand. */
+  readonly engine?: Engine;
+}
+
+/** The most threads that are taken without being asked for: more do not pay on networks of this size. */
+const MOST_THREADS = 16;
+
+/** The wasm back end. */
+export const wasmBackend = (options: WasmOptions = {}): Backend => ({
+  name: 'wasm',
+  compile: (graph, weights, compileOptions) => compileWasm(graph, weights, options, compileOptions),
+});
+
+function cores(): number {
+  const os = nodeModule<typeof import('node:os')>('node:os');
+  if (os) return os.availableParallelism();
+  return typeof navigator === 'undefined' ? 1 : (navigator.hardwareConcurrency ?? 1);
+}
+
+async function compileWasm(
+  graph: Graph,
+  weights: Weights,
+  options: WasmOptions,
+  { threads: asked, signal }: CompileOptions = {},
+): Promise<Program> {
+  signal?.throwIfAborted();
+  const features = detectFeatures();
+  if (!features.simd)
+    throw new BackendUnavailable(
+      'wasm',
+      'This engine has no WebAssembly with SIMD; use the reference back end.',
+    );
+  if (graph.updates.size > 0)
+    throw new BackendUnavailable(
+      'wasm',
+      `${graph.at('')}: the wasm back end runs graphs without updates of parameters; use the reference back end to train.`,
+    );
+  const engine = options.engine ?? engineFor(features, wideSimdEnabled());
+  const workers = (options.workers ?? true) && hasWorkers();
+  const canShare = workers && (options.sharedMemory ?? true) && features.threads;
+  const wanted = Math.max(1, Math.floor(asked ?? Math.min(cores(), MOST_THREADS)));
+  const alone = wanted > 1 ? `It runs on 1 thread, not ${wanted}: ` : '';
+  const reasons = {
+    workers: `${alone}there are no workers here, so it runs on the calling thread.`,
+    sharing:
+      alone &&
+      `${alone}memory cannot be shared between threads here; a page has to be cross-origin isolated for that.`,
+  };
+
+  const load = async (threads: number, shared: boolean) => {
+    const planned = planGraph(graph, weights, engine, threads);
+    const image = layOut(planned.planner, shared);
+    const module = await WebAssembly.compile(image.module);
+    signal?.throwIfAborted();
+    return { ...planned, image, module };
+  };
+  type Plan = Awaited<ReturnType<typeof load>>;
+  const attempt = async (
+    threads: number,
+    shared: boolean,
+    make: (plan: Plan) => Runner | Promise<Runner>,
+  ) => {
+    const plan = await load(threads, shared);
+    try {
+      return { plan, runner: await make(plan) };
+    } catch (error) {
+      if (error instanceof RangeError)
+        throw new BackendUnavailable(
+          'wasm',
+          `${graph.at('')}: there is no memory of ${plan.image.pages / 16} MiB for this model (${error.message}).`,
+        );
+      throw error;
+    }
+  };
+  const onCallingThread = (reason?: string) =>
+    attempt(1, false, (plan) => callingThreadRunner(plan, reason || undefined));
+  const start = async () => {
+    if (!workers) return onCallingThread(options.workers === false ? undefined : reasons.workers);
+    try {
+      return canShare
+        ? await attempt(wanted, true, sharedMemoryRunner)
+        : await attempt(1, false, (plan) => ownMemoryRunner(plan, reasons.sharing || undefined));
+    } catch (error) {
+      if (signal?.aborted || error instanceof BackendUnavailable) throw error;
+      // A content security policy, for instance, keeps a worker from starting.
+      const message = error instanceof Error ? error.message : String(error);
+      return onCallingThread(
+        `${alone}a worker could not be started (${message}), so it runs on the calling thread.`,
+      );
+    }
+  };
+  const { plan, runner } = await start();
+  if (signal?.aborted) {
+    await runner.dispose();
+    signal.throwIfAborted();
+  }
+  return wasmProgram(graph, weights, engine, plan, runner);
+}
+
+/** Plans all phases, those that bring outputs into the host's order included. */
+function planGraph(graph: Graph, weights: Weights, engine: Engine, threads: number) {
+  const planner = new Planner(graph, weights, engine, threads);
+  planner.plan((node) => lowerNode(planner, node));
+  const outputs = new Map<string, { readonly node: Node; readonly value: Dense }>();
+  for (const [name, node] of graph.outputs) {
+    const value = planner.value(node);
+    const { shape } = node;
+    if (isDense(value, shape)) outputs.set(name, { node, value: { kind: 'dense', at: value.at, shape } });
+    else {
+      const dense: Dense = { kind: 'dense', at: planner.exchange.reserve(sizeOf(shape) * FLOAT), shape };
+      planner.algorithm('copy');
+      planner.at(node);
+      copyPhase(planner, shape, value, dense);
+      outputs.set(name, { node, value: dense });
+    }
+  }
+  return { planner, outputs };
+}
+
+function wasmProgram(
+  graph: Graph,
+  weights: Weights,
+  engine: Engine,
+  { image, outputs, planner }: ReturnType<typeof planGraph> & { readonly image: ReturnType<typeof layOut> },
+  runner: Runner,
+): Program {
+  let disposed = false;
+  const inputs = new Map([...planner.inputs].map(([name, { at }]) => [name, at.address]));
+  const fetches = [...outputs.values()].map(({ node, value }) => ({
+    at: value.at.address,
+    floats: sizeOf(node.shape),
+  }));
+  const feedsOf = (feeds: ReadonlyMap<string, Tensor>) => {
+    if (disposed) throw new Error('This program has been disposed of; compile the model again.');
+    return [...inputs].map(([name, at]) => {
+      const fed = feeds.get(name);
+      if (!fed) throw new Error(`${graph.at('')}: the run lacks the input '${name}'.`);
+      return { at, data: fed.data };
+    });
+  };
+  return {
+    backend: 'wasm',
+    threads: runner.threads,
+    fallbackReason: runner.fallbackReason,
+    get memory() {
+      return disposed ? 0 : image.pages * 65536;
+    },
+    async run(feeds, signal) {
+      const values = await runner.run(feedsOf(feeds), fetches, signal);
+      return new Map(
+        [...outputs].map(([name, { node }], index) => [name, { shape: node.shape, data: values[index]! }]),
+      );
+    },
+    parameters: () => {
+      const names = graph.nodes.filter(isParameter).map((node) => node.attrs.name);
+      return Promise.resolve(new Map(names.map((name) => [name, weights.get(name)!])));
+    },
+    async profile(feeds) {
+      const times = await runner.profile(feedsOf(feeds));
+      const steps = new Map<Node, ProfileStep>();
+      for (const [index, { node, algorithm }] of image.phases.entries())
+        steps.set(node, {
+          path: node.path,
+          op: describe(node),
+          algorithm,
+          milliseconds: (steps.get(node)?.milliseconds ?? 0) + times[index]!,
+          flops: flopsOf(node),
+        });
+      return {
+        backend: 'wasm',
+        threads: runner.threads,
+        notes: [engine.wide ? '256-bit SIMD' : '128-bit SIMD', ...(engine.fma ? ['FMA'] : [])],
+        steps: [...steps.values()],
+      };
+    },
+    async dispose() {
+      if (disposed) return;
+      disposed = true;
+      await runner.dispose();
+    },
+  };
+}
+
+const flopsOf = (node: Node): number =>
+  isInput(node) || isParameter(node)
+    ? 0
+    : definitionOf(node).flops(
+        node.inputs.map((input) => input.shape),
+        node.shape,
+        node.attrs,
+      );
+
+/** The op and what is fused into it: `conv2d + add + relu`. */
+function describe(node: Node): string {
+  const { residual, activation } = node.attrs as {
+    readonly residual?: boolean;
+    readonly activation?: { readonly fn: string };
+  };
+  return [node.op, ...(residual ? ['add'] : []), ...(activation ? [activation.fn] : [])].join(' + ');
+}
