@@ -2,7 +2,7 @@
 
 export type { Backend, CompileOptions, Profile, ProfileStep, Program } from './backends/backend.js';
 export { type ReferenceOptions, referenceBackend } from './backends/reference/reference.js';
-export type { BackendName } from './backends/select.js';
+export { type BackendName, compileOn, type Selected } from './backends/select.js';
 export * from './errors.js';
 export {
   elementsOf,

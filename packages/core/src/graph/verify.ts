@@ -5,6 +5,7 @@ import { type Graph, isInput, isParameter, type Node } from './graph.js';
 
 /** What the verifier must know of an op. */
 export interface ShapeRule {
+  /** The shape of the result; throws a ShapeError for inputs that do not fit. */
   shape(inputs: readonly Shape[], attrs: object): Shape;
 }
 

@@ -15,9 +15,17 @@ export interface ConvBnActOptions extends Omit<Conv2dOptions, 'bias'> {
 }
 
 /** Convolution without bias, batch norm, activation: children `0` and `1`, as torchvision's ConvNormActivation. */
-export function convBnAct(inChannels: number, outChannels: number, kernel: Pair, options: ConvBnActOptions = {}): Module {
+export function convBnAct(
+  inChannels: number,
+  outChannels: number,
+  kernel: Pair,
+  options: ConvBnActOptions = {},
+): Module {
   const { activation, norm, ...conv } = options;
-  const layers = [conv2d(inChannels, outChannels, kernel, { ...conv, bias: false }), batchNorm(outChannels, norm)];
+  const layers = [
+    conv2d(inChannels, outChannels, kernel, { ...conv, bias: false }),
+    batchNorm(outChannels, norm),
+  ];
   return sequential(...layers, ...(activation ? [activation] : []));
 }
 

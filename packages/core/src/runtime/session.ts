@@ -34,6 +34,7 @@ export interface Session {
   profile(x?: Tensor | Float32Array): Promise<Profile>;
   /** Gives back memory, threads and device; may be called again. */
   dispose(): Promise<void>;
+  /** The same, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 

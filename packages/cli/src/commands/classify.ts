@@ -1,0 +1,121 @@
+/** `cnn classify <picture...>`: from a file on disk to named classes with their probabilities. */
+import { readFile } from 'node:fs/promises';
+import { type BackendName, compile, type ModelEntry, type Transform } from '@cnn/core';
+import { decodeImage, imagenetLabels, imagenetPreset, transform } from '@cnn/image';
+import { parseCount, parseModelOptions } from '../options.js';
+import { findModel } from '../registry.js';
+import { type Terminal, topLines } from '../terminal.js';
+import { loadWeights, recordOf } from '../weights.js';
+
+/** Options of the command. */
+export interface ClassifyOptions {
+  readonly model: string;
+  readonly weights?: string;
+  readonly top: string;
+  readonly option: readonly string[];
+  readonly backend: string;
+  readonly threads?: string;
+  readonly cache?: string;
+  readonly json?: boolean;
+}
+
+/** One class of the answer. */
+export interface Ranked {
+  readonly index: number;
+  readonly label: string;
+  readonly probability: number;
+}
+
+/** The `top` classes of a row of logits, by softmax. */
+export function rank(logits: Float32Array, labels: readonly string[], top: number): readonly Ranked[] {
+  const max = logits.reduce((largest, value) => Math.max(largest, value), -Infinity);
+  const weights = Array.from(logits, (value) => Math.exp(value - max));
+  const sum = weights.reduce((total, value) => total + value, 0);
+  return weights
+    .map((value, index) => ({ index, label: labels[index] ?? `class ${index}`, probability: value / sum }))
+    .sort((a, b) => b.probability - a.probability)
+    .slice(0, top);
+}
+
+/** How pictures become the input, and what the outputs are called. */
+function readingOf(
+  entry: ModelEntry,
+  weights: string | undefined,
+): { readonly preset: Transform; readonly labels: readonly string[] } {
+  const record =
+    weights === undefined || weights === 'default' || entry.weights[weights]
+      ? recordOf(entry, weights)
+      : Object.values(entry.weights)[0];
+  const [, channels, height] = entry.input as readonly [number, number, number];
+  const small = { ...imagenetPreset, resize: height, crop: height };
+  const fallback =
+    channels === 1
+      ? { ...small, mean: [0], std: [1] }
+      : height < 100
+        ? small
+        : { ...imagenetPreset, resize: Math.round((height * 256) / 224), crop: height };
+  const categories = record?.categories ?? (height < 100 ? [] : 'imagenet');
+  return {
+    preset: record?.transform ?? fallback,
+    labels: categories === 'imagenet' ? imagenetLabels : categories,
+  };
+}
+
+/** Classifies every picture; one that cannot be read is named, and the others go on. Gives the exit code. */
+export async function classify(
+  pictures: readonly string[],
+  options: ClassifyOptions,
+  terminal: Terminal,
+  signal?: AbortSignal,
+): Promise<number> {
+  const { entry, family } = await findModel(options.model);
+  const top = parseCount(options.top);
+  const model = entry.build(parseModelOptions(options.option));
+  const { preset, labels } = readingOf(entry, options.weights);
+  const weights = await loadWeights(
+    model,
+    entry,
+    family,
+    {
+      ...(options.weights ? { source: options.weights } : {}),
+      ...(options.cache ? { cache: options.cache } : {}),
+      ...(signal ? { signal } : {}),
+    },
+    terminal,
+  );
+  await using session = await compile(model, {
+    weights,
+    input: [1, preset.mean.length, preset.crop, preset.crop],
+    backend: options.backend as BackendName,
+    name: entry.name,
+    ...(options.threads ? { threads: parseCount(options.threads) } : {}),
+    ...(signal ? { signal } : {}),
+  });
+  if (session.fallbackReason) terminal.note(session.fallbackReason);
+  const results: { file: string; top?: readonly Ranked[]; error?: string; milliseconds?: number }[] = [];
+  for (const file of pictures) {
+    try {
+      const image = await decodeImage(await readFile(file));
+      const x = transform(image, preset);
+      const started = performance.now();
+      const { data } = await session.run(x, signal ? { signal } : {});
+      results.push({ file, top: rank(data, labels, top), milliseconds: performance.now() - started });
+    } catch (error) {
+      signal?.throwIfAborted();
+      results.push({ file, error: error instanceof Error ? error.message : String(error) });
+    }
+    const result = results.at(-1)!;
+    if (options.json) continue;
+    if (result.top) terminal.print(`${file}\n${topLines(result.top)}`);
+    else terminal.note(`${file}: ${result.error}`);
+  }
+  if (options.json)
+    terminal.print(
+      JSON.stringify(
+        { model: entry.name, backend: session.backend, threads: session.threads, results },
+        null,
+        2,
+      ),
+    );
+  return results.some(({ error }) => error) ? 1 : 0;
+}

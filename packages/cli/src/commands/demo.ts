@@ -1,0 +1,41 @@
+/** `cnn demo`: draws a handful of digits, classifies them with the weights that LeNet-5 ships, and says what to do next. */
+import { compile } from '@cnn/core';
+import colours from 'picocolors';
+import { drawDigit } from '../digits.js';
+import { findModel } from '../registry.js';
+import { greyPicture, type Terminal, topLines } from '../terminal.js';
+import { loadWeights } from '../weights.js';
+import { rank } from './classify.js';
+
+const shown = [3, 1, 4, 5, 9, 2, 6];
+
+/** Shows each picture with its class. Gives the number of digits that were named right. */
+export async function demo(terminal: Terminal, signal?: AbortSignal): Promise<number> {
+  const { entry, family } = await findModel('lenet5');
+  const model = entry.build();
+  const weights = await loadWeights(model, entry, family, signal ? { signal } : {}, terminal);
+  await using session = await compile(model, { weights, input: entry.input });
+  terminal.print(
+    `LeNet-5 with the weights this project trained on MNIST, on ${session.backend} (${session.threads} threads).`,
+  );
+  const labels = Array.from({ length: 10 }, (_, digit) => String(digit));
+  let right = 0;
+  for (const digit of shown) {
+    const pixels = drawDigit(digit);
+    const { data } = await session.run(pixels, signal ? { signal } : {});
+    const top = rank(data, labels, 3);
+    if (top[0]!.index === digit) right++;
+    terminal.print(`\n${greyPicture(pixels, 32)}\n${topLines(top)}`);
+  }
+  terminal.print(
+    [
+      '',
+      `${right} of ${shown.length} drawn digits were named right.`,
+      '',
+      'Classify a photo of yours with published weights (they are downloaded once, 14 MB):',
+      colours.bold('  npm start -- classify photo.jpg --model mobilenet_v2 --weights default'),
+      `See all models with ${colours.bold('npm start -- list')}, and every command with ${colours.bold('npm start -- --help')}.`,
+    ].join('\n'),
+  );
+  return right;
+}

@@ -1,0 +1,38 @@
+/** `cnn list`: every model of the installed families, and how to install the others. */
+import { allFamilies } from '../registry.js';
+import { type Terminal, table } from '../terminal.js';
+
+/** Prints the models, as a table or as JSON. */
+export async function list({ json }: { readonly json?: boolean }, terminal: Terminal): Promise<void> {
+  const families = await allFamilies();
+  const models = families.flatMap(({ family, loaded }) =>
+    Object.values(loaded?.models ?? {}).map(({ name, input, parameters, macs, weights }) => ({
+      name,
+      family,
+      input,
+      parameters,
+      macs,
+      weights: Object.entries(weights).map(([key, { url, top1 }]) => ({ name: key, url, top1 })),
+    })),
+  );
+  const missing = families
+    .filter(({ loaded }) => !loaded)
+    .map(({ family, install }) => ({ family, install }));
+  if (json) return terminal.print(JSON.stringify({ models, missing }, null, 2));
+  terminal.print(
+    table(
+      [
+        ['model', 'parameters', 'million MACs', 'top-1, %', 'default weights'],
+        ...models.map(({ name, parameters, macs, weights: [first] }) => [
+          name,
+          parameters.toLocaleString('en-US'),
+          (macs / 1e6).toLocaleString('en-US', { maximumFractionDigits: 1 }),
+          first?.top1?.toFixed(2) ?? '-',
+          first?.name ?? 'none published',
+        ]),
+      ],
+      [1, 2, 3],
+    ),
+  );
+  for (const { family, install } of missing) terminal.print(`@cnn/${family} is not installed: ${install}`);
+}

@@ -1,0 +1,20 @@
+/** `cnn summary <model>`: what each layer puts out, its parameters and its multiply-adds. */
+import { summary as summarise } from '@cnn/core';
+import { parseModelOptions, parseShape } from '../options.js';
+import { findModel } from '../registry.js';
+import type { Terminal } from '../terminal.js';
+
+/** Options of the command. */
+export interface SummaryOptions {
+  readonly input?: string;
+  readonly option: readonly string[];
+  readonly json?: boolean;
+}
+
+/** Prints the table of a model, or its rows as JSON. */
+export async function summary(name: string, options: SummaryOptions, terminal: Terminal): Promise<void> {
+  const { entry } = await findModel(name);
+  const model = entry.build(parseModelOptions(options.option));
+  const result = summarise(model, options.input ? parseShape(options.input) : entry.input);
+  terminal.print(options.json ? JSON.stringify(result, null, 2) : String(result));
+}

@@ -1,0 +1,177 @@
+/** The commands as a person uses them: what they print, and how they end. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { initialise, writeSafetensors } from '@cnn/core';
+import { encodePng } from '@cnn/image';
+import { lenet5 } from '@cnn/lenet';
+import { realData } from '@cnn/testing';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { drawDigit } from './digits.js';
+import { run } from './program.js';
+
+// The weights inside the package are found by the built command through its own dependencies, here by path.
+vi.mock('node:module', () => ({
+  createRequire: () => ({
+    resolve: (name: string) => join(import.meta.dirname, '../..', name.replace('@cnn/', '')),
+  }),
+}));
+
+const folder = mkdtempSync(join(tmpdir(), 'cnn-cli-'));
+const digit = join(folder, 'seven.png');
+let server: Server;
+let address: string;
+
+beforeAll(async () => {
+  const pixels = drawDigit(7);
+  writeFileSync(
+    digit,
+    encodePng({
+      width: 32,
+      height: 32,
+      data: Uint8Array.from({ length: 3072 }, (_, i) => pixels[Math.floor(i / 3)]! * 255),
+    }),
+  );
+  const weights = writeSafetensors(initialise(lenet5(), { seed: 1 }));
+  server = createServer((request, response) => {
+    if (request.url !== '/weights.safetensors') return response.writeHead(404).end();
+    return response.writeHead(200, { 'content-length': weights.length }).end(weights);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(() => {
+  server.close();
+  rmSync(folder, { recursive: true });
+});
+
+/** Runs a command line and keeps what it says. */
+async function cnn(...args: readonly string[]): Promise<{ code: number; out: string; notes: string }> {
+  const [out, notes]: [string[], string[]] = [[], []];
+  const code = await run(args, {
+    print: (line) => out.push(line),
+    note: (line) => notes.push(line),
+    progress: () => undefined,
+  });
+  return { code, out: out.join('\n'), notes: notes.join('\n') };
+}
+
+test('list shows every model with its cost, and as JSON', async () => {
+  const { code, out } = await cnn('list');
+  expect(code).toBe(0);
+  expect(out).toMatch(/resnet18\s+11,689,512\s+1,814\.1\s+69\.76\s+IMAGENET1K_V1/);
+  const { models } = JSON.parse((await cnn('list', '--json')).out) as { models: { name: string }[] };
+  expect(models.length).toBe(62);
+});
+
+test('summary shows layers and totals for an input and options of choice', async () => {
+  const { code, out } = await cnn('summary', 'mobilenet_v1', '--option', 'width=0.5', '--input', '1x3x96x96');
+  expect(code).toBe(0);
+  expect(out).toContain('1,331,592 trainable parameters');
+  expect(out).toContain('input 1x3x96x96, output 1x1000');
+});
+
+describe('classify', () => {
+  test('names a drawn digit with the weights that the package ships', async () => {
+    const { code, out } = await cnn('classify', digit, '--model', 'lenet5', '--json');
+    expect(code).toBe(0);
+    const { results } = JSON.parse(out) as { results: { top: { label: string; probability: number }[] }[] };
+    expect(results[0]!.top[0]!.label).toBe('7');
+    expect(results[0]!.top.length).toBe(5);
+    expect(results[0]!.top.reduce((sum, { probability }) => sum + probability, 0)).toBeLessThanOrEqual(
+      1.000001,
+    );
+  });
+
+  test('takes weights from a URL, and says what is wrong with a bad one', async () => {
+    const cache = join(folder, 'cache');
+    const good = await cnn(
+      'classify',
+      digit,
+      '--model',
+      'lenet5',
+      '--weights',
+      `${address}/weights.safetensors`,
+      '--cache',
+      cache,
+    );
+    expect([good.code, good.notes]).toEqual([0, '']);
+    const bad = await cnn(
+      'classify',
+      digit,
+      '--model',
+      'lenet5',
+      '--weights',
+      `${address}/other`,
+      '--cache',
+      cache,
+    );
+    expect(bad.code).toBe(1);
+    expect(bad.notes).toMatch(/404/);
+  });
+
+  test('an unreadable picture is named, the others are classified, and the exit code is 1', async () => {
+    const broken = join(folder, 'broken.png');
+    writeFileSync(broken, 'no picture');
+    const { code, out, notes } = await cnn('classify', broken, digit, '--model', 'lenet5', '--top', '1');
+    expect(code).toBe(1);
+    expect(notes).toContain(`${broken}: Not a readable picture file`);
+    expect(out).toContain('seven.png');
+  });
+
+  test('weights that do not fit are refused with every key', async () => {
+    const { code, notes } = await cnn('classify', digit, '--model', 'lenet5', '--option', 'numClasses=7');
+    expect(code).toBe(1);
+    expect(notes).toContain('fc3.weight: model 7x84, weights 10x84');
+  });
+});
+
+test.each([
+  [['classify', 'x.png', '--model', 'resnet51'], 2, /no model called 'resnet51'.*resnet50/],
+  [['classify', 'x.png'], 2, /required option '--model/],
+  [['classify', 'x.png', '--model', 'seresnet18'], 2, /No weights are published for seresnet18/],
+  [['summary', 'vgg11', '--input', '1x3x8x8'], 1, /vgg|larger input|does not fit/],
+  [['summary', 'vgg11', '--input', 'large'], 2, /'large' is not a shape/],
+  [['summary', 'vgg11', '--option', 'width'], 2, /write it as width=0.25/],
+  [['nonsense'], 2, /unknown command/],
+])('%j ends with %i', async (args, expected, message) => {
+  const { code, notes } = await cnn(...args);
+  expect(notes).toMatch(message);
+  expect(code).toBe(expected);
+});
+
+test('help has examples, and asking for it is no failure', async () => {
+  const { code, out } = await cnn('classify', '--help');
+  expect(code).toBe(0);
+  expect(out).toContain('cnn classify photo.jpg --model mobilenet_v2 --weights default');
+});
+
+test('the demo names every digit right', async () => {
+  const { code, out } = await cnn('demo');
+  expect(code).toBe(0);
+  expect(out).toContain('7 of 7 drawn digits were named right.');
+});
+
+test('bench prints a table and writes a page', async () => {
+  const html = join(folder, 'bench.html');
+  const { code, out } = await cnn('bench', 'lenet5', '--runs', '2', '--html', html);
+  expect(code).toBe(0);
+  expect(out).toMatch(/conv1\s+conv2d/);
+  expect(readFileSync(html, 'utf8')).toContain('<td>conv2');
+});
+
+const data = realData();
+test.skipIf(!data)('a real photo and a real checkpoint (skipped where the data is absent)', async () => {
+  const { code, out, notes } = await cnn(
+    ...['classify', join(data!, 'photos/n01440764_tench.JPEG'), '--model', 'mobilenet_v1', '--json'],
+    ...['--option', 'width=0.25', '--option', 'activation=leakyRelu:0.1'],
+    ...['--weights', join(data!, 'checkpoints/mobilenetv1_025_imagenet.tar')],
+  );
+  expect(code).toBe(0);
+  expect(notes).toContain("renamed by the rule 'stages'");
+  const { results } = JSON.parse(out) as { results: { top: { label: string; probability: number }[] }[] };
+  expect(results[0]!.top[0]!.label).toBe('tench');
+  expect(results[0]!.top[0]!.probability).toBeCloseTo(0.925151, 4);
+});
