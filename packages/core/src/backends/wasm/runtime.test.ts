@@ -1,0 +1,152 @@
+/** What the three ways to run a plan promise: the same bits, aborting in the middle, errors that pass, giving everything back. */
+import workerThreads, { type Worker } from 'node:worker_threads';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Graph, type Node } from '../../graph/graph.js';
+import { emit, ops } from '../../ops/index.js';
+import { sizeOf } from '../../tensor/shape.js';
+import type { Tensor, Weights } from '../../tensor/tensor.js';
+import type { Program } from '../backend.js';
+import { noise } from './kernels/testKernel.js';
+import { type WasmOptions, wasmBackend } from './wasm.js';
+
+const tensorOf = (shape: readonly number[], seed: number): Tensor => ({
+  shape,
+  data: noise(sizeOf(shape), seed),
+});
+
+/** Convolutions in a row: enough work that there is a middle to abort in. */
+function network(layers: number, channels: number, pixels: number) {
+  const graph = new Graph({ name: 'network' });
+  const weights: Weights = new Map();
+  let x: Node = graph.input('x', [1, channels, pixels, pixels]);
+  for (let layer = 0; layer < layers; layer++) {
+    const name = `layer${layer}.weight`;
+    weights.set(name, {
+      shape: [channels, channels, 3, 3],
+      data: noise(channels * channels * 9, layer).map((u) => u / Math.sqrt(channels * 3)),
+    });
+    const weight = graph.parameter(name, [channels, channels, 3, 3], true);
+    x = emit(
+      ops.conv2d,
+      [x, weight],
+      { stride: [1, 1], padding: [1, 1, 1, 1], dilation: [1, 1], groups: 1, activation: { fn: 'relu' } },
+      `layer${layer}`,
+    );
+  }
+  graph.outputs.set('y', x);
+  return { graph, weights, feeds: new Map([['x', tensorOf(x.shape, 1)]]) };
+}
+
+const ways: readonly (readonly [string, WasmOptions, number])[] = [
+  ['workers that share memory', {}, 2],
+  ['a worker with a memory of its own', { sharedMemory: false }, 1],
+  ['the calling thread', { workers: false }, 1],
+];
+
+describe.each(ways)('%s', (_, options, threads) => {
+  const compile = ({ graph, weights }: ReturnType<typeof network>): Promise<Program> =>
+    wasmBackend(options).compile(graph, weights, { threads });
+
+  test('gives the same bits as every other way', async () => {
+    const net = network(3, 24, 13);
+    const program = await compile(net);
+    const alone = await wasmBackend({ workers: false }).compile(net.graph, net.weights, { threads: 1 });
+    expect(program.threads).toBe(threads);
+    expect(program.fallbackReason).toBeUndefined();
+    for (let repeat = 0; repeat < 3; repeat++)
+      expect(await program.run(net.feeds)).toEqual(await alone.run(net.feeds));
+    await program.dispose();
+    await alone.dispose();
+  });
+
+  test('a run is aborted in the middle, and the next one works', async () => {
+    const net = network(24, 96, 56);
+    const program = await compile(net);
+    const started = performance.now();
+    const expected = await program.run(net.feeds);
+    const whole = performance.now() - started;
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const aborted = program.run(net.feeds, controller.signal);
+    setTimeout(() => controller.abort(reason), whole / 10);
+    const again = performance.now();
+    await expect(aborted).rejects.toBe(reason);
+    expect(performance.now() - again).toBeLessThan(whole * 0.8);
+    expect(await program.run(net.feeds)).toEqual(expected);
+    await program.dispose();
+  });
+
+  test('events get their turn during a run', async () => {
+    const net = network(24, 96, 56);
+    const program = await compile(net);
+    await program.run(net.feeds);
+    let turns = 0;
+    const timer = setInterval(() => turns++, 2);
+    await program.run(net.feeds);
+    clearInterval(timer);
+    expect(turns).toBeGreaterThan(1);
+    await program.dispose();
+  });
+
+  test('a profile has the time, the algorithm and the work of each layer', async () => {
+    const net = network(2, 24, 13);
+    const program = await compile(net);
+    const { steps, notes } = await program.profile(net.feeds);
+    expect(notes[0]).toMatch(/^(128|256)-bit SIMD$/);
+    expect(steps.filter(({ op }) => op === 'conv2d + relu').map(({ path }) => path)).toEqual([
+      'layer0',
+      'layer1',
+    ]);
+    for (const { algorithm, flops, milliseconds } of steps) {
+      expect(algorithm).not.toBe('');
+      expect(milliseconds).toBeGreaterThanOrEqual(0);
+      expect(flops).toBeGreaterThanOrEqual(0);
+    }
+    await program.dispose();
+  });
+
+  test('what is disposed of says so, holds nothing, and may be disposed of again', async () => {
+    const net = network(1, 8, 4);
+    const program = await compile(net);
+    expect(program.memory).toBeGreaterThan(0);
+    await program.dispose();
+    await program.dispose();
+    expect(program.memory).toBe(0);
+    await expect(program.run(net.feeds)).rejects.toThrow('disposed');
+  });
+});
+
+test('more threads are asked for than can share memory: it says why there is one', async () => {
+  const net = network(1, 8, 4);
+  const program = await wasmBackend({ sharedMemory: false }).compile(net.graph, net.weights, { threads: 4 });
+  expect(program.threads).toBe(1);
+  expect(program.fallbackReason).toMatch(/1 thread, not 4: memory cannot be shared/);
+  await program.dispose();
+});
+
+describe('a worker that dies', () => {
+  const started: Worker[] = [];
+  const Original = workerThreads.Worker;
+  beforeAll(() => {
+    workerThreads.Worker = class extends Original {
+      constructor(...parameters: ConstructorParameters<typeof Worker>) {
+        super(...parameters);
+        started.push(this);
+      }
+    };
+  });
+  afterAll(() => {
+    workerThreads.Worker = Original;
+  });
+
+  test.each(ways.slice(0, 2))('%s: the run rejects, and the next one works', async (_, options, threads) => {
+    const net = network(24, 96, 56);
+    const program = await wasmBackend(options).compile(net.graph, net.weights, { threads });
+    const expected = await program.run(net.feeds);
+    const running = program.run(net.feeds);
+    setTimeout(() => void started.at(-1)!.terminate(), 10);
+    await expect(running).rejects.toThrow(/worker of the wasm back end is gone/);
+    expect(await program.run(net.feeds)).toEqual(expected);
+    await program.dispose();
+  });
+});
