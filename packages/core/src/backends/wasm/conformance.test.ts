@@ -5,7 +5,7 @@ import { emit, type OpDefinition, ops, type Sample, type SampleInput } from '../
 import { sizeOf } from '../../tensor/shape.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import { referenceBackend } from '../reference/reference.js';
-import { noise } from './kernels/testKernel.js';
+import { enginesToTry, noise } from './kernels/testKernel.js';
 import { lowerings } from './lower/index.js';
 import { type WasmOptions, wasmBackend } from './wasm.js';
 
@@ -68,12 +68,14 @@ describe.each(names)('%s', (name) => {
   )('%s', async (_, sample, constant) => {
     const built = graphOf(definition, sample, constant);
     const expected = await runOn(referenceBackend(), built);
-    const got = await runOn(wasmBackend(onThisThread), built);
-    expect(got.shape).toEqual(expected.shape);
     const largest = Math.max(1, ...expected.data.map(Math.abs));
-    for (const [i, value] of expected.data.entries())
-      if (!(Math.abs(got.data[i]! - value) <= TOLERANCE * largest))
-        expect.fail(`element ${i} is ${got.data[i]}, the reference has ${value}`);
+    for (const [kind, engine] of enginesToTry()) {
+      const got = await runOn(wasmBackend({ ...onThisThread, engine }), built);
+      expect(got.shape).toEqual(expected.shape);
+      for (const [i, value] of expected.data.entries())
+        if (!(Math.abs(got.data[i]! - value) <= TOLERANCE * largest))
+          expect.fail(`${kind}: element ${i} is ${got.data[i]}, the reference has ${value}`);
+    }
   });
 
   test('gives the same bits on three threads', async () => {

@@ -110,15 +110,25 @@ const two: Winograd = {
 /** F(2x2, 3x3) and F(4x4, 3x3). */
 export const winograd = { 2: two, 4: four } as const;
 
-/** The transformed 3x3 window, inputs x inputs. `at` gives the weight of a tap. */
-export function transformWeights({ weights }: Winograd, at: (y: number, x: number) => number): Float64Array {
-  const size = weights.length;
-  const rows = weights.map((g) => [0, 1, 2].map((x) => g[0] * at(0, x) + g[1] * at(1, x) + g[2] * at(2, x)));
-  const result = new Float64Array(size * size);
-  for (const [i, row] of rows.entries())
-    for (const [j, g] of weights.entries())
-      result[i * size + j] = row[0]! * g[0] + row[1]! * g[1] + row[2]! * g[2];
-  return result;
+/**
+ * Transforms the 3x3 window that starts at `at`: inputs x inputs values into `result`. Plain loops over
+ * float64, as it is done for every pair of channels when a model is loaded.
+ */
+export function transformWeights(
+  { weights: g }: Winograd,
+  data: ArrayLike<number>,
+  at: number,
+  result: Float64Array,
+): void {
+  const size = g.length;
+  for (let i = 0; i < size; i++) {
+    const [top, middle, bottom] = g[i]!;
+    const left = top * data[at]! + middle * data[at + 3]! + bottom * data[at + 6]!;
+    const center = top * data[at + 1]! + middle * data[at + 4]! + bottom * data[at + 7]!;
+    const right = top * data[at + 2]! + middle * data[at + 5]! + bottom * data[at + 8]!;
+    for (let j = 0; j < size; j++)
+      result[i * size + j] = left * g[j]![0] + center * g[j]![1] + right * g[j]![2];
+  }
 }
 
 /** Everything that is fixed when an input transform is generated. Strides are in bytes. */

@@ -229,14 +229,14 @@ function packTransformed(
   const { data } = p.constant(weight)!;
   const size = channels * paddedChannels(out);
   return p.keep(products * size, (target) => {
-    for (let o = 0; o < out; o++) {
-      const { offset, width, within } = columnPlace(channels, out, panel, o);
-      for (let c = 0; c < channels; c++) {
-        const window = (o * channels + c) * 9;
-        const transformed = transformWeights(method, (row, column) => data[window + row * 3 + column]!);
-        for (let index = 0; index < products; index++)
-          target[index * size + offset + c * width + within] = transformed[index]!;
+    const transformed = new Float64Array(products);
+    const places = Array.from({ length: out }, (_, o) => columnPlace(channels, out, panel, o));
+    // Output channels innermost: neighbours are written next to each other, in each of the products.
+    for (let c = 0; c < channels; c++)
+      for (const [o, { offset, width, within }] of places.entries()) {
+        transformWeights(method, data, (o * channels + c) * 9, transformed);
+        let at = offset + c * width + within;
+        for (let index = 0; index < products; index++, at += size) target[at] = transformed[index]!;
       }
-    }
   });
 }
