@@ -7,7 +7,6 @@ export default [
     format: ['cjs'],
     shims: true,
     clean: false,
-    dts: false,
     noExternal: ['@jsquash/jpeg', 'fast-png', 'iobuffer', 'fflate'],
   }),
 ];

@@ -3,6 +3,8 @@
 export type { Backend, CompileOptions, Profile, ProfileStep, Program } from './backends/backend.js';
 export { type ReferenceOptions, referenceBackend } from './backends/reference/reference.js';
 export { type BackendName, compileOn, type Selected } from './backends/select.js';
+export { type WasmOptions, wasmBackend } from './backends/wasm/wasm.js';
+export { enableWideSimd } from './backends/wasm/wideSimd.js';
 export * from './errors.js';
 export {
   elementsOf,

@@ -4,9 +4,10 @@ import type { Graph } from '../graph/graph.js';
 import type { Weights } from '../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from './backend.js';
 import { referenceBackend } from './reference/reference.js';
+import { wasmBackend } from './wasm/wasm.js';
 
 /** The back ends by name; `auto` takes the fastest that works here. */
-export type BackendName = 'auto' | 'reference';
+export type BackendName = 'auto' | 'wasm' | 'reference';
 
 /** A program with the reason why it is not the first choice, if it is not. */
 export interface Selected {
@@ -15,7 +16,8 @@ export interface Selected {
 }
 
 const candidates: Readonly<Record<BackendName, readonly Backend[]>> = {
-  auto: [referenceBackend({ precision: 'float32' })],
+  auto: [wasmBackend(), referenceBackend({ precision: 'float32' })],
+  wasm: [wasmBackend()],
   reference: [referenceBackend()],
 };
 
