@@ -3,9 +3,9 @@
  * runs on every thread over one shared memory, and values are stored pixel by pixel (NHWC) in one arena.
  */
 import { BackendUnavailable } from '../../errors.js';
-import { type Graph, isInput, isParameter, type Node } from '../../graph/graph.js';
+import { type Graph, isInput, isParameter, type Node, parametersOf } from '../../graph/graph.js';
 import { definitionOf } from '../../ops/index.js';
-import { sizeOf } from '../../tensor/shape.js';
+import { type Shape, sizeOf } from '../../tensor/shape.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, ProfileStep, Program } from '../backend.js';
 import { detectFeatures, type Engine, engineFor } from './engine.js';
@@ -13,6 +13,7 @@ import { FLOAT } from './kernels/kernel.js';
 import { lowerNode } from './lower/index.js';
 import { copyPhase } from './lower/lowering.js';
 import { layOut } from './plan/image.js';
+import type { Pointer } from './plan/memory.js';
 import { Planner } from './plan/planner.js';
 import { type Dense, isDense } from './plan/value.js';
 import { callingThreadRunner } from './runtime/callingThread.js';
@@ -34,6 +35,8 @@ export interface WasmOptions {
 
 /** The most threads that are taken without being asked for: more do not pay on networks of this size. */
 const MOST_THREADS = 16;
+
+const GONE = 'This program has been disposed of; compile the model again.';
 
 /** The wasm back end. */
 export const wasmBackend = (options: WasmOptions = {}): Backend => ({
@@ -59,11 +62,6 @@ async function compileWasm(
     throw new BackendUnavailable(
       'wasm',
       'This engine has no WebAssembly with SIMD; use the reference back end.',
-    );
-  if (graph.updates.size > 0)
-    throw new BackendUnavailable(
-      'wasm',
-      `${graph.at('')}: the wasm back end runs graphs without updates of parameters; use the reference back end to train.`,
     );
   const engine = options.engine ?? engineFor(features, wideSimdEnabled());
   const workers = (options.workers ?? true) && hasWorkers();
@@ -144,14 +142,45 @@ function planGraph(graph: Graph, weights: Weights, engine: Engine, threads: numb
       outputs.set(name, { node, value: dense });
     }
   }
-  return { planner, outputs };
+  const state = planUpdates(graph, planner);
+  return { planner, outputs, state };
+}
+
+/** Adds the phases that take on updates, all at once: new values are put aside first, as one may be read by another. */
+function planUpdates(
+  graph: Graph,
+  planner: Planner,
+): ReadonlyMap<string, { readonly at: Pointer; readonly shape: Shape }> {
+  const parameters = parametersOf(graph);
+  const updates = [...graph.updates].map(([name, node]) => {
+    const aside: Dense = {
+      kind: 'dense',
+      at: planner.exchange.reserve(sizeOf(node.shape) * FLOAT),
+      shape: node.shape,
+    };
+    planner.at(node);
+    planner.algorithm('copy');
+    copyPhase(planner, node.shape, planner.value(node), aside);
+    return { name, node, aside, parameter: planner.value(parameters.get(name)!) };
+  });
+  planner.computing = planner.phases.length;
+  for (const { node, aside, parameter } of updates) {
+    planner.at(node);
+    copyPhase(planner, node.shape, aside, parameter);
+  }
+  return new Map(updates.map(({ name, node, parameter }) => [name, { at: parameter.at, shape: node.shape }]));
 }
 
 function wasmProgram(
   graph: Graph,
   weights: Weights,
   engine: Engine,
-  { image, outputs, planner }: ReturnType<typeof planGraph> & { readonly image: ReturnType<typeof layOut> },
+  {
+    image,
+    outputs,
+    planner,
+    state,
+  }: ReturnType<typeof planGraph> & { readonly image: ReturnType<typeof layOut> },
   runner: Runner,
 ): Program {
   let disposed = false;
@@ -161,7 +190,7 @@ function wasmProgram(
     floats: sizeOf(node.shape),
   }));
   const feedsOf = (feeds: ReadonlyMap<string, Tensor>) => {
-    if (disposed) throw new Error('This program has been disposed of; compile the model again.');
+    if (disposed) throw new Error(GONE);
     return [...inputs].map(([name, at]) => {
       const fed = feeds.get(name);
       if (!fed) throw new Error(`${graph.at('')}: the run lacks the input '${name}'.`);
@@ -176,19 +205,25 @@ function wasmProgram(
       return disposed ? 0 : image.pages * 65536;
     },
     async run(feeds, signal) {
+      signal?.throwIfAborted();
       const values = await runner.run(feedsOf(feeds), fetches, signal);
       return new Map(
         [...outputs].map(([name, { node }], index) => [name, { shape: node.shape, data: values[index]! }]),
       );
     },
-    parameters: () => {
-      const names = graph.nodes.filter(isParameter).map((node) => node.attrs.name);
-      return Promise.resolve(new Map(names.map((name) => [name, weights.get(name)!])));
+    async parameters() {
+      if (disposed) throw new Error(GONE);
+      const kept = [...parametersOf(graph).keys()].map((name) => [name, weights.get(name)!] as const);
+      const values = await runner.read(
+        [...state.values()].map(({ at, shape }) => ({ at: at.address, floats: sizeOf(shape) })),
+      );
+      const changed = [...state].map(([name, { shape }], i) => [name, { shape, data: values[i]! }] as const);
+      return new Map([...kept, ...changed]);
     },
     async profile(feeds) {
       const times = await runner.profile(feedsOf(feeds));
       const steps = new Map<Node, ProfileStep>();
-      for (const [index, { node, algorithm }] of image.phases.entries())
+      for (const [index, { node, algorithm }] of image.phases.slice(0, image.computing).entries())
         steps.set(node, {
           path: node.path,
           op: describe(node),

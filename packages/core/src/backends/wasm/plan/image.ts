@@ -24,6 +24,8 @@ export interface Image {
   readonly module: Uint8Array<ArrayBuffer>;
   readonly tracks: readonly Track[];
   readonly phases: readonly Phase[];
+  /** How many of the phases compute; those behind them take on updates, and may not be stopped. */
+  readonly computing: number;
   /** Where the times of phases are written when they are measured: float64, one for each phase and one before. */
   readonly times: number;
   /** Bytes from the start that `fill` writes to. */
@@ -40,8 +42,9 @@ export function layOut(planner: Planner, shared: boolean): Image {
   const records = new Region();
   const times = new Region();
   times.reserve((phases.length + 1) * 8);
-  const last = phases.length - 1;
-  const meets = (phase: number): boolean => threads > 1 && phase < last;
+  const { computing } = planner;
+  const meets = (phase: number): boolean =>
+    threads > 1 && phase !== computing - 1 && phase !== phases.length - 1;
   const tracks = Array.from({ length: threads }, (_, thread) => {
     const counts = phases.map(({ calls }, phase) => calls[thread]!.length + (meets(phase) ? 1 : 0));
     const start = records.reserve(counts.reduce((sum, count) => sum + count, 0) * RECORD);
@@ -64,6 +67,7 @@ export function layOut(planner: Planner, shared: boolean): Image {
     pages,
     module,
     phases,
+    computing,
     tracks: tracks.map(({ start, counts }) => {
       const ends: number[] = [];
       for (const count of counts) ends.push((ends.at(-1) ?? start.address) + count * RECORD);
@@ -84,7 +88,7 @@ export function layOut(planner: Planner, shared: boolean): Image {
           }
           if (meets(phase)) {
             words[at] = meet;
-            words[at + 1] = (phase + 1) * threads;
+            words[at + 1] = ((phase < computing ? phase : phase - computing) + 1) * threads;
             at += RECORD / 4;
           }
         }

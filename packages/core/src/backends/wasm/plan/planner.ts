@@ -4,7 +4,7 @@
  * threads meet between phases.
  */
 import type { Graph, Node } from '../../../graph/graph.js';
-import { isInput, isParameter } from '../../../graph/graph.js';
+import { isInput, isParameter, type ParameterAttrs } from '../../../graph/graph.js';
 import { sizeOf } from '../../../tensor/shape.js';
 import type { Tensor, Weights } from '../../../tensor/tensor.js';
 import type { FunctionBuilder } from '../emit/index.js';
@@ -59,6 +59,9 @@ export class Planner {
   readonly inputs = new Map<string, Dense>();
   readonly placement: Placement;
 
+  /** How many of the phases compute; those behind them take on updates, when the run is complete. */
+  computing = 0;
+
   readonly #kernelIndex = new Map<string, number>();
   readonly #values = new Map<Node, Value>();
   readonly #addresses = new Map<Place, Pointer>();
@@ -110,7 +113,7 @@ export class Planner {
   #locate(node: Node): Value {
     if (isInput(node)) return this.inputs.get(node.attrs.name)!;
     if (isParameter(node)) {
-      const { data } = this.constant(node)!;
+      const { data } = this.#weight(node);
       return { kind: 'dense', at: this.keep(data.length, (target) => target.set(data)), shape: node.shape };
     }
     const { place, value } = this.placement.placed.get(node)!;
@@ -136,11 +139,14 @@ export class Planner {
     return made;
   }
 
-  /** The value of a parameter; undefined for all other nodes. */
+  /** The value of a parameter that no run changes; undefined for all other nodes. */
   constant(node: Node): Tensor | undefined {
-    if (!isParameter(node)) return undefined;
-    const value = this.weights.get(node.attrs.name);
-    if (!value) throw new Error(`${this.graph.at('')}: there is no weight called ${node.attrs.name}.`);
+    return isParameter(node) && !this.graph.updates.has(node.attrs.name) ? this.#weight(node) : undefined;
+  }
+
+  #weight({ attrs: { name } }: Node<ParameterAttrs>): Tensor {
+    const value = this.weights.get(name);
+    if (!value) throw new Error(`${this.graph.at('')}: there is no weight called ${name}.`);
     return value;
   }
 

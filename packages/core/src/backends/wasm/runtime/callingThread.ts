@@ -1,6 +1,6 @@
 /** Runs a plan on the calling thread, in slices, so that events get their turn: the last resort. */
 import type { Loaded, Runner, Walk } from './runner.js';
-import { durations } from './runner.js';
+import { durations, readAll, writeAll } from './runner.js';
 
 /** Longest stretch of work in milliseconds before the event loop gets a turn. */
 const SLICE = 12;
@@ -10,17 +10,15 @@ export function callingThreadRunner({ image, module }: Loaded, fallbackReason?: 
   image.fill(memory.buffer);
   const walk = new WebAssembly.Instance(module, { env: { memory } }).exports.walk as Walk;
   const [{ from, ends }] = image.tracks as [(typeof image.tracks)[number]];
-  const write = (feeds: Parameters<Runner['run']>[0]): void => {
-    for (const { at, data } of feeds) new Float32Array(memory.buffer, at, data.length).set(data);
-  };
+  const computing = ends.slice(0, image.computing);
   return {
     threads: 1,
     fallbackReason,
     async run(feeds, fetches, signal) {
-      write(feeds);
+      writeAll(memory, feeds);
       let start = from;
       let turn = performance.now();
-      for (const end of ends) {
+      for (const end of computing) {
         walk(start, end);
         start = end;
         if (performance.now() - turn < SLICE) continue;
@@ -28,13 +26,16 @@ export function callingThreadRunner({ image, module }: Loaded, fallbackReason?: 
         signal?.throwIfAborted();
         turn = performance.now();
       }
-      return fetches.map(({ at, floats }) => new Float32Array(memory.buffer, at, floats).slice());
+      const outputs = readAll(memory, fetches);
+      walk(start, ends.at(-1) ?? start);
+      return outputs;
     },
+    read: (fetches) => Promise.resolve(readAll(memory, fetches)),
     profile(feeds) {
-      write(feeds);
+      writeAll(memory, feeds);
       const times = [performance.now()];
       let start = from;
-      for (const end of ends) {
+      for (const end of computing) {
         walk(start, end);
         times.push(performance.now());
         start = end;

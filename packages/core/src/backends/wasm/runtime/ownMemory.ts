@@ -21,6 +21,7 @@ export async function ownMemoryRunner({ image, module }: Loaded, fallbackReason?
     started.onMessage((message) => settle.resolve(message as Answer));
     started.onFailure((reason) => {
       worker = undefined;
+      lost = updates;
       settle?.reject(
         new Error(
           `The worker of the wasm back end is gone (${reason.message}); the next run starts a new one.`,
@@ -29,12 +30,11 @@ export async function ownMemoryRunner({ image, module }: Loaded, fallbackReason?
     });
     return started;
   };
-  const perform = async (
-    feeds: readonly Feed[],
-    fetches: readonly Fetch[],
-    timed: boolean,
-    signal?: AbortSignal,
-  ): Promise<Answer> => {
+  const updates = image.computing < ends.length;
+  let lost = false;
+  const ask = async (message: object, signal?: AbortSignal): Promise<Answer> => {
+    if (lost)
+      throw new Error('The worker of the wasm back end is gone, and its parameters with it; compile again.');
     worker ??= await start();
     const { hold, post } = worker;
     const abort = (): void => post({ stop: true });
@@ -43,9 +43,9 @@ export async function ownMemoryRunner({ image, module }: Loaded, fallbackReason?
     try {
       const answer = await new Promise<Answer>((resolve, reject) => {
         settle = { resolve, reject };
-        post({ run: { feeds, fetches, from, ends, timed } });
+        post(message);
       });
-      signal?.throwIfAborted();
+      if (answer.stopped) signal?.throwIfAborted();
       return answer;
     } finally {
       hold(false);
@@ -53,11 +53,15 @@ export async function ownMemoryRunner({ image, module }: Loaded, fallbackReason?
     }
   };
 
+  const perform = (feeds: readonly Feed[], fetches: readonly Fetch[], timed: boolean, signal?: AbortSignal) =>
+    ask({ run: { feeds, fetches, from, ends, computing: image.computing, timed } }, signal);
+
   worker = await start();
   return {
     threads: 1,
     fallbackReason,
     run: async (feeds, fetches, signal) => (await perform(feeds, fetches, false, signal)).outputs,
+    read: async (fetches) => (await ask({ read: fetches })).outputs,
     profile: async (feeds) => durations((await perform(feeds, [], true)).times),
     async dispose() {
       await worker?.terminate();

@@ -23,7 +23,9 @@ export interface Runner {
     fetches: readonly Fetch[],
     signal?: AbortSignal,
   ): Promise<readonly Float32Array[]>;
-  /** Runs the plan phase by phase: the milliseconds of each. */
+  /** Values as they are between runs. */
+  read(fetches: readonly Fetch[]): Promise<readonly Float32Array[]>;
+  /** Runs the plan phase by phase: the milliseconds of each that computes. */
   profile(feeds: readonly Feed[]): Promise<readonly number[]>;
   dispose(): Promise<void>;
 }
@@ -36,6 +38,15 @@ export interface Loaded {
 
 /** A module's one export: walks the records from one address up to another. */
 export type Walk = (from: number, to: number) => void;
+
+/** Copies values out of a memory. */
+export const readAll = (memory: WebAssembly.Memory, fetches: readonly Fetch[]): readonly Float32Array[] =>
+  fetches.map(({ at, floats }) => Float32Array.from(new Float32Array(memory.buffer, at, floats)));
+
+/** Copies values into a memory. */
+export function writeAll(memory: WebAssembly.Memory, feeds: readonly Feed[]): void {
+  for (const { at, data } of feeds) new Float32Array(memory.buffer, at, data.length).set(data);
+}
 
 /** Differences of neighbouring times. */
 export const durations = (times: ArrayLike<number>): readonly number[] =>

@@ -3,7 +3,7 @@
  * only waits for a promise, so a page stays alive. Workers spin inside the plan and sleep between runs.
  */
 import { control } from '../kernels/control.js';
-import { durations, type Loaded, type Runner } from './runner.js';
+import { durations, type Loaded, type Runner, readAll, writeAll } from './runner.js';
 import { readyWorker, type WorkerHandle } from './worker.js';
 import { Command } from './workerSource.js';
 
@@ -34,7 +34,17 @@ export async function sharedMemoryRunner({ image, module }: Loaded): Promise<Run
     const started = await Promise.allSettled(
       tracks.map(({ from, ends }, thread) =>
         readyWorker({
-          share: { module, memory, thread, threads, from, ends, times, byMessage: waitAsync === undefined },
+          share: {
+            module,
+            memory,
+            thread,
+            threads,
+            from,
+            ends,
+            computing: image.computing,
+            times,
+            byMessage: waitAsync === undefined,
+          },
         }),
       ),
     );
@@ -91,22 +101,21 @@ export async function sharedMemoryRunner({ image, module }: Loaded): Promise<Run
       );
     signal?.throwIfAborted();
   };
-  const write = (feeds: Parameters<Runner['run']>[0]): void => {
-    for (const { at, data } of feeds) new Float32Array(memory.buffer, at, data.length).set(data);
-  };
-
   await start();
   return {
     threads,
     async run(feeds, fetches, signal) {
-      write(feeds);
+      writeAll(memory, feeds);
       await perform(Command.run, signal);
-      return fetches.map(({ at, floats }) => Float32Array.from(new Float32Array(memory.buffer, at, floats)));
+      const outputs = readAll(memory, fetches);
+      if (image.computing < image.phases.length) await perform(Command.commit);
+      return outputs;
     },
+    read: (fetches) => Promise.resolve(readAll(memory, fetches)),
     async profile(feeds) {
-      write(feeds);
+      writeAll(memory, feeds);
       await perform(Command.profile);
-      return durations(new Float64Array(memory.buffer, times, image.phases.length + 1));
+      return durations(new Float64Array(memory.buffer, times, image.computing + 1));
     },
     dispose: stop,
   };

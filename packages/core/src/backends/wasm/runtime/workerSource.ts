@@ -7,7 +7,7 @@
 import { control } from '../kernels/control.js';
 
 /** What workers are asked through `control.command`. */
-export const Command = { run: 1, profile: 2 } as const;
+export const Command = { run: 1, profile: 2, commit: 3 } as const;
 
 /** How often a worker looks for a run before it goes to sleep: 1 to 2 ms, and never inside a plan. */
 const SPINS = 200_000;
@@ -20,10 +20,11 @@ const inNode = typeof require === 'function' && typeof process !== 'undefined';
 const port = inNode ? require('node:worker_threads').parentPort : self;
 const answer = (message, transfer) => port.postMessage(message, transfer || []);
 
-function share({ module, memory, thread, threads, from, ends, times, byMessage }) {
+function share({ module, memory, thread, threads, from, ends, computing, times, byMessage }) {
   const { walk } = new WebAssembly.Instance(module, { env: { memory } }).exports;
   const words = new Int32Array(memory.buffer);
-  const stamps = new Float64Array(memory.buffer, times, ends.length + 1);
+  const stamps = new Float64Array(memory.buffer, times, computing + 1);
+  const middle = computing ? ends[computing - 1] : from;
   const end = ends.length ? ends[ends.length - 1] : from;
   let asked = Atomics.load(words, ${control.asked / 4});
   answer('ready');
@@ -36,11 +37,13 @@ function share({ module, memory, thread, threads, from, ends, times, byMessage }
         spins = 0;
       }
     asked = Atomics.load(words, ${control.asked / 4});
-    if (words[${control.command / 4}] === ${Command.run}) walk(from, end);
+    const command = words[${control.command / 4}];
+    if (command === ${Command.run}) walk(from, middle);
+    else if (command === ${Command.commit}) walk(middle, end);
     else {
       let start = from;
       if (thread === 0) stamps[0] = performance.now();
-      for (let phase = 0; phase < ends.length; phase++) {
+      for (let phase = 0; phase < computing; phase++) {
         walk(start, ends[phase]);
         start = ends[phase];
         if (thread === 0) stamps[phase + 1] = performance.now();
@@ -62,14 +65,15 @@ function start({ module, pages, image }) {
   own = { memory, walk: new WebAssembly.Instance(module, { env: { memory } }).exports.walk };
   answer('ready');
 }
-async function run({ feeds, fetches, from, ends, timed }) {
-  const { buffer } = own.memory;
+const read = (fetches) => fetches.map(({ at, floats }) => new Float32Array(own.memory.buffer, at, floats).slice());
+const answerWith = (outputs, times) => answer({ outputs, times }, outputs.map((output) => output.buffer));
+async function run({ feeds, fetches, from, ends, computing, timed }) {
   stopped = false;
-  for (const { at, data } of feeds) new Float32Array(buffer, at, data.length).set(data);
+  for (const { at, data } of feeds) new Float32Array(own.memory.buffer, at, data.length).set(data);
   const times = [performance.now()];
   let turn = times[0];
   let at = from;
-  for (const end of ends) {
+  for (const end of ends.slice(0, computing)) {
     own.walk(at, end);
     at = end;
     const now = performance.now();
@@ -80,13 +84,15 @@ async function run({ feeds, fetches, from, ends, timed }) {
       if (stopped) return answer({ stopped: true });
     }
   }
-  const outputs = fetches.map(({ at, floats }) => new Float32Array(buffer, at, floats).slice());
-  answer({ outputs, times }, outputs.map((output) => output.buffer));
+  const outputs = read(fetches);
+  if (!timed && ends.length > computing) own.walk(at, ends[ends.length - 1]);
+  answerWith(outputs, times);
 }
 function receive(message) {
   if (message.share) share(message.share);
   else if (message.own) start(message.own);
   else if (message.run) run(message.run);
+  else if (message.read) answerWith(read(message.read), []);
   else stopped = true;
 }
 if (inNode) port.on('message', receive);
