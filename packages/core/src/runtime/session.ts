@@ -76,15 +76,13 @@ export function createSession(
       return program.run(feeds, signal);
     });
   };
+  let disposal: Promise<void> | undefined;
   const dispose = (): Promise<void> => {
-    if (disposed) return Promise.resolve();
-    const done = inTurn(() => program.dispose()).then(() => undefined);
-    queue = done
-      .catch(() => undefined)
-      .then(() => {
-        disposed = true;
-      });
-    return done;
+    disposal ??= inTurn(() => {
+      disposed = true;
+      return program.dispose();
+    });
+    return disposal;
   };
   return {
     backend: program.backend,

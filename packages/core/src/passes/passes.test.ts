@@ -1,0 +1,242 @@
+/** Each pass on a small graph that is printed before and after, and all of them together against no pass at all. */
+import { describe, expect, test } from 'vitest';
+import { referenceBackend } from '../backends/reference/reference.js';
+import { Graph, type Node } from '../graph/graph.js';
+import { printGraph } from '../graph/print.js';
+import { verify } from '../graph/verify.js';
+import { batchNorm, conv2d, linear } from '../nn/layers.js';
+import { type Module, module, pipe, sequential } from '../nn/module.js';
+import { trace } from '../nn/trace.js';
+import { initialise } from '../nn/walk.js';
+import {
+  add,
+  definitionOf,
+  dropout,
+  flatten,
+  globalAvgPool,
+  maxPool,
+  pad,
+  relu,
+  stochasticDepth,
+} from '../ops/index.js';
+import { compile } from '../runtime/compile.js';
+import { random } from '../tensor/random.js';
+import { sizeOf } from '../tensor/shape.js';
+import type { Weights } from '../tensor/tensor.js';
+import { differentiate } from './differentiate.js';
+import { evaluateConstants } from './evaluateConstants.js';
+import { foldBatchNorm } from './foldBatchNorm.js';
+import { forInference } from './forInference.js';
+import { forTraining, SEED } from './forTraining.js';
+import { fuse } from './fuse.js';
+import { planMemory } from './planMemory.js';
+import { prune } from './prune.js';
+
+const block = module({ conv: conv2d(2, 2, 3, { padding: 1, bias: false }), bn: batchNorm(2) }, (m, x) =>
+  relu(add(pipe(x, m.conv, m.bn), x)),
+);
+const lines = (graph: Graph): string[] => printGraph(graph).split('\n');
+
+/** Weights with every value its own, so that a mix-up shows. */
+function mixed(model: Module): Weights {
+  const source = random(5);
+  const weights = initialise(model, { seed: 2 });
+  for (const [name, { data }] of weights)
+    if (!name.endsWith('weight') || name.includes('bn'))
+      for (let i = 0; i < data.length; i++) data[i] = 0.5 + source.uniform();
+  return weights;
+}
+
+test('a residual block becomes one convolution', () => {
+  const traced = trace(block, [1, 2, 4, 4]);
+  expect(lines(traced)).toEqual([
+    '%x = input : 1x2x4x4',
+    '%1 = conv2d(%x, conv.weight) stride=1,1 padding=1,1,1,1 dilation=1,1 groups=1 : 1x2x4x4  # conv',
+    '%2 = batchNorm(%1, bn.weight, bn.bias, bn.running_mean, bn.running_var) eps=0.00001 momentum=0.1 : 1x2x4x4  # bn',
+    '%3 = add(%2, %x) : 1x2x4x4',
+    '%4 = activation(%3) fn=relu : 1x2x4x4',
+    'return output = %4',
+  ]);
+  const { graph } = evaluateConstants(prune(fuse(foldBatchNorm(traced))), mixed(block));
+  expect(lines(prune(graph))).toEqual([
+    '%x = input : 1x2x4x4',
+    '%1 = conv2d(%x, conv:foldedWeight:0, conv:foldedBias:1, %x) stride=1,1 padding=1,1,1,1 dilation=1,1 groups=1 residual=true activation=relu : 1x2x4x4  # conv',
+    'return output = %1',
+  ]);
+});
+
+describe('the passes keep what a model computes', () => {
+  const models: Readonly<Record<string, Module>> = {
+    'a residual block': block,
+    'padding before a convolution': sequential(pad([1, 2, 0, 1]), conv2d(2, 3, 3), batchNorm(3), relu),
+    'a linear layer with batch norm': sequential(flatten, linear(32, 5), batchNorm(5), relu),
+    'batch norm without a layer before it': sequential(batchNorm(2), relu, conv2d(2, 3, 1)),
+    'a convolution that two nodes read': module({ conv: conv2d(2, 2, 1), bn: batchNorm(2) }, (m, x) => {
+      const y = m.conv(x);
+      return add(m.bn(y), relu(y));
+    }),
+    'dropout and stochastic depth': sequential(
+      conv2d(2, 2, 1),
+      dropout(0.5),
+      stochasticDepth(0.5),
+      maxPool(2),
+    ),
+  };
+  test.each(Object.entries(models))('%s', async (_, model) => {
+    const weights = mixed(model);
+    const x = Float32Array.from({ length: 64 }, (_v, i) => Math.sin(i));
+    const outputs = await Promise.all(
+      [true, false].map(async (passes) => {
+        await using session = await compile(model, {
+          weights,
+          input: [2, 2, 4, 4],
+          backend: 'reference',
+          passes,
+        });
+        return (await session.run(x)).data;
+      }),
+    );
+    for (const [i, value] of outputs[0]!.entries()) expect(value).toBeCloseTo(outputs[1]![i]!, 5);
+  });
+});
+
+test('an output that is asked for keeps its value under fusion and folding', async () => {
+  const weights = mixed(block);
+  const x = Float32Array.from({ length: 32 }, (_, i) => Math.cos(i));
+  const run = async (passes: boolean) => {
+    await using session = await compile(block, {
+      weights,
+      input: [1, 2, 4, 4],
+      backend: 'reference',
+      passes,
+      outputs: ['conv'],
+    });
+    return (await session.runAll(x)).get('conv')!.data;
+  };
+  expect(await run(true)).toEqual(await run(false));
+});
+
+test('for inference, what is for training only is gone', () => {
+  const graph = forInference(trace(sequential(dropout(0.5), stochasticDepth(0.2)), [1, 2]));
+  expect(lines(graph)).toEqual(['%x = input : 1x2', 'return output = %x']);
+});
+
+describe('for training', () => {
+  test('batch norm takes the statistics of the batch and updates the running ones', () => {
+    const graph = forTraining(trace(batchNorm(3, { momentum: 0.2 }), [2, 3, 2, 2]));
+    expect(graph.nodes.map(({ op }) => op)).toEqual(
+      expect.arrayContaining(['channelMean', 'channelVariance', 'batchNormTrain']),
+    );
+    expect([...graph.updates.keys()]).toEqual(['running_mean', 'running_var']);
+    expect(printGraph(graph)).toContain(`momentum=0.2 scale=${8 / 7}`);
+    verify(graph, definitionOf);
+  });
+
+  test('dropout multiplies by a mask from the seed, each with a stream of its own', () => {
+    const graph = forTraining(trace(sequential(dropout(0.5), stochasticDepth(0.25)), [4, 3, 2, 2]));
+    expect(
+      graph.nodes.find(({ op, attrs }) => op === 'input' && Reflect.get(attrs, 'name') === SEED)?.shape,
+    ).toEqual([1]);
+    const masks = graph.nodes.filter(({ op }) => op === 'randomMask');
+    expect(masks.map(({ shape, attrs }) => [shape, attrs])).toEqual([
+      [[4, 3, 2, 2], { keep: 0.5, shape: [4, 3, 2, 2], stream: 0 }],
+      [[4, 1, 1, 1], { keep: 0.75, shape: [4, 1, 1, 1], stream: 1 }],
+    ]);
+  });
+});
+
+test('prune drops what nothing needs, but no input', () => {
+  const graph = trace(
+    module({ used: linear(2, 2), unused: linear(2, 2) }, (m, x) => {
+      m.unused(x);
+      return m.used(x);
+    }),
+    [1, 2],
+  );
+  graph.input('labels', [1]);
+  expect(graph.nodes.length).toBe(8);
+  const pruned = prune(graph);
+  expect(lines(pruned)).toEqual([
+    '%x = input : 1x2',
+    '%1 = linear(%x, used.weight, used.bias) : 1x2  # used',
+    '%labels = input : 1',
+    'return output = %1',
+  ]);
+  expect(pruned.modules.has('unused')).toBe(false);
+});
+
+describe('differentiate', () => {
+  test('sums the gradients of a node that is used twice', async () => {
+    const graph = new Graph();
+    const x = graph.input('x', [2, 3]);
+    const y = add(relu(x), x);
+    const gradients = differentiate(y, [x], graph.input('dy', [2, 3]));
+    graph.outputs.set('dx', gradients.get(x)!);
+    const program = await referenceBackend().compile(prune(graph), new Map());
+    const value = (data: number[]) => ({ shape: [2, 3], data: Float32Array.from(data) });
+    const result = await program.run(
+      new Map([
+        ['x', value([1, -1, 2, -2, 3, -3])],
+        ['dy', value([1, 1, 1, 1, 1, 1])],
+      ]),
+    );
+    expect([...result.get('dx')!.data]).toEqual([2, 1, 2, 1, 2, 1]);
+  });
+
+  test('says which op on the way has no gradient, and where', () => {
+    const graph = new Graph({ name: 'net' });
+    const x = graph.input('x', [2, 3]);
+    const mean = graph.add('channelMean', [x], {}, [3], 'head');
+    expect(() => differentiate(mean, [x])).toThrow('net/head: channelMean cannot be differentiated');
+  });
+
+  test('a target that the loss does not depend on is absent', () => {
+    const graph = new Graph();
+    const [x, z] = [graph.input('x', [1, 2]), graph.input('z', [1, 2])];
+    const gradients: ReadonlyMap<Node, Node> = differentiate(relu(x), [x, z], graph.input('dy', [1, 2]));
+    expect([gradients.has(x), gradients.has(z)]).toEqual([true, false]);
+  });
+});
+
+describe('planMemory', () => {
+  const graph = prune(
+    forInference(
+      trace(
+        sequential(
+          conv2d(3, 8, 3, { padding: 1 }),
+          relu,
+          conv2d(8, 8, 3, { padding: 1 }),
+          relu,
+          globalAvgPool,
+        ),
+        [1, 3, 16, 16],
+      ),
+    ),
+  );
+
+  test('no two values that live at once overlap', () => {
+    const { offsets, bytes } = planMemory(graph);
+    const placed = [...offsets].map(([node, from]) => {
+      const last = graph.nodes.findLastIndex(({ inputs }) => inputs.includes(node));
+      const end = graph.output === node ? graph.nodes.length : last;
+      return { from, to: from + sizeOf(node.shape) * 4, start: graph.nodes.indexOf(node), end };
+    });
+    for (const a of placed)
+      for (const b of placed)
+        if (a !== b && a.start <= b.end && b.start <= a.end)
+          expect(a.to <= b.from || b.to <= a.from).toBe(true);
+    const total = [...offsets.keys()].reduce((sum, node) => sum + sizeOf(node.shape) * 4, 0);
+    expect(bytes).toBeLessThan(total);
+    expect([...offsets.values()].every((offset) => offset % 64 === 0)).toBe(true);
+  });
+
+  test('a result may take the place of an input that dies', () => {
+    const apart = planMemory(graph).bytes;
+    const inPlace = planMemory(graph, {
+      overwrites: (node) => (node.op === 'activation' ? node.inputs[0] : undefined),
+    });
+    const activation = graph.nodes.find(({ op }) => op === 'activation')!;
+    expect(inPlace.offsets.get(activation)).toBe(inPlace.offsets.get(activation.inputs[0]!));
+    expect(inPlace.bytes).toBeLessThanOrEqual(apart);
+  });
+});
