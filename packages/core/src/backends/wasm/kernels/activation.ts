@@ -6,18 +6,14 @@
 import type { Activation } from '../../../ops/activation.js';
 import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../emit/index.js';
 import type { Engine } from '../engine.js';
+import { constant, SMALL_TANH } from './constants.js';
 import { multiplyAdd } from './kernel.js';
 import { exponential, inStep, polynomial } from './math.js';
 
 type Vector = Local<'v128'>;
 
 const clamp = (value: V128, low: number, high: number): V128 =>
-  f32x4.pmin(f32x4.pmax(value, f32x4.const(low)), f32x4.const(high));
-
-/** tanh(x) for |x| < 0.625 as x + x^3 * (...) of x^2. Cephes `tanhf`; highest power first. */
-const SMALL_TANH = [
-  -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1,
-];
+  f32x4.pmin(f32x4.pmax(value, constant(low)), constant(high));
 
 /** Replaces each value by its activation. */
 export function applyActivation(
@@ -44,7 +40,7 @@ function applyToGroup(
   const temporary = (): readonly Vector[] => f.vectors('activation', values.length);
   switch (activation.fn) {
     case 'relu':
-      each((x) => f32x4.pmax(x, f32x4.const(0)));
+      each((x) => f32x4.pmax(x, constant(0)));
       break;
     case 'relu6':
       each((x) => clamp(x, 0, 6));
@@ -53,23 +49,23 @@ function applyToGroup(
       each((x) =>
         multiplyAdd(
           engine,
-          f32x4.pmin(x, f32x4.const(0)),
-          f32x4.const(activation.slope),
-          f32x4.pmax(x, f32x4.const(0)),
+          f32x4.pmin(x, constant(0)),
+          constant(activation.slope),
+          f32x4.pmax(x, constant(0)),
         ),
       );
       break;
     case 'hardSigmoid':
-      each((x) => f32x4.mul(clamp(f32x4.add(x, f32x4.const(3)), 0, 6), f32x4.const(1 / 6)));
+      each((x) => f32x4.mul(clamp(f32x4.add(x, constant(3)), 0, 6), constant(1 / 6)));
       break;
     case 'hardSwish':
-      each((x) => f32x4.mul(x, f32x4.mul(clamp(f32x4.add(x, f32x4.const(3)), 0, 6), f32x4.const(1 / 6))));
+      each((x) => f32x4.mul(x, f32x4.mul(clamp(f32x4.add(x, constant(3)), 0, 6), constant(1 / 6))));
       break;
     case 'sigmoid':
     case 'silu': {
       const power = temporary();
       exponential(f, engine, values, power, -1);
-      const one = f32x4.const(1);
+      const one = constant(1);
       each((x, i) => f32x4.div(activation.fn === 'silu' ? x : one, f32x4.add(power[i]!, one)));
       break;
     }
@@ -79,7 +75,7 @@ function applyToGroup(
       const square = f.vectors('exponent rest', values.length);
       exponential(f, engine, values, power, 2);
       inStep(power, (y) =>
-        f.set(y, f32x4.sub(f32x4.const(1), f32x4.div(f32x4.const(2), f32x4.add(y, f32x4.const(1))))),
+        f.set(y, f32x4.sub(constant(1), f32x4.div(constant(2), f32x4.add(y, constant(1))))),
       );
       const small = f.vectors('exponent', values.length);
       inStep(square, (s, i) => f.set(s, f32x4.mul(values[i]!, values[i]!)));
@@ -88,7 +84,7 @@ function applyToGroup(
         v128.select(
           multiplyAdd(engine, f32x4.mul(x, square[i]!), small[i]!, x),
           power[i]!,
-          f32x4.lt(f32x4.abs(x), f32x4.const(0.625)),
+          f32x4.lt(f32x4.abs(x), constant(0.625)),
         ),
       );
       break;

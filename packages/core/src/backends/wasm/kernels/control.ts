@@ -3,7 +3,8 @@
  * small function. Every thread walks its own table; barriers are kernels too.
  */
 import { FunctionBuilder, i32 } from '../emit/index.js';
-import { defineKernel, PARAMETERS } from './kernel.js';
+import { CONSTANTS_AT, MOST_CONSTANTS } from './constants.js';
+import { defineKernel, FLOAT, PARAMETERS } from './kernel.js';
 
 /** Bytes of a record: the kernel, its parameters, and room to a whole number of cache lines. */
 export const RECORD = 64;
@@ -24,8 +25,8 @@ export const control = {
   finished: 320,
   /** Number of the run that all workers have finished. */
   completed: 384,
-  /** Where free memory starts. */
-  end: 448,
+  /** Where free memory starts: behind the constants. */
+  end: CONSTANTS_AT + MOST_CONSTANTS * FLOAT,
 } as const;
 
 /** Walks the records from one address up to another. Returns early when `stop` is set. */

@@ -2,6 +2,7 @@
 
 import { buildModule, type FunctionBuilder } from '../emit/index.js';
 import { detectFeatures, type Engine } from '../engine.js';
+import { CONSTANTS, CONSTANTS_AT } from './constants.js';
 import { FLOAT } from './kernel.js';
 
 /** Every kind of engine that can be tried here: mul and add, FMA where there is one, wide tiles (in 128 bits). */
@@ -27,6 +28,7 @@ export class Bench {
     this.floats = new Float32Array(this.#memory.buffer);
     // Whatever a kernel reads without having been given it shows as NaN.
     this.floats.fill(Number.NaN);
+    this.floats.set(CONSTANTS, CONSTANTS_AT / FLOAT);
   }
 
   /** Address of new values, with a gap behind them. */

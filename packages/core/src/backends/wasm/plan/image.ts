@@ -1,5 +1,6 @@
 /** Lays a plan out in memory: control words, records of calls, constants, exchange, arena; and builds its module. */
 import { buildModule } from '../emit/index.js';
+import { CONSTANTS, CONSTANTS_AT } from '../kernels/constants.js';
 import { barrier, control, RECORD, walkRecords } from '../kernels/control.js';
 import { aligned, Region } from './memory.js';
 import type { Phase, Planner } from './planner.js';
@@ -77,6 +78,7 @@ export function layOut(planner: Planner, shared: boolean): Image {
     filled: planner.exchange.base,
     fill(memory) {
       const words = new Int32Array(memory, 0, planner.exchange.base / 4);
+      new Float32Array(memory, CONSTANTS_AT, CONSTANTS.length).set(CONSTANTS);
       for (const [thread, { start }] of tracks.entries()) {
         let at = start.address / 4;
         for (const [phase, { calls }] of phases.entries()) {
