@@ -94,6 +94,19 @@ export class FunctionBuilder {
     this.#code.bytes(0xfe, 0x1e, 2, 0, 0x1a);
   }
 
+  /** Sleeps until the int32 in shared memory is notified, unless it is no longer what is expected. */
+  atomicWait(address: I32, expected: I32): void {
+    for (const operand of [address, expected]) writeOperand(operand, this.#code);
+    // No timeout: an i64 of -1.
+    this.#code.bytes(0x42, 0x7f, 0xfe, 0x01, 2, 0, 0x1a);
+  }
+
+  /** Wakes all who sleep on an int32 in shared memory. */
+  atomicNotify(address: I32): void {
+    for (const operand of [address, -1]) writeOperand(operand, this.#code);
+    this.#code.bytes(0xfe, 0x00, 2, 0, 0x1a);
+  }
+
   /** Runs the body `count` times, if any. A constant count of one leaves no loop. */
   repeat(count: I32, body: () => void): void {
     if (count === 0) return;

@@ -16,6 +16,9 @@ type WaitAsync = (
 /** `Atomics.waitAsync` where there is one; the standard types do not have it yet. */
 const waitAsync = (Atomics as unknown as { readonly waitAsync?: WaitAsync }).waitAsync;
 
+/** More arrivals than any plan has: every barrier opens. */
+const OPEN = 2 ** 28;
+
 export async function sharedMemoryRunner({ image, module }: Loaded): Promise<Runner> {
   const { pages, tracks, times } = image;
   const threads = tracks.length;
@@ -28,6 +31,13 @@ export async function sharedMemoryRunner({ image, module }: Loaded): Promise<Run
   let failure: Error | undefined;
   /** Ends the wait for the present run when nobody else can. */
   let wake: () => void = () => undefined;
+
+  /** Makes all workers leave the plan, those that sleep in a barrier too. */
+  const halt = (): void => {
+    Atomics.store(words, word('stop'), 1);
+    Atomics.add(words, word('arrived'), OPEN);
+    Atomics.notify(words, word('arrived'));
+  };
 
   const start = async (): Promise<void> => {
     failure = undefined;
@@ -57,7 +67,7 @@ export async function sharedMemoryRunner({ image, module }: Loaded): Promise<Run
     for (const worker of workers) {
       worker.onFailure((reason) => {
         failure ??= reason;
-        Atomics.store(words, word('stop'), 1);
+        halt();
         wake();
       });
       worker.onMessage((message) => {
@@ -77,11 +87,11 @@ export async function sharedMemoryRunner({ image, module }: Loaded): Promise<Run
       await stop();
       await start();
     }
-    for (const name of ['arrived', 'finished', 'stop'] as const) Atomics.store(words, word(name), 0);
+    for (const name of ['arrived', 'finished', 'waiting', 'stop'] as const)
+      Atomics.store(words, word(name), 0);
     words[word('command')] = command;
     const before = Atomics.load(words, word('completed'));
-    const abort = (): void => void Atomics.store(words, word('stop'), 1);
-    signal?.addEventListener('abort', abort);
+    signal?.addEventListener('abort', halt);
     for (const worker of workers) worker.hold(true);
     try {
       const woken = new Promise<void>((resolve) => {
@@ -93,7 +103,7 @@ export async function sharedMemoryRunner({ image, module }: Loaded): Promise<Run
       if (wait?.async !== false) await Promise.race([woken, ...(wait ? [wait.value] : [])]);
     } finally {
       for (const worker of workers) worker.hold(false);
-      signal?.removeEventListener('abort', abort);
+      signal?.removeEventListener('abort', halt);
     }
     if (failure)
       throw new Error(
