@@ -45,7 +45,7 @@ function run(command, args, { quiet = false } = {}) {
 }
 
 const pnpm = (...args) => ['npx', ['-y', packageManager, ...args]];
-const local = (tool, ...args) => ['node_modules/.bin/' + tool, args];
+const local = (tool, ...args) => [`node_modules/.bin/${tool}`, args];
 
 /** Runs a step, says how long it took, and gives whether it passed. */
 async function step(name, [command, args], options = { quiet: true }) {

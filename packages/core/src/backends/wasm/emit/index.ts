@@ -2,10 +2,8 @@
 export { Bytes } from './bytes.js';
 export {
   type Expression,
-  type F32,
   f32,
   f32x4,
-  type I32,
   i32,
   i32x4,
   Local,
@@ -13,4 +11,4 @@ export {
   v128,
 } from './expression.js';
 export { FunctionBuilder } from './function.js';
-export { buildModule, type ModuleParts } from './module.js';
+export { buildModule } from './module.js';
