@@ -1,5 +1,5 @@
 /** Where weights for these models are published. */
-import { torchvisionWeights, type WeightsRecord } from '@cnn/core';
+import { type Rename, torchvisionWeights, type WeightsRecord } from '@cnn/core';
 
 const v1 = (file: string, top1: number, top5: number, resize: number, crop: number) => ({
   IMAGENET1K_V1: torchvisionWeights(file, top1, top5, {
@@ -24,5 +24,39 @@ export const weights = {
   efficientnet_b7: v1('efficientnet_b7_lukemelas-c5b4e57e.pth', 84.122, 96.908, 600, 600),
 } as const satisfies Record<string, Record<string, WeightsRecord>>;
 
+/** timm's layers of a block, by their place in torchvision's: with an expansion before the filter, and without. */
+const expanded: Readonly<Record<string, string>> = {
+  conv_pw: '0.0',
+  bn1: '0.1',
+  conv_dw: '1.0',
+  bn2: '1.1',
+  'se.conv_reduce': '2.fc1',
+  'se.conv_expand': '2.fc2',
+  conv_pwl: '3.0',
+  bn3: '3.1',
+};
+const plain: Readonly<Record<string, string>> = {
+  conv_dw: '0.0',
+  bn1: '0.1',
+  'se.conv_reduce': '1.fc1',
+  'se.conv_expand': '1.fc2',
+  conv_pw: '2.0',
+  bn2: '2.1',
+};
+
 /** Rules for checkpoints whose keys have other names. */
-export const renames = {};
+export const renames = {
+  /** timm's `conv_stem`, `blocks.1.0.conv_pw`, ..., `conv_head`. */
+  timm: (name) =>
+    name
+      .replace(/^conv_stem\./, 'features.0.0.')
+      .replace(/^bn1\./, 'features.0.1.')
+      .replace(/^conv_head\./, 'features.8.0.')
+      .replace(/^bn2\./, 'features.8.1.')
+      .replace(/^classifier\./, 'classifier.1.')
+      .replace(
+        /^blocks\.(\d+)\.(\d+)\.(.+)\.(\w+)$/,
+        (_, stage: string, block: string, layer: string, kind: string) =>
+          `features.${Number(stage) + 1}.${block}.block.${(stage === '0' ? plain : expanded)[layer]}.${kind}`,
+      ),
+} as const satisfies Record<string, Rename>;

@@ -24,6 +24,18 @@ export const weights = {
 /** Layers before each stage of a MobileNetV1 that is split in three, as face detectors have it. */
 const before: Readonly<Record<string, number>> = { '1': 0, '2': 6, '3': 12 };
 
+/** Blocks in each stage of MobileNetV2: timm counts by stage, torchvision goes on. */
+const v2Stages = [1, 2, 3, 4, 3, 3, 1];
+const v2Expanded: Readonly<Record<string, string>> = {
+  conv_pw: '0.0',
+  bn1: '0.1',
+  conv_dw: '1.0',
+  bn2: '1.1',
+  conv_pwl: '2',
+  bn3: '3',
+};
+const v2Plain: Readonly<Record<string, string>> = { conv_dw: '0.0', bn1: '0.1', conv_pw: '1', bn2: '2' };
+
 /** Rules for checkpoints whose keys have other names. */
 export const renames = {
   /** MobileNetV1 in three stages (`stage1.0` to `stage3.1`); such checkpoints also need `leakyRelu(0.1)`. */
@@ -32,4 +44,20 @@ export const renames = {
       /^stage([123])\.(\d+)\./,
       (_, stage: string, index: string) => `feature.${before[stage]! + Number(index)}.`,
     ),
+  /** timm's MobileNetV2: `conv_stem`, `blocks.1.0.conv_pw`, ..., `conv_head`. */
+  timmV2: (name) =>
+    name
+      .replace(/^conv_stem\./, 'features.0.0.')
+      .replace(/^bn1\./, 'features.0.1.')
+      .replace(/^conv_head\./, 'features.18.0.')
+      .replace(/^bn2\./, 'features.18.1.')
+      .replace(/^classifier\./, 'classifier.1.')
+      .replace(
+        /^blocks\.(\d+)\.(\d+)\.(\w+)\.(\w+)$/,
+        (_, stage: string, block: string, layer: string, kind: string) => {
+          const first = v2Stages.slice(0, Number(stage)).reduce((sum, count) => sum + count, 1);
+          const place = (stage === '0' ? v2Plain : v2Expanded)[layer];
+          return `features.${first + Number(block)}.conv.${place}.${kind}`;
+        },
+      ),
 } as const satisfies Record<string, Rename>;

@@ -1,0 +1,43 @@
+import { matchWeights, parameters, readWeights, sizeOf, writeSafetensors } from '@cnn/core';
+import { expect, test } from 'vitest';
+import { mobilenetV2, renames } from './index.js';
+
+/** timm's names of MobileNetV2, written down from its blocks: a plain one, then expanded ones. */
+function timmNames(): readonly string[] {
+  const norm = (name: string) =>
+    ['weight', 'bias', 'running_mean', 'running_var'].map((kind) => `${name}.${kind}`);
+  const layer = (name: string, bn: string) => [`${name}.weight`, ...norm(bn)];
+  const blocks = [1, 2, 3, 4, 3, 3, 1].flatMap((count, stage) =>
+    Array.from({ length: count }, (_, index) => {
+      const at = `blocks.${stage}.${index}`;
+      const tail = stage === 0 ? [] : layer(`${at}.conv_pwl`, `${at}.bn3`);
+      const [first, second] = stage === 0 ? ['conv_dw', 'conv_pw'] : ['conv_pw', 'conv_dw'];
+      return [...layer(`${at}.${first}`, `${at}.bn1`), ...layer(`${at}.${second}`, `${at}.bn2`), ...tail];
+    }).flat(),
+  );
+  return [
+    ...layer('conv_stem', 'bn1'),
+    ...blocks,
+    ...layer('conv_head', 'bn2'),
+    'classifier.weight',
+    'classifier.bias',
+  ];
+}
+
+test("timm's names become torchvision's, one for one and in order", async () => {
+  const model = mobilenetV2();
+  const expected = [...parameters(model)];
+  const names = timmNames();
+  expect(names.length).toBe(expected.length);
+  const file = writeSafetensors(
+    new Map(
+      names.map((name, i) => [
+        name,
+        { shape: expected[i]![1].shape, data: new Float32Array(sizeOf(expected[i]![1].shape)) },
+      ]),
+    ),
+  );
+  const weights = await readWeights(file, { rename: renames.timmV2 });
+  expect([...weights.keys()]).toEqual(expected.map(([name]) => name));
+  expect(matchWeights(model, weights)).toEqual({ missing: [], unexpected: [], shapeMismatch: [] });
+});
