@@ -5,8 +5,11 @@
 
 /** Shapes, sizes or options that do not fit together. The message starts with the module path where there is one. */
 export class ShapeError extends Error {
-  override readonly name = 'ShapeError';
+  override readonly name: string = 'ShapeError';
 }
+
+/** A ShapeError of a picture that is too small for the windows that slide over it: a larger one may fit. */
+export class InputTooSmall extends ShapeError {}
 
 /** Weights that do not belong to a model. Lists every key, so that a rename rule can be written from the message. */
 export class WeightsMismatch extends Error {

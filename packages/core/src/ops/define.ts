@@ -73,7 +73,7 @@ export function emit<A extends object>(
     return graph.add(definition.op, inputs, attrs, shape, path);
   } catch (error) {
     if (error instanceof ShapeError && !error.message.startsWith(graph.at(path)))
-      throw new ShapeError(`${graph.at(path)}: ${error.message}`);
+      error.message = `${graph.at(path)}: ${error.message}`;
     throw error;
   }
 }

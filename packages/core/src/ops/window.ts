@@ -1,5 +1,5 @@
 /** A window that slides over a picture: what convolutions and poolings have in common. */
-import { ShapeError } from '../errors.js';
+import { InputTooSmall, ShapeError } from '../errors.js';
 
 /** One number for both directions, or `[vertical, horizontal]`. */
 export type Pair = number | readonly [vertical: number, horizontal: number];
@@ -66,7 +66,7 @@ export function windowOutput(
     const extent = input[i]! + padding[i]! + padding[i + 2]!;
     const room = extent - (dilation[i]! * (kernel[i]! - 1) + 1);
     if (room < 0 && !(ceilMode && room + stride[i]! > 0))
-      throw new ShapeError(
+      throw new InputTooSmall(
         `${op} with a ${kernel.join('x')} window does not fit into ${input.join('x')} pixels with padding ${padding.join(', ')}; use a larger input`,
       );
     const steps = (ceilMode ? Math.ceil(room / stride[i]!) : Math.floor(room / stride[i]!)) + 1;
