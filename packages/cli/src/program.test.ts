@@ -8,6 +8,7 @@ import { initialise, writeSafetensors } from '@cnn/core';
 import { encodePng } from '@cnn/image';
 import { lenet5 } from '@cnn/lenet';
 import { realData } from '@cnn/testing';
+import colours from 'picocolors';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { drawDigit } from './digits.js';
 import { run } from './program.js';
@@ -54,6 +55,7 @@ async function cnn(...args: readonly string[]): Promise<{ code: number; out: str
     print: (line) => out.push(line),
     note: (line) => notes.push(line),
     progress: () => undefined,
+    colours: colours.createColors(false),
   });
   return { code, out: out.join('\n'), notes: notes.join('\n') };
 }
@@ -135,6 +137,9 @@ test.each([
   [['summary', 'vgg11', '--input', '1x3x8x8'], 1, /vgg|larger input|does not fit/],
   [['summary', 'vgg11', '--input', 'large'], 2, /'large' is not a shape/],
   [['summary', 'vgg11', '--option', 'width'], 2, /write it as width=0.25/],
+  [['summary', 'vgg11', '--option', 'widht=0.5'], 2, /vgg11 has no option 'widht'; it has numClasses/],
+  [['summary', 'mobilenet_v1', '--option', 'activation=step'], 2, /no activation 'step'; use relu, /],
+  [['bench', 'lenet5', '--backend', 'tpu'], 2, /Allowed choices are auto, wasm, reference/],
   [['nonsense'], 2, /unknown command/],
 ])('%j ends with %i', async (args, expected, message) => {
   const { code, notes } = await cnn(...args);

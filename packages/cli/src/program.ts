@@ -1,11 +1,12 @@
 /** The commands with their options and help, and how they end: results, exit codes, one-sentence errors. */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { bench } from './commands/bench.js';
 import { classify } from './commands/classify.js';
 import { demo } from './commands/demo.js';
 import { list } from './commands/list.js';
 import { summary } from './commands/summary.js';
 import { UsageError } from './errors.js';
+import { backendNames, parseShape } from './options.js';
 import type { Terminal } from './terminal.js';
 
 const collect = (value: string, all: readonly string[]): readonly string[] => [...all, value];
@@ -36,7 +37,9 @@ export async function run(
     collect,
     [],
   ] as const;
-  const backendOption = ['--backend <name>', 'auto, wasm, gpu or reference', 'auto'] as const;
+  const backendOption = new Option('--backend <name>', 'what to run on')
+    .choices(backendNames)
+    .default('auto');
 
   program
     .command('list')
@@ -47,7 +50,7 @@ export async function run(
   program
     .command('summary <model>')
     .description('show the layers of a model with shapes, parameters and multiply-adds')
-    .option('--input <shape>', 'input shape, such as 1x3x224x224')
+    .option('--input <shape>', 'input shape, such as 1x3x224x224', parseShape)
     .option(...modelOption)
     .option('--json', 'as JSON')
     .addHelpText(
@@ -62,7 +65,7 @@ export async function run(
     .option('--weights <source>', 'a file, a URL, a name of published weights, or default')
     .option('--top <n>', 'how many classes to show', '5')
     .option(...modelOption)
-    .option(...backendOption)
+    .addOption(backendOption)
     .option('--threads <n>', 'threads for the CPU')
     .option('--cache <folder>', 'where downloads are kept')
     .option('--json', 'as JSON')
@@ -78,7 +81,7 @@ export async function run(
     .description('time a model, layer by layer')
     .option('--runs <n>', 'runs after the first', '10')
     .option(...modelOption)
-    .option(...backendOption)
+    .addOption(backendOption)
     .option('--threads <n>', 'threads for the CPU')
     .option('--html <file>', 'write a page with a picture')
     .option('--json', 'as JSON')

@@ -8,21 +8,25 @@ export interface Family {
   readonly renames: Readonly<Record<string, Rename>>;
 }
 
-/** The families with what their models' names start with, and how to load them. */
-const families: Readonly<Record<string, { readonly names: RegExp; readonly load: () => Promise<unknown> }>> =
-  {
-    lenet: { names: /^lenet/, load: () => import('@cnn/lenet') },
-    alexnet: { names: /^alexnet/, load: () => import('@cnn/alexnet') },
-    vgg: { names: /^vgg/, load: () => import('@cnn/vgg') },
-    googlenet: { names: /^googlenet/, load: () => import('@cnn/googlenet') },
-    resnet: { names: /^(wide_)?resne[tx]/, load: () => import('@cnn/resnet') },
-    nin: { names: /^nin/, load: () => import('@cnn/nin') },
-    densenet: { names: /^densenet/, load: () => import('@cnn/densenet') },
-    efficientnet: { names: /^efficientnet/, load: () => import('@cnn/efficientnet') },
-    mobilenet: { names: /^mobilenet/, load: () => import('@cnn/mobilenet') },
-    senet: { names: /^se_?resnet/, load: () => import('@cnn/senet') },
-    shufflenet: { names: /^shufflenet/, load: () => import('@cnn/shufflenet') },
-  };
+interface Loader {
+  /** Matches the names of the family's models. */
+  readonly names: RegExp;
+  readonly load: () => Promise<unknown>;
+}
+
+const families: Readonly<Record<string, Loader>> = {
+  lenet: { names: /^lenet/, load: () => import('@cnn/lenet') },
+  alexnet: { names: /^alexnet/, load: () => import('@cnn/alexnet') },
+  vgg: { names: /^vgg/, load: () => import('@cnn/vgg') },
+  googlenet: { names: /^googlenet/, load: () => import('@cnn/googlenet') },
+  resnet: { names: /^(wide_)?resne[tx]/, load: () => import('@cnn/resnet') },
+  nin: { names: /^nin/, load: () => import('@cnn/nin') },
+  densenet: { names: /^densenet/, load: () => import('@cnn/densenet') },
+  efficientnet: { names: /^efficientnet/, load: () => import('@cnn/efficientnet') },
+  mobilenet: { names: /^mobilenet/, load: () => import('@cnn/mobilenet') },
+  senet: { names: /^se_?resnet/, load: () => import('@cnn/senet') },
+  shufflenet: { names: /^shufflenet/, load: () => import('@cnn/shufflenet') },
+};
 
 /** A family that is installed, or how to install it. */
 export interface FamilyStatus {
@@ -32,30 +36,43 @@ export interface FamilyStatus {
   readonly install: string;
 }
 
-async function loadFamily(family: string): Promise<FamilyStatus> {
+/** The family that a model's name belongs to; undefined for no known one. */
+export const familyOf = (model: string): string | undefined =>
+  Object.entries(families).find(([, { names }]) => names.test(model))?.[0];
+
+/** Loads a family, or says how to install it. @throws whatever is wrong with one that is installed. */
+export async function loadFamily(
+  family: string,
+  load: () => Promise<unknown> = families[family]!.load,
+): Promise<FamilyStatus> {
   const install = `npm install @cnn/${family}`;
   try {
-    return { family, install, loaded: (await families[family]!.load()) as Family };
+    return { family, install, loaded: (await load()) as Family };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND') return { family, install };
-    throw error;
+    if (!isMissing(error, `@cnn/${family}`)) throw error;
+    return { family, install };
   }
 }
 
+/** Whether it is the package itself that is missing, and not something that it needs. */
+const isMissing = (error: unknown, name: string): boolean =>
+  error instanceof Error &&
+  (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND' &&
+  error.message.includes(`'${name}'`);
+
 /** All families, installed or not. */
 export const allFamilies = (): Promise<readonly FamilyStatus[]> =>
-  Promise.all(Object.keys(families).map(loadFamily));
+  Promise.all(Object.keys(families).map((family) => loadFamily(family)));
 
 /** A model by its published name, with its family. @throws UsageError that names the nearest ones or the install command. */
 export async function findModel(
   name: string,
 ): Promise<{ readonly entry: ModelEntry; readonly family: Family }> {
-  const [family] = Object.entries(families).find(([, { names }]) => names.test(name)) ?? [];
+  const family = familyOf(name);
   if (family) {
     const { loaded, install } = await loadFamily(family);
     if (!loaded) throw new UsageError(`The family of ${name} is not installed. Install it with: ${install}`);
-    const entry = loaded.models[name];
-    if (entry) return { entry, family: loaded };
+    if (Object.hasOwn(loaded.models, name)) return { entry: loaded.models[name]!, family: loaded };
   }
   const known = (await allFamilies()).flatMap(({ loaded }) => Object.keys(loaded?.models ?? {}));
   const near = known
@@ -63,12 +80,11 @@ export async function findModel(
     .sort(([a], [b]) => a - b)
     .slice(0, 3)
     .map(([, other]) => other);
-  throw new UsageError(
-    `There is no model called '${name}'. Near it are ${near.join(', ')}; 'cnn list' shows all.`,
-  );
+  const hint = near.length > 0 ? `Near it are ${near.join(', ')}; ` : '';
+  throw new UsageError(`There is no model called '${name}'. ${hint}'cnn list' shows all.`);
 }
 
-/** How many letters must change to make b of a. */
+/** How many letters must change to make b of a (Levenshtein's distance). */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {

@@ -1,6 +1,8 @@
 /** What the commands print with: tables, bars, pictures in characters, and progress that stays off when piped. */
-import type { Progress } from '@cnn/core';
 import colours from 'picocolors';
+
+/** The functions that colour a text, or leave it as it is. */
+export type Colours = ReturnType<typeof colours.createColors>;
 
 /** Where a command writes. Tests give their own. */
 export interface Terminal {
@@ -8,18 +10,45 @@ export interface Terminal {
   print(line: string): void;
   /** A line about the work: to the standard error, so that results can be piped. */
   note(line: string): void;
-  /** A line that overwrites itself, shown on a terminal only. */
+  /** A line that overwrites itself, shown on a terminal only; an empty one takes it away. */
   progress(line: string): void;
+  /** Colours for `print`, where they are wanted. */
+  readonly colours: Colours;
 }
 
-/** The terminal of the process. */
-export const processTerminal: Terminal = {
-  print: (line) => process.stdout.write(`${line}\n`),
-  note: (line) => process.stderr.write(`${line}\n`),
-  progress: (line) => {
-    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`);
-  },
-};
+/** The parts of the process that matter to a terminal. */
+export interface Streams {
+  readonly stdout: Pick<NodeJS.WriteStream, 'write' | 'isTTY'>;
+  readonly stderr: Pick<NodeJS.WriteStream, 'write' | 'isTTY' | 'columns'>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * A terminal on the streams of a process. Colours are off when the result is piped, on a terminal that has
+ * none, and with `NO_COLOR` (https://no-color.org); `FORCE_COLOR` turns them on.
+ */
+export function terminalOn({ stdout, stderr, env }: Streams): Terminal {
+  const coloured = !env.NO_COLOR && (env.FORCE_COLOR ? true : stdout.isTTY && env.TERM !== 'dumb');
+  let shown = false;
+  const progress = (line: string): void => {
+    if (!stderr.isTTY || (!line && !shown)) return;
+    // A line that wraps could not be taken back.
+    stderr.write(`\r\x1b[K${line.slice(0, (stderr.columns || 80) - 1)}`);
+    shown = line !== '';
+  };
+  return {
+    print(line) {
+      progress('');
+      stdout.write(`${line}\n`);
+    },
+    note(line) {
+      progress('');
+      stderr.write(`${line}\n`);
+    },
+    progress,
+    colours: colours.createColors(coloured),
+  };
+}
 
 /** Columns as wide as their widest cell; those named in `right` are aligned to the right. */
 export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
@@ -39,52 +68,68 @@ export function table(rows: readonly (readonly string[])[], right: readonly numb
 /** A bar of `width` characters, filled to a share from 0 to 1 in eighths. */
 export function bar(share: number, width = 24): string {
   const eighths = Math.round(Math.min(1, Math.max(0, share)) * width * 8);
-  const full = '█'.repeat(eighths >> 3);
-  const rest = eighths % 8 ? ' ▏▎▍▌▋▊▉'[eighths % 8]! : '';
-  return colours.cyan((full + rest).padEnd(width));
+  return ('█'.repeat(eighths >> 3) + (eighths % 8 ? ' ▏▎▍▌▋▊▉'[eighths % 8]! : '')).padEnd(width);
 }
 
-/** Shows progress once a second has passed: short work stays silent. */
-export function progressOf(terminal: Terminal, what: string): (progress: Progress) => void {
-  const started = performance.now();
-  let shown = 0;
+/** How far something has come, in steps or bytes; `total` where it is known. */
+export interface Step {
+  readonly loaded: number;
+  readonly total: number | undefined;
+}
+
+/** Millions of bytes, for {@link progressOf}. */
+export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+
+/** Shows progress once a second has passed, ten times a second: short work stays silent. */
+export function progressOf(
+  terminal: Terminal,
+  what: string,
+  amount: (value: number) => string = String,
+  now: () => number = () => performance.now(),
+): (step: Step) => void {
+  const started = now();
+  let shown = -Infinity;
   return ({ loaded, total }) => {
-    const now = performance.now();
-    const done = loaded === total;
-    if (now - started < 1000 || (now - shown < 100 && !done)) return;
-    shown = now;
-    const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+    const time = now();
+    if (loaded === total) return terminal.progress('');
+    if (time - started < 1000 || time - shown < 100) return;
+    shown = time;
     terminal.progress(
-      done
-        ? ''
-        : total
-          ? `${what} ${bar(loaded / total)} ${megabytes(loaded)} of ${megabytes(total)} MB`
-          : `${what} ${megabytes(loaded)} MB`,
+      total
+        ? `${what} ${bar(loaded / total)} ${amount(loaded)} of ${amount(total)}`
+        : `${what} ${amount(loaded)}`,
     );
   };
 }
 
-/** A grey picture in characters, two rows of pixels a line. */
-export function greyPicture(pixels: Float32Array, width: number): string {
-  const shades = ' .:-=+*#%@';
-  const height = pixels.length / width;
+/**
+ * Rows of a grey picture (values from 0 to 1), two rows of pixels in a line of characters: half blocks in 24
+ * shades of grey where there are colours, characters of growing darkness where there are none.
+ */
+export function greyPicture(pixels: Float32Array, width: number, { isColorSupported }: Colours): string[] {
+  const letters = ' .:-=+*#%@';
+  const level = (value: number, count: number): number =>
+    Math.min(count - 1, Math.max(0, Math.floor(value * count)));
   const lines: string[] = [];
-  for (let row = 0; row + 1 < height; row += 2) {
+  for (let start = 0; start + 2 * width <= pixels.length; start += 2 * width) {
     let line = '';
     for (let column = 0; column < width; column++) {
-      const mean = (pixels[row * width + column]! + pixels[(row + 1) * width + column]!) / 2;
-      line += shades[Math.min(shades.length - 1, Math.floor(mean * shades.length))];
+      const [upper, lower] = [pixels[start + column]!, pixels[start + width + column]!];
+      line += isColorSupported
+        ? `\x1b[38;5;${232 + level(upper, 24)};48;5;${232 + level(lower, 24)}m▀`
+        : letters[level((upper + lower) / 2, letters.length)];
     }
-    lines.push(line);
+    lines.push(isColorSupported ? `${line}\x1b[0m` : line);
   }
-  return lines.join('\n');
+  return lines;
 }
 
-/** The classes with the highest probability, as lines with bars. */
-export const topLines = (top: readonly { readonly label: string; readonly probability: number }[]): string =>
-  top
-    .map(
-      ({ label, probability }) =>
-        `  ${bar(probability)} ${(100 * probability).toFixed(2).padStart(6)} %  ${label}`,
-    )
-    .join('\n');
+/** The classes with the highest probability, a line with a bar for each. */
+export const topLines = (
+  top: readonly { readonly label: string; readonly probability: number }[],
+  { cyan }: Colours,
+): string[] =>
+  top.map(
+    ({ label, probability }) =>
+      `  ${cyan(bar(probability))} ${(100 * probability).toFixed(2).padStart(6)} %  ${label}`,
+  );

@@ -1,7 +1,7 @@
 /** `cnn bench <model>`: times a model and shows where the time goes, layer by layer. */
 import { writeFile } from 'node:fs/promises';
 import { type BackendName, compile, initialise, type Profile } from '@cnn/core';
-import { parseCount, parseModelOptions } from '../options.js';
+import { buildModel, parseCount, parseModelOptions } from '../options.js';
 import { findModel } from '../registry.js';
 import { type Terminal, table } from '../terminal.js';
 
@@ -23,7 +23,7 @@ export async function bench(
   signal?: AbortSignal,
 ): Promise<void> {
   const { entry } = await findModel(name);
-  const model = entry.build(parseModelOptions(options.option));
+  const model = buildModel(entry, parseModelOptions(options.option));
   await using session = await compile(model, {
     weights: initialise(model, { seed: 1 }),
     input: entry.input,

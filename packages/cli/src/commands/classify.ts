@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { type BackendName, compile, type ModelEntry, type Transform } from '@cnn/core';
 import { decodeImage, imagenetLabels, imagenetPreset, transform } from '@cnn/image';
-import { parseCount, parseModelOptions } from '../options.js';
+import { buildModel, parseCount, parseModelOptions } from '../options.js';
 import { findModel } from '../registry.js';
 import { type Terminal, topLines } from '../terminal.js';
 import { loadWeights, recordOf } from '../weights.js';
@@ -70,7 +70,7 @@ export async function classify(
 ): Promise<number> {
   const { entry, family } = await findModel(options.model);
   const top = parseCount(options.top);
-  const model = entry.build(parseModelOptions(options.option));
+  const model = buildModel(entry, parseModelOptions(options.option));
   const { preset, labels } = readingOf(entry, options.weights);
   const weights = await loadWeights(
     model,
@@ -106,7 +106,7 @@ export async function classify(
     }
     const result = results.at(-1)!;
     if (options.json) continue;
-    if (result.top) terminal.print(`${file}\n${topLines(result.top)}`);
+    if (result.top) terminal.print(`${file}\n${topLines(result.top, terminal.colours).join('\n')}`);
     else terminal.note(`${file}: ${result.error}`);
   }
   if (options.json)

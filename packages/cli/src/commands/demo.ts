@@ -1,6 +1,5 @@
 /** `cnn demo`: draws a handful of digits, classifies them with the weights that LeNet-5 ships, and says what to do next. */
 import { compile } from '@cnn/core';
-import colours from 'picocolors';
 import { drawDigit } from '../digits.js';
 import { findModel } from '../registry.js';
 import { greyPicture, type Terminal, topLines } from '../terminal.js';
@@ -11,6 +10,7 @@ const shown = [3, 1, 4, 5, 9, 2, 6];
 
 /** Shows each picture with its class. Gives the number of digits that were named right. */
 export async function demo(terminal: Terminal, signal?: AbortSignal): Promise<number> {
+  const { colours } = terminal;
   const { entry, family } = await findModel('lenet5');
   const model = entry.build();
   const weights = await loadWeights(model, entry, family, signal ? { signal } : {}, terminal);
@@ -25,7 +25,7 @@ export async function demo(terminal: Terminal, signal?: AbortSignal): Promise<nu
     const { data } = await session.run(pixels, signal ? { signal } : {});
     const top = rank(data, labels, 3);
     if (top[0]!.index === digit) right++;
-    terminal.print(`\n${greyPicture(pixels, 32)}\n${topLines(top)}`);
+    terminal.print(`\n${greyPicture(pixels, 32, colours).join('\n')}\n${topLines(top, colours).join('\n')}`);
   }
   terminal.print(
     [

@@ -12,7 +12,7 @@ export async function list({ json }: { readonly json?: boolean }, terminal: Term
       input,
       parameters,
       macs,
-      weights: Object.entries(weights).map(([key, { url, top1 }]) => ({ name: key, url, top1 })),
+      weights: Object.entries(weights).map(([key, { url, top1, top5 }]) => ({ name: key, url, top1, top5 })),
     })),
   );
   const missing = families
@@ -22,13 +22,13 @@ export async function list({ json }: { readonly json?: boolean }, terminal: Term
   terminal.print(
     table(
       [
-        ['model', 'parameters', 'million MACs', 'top-1, %', 'default weights'],
-        ...models.map(({ name, parameters, macs, weights: [first] }) => [
+        ['model', 'parameters', 'million MACs', 'top-1, %', 'published weights, the default first'],
+        ...models.map(({ name, parameters, macs, weights }) => [
           name,
           parameters.toLocaleString('en-US'),
-          (macs / 1e6).toLocaleString('en-US', { maximumFractionDigits: 1 }),
-          first?.top1?.toFixed(2) ?? '-',
-          first?.name ?? 'none published',
+          (macs / 1e6).toLocaleString('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 }),
+          weights[0]?.top1?.toFixed(2) ?? '-',
+          weights.map((record) => record.name).join(', ') || '-',
         ]),
       ],
       [1, 2, 3],

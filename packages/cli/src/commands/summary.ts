@@ -1,12 +1,12 @@
 /** `cnn summary <model>`: what each layer puts out, its parameters and its multiply-adds. */
 import { summary as summarise } from '@cnn/core';
-import { parseModelOptions, parseShape } from '../options.js';
+import { buildModel, parseModelOptions } from '../options.js';
 import { findModel } from '../registry.js';
 import type { Terminal } from '../terminal.js';
 
 /** Options of the command. */
 export interface SummaryOptions {
-  readonly input?: string;
+  readonly input?: readonly number[];
   readonly option: readonly string[];
   readonly json?: boolean;
 }
@@ -14,7 +14,7 @@ export interface SummaryOptions {
 /** Prints the table of a model, or its rows as JSON. */
 export async function summary(name: string, options: SummaryOptions, terminal: Terminal): Promise<void> {
   const { entry } = await findModel(name);
-  const model = entry.build(parseModelOptions(options.option));
-  const result = summarise(model, options.input ? parseShape(options.input) : entry.input);
-  terminal.print(options.json ? JSON.stringify(result, null, 2) : String(result));
+  const model = buildModel(entry, parseModelOptions(options.option));
+  const result = summarise(model, options.input ?? entry.input);
+  terminal.print(options.json ? JSON.stringify({ model: name, ...result }, null, 2) : String(result));
 }

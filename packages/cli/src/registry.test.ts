@@ -1,0 +1,29 @@
+/** What a family that is not installed looks like: Node's own error, caught from a folder without packages. */
+import { execFileSync } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { expect, test } from 'vitest';
+import { findModel, loadFamily } from './registry.js';
+
+/** Node's error for a package that is not there. */
+function missing(name: string): Error {
+  const script = `import('${name}').catch(({ code, message }) => console.log(JSON.stringify({ code, message })))`;
+  const text = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: tmpdir() });
+  const { code, message } = JSON.parse(String(text)) as { code: string; message: string };
+  return Object.assign(new Error(message), { code });
+}
+
+test('a family that is not installed is named with its install command', async () => {
+  expect(await loadFamily('nin', () => Promise.reject(missing('@cnn/nin')))).toEqual({
+    family: 'nin',
+    install: 'npm install @cnn/nin',
+  });
+});
+
+test('a family that lacks something itself is an error, not a missing family', async () => {
+  const error = missing('fast-png');
+  await expect(loadFamily('nin', () => Promise.reject(error))).rejects.toBe(error);
+});
+
+test('an unknown name gives the nearest ones', async () => {
+  await expect(findModel('resnet51')).rejects.toThrow(/no model called 'resnet51'\. Near it are .*resnet50/);
+});
