@@ -1,5 +1,33 @@
 /** @cnn/train: training and fine-tuning. */
+export type { Position } from './checkpoint.js';
+export {
+  type Augmentation,
+  type Batch,
+  type Dataset,
+  type Example,
+  type Normalisation,
+  normalised,
+  shuffled,
+} from './data.js';
+export { TrainingDiverged } from './diagnose.js';
+export {
+  type EvaluateOptions,
+  type Evaluation,
+  type EvaluationOptions,
+  evaluate,
+  type PreparationOptions,
+  type Views,
+} from './evaluate.js';
 export * from './loss.js';
+export {
+  type ClassReport,
+  type ConfusionMatrix,
+  classReports,
+  confusionMatrix,
+  topK,
+} from './metrics.js';
 export * from './optimizers.js';
+export type { PlaceOptions } from './program.js';
 export * from './schedules.js';
 export { type ParameterGroup, type StepOptions, trainingStep, withOptimizerState } from './step.js';
+export * from './trainer.js';

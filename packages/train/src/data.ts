@@ -1,0 +1,140 @@
+/**
+ * From datasets to batches. Every random number here follows from the seed, the epoch and the example, so
+ * that a resumed run sees the same batches and no generator has a state that could get lost.
+ */
+import {
+  formatShape,
+  hash32,
+  type Random,
+  random,
+  type Shape,
+  ShapeError,
+  sameShape,
+  sizeOf,
+  type Tensor,
+  tensor,
+} from '@cnn/core';
+
+/** One labelled picture. */
+export interface Example {
+  /** Channel by channel, row by row: bytes, which are divided by 255, or values that are taken as they are. */
+  readonly pixels: Uint8Array | Float32Array;
+  /** From 0. */
+  readonly label: number;
+  /** Channels, height, width. Default: the dataset's. */
+  readonly shape?: Shape;
+}
+
+/** Labelled pictures by index; what `@cnn/image` reads MNIST and CIFAR-10 into fits. */
+export interface Dataset {
+  readonly size: number;
+  /** Channels, height, width of every picture, where they are all alike. */
+  readonly shape?: Shape;
+  at(index: number): Example | Promise<Example>;
+}
+
+/** Makes a picture (c x h x w) from a picture: crops, flips, colours. The same random numbers give the same result. */
+export type Augmentation = (picture: Tensor, random: Random) => Tensor;
+
+/** Mean and standard deviation of each channel, of pixels from 0 to 1. */
+export interface Normalisation {
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+/** Pictures and labels of one batch. */
+export interface Batch {
+  /** n x c x h x w. */
+  readonly x: Tensor;
+  /** n whole numbers. */
+  readonly labels: Tensor;
+}
+
+/** A seed from several numbers: any change in any of them gives another one. */
+export const mixSeed = (...parts: readonly number[]): number =>
+  parts.reduce((seed, part) => hash32(Math.imul(seed, 0x9e3779b1) ^ hash32(part)), 0);
+
+/** The numbers below `count` in a random order (Fisher-Yates). */
+export function shuffled(count: number, source: Random): readonly number[] {
+  const order = Array.from({ length: count }, (_, i) => i);
+  for (let i = count - 1; i > 0; i--) {
+    const j = source.integer(i + 1);
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  return order;
+}
+
+/** The order of examples in an epoch. */
+export const epochOrder = (seed: number, epoch: number, size: number): readonly number[] =>
+  shuffled(size, random(mixSeed(seed, 1, epoch)));
+
+/** The random numbers of one example in one epoch. */
+export const exampleRandom = (seed: number, epoch: number, index: number): Random =>
+  random(mixSeed(seed, 2, epoch, index));
+
+/** The seed of a step's masks (dropout, stochastic depth): a whole number below 2^24, exact in float32. */
+export const maskSeed = (seed: number, step: number): number => mixSeed(seed, 3, step) & 0xffffff;
+
+/** The picture of an example as c x h x w, bytes scaled to [0, 1]. */
+export function pictureOf({ pixels, shape }: Example, dataset: Dataset): Tensor {
+  const extents = shape ?? dataset.shape;
+  if (!extents)
+    throw new ShapeError('Neither the example nor its dataset has a shape; give channels, height and width.');
+  return tensor(
+    pixels instanceof Float32Array ? pixels : Float32Array.from(pixels, (byte) => byte / 255),
+    extents,
+  );
+}
+
+/** Subtracts the mean and divides by the deviation, channel by channel. */
+export function normalised(picture: Tensor, { mean, std }: Normalisation): Tensor {
+  const [channels, height, width] = picture.shape as [number, number, number];
+  if (mean.length !== channels || std.length !== channels)
+    throw new ShapeError(
+      `'normalise' has ${mean.length} means and ${std.length} deviations for pictures of ${channels} channels; give one for each.`,
+    );
+  const plane = height * width;
+  const data = picture.data.map((value, i) => {
+    const c = Math.floor(i / plane);
+    return (value - mean[c]!) / std[c]!;
+  });
+  return { shape: picture.shape, data };
+}
+
+/**
+ * The examples of the given indices as one batch of `input` (n x c x h x w); where there are fewer, the last
+ * rows stay 0. `views` gives the pictures of an example, usually one; each takes a row.
+ * @throws RangeError for a label outside of `classes`, naming the example.
+ * @throws ShapeError for a picture of another shape than the model takes.
+ */
+export async function loadBatch(
+  dataset: Dataset,
+  indices: readonly number[],
+  input: Shape,
+  classes: number,
+  views: (picture: Tensor, index: number) => readonly Tensor[],
+): Promise<Batch> {
+  const shape = input.slice(1);
+  const size = sizeOf(shape);
+  const x = new Float32Array(sizeOf(input));
+  const labels = new Float32Array(input[0]!);
+  let row = 0;
+  for (const index of indices) {
+    const found = dataset.at(index);
+    const example = found instanceof Promise ? await found : found;
+    const { label } = example;
+    if (!Number.isInteger(label) || label < 0 || label >= classes)
+      throw new RangeError(
+        `Example ${index} has the label ${label}, but the model tells ${classes} classes apart, so that labels go from 0 to ${classes - 1}. Correct the dataset, or build the model with more classes.`,
+      );
+    for (const view of views(pictureOf(example, dataset), index)) {
+      if (!sameShape(view.shape, shape))
+        throw new ShapeError(
+          `Example ${index} is ${formatShape(view.shape)}, but the model takes ${formatShape(shape)}; crop or resize with 'augment' and 'prepare'.`,
+        );
+      x.set(view.data, row * size);
+      labels[row++] = label;
+    }
+  }
+  return { x: { shape: input, data: x }, labels: { shape: [input[0]!], data: labels } };
+}

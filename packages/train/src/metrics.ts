@@ -1,0 +1,80 @@
+/** What a classifier got right: shares of right answers, and which classes it confuses. */
+import type { Tensor } from '@cnn/core';
+
+/** The position of the largest of some values; the first of equal ones. */
+export const argmax = (values: ArrayLike<number>): number => {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
+  return best;
+};
+
+/** The rows of a matrix (n x classes). */
+export function* rowsOf({ shape, data }: Tensor): Generator<Float32Array> {
+  const [n, classes] = shape as [number, number];
+  for (let row = 0; row < n; row++) yield data.subarray(row * classes, (row + 1) * classes);
+}
+
+/** Whether fewer than k scores are above that of the label, or equal and before it. */
+export function isInTop(scores: ArrayLike<number>, label: number, k: number): boolean {
+  let before = 0;
+  for (let c = 0; c < scores.length; c++)
+    if (scores[c]! > scores[label]! || (scores[c] === scores[label] && c < label)) before++;
+  // A score that is not a number is never right.
+  return before < k && !Number.isNaN(scores[label]!);
+}
+
+/**
+ * Share of rows whose label is among the k highest scores.
+ * @example
+ * topK(tensor([0.1, 0.7, 0.2, 0.5, 0.3, 0.2], [2, 3]), [1, 1], 1) // 0.5
+ */
+export function topK(logits: Tensor, labels: ArrayLike<number>, k: number): number {
+  let right = 0;
+  let row = 0;
+  for (const scores of rowsOf(logits)) if (isInTop(scores, labels[row++]!, k)) right++;
+  return right / row;
+}
+
+/** Counts by true class (rows) and predicted class (columns). */
+export type ConfusionMatrix = readonly (readonly number[])[];
+
+/** How often each class was taken for each. */
+export function confusionMatrix(
+  labels: ArrayLike<number>,
+  predictions: ArrayLike<number>,
+  classes: number,
+): ConfusionMatrix {
+  const counts = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+  for (let i = 0; i < labels.length; i++) {
+    const row = counts[labels[i]!];
+    if (!row || row[predictions[i]!] === undefined)
+      throw new RangeError(
+        `Row ${i} has the label ${labels[i]} and the prediction ${predictions[i]}; with ${classes} classes both go from 0 to ${classes - 1}.`,
+      );
+    row[predictions[i]!]!++;
+  }
+  return counts;
+}
+
+/** How one class fared. A share of nothing is NaN. */
+export interface ClassReport {
+  /** Of what was taken for the class, the share that is of it. */
+  readonly precision: number;
+  /** Of what is of the class, the share that was found. */
+  readonly recall: number;
+}
+
+/** Precision and recall of every class. */
+export const classReports = (matrix: ConfusionMatrix): readonly ClassReport[] =>
+  matrix.map((row, c) => ({
+    precision: row[c]! / matrix.reduce((sum, other) => sum + other[c]!, 0),
+    recall: row[c]! / row.reduce((sum, count) => sum + count, 0),
+  }));
+
+/** log(softmax) of one row. */
+export function logSoftmaxRow(scores: ArrayLike<number>): Float64Array {
+  const row = Float64Array.from(scores);
+  const largest = row.reduce((a, b) => Math.max(a, b), -Infinity);
+  const log = Math.log(row.reduce((sum, score) => sum + Math.exp(score - largest), 0));
+  return row.map((score) => score - largest - log);
+}

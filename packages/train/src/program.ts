@@ -1,0 +1,143 @@
+/** The compiled step of a trainer: its program, its state, and the values of a frozen trunk. */
+import {
+  type Backend,
+  type BackendName,
+  compileOn,
+  definitionOf,
+  evaluateConstants,
+  type Graph,
+  inputsOf,
+  type Module,
+  type Program,
+  prune,
+  referenceBackend,
+  type Selected,
+  type Shape,
+  simplify,
+  sizeOf,
+  type Tensor,
+  verify,
+  type Weights,
+} from '@cnn/core';
+import type { Batch } from './data.js';
+import { type Split, splitFrozen } from './split.js';
+import { type StepOptions, trainingStep, withOptimizerState } from './step.js';
+
+/** Where a step runs. */
+export interface PlaceOptions {
+  /**
+   * Default `'auto'`. `'reference'` computes in float32 here, so that a checkpoint holds its whole state;
+   * give `referenceBackend()` for float64.
+   */
+  readonly backend?: BackendName | Backend;
+  readonly threads?: number;
+  /** Makes any fallback an error. Default false. */
+  readonly strict?: boolean;
+}
+
+/** What a program is made from. */
+export interface StepProgramOptions extends StepOptions, PlaceOptions {
+  readonly model: Module;
+  /** Computes the frozen layers once for each picture. Default false. */
+  readonly cacheFeatures?: boolean;
+}
+
+/** Values by the names of the graph's inputs. */
+export type Feeds = ReadonlyMap<string, Tensor>;
+
+/** The step's graphs, fixed for a trainer. */
+export interface StepPlan {
+  /** What runs at each step. */
+  readonly graph: Graph;
+  readonly split: Split | undefined;
+  readonly classes: number;
+}
+
+/** Traces the step; everything that can be wrong with the options shows here. */
+export function planStep({ model, cacheFeatures = false, ...options }: StepProgramOptions): StepPlan {
+  const step = trainingStep(model, options);
+  const split = cacheFeatures ? splitFrozen(step) : undefined;
+  const graph = split?.head ?? step;
+  verify(graph, definitionOf);
+  return { graph, split, classes: step.outputs.get('logits')!.shape[1]! };
+}
+
+/** The back end that training runs on. */
+export const trainingBackend = (backend: BackendName | Backend = 'auto'): BackendName | Backend =>
+  backend === 'reference' ? referenceBackend({ precision: 'float32' }) : backend;
+
+/** Compiles a graph of a step with a complete state. */
+export const compileStep = (
+  graph: Graph,
+  state: Weights,
+  { backend, threads, strict }: PlaceOptions,
+  signal?: AbortSignal,
+): Promise<Selected> => compileOn(trainingBackend(backend), graph, state, { threads, strict, signal });
+
+/** The state that a step starts with: weights, optimizer state, averages. */
+export const initialState = ({ graph }: StepPlan, weights: Weights, { loss }: StepOptions): Weights =>
+  withOptimizerState(graph, weights, loss.constants);
+
+/** Only what the graph has an input for, with the batch's shape checked by construction. */
+export function feedsOf(graph: Graph, values: Feeds): Feeds {
+  return new Map(
+    [...inputsOf(graph).keys()].map((name) => {
+      const value = values.get(name);
+      if (!value) throw new Error(`The training step has an input '${name}' that nothing gives a value.`);
+      return [name, value];
+    }),
+  );
+}
+
+/** The features of every picture that has been seen, computed by the frozen trunk. */
+export interface FeatureCache {
+  /** The features and labels of a batch; what is not known yet is loaded and computed. */
+  feeds(indices: readonly number[], load: () => Promise<Batch>, signal?: AbortSignal): Promise<Feeds>;
+  dispose(): Promise<void>;
+}
+
+/** A cache for the trunk of a split step. */
+export async function featureCache(
+  { trunk, features }: Split,
+  weights: Weights,
+  place: PlaceOptions,
+): Promise<FeatureCache> {
+  const evaluated = evaluateConstants(simplify(trunk), weights);
+  const graph = prune(evaluated.graph);
+  verify(graph, definitionOf);
+  const { program } = await compileStep(graph, evaluated.weights, place);
+  const known = new Map<
+    number,
+    { readonly label: number; readonly rows: ReadonlyMap<string, Float32Array> }
+  >();
+  return {
+    async feeds(indices, load, signal) {
+      if (indices.some((index) => !known.has(index))) await compute(program, indices, await load(), signal);
+      const batch = [...features].map(([name, shape]): [string, Tensor] => {
+        const data = new Float32Array(sizeOf(shape));
+        const size = data.length / shape[0]!;
+        for (const [row, index] of indices.entries()) data.set(known.get(index)!.rows.get(name)!, row * size);
+        return [name, { shape, data }];
+      });
+      const labels = Float32Array.from(indices, (index) => known.get(index)!.label);
+      return new Map([...batch, ['labels', { shape: [labels.length], data: labels }]]);
+    },
+    dispose: () => program.dispose(),
+  };
+
+  async function compute(
+    on: Program,
+    indices: readonly number[],
+    { x, labels }: Batch,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const results = await on.run(new Map([['x', x]]), signal);
+    for (const [row, index] of indices.entries()) {
+      const rows = [...results].map(([name, { data, shape }]): [string, Float32Array] => {
+        const size = data.length / (shape as Shape)[0]!;
+        return [name, data.slice(row * size, (row + 1) * size)];
+      });
+      known.set(index, { label: labels.data[row]!, rows: new Map(rows) });
+    }
+  }
+}

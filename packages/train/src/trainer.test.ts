@@ -1,0 +1,153 @@
+/** The trainer on a task it can learn in a second: which third of a noisy picture is bright. */
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  batchNorm,
+  conv2d,
+  dropout,
+  flatten,
+  initialise,
+  linear,
+  module,
+  pipe,
+  random,
+  relu,
+} from '@cnn/core';
+import { expect, test } from 'vitest';
+import {
+  adam,
+  type Dataset,
+  type Progress,
+  sgd,
+  type TrainerOptions,
+  TrainingDiverged,
+  trainer,
+} from './index.js';
+
+const dropped = dropout(0.2);
+const model = module(
+  { conv: conv2d(1, 4, 3, { padding: 1 }), norm: batchNorm(4), fc: linear(144, 3) },
+  (m, x) => pipe(x, m.conv, m.norm, relu, flatten, dropped, m.fc),
+);
+
+const dataset = (size: number, seed: number, label = (index: number) => index % 3): Dataset => ({
+  size,
+  shape: [1, 6, 6],
+  at(index) {
+    const source = random(1000 * seed + index);
+    const third = index % 3;
+    const pixels = Float32Array.from(
+      { length: 36 },
+      (_, i) => source.uniform() + (Math.floor(i / 12) === third ? 0.5 : 0),
+    );
+    return { pixels, label: label(index) };
+  },
+});
+
+const trained = dataset(60, 1);
+const make = (options: Partial<TrainerOptions> = {}) =>
+  trainer({
+    model,
+    weights: initialise(model, { seed: 3 }),
+    optimizer: adam({ learningRate: 0.01 }),
+    input: [8, 1, 6, 6],
+    seed: 5,
+    ...options,
+  });
+
+test('learns, and does as well on examples it has not seen', async () => {
+  await using run = make();
+  const before = await run.evaluate(dataset(61, 2));
+  const seen: Progress[] = [];
+  for await (const progress of run.fit(trained, { epochs: 8 })) seen.push(progress);
+  expect(seen.length).toBe(8 * 7);
+  expect(seen.at(-1)).toMatchObject({ epoch: 8, step: 56, totalSteps: 56, epochDone: true });
+  const after = await run.evaluate(dataset(61, 2));
+  expect(after.loss).toBeLessThan(before.loss / 2);
+  expect(after.accuracy).toBeGreaterThan(0.9);
+});
+
+test('a run that was interrupted within an epoch ends with the same bits as one that was not', async () => {
+  await using whole = make();
+  for await (const _ of whole.fit(trained, { epochs: 3 }));
+  await using first = make();
+  for await (const { step } of first.fit(trained, { epochs: 3 })) if (step === 10) break;
+  await using second = make({ weights: initialise(model, { seed: 99 }), seed: 17 });
+  await second.restore(await first.checkpoint());
+  expect(second.step).toBe(10);
+  for await (const _ of second.fit(trained, { epochs: 3 }));
+  expect(await second.weights()).toEqual(await whole.weights());
+  expect(await second.checkpoint()).toEqual(await whole.checkpoint());
+});
+
+test('checkpoints are files that leave nothing else behind', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'cnn-train-'));
+  try {
+    const path = join(folder, 'run.safetensors');
+    await using run = make();
+    for await (const _ of run.fit(trained, { epochs: 2, checkpoint: { path, everySteps: 3 } }));
+    expect(readdirSync(folder)).toEqual(['run.safetensors']);
+    await using other = make();
+    await other.restore(path);
+    expect([other.epoch, other.step]).toEqual([2, 14]);
+    expect(await other.weights()).toEqual(await run.weights());
+    await expect(run.save(join(folder, 'absent', 'run'))).rejects.toThrow('Cannot write the checkpoint');
+    await using different = make({ optimizer: sgd({ learningRate: 0.1 }) });
+    await expect(different.restore(path)).rejects.toThrow('optimizer adam, but this trainer has sgd');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('frozen parts keep weights and statistics', async () => {
+  await using run = make({ freeze: ['conv', 'norm'] });
+  const before = await run.weights();
+  for await (const _ of run.fit(trained, { epochs: 1 }));
+  const after = await run.weights();
+  for (const [name, { data }] of before) {
+    if (name.startsWith('fc.')) expect(after.get(name)!.data, name).not.toEqual(data);
+    else expect(after.get(name)!.data, name).toEqual(data);
+  }
+});
+
+test('stops when the validation loss no longer falls, and keeps the best weights', async () => {
+  await using run = make({ optimizer: sgd({ learningRate: 0 }) });
+  const seen: Progress[] = [];
+  const options = { epochs: 50, validation: dataset(30, 2), earlyStopping: { patience: 2 } };
+  for await (const progress of run.fit(trained, options)) if (progress.epochDone) seen.push(progress);
+  expect(seen.map(({ stopped }) => stopped)).toEqual([...Array(seen.length - 1).fill(false), true]);
+  expect(seen.length).toBeLessThan(50);
+  expect((await run.bestWeights()).get('fc.weight')).toEqual((await run.weights()).get('fc.weight'));
+});
+
+test('a loss that is no number stops with step, place and advice', async () => {
+  await using run = make({ optimizer: sgd({ learningRate: 1e38 }) });
+  const fit = async () => {
+    for await (const _ of run.fit(trained, { epochs: 5 }));
+  };
+  const error = await fit().then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(TrainingDiverged);
+  const { message, step, path } = error as TrainingDiverged;
+  expect(message).toMatch(/^The loss of step \d+ is (NaN|-?Infinity)\..*Lower the learning rate/);
+  expect(step).toBeGreaterThan(1);
+  expect(path).not.toBe('');
+});
+
+test.each([
+  [
+    'a label that no class has',
+    dataset(60, 1, (index) => (index === 7 ? 3 : 0)),
+    /Example 7 has the label 3, but the model tells 3 classes apart/,
+  ],
+  ['fewer examples than a batch', dataset(5, 1), /5 examples, fewer than a batch of 8/],
+])('refuses %s', async (_, data, message) => {
+  await using run = make();
+  const fit = async () => {
+    for await (const _ of run.fit(data, { epochs: 1 }));
+  };
+  await expect(fit()).rejects.toThrow(message);
+});
