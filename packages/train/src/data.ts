@@ -30,6 +30,7 @@ export interface Dataset {
   readonly size: number;
   /** Channels, height, width of every picture, where they are all alike. */
   readonly shape?: Shape;
+  /** The example of an index from 0 to `size` - 1. */
   at(index: number): Example | Promise<Example>;
 }
 

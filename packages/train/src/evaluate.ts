@@ -18,6 +18,7 @@ import { argmax, type ConfusionMatrix, confusionMatrix, isInTop, logSoftmaxRow }
 /** Several pictures of one, whose probabilities are averaged: ten crops, for instance. */
 export interface Views {
   readonly count: number;
+  /** The views of a picture, `count` of them. */
   of(picture: Tensor): readonly Tensor[];
 }
 

@@ -139,7 +139,9 @@ export interface Trainer {
    * @throws WeightsMismatch when it belongs to another model or optimizer.
    */
   restore(checkpoint: string | Uint8Array): Promise<void>;
+  /** Gives back what the run holds. It may be called again. */
   dispose(): Promise<void>;
+  /** The same, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
