@@ -1,6 +1,6 @@
 import { matchWeights, parameters, readWeights, sizeOf, writeSafetensors } from '@cnn/core';
 import { expect, test } from 'vitest';
-import { mobilenetV2, renames } from './index.js';
+import { mobilenetV2, mobilenetV3Large, mobilenetV3Small, renames } from './index.js';
 
 /** timm's names of MobileNetV2, written down from its blocks: a plain one, then expanded ones. */
 function timmNames(): readonly string[] {
@@ -41,3 +41,45 @@ test("timm's names become torchvision's, one for one and in order", async () => 
   expect([...weights.keys()]).toEqual(expected.map(([name]) => name));
   expect(matchWeights(model, weights)).toEqual({ missing: [], unexpected: [], shapeMismatch: [] });
 });
+
+/** timm's names of MobileNetV3, written down from its blocks; `excited` tells which stages have squeeze and excitation. */
+function timmV3Names(counts: readonly number[], excited: readonly number[]): readonly string[] {
+  const norm = (name: string) =>
+    ['weight', 'bias', 'running_mean', 'running_var'].map((kind) => `${name}.${kind}`);
+  const layer = (name: string, bn: string) => [`${name}.weight`, ...norm(bn)];
+  const affine = (name: string) => [`${name}.weight`, `${name}.bias`];
+  const blocks = counts.flatMap((count, stage) =>
+    Array.from({ length: count }, (_, index) => {
+      const at = `blocks.${stage}.${index}`;
+      const se = excited.includes(stage)
+        ? [...affine(`${at}.se.conv_reduce`), ...affine(`${at}.se.conv_expand`)]
+        : [];
+      return stage === 0
+        ? [...layer(`${at}.conv_dw`, `${at}.bn1`), ...se, ...layer(`${at}.conv_pw`, `${at}.bn2`)]
+        : [
+            ...layer(`${at}.conv_pw`, `${at}.bn1`),
+            ...layer(`${at}.conv_dw`, `${at}.bn2`),
+            ...se,
+            ...layer(`${at}.conv_pwl`, `${at}.bn3`),
+          ];
+    }).flat(),
+  );
+  const last = `blocks.${counts.length}.0`;
+  return [
+    ...layer('conv_stem', 'bn1'),
+    ...blocks,
+    ...layer(`${last}.conv`, `${last}.bn1`),
+    ...affine('conv_head'),
+    ...affine('classifier'),
+  ];
+}
+
+test.each([
+  ['large', mobilenetV3Large, renames.timmV3Large, timmV3Names([1, 2, 3, 4, 2, 3], [2, 4, 5])],
+  ['small', mobilenetV3Small, renames.timmV3Small, timmV3Names([1, 2, 3, 2, 3], [0, 2, 3, 4])],
+])(
+  "timm's MobileNetV3 names (%s) become torchvision's, one for one and in order",
+  (_, build, rename, names) => {
+    expect(names.map(rename)).toEqual([...parameters(build())].map(([name]) => name));
+  },
+);

@@ -36,6 +36,49 @@ const v2Expanded: Readonly<Record<string, string>> = {
 };
 const v2Plain: Readonly<Record<string, string>> = { conv_dw: '0.0', bn1: '0.1', conv_pw: '1', bn2: '2' };
 
+/** A form of MobileNetV3 as timm counts it: blocks in each stage, and which stages squeeze and excite. */
+interface V3Form {
+  readonly stages: readonly number[];
+  readonly excited: readonly number[];
+}
+
+/** timm's names of a MobileNetV3. Its head is a 1x1 convolution where torchvision has a linear layer of the same values. */
+const timmV3 =
+  ({ stages, excited }: V3Form) =>
+  (name: string): string => {
+    const firstOf = (stage: number): number => stages.slice(0, stage).reduce((sum, count) => sum + count, 1);
+    const last = firstOf(stages.length);
+    return name
+      .replace(/^conv_stem\./, 'features.0.0.')
+      .replace(/^bn1\./, 'features.0.1.')
+      .replace(new RegExp(`^blocks\\.${stages.length}\\.0\\.conv\\.`), `features.${last}.0.`)
+      .replace(new RegExp(`^blocks\\.${stages.length}\\.0\\.bn1\\.`), `features.${last}.1.`)
+      .replace(/^conv_head\./, 'classifier.0.')
+      .replace(/^classifier\.(weight|bias)$/, 'classifier.3.$1')
+      .replace(
+        /^blocks\.(\d+)\.(\d+)\.(.+)\.(\w+)$/,
+        (_, stage: string, block: string, layer: string, kind: string) => {
+          const filter = stage === '0' ? 0 : 1;
+          const projection = filter + (excited.includes(Number(stage)) ? 2 : 1);
+          const places: Readonly<Record<string, string>> = {
+            conv_dw: `${filter}.0`,
+            'se.conv_reduce': `${filter + 1}.fc1`,
+            'se.conv_expand': `${filter + 1}.fc2`,
+            ...(stage === '0'
+              ? { bn1: '0.1', conv_pw: `${projection}.0`, bn2: `${projection}.1` }
+              : {
+                  conv_pw: '0.0',
+                  bn1: '0.1',
+                  bn2: '1.1',
+                  conv_pwl: `${projection}.0`,
+                  bn3: `${projection}.1`,
+                }),
+          };
+          return `features.${firstOf(Number(stage)) + Number(block)}.block.${places[layer]}.${kind}`;
+        },
+      );
+  };
+
 /** Rules for checkpoints whose keys have other names. */
 export const renames = {
   /** MobileNetV1 in three stages (`stage1.0` to `stage3.1`); such checkpoints also need `leakyRelu(0.1)`. */
@@ -44,6 +87,10 @@ export const renames = {
       /^stage([123])\.(\d+)\./,
       (_, stage: string, index: string) => `feature.${before[stage]! + Number(index)}.`,
     ),
+  /** timm's MobileNetV3-Large (`mobilenetv3_large_100`). */
+  timmV3Large: timmV3({ stages: [1, 2, 3, 4, 2, 3], excited: [2, 4, 5] }),
+  /** timm's MobileNetV3-Small (`mobilenetv3_small_100`). */
+  timmV3Small: timmV3({ stages: [1, 2, 3, 2, 3], excited: [0, 2, 3, 4] }),
   /** timm's MobileNetV2: `conv_stem`, `blocks.1.0.conv_pw`, ..., `conv_head`. */
   timmV2: (name) =>
     name

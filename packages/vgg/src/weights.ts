@@ -1,5 +1,5 @@
 /** Where weights for these models are published. */
-import { torchvisionWeights, type WeightsRecord } from '@cnn/core';
+import { type Rename, torchvisionWeights, type WeightsRecord } from '@cnn/core';
 
 const v1 = (file: string, top1: number, top5: number) => ({
   IMAGENET1K_V1: torchvisionWeights(file, top1, top5),
@@ -18,4 +18,11 @@ export const weights = {
 } as const satisfies Record<string, Record<string, WeightsRecord>>;
 
 /** Rules for checkpoints whose keys have other names. */
-export const renames = {};
+export const renames = {
+  /** timm's `pre_logits.fc1`, `pre_logits.fc2` (convolutions over the whole picture) and `head.fc`. */
+  timm: (name) =>
+    name
+      .replace(/^pre_logits\.fc1\./, 'classifier.0.')
+      .replace(/^pre_logits\.fc2\./, 'classifier.3.')
+      .replace(/^head\.fc\./, 'classifier.6.'),
+} as const satisfies Record<string, Rename>;
