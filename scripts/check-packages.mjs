@@ -22,7 +22,7 @@ const families = [
   'shufflenet',
 ];
 const familyFiles = [
-  ...['package.json', 'tsconfig.json', 'tsup.config.ts', 'README.md', 'goldens'],
+  ...['package.json', 'tsconfig.json', 'tsup.config.ts', 'README.md', 'block.svg', 'goldens'],
   ...['src/index.ts', 'src/article.ts', 'src/weights.ts'],
 ];
 const familyExports = ['models', 'article', 'renames'];

@@ -3,6 +3,7 @@ import { testFamily } from '@cnn/testing';
 import { alexnet, article, models } from './index.js';
 
 testFamily({
+  block: { model: 'alexnet', path: '' },
   models,
   goldens: join(import.meta.dirname, '../goldens'),
   builders: {

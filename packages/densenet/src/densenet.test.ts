@@ -3,6 +3,7 @@ import { testFamily } from '@cnn/testing';
 import { article, densenet121, models } from './index.js';
 
 testFamily({
+  block: { model: 'densenet121', path: 'features.denseblock1.denselayer2' },
   models,
   goldens: join(import.meta.dirname, '../goldens'),
   builders: {

@@ -3,6 +3,7 @@ import { testFamily } from '@cnn/testing';
 import { article, efficientnetB0, efficientnetB1, models } from './index.js';
 
 testFamily({
+  block: { model: 'efficientnet_b0', path: 'features.2.1' },
   models,
   goldens: join(import.meta.dirname, '../goldens'),
   builders: {

@@ -3,6 +3,7 @@ import { testFamily } from '@cnn/testing';
 import { article, googlenet, models } from './index.js';
 
 testFamily({
+  block: { model: 'googlenet', path: 'inception3a' },
   models,
   goldens: join(import.meta.dirname, '../goldens'),
   builders: {

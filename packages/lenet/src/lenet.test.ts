@@ -3,6 +3,7 @@ import { testFamily } from '@cnn/testing';
 import { article, lenet5, models } from './index.js';
 
 testFamily({
+  block: { model: 'lenet5', path: '' },
   models,
   goldens: join(import.meta.dirname, '../goldens'),
   builders: {

@@ -3,6 +3,7 @@ import { testFamily } from '@cnn/testing';
 import { article, mobilenetV1, mobilenetV2, mobilenetV3Small, models } from './index.js';
 
 testFamily({
+  block: { model: 'mobilenet_v2', path: 'features.3' },
   models,
   goldens: join(import.meta.dirname, '../goldens'),
   builders: {

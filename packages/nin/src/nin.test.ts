@@ -3,6 +3,7 @@ import { testFamily } from '@cnn/testing';
 import { article, models, nin } from './index.js';
 
 testFamily({
+  block: { model: 'nin', path: 'net.2' },
   models,
   goldens: join(import.meta.dirname, '../goldens'),
   builders: {

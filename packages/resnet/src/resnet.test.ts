@@ -3,6 +3,7 @@ import { testFamily } from '@cnn/testing';
 import { article, models, resnet18, resnet50 } from './index.js';
 
 testFamily({
+  block: { model: 'resnet50', path: 'layer1.0' },
   models,
   goldens: join(import.meta.dirname, '../goldens'),
   builders: {

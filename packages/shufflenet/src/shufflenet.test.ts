@@ -3,6 +3,7 @@ import { testFamily } from '@cnn/testing';
 import { article, models, shufflenetV1G1, shufflenetV1G3, shufflenetV2X1_0 } from './index.js';
 
 testFamily({
+  block: { model: 'shufflenet_v2_x1_0', path: 'stage2.1' },
   models,
   goldens: join(import.meta.dirname, '../goldens'),
   builders: {

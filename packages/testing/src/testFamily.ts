@@ -20,6 +20,7 @@ import {
   trace,
 } from '@cnn/core';
 import { describe, expect, test } from 'vitest';
+import { blockPicture } from './blockPicture.js';
 import { type ModelGolden, type ModelRun, modelTolerance, readModelGolden } from './goldens.js';
 import { bitsum, schemeInput, schemeWeights } from './scheme.js';
 
@@ -28,6 +29,8 @@ export interface FamilyOptions {
   readonly models: Readonly<Record<string, ModelEntry>>;
   /** Folder of golden files. */
   readonly goldens: string;
+  /** What the README shows in `block.svg`: a model, and the path of a module in it (empty for the whole). */
+  readonly block: { readonly model: string; readonly path: string };
   /** How to build the model of each golden file, by its name without ending. */
   readonly builders: Readonly<Record<string, () => Module>>;
 }
@@ -36,8 +39,14 @@ export interface FamilyOptions {
 const LARGE = 500e6;
 
 /** Registers the tests of a family. */
-export function testFamily({ models, goldens, builders }: FamilyOptions): void {
+export function testFamily({ models, goldens, block, builders }: FamilyOptions): void {
   describe.each(Object.entries(models))('%s', (name, entry) => testEntry(name, entry));
+
+  test('block.svg is what the graph says (`vitest -u` draws it anew)', async () => {
+    const { build, input } = models[block.model]!;
+    const picture = blockPicture(trace(build(), input, { name: block.model }), block.path);
+    await expect(picture).toMatchFileSnapshot(join(goldens, '../block.svg'));
+  });
 
   const files = readdirSync(goldens).map((file) => basename(file, '.json'));
   test('every golden file has a builder, and every builder a file', () => {

@@ -3,6 +3,7 @@ import { testFamily } from '@cnn/testing';
 import { article, models, vgg11, vgg16Bn } from './index.js';
 
 testFamily({
+  block: { model: 'vgg11', path: '' },
   models,
   goldens: join(import.meta.dirname, '../goldens'),
   builders: {
