@@ -93,7 +93,8 @@ function lane(rows: readonly (readonly Box[])[], from: Box, to: Box): number {
   const isFree = (x: number): boolean => passed.every((box) => Math.abs(box.x - x) > WIDTH / 2);
   if (isFree(from.x)) return from.x;
   if (isFree(to.x)) return to.x;
-  return Math.max(...passed.map(({ x }) => x)) + WIDTH / 2 + ACROSS / 2;
+  // Longer edges lie further out, so that none covers another.
+  return Math.max(...passed.map(({ x }) => x)) + WIDTH / 2 + ACROSS / 2 + 2 * (to.layer - from.layer);
 }
 
 /**
