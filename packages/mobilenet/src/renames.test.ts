@@ -2,11 +2,14 @@ import { matchWeights, parameters, readWeights, sizeOf, writeSafetensors } from 
 import { expect, test } from 'vitest';
 import { mobilenetV2, mobilenetV3Large, mobilenetV3Small, renames } from './index.js';
 
+/** A convolution without bias, and its batch norm. */
+const layer = (name: string, bn: string) => [
+  `${name}.weight`,
+  ...['weight', 'bias', 'running_mean', 'running_var'].map((kind) => `${bn}.${kind}`),
+];
+
 /** timm's names of MobileNetV2, written down from its blocks: a plain one, then expanded ones. */
 function timmNames(): readonly string[] {
-  const norm = (name: string) =>
-    ['weight', 'bias', 'running_mean', 'running_var'].map((kind) => `${name}.${kind}`);
-  const layer = (name: string, bn: string) => [`${name}.weight`, ...norm(bn)];
   const blocks = [1, 2, 3, 4, 3, 3, 1].flatMap((count, stage) =>
     Array.from({ length: count }, (_, index) => {
       const at = `blocks.${stage}.${index}`;
@@ -44,9 +47,6 @@ test("timm's names become torchvision's, one for one and in order", async () => 
 
 /** timm's names of MobileNetV3, written down from its blocks; `excited` tells which stages have squeeze and excitation. */
 function timmV3Names(counts: readonly number[], excited: readonly number[]): readonly string[] {
-  const norm = (name: string) =>
-    ['weight', 'bias', 'running_mean', 'running_var'].map((kind) => `${name}.${kind}`);
-  const layer = (name: string, bn: string) => [`${name}.weight`, ...norm(bn)];
   const affine = (name: string) => [`${name}.weight`, `${name}.bias`];
   const blocks = counts.flatMap((count, stage) =>
     Array.from({ length: count }, (_, index) => {

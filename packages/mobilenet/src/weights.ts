@@ -43,16 +43,15 @@ interface V3Form {
 }
 
 /** timm's names of a MobileNetV3. Its head is a 1x1 convolution where torchvision has a linear layer of the same values. */
-const timmV3 =
-  ({ stages, excited }: V3Form) =>
-  (name: string): string => {
-    const firstOf = (stage: number): number => stages.slice(0, stage).reduce((sum, count) => sum + count, 1);
-    const last = firstOf(stages.length);
-    return name
+function timmV3({ stages, excited }: V3Form): (name: string) => string {
+  const firstOf = (stage: number): number => stages.slice(0, stage).reduce((sum, count) => sum + count, 1);
+  const last = firstOf(stages.length);
+  return (name) =>
+    name
       .replace(/^conv_stem\./, 'features.0.0.')
       .replace(/^bn1\./, 'features.0.1.')
-      .replace(new RegExp(`^blocks\\.${stages.length}\\.0\\.conv\\.`), `features.${last}.0.`)
-      .replace(new RegExp(`^blocks\\.${stages.length}\\.0\\.bn1\\.`), `features.${last}.1.`)
+      .replace(`blocks.${stages.length}.0.conv.`, `features.${last}.0.`)
+      .replace(`blocks.${stages.length}.0.bn1.`, `features.${last}.1.`)
       .replace(/^conv_head\./, 'classifier.0.')
       .replace(/^classifier\.(weight|bias)$/, 'classifier.3.$1')
       .replace(
@@ -77,7 +76,7 @@ const timmV3 =
           return `features.${firstOf(Number(stage)) + Number(block)}.block.${places[layer]}.${kind}`;
         },
       );
-  };
+}
 
 /** Rules for checkpoints whose keys have other names. */
 export const renames = {

@@ -35,13 +35,14 @@ function boxesOf(graph: Graph, path: string): readonly Box[] {
   for (const node of inside) {
     const operands = operandsOf(node);
     const inputs = operands.map((operand) => boxOf.get(operand) ?? open(operand, []));
-    const [only] = inputs;
     // What comes from outside keeps a box of its own.
     const follows =
-      followers.has(node.op) && inside.includes(operands[0]!) && readers.get(operands[0]!) === 1;
-    if (follows && only && only.nodes.at(-1) === operands[0]) {
-      only.nodes.push(node);
-      boxOf.set(node, only);
+      followers.has(node.op) &&
+      operands.every((operand) => inside.includes(operand) && readers.get(operand) === 1);
+    const [before] = inputs;
+    if (follows && before) {
+      before.nodes.push(node);
+      boxOf.set(node, before);
     } else open(node, inputs);
   }
   return boxes;
@@ -52,10 +53,11 @@ const spaced = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${
 /** What a node does, in the words of the papers. */
 function title(node: Node, outside: boolean): string {
   if (outside) return 'input';
-  const { kernel, stride, groups, fn } = node.attrs as Partial<Record<string, unknown>> & {
+  const { kernel, stride, groups, fn } = node.attrs as {
     readonly kernel?: readonly number[];
     readonly stride?: readonly number[];
     readonly groups?: number;
+    readonly fn?: string;
   };
   const step = stride && stride[0]! > 1 ? `, stride ${stride[0]}` : '';
   if (node.op === 'conv2d') {

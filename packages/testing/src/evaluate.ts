@@ -1,5 +1,5 @@
 /** Evaluates a graph in float64 from end to end; a program of the reference back end rounds its results to float32. */
-import { definitionOf, type Graph, isInput, type Node, sizeOf, type Values } from '@cnn/core';
+import { computeReference, type Graph, isInput, type Node, sizeOf, type Values } from '@cnn/core';
 
 /** Values of all nodes of a graph in float64, given those of its inputs by name. */
 export function evaluate(graph: Graph, feeds: ReadonlyMap<string, Values>): ReadonlyMap<Node, Values> {
@@ -10,14 +10,10 @@ export function evaluate(graph: Graph, feeds: ReadonlyMap<string, Values>): Read
       continue;
     }
     const output = new Float64Array(sizeOf(node.shape));
-    definitionOf(node).reference({
-      inputs: node.inputs.map((input) => values.get(input)!),
-      shapes: node.inputs.map((input) => input.shape),
-      attrs: node.attrs,
-      output,
-      shape: node.shape,
-    });
-    values.set(node, output);
+    values.set(
+      node,
+      computeReference(node, (input) => values.get(input)!, output),
+    );
   }
   return values;
 }

@@ -51,7 +51,7 @@ export interface Batch {
   readonly labels: Tensor;
 }
 
-/** A seed from several numbers: any change in any of them gives another one. */
+/** A seed of 32 bits from several whole numbers; a change of one of them gives another seed. */
 export const mixSeed = (...parts: readonly number[]): number =>
   parts.reduce((seed, part) => hash32(Math.imul(seed, 0x9e3779b1) ^ hash32(part)), 0);
 

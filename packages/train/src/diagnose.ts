@@ -1,6 +1,6 @@
 /** Finds where a step's values stop being numbers, on the reference kernels, and says what helps. */
 import {
-  definitionOf,
+  computeReference,
   type Graph,
   isInput,
   isParameter,
@@ -9,7 +9,7 @@ import {
   type Values,
   type Weights,
 } from '@cnn/core';
-import type { Feeds } from './program.js';
+import { compileStep, type Feeds, type PlaceOptions } from './program.js';
 
 /** Training that has run into infinity or NaN; the message names step and layer and says what helps. */
 export class TrainingDiverged extends Error {
@@ -28,7 +28,7 @@ export class TrainingDiverged extends Error {
 }
 
 /** Where a value that is not finite first appears. */
-export interface Culprit {
+interface Culprit {
   readonly node: Node;
   readonly value: number;
 }
@@ -37,11 +37,7 @@ export interface Culprit {
 const PATIENCE = 50;
 
 /** Runs a graph op by op in float32 until a value is not finite; undefined when all are. */
-export async function firstNonFinite(
-  graph: Graph,
-  state: Weights,
-  feeds: Feeds,
-): Promise<Culprit | undefined> {
+async function firstNonFinite(graph: Graph, state: Weights, feeds: Feeds): Promise<Culprit | undefined> {
   const lastUse = new Map<Node, number>();
   for (const [index, node] of graph.nodes.entries())
     for (const input of node.inputs) lastUse.set(input, index);
@@ -61,35 +57,17 @@ export async function firstNonFinite(
   return undefined;
 }
 
-function valuesAt(
-  node: Node,
-  values: ReadonlyMap<Node, Values>,
-  state: Weights,
-  feeds: Feeds,
-): Float32Array | Float64Array {
+function valuesAt(node: Node, values: ReadonlyMap<Node, Values>, state: Weights, feeds: Feeds): Values {
   if (isParameter(node)) return state.get(node.attrs.name)!.data;
   if (isInput(node)) return feeds.get(node.attrs.name)!.data;
-  const output = new Float32Array(sizeOf(node.shape));
-  definitionOf(node).reference({
-    inputs: node.inputs.map((input) => values.get(input)!),
-    shapes: node.inputs.map((input) => input.shape),
-    attrs: node.attrs,
-    output,
-    shape: node.shape,
-  });
-  return output;
+  return computeReference(node, (input) => values.get(input)!, new Float32Array(sizeOf(node.shape)));
 }
 
 const advice =
   "Lower the learning rate, begin with warmUp(), or bound the gradients with 'clip'; check that the pictures are normalised.";
 
 /** The error for a loss that is not finite at a step (from 1), with the culprit if one was found. */
-export function diverged(
-  step: number,
-  loss: number,
-  culprit: Culprit | undefined,
-  at: number,
-): TrainingDiverged {
+function diverged(step: number, loss: number, culprit: Culprit | undefined, at: number): TrainingDiverged {
   const start = `The loss of step ${step} is ${loss}.`;
   if (!culprit)
     return new TrainingDiverged(
@@ -116,4 +94,32 @@ export function diverged(
   const place = node.path || 'the loss';
   const where = `${value} first appeared in ${place} (${node.op})${at === step ? '' : `, at step ${at}`}.`;
   return new TrainingDiverged(`${start} ${where} ${advice}`, step, loss, node.path || node.op);
+}
+
+/** A copy of a run's state, and the steps that were done by then. */
+export interface Snapshot {
+  readonly state: Weights;
+  readonly step: number;
+}
+
+/**
+ * Why the loss of a step (steps done before it: `failed`) is not finite: replays from the last copy of the
+ * state and looks for the first such value. Where that is a parameter, a step before has spoilt it: looks there.
+ */
+export async function explain(
+  graph: Graph,
+  place: PlaceOptions,
+  { state: before, step: first }: Snapshot,
+  { step: failed, loss }: { readonly step: number; readonly loss: number },
+  feedsOf: (step: number) => Promise<Feeds>,
+): Promise<TrainingDiverged> {
+  for (let target = failed; ; target--) {
+    const { program } = await compileStep(graph, before, place);
+    for (let step = first; step < target; step++) await program.run(await feedsOf(step));
+    const state = new Map([...before, ...(await program.parameters())]);
+    await program.dispose();
+    const culprit = await firstNonFinite(graph, state, await feedsOf(target));
+    if (culprit?.node.op !== 'parameter' || target === first)
+      return diverged(failed + 1, loss, culprit, target + 1);
+  }
 }

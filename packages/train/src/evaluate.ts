@@ -4,7 +4,6 @@ import {
   type BackendName,
   compile,
   type Module,
-  type Random,
   random,
   type Session,
   type Shape,
@@ -65,9 +64,6 @@ export interface Evaluation {
   readonly imagesPerSecond: number;
 }
 
-/** Stands where preparation must not depend on chance. */
-const noChance: Random = random(0);
-
 /**
  * Evaluates a model on every example of a dataset.
  * @throws RangeError for a label that the model has no class for, naming the example.
@@ -109,7 +105,8 @@ async function count(session: Session, options: EvaluateOptions): Promise<Evalua
     signal?.throwIfAborted();
     const indices = Array.from({ length: Math.min(examples, dataset.size - first) }, (_, i) => first + i);
     const batch = await loadBatch(dataset, indices, input, classes, (picture) => {
-      const prepared = prepare ? prepare(picture, noChance) : picture;
+      // Always the same numbers: an evaluation must not depend on chance, nor on what came before.
+      const prepared = prepare ? prepare(picture, random(0)) : picture;
       const all = views ? views.of(prepared) : [prepared];
       return normalise ? all.map((view) => normalised(view, normalise)) : all;
     });

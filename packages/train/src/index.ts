@@ -1,8 +1,6 @@
 /** @cnn/train: training and fine-tuning. */
-export type { Position } from './checkpoint.js';
 export {
   type Augmentation,
-  type Batch,
   type Dataset,
   type Example,
   type Normalisation,

@@ -21,7 +21,7 @@ import {
 } from '@cnn/core';
 import type { Batch } from './data.js';
 import { type Split, splitFrozen } from './split.js';
-import { type StepOptions, trainingStep, withOptimizerState } from './step.js';
+import { type StepOptions, stepInputs, trainingStep, withOptimizerState } from './step.js';
 
 /** Where a step runs. */
 export interface PlaceOptions {
@@ -78,7 +78,7 @@ export const compileStep = (
 export const initialState = ({ graph }: StepPlan, weights: Weights, { loss }: StepOptions): Weights =>
   withOptimizerState(graph, weights, loss.constants);
 
-/** Only what the graph has an input for, with the batch's shape checked by construction. */
+/** Only what the graph has an input for. */
 export function feedsOf(graph: Graph, values: Feeds): Feeds {
   return new Map(
     [...inputsOf(graph).keys()].map((name) => {
@@ -88,6 +88,13 @@ export function feedsOf(graph: Graph, values: Feeds): Feeds {
     }),
   );
 }
+
+/** A batch by the names of the step's inputs. */
+export const feedsOfBatch = ({ x, labels }: Batch): Feeds =>
+  new Map([
+    [stepInputs.x, x],
+    [stepInputs.labels, labels],
+  ]);
 
 /** The features of every picture that has been seen, computed by the frozen trunk. */
 export interface FeatureCache {
@@ -120,7 +127,7 @@ export async function featureCache(
         return [name, { shape, data }];
       });
       const labels = Float32Array.from(indices, (index) => known.get(index)!.label);
-      return new Map([...batch, ['labels', { shape: [labels.length], data: labels }]]);
+      return new Map([...batch, [stepInputs.labels, { shape: [labels.length], data: labels }]]);
     },
     dispose: () => program.dispose(),
   };
@@ -131,7 +138,7 @@ export async function featureCache(
     { x, labels }: Batch,
     signal?: AbortSignal,
   ): Promise<void> {
-    const results = await on.run(new Map([['x', x]]), signal);
+    const results = await on.run(new Map([[stepInputs.x, x]]), signal);
     for (const [row, index] of indices.entries()) {
       const rows = [...results].map(([name, { data, shape }]): [string, Float32Array] => {
         const size = data.length / (shape as Shape)[0]!;

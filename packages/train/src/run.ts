@@ -4,14 +4,20 @@ import {
   type Program,
   parameters,
   requireMatch,
+  SEED,
   type Selected,
   tensor,
   type Weights,
 } from '@cnn/core';
-import { writeAtomically } from './atomicFile.js';
-import { type Position, readCheckpoint, writeCheckpoint } from './checkpoint.js';
+import {
+  loadCheckpoint,
+  type Position,
+  readCheckpoint,
+  saveCheckpoint,
+  writeCheckpoint,
+} from './checkpoint.js';
 import { type Dataset, epochOrder, exampleRandom, loadBatch, maskSeed, normalised } from './data.js';
-import { diverged, firstNonFinite } from './diagnose.js';
+import { explain, type Snapshot } from './diagnose.js';
 import { type Evaluation, type EvaluationOptions, evaluate } from './evaluate.js';
 import { argmax, rowsOf } from './metrics.js';
 import { stripped } from './paths.js';
@@ -21,6 +27,7 @@ import {
   type Feeds,
   featureCache,
   feedsOf,
+  feedsOfBatch,
   initialState,
   planStep,
   trainingBackend,
@@ -50,11 +57,11 @@ export function createRun(options: RunOptions): Trainer {
   let selected: Selected | undefined;
   let cache: FeatureCache | undefined;
   let best: Weights | undefined;
-  let snapshot: { readonly state: Weights; readonly position: Position } | undefined;
+  let snapshot: Snapshot | undefined;
   let busy = false;
   let disposed = false;
   let position: Position = {
-    ...{ seed: options.seed, step: 0, epoch: 0, within: 0, size: 0, lossSum: 0, right: 0 },
+    ...{ seed: options.seed, step: 0, epoch: 0, within: 0, size: 0, batch, lossSum: 0, right: 0 },
     memory: schedule.memory ?? [],
     best: undefined,
   };
@@ -87,14 +94,12 @@ export function createRun(options: RunOptions): Trainer {
         const made = make ? make(picture, exampleRandom(seed, epoch, index)) : picture;
         return [options.normalise ? normalised(made, options.normalise) : made];
       });
-    if (plan.split) cache ??= await featureCache(plan.split, options.weights, options);
+    if (plan.split) cache ??= await featureCache(plan.split, held, options);
     const factor = schedule.factor(moment, memory);
     const rates = [...groups.map(({ learningRate }) => learningRate), optimizer.learningRate].map(
       (rate) => rate * factor,
     );
-    const values = cache
-      ? await cache.feeds(indices, load, signal)
-      : new Map(Object.entries({ ...(await load()) }));
+    const values = cache ? await cache.feeds(indices, load, signal) : feedsOfBatch(await load());
     return {
       rate: rates.at(-1)!,
       feeds: feedsOf(
@@ -103,35 +108,10 @@ export function createRun(options: RunOptions): Trainer {
           ...values,
           [stepInputs.rate, tensor(rates, [rates.length])],
           [stepInputs.corrections, tensor([...optimizer.corrections(step + 1)], [2])],
-          ['seed', tensor([maskSeed(seed, step)], [1])],
+          [SEED, tensor([maskSeed(seed, step)], [1])],
         ]),
       ),
     };
-  }
-
-  /** Why a loss is not finite: replays from the last copy of the state and looks for the first such value. */
-  async function explain(
-    loss: number,
-    failed: Position,
-    feedsOfStep: (at: Position) => Promise<{ readonly feeds: Feeds }>,
-  ): Promise<Error> {
-    const from = snapshot!;
-    const at = (step: number): Position => ({
-      ...failed,
-      step,
-      within: failed.within - (failed.step - step),
-    });
-    for (let target = failed.step; ; target--) {
-      const { program } = await compileStep(plan.graph, from.state, options);
-      for (let step = from.position.step; step < target; step++)
-        await program.run((await feedsOfStep(at(step))).feeds);
-      const state = new Map([...from.state, ...(await program.parameters())]);
-      await program.dispose();
-      const culprit = await firstNonFinite(plan.graph, state, (await feedsOfStep(at(target))).feeds);
-      // A parameter that is no number any more was spoilt by a step before: look there.
-      if (culprit?.node.op !== 'parameter' || target === from.position.step)
-        return diverged(failed.step + 1, loss, culprit, target + 1);
-    }
   }
 
   async function* fit(dataset: Dataset, fitOptions: FitOptions): AsyncGenerator<Progress, void, void> {
@@ -155,9 +135,9 @@ export function createRun(options: RunOptions): Trainer {
       );
     if (earlyStopping && !validation)
       throw new RangeError("'earlyStopping' watches the validation set; give 'validation' too.");
-    if (position.within > 0 && position.size !== dataset.size)
+    if (position.within > 0 && (position.size !== dataset.size || position.batch !== batch))
       throw new RangeError(
-        `The run stopped within an epoch over ${position.size} examples, but this dataset has ${dataset.size}; go on with the same data.`,
+        `The run stopped within an epoch over ${position.size} examples in batches of ${position.batch}, but now there are ${dataset.size} in batches of ${batch}; go on with the same data and batch.`,
       );
     const totalSteps = epochs * stepsPerEpoch;
     let milliseconds = 0;
@@ -169,20 +149,31 @@ export function createRun(options: RunOptions): Trainer {
         const started = performance.now();
         const program = await programNow(signal);
         if (!snapshot || position.within === 0 || position.step % SNAPSHOT_EVERY === 0)
-          snapshot = { state: await stateNow(), position };
+          snapshot = { state: await stateNow(), step: position.step };
         const feedsOfStep = (at: Position) =>
           feedsAt(dataset, order, at, { step: at.step, stepsPerEpoch, totalSteps }, signal);
         const { feeds, rate } = await feedsOfStep(position);
         const results = await program.run(feeds, signal);
         const batchLoss = results.get('loss')!.data[0]!;
-        if (!Number.isFinite(batchLoss)) throw await explain(batchLoss, position, feedsOfStep);
+        if (!Number.isFinite(batchLoss)) {
+          const failed = position;
+          const replayed = async (step: number): Promise<Feeds> =>
+            (await feedsOfStep({ ...failed, step, within: failed.within - (failed.step - step) })).feeds;
+          throw await explain(
+            plan.graph,
+            options,
+            snapshot,
+            { step: failed.step, loss: batchLoss },
+            replayed,
+          );
+        }
         const labels = feeds.get(stepInputs.labels)!.data;
         let right = 0;
         let row = 0;
         for (const scores of rowsOf(results.get('logits')!)) if (argmax(scores) === labels[row++]) right++;
         position = {
           ...position,
-          size: dataset.size,
+          ...{ size: dataset.size, batch },
           step: position.step + 1,
           within: position.within + 1,
           lossSum: position.lossSum + batchLoss,
@@ -254,11 +245,11 @@ export function createRun(options: RunOptions): Trainer {
     const state = new Map([...(await stateNow()), ...kept]);
     return writeCheckpoint({ position, optimizer: optimizer.name, state });
   };
-  const save = async (path: string): Promise<void> => writeAtomically(path, await checkpointNow());
+  const save = async (path: string): Promise<void> => saveCheckpoint(path, await checkpointNow());
 
   async function restore(source: string | Uint8Array): Promise<void> {
     if (busy) throw new Error('This trainer is training; end that loop before restoring a checkpoint.');
-    const read = readCheckpoint(typeof source === 'string' ? await readFile(source) : source);
+    const read = typeof source === 'string' ? await loadCheckpoint(source) : readCheckpoint(source);
     if (read.optimizer !== optimizer.name)
       throw new Error(
         `The checkpoint was written by a run with the optimizer ${read.optimizer}, but this trainer has ${optimizer.name}; use the same.`,
@@ -314,13 +305,4 @@ export function createRun(options: RunOptions): Trainer {
     dispose,
     [Symbol.asyncDispose]: dispose,
   };
-}
-
-/** The bytes of a file. Node only. */
-async function readFile(path: string): Promise<Uint8Array> {
-  const fs = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:fs/promises');
-  if (!fs)
-    throw new Error('Checkpoint files can be read in Node 20.16 or newer; in a browser pass the bytes.');
-  // A copy, since small files share Node's buffer pool, where values may lie unaligned.
-  return new Uint8Array(await fs.readFile(path));
 }

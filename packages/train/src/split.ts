@@ -3,6 +3,7 @@
  * can be computed once for each picture and kept.
  */
 import { copyNode, Graph, isInput, isParameter, type Node, type Shape } from '@cnn/core';
+import { stepInputs } from './step.js';
 
 /** A training step in two parts. */
 export interface Split {
@@ -22,7 +23,7 @@ export function splitFrozen(step: Graph): Split {
   const seesPictures = new Set<Node>();
   const changes = new Set<Node>();
   for (const node of step.nodes) {
-    const isX = isInput(node) && node.attrs.name === 'x';
+    const isX = isInput(node) && node.attrs.name === stepInputs.x;
     if (isX || node.inputs.some((input) => seesPictures.has(input))) seesPictures.add(node);
     if (
       (isInput(node) && !isX) ||

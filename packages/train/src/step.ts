@@ -50,8 +50,8 @@ export interface StepOptions {
   readonly auxiliaryWeight?: number;
 }
 
-/** Names of the step's inputs beside the pictures `x`. */
-export const stepInputs = { labels: 'labels', rate: 'rate', corrections: 'corrections' } as const;
+/** Names of the step's inputs. */
+export const stepInputs = { x: 'x', labels: 'labels', rate: 'rate', corrections: 'corrections' } as const;
 
 const OPTIMIZER = 'optimizer.';
 /** What the names of averaged weights start with. */

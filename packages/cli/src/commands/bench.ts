@@ -9,7 +9,7 @@ import { type Terminal, table } from '../terminal.js';
 export interface BenchOptions {
   readonly runs: string;
   readonly option: readonly string[];
-  readonly backend: string;
+  readonly backend: BackendName;
   readonly threads?: string;
   readonly html?: string;
   readonly json?: boolean;
@@ -27,7 +27,7 @@ export async function bench(
   await using session = await compile(model, {
     weights: initialise(model, { seed: 1 }),
     input: entry.input,
-    backend: options.backend as BackendName,
+    backend: options.backend,
     ...(options.threads ? { threads: parseCount(options.threads) } : {}),
   });
   const x = new Float32Array(entry.input.reduce((size, extent) => size * extent, 1)).fill(0.5);

@@ -13,7 +13,7 @@ export interface ClassifyOptions {
   readonly weights?: string;
   readonly top: string;
   readonly option: readonly string[];
-  readonly backend: string;
+  readonly backend: BackendName;
   readonly threads?: string;
   readonly cache?: string;
   readonly json?: boolean;
@@ -86,7 +86,7 @@ export async function classify(
   await using session = await compile(model, {
     weights,
     input: [1, preset.mean.length, preset.crop, preset.crop],
-    backend: options.backend as BackendName,
+    backend: options.backend,
     name: entry.name,
     ...(options.threads ? { threads: parseCount(options.threads) } : {}),
     ...(signal ? { signal } : {}),

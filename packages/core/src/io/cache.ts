@@ -2,6 +2,7 @@
  * Keeps downloads: files in Node, the browser's Cache storage where that is asked for. A file is whole or not
  * there, whatever crashes. What is kept is never asked for again: published weights do not change their URL.
  */
+import { writeAtomically } from './atomicFile.js';
 import { sha256OfText } from './hash.js';
 import { builtin } from './node.js';
 
@@ -73,21 +74,7 @@ function folder(directory: string): DownloadCache {
     },
     async keep(url, bytes) {
       const file = await fileOf(url);
-      const temporary = `${file}.${globalThis.crypto.randomUUID()}.partial`;
-      try {
-        const handle = await fs.open(temporary, 'wx');
-        try {
-          await handle.writeFile(bytes);
-          // On the disk before it gets its name: a power cut leaves a .partial file, never half of the real one.
-          await handle.sync();
-        } finally {
-          await handle.close();
-        }
-        await fs.rename(temporary, file);
-      } catch (error) {
-        await fs.rm(temporary, { force: true });
-        cannot(error as NodeJS.ErrnoException);
-      }
+      await writeAtomically(file, bytes).catch(cannot);
     },
     forget: async (url) => fs.rm(await fileOf(url), { force: true }),
   };

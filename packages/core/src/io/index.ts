@@ -1,4 +1,5 @@
 /** The public part of reading and writing weight files. */
+export { writeAtomically } from './atomicFile.js';
 export { defaultCacheDirectory } from './cache.js';
 export { DownloadError, type Progress } from './fetch.js';
 export { defaultLimits, type Limits } from './limits.js';

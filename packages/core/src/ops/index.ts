@@ -24,7 +24,7 @@ import {
   runningAverageOp,
 } from './batchNorm.js';
 import { conv2dGradInputOp, conv2dGradWeightOp, conv2dOp } from './conv2d.js';
-import type { OpDefinition } from './define.js';
+import type { OpDefinition, Values } from './define.js';
 import { dropoutOp, randomMaskOp, stochasticDepthOp } from './dropout.js';
 import { fillOp } from './fill.js';
 import { linearOp, matmulOp } from './linear.js';
@@ -121,6 +121,18 @@ export function definitionOf(node: Node): OpDefinition {
   const definition = (ops as Readonly<Record<string, unknown>>)[node.op] as OpDefinition | undefined;
   if (!definition) throw new Error(`${node.graph.at(node.path)}: there is no op called '${node.op}'.`);
   return definition;
+}
+
+/** Writes a node's value by its op's definition to `output`, which is zero on entry, and gives it back. */
+export function computeReference(node: Node, valuesAt: (input: Node) => Values, output: Values): Values {
+  definitionOf(node).reference({
+    inputs: node.inputs.map(valuesAt),
+    shapes: node.inputs.map((input) => input.shape),
+    attrs: node.attrs,
+    output,
+    shape: node.shape,
+  });
+  return output;
 }
 
 export {

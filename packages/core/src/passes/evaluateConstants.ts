@@ -1,9 +1,8 @@
 /** Computes, once and in float64, every node that depends on parameters alone; it becomes a parameter itself. */
 import { type Graph, isInput, isParameter, type Node } from '../graph/graph.js';
-
 import { copyNode, rewrite } from '../graph/rewrite.js';
 import type { Values } from '../ops/define.js';
-import { definitionOf } from '../ops/index.js';
+import { computeReference } from '../ops/index.js';
 import { sizeOf } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 
@@ -32,15 +31,7 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
       if (!value) throw new Error(`${graph.at('')}: there is no weight called ${node.attrs.name}.`);
       return value.data;
     }
-    const output = new Float64Array(sizeOf(node.shape));
-    definitionOf(node).reference({
-      inputs: node.inputs.map(evaluate),
-      shapes: node.inputs.map((input) => input.shape),
-      attrs: node.attrs,
-      output,
-      shape: node.shape,
-    });
-    return output;
+    return computeReference(node, evaluate, new Float64Array(sizeOf(node.shape)));
   };
   const result: Weights = new Map();
   const rewritten = rewrite(graph, (node, inputs, target, copy) => {

@@ -4,7 +4,7 @@
  */
 import { type Graph, isInput, isParameter, type Node } from '../../graph/graph.js';
 import type { Values } from '../../ops/define.js';
-import { definitionOf } from '../../ops/index.js';
+import { computeReference, definitionOf } from '../../ops/index.js';
 import { sizeOf } from '../../tensor/shape.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, ProfileStep, Program } from '../backend.js';
@@ -100,14 +100,7 @@ function referenceProgram(
       output.set(fed.data);
       return output;
     }
-    definitionOf(node).reference({
-      inputs: node.inputs.map((input) => values.get(input)!),
-      shapes: node.inputs.map((input) => input.shape),
-      attrs: node.attrs,
-      output,
-      shape: node.shape,
-    });
-    return output;
+    return computeReference(node, (input) => values.get(input)!, output);
   }
 
   return {

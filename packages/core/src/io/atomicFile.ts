@@ -1,20 +1,18 @@
 /** Writes a file so that at every moment either the old or the new one is there, whole. Node only. */
+import { builtin } from './node.js';
 
 /**
  * Writes to a second file beside it, makes sure that it is on the disk, and renames it into place: a crash or
  * a loss of power at any point leaves the file that was there before.
- * @throws Error in a browser, and when the folder cannot be written to.
+ * @throws Error in a browser, and Node's own when the folder cannot be written to.
  */
 export async function writeAtomically(path: string, bytes: Uint8Array): Promise<void> {
-  const fs = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:fs/promises');
-  if (!fs)
-    throw new Error(
-      'Checkpoints can be written to files in Node 20.16 or newer; in a browser take the bytes of checkpoint() and store them.',
-    );
-  const { dirname } = process.getBuiltinModule('node:path');
-  const temporary = `${path}.${process.pid}.partial`;
+  const fs = builtin('node:fs/promises');
+  const dirname = builtin('node:path')?.dirname;
+  if (!fs || !dirname) throw new Error(`Writing the file ${path} needs Node 20.16 or newer.`);
+  const temporary = `${path}.${globalThis.crypto.randomUUID()}.partial`;
   try {
-    const file = await fs.open(temporary, 'w');
+    const file = await fs.open(temporary, 'wx');
     try {
       await file.writeFile(bytes);
       await file.sync();
@@ -24,7 +22,7 @@ export async function writeAtomically(path: string, bytes: Uint8Array): Promise<
     await fs.rename(temporary, path);
   } catch (error) {
     await fs.rm(temporary, { force: true });
-    throw new Error(`Cannot write the checkpoint ${path}: ${(error as Error).message}.`, { cause: error });
+    throw error;
   }
   // The rename is in the folder's own data, which some systems cannot be made to write.
   const folder = await fs.open(dirname(path), 'r').catch(() => undefined);
