@@ -1,16 +1,67 @@
-/** One node project per package; `@cnn/*` means the source, so that tests need no build. */
+/**
+ * One node project per package, and two in a browser (files called `*.browser.test.ts`): in a page that is
+ * cross-origin isolated, so that threads can share memory, and in a plain one. `@cnn/*` means the source, so
+ * that tests need no build.
+ */
 import { readdirSync } from 'node:fs';
-import { defineConfig } from 'vitest/config';
+import { playwright } from '@vitest/browser-playwright';
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
+import { findBrowser } from './packages/testing/src/browser.js';
 
 const root = import.meta.dirname;
 const packages = readdirSync(`${root}/packages`);
+const found = await findBrowser();
+
+const browserProject = (
+  name: string,
+  include: string,
+  headers: Readonly<Record<string, string>>,
+): TestProjectInlineConfiguration => ({
+  extends: true,
+  server: { headers },
+  test: {
+    name,
+    root,
+    include: [`packages/*/src/**/*${include}`],
+    testTimeout: 60_000,
+    browser: {
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      provider: playwright({ launchOptions: found && { ...found } }),
+      instances: [{ browser: 'chromium' }],
+    },
+  },
+});
 
 export default defineConfig({
-  resolve: { alias: [{ find: /^@cnn\/([a-z0-9]+)$/, replacement: `${root}/packages/$1/src/index.ts` }] },
+  resolve: {
+    alias: [
+      { find: /^@cnn\/testing\/(\w+)$/, replacement: `${root}/packages/testing/src/$1.ts` },
+      { find: /^@cnn\/([a-z0-9]+)$/, replacement: `${root}/packages/$1/src/index.ts` },
+    ],
+  },
   test: {
-    projects: packages.map((name) => ({
-      extends: true,
-      test: { name, root: `${root}/packages/${name}`, include: ['src/**/*.test.ts'], testTimeout: 60_000 },
-    })),
+    projects: [
+      ...packages.map((name) => ({
+        extends: true as const,
+        test: {
+          name,
+          root: `${root}/packages/${name}`,
+          include: ['src/**/*.test.ts'],
+          exclude: ['src/**/*.browser.test.ts'],
+          testTimeout: 60_000,
+        },
+      })),
+      ...(found
+        ? [
+            browserProject('browser', '.browser.test.ts', {
+              'Cross-Origin-Opener-Policy': 'same-origin',
+              'Cross-Origin-Embedder-Policy': 'require-corp',
+            }),
+            browserProject('browser-plain', '.plain.browser.test.ts', {}),
+          ]
+        : []),
+    ],
   },
 });
