@@ -75,7 +75,7 @@ async function test() {
   await prepare();
   const started = performance.now();
   const checks = [
-    ['types', local('turbo', 'run', 'types', '--output-logs=errors-only')],
+    ['types', local('tsc')],
     ['format and lint', local('biome', 'ci', '--error-on-warnings')],
     ['package consistency and imports', [process.execPath, ['scripts/check-packages.mjs']]],
     ['unused files and exports', local('knip')],
