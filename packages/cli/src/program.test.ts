@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { initialise, writeSafetensors } from '@cnn/core';
-import { encodePng } from '@cnn/image';
+import { decodeImage, encodePng } from '@cnn/image';
 import { lenet5 } from '@cnn/lenet';
 import { realData } from '@cnn/testing';
 import colours from 'picocolors';
@@ -127,6 +127,54 @@ describe('classify', () => {
     const { code, notes } = await cnn('classify', digit, '--model', 'lenet5', '--option', 'numClasses=7');
     expect(code).toBe(1);
     expect(notes).toContain('fc3.weight: model 7x84, weights 10x84');
+  });
+});
+
+describe('explain', () => {
+  test('writes a heat map, filters and feature maps', async () => {
+    const [out, filters, features] = ['heat', 'filters', 'features'].map((name) =>
+      join(folder, `${name}.png`),
+    );
+    const { code, out: said } = await cnn(
+      ...['explain', digit, '--model', 'lenet5', '--class', '7', '--layer', 'conv2', '--out', out!],
+      ...['--filters', filters!, '--features', features!],
+    );
+    expect(code).toBe(0);
+    expect(said).toContain(`What speaks for '7' at conv2 is in ${out}.`);
+    expect((await decodeImage(readFileSync(out!))).width).toBe(32);
+    // 6 filters of 5x5 and 16 maps of 10x10, 7 and 4 times enlarged, with gaps of 2.
+    expect(await decodeImage(readFileSync(filters!))).toMatchObject({
+      width: 3 * 37 + 2,
+      height: 2 * 37 + 2,
+    });
+    expect(await decodeImage(readFileSync(features!))).toMatchObject({
+      width: 4 * 42 + 2,
+      height: 4 * 42 + 2,
+    });
+  });
+
+  test('gives the map as JSON', async () => {
+    const out = join(folder, 'json.png');
+    const { out: said } = await cnn('explain', digit, '--model', 'lenet5', '--out', out, '--json');
+    const { map, layer, files, class: named } = JSON.parse(said);
+    expect([map.shape, map.values.length, named, files]).toEqual([
+      [10, 10],
+      100,
+      { index: 7, label: '7' },
+      [out],
+    ]);
+    expect(layer).toBe('conv2');
+  });
+
+  test.each([
+    [['--class', 'nine'], /no class 'nine'/],
+    [['--class', '12'], /no class 12; the model has classes 0 to 9/],
+    [['--layer', 'fc1'], /'fc1' gives 1x120, which has no rows and columns; look at one of conv1/],
+    [['--opacity', '2'], /'2' is not a number from 0 to 1/],
+  ])('refuses %j', async (args, message) => {
+    const { code, notes } = await cnn('explain', digit, '--model', 'lenet5', ...args);
+    expect(code).not.toBe(0);
+    expect(notes).toMatch(message);
   });
 });
 

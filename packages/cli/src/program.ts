@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { bench } from './commands/bench.js';
 import { classify } from './commands/classify.js';
 import { demo } from './commands/demo.js';
+import { explain } from './commands/explain.js';
 import { list } from './commands/list.js';
 import { summary } from './commands/summary.js';
 import { UsageError } from './errors.js';
@@ -90,6 +91,27 @@ export async function run(
       '\nExamples:\n  cnn bench mobilenet_v2\n  cnn bench resnet18 --threads 1 --html resnet18.html',
     )
     .action((model, options) => bench(model, options, terminal, signal));
+  program
+    .command('explain <picture>')
+    .description('show where in a picture the evidence for a class lies, as a heat map (Grad-CAM)')
+    .requiredOption('--model <name>', "one of 'cnn list'")
+    .option('--weights <source>', 'a file, a URL, a name of published weights, or default')
+    .option('--layer <path>', 'the module to look at; default: the last with rows and columns')
+    .option('--class <index|label>', 'the class to explain; default: the most likely one')
+    .option('--opacity <share>', 'how much of the heat map is seen, from 0 to 1', '0.5')
+    .option('--out <file>', 'where the picture goes; default: <picture>-explained.png here')
+    .option('--filters <file>', 'write the filters of the first convolution as well')
+    .option('--features <file>', "write the layer's feature maps as well")
+    .option(...modelOption)
+    .addOption(backendOption)
+    .option('--threads <n>', 'threads for the CPU')
+    .option('--cache <folder>', 'where downloads are kept')
+    .option('--json', 'as JSON')
+    .addHelpText(
+      'after',
+      "\nExamples:\n  cnn explain photo.jpg --model resnet18 --weights default\n  cnn explain photo.jpg --model mobilenet_v2 --weights default --class 'tabby cat' --layer features.13 --features maps.png",
+    )
+    .action((picture, options) => explain(picture, options, terminal, signal));
   program
     .command('demo')
     .description('classify a handful of digits drawn here')

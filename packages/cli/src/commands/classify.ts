@@ -38,7 +38,7 @@ export function rank(logits: Float32Array, labels: readonly string[], top: numbe
 }
 
 /** How pictures become the input, and what the outputs are called. */
-function readingOf(
+export function readingOf(
   entry: ModelEntry,
   weights: string | undefined,
 ): { readonly preset: Transform; readonly labels: readonly string[] } {

@@ -1,0 +1,111 @@
+/** Many small pictures on one sheet: the filters of a first layer, and the feature maps of any layer. */
+import { formatShape, ShapeError, type Tensor } from '@cnn/core';
+import type { RgbImage } from '@cnn/image';
+import { byteOf } from './colours.js';
+
+/** How a sheet is laid out. */
+export interface SheetOptions {
+  /** Pictures in a row. Default: as many as make the sheet about square. */
+  readonly columns?: number;
+  /** Pixels a side that a value becomes. Default: so many that a picture is at least 32 pixels wide. */
+  readonly zoom?: number;
+}
+
+/** One picture of a sheet: the colour of a place as three values from 0 to 1. */
+interface Tile {
+  readonly width: number;
+  readonly height: number;
+  readonly at: (row: number, column: number, channel: number) => number;
+}
+
+/** Pixels between pictures. */
+const GAP = 2;
+/** What the gaps are filled with. */
+const PAPER = 255;
+
+function layOut(tiles: readonly Tile[], options: SheetOptions): RgbImage {
+  const [{ width, height }] = tiles as [Tile];
+  const { columns = Math.ceil(Math.sqrt((tiles.length * height) / width)) } = options;
+  const { zoom = Math.ceil(32 / width) } = options;
+  for (const [name, value] of Object.entries({ columns, zoom }))
+    if (!Number.isInteger(value) || value < 1)
+      throw new RangeError(`${name} is a whole number from 1 up, got ${value}.`);
+  const across = Math.min(columns, tiles.length);
+  const rows = Math.ceil(tiles.length / across);
+  const [stepX, stepY] = [width * zoom + GAP, height * zoom + GAP];
+  const sheet = { width: across * stepX + GAP, height: rows * stepY + GAP };
+  const data = new Uint8Array(3 * sheet.width * sheet.height).fill(PAPER);
+  for (const [index, tile] of tiles.entries()) {
+    const left = GAP + (index % across) * stepX;
+    const top = GAP + Math.floor(index / across) * stepY;
+    for (let y = 0; y < height * zoom; y++)
+      for (let x = 0; x < width * zoom; x++)
+        for (let channel = 0; channel < 3; channel++)
+          data[3 * ((top + y) * sheet.width + left + x) + channel] = byteOf(
+            tile.at(Math.floor(y / zoom), Math.floor(x / zoom), channel),
+          );
+  }
+  return { ...sheet, data };
+}
+
+/** Maps the values between the smallest and the largest to 0 ... 1; equal values to one half. */
+function stretch(values: Float32Array): (value: number) => number {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return high > low ? (value) => (value - low) / (high - low) : () => 0.5;
+}
+
+/**
+ * The filters of a convolution, each stretched to its own range: in colour where they see three channels, else
+ * in grey by the mean over the channels they see.
+ * @param weight - out x in x kh x kw.
+ * @throws ShapeError when it is not the weight of a convolution.
+ */
+export function filterSheet(weight: Tensor, options: SheetOptions = {}): RgbImage {
+  const [out, channels, height, width] = weight.shape;
+  if (weight.shape.length !== 4 || !out || !channels || !height || !width)
+    throw new ShapeError(
+      `Filters are the weight of a convolution, out x in x kh x kw; got ${formatShape(weight.shape)}.`,
+    );
+  const plane = height * width;
+  const tiles = Array.from({ length: out }, (_, index): Tile => {
+    const filter = weight.data.subarray(index * channels * plane, (index + 1) * channels * plane);
+    const values = channels === 3 ? filter : meanOverChannels(filter, channels, plane);
+    const stretched = stretch(values);
+    return {
+      width,
+      height,
+      at: (row, column, channel) =>
+        stretched(values[(channels === 3 ? channel * plane : 0) + row * width + column]!),
+    };
+  });
+  return layOut(tiles, options);
+}
+
+function meanOverChannels(filter: Float32Array, channels: number, plane: number): Float32Array {
+  const mean = new Float32Array(plane);
+  for (let i = 0; i < filter.length; i++) mean[i % plane]! += filter[i]! / channels;
+  return mean;
+}
+
+/**
+ * The feature maps of a layer, channel by channel, each stretched to its own range.
+ * @param features - a module's output for one picture, 1 x c x h x w: see `outputs` of `compile`.
+ * @throws ShapeError when it has no rows and columns, or is of several pictures.
+ */
+export function featureSheet(features: Tensor, options: SheetOptions = {}): RgbImage {
+  const [batch, channels, height, width] = features.shape;
+  if (features.shape.length !== 4 || batch !== 1 || !channels || !height || !width)
+    throw new ShapeError(
+      `Feature maps are a layer's output for one picture, 1 x c x h x w; got ${formatShape(features.shape)}.`,
+    );
+  const tiles = Array.from({ length: channels }, (_, channel): Tile => {
+    const values = features.data.subarray(channel * height * width, (channel + 1) * height * width);
+    const stretched = stretch(values);
+    return { width, height, at: (row, column) => stretched(values[row * width + column]!) };
+  });
+  return layOut(tiles, options);
+}
