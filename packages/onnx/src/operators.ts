@@ -1,0 +1,165 @@
+/** What each op is in ONNX (operator set 17). The compiler checks that every op of the table is here. */
+import type { Activation, AttrsOf, Node, OpName } from '@cnn/core';
+import { type Attribute, float, int, ints } from './builder.js';
+import { adaptiveAveragePool, adaptiveMaxPool, averagePool, maxPool } from './pools.js';
+
+/** One op that is to be exported, and what it is exported with. */
+export interface Call<A extends object = object> {
+  readonly node: Node<A>;
+  /** The names of its inputs' values. */
+  readonly inputs: readonly string[];
+  /** Appends a node under the path of the op's module; gives the name of its value. */
+  emit(opType: string, inputs: readonly string[], attributes?: Readonly<Record<string, Attribute>>): string;
+  /** A constant of whole numbers, named after its kind and its values. */
+  integers(kind: string, values: readonly number[], dims?: readonly number[]): string;
+  /** A constant of float32 numbers under a name that tells it from all others. */
+  floats(name: string, values: readonly number[], dims: readonly number[]): string;
+  /** A shape as a constant, whose first extent is the batch. */
+  shape(shape: readonly number[]): string;
+}
+
+/** Appends the nodes of an op and gives the name of its value; a string says why the op has none. */
+export type Operator<A extends object> = ((call: Call<A>) => string) | string;
+
+const training = 'it belongs to training';
+const folding = 'what it is computed from is no weight';
+const dropped = 'it is dropped before';
+
+/** Every op. */
+export const operators: { readonly [K in OpName]: Operator<AttrsOf<K>> } = {
+  activation: (call) => activated(call, call.inputs[0]!, call.node.attrs),
+  activationGrad: training,
+  adaptiveAvgPool: adaptiveAveragePool,
+  adaptiveAvgPoolGrad: training,
+  adaptiveDescend: training,
+  adaptiveMaxPool,
+  adaptiveMaxPoolGrad: training,
+  add: (call) => activated(call, call.emit('Add', call.inputs), call.node.attrs.activation),
+  avgPool: averagePool,
+  avgPoolGrad: training,
+  batchNorm(call) {
+    const { eps, activation } = call.node.attrs;
+    return activated(call, call.emit('BatchNormalization', call.inputs, { epsilon: float(eps) }), activation);
+  },
+  batchNormGradInput: training,
+  batchNormGradWeight: training,
+  batchNormTrain: training,
+  batchNormTrainGradInput: training,
+  channelMean: training,
+  channelShuffle({ node, inputs, emit, shape }) {
+    const [n, c, h, w] = node.shape as readonly [number, number, number, number];
+    const { groups } = node.attrs;
+    const table = emit('Reshape', [inputs[0]!, shape([n, groups, c / groups, h, w])]);
+    const turned = emit('Transpose', [table], { perm: ints([0, 2, 1, 3, 4]) });
+    return emit('Reshape', [turned, shape([n, c, h, w])]);
+  },
+  channelSum: training,
+  channelVariance: training,
+  clipByNorm: training,
+  concat: ({ node, inputs, emit }) => emit('Concat', inputs, { axis: int(node.attrs.axis) }),
+  conv2d(call) {
+    const { node, emit } = call;
+    const [x, w, bias, residual] = call.inputs as [string, string, string?, string?];
+    const { stride, padding, dilation, groups, activation } = node.attrs;
+    const sum = emit('Conv', bias === undefined ? [x, w] : [x, w, bias], {
+      kernel_shape: ints(node.inputs[1]!.shape.slice(2)),
+      strides: ints(stride),
+      pads: ints(padding),
+      dilations: ints(dilation),
+      group: int(groups),
+    });
+    return activated(call, residual === undefined ? sum : emit('Add', [sum, residual]), activation);
+  },
+  conv2dGradInput: training,
+  conv2dGradWeight: training,
+  crossEntropy: training,
+  crossEntropyGrad: training,
+  descend: training,
+  dropout: dropped,
+  fill: dropped,
+  foldedBias: folding,
+  foldedWeight: folding,
+  globalAvgPool: ({ inputs, emit }) => emit('Flatten', [emit('GlobalAveragePool', inputs)], { axis: int(1) }),
+  globalAvgPoolGrad: training,
+  linear: (call) =>
+    activated(call, call.emit('Gemm', call.inputs, { transB: int(1) }), call.node.attrs.activation),
+  linearCombination: training,
+  localResponseNorm,
+  localResponseNormGrad: training,
+  logSoftmax: ({ inputs, emit }) => emit('LogSoftmax', inputs, { axis: int(1) }),
+  logSoftmaxGrad: training,
+  matmul: training,
+  maxPool,
+  maxPoolGrad: training,
+  mul: ({ inputs, emit }) => emit('Mul', inputs),
+  nllLoss: training,
+  nllLossGrad: training,
+  pad: ({ node, inputs, emit, integers }) =>
+    emit('Pad', [inputs[0]!, integers('pads', [...node.attrs.before, ...node.attrs.after])]),
+  randomMask: training,
+  reshape: ({ node, inputs, emit, shape }) => emit('Reshape', [inputs[0]!, shape(node.attrs.shape)]),
+  runningAverage: training,
+  slice({ node, inputs, emit, integers }) {
+    const { axis, start, end, step } = node.attrs;
+    return emit('Slice', [
+      inputs[0]!,
+      integers('start', [start]),
+      integers('end', [end]),
+      integers('axis', [axis]),
+      integers('step', [step]),
+    ]);
+  },
+  sliceGrad: training,
+  softmax: ({ inputs, emit }) => emit('Softmax', inputs, { axis: int(1) }),
+  softmaxGrad: training,
+  squareAverage: training,
+  stochasticDepth: dropped,
+  sumOfSquares: training,
+  sumTo: training,
+};
+
+/** The value after an activation, if there is one. */
+function activated({ emit, floats }: Call, x: string, activation: Activation | undefined): string {
+  switch (activation?.fn) {
+    case undefined:
+      return x;
+    case 'relu':
+      return emit('Relu', [x]);
+    case 'relu6':
+      return emit('Clip', [x, floats('min/0', [0], []), floats('max/6', [6], [])]);
+    case 'leakyRelu':
+      return emit('LeakyRelu', [x], { alpha: float(activation.slope) });
+    case 'sigmoid':
+      return emit('Sigmoid', [x]);
+    case 'tanh':
+      return emit('Tanh', [x]);
+    case 'silu':
+      return emit('Mul', [x, emit('Sigmoid', [x])]);
+    case 'hardSwish':
+      return emit('HardSwish', [x]);
+    case 'hardSigmoid':
+      return emit('HardSigmoid', [x], { alpha: float(1 / 6), beta: float(0.5) });
+  }
+}
+
+/**
+ * LRN means the same, but for an even size its window reaches one channel further up than ours, and
+ * engines refuse it. The sum over channels is then a 1x1 convolution with a band of equal weights.
+ */
+function localResponseNorm({ node, inputs, emit, floats }: Call<AttrsOf<'localResponseNorm'>>): string {
+  const [x] = inputs as [string];
+  const { size, alpha, beta, k } = node.attrs;
+  if (size % 2 === 1)
+    return emit('LRN', [x], { size: int(size), alpha: float(alpha), beta: float(beta), bias: float(k) });
+  const channels = node.shape[1]!;
+  const band = Array.from({ length: channels ** 2 }, (_, i) => {
+    const distance = (i % channels) - Math.floor(i / channels);
+    return distance >= -size / 2 && distance < size / 2 ? alpha / size : 0;
+  });
+  const scale = emit('Conv', [
+    emit('Mul', [x, x]),
+    floats(`window/${channels},${size},${alpha}`, band, [channels, channels, 1, 1]),
+    floats(`bias/${channels},${k}`, Array(channels).fill(k), [channels]),
+  ]);
+  return emit('Div', [x, emit('Pow', [scale, floats(`exponent/${beta}`, [beta], [])])]);
+}

@@ -1,0 +1,203 @@
+/** From a graph and its weights to the bytes of an ONNX file. */
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import {
+  evaluateConstants,
+  forInference,
+  formatShape,
+  type Graph,
+  inputsOf,
+  isInput,
+  isParameter,
+  matchParameters,
+  type Node,
+  type OpName,
+  parametersOf,
+  prune,
+  requireMatch,
+  type Shape,
+  type Weights,
+} from '@cnn/core';
+import { version } from '../package.json';
+import { batchedNodes } from './batch.js';
+import { GraphBuilder } from './builder.js';
+import { OnnxExportError } from './errors.js';
+import { encodeModel } from './file.js';
+import { TensorProto_DataType, type ValueInfoProtoSchema } from './onnx_pb.js';
+import { type Call, type Operator, operators } from './operators.js';
+
+/** The operator set that files name: old enough for every engine in use, and it has all that is needed. */
+const OPSET = 17;
+/** The version of the file format that came with it. */
+const IR_VERSION = 8;
+
+/** Options of {@link toOnnx}. */
+export interface ToOnnxOptions {
+  /**
+   * Leaves the number of pictures open, under the name `batch`: the network then takes any, whatever it
+   * was traced for. Default false.
+   */
+  readonly dynamicBatch?: boolean;
+}
+
+/**
+ * A network as an ONNX model (operator set 17): the bytes of an `.onnx` file.
+ *
+ * Takes the graph that `trace` gives, or one that passes have simplified, with the weights that belong to
+ * it. Inputs and outputs keep their names (`x`, `output`), parameters those of the state dict, and nodes
+ * are called after their modules. Dropout is left out, fused layers become the nodes they are made of.
+ * Weights are copied once, into the file.
+ * @throws OnnxExportError for a graph that trains, with the module and the op; for one that fixes the
+ * number of pictures when that is to stay open; and for a file over protobuf's 2 GB.
+ * @throws WeightsMismatch when weights are missing or have another shape, naming every key.
+ * @example
+ * const graph = trace(model, [1, 3, 224, 224], { name: 'resnet18' });
+ * await writeFile('resnet18.onnx', toOnnx(graph, weights));
+ */
+export function toOnnx(
+  graph: Graph,
+  weights: Weights,
+  { dynamicBatch = false }: ToOnnxOptions = {},
+): Uint8Array {
+  const name = graph.name || 'model';
+  const { graph: network, values } = prepare(graph, weights);
+  const batched = dynamicBatch ? batchedNodes(network) : new Set<Node>();
+  const builder = new GraphBuilder();
+  const describe = (value: string, node: Node) => valueInfo(value, node.shape, batched.has(node));
+
+  const names = new Map<Node, string>();
+  for (const [input, node] of inputsOf(network)) names.set(node, builder.claim(input));
+  for (const output of network.outputs.keys()) builder.claim(output);
+  for (const [parameter, node] of parametersOf(network))
+    names.set(node, builder.weight(parameter, node.shape, values.get(parameter)!.data));
+
+  const operations = network.nodes.filter((node) => !isInput(node) && !isParameter(node));
+  const counts = new Map<string, number>();
+  for (const { path } of operations) counts.set(path, (counts.get(path) ?? 0) + 1);
+  for (const node of operations) {
+    const alone = counts.get(node.path) === 1;
+    names.set(node, exportNode(node, names, batched, builder, alone));
+  }
+
+  const outputs = nameOutputs(network, names, builder);
+  const shown = new Set(outputs.keys());
+  return encodeModel(
+    {
+      irVersion: BigInt(IR_VERSION),
+      opsetImport: [{ domain: '', version: BigInt(OPSET) }],
+      producerName: '@cnn/onnx',
+      producerVersion: version,
+      docString: documentation(name, network, dynamicBatch),
+    },
+    {
+      name,
+      node: builder.nodes,
+      input: [...inputsOf(network)].map(([input, node]) => describe(input, node)),
+      output: [...outputs].map(([output, node]) => describe(output, node)),
+      valueInfo: operations
+        .map((node) => [names.get(node)!, node] as const)
+        .filter(([value]) => !shown.has(value))
+        .map(([value, node]) => describe(value, node)),
+    },
+    builder.initializers,
+  );
+}
+
+/** The graph of what is left for inference, and the weights it needs; constants have become weights. */
+function prepare(graph: Graph, weights: Weights): { readonly graph: Graph; readonly values: Weights } {
+  if (graph.updates.size > 0)
+    throw new OnnxExportError(
+      `${graph.at('')}: the graph is a training step, it updates ${[...graph.updates.keys()][0]}. Export the graph that trace gives.`,
+    );
+  const needed = prune(forInference(graph));
+  const { missing, shapeMismatch } = matchParameters(parametersOf(needed), weights);
+  // More weights than the graph needs are no mistake: those of the parts that only train are among them.
+  requireMatch(graph.at(''), { missing, shapeMismatch, unexpected: [] });
+  const evaluated = evaluateConstants(needed, weights);
+  return { graph: prune(evaluated.graph), values: evaluated.weights };
+}
+
+/** Appends the ONNX nodes of a node; gives the name of their last value. */
+function exportNode(
+  node: Node,
+  names: ReadonlyMap<Node, string>,
+  batched: ReadonlySet<Node>,
+  builder: GraphBuilder,
+  alone: boolean,
+): string {
+  // The table's entry for an op takes nodes with that op's attributes; `emit` has put them together.
+  const operator = operators[node.op as OpName] as Operator<object> | undefined;
+  if (typeof operator !== 'function')
+    throw new OnnxExportError(
+      `${node.graph.at(node.path)}: ${node.op} cannot be exported to ONNX: ${operator ?? 'there is no such op'}. Export the graph that trace gives.`,
+    );
+  const call: Call = {
+    node,
+    inputs: node.inputs.map((input) => names.get(input)!),
+    emit: (opType, inputs, attributes = {}) => builder.node(opType, inputs, attributes, node.path, alone),
+    integers: (kind, values, dims) => builder.integers(kind, values, dims),
+    floats: (name, values, dims) => builder.floats(name, values, dims),
+    // To Reshape, 0 means the extent that the input has.
+    shape: (shape) => builder.integers('shape', batched.has(node) ? [0, ...shape.slice(1)] : shape),
+  };
+  return operator(call);
+}
+
+/** Gives the values that a run returns their names. */
+function nameOutputs(
+  graph: Graph,
+  names: Map<Node, string>,
+  builder: GraphBuilder,
+): ReadonlyMap<string, Node> {
+  const taken = new Set<string>();
+  for (const [output, node] of graph.outputs) {
+    const value = names.get(node)!;
+    if (isInput(node) || isParameter(node) || taken.has(value)) {
+      // One value has one name: a further one needs a node.
+      builder.nodes.push({
+        name: `${output}/Identity`,
+        opType: 'Identity',
+        input: [value],
+        output: [output],
+      });
+      continue;
+    }
+    taken.add(output);
+    names.set(node, output);
+    for (const { input, output: results } of builder.nodes)
+      for (const list of [input, results])
+        for (const [i, other] of list.entries()) if (other === value) list[i] = output;
+  }
+  return graph.outputs;
+}
+
+const valueInfo = (
+  name: string,
+  shape: Shape,
+  batched: boolean,
+): MessageInitShape<typeof ValueInfoProtoSchema> => ({
+  name,
+  type: {
+    value: {
+      case: 'tensorType',
+      value: {
+        elemType: TensorProto_DataType.FLOAT,
+        shape: {
+          dim: shape.map((extent, axis) => ({
+            value:
+              batched && axis === 0
+                ? { case: 'dimParam' as const, value: 'batch' }
+                : { case: 'dimValue' as const, value: BigInt(extent) },
+          })),
+        },
+      },
+    },
+  },
+});
+
+/** What a viewer shows about the model. */
+function documentation(name: string, graph: Graph, dynamicBatch: boolean): string {
+  const list = (nodes: ReadonlyMap<string, Node>): string =>
+    [...nodes].map(([key, { shape }]) => `${key} (${formatShape(shape)})`).join(', ');
+  const open = dynamicBatch ? ' The number of pictures, the first extent, is open.' : '';
+  return `${name}, from ${list(inputsOf(graph))} to ${list(graph.outputs)}, float32.${open} Exported by @cnn/onnx.`;
+}

@@ -1,0 +1,3 @@
+import { preset } from '../../scripts/tsup.preset.js';
+
+export default preset();
