@@ -1,5 +1,15 @@
 /** Checkpoints: the whole state of a run as one safetensors file. */
-import { FileFormatError, readSafetensors, type Weights, writeAtomically, writeSafetensors } from '@cnn/core';
+import {
+  defaultLimits,
+  FileFormatError,
+  type Limits,
+  readSafetensors,
+  type Weights,
+  writeAtomically,
+  writeSafetensors,
+} from '@cnn/core';
+import type { Best } from './earlyStopping.js';
+import type { EpochRecord } from './trainer.js';
 
 /** Where a run stands: everything beside tensors that it needs to go on exactly there. */
 export interface Position {
@@ -9,7 +19,7 @@ export interface Position {
   readonly step: number;
   /** Epochs done. */
   readonly epoch: number;
-  /** Steps done in the present epoch. */
+  /** Steps done in the present epoch; all of them where only its evaluation is left. */
   readonly within: number;
   /** Size of the dataset that the present epoch was shuffled from. */
   readonly size: number;
@@ -19,10 +29,15 @@ export interface Position {
   readonly lossSum: number;
   /** Right answers of the present epoch. */
   readonly right: number;
+  /** Loss and learning rate of the last step. */
+  readonly lastLoss: number;
+  readonly lastRate: number;
+  /** The epochs done. */
+  readonly history: readonly EpochRecord[];
   /** What the schedule remembers. */
   readonly memory: readonly number[];
   /** Best value that early stopping has seen, and the epochs since. */
-  readonly best: { readonly value: number; readonly waited: number } | undefined;
+  readonly best: Best | undefined;
 }
 
 /** A checkpoint that has been read. */
@@ -35,6 +50,8 @@ export interface Checkpoint {
 }
 
 const FORMAT = 'cnn training checkpoint 1';
+/** Bytes read at a time. */
+const CHUNK = 1 << 24;
 
 /** The bytes of a checkpoint. The same state gives the same bytes. */
 export const writeCheckpoint = ({ position, optimizer, state }: Checkpoint): Uint8Array =>
@@ -44,8 +61,8 @@ export const writeCheckpoint = ({ position, optimizer, state }: Checkpoint): Uin
  * Reads the bytes of a checkpoint.
  * @throws FileFormatError when they are not a checkpoint.
  */
-export function readCheckpoint(bytes: Uint8Array): Checkpoint {
-  const { weights, metadata } = readSafetensors(bytes);
+export function readCheckpoint(bytes: Uint8Array, limits?: Partial<Limits>): Checkpoint {
+  const { weights, metadata } = readSafetensors(bytes, limits);
   const { format, optimizer = '', position = '' } = metadata;
   if (format !== FORMAT)
     throw new FileFormatError(
@@ -53,6 +70,18 @@ export function readCheckpoint(bytes: Uint8Array): Checkpoint {
       `its metadata says ${format === undefined ? 'nothing of a format' : `'${format}'`}, expected '${FORMAT}'; plain weights are given to trainer as 'weights'`,
     );
   return { state: weights, optimizer, position: positionOf(position) };
+}
+
+const isNumber = (value: unknown): boolean => typeof value === 'number';
+
+/** Whether something read from a file is the record of an epoch. */
+function isRecord(value: unknown): value is EpochRecord {
+  if (typeof value !== 'object' || value === null) return false;
+  const { epoch, loss, accuracy, learningRate, validation } = value as Partial<EpochRecord>;
+  return (
+    [epoch, loss, accuracy, learningRate].every(isNumber) &&
+    (validation === undefined || [validation?.loss, validation?.accuracy].every(isNumber))
+  );
 }
 
 function positionOf(text: string): Position {
@@ -68,8 +97,8 @@ function positionOf(text: string): Position {
   };
   const value = parse();
   if (typeof value !== 'object' || value === null) return fail('is not an object');
-  const { best, memory, ...numbers } = value as Partial<Position>;
-  for (const key of ['seed', 'lossSum'] as const)
+  const { best, memory, history, ...numbers } = value as Partial<Position>;
+  for (const key of ['seed', 'lossSum', 'lastLoss', 'lastRate'] as const)
     if (typeof numbers[key] !== 'number') fail(`has no number '${key}'`);
   const counts = { step: 0, epoch: 0, within: 0, size: 0, batch: 0, right: 0 };
   for (const key of Object.keys(counts) as (keyof typeof counts)[]) {
@@ -79,10 +108,11 @@ function positionOf(text: string): Position {
     counts[key] = count;
   }
   const { within, batch, size } = counts;
-  if (within > 0 && (within + 1) * batch > size)
+  if (within * batch > size)
     fail(`is ${within} steps of ${batch} into an epoch of ${size} examples, which ends before`);
   if (!Array.isArray(memory) || !memory.every((item) => typeof item === 'number'))
     fail("has no list of numbers 'memory'");
+  if (!Array.isArray(history) || !history.every(isRecord)) fail("has no list of epochs 'history'");
   if (best !== undefined && (typeof best.value !== 'number' || typeof best.waited !== 'number'))
     fail("has no numbers in 'best'");
   return value as Position;
@@ -100,11 +130,31 @@ export async function saveCheckpoint(path: string, bytes: Uint8Array): Promise<v
   }
 }
 
-/** Reads a checkpoint from a file. Node only. */
-export async function loadCheckpoint(path: string): Promise<Checkpoint> {
+/**
+ * Reads a checkpoint from a file. Node only.
+ * @throws FileFormatError for a file over `maxBytes`, before memory is taken for it.
+ */
+export async function loadCheckpoint(path: string, limits: Partial<Limits> = {}): Promise<Checkpoint> {
   const fs = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:fs/promises');
   if (!fs)
     throw new Error('Checkpoint files can be read in Node 20.16 or newer; in a browser pass the bytes.');
-  // A copy, since small files share Node's buffer pool, where values may lie unaligned.
-  return readCheckpoint(new Uint8Array(await fs.readFile(path)));
+  const maxBytes = limits.maxBytes ?? defaultLimits.maxBytes;
+  const file = await fs.open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    if (size > maxBytes)
+      throw new FileFormatError(
+        'checkpoint',
+        `${path} has ${size.toLocaleString('en-US')} bytes, over the limit maxBytes of ${maxBytes.toLocaleString('en-US')}. Raise the limit if you trust the file`,
+      );
+    const bytes = new Uint8Array(size);
+    for (let at = 0; at < size; ) {
+      const { bytesRead } = await file.read(bytes, at, Math.min(CHUNK, size - at), at);
+      if (bytesRead === 0) throw new FileFormatError('checkpoint', `${path} ended while it was read`, at);
+      at += bytesRead;
+    }
+    return readCheckpoint(bytes, limits);
+  } finally {
+    await file.close();
+  }
 }

@@ -1,4 +1,6 @@
 /** @cnn/train: training and fine-tuning. */
+export * from './alexnet.js';
+export * from './augment.js';
 export {
   type Augmentation,
   type Dataset,
@@ -8,6 +10,7 @@ export {
   shuffled,
 } from './data.js';
 export { TrainingDiverged } from './diagnose.js';
+export type { EarlyStoppingOptions } from './earlyStopping.js';
 export {
   type EvaluateOptions,
   type Evaluation,

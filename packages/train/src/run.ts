@@ -1,12 +1,11 @@
-/** A training run: holds the state, makes batches, steps, evaluates, saves. See trainer.ts for what it promises. */
+/** A training run: holds the state, steps, evaluates, saves. See trainer.ts for what it promises. */
 import {
+  type Limits,
   matchParameters,
   type Program,
   parameters,
   requireMatch,
-  SEED,
   type Selected,
-  tensor,
   type Weights,
 } from '@cnn/core';
 import {
@@ -16,25 +15,16 @@ import {
   saveCheckpoint,
   writeCheckpoint,
 } from './checkpoint.js';
-import { type Dataset, epochOrder, exampleRandom, loadBatch, maskSeed, normalised } from './data.js';
+import { type Dataset, epochOrder } from './data.js';
 import { explain, type Snapshot } from './diagnose.js';
+import { watch } from './earlyStopping.js';
 import { type Evaluation, type EvaluationOptions, evaluate } from './evaluate.js';
+import { type StepSource, stepFeeds } from './feeds.js';
 import { argmax, rowsOf } from './metrics.js';
-import { stripped } from './paths.js';
-import {
-  compileStep,
-  type FeatureCache,
-  type Feeds,
-  featureCache,
-  feedsOf,
-  feedsOfBatch,
-  initialState,
-  planStep,
-  trainingBackend,
-} from './program.js';
-import type { Moment } from './schedules.js';
-import { AVERAGE, stepInputs } from './step.js';
-import type { EarlyStoppingOptions, FitOptions, Progress, Trainer, TrainerOptions } from './trainer.js';
+import { compileStep, type Feeds, initialState, planStep, trainingBackend } from './program.js';
+import { averagedOf, ownOf, withBest, withoutBest } from './state.js';
+import { stepInputs } from './step.js';
+import type { FitOptions, Progress, Trainer, TrainerOptions } from './trainer.js';
 
 /** The options with everything that has a default filled in. */
 export type RunOptions = TrainerOptions &
@@ -42,77 +32,44 @@ export type RunOptions = TrainerOptions &
 
 /** Steps between two copies of the state that are kept for finding out where a NaN came from. */
 const SNAPSHOT_EVERY = 50;
-/** What the names of the best weights start with in a checkpoint. */
-const BEST = 'best.';
 
 /** Makes the run; nothing is compiled before the first step. */
 export function createRun(options: RunOptions): Trainer {
-  const { model, input, optimizer, schedule, groups = [] } = options;
+  const { model, input, optimizer, schedule } = options;
   const batch = input[0]!;
   const plan = planStep(options);
-  const names = new Set([...parameters(model)].map(([name]) => name));
+  const feeds = stepFeeds(plan, options);
+  const names = [...parameters(model)].map(([name]) => name);
 
   /** The state as it was when nothing was compiled; a program, once there is one, has the newer. */
   let held = initialState(plan, options.weights, options);
   let selected: Selected | undefined;
-  let cache: FeatureCache | undefined;
   let best: Weights | undefined;
   let snapshot: Snapshot | undefined;
   let busy = false;
   let disposed = false;
   let position: Position = {
     ...{ seed: options.seed, step: 0, epoch: 0, within: 0, size: 0, batch, lossSum: 0, right: 0 },
+    ...{ lastLoss: 0, lastRate: 0, history: [] },
     memory: schedule.memory ?? [],
     best: undefined,
   };
 
-  const stateNow = async (): Promise<Weights> => {
+  const requireAlive = (): void => {
     if (disposed) throw new Error('This trainer has been disposed of; make another one.');
+  };
+  const stateNow = async (): Promise<Weights> => {
+    requireAlive();
     return selected ? new Map([...held, ...(await selected.program.parameters())]) : held;
   };
   const programNow = async (signal?: AbortSignal): Promise<Program> => {
-    if (disposed) throw new Error('This trainer has been disposed of; make another one.');
+    requireAlive();
     selected ??= await compileStep(plan.graph, held, options, signal);
     return selected.program;
   };
-  const own = (state: Weights): Weights => new Map([...names].map((name) => [name, state.get(name)!]));
-  const averagedOf = (state: Weights): Weights => new Map([...own(state), ...stripped(state, AVERAGE)]);
-  const usable = (state: Weights): Weights => (options.ema === undefined ? own(state) : averagedOf(state));
-
-  /** The feeds of one step; they follow from seed and place alone. */
-  async function feedsAt(
-    dataset: Dataset,
-    order: readonly number[],
-    { seed, epoch, within, step, memory }: Position,
-    moment: Moment,
-    signal?: AbortSignal,
-  ): Promise<{ readonly feeds: Feeds; readonly rate: number }> {
-    const indices = order.slice(within * batch, (within + 1) * batch);
-    const load = () =>
-      loadBatch(dataset, indices, input, plan.classes, (picture, index) => {
-        const make = options.augment ?? options.prepare;
-        const made = make ? make(picture, exampleRandom(seed, epoch, index)) : picture;
-        return [options.normalise ? normalised(made, options.normalise) : made];
-      });
-    if (plan.split) cache ??= await featureCache(plan.split, held, options);
-    const factor = schedule.factor(moment, memory);
-    const rates = [...groups.map(({ learningRate }) => learningRate), optimizer.learningRate].map(
-      (rate) => rate * factor,
-    );
-    const values = cache ? await cache.feeds(indices, load, signal) : feedsOfBatch(await load());
-    return {
-      rate: rates.at(-1)!,
-      feeds: feedsOf(
-        plan.graph,
-        new Map([
-          ...values,
-          [stepInputs.rate, tensor(rates, [rates.length])],
-          [stepInputs.corrections, tensor([...optimizer.corrections(step + 1)], [2])],
-          [SEED, tensor([maskSeed(seed, step)], [1])],
-        ]),
-      ),
-    };
-  }
+  /** The weights to evaluate and to keep: the averaged ones where there are. */
+  const usableNow = async (): Promise<Weights> =>
+    (options.ema === undefined ? ownOf : averagedOf)(await stateNow(), names);
 
   async function* fit(dataset: Dataset, fitOptions: FitOptions): AsyncGenerator<Progress, void, void> {
     if (busy) throw new Error('This trainer is already training; end that loop first.');
@@ -124,156 +81,172 @@ export function createRun(options: RunOptions): Trainer {
     }
   }
 
-  async function* steps(
-    dataset: Dataset,
-    { epochs, validation, earlyStopping, checkpoint, signal }: FitOptions,
-  ): AsyncGenerator<Progress, void, void> {
-    const stepsPerEpoch = Math.floor(dataset.size / batch);
-    if (stepsPerEpoch === 0)
-      throw new RangeError(
-        `The dataset has ${dataset.size} examples, fewer than a batch of ${batch}; give 'input' a smaller batch.`,
-      );
-    if (earlyStopping && !validation)
-      throw new RangeError("'earlyStopping' watches the validation set; give 'validation' too.");
-    if (position.within > 0 && (position.size !== dataset.size || position.batch !== batch))
-      throw new RangeError(
-        `The run stopped within an epoch over ${position.size} examples in batches of ${position.batch}, but now there are ${dataset.size} in batches of ${batch}; go on with the same data and batch.`,
-      );
+  async function* steps(dataset: Dataset, fitOptions: FitOptions): AsyncGenerator<Progress, void, void> {
+    const { epochs, checkpoint, signal } = fitOptions;
+    const stepsPerEpoch = requireFitting(dataset, fitOptions);
     const totalSteps = epochs * stepsPerEpoch;
     let milliseconds = 0;
     let seen = 0;
     while (position.epoch < epochs) {
       const order = epochOrder(position.seed, position.epoch, dataset.size);
-      while (position.within < stepsPerEpoch) {
-        signal?.throwIfAborted();
+      const source = (step: number): StepSource => ({
+        ...{ dataset, order, signal },
+        moment: { step, stepsPerEpoch, totalSteps },
+      });
+      // A run that was stopped while an epoch was being evaluated goes on right there.
+      if (position.within < stepsPerEpoch) {
         const started = performance.now();
-        const program = await programNow(signal);
-        if (!snapshot || position.within === 0 || position.step % SNAPSHOT_EVERY === 0)
-          snapshot = { state: await stateNow(), step: position.step };
-        const feedsOfStep = (at: Position) =>
-          feedsAt(dataset, order, at, { step: at.step, stepsPerEpoch, totalSteps }, signal);
-        const { feeds, rate } = await feedsOfStep(position);
-        const results = await program.run(feeds, signal);
-        const batchLoss = results.get('loss')!.data[0]!;
-        if (!Number.isFinite(batchLoss)) {
-          const failed = position;
-          const replayed = async (step: number): Promise<Feeds> =>
-            (await feedsOfStep({ ...failed, step, within: failed.within - (failed.step - step) })).feeds;
-          throw await explain(
-            plan.graph,
-            options,
-            snapshot,
-            { step: failed.step, loss: batchLoss },
-            replayed,
-          );
-        }
-        const labels = feeds.get(stepInputs.labels)!.data;
-        let right = 0;
-        let row = 0;
-        for (const scores of rowsOf(results.get('logits')!)) if (argmax(scores) === labels[row++]) right++;
-        position = {
-          ...position,
-          ...{ size: dataset.size, batch },
-          step: position.step + 1,
-          within: position.within + 1,
-          lossSum: position.lossSum + batchLoss,
-          right: position.right + right,
-        };
+        await step(source, dataset.size, signal);
         seen += batch;
         milliseconds += performance.now() - started;
-        const { within } = position;
-        const loss = position.lossSum / within;
-        const accuracy = position.right / (within * batch);
-        const epochDone = within === stepsPerEpoch;
-        let evaluation: Evaluation | undefined;
-        let stopped = false;
-        if (epochDone) {
-          if (validation) evaluation = await evaluateNow(validation, { signal });
-          const memory = schedule.observe?.(position.memory, evaluation?.loss ?? loss) ?? position.memory;
-          const epoch = position.epoch + 1;
-          position = { ...position, memory, epoch, within: 0, lossSum: 0, right: 0 };
-          if (earlyStopping && evaluation) stopped = await watch(earlyStopping, evaluation);
-        }
-        if (checkpoint && (epochDone || position.step % (checkpoint.everySteps ?? Infinity) === 0))
-          await save(checkpoint.path);
-        yield {
-          epoch: epochDone ? position.epoch : position.epoch + 1,
-          step: position.step,
-          totalSteps,
-          ...{ loss, accuracy, batchLoss },
-          learningRate: rate,
-          imagesPerSecond: (1000 * seen) / milliseconds,
-          epochDone,
-          validation: evaluation,
-          stopped,
-        };
-        if (stopped) return;
-        if (epochDone) break;
       }
+      const { lossSum, right, within, lastLoss, lastRate } = position;
+      const epochDone = within === stepsPerEpoch;
+      const epoch = position.epoch + 1;
+      const means = {
+        epoch,
+        loss: lossSum / within,
+        accuracy: right / (within * batch),
+        learningRate: lastRate,
+      };
+      const end = epochDone ? await endEpoch(means, fitOptions) : undefined;
+      if (checkpoint && (epochDone || position.step % (checkpoint.everySteps ?? Infinity) === 0))
+        await save(checkpoint.path);
+      yield {
+        ...means,
+        step: position.step,
+        totalSteps,
+        batchLoss: lastLoss,
+        imagesPerSecond: milliseconds > 0 ? (1000 * seen) / milliseconds : 0,
+        epochDone,
+        validation: end?.validation,
+        stopped: end?.stopped ?? false,
+      };
+      if (end?.stopped) return;
     }
   }
 
-  /** Remembers the best epoch; whether patience has run out. */
-  async function watch(
-    { monitor = 'loss', minDelta = 0, patience }: EarlyStoppingOptions,
-    evaluation: Evaluation,
-  ): Promise<boolean> {
-    const value = evaluation[monitor];
-    const known = position.best;
-    const gain = known && (monitor === 'loss' ? known.value - value : value - known.value);
-    if (gain === undefined ? Number.isFinite(value) : gain > minDelta) {
-      position = { ...position, best: { value, waited: 0 } };
-      best = usable(await stateNow());
-      return false;
+  /** Checks that the data goes with the options and with the place in the run. Gives the steps of an epoch. */
+  function requireFitting({ size }: Dataset, { validation, earlyStopping }: FitOptions): number {
+    if (size < batch)
+      throw new RangeError(
+        `The dataset has ${size} examples, fewer than a batch of ${batch}; give 'input' a smaller batch.`,
+      );
+    if (earlyStopping && !validation)
+      throw new RangeError("'earlyStopping' watches the validation set; give 'validation' too.");
+    if (position.within > 0 && (position.size !== size || position.batch !== batch))
+      throw new RangeError(
+        `The run stopped within an epoch over ${position.size} examples in batches of ${position.batch}, but now there are ${size} in batches of ${batch}; go on with the same data and batch.`,
+      );
+    return Math.floor(size / batch);
+  }
+
+  /** Makes one step and counts what came of it. */
+  async function step(
+    source: (step: number) => StepSource,
+    size: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    signal?.throwIfAborted();
+    const program = await programNow(signal);
+    if (!snapshot || position.within === 0 || position.step % SNAPSHOT_EVERY === 0)
+      snapshot = { state: await stateNow(), step: position.step };
+    const { feeds: given, rate } = await feeds.at(position, source(position.step), held);
+    const results = await program.run(given, signal);
+    const lastLoss = results.get('loss')!.data[0]!;
+    if (!Number.isFinite(lastLoss)) {
+      const failed = position;
+      const replayed = async (at: number): Promise<Feeds> => {
+        const within = failed.within - (failed.step - at);
+        return (await feeds.at({ ...failed, step: at, within }, source(at), held)).feeds;
+      };
+      throw await explain(plan.graph, options, snapshot, { step: failed.step, loss: lastLoss }, replayed);
     }
-    if (!known) return false;
-    position = { ...position, best: { value: known.value, waited: known.waited + 1 } };
-    return known.waited + 1 >= patience;
+    const labels = given.get(stepInputs.labels)!.data;
+    const rows = [...rowsOf(results.get('logits')!)];
+    position = {
+      ...position,
+      ...{ size, batch, lastLoss, lastRate: rate },
+      step: position.step + 1,
+      within: position.within + 1,
+      lossSum: position.lossSum + lastLoss,
+      right: position.right + rows.filter((scores, row) => argmax(scores) === labels[row]).length,
+    };
+  }
+
+  /** Evaluates, lets schedule and early stopping see the result, and goes to the next epoch. */
+  async function endEpoch(
+    means: Pick<Progress, 'epoch' | 'loss' | 'accuracy' | 'learningRate'>,
+    { validation: dataset, earlyStopping, signal }: FitOptions,
+  ): Promise<{ readonly validation: Evaluation | undefined; readonly stopped: boolean }> {
+    const validation = dataset && (await evaluateNow(dataset, { signal }));
+    const verdict = earlyStopping && validation && watch(earlyStopping, position.best, validation);
+    if (verdict?.improved) best = await usableNow();
+    position = {
+      ...position,
+      ...{ epoch: means.epoch, within: 0, lossSum: 0, right: 0 },
+      memory: schedule.observe?.(position.memory, validation?.loss ?? means.loss) ?? position.memory,
+      best: verdict ? verdict.best : position.best,
+      history: [
+        ...position.history,
+        {
+          ...means,
+          validation: validation && { loss: validation.loss, accuracy: validation.accuracy },
+        },
+      ],
+    };
+    return { validation, stopped: verdict?.stopped ?? false };
   }
 
   const evaluateNow = async (dataset: Dataset, what: EvaluationOptions = {}): Promise<Evaluation> =>
     evaluate({
       ...options,
       ...what,
-      weights: usable(await stateNow()),
+      weights: await usableNow(),
       dataset,
       backend: trainingBackend(options.backend),
     });
 
-  const checkpointNow = async (): Promise<Uint8Array> => {
-    const kept = [...(best ?? [])].map(([name, value]) => [BEST + name, value] as const);
-    const state = new Map([...(await stateNow()), ...kept]);
-    return writeCheckpoint({ position, optimizer: optimizer.name, state });
-  };
+  const checkpointNow = async (): Promise<Uint8Array> =>
+    writeCheckpoint({ position, optimizer: optimizer.name, state: withBest(await stateNow(), best) });
   const save = async (path: string): Promise<void> => saveCheckpoint(path, await checkpointNow());
 
-  async function restore(source: string | Uint8Array): Promise<void> {
+  async function restore(
+    source: string | Uint8Array,
+    { limits }: { readonly limits?: Partial<Limits> } = {},
+  ): Promise<void> {
     if (busy) throw new Error('This trainer is training; end that loop before restoring a checkpoint.');
-    const read = typeof source === 'string' ? await loadCheckpoint(source) : readCheckpoint(source);
+    requireAlive();
+    const read =
+      typeof source === 'string' ? await loadCheckpoint(source, limits) : readCheckpoint(source, limits);
     if (read.optimizer !== optimizer.name)
       throw new Error(
         `The checkpoint was written by a run with the optimizer ${read.optimizer}, but this trainer has ${optimizer.name}; use the same.`,
       );
-    const isBest = ([name]: readonly [string, unknown]) => name.startsWith(BEST);
-    const state: Weights = new Map([...read.state].filter((entry) => !isBest(entry)));
-    requireMatch("the trainer's model and options", matchParameters(held, state));
-    const kept = stripped(read.state, BEST);
+    const parts = withoutBest(read.state);
+    requireMatch("the trainer's model and options", matchParameters(held, parts.state));
+    await release();
+    [held, best, position] = [parts.state, parts.best, read.position];
+  }
+
+  /** Gives back what was made from the state. */
+  async function release(): Promise<void> {
     await selected?.program.dispose();
-    await cache?.dispose();
-    [selected, cache, snapshot] = [undefined, undefined, undefined];
-    [held, position, best] = [state, read.position, kept.size > 0 ? kept : undefined];
+    await feeds.clear();
+    [selected, snapshot] = [undefined, undefined];
   }
 
   async function dispose(): Promise<void> {
     disposed = true;
-    await selected?.program.dispose();
-    await cache?.dispose();
-    [selected, cache, snapshot] = [undefined, undefined, undefined];
+    await release();
   }
 
   return {
     get backend() {
       return selected?.program.backend;
+    },
+    get threads() {
+      return selected?.program.threads;
     },
     get fallbackReason() {
       return selected?.fallbackReason;
@@ -284,13 +257,16 @@ export function createRun(options: RunOptions): Trainer {
     get epoch() {
       return position.epoch;
     },
+    get history() {
+      return position.history;
+    },
     fit,
     evaluate: evaluateNow,
-    weights: async () => own(await stateNow()),
+    weights: async () => ownOf(await stateNow(), names),
     async averagedWeights() {
       if (options.ema === undefined)
         throw new Error("There is no average of the weights; give trainer the option 'ema'.");
-      return averagedOf(await stateNow());
+      return averagedOf(await stateNow(), names);
     },
     async bestWeights() {
       if (!best)

@@ -99,18 +99,18 @@ export interface WarmUpOptions {
   /** Factor of the first step. Default 0.01. */
   readonly start?: number;
   /** What follows, counted from the end of the warm-up. Default: the rate stays. */
-  readonly then?: Schedule;
+  readonly after?: Schedule;
 }
 
 /** Rises in a straight line for some steps, then follows another schedule: PyTorch's LinearLR in a SequentialLR. */
-export function warmUp({ steps, start = 0.01, then = constantRate() }: WarmUpOptions): Schedule {
+export function warmUp({ steps, start = 0.01, after = constantRate() }: WarmUpOptions): Schedule {
   requirePositive("'steps' of warmUp", steps);
   return {
-    ...then,
+    ...after,
     factor: (moment, memory) =>
       moment.step < steps
         ? start + ((1 - start) * moment.step) / steps
-        : then.factor(
+        : after.factor(
             { ...moment, step: moment.step - steps, totalSteps: Math.max(1, moment.totalSteps - steps) },
             memory,
           ),

@@ -1,5 +1,5 @@
 /** The trainer on a task it can learn in a second: which third of a noisy picture is bright. */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -19,9 +19,12 @@ import {
 import { describe, expect, test } from 'vitest';
 import {
   adam,
+  colorJitter,
+  compose,
   crossEntropy,
   type Dataset,
   type Progress,
+  randomCrop,
   sgd,
   type Trainer,
   type TrainerOptions,
@@ -84,6 +87,90 @@ test('a run that was interrupted within an epoch ends with the same bits as one 
   for await (const _ of second.fit(trained, { epochs: 3 }));
   expect(await second.weights()).toEqual(await whole.weights());
   expect(await second.checkpoint()).toEqual(await whole.checkpoint());
+});
+
+test('augmentation and dropout are resumed with the same bits', async () => {
+  const augment = compose(randomCrop(6, { padding: 1 }), colorJitter({ brightness: 0.5 }));
+  const options = { augment, normalise: { mean: [0.5], std: [0.3] } };
+  await using whole = make(options);
+  for await (const _ of whole.fit(trained, { epochs: 2 }));
+  await using first = make(options);
+  for await (const { step } of first.fit(trained, { epochs: 2 })) if (step === 4) break;
+  await using second = make(options);
+  await second.restore(await first.checkpoint());
+  for await (const _ of second.fit(trained, { epochs: 2 }));
+  expect(await second.checkpoint()).toEqual(await whole.checkpoint());
+  await using plain = make({ normalise: options.normalise });
+  for await (const _ of plain.fit(trained, { epochs: 2 }));
+  expect(await plain.weights()).not.toEqual(await whole.weights());
+});
+
+test('a run that was stopped during the evaluation of an epoch goes on with it', async () => {
+  const validation = dataset(30, 2);
+  await using whole = make();
+  const seen: Progress[] = [];
+  for await (const progress of whole.fit(trained, { epochs: 2, validation })) seen.push(progress);
+  await using first = make();
+  const interrupted = new AbortController();
+  const stopping: Dataset = {
+    ...validation,
+    at(index) {
+      if (index === 9) interrupted.abort();
+      return validation.at(index);
+    },
+  };
+  const stopped = async () => {
+    const options = { epochs: 2, validation: stopping, signal: interrupted.signal };
+    for await (const _ of first.fit(trained, options));
+  };
+  await expect(stopped()).rejects.toThrow('aborted');
+  expect([first.step, first.epoch]).toEqual([7, 0]);
+  await using second = make();
+  await second.restore(await first.checkpoint());
+  const rest: Progress[] = [];
+  for await (const progress of second.fit(trained, { epochs: 2, validation })) rest.push(progress);
+  const told = ({ step, epoch, loss, batchLoss, learningRate }: Progress) =>
+    ({ step, epoch, loss, batchLoss, learningRate }) as const;
+  expect(rest.map(told)).toEqual(seen.slice(6).map(told));
+  expect(await second.checkpoint()).toEqual(await whole.checkpoint());
+  expect(second.history.map(({ epoch }) => epoch)).toEqual([1, 2]);
+  expect(second.history[1]!.validation!.loss).toBe(seen.at(-1)!.validation!.loss);
+});
+
+test('a gradient that is too long is clipped, and one that is not stays', async () => {
+  const after = async (clip?: number) => {
+    await using run = make({ optimizer: sgd({ learningRate: 1 }), ...(clip ? { clip } : {}) });
+    const before = await run.weights();
+    await run.fit(trained, { epochs: 1 }).next();
+    const now = await run.weights();
+    const moved = [...before]
+      .filter(([name]) => !name.includes('running'))
+      .map(([name, { data }]) => now.get(name)!.data.map((value, i) => value - data[i]!));
+    return Float64Array.from(moved.flatMap((values) => [...values]));
+  };
+  const norm = (values: Float64Array) => Math.hypot(...values);
+  const free = await after();
+  const clipped = await after(norm(free) / 4);
+  expect(norm(clipped)).toBeCloseTo(norm(free) / 4, 5);
+  for (const [i, value] of free.entries()) expect(clipped[i]).toBeCloseTo(value / 4, 5);
+  expect(await after(norm(free) * 2)).toEqual(free);
+});
+
+test('a checkpoint over the limit is refused before it is read', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'cnn-train-'));
+  try {
+    const path = join(folder, 'run.safetensors');
+    writeFileSync(path, '');
+    // A hole of a terabyte, which takes no space.
+    truncateSync(path, 2 ** 40);
+    await using run = make();
+    await expect(run.restore(path)).rejects.toThrow(/over the limit maxBytes of 2,147,483,648/);
+    await run.save(path);
+    await expect(run.restore(path, { limits: { maxBytes: 100 } })).rejects.toThrow(/maxBytes of 100/);
+    await run.restore(path);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('checkpoints are files that leave nothing else behind', async () => {
@@ -234,9 +321,10 @@ test('a run that stopped within an epoch goes on with the same data and batch on
 });
 
 test.each([
-  ['"within":3', '"within":7', /is 7 steps of 8 into an epoch of 60 examples/],
+  ['"within":3', '"within":9', /is 9 steps of 8 into an epoch of 60 examples/],
   ['"step":3', '"step":x', /position is not JSON/],
   ['"right":', '"wrong":', /has 'right' undefined/],
+  ['"history":[]', '"history":{}', /has no list of epochs/],
 ])('a checkpoint with %s made %s is refused', async (from, to, message) => {
   await using run = make();
   for await (const { step } of run.fit(trained, { epochs: 1 })) if (step === 3) break;

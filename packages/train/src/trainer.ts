@@ -1,6 +1,7 @@
 /** The trainer: options in, an async iterable of progress out. What it promises stands here; the run itself in run.ts. */
 import {
   initialise,
+  type Limits,
   type Module,
   matchParameters,
   parameters,
@@ -9,6 +10,7 @@ import {
   type Weights,
 } from '@cnn/core';
 import type { Augmentation, Dataset } from './data.js';
+import type { EarlyStoppingOptions } from './earlyStopping.js';
 import type { Evaluation, EvaluationOptions, PreparationOptions } from './evaluate.js';
 import { crossEntropy, type Loss } from './loss.js';
 import type { Optimizer } from './optimizers.js';
@@ -47,16 +49,6 @@ export interface TrainerOptions extends PlaceOptions, PreparationOptions {
   readonly cacheFeatures?: boolean;
 }
 
-/** When training ends before its epochs are over. */
-export interface EarlyStoppingOptions {
-  /** Epochs without a better value that are put up with. */
-  readonly patience: number;
-  /** Default the validation loss; `'accuracy'` watches for a higher one. */
-  readonly monitor?: 'loss' | 'accuracy';
-  /** By how much a value must be better to count. Default 0. */
-  readonly minDelta?: number;
-}
-
 /** Where and when a run is saved. */
 export interface CheckpointOptions {
   /** The file, replaced each time. Node only. */
@@ -93,7 +85,7 @@ export interface Progress {
   readonly batchLoss: number;
   /** The rate of this step. */
   readonly learningRate: number;
-  /** Training pictures per second since this `fit` began, the caller's own time not counted. */
+  /** Training pictures per second since this `fit` began, evaluation and the caller's own time not counted. */
   readonly imagesPerSecond: number;
   /** Whether this step was the last of its epoch. */
   readonly epochDone: boolean;
@@ -103,16 +95,34 @@ export interface Progress {
   readonly stopped: boolean;
 }
 
+/** What is remembered of an epoch. */
+export interface EpochRecord {
+  /** From 1. */
+  readonly epoch: number;
+  /** Mean loss of its steps. */
+  readonly loss: number;
+  /** Share of right answers, as the model was when it saw the examples. */
+  readonly accuracy: number;
+  /** The rate of its last step. */
+  readonly learningRate: number;
+  /** What the evaluation at its end gave; undefined without a validation set. */
+  readonly validation?: { readonly loss: number; readonly accuracy: number } | undefined;
+}
+
 /** A training run. */
 export interface Trainer {
   /** What really runs, `'wasm'` for instance; undefined before the first step. */
   readonly backend: string | undefined;
+  /** Threads of what runs; undefined before the first step. */
+  readonly threads: number | undefined;
   /** Why it is not the back end that was asked for; undefined when it is. */
   readonly fallbackReason: string | undefined;
   /** Steps done. */
   readonly step: number;
   /** Epochs done. */
   readonly epoch: number;
+  /** The epochs done, those before a restored checkpoint included. */
+  readonly history: readonly EpochRecord[];
   /**
    * Trains until `epochs` are done, yielding after every step. Leaving the loop pauses the run: another `fit`
    * (on the same data) goes on where it stopped.
@@ -128,17 +138,19 @@ export interface Trainer {
   averagedWeights(): Promise<Weights>;
   /** The weights of the epoch that early stopping found best. @throws Error when there is none yet. */
   bestWeights(): Promise<Weights>;
-  /** The whole state as bytes: weights, optimizer state, place, seed. */
+  /** The whole state as bytes: weights, optimizer state, place, seed, history. */
   checkpoint(): Promise<Uint8Array>;
   /** Writes the state to a file in a way that a crash leaves the old file or the new one. Node only. */
   save(path: string): Promise<void>;
   /**
    * Takes on the state of a checkpoint; the run then gives the same numbers, bit for bit, as if it had never
    * stopped (on the same back end with as many threads). The seed is the checkpoint's.
-   * @throws FileFormatError when it is not a checkpoint.
-   * @throws WeightsMismatch when it belongs to another model or optimizer.
+   * @param options - `limits` on the file, as for `readWeights`; the defaults take up to 2 GiB.
+   * @throws FileFormatError when it is not a checkpoint, or over a limit.
+   * @throws WeightsMismatch when it belongs to another model.
+   * @throws Error when it belongs to another optimizer.
    */
-  restore(checkpoint: string | Uint8Array): Promise<void>;
+  restore(checkpoint: string | Uint8Array, options?: { readonly limits?: Partial<Limits> }): Promise<void>;
   /** Gives back what the run holds. It may be called again. */
   dispose(): Promise<void>;
   /** The same, for `await using`. */

@@ -1,0 +1,143 @@
+/**
+ * Augmentation: new pictures from pictures (c x h x w, values from 0 to 1) by seeded chance. Names, defaults
+ * and semantics are torchvision's on tensors. The trainer seeds them by run, epoch and example, so that a
+ * resumed run sees the same pictures.
+ */
+import { type Random, ShapeError, type Tensor } from '@cnn/core';
+import { withBrightness, withContrast, withHue, withSaturation } from './color.js';
+import { type Augmentation, shuffled } from './data.js';
+import { cut, extentsOf, middle, mirrored, scaled } from './geometry.js';
+
+/** A number between two others. */
+const between = (source: Random, [low, high]: readonly [number, number]): number =>
+  low + (high - low) * source.uniform();
+
+/**
+ * Several steps as one, the first on the picture, each other on what the one before gave.
+ * @example
+ * const augment = compose(randomCrop(32, { padding: 4 }), randomHorizontalFlip());
+ */
+export const compose =
+  (...steps: readonly Augmentation[]): Augmentation =>
+  (picture, source) =>
+    steps.reduce((current, step) => step(current, source), picture);
+
+/** Resizes the shorter side to `size` pixels and keeps proportions (bilinear, antialiased): torchvision's `Resize`. */
+export const resizeTo =
+  (size: number): Augmentation =>
+  (picture) => {
+    const [, height, width] = extentsOf(picture);
+    return height <= width
+      ? scaled(picture, size, Math.trunc((size * width) / height))
+      : scaled(picture, Math.trunc((size * height) / width), size);
+  };
+
+/** A square from the middle; around a smaller picture it has zeros, as torchvision's `CenterCrop` has. */
+export const centerCrop =
+  (size: number): Augmentation =>
+  (picture) =>
+    cut(picture, middle(picture, size, size));
+
+/** Options of {@link randomCrop}. */
+export interface RandomCropOptions {
+  /** Zeros added at each edge first. Default 0. */
+  readonly padding?: number;
+}
+
+/** A square from a random place: torchvision's `RandomCrop`. @throws ShapeError when the padded picture is smaller. */
+export const randomCrop =
+  (size: number, { padding = 0 }: RandomCropOptions = {}): Augmentation =>
+  (picture, source) => {
+    const [, height, width] = extentsOf(picture);
+    const room = [height + 2 * padding - size, width + 2 * padding - size] as const;
+    if (room[0] < 0 || room[1] < 0)
+      throw new ShapeError(
+        `randomCrop cannot cut ${size} x ${size} pixels from ${height} x ${width} with a padding of ${padding}; resize the picture first.`,
+      );
+    const [top, left] = room.map((extent) => source.integer(extent + 1) - padding) as [number, number];
+    return cut(picture, { top, left, height: size, width: size });
+  };
+
+/** Mirrors half of the pictures, or another share of them: torchvision's `RandomHorizontalFlip`. */
+export const randomHorizontalFlip =
+  (probability = 0.5): Augmentation =>
+  (picture, source) =>
+    source.uniform() < probability ? mirrored(picture) : picture;
+
+/** Options of {@link randomResizedCrop}. */
+export interface RandomResizedCropOptions {
+  /** Bounds of the share of the area that is cut out. Default [0.08, 1]. */
+  readonly scale?: readonly [number, number];
+  /** Bounds of width by height. Default [3/4, 4/3]. */
+  readonly ratio?: readonly [number, number];
+}
+
+/** A random part of random proportions, resized to a square: torchvision's `RandomResizedCrop`. */
+export function randomResizedCrop(size: number, options: RandomResizedCropOptions = {}): Augmentation {
+  const { scale = [0.08, 1], ratio = [3 / 4, 4 / 3] } = options;
+  return (picture, source) => {
+    const [, height, width] = extentsOf(picture);
+    for (let attempt = 0; attempt < 10; attempt++) {
+      const area = height * width * between(source, scale);
+      const aspect = Math.exp(between(source, [Math.log(ratio[0]), Math.log(ratio[1])]));
+      const [w, h] = [Math.round(Math.sqrt(area * aspect)), Math.round(Math.sqrt(area / aspect))];
+      if (w < 1 || h < 1 || w > width || h > height) continue;
+      const [top, left] = [source.integer(height - h + 1), source.integer(width - w + 1)];
+      return scaled(cut(picture, { top, left, height: h, width: w }), size, size);
+    }
+    // Nothing fitted: as much of the middle as has proportions within the bounds.
+    const w = Math.min(width, Math.round(height * ratio[1]));
+    const h = Math.min(height, Math.round(width / ratio[0]));
+    return scaled(cut(picture, middle(picture, h, w)), size, size);
+  };
+}
+
+/** How far a factor may go: `0.4` for 0.6 to 1.4 (from 0 up), or both bounds. */
+export type JitterRange = number | readonly [number, number];
+
+/** Options of {@link colorJitter}; what is not given stays as it is. */
+export interface ColorJitterOptions {
+  readonly brightness?: JitterRange;
+  readonly contrast?: JitterRange;
+  readonly saturation?: JitterRange;
+  /** Turn of the hue as a share of the circle: 0.1 for -0.1 to 0.1, at most 0.5. */
+  readonly hue?: JitterRange;
+}
+
+/** Changes brightness, contrast, saturation and hue, in random order: torchvision's `ColorJitter`. */
+export function colorJitter({ brightness, contrast, saturation, hue }: ColorJitterOptions): Augmentation {
+  const changes = [
+    [rangeOf('brightness', brightness, 1), withBrightness],
+    [rangeOf('contrast', contrast, 1), withContrast],
+    [rangeOf('saturation', saturation, 1), withSaturation],
+    [rangeOf('hue', hue, 0), withHue],
+  ] as const;
+  return (picture, source) => {
+    const order = shuffled(changes.length, source);
+    const factors = changes.map(([range]) => range && between(source, range));
+    return order.reduce<Tensor>((current, index) => {
+      const factor = factors[index];
+      return factor === undefined ? current : changes[index]![1](current, factor);
+    }, picture);
+  };
+}
+
+/** The bounds of a factor around `neutral`. */
+function rangeOf(
+  name: string,
+  range: JitterRange | undefined,
+  neutral: 0 | 1,
+): readonly [number, number] | undefined {
+  if (range === undefined) return undefined;
+  const [least, most] = neutral === 0 ? [-0.5, 0.5] : [0, Infinity];
+  const bounds =
+    typeof range === 'number' ? ([Math.max(least, neutral - range), neutral + range] as const) : range;
+  if (
+    (typeof range === 'number' && !(range >= 0)) ||
+    !(bounds[0] >= least && bounds[0] <= bounds[1] && bounds[1] <= most)
+  )
+    throw new RangeError(
+      `'${name}' of colorJitter is ${JSON.stringify(range)}; ${neutral === 0 ? 'hue turns by -0.5 to 0.5' : 'give how far it may go from 1, or two bounds from 0 up'}.`,
+    );
+  return bounds;
+}

@@ -1,0 +1,69 @@
+/** What goes into each step: the batch, learning rates and seeds. All of it follows from seed and place alone. */
+import { SEED, tensor, type Weights } from '@cnn/core';
+import type { Position } from './checkpoint.js';
+import { type Dataset, exampleRandom, loadBatch, maskSeed, normalised } from './data.js';
+import {
+  type FeatureCache,
+  type Feeds,
+  featureCache,
+  feedsOf,
+  feedsOfBatch,
+  type StepPlan,
+} from './program.js';
+import type { RunOptions } from './run.js';
+import type { Moment } from './schedules.js';
+import { stepInputs } from './step.js';
+
+/** Where the data of a step comes from. */
+export interface StepSource {
+  readonly dataset: Dataset;
+  /** Indices of the epoch's examples in their order. */
+  readonly order: readonly number[];
+  readonly moment: Moment;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Makes the feeds of steps, and holds the features of a frozen trunk where they are kept. */
+export interface StepFeeds {
+  /** The feeds of the step at `position`, and its learning rate. `weights` are those of the trunk. */
+  at(
+    position: Position,
+    source: StepSource,
+    weights: Weights,
+  ): Promise<{ readonly feeds: Feeds; readonly rate: number }>;
+  /** Forgets the features, whose weights may have changed. */
+  clear(): Promise<void>;
+}
+
+/** The feeds of a trainer's steps. */
+export function stepFeeds(plan: StepPlan, options: RunOptions): StepFeeds {
+  const { input, optimizer, schedule, normalise, groups = [] } = options;
+  const make = options.augment ?? options.prepare;
+  const batch = input[0]!;
+  let cache: FeatureCache | undefined;
+  return {
+    async at({ seed, epoch, within, step, memory }, { dataset, order, moment, signal }, weights) {
+      const indices = order.slice(within * batch, (within + 1) * batch);
+      const load = () =>
+        loadBatch(dataset, indices, input, plan.classes, (picture, index) => {
+          const made = make ? make(picture, exampleRandom(seed, epoch, index)) : picture;
+          return [normalise ? normalised(made, normalise) : made];
+        });
+      if (plan.split) cache ??= await featureCache(plan.split, weights, options);
+      const values = cache ? await cache.feeds(indices, load, signal) : feedsOfBatch(await load());
+      const factor = schedule.factor(moment, memory);
+      const rates = [...groups, optimizer].map(({ learningRate }) => learningRate * factor);
+      const all: Feeds = new Map([
+        ...values,
+        [stepInputs.rate, tensor(rates, [rates.length])],
+        [stepInputs.corrections, tensor([...optimizer.corrections(step + 1)], [2])],
+        [SEED, tensor([maskSeed(seed, step)], [1])],
+      ]);
+      return { rate: rates.at(-1)!, feeds: feedsOf(plan.graph, all) };
+    },
+    async clear() {
+      await cache?.dispose();
+      cache = undefined;
+    },
+  };
+}

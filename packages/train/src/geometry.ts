@@ -1,0 +1,101 @@
+/**
+ * Crops, flips and resizes pictures (c x h x w, values from 0 to 1) without chance. Results are torchvision's
+ * on tensors: `crop`, `hflip`, and `resize` with `antialias=True`.
+ */
+import { type Shape, ShapeError, type Tensor } from '@cnn/core';
+
+/** Channels, height and width of a picture. */
+export const extentsOf = ({ shape }: { readonly shape: Shape }): [number, number, number] => {
+  if (shape.length !== 3)
+    throw new ShapeError(`A picture is channels x height x width, got [${shape.join(', ')}].`);
+  return shape as unknown as [number, number, number];
+};
+
+/** A part of a picture: rows from `top` on, columns from `left` on. */
+export interface Window {
+  readonly top: number;
+  readonly left: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** Cuts a window out; what lies beyond the edges is 0. */
+export function cut(picture: Tensor, { top, left, height, width }: Window): Tensor {
+  const [channels, fromHeight, fromWidth] = extentsOf(picture);
+  const data = new Float32Array(channels * height * width);
+  const first = Math.max(0, -left);
+  const end = Math.min(width, fromWidth - left);
+  for (let c = 0; c < channels; c++)
+    for (let row = Math.max(0, -top); row < Math.min(height, fromHeight - top); row++) {
+      const from = (c * fromHeight + top + row) * fromWidth + left;
+      if (end > first)
+        data.set(picture.data.subarray(from + first, from + end), (c * height + row) * width + first);
+    }
+  return { shape: [channels, height, width], data };
+}
+
+/** The picture as a mirror shows it. */
+export function mirrored(picture: Tensor): Tensor {
+  const [channels, height, width] = extentsOf(picture);
+  const data = new Float32Array(picture.data.length);
+  for (let row = 0; row < channels * height; row++)
+    for (let column = 0; column < width; column++)
+      data[row * width + column] = picture.data[(row + 1) * width - 1 - column]!;
+  return { shape: picture.shape, data };
+}
+
+/** Python's round: halves go to the even neighbour. */
+const roundHalfEven = (value: number): number => {
+  const floor = Math.floor(value);
+  if (value - floor !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+};
+
+/** The window in the middle; larger than the picture, it takes in zeros at the edges. */
+export function middle(picture: Tensor, height: number, width: number): Window {
+  const [, fromHeight, fromWidth] = extentsOf(picture);
+  const start = (from: number, to: number): number =>
+    from >= to ? roundHalfEven((from - to) / 2) : -Math.floor((to - from) / 2);
+  return { top: start(fromHeight, height), left: start(fromWidth, width), height, width };
+}
+
+/** For each output pixel of one direction: the first input pixel under its filter, and the weights from there on. */
+function filters(from: number, to: number): readonly (readonly [first: number, weights: Float64Array])[] {
+  const scale = from / to;
+  const reach = Math.max(scale, 1);
+  return Array.from({ length: to }, (_, i) => {
+    const centre = (i + 0.5) * scale;
+    const first = Math.max(0, Math.floor(centre - reach + 0.5));
+    const end = Math.min(from, Math.floor(centre + reach + 0.5));
+    const raw = Float64Array.from({ length: end - first }, (__, k) =>
+      Math.max(0, 1 - Math.abs((k + first - centre + 0.5) / reach)),
+    );
+    const sum = raw.reduce((total, weight) => total + weight, 0);
+    return [first, raw.map((weight) => weight / sum)];
+  });
+}
+
+/** Bilinear, antialiased: when shrinking, each pixel is a mean over all that it covers. */
+export function scaled(picture: Tensor, height: number, width: number): Tensor {
+  const [channels, fromHeight, fromWidth] = extentsOf(picture);
+  if (height === fromHeight && width === fromWidth) return picture;
+  const rows = channels * fromHeight;
+  const across = new Float32Array(rows * width);
+  for (const [column, [first, weights]] of filters(fromWidth, width).entries())
+    for (let row = 0; row < rows; row++) {
+      let sum = 0;
+      for (let k = 0; k < weights.length; k++)
+        sum += weights[k]! * picture.data[row * fromWidth + first + k]!;
+      across[row * width + column] = sum;
+    }
+  const data = new Float32Array(channels * height * width);
+  for (const [row, [first, weights]] of filters(fromHeight, height).entries())
+    for (let c = 0; c < channels; c++)
+      for (let column = 0; column < width; column++) {
+        let sum = 0;
+        for (let k = 0; k < weights.length; k++)
+          sum += weights[k]! * across[(c * fromHeight + first + k) * width + column]!;
+        data[(c * height + row) * width + column] = sum;
+      }
+  return { shape: [channels, height, width], data };
+}
