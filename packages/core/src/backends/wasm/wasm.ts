@@ -11,11 +11,11 @@ import type { Backend, CompileOptions, ProfileStep, Program } from '../backend.j
 import { detectFeatures, type Engine, engineFor } from './engine.js';
 import { FLOAT } from './kernels/kernel.js';
 import { lowerNode } from './lower/index.js';
-import { copyPhase } from './lower/lowering.js';
+import { copiesPhase, copyLoops, copyPhase } from './lower/lowering.js';
 import { layOut } from './plan/image.js';
 import type { Pointer } from './plan/memory.js';
 import { Planner } from './plan/planner.js';
-import { type Dense, isDense } from './plan/value.js';
+import { type Dense, isDense, stridesOf } from './plan/value.js';
 import { callingThreadRunner } from './runtime/callingThread.js';
 import { ownMemoryRunner } from './runtime/ownMemory.js';
 import type { Runner } from './runtime/runner.js';
@@ -146,29 +146,38 @@ function planGraph(graph: Graph, weights: Weights, engine: Engine, threads: numb
   return { planner, outputs, state };
 }
 
-/** Adds the phases that take on updates, all at once: new values are put aside first, as one may be read by another. */
+/**
+ * Adds the phase that takes on updates, all at once. New values lie in places of their own; only a parameter
+ * that becomes another's value is put aside first, as it may change itself.
+ */
 function planUpdates(
   graph: Graph,
   planner: Planner,
 ): ReadonlyMap<string, { readonly at: Pointer; readonly shape: Shape }> {
   const parameters = parametersOf(graph);
   const updates = [...graph.updates].map(([name, node]) => {
-    const aside: Dense = {
-      kind: 'dense',
-      at: planner.exchange.reserve(sizeOf(node.shape) * FLOAT),
-      shape: node.shape,
-    };
-    planner.at(node);
-    planner.algorithm('copy');
-    copyPhase(planner, node.shape, planner.value(node), aside);
-    return { name, node, aside, parameter: planner.value(parameters.get(name)!) };
+    const { shape } = node;
+    let from = planner.value(node);
+    if (isParameter(node)) {
+      const aside: Dense = { kind: 'dense', at: planner.exchange.reserve(sizeOf(shape) * FLOAT), shape };
+      planner.at(node);
+      planner.algorithm('copy');
+      copyPhase(planner, shape, from, aside);
+      from = aside;
+    }
+    return { name, shape, from, to: planner.value(parameters.get(name)!) };
   });
   planner.computing = planner.phases.length;
-  for (const { node, aside, parameter } of updates) {
-    planner.at(node);
-    copyPhase(planner, node.shape, aside, parameter);
-  }
-  return new Map(updates.map(({ name, node, parameter }) => [name, { at: parameter.at, shape: node.shape }]));
+  if (updates.length > 0)
+    copiesPhase(
+      planner,
+      updates.map(({ shape, from, to }) => ({
+        from: from.at,
+        to: to.at,
+        loops: copyLoops(shape, stridesOf(from, shape), stridesOf(to, shape)),
+      })),
+    );
+  return new Map(updates.map(({ name, shape, to }) => [name, { at: to.at, shape }]));
 }
 
 function wasmProgram(

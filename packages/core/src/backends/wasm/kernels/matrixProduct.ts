@@ -18,8 +18,8 @@ export interface InnerLoop {
 
 /** Everything about a product that is fixed when its kernel is generated. Strides are in bytes. */
 export interface MatrixProduct {
-  /** The inner dimension: loops, outermost first, around `run` values that lie next to each other in A. */
-  readonly inner: { readonly loops: readonly InnerLoop[]; readonly run: number };
+  /** The inner dimension: loops, outermost first, around `run` values that lie `step` bytes apart in A (default: next to each other). */
+  readonly inner: { readonly loops: readonly InnerLoop[]; readonly run: number; readonly step?: number };
   /** Pixels in a large tile; small tiles have one less. */
   readonly tileRows: number;
   /** Columns in a panel of B, and in the last one if that is narrower (0: it is not). Multiples of 8. */
@@ -122,6 +122,7 @@ function microKernel(
     });
   each((accumulator, _, j) => f.set(accumulator, bias ? v128.load(biasAt, j * VECTOR) : f32x4.const(0)));
 
+  const aStep = inner.step ?? FLOAT;
   const a = f.pointer('tile a');
   const b = f.pointer('tile b');
   f.set(a, at.a);
@@ -133,7 +134,7 @@ function microKernel(
     const load = (j: number) => v128.load(b, (k * columns + j * LANES) * FLOAT);
     for (const [j, vector] of bRow.entries()) f.set(vector, load(j));
     for (let i = 0; i < rows; i++) {
-      f.set(aValue, v128.loadSplat(a, i * pixel.a + k * FLOAT));
+      f.set(aValue, v128.loadSplat(a, i * pixel.a + k * aStep));
       for (let j = 0; j < vectors; j++) {
         const accumulator = accumulators[i * vectors + j]!;
         f.set(accumulator, multiplyAdd(engine, aValue, bRow[j] ?? load(j), accumulator));
@@ -142,7 +143,7 @@ function microKernel(
   };
   const steps = (count: number): void => {
     for (let k = 0; k < count; k++) step(k);
-    f.advance(a, count * FLOAT);
+    f.advance(a, count * aStep);
     f.advance(b, count * columns * FLOAT);
   };
   const { unroll } = engine;
@@ -160,7 +161,7 @@ function microKernel(
     const loop = inner.loops[depth];
     if (!loop) {
       run();
-      return inner.run * FLOAT;
+      return inner.run * aStep;
     }
     f.repeat(loop.count, () => f.advance(a, loop.stride - nest(depth + 1)));
     return loop.count * loop.stride;

@@ -111,21 +111,23 @@ const two: Winograd = {
 export const winograd = { 2: two, 4: four } as const;
 
 /**
- * Transforms the 3x3 window that starts at `at`: inputs x inputs values into `result`. Plain loops over
- * float64, as it is done for every pair of channels when a model is loaded.
+ * Transforms the 3x3 window that starts at `at`, its rows and columns so many floats apart: inputs x inputs
+ * values into `result`. Plain loops over float64, as it is done for every pair of channels when a model is
+ * loaded.
  */
 export function transformWeights(
   { weights: g }: Winograd,
   data: ArrayLike<number>,
   at: number,
+  { row, column }: { readonly row: number; readonly column: number },
   result: Float64Array,
 ): void {
   const size = g.length;
   for (let i = 0; i < size; i++) {
     const [top, middle, bottom] = g[i]!;
-    const left = top * data[at]! + middle * data[at + 3]! + bottom * data[at + 6]!;
-    const center = top * data[at + 1]! + middle * data[at + 4]! + bottom * data[at + 7]!;
-    const right = top * data[at + 2]! + middle * data[at + 5]! + bottom * data[at + 8]!;
+    const filtered = (from: number): number =>
+      top * data[from]! + middle * data[from + row]! + bottom * data[from + 2 * row]!;
+    const [left, center, right] = [filtered(at), filtered(at + column), filtered(at + 2 * column)];
     for (let j = 0; j < size; j++)
       result[i * size + j] = left * g[j]![0] + center * g[j]![1] + right * g[j]![2];
   }

@@ -12,14 +12,30 @@ import { biasOf, type Lowering, type PackedPart, pack, pixelsOf, weightStrides }
 import { columnPlace, type InnerOrder, packPanels, productPhase } from './product.js';
 import { chooseWinograd, lowerWinograd } from './winograd.js';
 
-/** Everything about a convolution that its lowerings ask for. */
+/** How a weight is read: where its first value is, and how far from one to the next, in floats. */
+export interface WeightOrder {
+  readonly start: number;
+  readonly group: number;
+  /** Output channels of a group, and input channels of a group. */
+  readonly out: number;
+  readonly in: number;
+  readonly row: number;
+  readonly column: number;
+}
+
+/**
+ * Everything about a convolution that its lowerings ask for. The gradient of one with respect to its input is
+ * a convolution too, with another order of the same weight.
+ */
 export interface Convolution {
-  readonly node: Node<Conv2dAttrs>;
-  readonly attrs: Conv2dAttrs;
-  readonly x: Node;
+  readonly attrs: Omit<Conv2dAttrs, 'residual'>;
+  /** Asked for where it is read pixel by pixel. */
+  readonly x: () => Pixels;
+  readonly y: Pixels;
   readonly weight: Node;
-  readonly bias: Node | undefined;
-  readonly residual: Node | undefined;
+  readonly order: WeightOrder;
+  readonly bias?: Node;
+  readonly residual?: Node;
   readonly channels: number;
   readonly out: number;
   readonly kernel: readonly [number, number];
@@ -32,19 +48,32 @@ export const lowerConv2d: Lowering<Conv2dAttrs> = (p, node) => {
   const [x, weight, bias, residual] = node.inputs as [Node, Node, Node | undefined, Node | undefined];
   const { attrs } = node;
   const [out, perGroup, ...kernel] = weight.shape as [number, number, number, number];
+  const [outStride, inStride, row, column] = weightStrides(p, weight) as [number, number, number, number];
   const convolution: Convolution = {
-    node,
     attrs,
-    x,
+    x: () => pixelsOf(p, x),
+    y: pixelsOf(p, node),
     weight,
+    order: {
+      start: 0,
+      ...{ group: (out / attrs.groups) * outStride, out: outStride, in: inStride, row, column },
+    },
     bias,
     residual,
     channels: perGroup * attrs.groups,
     out,
     kernel,
   };
-  const { groups, stride, padding } = attrs;
-  if (groups === out && perGroup === 1 && Math.max(...kernel) <= MOST_ROWS) {
+  if (isInput(x) && attrs.groups === 1 && perGroup > 1 && perGroup <= MOST_PLANES)
+    lowerPlanar(p, convolution, x);
+  else lowerConvolution(p, convolution);
+};
+
+/** Chooses among the ways to compute a convolution whose input lies pixel by pixel. */
+export function lowerConvolution(p: Planner, convolution: Convolution): void {
+  const { attrs, kernel, channels, out } = convolution;
+  const { groups, padding } = attrs;
+  if (groups === out && channels === out && Math.max(...kernel) <= MOST_ROWS) {
     lowerDepthwise(p, convolution);
     return;
   }
@@ -57,14 +86,11 @@ export const lowerConv2d: Lowering<Conv2dAttrs> = (p, node) => {
     lowerWinograd(p, convolution, outputs);
     return;
   }
-  if (isInput(x) && perGroup <= MOST_PLANES && stride[1] * perGroup > 0 && perGroup > 1) {
-    lowerPlanar(p, convolution);
-    return;
-  }
-  const window = underWindow(p, convolution, pixelsOf(p, x), perGroup);
+  const x = convolution.x();
+  const window = underWindow(p, convolution, x, channels);
   const plain = kernel[0] * kernel[1] === 1 && padding.every((pixels) => pixels === 0);
-  convolve(p, convolution, window, plain ? 'gemm' : 'direct');
-};
+  convolve(p, convolution, window, x.n * x.h * x.w * x.c * FLOAT, plain ? 'gemm' : 'direct');
+}
 
 /** A convolution as a product over an input that needs no edges. */
 interface Window {
@@ -76,40 +102,38 @@ interface Window {
 
 function convolve(
   p: Planner,
-  { node, weight, bias, residual, attrs, out, x }: Convolution,
+  { weight, order, bias, residual, attrs, out, y }: Convolution,
   window: Window,
+  inputBytes: number,
   name: string,
 ): void {
-  const strides = weightStrides(p, weight);
   productPhase(p, {
     name,
     inner: window.inner,
     columns: out,
-    weights: (panel) => packPanels(p, weight, out, panel, window.order, strides[0]!),
+    weights: (panel) => packPanels(p, weight, out, panel, window.order, order.out, order.start),
     bias: bias && biasOf(p, bias, out),
     residual: residual && pixelsOf(p, residual),
     activation: attrs.activation,
     x: window.x,
-    y: pixelsOf(p, node),
-    inputBytes: x.shape.reduce((size, extent) => size * extent, FLOAT),
+    y,
+    inputBytes,
   });
 }
 
 /** The input's pixels under the window's first tap, for each output pixel; the input is padded if need be. */
 function underWindow(
   p: Planner,
-  { node, attrs, weight, kernel }: Convolution,
+  { attrs, order: weight, kernel, y: { h, w } }: Convolution,
   x: Pixels,
   channels: number,
 ): Window {
   const { stride, dilation } = attrs;
-  const padded = padPixels(p, x, attrs.padding, reach(attrs, kernel, node));
-  const [, inStride, rowStride, columnStride] = weightStrides(p, weight) as [number, number, number, number];
-  const { h, w } = extents(node.shape);
+  const padded = padPixels(p, x, attrs.padding, reach(attrs, kernel, { h, w }));
   const order = [
-    { count: kernel[0], from: rowStride },
-    { count: kernel[1], from: columnStride },
-    { count: channels, from: inStride },
+    { count: kernel[0], from: weight.row },
+    { count: kernel[1], from: weight.column },
+    { count: channels, from: weight.in },
   ];
   const joined = dilation[1] === 1 && padded.pixel === channels * FLOAT;
   const loops = [
@@ -126,21 +150,18 @@ function underWindow(
   };
 }
 
-/** Rows and columns of the padded input that windows touch. */
-const reach = (
-  { stride, dilation }: Conv2dAttrs,
+/** Rows and columns of the padded input that the windows of h x w outputs touch. */
+export const reach = (
+  { stride, dilation }: Pick<Conv2dAttrs, 'stride' | 'dilation'>,
   kernel: readonly [number, number],
-  node: Node,
-): readonly [number, number] => {
-  const { h, w } = extents(node.shape);
-  return [
-    (h - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1,
-    (w - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1,
-  ];
-};
+  { h, w }: { readonly h: number; readonly w: number },
+): readonly [number, number] => [
+  (h - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1,
+  (w - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1,
+];
 
 /** x with zeros around it, in scratch memory; x itself if it needs none. */
-function padPixels(
+export function padPixels(
   p: Planner,
   x: Pixels,
   [top, left, bottom, right]: Conv2dAttrs['padding'],
@@ -218,13 +239,14 @@ function padCalls(
 }
 
 /** A convolution on planar pictures: the inner dimension goes over planes and rows of the window. */
-function lowerPlanar(p: Planner, convolution: Convolution): void {
-  const { node, attrs, kernel, channels, weight } = convolution;
+function lowerPlanar(p: Planner, convolution: Convolution, x: Node): void {
+  const { attrs, kernel, channels, order } = convolution;
   const { stride, dilation, padding } = attrs;
-  const { n, h: height, w: width } = extents(convolution.x.shape);
+  const { n, h: height, w: width } = extents(x.shape);
   const [top, left] = padding;
-  const [paddedHeight, paddedWidth] = reach(attrs, kernel, node);
-  const source = p.value(convolution.x) as Dense;
+  const { h, w } = convolution.y;
+  const [paddedHeight, paddedWidth] = reach(attrs, kernel, { h, w });
+  const source = p.value(x) as Dense;
   const rowBytes = width * FLOAT;
   const [row, plane] = [paddedWidth * FLOAT, paddedHeight * paddedWidth * FLOAT];
   let at = source.at;
@@ -254,8 +276,6 @@ function lowerPlanar(p: Planner, convolution: Convolution): void {
     );
     [at, planeStep, rowStep] = [target, plane, row];
   }
-  const { h, w } = extents(node.shape);
-  const [, inStride, rowStride, columnStride] = weightStrides(p, weight) as [number, number, number, number];
   const dilated = dilation[1] > 1;
   convolve(
     p,
@@ -281,11 +301,12 @@ function lowerPlanar(p: Planner, convolution: Convolution): void {
         run: dilated ? 1 : kernel[1],
       },
       order: [
-        { count: channels, from: inStride },
-        { count: kernel[0], from: rowStride },
-        { count: kernel[1], from: columnStride },
+        { count: channels, from: order.in },
+        { count: kernel[0], from: order.row },
+        { count: kernel[1], from: order.column },
       ],
     },
+    n * channels * height * rowBytes,
     'direct planar',
   );
 }
@@ -295,40 +316,44 @@ function lowerPlanar(p: Planner, convolution: Convolution): void {
  * channels are taken together, with zeros between them, until they fill whole blocks of eight.
  */
 function lowerGrouped(p: Planner, convolution: Convolution): void {
-  const { node, attrs, weight, bias, residual, kernel, channels, out } = convolution;
+  const { attrs, weight, order, bias, residual, kernel, channels, out, y } = convolution;
   const { groups } = attrs;
   const [outEach, inEach] = [out / groups, channels / groups];
   let together = 1;
   while (together < groups && ((together * outEach) % 8 !== 0 || groups % together !== 0)) together++;
   const sets = groups / together;
   const [setOut, setIn] = [together * outEach, together * inEach];
-  const x = pixelsOf(p, convolution.x);
-  const y = pixelsOf(p, node);
+  const x = convolution.x();
   const residualPixels = residual && pixelsOf(p, residual);
   const window = underWindow(p, convolution, x, setIn);
-  const strides = weightStrides(p, weight) as [number, number, number, number];
   const inner = kernel[0] * kernel[1] * setIn;
   const biasAt = bias && biasOf(p, bias, out);
   const part = (value: Pixels, first: number): Pixels => ({ ...value, at: value.at.plus(first * FLOAT) });
-  const weightsOf = (set: number, panel: number): Pointer =>
-    pack(
+  const setFloats = paddedChannels(setOut) * inner;
+  let packed: Pointer | undefined;
+  /** All sets have panels of the same width: they are packed together when the first one asks. */
+  const weightsOf = (set: number, panel: number): Pointer => {
+    packed ??= pack(
       p,
       weight,
-      paddedChannels(setOut) * inner,
-      Array.from({ length: setOut }, (_, column): PackedPart => {
+      sets * setFloats,
+      Array.from({ length: out }, (_, channel): PackedPart => {
+        const column = channel % setOut;
         const { offset, width, within } = columnPlace(inner, setOut, panel, column);
         const firstIn = Math.floor(column / outEach) * inEach;
         return {
           loops: [
-            { count: kernel[0], from: strides[2], to: kernel[1] * setIn * width },
-            { count: kernel[1], from: strides[3], to: setIn * width },
-            { count: inEach, from: strides[1], to: width },
+            { count: kernel[0], from: order.row, to: kernel[1] * setIn * width },
+            { count: kernel[1], from: order.column, to: setIn * width },
+            { count: inEach, from: order.in, to: width },
           ],
-          from: (set * setOut + column) * strides[0],
-          to: offset + firstIn * width + within,
+          from: order.start + Math.floor(channel / outEach) * order.group + (channel % outEach) * order.out,
+          to: Math.floor(channel / setOut) * setFloats + offset + firstIn * width + within,
         };
       }),
     );
+    return packed.plus(set * setFloats * FLOAT);
+  };
   productPhase(
     p,
     ...Array.from({ length: sets }, (_, set) => ({

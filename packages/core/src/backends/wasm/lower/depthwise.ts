@@ -3,26 +3,25 @@ import { depthwiseRow, depthwiseVectors, depthwiseWeightIndex, MOST_ROWS } from 
 import { FLOAT, LANES, paddedChannels } from '../kernels/kernel.js';
 import type { Call, Planner } from '../plan/planner.js';
 import type { Convolution } from './conv2d.js';
-import { biasOf, pack, pixelsOf, weightStrides } from './lowering.js';
+import { biasOf, pack, pixelsOf } from './lowering.js';
 
 export function lowerDepthwise(p: Planner, convolution: Convolution): void {
-  const { node, attrs, weight, bias, residual, kernel, channels } = convolution;
+  const { attrs, weight, order, bias, residual, kernel, channels, y } = convolution;
   const { stride, dilation, padding, activation } = attrs;
-  const [x, y] = [pixelsOf(p, convolution.x), pixelsOf(p, node)];
+  const x = convolution.x();
   const residualPixels = residual && pixelsOf(p, residual);
   const [windowRows, columns] = kernel;
   const taps = windowRows * columns;
   const groupFloats = depthwiseVectors(p.engine) * LANES;
-  const strides = weightStrides(p, weight) as [number, number, number, number];
   const padded = paddedChannels(channels);
   const full = Math.floor(channels / groupFloats);
   const group = (count: number, first: number) => ({
     loops: [
-      { count: windowRows, from: strides[2], to: columns * groupFloats },
-      { count: columns, from: strides[3], to: groupFloats },
-      { count, from: strides[0], to: 1 },
+      { count: windowRows, from: order.row, to: columns * groupFloats },
+      { count: columns, from: order.column, to: groupFloats },
+      { count, from: order.group, to: 1 },
     ],
-    from: first * strides[0],
+    from: order.start + first * order.group,
     to: depthwiseWeightIndex(p.engine, taps, first, 0),
   });
   const weights = pack(p, weight, padded * taps, [

@@ -4,7 +4,7 @@ import type { Shape } from '../../../tensor/shape.js';
 import { type CopyLoop, copyKernel, copyValues, mergeLoops, zeroKernel } from '../kernels/copy.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
 import type { Pointer } from '../plan/memory.js';
-import type { Planner } from '../plan/planner.js';
+import type { Call, Planner } from '../plan/planner.js';
 import { denseStrides, type PixelRuns, type Pixels, stridesOf, type Value } from '../plan/value.js';
 
 /** Turns a node of one op into phases. */
@@ -26,19 +26,47 @@ export function copyLoops(shape: Shape, from: readonly number[], to: readonly nu
 }
 
 /** A phase that copies with the given loops. */
-export function copyPhaseOf(p: Planner, from: Pointer, to: Pointer, loops: readonly CopyLoop[]): void {
-  const [outermost] = loops as [CopyLoop];
-  const kernel = p.kernel('copy', loops, (_, shape) => copyKernel(shape));
-  p.spread(outermost.count, (start, end) => [
-    {
-      kernel,
-      parameters: [
-        from.plus(start * outermost.from * FLOAT),
-        to.plus(start * outermost.to * FLOAT),
-        end - start,
-      ],
-    },
-  ]);
+export const copyPhaseOf = (p: Planner, from: Pointer, to: Pointer, loops: readonly CopyLoop[]): void =>
+  copiesPhase(p, [{ from, to, loops }]);
+
+/** One of several copies. */
+export interface Copy {
+  readonly from: Pointer;
+  readonly to: Pointer;
+  /** Outermost first, at least one. */
+  readonly loops: readonly CopyLoop[];
+}
+
+/** A phase of copies that do not touch each other: threads share the turns of all their outermost loops. */
+export function copiesPhase(p: Planner, copies: readonly Copy[]): void {
+  const planned = copies.map(({ loops, ...places }) => ({
+    ...places,
+    outermost: loops[0]!,
+    // How often the outermost loop runs is a parameter: copies that differ in that share a kernel.
+    kernel: p.kernel('copy', [{ ...loops[0]!, count: 0 }, ...loops.slice(1)], (_, shape) =>
+      copyKernel(shape),
+    ),
+  }));
+  const turns = planned.reduce((sum, { outermost }) => sum + outermost.count, 0);
+  p.spread(turns, (first, last) => {
+    const calls: Call[] = [];
+    let passed = 0;
+    for (const { from, to, outermost, kernel } of planned) {
+      const start = Math.max(0, first - passed);
+      const end = Math.min(outermost.count, last - passed);
+      passed += outermost.count;
+      if (end > start)
+        calls.push({
+          kernel,
+          parameters: [
+            from.plus(start * outermost.from * FLOAT),
+            to.plus(start * outermost.to * FLOAT),
+            end - start,
+          ],
+        });
+    }
+    return calls;
+  });
 }
 
 /** A phase that copies a value of this shape from one layout to another. */
@@ -77,16 +105,23 @@ export function pack(p: Planner, weight: Node, floats: number, parts: readonly P
     });
   const target = p.scratch(floats * FLOAT);
   const source = p.value(weight).at;
-  zeroPhase(p, target, floats * FLOAT);
-  for (const { loops, from, to } of parts) {
-    const merged = mergeLoops(loops);
-    copyPhaseOf(
-      p,
-      source.plus(from * FLOAT),
-      target.plus(to * FLOAT),
-      merged.length > 0 ? merged : [{ count: 1, from: 1, to: 1 }],
-    );
-  }
+  const covered = parts.reduce(
+    (sum, { loops }) => sum + loops.reduce((product, { count }) => product * count, 1),
+    0,
+  );
+  p.algorithm('pack');
+  if (covered < floats) zeroPhase(p, target, floats * FLOAT);
+  copiesPhase(
+    p,
+    parts.map(({ loops, from, to }) => {
+      const merged = mergeLoops(loops);
+      return {
+        from: source.plus(from * FLOAT),
+        to: target.plus(to * FLOAT),
+        loops: merged.length > 0 ? merged : [{ count: 1, from: 1, to: 1 }],
+      };
+    }),
+  );
   return target;
 }
 

@@ -46,7 +46,7 @@ function panelLoops(order: InnerOrder, width: number, columns: number, columnStr
   return loops;
 }
 
-/** Packs a weight whose columns all see the whole inner dimension. */
+/** Packs a weight whose columns all see the whole inner dimension. `start` is where its first value is. */
 export function packPanels(
   p: Planner,
   weight: Node,
@@ -54,6 +54,7 @@ export function packPanels(
   panel: number,
   order: InnerOrder,
   columnStride: number,
+  start = 0,
 ): Pointer {
   const inner = order.reduce((size, { count }) => size * count, 1);
   const full = Math.floor(columns / panel);
@@ -64,14 +65,14 @@ export function packPanels(
         { count: full, from: panel * columnStride, to: panel * inner },
         ...panelLoops(order, panel, panel, columnStride),
       ],
-      from: 0,
+      from: start,
       to: 0,
     });
   if (columns > full * panel) {
     const { offset, width } = columnPlace(inner, columns, panel, full * panel);
     parts.push({
       loops: panelLoops(order, width, columns - full * panel, columnStride),
-      from: full * panel * columnStride,
+      from: start + full * panel * columnStride,
       to: offset,
     });
   }

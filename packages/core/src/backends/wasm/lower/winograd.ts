@@ -37,7 +37,7 @@ const peak = ({ wide, fma }: Engine): number => (wide ? 100e9 : fma ? 52e9 : 42e
  */
 export function chooseWinograd(
   p: Planner,
-  { attrs, kernel, channels, out, node, weight }: Convolution,
+  { attrs, kernel, channels, out, y: { n, h, w }, weight }: Convolution,
 ): 2 | 4 | undefined {
   const { stride, dilation, groups } = attrs;
   const suits =
@@ -47,7 +47,6 @@ export function chooseWinograd(
     out >= 16 &&
     p.constant(weight) !== undefined;
   if (!suits) return undefined;
-  const [n, , h, w] = node.shape as [number, number, number, number];
   const speed = peak(p.engine) * CORES;
   const seconds = (products: number, taps: number): number =>
     (2 * products * channels * out) / speed + (taps * channels * out * FLOAT) / BANDWIDTH;
@@ -67,11 +66,11 @@ export function chooseWinograd(
 }
 
 export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 | 4): void {
-  const { node, attrs, bias, residual, channels, out } = convolution;
+  const { attrs, bias, residual, channels, out, y } = convolution;
   const { engine, threads } = p;
   const method = winograd[outputs];
   const products = method.inputs ** 2;
-  const [x, y] = [pixelsOf(p, convolution.x), pixelsOf(p, node)];
+  const x = convolution.x();
   const residualPixels = residual && pixelsOf(p, residual);
   const [inPadded, outPadded] = [paddedChannels(channels), paddedChannels(out)];
   const tileColumns = Math.ceil(y.w / outputs);
@@ -220,7 +219,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
 /** The weights of each transformed position, in panels, one position after the other. */
 function packTransformed(
   p: Planner,
-  { weight, channels, out }: Convolution,
+  { weight, order, channels, out }: Convolution,
   outputs: 2 | 4,
   panel: number,
 ): Pointer {
@@ -234,7 +233,7 @@ function packTransformed(
     // Output channels innermost: neighbours are written next to each other, in each of the products.
     for (let c = 0; c < channels; c++)
       for (const [o, { offset, width, within }] of places.entries()) {
-        transformWeights(method, data, (o * channels + c) * 9, transformed);
+        transformWeights(method, data, order.start + o * order.out + c * order.in, order, transformed);
         let at = offset + c * width + within;
         for (let index = 0; index < products; index++, at += size) target[at] = transformed[index]!;
       }

@@ -3,7 +3,8 @@
  * parts, slices and reshapes are views, sums overwrite a summand that nothing reads any more.
  */
 import { type Graph, isInput, isParameter, type Node, readersOf } from '../../../graph/graph.js';
-import { isOp } from '../../../ops/index.js';
+import { isOp, type OpName } from '../../../ops/index.js';
+import { sizeOf } from '../../../tensor/shape.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
 import type { Pointer } from './memory.js';
 import { extents, isPixelShape, storedFloats, type Value, valueAt } from './value.js';
@@ -46,6 +47,35 @@ const isNeutral = (node: Node): boolean => isOp(node, 'dropout') || isOp(node, '
 
 const isLeaf = (node: Node): boolean => isInput(node) || isParameter(node);
 
+/** Ops whose results are weights, become weights, or are one number for each channel. */
+const weightOps: ReadonlySet<string> = new Set<OpName>([
+  'adaptiveDescend',
+  'conv2dGradWeight',
+  'descend',
+  'foldedBias',
+  'foldedWeight',
+  'linearCombination',
+  'runningAverage',
+  'squareAverage',
+]);
+
+/**
+ * Nodes whose values lie row-major as parameters do, whatever their shape: gradients of weights and what
+ * optimizers make of them.
+ */
+export function weightNodes(graph: Graph): ReadonlySet<Node> {
+  const found = new Set<Node>();
+  for (const node of graph.nodes)
+    if (
+      weightOps.has(node.op) ||
+      (isOp(node, 'matmul') && node.attrs.transposeA) ||
+      (isOp(node, 'clipByNorm') && found.has(node.inputs[0]!)) ||
+      (isOp(node, 'add') && node.inputs.every((input) => found.has(input) || isParameter(input)))
+    )
+      found.add(node);
+  return found;
+}
+
 /** Reshapes that keep the order in memory: between rows and 1x1 pictures. */
 function isSameOrder(node: Node): boolean {
   const [from, to] = [node.inputs[0]!.shape, node.shape];
@@ -57,8 +87,10 @@ function isSameOrder(node: Node): boolean {
 /** Where each value goes. */
 export function placeValues(graph: Graph): Placement {
   const readers = readersOf(graph);
-  const outputs = new Set(graph.outputs.values());
-  const { hosts, prefixes } = concatenateInPlace(graph);
+  // Outputs are read after a run, and updates taken on: both live to its end.
+  const outputs = new Set([...graph.outputs.values(), ...graph.updates.values()]);
+  const weights = weightNodes(graph);
+  const { hosts, prefixes } = concatenateInPlace(graph, weights);
   const placed = new Map<Node, Placed>();
   const free = new Set<Node>();
   const index = new Map(graph.nodes.map((node, i) => [node, i]));
@@ -93,12 +125,18 @@ export function placeValues(graph: Graph): Placement {
         return valueAt(whole.at.plus(channel * FLOAT), node.shape, pixel);
       });
     } else {
+      const dense = weights.has(node);
       const own: Place = {
-        floats: storedFloats(node.shape),
+        floats: dense
+          ? Math.ceil(sizeOf(node.shape) / CHANNEL_BLOCK) * CHANNEL_BLOCK
+          : storedFloats(node.shape),
         start: firstWrite(node),
         end: lastRead(node),
       };
-      placed.set(node, { place: own, value: (at) => valueAt(at, node.shape) });
+      placed.set(node, {
+        place: own,
+        value: (at) => (dense ? { kind: 'dense', at, shape: node.shape } : valueAt(at, node.shape)),
+      });
     }
     return placed.get(node)!;
   };
@@ -106,7 +144,7 @@ export function placeValues(graph: Graph): Placement {
   for (const node of graph.nodes) {
     if (isLeaf(node)) continue;
     const [input] = node.inputs;
-    const inner = input && !isLeaf(input) ? placed.get(input) : undefined;
+    const inner = input && !isLeaf(input) && !weights.has(input) ? placed.get(input) : undefined;
     const unhosted = !hosts.has(node);
     if (
       inner &&
@@ -154,7 +192,7 @@ export function placeValues(graph: Graph): Placement {
 
   /** An input of the same layout that dies here and that the op reads no further than it has written. */
   function overwritten(node: Node, at: number): Node | undefined {
-    if (!isPixelShape(node.shape)) return undefined;
+    if (!isPixelShape(node.shape) || weights.has(node)) return undefined;
     const conv = isOp(node, 'conv2d');
     const candidates = conv
       ? node.inputs.slice(3)
@@ -180,7 +218,10 @@ interface Host {
  * concatenations are the beginning of a larger one and so are there without any work (`prefixes`):
  * a dense block's growing list of features is one tensor.
  */
-function concatenateInPlace(graph: Graph): {
+function concatenateInPlace(
+  graph: Graph,
+  weights: ReadonlySet<Node>,
+): {
   readonly hosts: ReadonlyMap<Node, Host>;
   readonly prefixes: ReadonlyMap<Node, Host>;
 } {
@@ -188,6 +229,7 @@ function concatenateInPlace(graph: Graph): {
   const prefixes = new Map<Node, Host>();
   const computes = (node: Node): boolean =>
     !isLeaf(node) &&
+    !weights.has(node) &&
     !isNeutral(node) &&
     !isOp(node, 'reshape') &&
     !isOp(node, 'slice') &&

@@ -64,6 +64,7 @@ export class Planner {
 
   readonly #kernelIndex = new Map<string, number>();
   readonly #values = new Map<Node, Value>();
+  readonly #converted = new Map<Node, Pixels>();
   readonly #addresses = new Map<Place, Pointer>();
   #node!: Node;
   #algorithm = '';
@@ -125,7 +126,7 @@ export class Planner {
    * already on the host; for the rest of the inputs and parameters `convert` is asked, once.
    */
   pixels(node: Node, convert: (from: Dense, to: Pixels) => void): Pixels {
-    const value = this.value(node);
+    const value = this.#converted.get(node) ?? this.value(node);
     if (value.kind === 'pixels') return value;
     const [n, c, h = 1, w = 1] = node.shape as [number, number, number?, number?];
     if (c === 1 || h * w === 1) {
@@ -135,7 +136,7 @@ export class Planner {
     const stored = valueAt(this.exchange.reserve(0), node.shape) as Pixels;
     const made = { ...stored, at: this.exchange.reserve(n * stored.image) };
     convert(value, made);
-    this.#values.set(node, made);
+    this.#converted.set(node, made);
     return made;
   }
 
