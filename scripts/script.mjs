@@ -30,6 +30,7 @@ try {
     format: 'esm',
     target: 'node20',
     sourcemap: 'inline',
+    external: ['esbuild', 'playwright'],
     outfile,
     plugins: [ownUrl],
     tsconfig: join(root, 'tsconfig.base.json'),

@@ -1,0 +1,151 @@
+/** Runs suites: gets what they need, measures network by network, and keeps every row as soon as it is there. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { type Browsers, openBrowsers } from './browserProcess.js';
+import { measure, type Row, type Schedule } from './measure.js';
+import { type Network, picturesOf } from './networks.js';
+import { startInNode } from './nodeProcess.js';
+import type { Job } from './protocol.js';
+import type { Contender, Runtime, Suite } from './suites.js';
+import {
+  exportFiles,
+  installNode,
+  installPeers,
+  programFor,
+  versionOfPeer,
+  type Work,
+  workplace,
+} from './workplace.js';
+
+/** What to run, and whom to tell. */
+export interface BenchOptions {
+  readonly suites: readonly Suite[];
+  readonly networks: readonly Network[];
+  readonly schedule: Schedule;
+  /** Paths of Nodes that may be used. */
+  readonly nodes: readonly string[];
+  /** Path of a browser. Default: the one that the tests would find. */
+  readonly browser?: string;
+  readonly work: Work;
+  /** What is being done now. */
+  progress(line: string): void;
+  /** A row that has been measured, with the versions of all that took part. */
+  onRow(suite: Suite, network: Network, row: Row, versions: Readonly<Record<string, string>>): void;
+}
+
+/** The networks that a suite measures of those that are wanted. */
+export const networksOf = (suite: Suite, wanted: readonly Network[]): readonly Network[] =>
+  wanted.filter(({ name }) => !suite.networks || suite.networks.includes(name));
+
+/** Multiply-adds a millisecond, in millions, that the peers are assumed to do: for estimates of time alone. */
+const assumedSpeed: Readonly<Record<string, number>> = {
+  ours: 60,
+  'onnxruntime-node': 60,
+  'onnxruntime-web': 8,
+  'tfjs-wasm': 12,
+};
+
+/** About how many seconds a network takes in a suite. */
+export function secondsFor(
+  { kind, batch, contenders }: Suite,
+  { macs }: Network,
+  { rounds, warmUp, wakeUp, turn }: Schedule,
+): number {
+  return contenders.reduce((sum, { peer, runtime }) => {
+    const run = 1 + (macs * batch) / (assumedSpeed[peer] ?? 10);
+    const load = (runtime === 'chromium' ? 900 : 250) + macs / 5;
+    const effort = ({ milliseconds, runs }: Schedule['turn']): number => Math.max(milliseconds, runs * run);
+    const milliseconds =
+      kind === 'start'
+        ? rounds * (load + run)
+        : load + run + effort(warmUp) + rounds * (40 + effort(wakeUp) + effort(turn));
+    return sum + milliseconds / 1000;
+  }, 0);
+}
+
+/** Finds the executables for the runtimes of Node. */
+async function findNodes(
+  runtimes: ReadonlySet<Runtime>,
+  paths: readonly string[],
+  work: Work,
+): Promise<ReadonlyMap<Runtime, { path: string; version: string }>> {
+  const found = new Map<Runtime, { path: string; version: string }>([
+    ['node', { path: process.execPath, version: process.version }],
+  ]);
+  for (const path of [...paths, process.execPath]) {
+    const version = path === process.execPath ? process.version : await versionOf(path);
+    const runtime: Runtime = `node${Number.parseInt(version.slice(1), 10)}`;
+    if (!found.has(runtime)) found.set(runtime, { path, version });
+  }
+  for (const runtime of runtimes) {
+    if (runtime === 'chromium' || found.has(runtime)) continue;
+    const path = await installNode(Number(runtime.slice('node'.length)), work);
+    found.set(runtime, { path, version: await versionOf(path) });
+  }
+  return found;
+}
+
+async function versionOf(path: string): Promise<string> {
+  try {
+    return (await promisify(execFile)(path, ['--version'])).stdout.trim();
+  } catch (error) {
+    throw new Error(`${path} is no Node: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** Runs all suites. Everything that it started has ended when it returns or throws. */
+export async function bench(options: BenchOptions): Promise<void> {
+  const { suites, networks, work, progress } = options;
+  const contenders = suites.flatMap((suite) => suite.contenders);
+  if (contenders.some(({ peer }) => peer.startsWith('tfjs') || peer === 'onnxruntime-web'))
+    await installPeers(work);
+  const runtimes = new Set(contenders.map(({ runtime }) => runtime));
+  const nodes = await findNodes(runtimes, options.nodes, work);
+  let browsers: Browsers | undefined;
+  try {
+    if (runtimes.has('chromium')) browsers = await openBrowsers(options.browser);
+    // What a page is waited for fails at once when its browser closes.
+    work.signal.addEventListener('abort', () => void browsers?.close(), { once: true });
+    const versions = (suite: Suite): Record<string, string> => {
+      const named: Record<string, string> = {};
+      for (const { peer, runtime } of suite.contenders) {
+        if (runtime === 'chromium') named.Chromium = browsers!.version;
+        else
+          named[`Node ${nodes.get(runtime)!.version.slice(1).split('.')[0]}`] = nodes.get(runtime)!.version;
+        const version = versionOfPeer(peer);
+        if (version) named[peer] = version;
+      }
+      return named;
+    };
+    for (const suite of suites)
+      for (const network of networksOf(suite, networks)) {
+        const input = picturesOf(suite.batch);
+        const files = await exportFiles(network, input, work);
+        const start = async ({ name, peer, runtime, wide }: Contender) => {
+          const job: Job = {
+            network: network.name,
+            input,
+            files,
+            ...(suite.threads ? { threads: suite.threads } : {}),
+            ...(wide ? { wide } : {}),
+          };
+          if (runtime === 'chromium')
+            return browsers!.start(name, await programFor(peer, 'page', network), job, work.signal);
+          const program = workplace + (await programFor(peer, 'node', network));
+          return startInNode(
+            nodes.get(runtime)!.path,
+            program,
+            { ...job, files: workplace + files },
+            work.signal,
+          );
+        };
+        const row = await measure(suite, start, options.schedule, (what) => {
+          work.signal.throwIfAborted();
+          progress(`${suite.title}: ${network.name}: ${what}`);
+        });
+        options.onRow(suite, network, row, versions(suite));
+      }
+  } finally {
+    await browsers?.close();
+  }
+}

@@ -1,0 +1,80 @@
+/** Writes docs/benchmarks.md: how it was measured, the tables, and what was tried, which is kept by hand in `notes`. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { networks } from './networks.js';
+import type { Records } from './records.js';
+import { type Suite, suites } from './suites.js';
+import { markdown, tableOf } from './tables.js';
+
+const notes = fileURLToPath(new URL('../notes', import.meta.url));
+
+/** The document; suites without a row are left out. */
+export function documentOf({ machine, versions, rows }: Records): string {
+  const dates = Object.values(rows).flatMap((suite) => Object.values(suite).map(({ date }) => date));
+  const [first, last] = [dates.toSorted()[0], dates.toSorted().at(-1)];
+  const named = Object.entries(versions).map(([name, version]) => `${name} ${version.replace(/^v/, '')}`);
+  const sections = suites.filter(({ id }) => rows[id]).map((suite) => section(suite, rows[suite.id]!));
+  return `# Benchmarks
+
+This page is generated: \`npm run bench\` measures and writes it, see
+[packages/bench](../packages/bench/README.md). Everything is float32, on the same networks, weights and
+inputs; the weights are made up, which changes no time.
+
+- Machine: ${machine.processor}, ${machine.cores} cores, ${machine.memory} GB, ${machine.system}${machine.vectors ? `, vector instructions ${machine.vectors}` : ''}.
+- Versions: ${named.join(', ')}.
+- Measured: ${first === last ? first : `${first} to ${last}`}.
+
+Each peer runs in a process (or browser) of its own. All peers of a row are loaded and compared first: the
+deviation is the largest absolute difference of an output from ours, and a peer that differs by more than a
+thousandth of the largest output is shown as failed. Then they take turns, A B C C B A, a fifth of a second
+each, and sleep while others have their turn. Cells show median / minimum (throughput: of the median and the
+best run). A ratio is our minimum over the other's: below 1 we are faster. ✓ and ✗ say whether it reaches
+its target.
+${machine.vectors.includes('avx512f') ? '\nThis machine has AVX-512: onnxruntime-node computes with vectors of 512 bits, while WebAssembly reaches 256\nbits at most (Node 24, paired), and 128 bits in Node 20 and in browsers.\n' : ''}
+${sections.join('\n\n')}
+
+## What was tried
+
+${readNotes()}
+`;
+}
+
+function section(suite: Suite, rows: Records['rows'][string]): string {
+  const order = networks.map(({ name }) => name);
+  const about =
+    suite.kind === 'start'
+      ? 'From the start of the process to its first result, with the model and weights read from files; and the most memory that the process held (maxRSS).\n\n'
+      : '';
+  const failures = Object.entries(rows).flatMap(([network, { results }]) =>
+    Object.entries(results).flatMap(([name, { failure }]) =>
+      failure ? [`- ${network}, ${name}: ${failure}`] : [],
+    ),
+  );
+  const threads = threadsOf(suite, rows);
+  return [
+    `## ${suite.title}\n`,
+    `${about}${markdown(tableOf(suite, rows, order))}`,
+    ...(threads ? [`\n${threads}`] : []),
+    ...(failures.length > 0 ? [`\n${failures.join('\n')}`] : []),
+  ].join('\n');
+}
+
+/** How many threads each contender took by itself; nothing where all were told. */
+function threadsOf({ threads, contenders }: Suite, rows: Records['rows'][string]): string {
+  if (threads !== undefined) return '';
+  const used = contenders.flatMap(({ name }) => {
+    const counts = new Set(Object.values(rows).flatMap(({ results }) => results[name]?.threads || []));
+    return counts.size > 0 ? [`${name} ${[...counts].join(' or ')}`] : [];
+  });
+  return used.length > 0 ? `Threads: ${used.join(', ')}.` : '';
+}
+
+/** The notes by hand: the files of the folder in order of their names. */
+function readNotes(): string {
+  const files = readdirSync(notes).filter((file) => file.endsWith('.md'));
+  return files
+    .toSorted()
+    .map((file) => readFileSync(join(notes, file), 'utf8').trim())
+    .join('\n\n');
+}

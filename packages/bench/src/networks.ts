@@ -1,0 +1,41 @@
+/** The networks that are compared, and their values: the scheme of the goldens, with the gain that keeps the logits of each in range. */
+import type { Shape } from '@cnn/core';
+
+/** A network of a family. */
+export interface Network {
+  /** The published name. */
+  readonly name: string;
+  /** The package that has it. */
+  readonly family: string;
+  /** Square of the gain of the weights. */
+  readonly gain2: number;
+  /** Multiply-adds of one picture, in millions: for estimates of time. */
+  readonly macs: number;
+}
+
+const network = (name: string, family: string, gain2: number, macs: number): Network => ({
+  name,
+  family,
+  gain2,
+  macs,
+});
+
+/** All of them, in the order of the tables. */
+export const networks: readonly Network[] = [
+  network('vgg16', 'vgg', 1.5, 15470),
+  network('resnet18', 'resnet', 0.75, 1814),
+  network('resnet50', 'resnet', 0.75, 4089),
+  network('resnext50_32x4d', 'resnet', 0.75, 4230),
+  network('googlenet', 'googlenet', 1.5, 1498),
+  network('densenet121', 'densenet', 1.5, 2834),
+  network('mobilenet_v1', 'mobilenet', 1.5, 569),
+  network('mobilenet_v2', 'mobilenet', 1, 301),
+  network('mobilenet_v3_large', 'mobilenet', 1.75, 217),
+  network('mobilenet_v3_small', 'mobilenet', 1.75, 57),
+  network('efficientnet_b0', 'efficientnet', 1.875, 386),
+  network('shufflenet_v2_x1_0', 'shufflenet', 1.5, 145),
+  network('alexnet', 'alexnet', 1, 714),
+];
+
+/** A batch of the pictures that the networks take. */
+export const picturesOf = (batch: number, size = 224): Shape => [batch, 3, size, size];

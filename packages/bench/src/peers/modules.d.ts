@@ -1,0 +1,65 @@
+/** The parts of the peers that are used here. They are installed by the command, not with the workspace, so their own types are not at hand. */
+
+declare module 'onnxruntime-web' {
+  export * from 'onnxruntime-node';
+}
+
+declare module '@tensorflow/tfjs-core' {
+  export interface Tensor {
+    readonly shape: number[];
+    data(): Promise<Float32Array | Int32Array | Uint8Array>;
+    dispose(): void;
+  }
+  type Operand = Tensor | number;
+  type Paddings = [number, number][];
+  type FusedActivation = 'linear' | 'relu' | 'relu6';
+  interface FusedConvolution {
+    x: Tensor;
+    filter: Tensor;
+    bias?: Tensor | undefined;
+    strides: number[];
+    pad: Paddings;
+    dilations: number[];
+    activation: FusedActivation;
+  }
+  export const fused: {
+    conv2d(options: FusedConvolution): Tensor;
+    depthwiseConv2d(options: FusedConvolution): Tensor;
+    matMul(options: { a: Tensor; b: Tensor; bias?: Tensor | undefined; activation: FusedActivation }): Tensor;
+  };
+  export function setBackend(name: string): Promise<boolean>;
+  export function ready(): Promise<void>;
+  export function tidy(work: () => Tensor): Tensor;
+  export function tensor(data: Float32Array, shape: number[], type: 'float32'): Tensor;
+  export function clone(x: Tensor): Tensor;
+  export function relu(x: Tensor): Tensor;
+  export function relu6(x: Tensor): Tensor;
+  export function leakyRelu(x: Tensor, slope: number): Tensor;
+  export function sigmoid(x: Tensor): Tensor;
+  export function tanh(x: Tensor): Tensor;
+  export function softmax(x: Tensor): Tensor;
+  export function add(a: Tensor, b: Operand): Tensor;
+  export function mul(a: Tensor, b: Operand): Tensor;
+  export function batchNorm(
+    x: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    offset: Tensor | undefined,
+    scale: Tensor | undefined,
+    eps: number,
+  ): Tensor;
+  export function concat(tensors: Tensor[], axis: number): Tensor;
+  export function slice(x: Tensor, begin: number[], size: number[]): Tensor;
+  export function pad(x: Tensor, paddings: Paddings): Tensor;
+  export function reshape(x: Tensor, shape: number[]): Tensor;
+  export function transpose(x: Tensor, order: number[]): Tensor;
+  export function mean(x: Tensor, axes: number[], keepDims?: boolean): Tensor;
+  export function maxPool(x: Tensor, kernel: number[], strides: number[], pad: Paddings): Tensor;
+  export function avgPool(x: Tensor, kernel: number[], strides: number[], pad: 'valid'): Tensor;
+}
+
+declare module '@tensorflow/tfjs-backend-wasm' {
+  export function setWasmPaths(folder: string): void;
+  export function setThreadsCount(count: number): void;
+  export function getThreadsCount(): number;
+}
