@@ -1,6 +1,7 @@
 /** The public API of @cnn/core. */
 
 export type { Backend, CompileOptions, Profile, ProfileStep, Program } from './backends/backend.js';
+export { type GpuOptions, gpuBackend } from './backends/gpu/gpu.js';
 export { type ReferenceOptions, referenceBackend } from './backends/reference/reference.js';
 export { type BackendName, compileOn, type Selected } from './backends/select.js';
 export { type WasmOptions, wasmBackend } from './backends/wasm/wasm.js';

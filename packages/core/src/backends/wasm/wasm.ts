@@ -3,11 +3,11 @@
  * runs on every thread over one shared memory, and values are stored pixel by pixel (NHWC) in one arena.
  */
 import { BackendUnavailable } from '../../errors.js';
-import { type Graph, isInput, isParameter, type Node, parametersOf } from '../../graph/graph.js';
-import { definitionOf } from '../../ops/index.js';
+import { type Graph, type Node, parametersOf } from '../../graph/graph.js';
 import { type Shape, sizeOf } from '../../tensor/shape.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, ProfileStep, Program } from '../backend.js';
+import { describe, flopsOf } from '../describe.js';
 import { detectFeatures, type Engine, engineFor } from './engine.js';
 import { FLOAT } from './kernels/kernel.js';
 import { lowerNode } from './lower/index.js';
@@ -253,22 +253,4 @@ function wasmProgram(
       await runner.dispose();
     },
   };
-}
-
-const flopsOf = (node: Node): number =>
-  isInput(node) || isParameter(node)
-    ? 0
-    : definitionOf(node).flops(
-        node.inputs.map((input) => input.shape),
-        node.shape,
-        node.attrs,
-      );
-
-/** The op and what is fused into it: `conv2d + add + relu`. */
-function describe(node: Node): string {
-  const { residual, activation } = node.attrs as {
-    readonly residual?: boolean;
-    readonly activation?: { readonly fn: string };
-  };
-  return [node.op, ...(residual ? ['add'] : []), ...(activation ? [activation.fn] : [])].join(' + ');
 }

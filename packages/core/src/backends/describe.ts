@@ -1,0 +1,22 @@
+/** What profiles say about a node. */
+import { isInput, isParameter, type Node } from '../graph/graph.js';
+import { definitionOf } from '../ops/index.js';
+
+/** Floating-point operations of a node. */
+export const flopsOf = (node: Node): number =>
+  isInput(node) || isParameter(node)
+    ? 0
+    : definitionOf(node).flops(
+        node.inputs.map((input) => input.shape),
+        node.shape,
+        node.attrs,
+      );
+
+/** The op and what is fused into it: `conv2d + add + relu`. */
+export function describe(node: Node): string {
+  const { residual, activation } = node.attrs as {
+    readonly residual?: boolean;
+    readonly activation?: { readonly fn: string };
+  };
+  return [node.op, ...(residual ? ['add'] : []), ...(activation ? [activation.fn] : [])].join(' + ');
+}

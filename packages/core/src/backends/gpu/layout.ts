@@ -1,0 +1,165 @@
+/**
+ * How a tensor lies in a kernel's one to three dimensions. Values keep their row-major order; the first
+ * axes are folded into the outermost dimension. Kernels compute indices in float32, so each dimension
+ * stays below 2^24, and a picture may have a frame of zeros, so that convolutions need no tests.
+ */
+
+import type { Padding } from '../../ops/window.js';
+import { type Shape, sizeOf } from '../../tensor/shape.js';
+
+/** Pixels of zeros around a picture: top, left, bottom, right. */
+export type Frame = Padding;
+
+/** No frame at all. */
+export const noFrame: Frame = [0, 0, 0, 0];
+
+/** Whether two frames are as wide. */
+export const sameFrame = (a: Frame, b: Frame): boolean => a.every((pixels, edge) => pixels === b[edge]);
+
+/** Where an element is along an axis: an expression, or one with a constant to add. */
+export type Coordinate = string | readonly [expression: string, offset: number];
+
+/** Most workgroups a WebGPU dispatch promises along one dimension; gpu.js takes one per plane. */
+const MOST_PLANES = 65535;
+
+/** Whole numbers from here on are not all float32 numbers. */
+export const EXACT = 2 ** 24;
+
+/** Beyond this, a quotient may round across a whole number and is corrected. */
+const SAFE_QUOTIENT = 2 ** 19;
+
+/** The layout of one tensor. */
+export interface Layout {
+  readonly shape: Shape;
+  readonly frame: Frame;
+  /** Extents with the frame, axis by axis. */
+  readonly extents: Shape;
+  /** The axes that are folded into each kernel dimension, outermost first. */
+  readonly groups: readonly (readonly number[])[];
+  /** gpu.js's output: the extent of each dimension, innermost first. */
+  readonly dims: readonly number[];
+}
+
+/** The layout of a shape. Frames are for pictures only. */
+export function layoutOf(shape: Shape, frame: Frame = noFrame): Layout {
+  const rank = shape.length;
+  const extents =
+    rank === 4
+      ? [shape[0]!, shape[1]!, frame[0] + shape[2]! + frame[2], frame[1] + shape[3]! + frame[3]]
+      : [...shape];
+  const axes = extents.map((_, axis) => axis);
+  const planes = sizeOf(extents.slice(0, Math.max(0, rank - 2)));
+  const groups =
+    rank < 3
+      ? axes.map((axis) => [axis])
+      : planes <= MOST_PLANES
+        ? [axes.slice(0, -2), [rank - 2], [rank - 1]]
+        : [[0], axes.slice(1)];
+  const dims = groups.map((group) => sizeOf(group.map((axis) => extents[axis]!))).reverse();
+  return { shape, frame, extents, groups, dims: dims.length === 0 ? [1] : dims };
+}
+
+/** How many values a layout holds, frame included. */
+export const heldBy = ({ dims }: Layout): number => sizeOf(dims);
+
+const plus = (expression: string, offset: number): string =>
+  offset === 0 ? expression : `(${expression} ${offset < 0 ? '-' : '+'} ${Math.abs(offset)})`;
+
+/** `[z][y][x]` for the element at the given coordinates. */
+export function indexOf({ extents, groups, frame }: Layout, at: readonly Coordinate[]): string {
+  if (groups.length === 0) return '[0]';
+  const lead = [0, 0, frame[0], frame[1]];
+  return groups
+    .map((group) => {
+      const terms = group.filter((axis) => extents[axis]! > 1);
+      const index = terms.reduce((inner, axis) => {
+        const coordinate = at[axis]!;
+        const [expression, offset] = typeof coordinate === 'string' ? [coordinate, 0] : coordinate;
+        const term = plus(expression, offset + (extents.length === 4 ? lead[axis]! : 0));
+        return inner === '' ? term : `(${inner}) * ${extents[axis]} + ${term}`;
+      }, '');
+      return `[${index || '0'}]`;
+    })
+    .join('');
+}
+
+/** Statements that take apart a whole number `name` below `bound` into a quotient and a rest. */
+export function divide(name: string, by: number, bound: number, quotient: string, rest: string): string {
+  const first = `let ${quotient} = Math.floor((${name} + 0.5) / ${by}); let ${rest} = ${name} - ${quotient} * ${by};`;
+  if (bound < SAFE_QUOTIENT) return first;
+  return `${first} if (${rest} < 0) { ${quotient} -= 1; ${rest} += ${by}; } if (${rest} >= ${by}) { ${quotient} += 1; ${rest} -= ${by}; }`;
+}
+
+const threads = ['this.thread.x', 'this.thread.y', 'this.thread.z'];
+
+/** Where a thread writes. */
+export interface Place {
+  /** Statements that name the coordinates. */
+  readonly statements: string;
+  /** The coordinate along each axis, the frame taken off. */
+  readonly at: readonly string[];
+  /** Whether it is within the frame; undefined where there is none. */
+  readonly inside: string | undefined;
+}
+
+/** The coordinates of a thread that writes a value of this layout. */
+export function placeOf({ shape, extents, groups, frame }: Layout): Place {
+  const statements: string[] = [];
+  const at = extents.map(() => '0');
+  for (const [index, group] of groups.entries()) {
+    const dimension = groups.length - 1 - index;
+    let rest = threads[dimension]!;
+    const axes = group.filter((axis) => extents[axis]! > 1);
+    let bound = sizeOf(axes.map((axis) => extents[axis]!));
+    // Outermost first: each quotient is a coordinate, what is left goes on.
+    for (const [position, axis] of axes.entries()) {
+      const inner = sizeOf(axes.slice(position + 1).map((other) => extents[other]!));
+      if (position === axes.length - 1) statements.push(`const i${axis} = ${rest};`);
+      else {
+        statements.push(divide(rest, inner, bound, `i${axis}`, `r${axis}`));
+        rest = `r${axis}`;
+        bound = inner;
+      }
+      at[axis] = `i${axis}`;
+    }
+  }
+  const tests: string[] = [];
+  if (shape.length === 4)
+    for (const axis of [2, 3]) {
+      const [before, after] = [frame[axis - 2]!, frame[axis]!];
+      if (before === 0 && after === 0) continue;
+      statements.push(`const p${axis} = i${axis} - ${before};`);
+      at[axis] = `p${axis}`;
+      tests.push(`p${axis} >= 0 && p${axis} < ${shape[axis]}`);
+    }
+  return { statements: statements.join('\n'), at, inside: tests.length > 0 ? tests.join(' && ') : undefined };
+}
+
+/** Whether there is a frame. */
+export const isFramed = ({ frame }: Layout): boolean => frame.some((pixels) => pixels > 0);
+
+/** Calls `visit` for each row of a framed picture: its start in the framed values and in the bare ones. */
+function eachRow(layout: Layout, visit: (framed: number, bare: number, width: number) => void): void {
+  const [n, c, h, w] = layout.shape as unknown as [number, number, number, number];
+  const [, , fullHeight, fullWidth] = layout.extents as unknown as [number, number, number, number];
+  const [top, left] = layout.frame;
+  for (let plane = 0; plane < n * c; plane++)
+    for (let row = 0; row < h; row++)
+      visit((plane * fullHeight + top + row) * fullWidth + left, (plane * h + row) * w, w);
+}
+
+/** The values with the frame around them: a copy where there is a frame. */
+export function withFrame(layout: Layout, bare: Float32Array): Float32Array {
+  if (!isFramed(layout)) return bare;
+  const framed = new Float32Array(heldBy(layout));
+  eachRow(layout, (to, from, width) => framed.set(bare.subarray(from, from + width), to));
+  return framed;
+}
+
+/** The values without their frame. */
+export function withoutFrame(layout: Layout, framed: Float32Array): Float32Array {
+  if (!isFramed(layout)) return framed;
+  const bare = new Float32Array(sizeOf(layout.shape));
+  eachRow(layout, (from, to, width) => bare.set(framed.subarray(from, from + width), to));
+  return bare;
+}

@@ -1,0 +1,76 @@
+/** gpu.js: an optional peer dependency, loaded when it is first wanted, and the part of it that is used here. */
+import { BackendUnavailable } from '../../errors.js';
+
+/** A kernel of gpu.js in WebGPU mode, as far as its translation to WGSL. */
+export interface WgslKernel {
+  threadDim: number[];
+  paramsLayout: unknown;
+  setupConstants(): void;
+  setupArguments(values: readonly unknown[]): void;
+  validateSettings(values: readonly unknown[]): void;
+  translateSource(): void;
+  computeParamsLayout(): unknown;
+  assembleWGSL(): string;
+  destroy(): void;
+}
+
+/** A texture of gpu.js. */
+export interface GlTexture {
+  readonly texture: WebGLTexture;
+  readonly size: readonly [number, number];
+  delete(): void;
+}
+
+/** A kernel of gpu.js in WebGL2 mode: called with textures or inputs, it gives a texture. */
+export interface GlKernel {
+  (...values: readonly unknown[]): GlTexture;
+  readonly kernel: { readonly context: WebGL2RenderingContext };
+  destroy(): void;
+}
+
+/** An instance of gpu.js. */
+export interface GpuInstance {
+  createKernel(source: string, settings: object): { readonly kernel: WgslKernel } & GlKernel;
+  destroy(): Promise<void>;
+}
+
+/** What is used of the library. */
+export interface GpuLibrary {
+  readonly GPU: new (settings: object) => GpuInstance;
+  readonly Input: new (value: Float32Array, size: readonly number[]) => object;
+  readonly WebGPUContext: {
+    acquire(): Promise<{ readonly adapter: GPUAdapter; readonly device: GPUDevice }>;
+  };
+}
+
+let loading: Promise<GpuLibrary> | undefined;
+
+/**
+ * The library.
+ * @throws BackendUnavailable with the command that installs it.
+ */
+export function loadLibrary(): Promise<GpuLibrary> {
+  loading ??= load();
+  loading.catch(() => {
+    loading = undefined;
+  });
+  return loading;
+}
+
+async function load(): Promise<GpuLibrary> {
+  try {
+    // Bundlers give the module, its default export, or the class with everything else on it.
+    const module = (await import('gpu.js')) as unknown as Partial<GpuLibrary> & { default?: GpuLibrary };
+    const library = module.WebGPUContext ? (module as GpuLibrary) : module.default;
+    if (library?.WebGPUContext) return library;
+  } catch (error) {
+    throw new BackendUnavailable(
+      'gpu',
+      `The gpu back end needs the package gpu.js, which could not be loaded (${error instanceof Error ? error.message.split('\n')[0] : String(error)}). Install it with: npm install gpu.js@2.24`,
+    );
+  }
+  throw new BackendUnavailable(
+    'gpu',
+    'This version of the package gpu.js has no WebGPU. Install the one that the gpu back end is made for: npm install gpu.js@2.24',
+  );
+}

@@ -1,0 +1,89 @@
+/** From a graph to a plan: gives every value a place and a frame, and lowers node by node. */
+import { type Graph, isInput, isParameter, type Node, parametersOf } from '../../graph/graph.js';
+import { isOp } from '../../ops/index.js';
+import type { Weights } from '../../tensor/tensor.js';
+import { type Frame, noFrame, sameFrame } from './layout.js';
+import { lowerNode } from './lower/index.js';
+import { type Mode, type Plan, PlanBuilder, type Value } from './plan.js';
+
+/** The padding that a node reads its first (or, for a weight's gradient, second) input with. */
+function framesRead(node: Node): readonly [input: Node, frame: Frame] | undefined {
+  if (isOp(node, 'conv2d')) return [node.inputs[0]!, node.attrs.padding];
+  if (isOp(node, 'conv2dGradWeight')) return [node.inputs[1]!, node.attrs.padding];
+  return undefined;
+}
+
+/** The frame around each value: the widest that a reader wants. */
+function framesOf(graph: Graph): ReadonlyMap<Node, Frame> {
+  const frames = new Map<Node, Frame>();
+  for (const node of graph.nodes) {
+    const read = framesRead(node);
+    if (!read) continue;
+    const [input, wanted] = read;
+    const present = frames.get(input) ?? noFrame;
+    frames.set(input, present.map((pixels, edge) => Math.max(pixels, wanted[edge]!)) as unknown as Frame);
+  }
+  return frames;
+}
+
+/** Plans a graph for a mode. The plan keeps copies of the weights it needs. */
+export function planGraph(graph: Graph, weights: Weights, mode: Mode): Plan {
+  const frames = framesOf(graph);
+  const values = new Map<Node, Value>();
+  let current = graph.nodes[0]!;
+  const plan = new PlanBuilder(mode, () => current);
+  for (const node of graph.nodes) {
+    current = node;
+    const frame = frames.get(node) ?? noFrame;
+    const inputs = node.inputs.map((input) => values.get(input)!);
+    if (isInput(node)) {
+      const { name } = node.attrs;
+      values.set(
+        node,
+        plan.fed(node.shape, (host) => host(name), frame),
+      );
+    } else if (isParameter(node)) {
+      const { name } = node.attrs;
+      const weight = weights.get(name);
+      if (!weight) throw new Error(`${graph.at('')}: there is no weight called ${name}.`);
+      values.set(
+        node,
+        graph.updates.has(name)
+          ? plan.state(name, weight.data, node.shape)
+          : plan.constant(weight.data, node.shape, frame),
+      );
+    } else values.set(node, lowerNode({ node, attrs: node.attrs, shape: node.shape, frame, inputs, plan }));
+  }
+  return {
+    calls: plan.calls,
+    checks: plan.checks,
+    outputs: new Map([...graph.outputs].map(([name, node]) => [name, values.get(node)!])),
+    updates: planUpdates(graph, plan, values, (node) => {
+      current = node;
+    }),
+  };
+}
+
+/** New values of parameters are results of kernels that nothing else owns, so that they can take the old one's place. */
+function planUpdates(
+  graph: Graph,
+  plan: PlanBuilder,
+  values: ReadonlyMap<Node, Value>,
+  visit: (node: Node) => void,
+): Plan['updates'] {
+  const parameters = parametersOf(graph);
+  const owned = new Set<Value>();
+  return new Map(
+    [...graph.updates].map(([name, node]) => {
+      visit(node);
+      const value = values.get(node)!;
+      const free =
+        value.origin.kind === 'call' && sameFrame(value.layout.frame, noFrame) && !owned.has(value);
+      const next = free
+        ? value
+        : plan.kernel({ inputs: [value], shape: node.shape, body: ([x], at) => ({ value: x!(at) }) });
+      owned.add(next);
+      return [name, { state: values.get(parameters.get(name)!)!, next }];
+    }),
+  );
+}

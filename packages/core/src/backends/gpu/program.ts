@@ -1,0 +1,252 @@
+/** Runs a plan on an engine: values are given back as soon as they are dead, updated parameters change places at the end. */
+import { type Graph, type Node, parametersOf } from '../../graph/graph.js';
+import type { Tensor, Weights } from '../../tensor/tensor.js';
+import type { ProfileStep, Program } from '../backend.js';
+import { describe, flopsOf } from '../describe.js';
+import type { Engine, Prepared } from './engine.js';
+import { type Layout, withFrame, withoutFrame } from './layout.js';
+import type { HostValues, Plan, Value } from './plan.js';
+
+const GONE = 'This program has been disposed of; compile the model again.';
+
+/** A call with its operands by number. */
+interface Step<H> {
+  readonly run: Prepared<H>;
+  readonly inputs: readonly number[];
+  readonly result: number;
+  /** Values that nothing reads after this step. */
+  readonly dead: readonly number[];
+  readonly node: Node;
+  readonly algorithm: string;
+}
+
+/** How a plan is compiled. */
+interface PlanOptions {
+  readonly signal?: AbortSignal;
+  /** Why it is not another engine. */
+  readonly fallbackReason?: string;
+}
+
+/** Compiles a plan. The engine belongs to the program from here on, whatever happens. */
+export async function compilePlan<H>(
+  graph: Graph,
+  weights: Weights,
+  plan: Plan,
+  engine: Engine<H>,
+  options: PlanOptions,
+): Promise<Program> {
+  try {
+    return await build(graph, weights, plan, engine, options);
+  } catch (error) {
+    engine.dispose();
+    throw error;
+  }
+}
+
+async function build<H>(
+  graph: Graph,
+  weights: Weights,
+  plan: Plan,
+  engine: Engine<H>,
+  { signal, fallbackReason }: PlanOptions,
+): Promise<Program> {
+  const prepared = await engine.prepare(
+    plan.calls.map(({ kernel, layout, inputs }) => ({
+      kernel,
+      layout,
+      inputs: inputs.map((input) => input.layout),
+    })),
+    signal,
+  );
+  signal?.throwIfAborted();
+  const { slots, resident, fed, states, outputs } = place(plan, engine);
+  const steps = stepsOf(plan, prepared, slots, new Set([...resident.keys(), ...outputs.values()]));
+  const kept = new Map([...parametersOf(graph).keys()].map((name) => [name, weights.get(name)!]));
+  const shapes = new Map([...graph.outputs].map(([name, node]) => [name, node.shape]));
+  const { checks } = plan;
+  const layouts = new Map([...plan.outputs].map(([name, value]) => [name, value.layout]));
+  let disposed = false;
+
+  /** Starts a run; `after` is called behind every step. */
+  async function start<T>(
+    feeds: ReadonlyMap<string, Tensor>,
+    finish: (values: Map<number, H>) => Promise<T>,
+    after?: (step: Step<H>) => Promise<void>,
+  ): Promise<T> {
+    if (disposed) throw new Error(GONE);
+    const host: HostValues = (name) => {
+      const value = feeds.get(name);
+      if (!value) throw new Error(`${graph.at('')}: the run lacks the input '${name}'.`);
+      return value.data;
+    };
+    for (const check of checks) check(host);
+    const values = new Map(resident);
+    try {
+      for (const { slot, layout, of } of fed)
+        values.set(slot, engine.upload(layout, withFrame(layout, of(host))));
+      for (const step of steps) {
+        values.set(step.result, step.run(step.inputs.map((slot) => values.get(slot)!)));
+        await after?.(step);
+        for (const slot of step.dead) {
+          engine.free(values.get(slot)!);
+          values.delete(slot);
+        }
+      }
+      return await finish(values);
+    } finally {
+      if (!disposed) for (const [slot, value] of values) if (!resident.has(slot)) engine.free(value);
+    }
+  }
+
+  /** New values take the places of the old, all at once. */
+  function takeOn(values: Map<number, H>): void {
+    for (const { slot, next } of states.values()) {
+      const [old, fresh] = [resident.get(slot)!, values.get(next)!];
+      resident.set(slot, fresh);
+      values.delete(next);
+      engine.free(old);
+    }
+  }
+
+  async function run(feeds: ReadonlyMap<string, Tensor>, signal?: AbortSignal) {
+    signal?.throwIfAborted();
+    return start(feeds, async (values) => {
+      const read = await abortable(
+        engine.read([...outputs.values()].map((slot) => values.get(slot)!)),
+        signal,
+      );
+      takeOn(values);
+      return new Map(
+        [...outputs.keys()].map((name, index): [string, Tensor] => [
+          name,
+          { shape: shapes.get(name)!, data: withoutFrame(layouts.get(name)!, read[index]!) },
+        ]),
+      );
+    });
+  }
+
+  return {
+    backend: engine.backend,
+    threads: 1,
+    fallbackReason,
+    get memory() {
+      return disposed ? 0 : engine.memory;
+    },
+    run,
+    async parameters() {
+      if (disposed) throw new Error(GONE);
+      const values = await engine.read([...states.values()].map(({ slot }) => resident.get(slot)!));
+      const changed = [...states.keys()].map((name, index): [string, Tensor] => [
+        name,
+        { shape: kept.get(name)!.shape, data: values[index]! },
+      ]);
+      return new Map([...kept, ...changed]);
+    },
+    async profile(feeds) {
+      const times = new Map<Node, ProfileStep>();
+      let since = performance.now();
+      await start(
+        feeds,
+        async (values) => {
+          await engine.read([...outputs.values()].map((slot) => values.get(slot)!));
+          takeOn(values);
+        },
+        async ({ node, algorithm }) => {
+          await engine.read([]);
+          const now = performance.now();
+          times.set(node, {
+            path: node.path,
+            op: describe(node),
+            algorithm,
+            milliseconds: (times.get(node)?.milliseconds ?? 0) + now - since,
+            flops: flopsOf(node),
+          });
+          since = now;
+        },
+      );
+      return {
+        backend: engine.backend,
+        threads: 1,
+        notes: [
+          ...engine.notes,
+          `${engine.kernels} kernels`,
+          'each step is waited for, which a run does not do',
+        ],
+        steps: [...times.values()],
+      };
+    },
+    async dispose() {
+      if (disposed) return;
+      disposed = true;
+      resident.clear();
+      engine.dispose();
+    },
+  };
+}
+
+/** Numbers all values, and brings those that stay to the device. Nothing here holds the plan's copies of weights. */
+function place<H>(plan: Plan, engine: Engine<H>) {
+  const slots = new Map<Value, number>();
+  const resident = new Map<number, H>();
+  const fed: { slot: number; layout: Layout; of: (host: HostValues) => Float32Array }[] = [];
+  const slotOf = (value: Value): number => {
+    const known = slots.get(value);
+    if (known !== undefined) return known;
+    const slot = slots.size;
+    slots.set(value, slot);
+    const { layout, origin } = value;
+    if (origin.kind === 'fed') fed.push({ slot, layout, of: origin.of });
+    else if (origin.kind !== 'call') resident.set(slot, engine.upload(layout, origin.data));
+    return slot;
+  };
+  for (const { inputs } of plan.calls) inputs.forEach(slotOf);
+  const outputs = new Map([...plan.outputs].map(([name, value]) => [name, slotOf(value)]));
+  const states = new Map(
+    [...plan.updates].map(([name, { state, next }]) => [name, { slot: slotOf(state), next: slotOf(next) }]),
+  );
+  return { slots, resident, fed, outputs, states };
+}
+
+/** The calls by number, each with the values that die after it. */
+function stepsOf<H>(
+  plan: Plan,
+  prepared: readonly Prepared<H>[],
+  slots: ReadonlyMap<Value, number>,
+  kept: ReadonlySet<number>,
+): readonly Step<H>[] {
+  const results = new Map<object, number>();
+  for (const [{ origin }, slot] of slots) if (origin.kind === 'call') results.set(origin.call, slot);
+  const needed = plan.calls.flatMap((call, index) => {
+    const result = results.get(call);
+    return result === undefined ? [] : [{ call, run: prepared[index]!, result }];
+  });
+  const last = new Map<number, number>();
+  const inputsOf = needed.map(({ call }) => call.inputs.map((input) => slots.get(input)!));
+  for (const [index, inputs] of inputsOf.entries()) for (const slot of inputs) last.set(slot, index);
+  const forever = new Set([...kept, ...[...plan.updates.values()].map(({ next }) => slots.get(next)!)]);
+  return needed.map(({ call, run, result }, index) => ({
+    run,
+    inputs: inputsOf[index]!,
+    result,
+    dead: [...new Set(inputsOf[index])].filter((slot) => last.get(slot) === index && !forever.has(slot)),
+    node: call.node,
+    algorithm: call.algorithm,
+  }));
+}
+
+/** Rejects when the signal aborts; the device goes on meanwhile, and what it computes is dropped. */
+async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  signal.throwIfAborted();
+  let stop = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    signal.addEventListener('abort', stop);
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+    work.catch(() => undefined);
+  }
+}
