@@ -1,5 +1,5 @@
 /**
- * One node project per package, and two in a browser (files called `*.browser.test.ts`): in a page that is
+ * One node project per package, one in Node with WebGPU (files called `*.gpu.test.ts`), and two in a browser (files called `*.browser.test.ts`): in a page that is
  * cross-origin isolated, so that threads can share memory, and in a plain one. `@cnn/*` means the source, so
  * that tests need no build.
  */
@@ -7,6 +7,7 @@ import { readdirSync } from 'node:fs';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 import { findBrowser } from './packages/testing/src/browser.js';
+import { softwareVulkan } from './packages/testing/src/vulkan.js';
 
 const root = import.meta.dirname;
 const packages = readdirSync(`${root}/packages`);
@@ -49,10 +50,21 @@ export default defineConfig({
           name,
           root: `${root}/packages/${name}`,
           include: ['src/**/*.test.ts'],
-          exclude: ['src/**/*.browser.test.ts'],
+          exclude: ['src/**/*.{browser,gpu}.test.ts'],
           testTimeout: 60_000,
         },
       })),
+      {
+        extends: true,
+        test: {
+          name: 'gpu',
+          root,
+          include: ['packages/*/src/**/*.gpu.test.ts'],
+          testTimeout: 60_000,
+          // Libraries are looked for when a process starts, so this is where it has to be said.
+          env: process.env.CNN_GPU === 'real' ? {} : softwareVulkan(found),
+        },
+      },
       ...(found
         ? [
             browserProject('browser', '.browser.test.ts', {

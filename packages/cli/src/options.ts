@@ -16,7 +16,7 @@ import {
 import { UsageError } from './errors.js';
 
 /** What `--backend` may be; a record, so that a back end that is new in core is missed here by the compiler. */
-const backends: Readonly<Record<BackendName, true>> = { auto: true, wasm: true, reference: true };
+const backends: Readonly<Record<BackendName, true>> = { auto: true, gpu: true, wasm: true, reference: true };
 
 /** The names that `--backend` takes. */
 export const backendNames = Object.keys(backends) as readonly BackendName[];

@@ -187,7 +187,7 @@ test.each([
   [['summary', 'vgg11', '--option', 'width'], 2, /write it as width=0.25/],
   [['summary', 'vgg11', '--option', 'widht=0.5'], 2, /vgg11 has no option 'widht'; it has numClasses/],
   [['summary', 'mobilenet_v1', '--option', 'activation=step'], 2, /no activation 'step'; use relu, /],
-  [['bench', 'lenet5', '--backend', 'tpu'], 2, /Allowed choices are auto, wasm, reference/],
+  [['bench', 'lenet5', '--backend', 'tpu'], 2, /Allowed choices are auto, gpu, wasm, reference/],
   [['nonsense'], 2, /unknown command/],
 ])('%j ends with %i', async (args, expected, message) => {
   const { code, notes } = await cnn(...args);

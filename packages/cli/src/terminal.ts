@@ -133,3 +133,12 @@ export const topLines = (
     ({ label, probability }) =>
       `  ${cyan(bar(probability))} ${(100 * probability).toFixed(2).padStart(6)} %  ${label}`,
   );
+
+/** Notes why it runs on less than was asked for; that a terminal has no GPU is no news to whoever asked for nothing. */
+export function noteFallback(
+  terminal: Terminal,
+  asked: string,
+  { backend, fallbackReason }: { readonly backend: string; readonly fallbackReason: string | undefined },
+): void {
+  if (fallbackReason && !(asked === 'auto' && backend === 'wasm')) terminal.note(fallbackReason);
+}

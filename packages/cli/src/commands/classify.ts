@@ -4,7 +4,7 @@ import { type BackendName, compile, type ModelEntry, type Transform } from '@cnn
 import { decodeImage, imagenetLabels, imagenetPreset, transform } from '@cnn/image';
 import { buildModel, parseCount, parseModelOptions } from '../options.js';
 import { findModel } from '../registry.js';
-import { type Terminal, topLines } from '../terminal.js';
+import { noteFallback, type Terminal, topLines } from '../terminal.js';
 import { loadWeights, recordOf } from '../weights.js';
 
 /** Options of the command. */
@@ -91,7 +91,7 @@ export async function classify(
     ...(options.threads ? { threads: parseCount(options.threads) } : {}),
     ...(signal ? { signal } : {}),
   });
-  if (session.fallbackReason) terminal.note(session.fallbackReason);
+  noteFallback(terminal, options.backend, session);
   const results: { file: string; top?: readonly Ranked[]; error?: string; milliseconds?: number }[] = [];
   for (const file of pictures) {
     try {

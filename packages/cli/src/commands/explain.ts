@@ -7,7 +7,7 @@ import { cropped, decodeImage, encodePng, type RgbImage, transform } from '@cnn/
 import { UsageError } from '../errors.js';
 import { buildModel, parseCount, parseModelOptions } from '../options.js';
 import { findModel } from '../registry.js';
-import { type Terminal, topLines } from '../terminal.js';
+import { noteFallback, type Terminal, topLines } from '../terminal.js';
 import { loadWeights } from '../weights.js';
 import { rank, readingOf } from './classify.js';
 
@@ -57,7 +57,7 @@ export async function explain(
     signal,
   };
   await using cam = await gradCam(model, { ...common, layer: options.layer });
-  if (cam.fallbackReason) terminal.note(cam.fallbackReason);
+  noteFallback(terminal, options.backend, cam);
   const classIndex = options.class === undefined ? undefined : parseClass(options.class, labels);
   const explained = await cam.explain(x, { classIndex, signal });
   const { map, logits } = explained;

@@ -3,11 +3,12 @@ import { BackendUnavailable } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import type { Weights } from '../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from './backend.js';
+import { gpuBackend } from './gpu/gpu.js';
 import { referenceBackend } from './reference/reference.js';
 import { wasmBackend } from './wasm/wasm.js';
 
-/** The back ends by name; `auto` takes the fastest that works here. */
-export type BackendName = 'auto' | 'wasm' | 'reference';
+/** The back ends by name; `auto` takes a GPU where a real one answers, else wasm, else the reference. */
+export type BackendName = 'auto' | 'gpu' | 'wasm' | 'reference';
 
 /** A program with the reason why it is not the first choice, if it is not. */
 export interface Selected {
@@ -16,7 +17,8 @@ export interface Selected {
 }
 
 const candidates: Readonly<Record<BackendName, readonly Backend[]>> = {
-  auto: [wasmBackend(), referenceBackend({ precision: 'float32' })],
+  auto: [gpuBackend({ software: false }), wasmBackend(), referenceBackend({ precision: 'float32' })],
+  gpu: [gpuBackend()],
   wasm: [wasmBackend()],
   reference: [referenceBackend()],
 };

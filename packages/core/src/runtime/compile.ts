@@ -23,13 +23,13 @@ export interface CompileModelOptions {
   readonly weights: Weights;
   /** The input's shape, batch first: `[1, 3, 224, 224]`. */
   readonly input: Shape;
-  /** Default `'auto'`: the fastest that works here; `session.backend` says which it is. */
+  /** Default `'auto'`: a GPU where a real one answers, else wasm; `session.backend` says which it is. */
   readonly backend?: BackendName | Backend;
   /** Threads for the CPU path. Default: as many as there are cores. */
   readonly threads?: number;
   /** Paths of modules whose outputs `session.runAll` gives too, `['layer4']` for features. */
   readonly outputs?: readonly string[];
-  /** Makes any fallback an error. Default false. */
+  /** Makes any fallback an error, with `'auto'` that from a GPU to the CPU too. Default false. */
   readonly strict?: boolean;
   /** Default true. False runs the graph as it was traced, for comparison. */
   readonly passes?: boolean;

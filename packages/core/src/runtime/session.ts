@@ -56,6 +56,7 @@ export function createSession(
     queue = result.catch(() => undefined);
     return result;
   };
+  const reason = fallbackReason ?? program.fallbackReason;
   const feed = (x: Tensor | Float32Array): ReadonlyMap<string, Tensor> => {
     const value = x instanceof Float32Array ? { shape: input, data: x } : x;
     if (!sameShape(value.shape, input))
@@ -87,7 +88,7 @@ export function createSession(
   return {
     backend: program.backend,
     threads: program.threads,
-    fallbackReason: fallbackReason ?? program.fallbackReason,
+    fallbackReason: reason,
     get memory() {
       return disposed ? 0 : program.memory;
     },
@@ -97,7 +98,8 @@ export function createSession(
     runAll,
     profile: async (x = new Float32Array(sizeOf(input))) => {
       const feeds = feed(x);
-      return inTurn(() => program.profile(feeds));
+      const profile = await inTurn(() => program.profile(feeds));
+      return reason ? { ...profile, notes: [...profile.notes, reason] } : profile;
     },
     dispose,
     [Symbol.asyncDispose]: dispose,

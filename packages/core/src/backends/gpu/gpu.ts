@@ -6,8 +6,9 @@ import { BackendUnavailable } from '../../errors.js';
 import type { Graph } from '../../graph/graph.js';
 import type { Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from '../backend.js';
+import { findAdapter } from './adapter.js';
 import type { Engine } from './engine.js';
-import { loadLibrary } from './library.js';
+import { type GpuLibrary, loadLibrary } from './library.js';
 import type { Mode } from './plan.js';
 import { planGraph } from './planner.js';
 import { compilePlan } from './program.js';
@@ -16,8 +17,6 @@ import { webgpuEngine } from './webgpu/engine.js';
 
 /** Options of {@link gpuBackend}. */
 export interface GpuOptions {
-  /** Default: WebGPU where there is an adapter, else WebGL2, and the reason is told. */
-  readonly mode?: Mode;
   /** Whether an adapter that computes on the CPU will do. Default true; `auto` says false, as wasm is faster. */
   readonly software?: boolean;
 }
@@ -28,68 +27,46 @@ export const gpuBackend = (options: GpuOptions = {}): Backend => ({
   compile: (graph, weights, compileOptions) => compileGpu(graph, weights, options, compileOptions),
 });
 
-/** Compiles on what was found. */
-type Compile = (
-  graph: Graph,
-  weights: Weights,
-  options: { readonly signal?: AbortSignal; readonly fallbackReason?: string },
-) => Promise<Program>;
+/** What is known when an engine is opened. */
+interface Compiling {
+  readonly graph: Graph;
+  readonly weights: Weights;
+  readonly signal?: AbortSignal;
+  readonly fallbackReason?: string;
+}
 
-/** A way to a GPU, or the reason why there is none. */
-type Found = { readonly compile: Compile } | { readonly missing: string };
+const compileOn = <H>(mode: Mode, engine: Engine<H>, { graph, weights, ...options }: Compiling) =>
+  compilePlan(graph, weights, planGraph(graph, weights, mode), engine, options);
 
-/** Plans for the mode and compiles on the engine that `open` gives. */
-const on =
-  <H>(mode: Mode, open: () => Engine<H>): Compile =>
-  (graph, weights, options) =>
-    compilePlan(graph, weights, planGraph(graph, weights, mode), open(), options);
+/** Opens an engine and compiles on it. */
+const compilers: Readonly<Record<'webgpu', (library: GpuLibrary, compiling: Compiling) => Promise<Program>>> =
+  {
+    webgpu: async (library, compiling) =>
+      compileOn('webgpu', webgpuEngine(await sharedDevice(library)), compiling),
+  };
 
 async function compileGpu(
   graph: Graph,
   weights: Weights,
-  options: GpuOptions,
+  { software = true }: GpuOptions,
   { signal }: CompileOptions = {},
 ): Promise<Program> {
   signal?.throwIfAborted();
   const reasons: string[] = [];
-  for (const mode of options.mode ? [options.mode] : (['webgpu', 'webgl2'] as const)) {
-    const found = await finders[mode](options);
+  for (const mode of ['webgpu'] as const) {
+    const adapter = await findAdapter[mode]();
+    if (typeof adapter === 'string') reasons.push(adapter);
+    else if (adapter.software && !software)
+      reasons.push(
+        `The adapter of ${mode} (${adapter.name}) is a software adapter: it computes on the CPU, where wasm is faster.`,
+      );
+    else {
+      const library = await loadLibrary();
+      signal?.throwIfAborted();
+      const fallbackReason = reasons.join(' ') || undefined;
+      return compilers[mode](library, { graph, weights, signal, fallbackReason });
+    }
     signal?.throwIfAborted();
-    if ('missing' in found) {
-      reasons.push(found.missing);
-      continue;
-    }
-    return found.compile(graph, weights, { signal, fallbackReason: reasons.join(' ') || undefined });
   }
-  throw new BackendUnavailable('gpu', [...new Set(reasons)].join(' '));
+  throw new BackendUnavailable('gpu', reasons.filter(Boolean).join(' '));
 }
-
-const inNode = (): boolean => typeof process !== 'undefined' && process.versions?.node !== undefined;
-
-/** Why an adapter is passed over that computes on the CPU. */
-const slow = (name: string): string =>
-  `The adapter (${name}) computes on the CPU, where the wasm back end is faster.`;
-
-const finders: Readonly<Record<Mode, (options: GpuOptions) => Promise<Found>>> = {
-  async webgpu({ software = true }) {
-    if (typeof navigator === 'undefined' || !navigator.gpu)
-      return {
-        missing: inNode()
-          ? 'Node has no WebGPU of its own. Install it and gpu.js with: npm install gpu.js@2.24 webgpu, and put it on navigator.gpu as docs/gpu.md shows.'
-          : 'There is no WebGPU here.',
-      };
-    const library = await loadLibrary();
-    try {
-      const shared = await sharedDevice(library);
-      if (shared.software && !software) return { missing: slow(shared.name) };
-      return { compile: on('webgpu', () => webgpuEngine(shared)) };
-    } catch (error) {
-      return {
-        missing: `WebGPU gives no device (${error instanceof Error ? error.message : String(error)}).`,
-      };
-    }
-  },
-  async webgl2() {
-    return { missing: inNode() ? '' : 'There is no WebGL2 here.' };
-  },
-};

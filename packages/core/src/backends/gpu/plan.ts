@@ -1,4 +1,5 @@
 /** What a graph becomes before a device sees it: kernels as text, the calls of them, and where values come from. */
+import { BackendUnavailable } from '../../errors.js';
 import type { Node } from '../../graph/graph.js';
 import type { Shape } from '../../tensor/shape.js';
 import {
@@ -126,11 +127,13 @@ return result;
     const node = this.#node();
     for (const { dims, shape: held } of [layout, ...inputs.map((input) => input.layout)])
       if (dims.some((extent) => extent >= EXACT))
-        throw new RangeError(
+        throw new BackendUnavailable(
+          'gpu',
           `${node.graph.at(node.path)}: ${node.op} has a value of ${held.join('x')}, which lies in rows of ${Math.max(...dims)} values; the gpu back end counts up to ${EXACT - 1}. Use the wasm back end.`,
         );
     if (inputs.length > MOST_INPUTS)
-      throw new RangeError(
+      throw new BackendUnavailable(
+        'gpu',
         `A kernel reads at most ${MOST_INPUTS} arrays, ${node.op} asks for ${inputs.length}.`,
       );
     const call: KernelCall = { kernel, layout, inputs, node, algorithm };

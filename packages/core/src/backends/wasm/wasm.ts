@@ -3,7 +3,7 @@
  * runs on every thread over one shared memory, and values are stored pixel by pixel (NHWC) in one arena.
  */
 import { BackendUnavailable } from '../../errors.js';
-import { type Graph, type Node, parametersOf } from '../../graph/graph.js';
+import { type Graph, isParameter, type Node, parametersOf } from '../../graph/graph.js';
 import { type Shape, sizeOf } from '../../tensor/shape.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, ProfileStep, Program } from '../backend.js';

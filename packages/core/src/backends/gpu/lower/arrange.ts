@@ -1,4 +1,5 @@
 /** Ops that move values: the kernel of each is the map from an element of the result to one of the source. */
+import { BackendUnavailable } from '../../../errors.js';
 import type {
   ChannelShuffleAttrs,
   ConcatAttrs,
@@ -149,7 +150,8 @@ export const lowerReshape: Lower<ReshapeAttrs> = (call) => {
   const [from, to] = commonLead(source, call.shape);
   const behind = sizeOf(source.slice(from));
   if (behind >= EXACT)
-    throw new RangeError(
+    throw new BackendUnavailable(
+      'gpu',
       `${call.node.graph.at(call.node.path)}: the gpu back end cannot reshape ${source.join('x')} to ${call.shape.join('x')}: ${behind} values in a block are more than it can count. Use the wasm back end.`,
     );
   return finish(call, call.inputs, ([x], at) => {
@@ -184,7 +186,8 @@ export const lowerRandomMask: Lower<RandomMaskAttrs> = ({
 }) => {
   const seed = onHost(inputs[0]!);
   if (!seed)
-    throw new RangeError(
+    throw new BackendUnavailable(
+      'gpu',
       `${node.graph.at(node.path)}: the gpu back end draws masks from a seed that is an input or a parameter, not from a computed one. Use the wasm back end.`,
     );
   return plan.fed(

@@ -1,4 +1,5 @@
 /** The WebGPU device that gpu.js holds for everyone, with what the programs on it share: compiled kernels, and its end. */
+import { type Adapter, adapterOf } from '../adapter.js';
 import type { GpuLibrary } from '../library.js';
 import { translatorOf } from './translate.js';
 
@@ -17,10 +18,7 @@ export interface Pipeline {
 /** A device and what programs share on it. */
 export interface SharedDevice {
   readonly device: GPUDevice;
-  /** The adapter's name. */
-  readonly name: string;
-  /** Whether it computes on the CPU. */
-  readonly software: boolean;
+  readonly adapter: Adapter;
   /** Why the device is gone; undefined while it is there. */
   readonly lost: () => string | undefined;
   /** The compiled form of a shader that reads so many arrays. */
@@ -31,11 +29,6 @@ export interface SharedDevice {
 
 const devices = new WeakMap<GPUDevice, SharedDevice>();
 
-const softwareNames = /swiftshader|llvmpipe|lavapipe|software|basic render/i;
-
-/** Whether a name is that of an adapter that computes on the CPU. */
-export const isSoftware = (name: string): boolean => softwareNames.test(name);
-
 /**
  * The device; a new one when the last was lost.
  * @throws Error when there is no adapter.
@@ -44,11 +37,6 @@ export async function sharedDevice(library: GpuLibrary): Promise<SharedDevice> {
   const { adapter, device } = await library.WebGPUContext.acquire();
   const known = devices.get(device);
   if (known) return known;
-  const { vendor, architecture, description, device: model } = adapter.info;
-  const name = [vendor, architecture, description || model].filter(Boolean).join(' ') || 'unnamed adapter';
-  // Browsers moved the flag from the adapter to its description.
-  const { isFallbackAdapter } = adapter as { readonly isFallbackAdapter?: boolean };
-  const fallback = isFallbackAdapter ?? adapter.info.isFallbackAdapter;
   let lost: string | undefined;
   void device.lost.then(({ message, reason }) => {
     lost = message || reason;
@@ -67,8 +55,7 @@ export async function sharedDevice(library: GpuLibrary): Promise<SharedDevice> {
   };
   const shared: SharedDevice = {
     device,
-    name,
-    software: fallback === true || isSoftware(name),
+    adapter: adapterOf(adapter),
     lost: () => lost,
     pipeline(wgsl, inputs) {
       const present = pipelines.get(wgsl);

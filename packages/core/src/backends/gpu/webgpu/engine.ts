@@ -3,6 +3,7 @@
  * gpu.js gives the device and translates kernels; its pipelines are not used, as their results always go
  * through the host and hand-written shaders have no place in them.
  */
+import { BackendUnavailable } from '../../../errors.js';
 import type { Engine, EngineCall, Prepared } from '../engine.js';
 import { heldBy, isFramed, type Layout } from '../layout.js';
 import type { SharedDevice } from './device.js';
@@ -39,7 +40,7 @@ const threeOf = (dims: readonly number[]): readonly [number, number, number] => 
 
 /** An engine on the device. */
 export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
-  const { device, name, software } = shared;
+  const { device, adapter } = shared;
   const { limits, queue } = device;
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   const pool = new Map<string, DeviceValue[]>();
@@ -124,7 +125,8 @@ export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
       groups[0] = Math.ceil(groups[0] / groups[1]);
     }
     if (groups.some((count) => count > limit))
-      throw new RangeError(
+      throw new BackendUnavailable(
+        'gpu',
         `A value of ${layout.shape.join('x')} needs more threads than this GPU takes at once; use the wasm back end.`,
       );
     return {
@@ -140,7 +142,8 @@ export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
   function checkSize(layout: Layout): void {
     const bytes = heldBy(layout) * 4;
     if (bytes > most)
-      throw new RangeError(
+      throw new BackendUnavailable(
+        'gpu',
         `A value of ${layout.shape.join('x')} takes ${bytes} bytes; this GPU has at most ${most} in one buffer. Use the wasm back end.`,
       );
   }
@@ -177,7 +180,7 @@ export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
 
   return {
     backend: 'gpu:webgpu',
-    notes: [name, ...(software ? ['software adapter'] : [])],
+    notes: [adapter.name, ...(adapter.software ? ['software adapter'] : [])],
     get memory() {
       return memory;
     },

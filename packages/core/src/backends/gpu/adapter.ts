@@ -1,0 +1,59 @@
+/** Looks which GPUs answer here, without loading anything: a software adapter is none that `auto` wants. */
+import type { Mode } from './plan.js';
+
+/** A GPU that answers. */
+export interface Adapter {
+  /** As the system calls it. */
+  readonly name: string;
+  /** Whether it computes on the CPU. */
+  readonly software: boolean;
+}
+
+const softwareNames = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
+
+/** Whether this is Node, where nothing of WebGPU is there unless one installs it. */
+const inNode = (): boolean => typeof process !== 'undefined' && process.versions?.node !== undefined;
+
+/** What WebGPU says about an adapter. */
+export function adapterOf(adapter: GPUAdapter): Adapter {
+  const { vendor, architecture, description, device } = adapter.info;
+  const name = [vendor, architecture, description || device].filter(Boolean).join(' ') || 'unnamed';
+  // The flag moved from the adapter to its description.
+  const { isFallbackAdapter } = adapter as { readonly isFallbackAdapter?: boolean };
+  const fallback = isFallbackAdapter ?? adapter.info.isFallbackAdapter;
+  return { name, software: fallback === true || softwareNames.test(name) };
+}
+
+/** A canvas that is on no page. */
+function canvas(): HTMLCanvasElement | OffscreenCanvas | undefined {
+  if (typeof OffscreenCanvas !== 'undefined') return new OffscreenCanvas(1, 1);
+  return typeof document === 'undefined' ? undefined : document.createElement('canvas');
+}
+
+/** The adapter of a mode, or a sentence that says why there is none. */
+export const findAdapter: Readonly<Record<Mode, () => Promise<Adapter | string>>> = {
+  async webgpu() {
+    if (typeof navigator === 'undefined' || !navigator.gpu)
+      return inNode()
+        ? 'Node has no GPU interface of its own. Install one and gpu.js with: npm install gpu.js@2.24 webgpu, then put it on navigator.gpu as docs/gpu.md shows.'
+        : 'There is no WebGPU here.';
+    const adapter = await navigator.gpu.requestAdapter().catch(() => null);
+    return adapter ? adapterOf(adapter) : 'WebGPU finds no adapter here.';
+  },
+
+  webgl2() {
+    const context = canvas()?.getContext('webgl2') as WebGL2RenderingContext | null | undefined;
+    if (!context) return Promise.resolve(inNode() ? '' : 'There is no WebGL2 here.');
+    try {
+      if (!context.getExtension('EXT_color_buffer_float'))
+        return Promise.resolve('WebGL2 cannot compute in float32 here.');
+      const information = context.getExtension('WEBGL_debug_renderer_info');
+      const name = String(
+        context.getParameter(information ? information.UNMASKED_RENDERER_WEBGL : context.RENDERER),
+      );
+      return Promise.resolve({ name, software: softwareNames.test(name) });
+    } finally {
+      context.getExtension('WEBGL_lose_context')?.loseContext();
+    }
+  },
+};
