@@ -23,9 +23,12 @@ export function batchedNodes(graph: Graph): ReadonlySet<Node> {
 
 /** Whether a node moves values between pictures, or joins them with something that has a row for each. */
 function mixesPictures(node: Node, batched: ReadonlySet<Node>): boolean {
-  if (isOp(node, 'concat')) return node.attrs.axis === 0 || node.inputs.some((input) => !batched.has(input));
+  if (isOp(node, 'concat')) return node.inputs.some((input) => !batched.has(input));
   if (isOp(node, 'slice')) return node.attrs.axis === 0;
-  if (isOp(node, 'add') || isOp(node, 'mul'))
-    return node.inputs.some((input) => !batched.has(input) && input.shape[0] !== 1);
-  return false;
+  const summands = isOp(node, 'conv2d')
+    ? node.inputs.slice(3)
+    : isOp(node, 'add') || isOp(node, 'mul')
+      ? node.inputs
+      : [];
+  return summands.some((input) => !batched.has(input) && input.shape[0] !== 1);
 }

@@ -3,7 +3,7 @@
  * after the module that emitted it, a parameter as in the state dict.
  */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { Shape } from '@cnn/core';
+import { littleEndianBytes, type Shape, sizeOf } from '@cnn/core';
 import type { Initializer } from './file.js';
 import {
   AttributeProto_AttributeType,
@@ -33,8 +33,12 @@ export const ints = (values: readonly number[]): Attribute => ({
 /** A float32 as an attribute. */
 export const float = (value: number): Attribute => ({ type: AttributeProto_AttributeType.FLOAT, f: value });
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | BigInt64Array): Uint8Array =>
-  new Uint8Array(buffer, byteOffset, byteLength);
+/** Whole numbers as 64-bit ones, low byte first. */
+function int64Bytes(values: readonly number[]): Uint8Array {
+  const view = new DataView(new ArrayBuffer(8 * values.length));
+  for (const [i, value] of values.entries()) view.setBigInt64(8 * i, BigInt(value), true);
+  return new Uint8Array(view.buffer);
+}
 
 /** A node as it is collected. */
 export type OnnxNode = Exclude<MessageInitShape<typeof NodeProtoSchema>, { $typeName: string }> & {
@@ -80,22 +84,41 @@ export class GraphBuilder {
     return name;
   }
 
-  /** Adds a weight; its bytes are taken as they are, without a copy. */
+  /**
+   * Adds a weight; its bytes are taken as they are, without a copy.
+   * @throws TypeError when the number of values is not the product of the shape.
+   */
   weight(name: string, dims: Shape, data: Float32Array): string {
+    if (data.length !== sizeOf(dims))
+      throw new TypeError(`'${name}' has the shape [${dims.join(', ')}], but ${data.length} values.`);
     const claimed = this.claim(name);
-    this.initializers.push({ name: claimed, dims, type: TensorProto_DataType.FLOAT, bytes: bytesOf(data) });
+    this.initializers.push({
+      name: claimed,
+      dims,
+      type: TensorProto_DataType.FLOAT,
+      bytes: littleEndianBytes(data),
+    });
     return claimed;
   }
 
   /** Whole numbers that a node takes as an input: a shape, an axis. The same ones are kept once. */
   integers(kind: string, values: readonly number[], dims: Shape = [values.length]): string {
-    const bytes = bytesOf(BigInt64Array.from(values, BigInt));
-    return this.#constant(`${kind}/${values.join(',')}`, dims, TensorProto_DataType.INT64, bytes);
+    return this.#constant(
+      `${kind}/${values.join(',')}`,
+      dims,
+      TensorProto_DataType.INT64,
+      int64Bytes(values),
+    );
   }
 
   /** Numbers that a node takes as an input and that are no weights; `name` says which, and they are kept once. */
   floats(name: string, values: readonly number[], dims: Shape): string {
-    return this.#constant(name, dims, TensorProto_DataType.FLOAT, bytesOf(Float32Array.from(values)));
+    return this.#constant(
+      name,
+      dims,
+      TensorProto_DataType.FLOAT,
+      littleEndianBytes(Float32Array.from(values)),
+    );
   }
 
   #constant(key: string, dims: Shape, type: TensorProto_DataType, bytes: Uint8Array): string {

@@ -5,6 +5,7 @@
  */
 import type { AttrsOf, Padding, Shape, Window } from '@cnn/core';
 import { int, ints } from './builder.js';
+import { OnnxExportError } from './errors.js';
 import type { Call } from './operators.js';
 
 /** The padding with which the last window, if it hangs over, just fits. */
@@ -47,7 +48,11 @@ export function maxPool({ node, inputs, emit, integers, floats }: Call<AttrsOf<'
 
 /** Average pooling: padding counts in the divisor if the op says so, what hangs beyond it never. */
 export function averagePool({ node, inputs, emit, integers }: Call<AttrsOf<'avgPool'>>): string {
-  const { kernel, stride, padding, countIncludePad } = node.attrs;
+  const { kernel, stride, padding, dilation, countIncludePad } = node.attrs;
+  if (dilation.some((step) => step !== 1))
+    throw new OnnxExportError(
+      `${node.graph.at(node.path)}: avgPool with dilation ${dilation.join(', ')} cannot be exported to ONNX: AveragePool has no dilation in the operator set that is written.`,
+    );
   const covering = coveringPadding(node.attrs, node.inputs[0]!.shape, node.shape);
   const hangs = covering.some((pixels, edge) => pixels > padding[edge]!);
   // Zeros that count are part of the picture, so that a window may hang over them.

@@ -141,7 +141,8 @@ function testGolden(golden: ModelGolden, build: () => Module): void {
   );
 }
 
-function checkLogits(run: ModelRun, data: Float32Array, images: number): void {
+/** Holds the logits of the first images of a golden run to PyTorch's. */
+export function checkLogits(run: ModelRun, data: Float32Array, images: number): void {
   const tolerance = modelTolerance(run);
   const classes = run.logits0.length;
   const near = (actual: number, expected: number, what: string): void => {

@@ -63,6 +63,15 @@ function bfloatToNumber(bits: number): number {
 /** Whether this machine keeps the low byte first, as weight files do. */
 export const littleEndianHere = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
+/** Float32 values as files hold them, low byte first: a view of the values where this machine does the same, else a copy. */
+export function littleEndianBytes(values: Float32Array): Uint8Array {
+  if (littleEndianHere) return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  const bytes = new Uint8Array(values.byteLength);
+  const view = new DataView(bytes.buffer);
+  for (let i = 0; i < values.length; i++) view.setFloat32(i * 4, values[i]!, true);
+  return bytes;
+}
+
 /**
  * The values of `bytes` as float32. Aligned float32 in this machine's byte order is a view of the bytes,
  * not a copy: a 500 MB file stays the only 500 MB.

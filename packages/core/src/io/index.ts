@@ -1,6 +1,7 @@
 /** The public part of reading and writing weight files. */
 export { writeAtomically } from './atomicFile.js';
 export { defaultCacheDirectory } from './cache.js';
+export { littleEndianBytes } from './dtype.js';
 export { DownloadError, type Progress } from './fetch.js';
 export { defaultLimits, type Limits } from './limits.js';
 export { type ReadWeightsOptions, readWeights } from './readWeights.js';

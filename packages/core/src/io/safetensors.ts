@@ -2,7 +2,7 @@
 import { FileFormatError } from '../errors.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
-import { aligned, bytesPerValue, type DType, isDType, littleEndianHere, toFloat32 } from './dtype.js';
+import { aligned, bytesPerValue, type DType, isDType, littleEndianBytes, toFloat32 } from './dtype.js';
 import { parseHeader } from './jsonHeader.js';
 import { isCount, isShape, type Limits, requireElements, resolveLimits, withinLimit } from './limits.js';
 import { quote } from './quote.js';
@@ -170,12 +170,4 @@ export function writeSafetensors(weights: Weights, metadata?: Readonly<Record<st
     at += data.byteLength;
   }
   return file;
-}
-
-function littleEndianBytes(values: Float32Array): Uint8Array {
-  if (littleEndianHere) return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  const bytes = new Uint8Array(values.byteLength);
-  const view = new DataView(bytes.buffer);
-  for (let i = 0; i < values.length; i++) view.setFloat32(i * 4, values[i]!, true);
-  return bytes;
 }
