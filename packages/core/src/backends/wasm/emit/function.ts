@@ -76,6 +76,12 @@ export class FunctionBuilder {
       .unsigned(offset);
   }
 
+  /** Computes a value and forgets it. A load is carried out all the same, as it could trap. */
+  drop(value: Expression<ValueType>): void {
+    value.write(this.#code);
+    this.#code.bytes(0x1a);
+  }
+
   /** Copies bytes; the ranges may overlap. */
   copyMemory(to: I32, from: I32, bytes: I32): void {
     for (const operand of [to, from, bytes]) writeOperand(operand, this.#code);

@@ -22,6 +22,9 @@ export const FLOAT = 4;
 /** Bytes of a vector. */
 export const VECTOR = 16;
 
+/** Bytes of a cache line. */
+export const CACHE_LINE = 64;
+
 /** Channels as they are stored. */
 export const paddedChannels = (channels: number): number =>
   Math.ceil(channels / CHANNEL_BLOCK) * CHANNEL_BLOCK;

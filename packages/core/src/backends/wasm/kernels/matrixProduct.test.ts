@@ -83,6 +83,43 @@ describe.each(enginesToTry())('%s', (_, engine) => {
     }
   });
 
+  test('pixels wherever a table says, and weights that are read through first, give the same bits', () => {
+    const [pixels, k, n] = [23, 45, 40];
+    const { tileRows, large, small } = tilingOf(pixels, engine.tileRows);
+    const panel = panelColumns(engine, tileRows, n);
+    const places = Array.from({ length: pixels }, (_, i) => (i * 7) % pixels);
+    const values = noise(pixels * k, 7);
+    const scattered = new Float32Array(pixels * k);
+    for (const [i, place] of places.entries()) scattered.set(values.subarray(i * k, (i + 1) * k), place * k);
+    const [plain, gathered] = [false, true].map((gathered) => {
+      const product: MatrixProduct = {
+        inner: { loops: [], run: k },
+        tileRows,
+        panel,
+        narrowPanel: n % panel,
+        pixel: { a: k * FLOAT, c: n * FLOAT, residual: 0 },
+        row: { a: 0, c: 0, residual: 0 },
+        bias: false,
+        residual: false,
+        gathered,
+        streamed: gathered,
+      };
+      const bench = new Bench();
+      const c = bench.put(new Float32Array(pixels * n));
+      const offsets = bench.put(new Float32Array(pixels));
+      new Int32Array(bench.floats.buffer, offsets, pixels).set(places.map((place) => place * k * FLOAT));
+      bench.run(
+        matrixProduct(engine, product),
+        bench.put(gathered ? scattered : values),
+        bench.put(packPanels(noise(k * n, 8), k, n, panel)),
+        c,
+        ...[0, 0, 1, large, small, Math.floor(n / panel), n % panel ? 1 : 0, offsets],
+      );
+      return bench.get(c, pixels * n);
+    });
+    expect(gathered).toEqual(plain);
+  });
+
   test('a convolution on a planar picture, row by row: loops over channels and rows of the window', () => {
     const [channels, height, width, out, kernel, stride] = [3, 9, 11, 16, 3, 2];
     const [rows, columns] = [4, 5];

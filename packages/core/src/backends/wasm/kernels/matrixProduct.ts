@@ -5,10 +5,10 @@
  * rows), a stem on a planar picture, a fully connected layer and the products of Winograd's method.
  */
 import type { Activation } from '../../../ops/activation.js';
-import { type FunctionBuilder, f32x4, type Local, v128 } from '../emit/index.js';
+import { type FunctionBuilder, f32x4, i32, type Local, v128 } from '../emit/index.js';
 import type { Engine } from '../engine.js';
 import { applyActivation } from './activation.js';
-import { defineKernel, FLOAT, LANES, multiplyAdd, VECTOR } from './kernel.js';
+import { CACHE_LINE, defineKernel, FLOAT, LANES, multiplyAdd, VECTOR } from './kernel.js';
 
 /** A counted loop around the innermost run: each turn moves the address in A by `stride` bytes. */
 export interface InnerLoop {
@@ -32,6 +32,13 @@ export interface MatrixProduct {
   readonly bias: boolean;
   readonly residual: boolean;
   readonly activation?: Activation;
+  /**
+   * Whether each pixel of A is at a place of its own, which a table of offsets tells, and all pixels are one
+   * row. Rows of 7 or 14 pixels would leave tiles of 4 rows, or of 5, where the table makes all of them full.
+   */
+  readonly gathered?: boolean;
+  /** Whether B is read for the first time since long, and so from memory. */
+  readonly streamed?: boolean;
 }
 
 /** Values in the inner dimension. */
@@ -63,14 +70,21 @@ export function panelColumns({ tileColumns, wide }: Engine, rows: number, column
   return Math.min(tileColumns * widest, Math.max(wide ? 16 : 8, Math.ceil(columns / 8) * 8));
 }
 
+const names = [
+  ...['a', 'b', 'c', 'bias', 'residual'],
+  ...['rows', 'large', 'small', 'panels', 'narrow', 'offsets'],
+] as const;
+
 /**
  * Parameters: addresses of A, B, C, the bias and the residual; rows; large and small tiles in a row; full
- * panels; and 1 if the narrow panel follows. Panels are outermost, so that a panel stays in the
- * first-level cache while all pixels pass by.
+ * panels; 1 if the narrow panel follows; and the table of offsets in A if it is gathered. Panels are
+ * outermost, so that a panel stays in the first-level cache while all pixels pass by.
  */
 export const matrixProduct = (engine: Engine, product: MatrixProduct): FunctionBuilder =>
-  defineKernel(['a', 'b', 'c', 'bias', 'residual', 'rows', 'large', 'small', 'panels', 'narrow'], (f, p) => {
-    const { tileRows, pixel, row, panel, narrowPanel } = product;
+  defineKernel(names, (f, p) => {
+    const { tileRows, row, panel, narrowPanel, gathered, streamed } = product;
+    const pixel = { ...product.pixel, a: gathered ? FLOAT : product.pixel.a };
+    const start = { a: gathered ? p.offsets : p.a, c: p.c, residual: p.residual };
     const rowStart = { a: f.pointer('row a'), c: f.pointer('row c'), residual: f.pointer('row residual') };
     const at = { a: f.pointer('a'), c: f.pointer('c'), residual: f.pointer('residual') };
     const operands = product.residual ? (['a', 'c', 'residual'] as const) : (['a', 'c'] as const);
@@ -78,12 +92,13 @@ export const matrixProduct = (engine: Engine, product: MatrixProduct): FunctionB
     const tiles = (count: Local<'i32'>, rows: number, columns: number): void => {
       if (rows === 0) return;
       f.repeat(count, () => {
-        microKernel(f, engine, product, { rows, columns, at, b: p.b, bias: p.bias });
+        microKernel(f, engine, product, { rows, columns, at, base: p.a, b: p.b, bias: p.bias });
         for (const operand of operands) f.advance(at[operand], rows * pixel[operand]);
       });
     };
     const allPixels = (columns: number): void => {
-      for (const operand of operands) f.set(rowStart[operand], p[operand]);
+      if (streamed) readThrough(f, p.b, innerSize(product) * columns * FLOAT);
+      for (const operand of operands) f.set(rowStart[operand], start[operand]);
       f.repeat(p.rows, () => {
         for (const operand of operands) f.set(at[operand], rowStart[operand]);
         tiles(p.large, tileRows, columns);
@@ -99,10 +114,27 @@ export const matrixProduct = (engine: Engine, product: MatrixProduct): FunctionB
     if (narrowPanel > 0) f.repeat(p.narrow, () => allPixels(narrowPanel));
   });
 
+/**
+ * Reads a value from each cache line of a panel, before it is worked with. The products of the first tile
+ * wait for their weights, and only so many can wait that 8 cache lines are under way at a time; bare loads
+ * wait for nothing. Layers of 7x7 pixels became 8 to 10 % faster.
+ */
+function readThrough(f: FunctionBuilder, panel: Local<'i32'>, bytes: number): void {
+  const unroll = 16;
+  const at = f.pointer('read through');
+  f.set(at, panel);
+  f.repeat(Math.floor(bytes / (unroll * CACHE_LINE)), () => {
+    for (let line = 0; line < unroll; line++) f.drop(i32.load(at, line * CACHE_LINE));
+    f.advance(at, unroll * CACHE_LINE);
+  });
+}
+
 interface Tile {
   readonly rows: number;
   readonly columns: number;
   readonly at: { readonly a: Local<'i32'>; readonly c: Local<'i32'>; readonly residual: Local<'i32'> };
+  /** What offsets are added to. */
+  readonly base: Local<'i32'>;
   readonly b: Local<'i32'>;
   readonly bias: Local<'i32'>;
 }
@@ -111,8 +143,8 @@ interface Tile {
 function microKernel(
   f: FunctionBuilder,
   engine: Engine,
-  { inner, pixel, bias, residual, activation }: MatrixProduct,
-  { rows, columns, at, b: panel, bias: biasAt }: Tile,
+  { inner, pixel, bias, residual, activation, gathered }: MatrixProduct,
+  { rows, columns, at, base, b: panel, bias: biasAt }: Tile,
 ): void {
   const vectors = columns / LANES;
   const accumulators = f.vectors('accumulator', rows * vectors);
@@ -123,9 +155,16 @@ function microKernel(
   each((accumulator, _, j) => f.set(accumulator, bias ? v128.load(biasAt, j * VECTOR) : f32x4.const(0)));
 
   const aStep = inner.step ?? FLOAT;
-  const a = f.pointer('tile a');
+  // One address for all pixels of the tile, or one for each.
+  const a = Array.from({ length: gathered ? rows : 1 }, (_, i) => f.pointer(`tile a ${i}`));
   const b = f.pointer('tile b');
-  f.set(a, at.a);
+  for (const [i, address] of a.entries())
+    f.set(address, gathered ? i32.add(base, i32.load(at.a, i * FLOAT)) : at.a);
+  const advanceA = (bytes: number): void => {
+    for (const address of a) f.advance(address, bytes);
+  };
+  const loadA = (i: number, k: number) =>
+    gathered ? v128.loadSplat(a[i]!, k * aStep) : v128.loadSplat(a[0]!, i * pixel.a + k * aStep);
   f.set(b, panel);
   const bRow = f.vectors('b', rows === 1 ? 0 : vectors);
   const [aValue] = f.vectors('a', 1) as [Local<'v128'>];
@@ -134,7 +173,7 @@ function microKernel(
     const load = (j: number) => v128.load(b, (k * columns + j * LANES) * FLOAT);
     for (const [j, vector] of bRow.entries()) f.set(vector, load(j));
     for (let i = 0; i < rows; i++) {
-      f.set(aValue, v128.loadSplat(a, i * pixel.a + k * aStep));
+      f.set(aValue, loadA(i, k));
       for (let j = 0; j < vectors; j++) {
         const accumulator = accumulators[i * vectors + j]!;
         f.set(accumulator, multiplyAdd(engine, aValue, bRow[j] ?? load(j), accumulator));
@@ -143,7 +182,7 @@ function microKernel(
   };
   const steps = (count: number): void => {
     for (let k = 0; k < count; k++) step(k);
-    f.advance(a, count * aStep);
+    advanceA(count * aStep);
     f.advance(b, count * columns * FLOAT);
   };
   const { unroll } = engine;
@@ -163,7 +202,7 @@ function microKernel(
       run();
       return inner.run * aStep;
     }
-    f.repeat(loop.count, () => f.advance(a, loop.stride - nest(depth + 1)));
+    f.repeat(loop.count, () => advanceA(loop.stride - nest(depth + 1)));
     return loop.count * loop.stride;
   };
   nest(0);

@@ -1,6 +1,7 @@
 /** Lays out matrix products: packs their weights in panels, and divides them among threads and cache-sized calls. */
 import type { Node } from '../../../graph/graph.js';
 import type { Activation } from '../../../ops/activation.js';
+import type { Engine } from '../engine.js';
 import type { CopyLoop } from '../kernels/copy.js';
 import { FLOAT, paddedChannels } from '../kernels/kernel.js';
 import {
@@ -114,14 +115,38 @@ export interface PlannedProduct {
   readonly calls: (units: Range, panels: Range) => readonly Call[];
 }
 
+/** Tiles with fewer of the possible rows than this, as pixels in short rows leave them, are worth a table of offsets. */
+const FULL_TILE = 0.85;
+
+/** How many rows the tiles of a row of pixels have. */
+const meanRows = (pixels: number, { tileRows }: Engine): number => pixels / Math.ceil(pixels / tileRows);
+
+/** The table of how far each pixel is from the first. */
+function pixelOffsets(p: Planner, { n, h, w, image, row, pixel }: Pixels): Pointer {
+  const shape = [n, h, w, image, row, pixel];
+  return p.keepOnce(`offsets ${shape.join()}`, n * h * w, (target) => {
+    const offsets = new Int32Array(target.buffer, target.byteOffset, target.length);
+    for (let i = 0; i < offsets.length; i++)
+      offsets[i] = Math.floor(i / (h * w)) * image + (Math.floor(i / w) % h) * row + (i % w) * pixel;
+  });
+}
+
 /** Generates a product's kernel and packs its weights. */
 export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
   const { name, inner, columns, x, y, residual, activation, bias } = layer;
   const { engine } = p;
-  const runs = pixelRuns(x, y, ...(residual ? [residual] : []));
+  const results = residual ? [y, residual] : [y];
+  const alike = pixelRuns(x, ...results);
+  const joined = pixelRuns(...results);
+  const gathered =
+    joined.count === 1 && alike.count > 1 && meanRows(alike.pixels, engine) < FULL_TILE * engine.tileRows;
+  const runs = gathered ? joined : alike;
   const tiling = tilingOf(runs.pixels, engine.tileRows);
   const padded = paddedChannels(columns);
   const panel = panelColumns(engine, tiling.tileRows, padded);
+  const size = innerSize({ inner });
+  const tiles = tiling.large + tiling.small;
+  const weightBytes = size * padded * FLOAT;
   const product: MatrixProduct = {
     inner,
     tileRows: tiling.tileRows,
@@ -132,13 +157,13 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
     bias: bias !== undefined,
     residual: residual !== undefined,
     activation,
+    gathered,
+    streamed: weightBytes > LARGE_WEIGHTS && tiles * runs.count > 1,
   };
-  const size = innerSize(product);
+  const offsets = gathered ? pixelOffsets(p, x) : undefined;
   const weights = layer.weights(panel);
   const kernel = p.kernel('matrix product', product, matrixProduct);
   const full = Math.floor(padded / panel);
-  const tiles = tiling.large + tiling.small;
-  const weightBytes = size * padded * FLOAT;
   const heavy = weightBytes > layer.inputBytes;
 
   const call = (run: number, rows: number, [tile, endTile]: Range, [first, end]: Range): Call => {
@@ -149,7 +174,7 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
     return {
       kernel,
       parameters: [
-        runs.at(x, run, pixel),
+        gathered ? x.at : runs.at(x, run, pixel),
         weights.plus(column * size),
         runs.at(y, run, pixel).plus(column),
         bias?.plus(column) ?? 0,
@@ -159,6 +184,7 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
         endTile - tile - largeTiles,
         Math.min(end, full) - first,
         end > full ? 1 : 0,
+        offsets?.plus(pixel * FLOAT) ?? 0,
       ],
     };
   };

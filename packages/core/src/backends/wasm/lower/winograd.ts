@@ -126,6 +126,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
       row: { a: 0, c: 0, residual: 0 },
       bias: false,
       residual: false,
+      streamed: large + small > 1 && products * productFloats * FLOAT > SHARED_WEIGHTS,
     };
     return {
       kernel: p.kernel('matrix product', product, matrixProduct),

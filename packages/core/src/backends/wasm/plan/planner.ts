@@ -63,6 +63,7 @@ export class Planner {
   computing = 0;
 
   readonly #kernelIndex = new Map<string, number>();
+  readonly #kept = new Map<string, Pointer>();
   readonly #values = new Map<Node, Value>();
   readonly #converted = new Map<Node, Pixels>();
   readonly #addresses = new Map<Place, Pointer>();
@@ -155,6 +156,13 @@ export class Planner {
   keep(floats: number, fill: (target: Float32Array) => void): Pointer {
     const at = this.constants.reserve(floats * FLOAT);
     this.packings.push({ at, floats, fill });
+    return at;
+  }
+
+  /** The same memory for all who ask for it by that name. */
+  keepOnce(name: string, floats: number, fill: (target: Float32Array) => void): Pointer {
+    const at = this.#kept.get(name) ?? this.keep(floats, fill);
+    this.#kept.set(name, at);
     return at;
   }
 
