@@ -4,9 +4,10 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { initialise, writeSafetensors } from '@cnn/core';
+import { initialise, readWeights, trace, writeSafetensors } from '@cnn/core';
 import { decodeImage, encodePng } from '@cnn/image';
 import { lenet5 } from '@cnn/lenet';
+import { toOnnx } from '@cnn/onnx';
 import { realData } from '@cnn/testing';
 import colours from 'picocolors';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -175,6 +176,37 @@ describe('explain', () => {
     const { code, notes } = await cnn('explain', digit, '--model', 'lenet5', ...args);
     expect(code).not.toBe(0);
     expect(notes).toMatch(message);
+  });
+});
+
+describe('export', () => {
+  const file = join(folder, 'lenet5.onnx');
+
+  test('writes the model with the weights that the package ships, and says so as JSON too', async () => {
+    const said = await cnn('export', 'lenet5', '--out', file);
+    expect([said.code, said.notes]).toEqual([0, '']);
+    expect(said.out).toBe(`lenet5 is in ${file} (0.2 MB): x 1x1x32x32 to output 1x10.`);
+    const shipped = join(import.meta.dirname, '../../lenet/weights/lenet5.safetensors');
+    const graph = trace(lenet5(), [1, 1, 32, 32], { name: 'lenet5' });
+    expect(readFileSync(file).equals(toOnnx(graph, await readWeights(shipped)))).toBe(true);
+    const { out } = await cnn(
+      ...['export', 'lenet5', '--out', file, '--json', '--input', '4x1x32x32', '--dynamic-batch'],
+    );
+    expect(JSON.parse(out)).toEqual({
+      model: 'lenet5',
+      file,
+      bytes: readFileSync(file).length,
+      input: [4, 1, 32, 32],
+      output: [4, 10],
+    });
+  });
+
+  test('refuses weights of another model, and leaves the file that was there', async () => {
+    writeFileSync(file, 'the old one');
+    const { code, notes } = await cnn('export', 'lenet5', '--out', file, '--option', 'numClasses=7');
+    expect(code).toBe(1);
+    expect(notes).toContain('fc3.weight: model 7x84, weights 10x84');
+    expect(readFileSync(file, 'utf8')).toBe('the old one');
   });
 });
 

@@ -4,6 +4,7 @@ import { bench } from './commands/bench.js';
 import { classify } from './commands/classify.js';
 import { demo } from './commands/demo.js';
 import { explain } from './commands/explain.js';
+import { exportOnnx } from './commands/export.js';
 import { list } from './commands/list.js';
 import { summary } from './commands/summary.js';
 import { UsageError } from './errors.js';
@@ -112,6 +113,21 @@ export async function run(
       "\nExamples:\n  cnn explain photo.jpg --model resnet18 --weights default\n  cnn explain photo.jpg --model mobilenet_v2 --weights default --class 'tabby cat' --layer features.13 --features maps.png",
     )
     .action((picture, options) => explain(picture, options, terminal, signal));
+  program
+    .command('export <model>')
+    .description('write a model with its weights as an ONNX file, for any other engine')
+    .option('--weights <source>', 'a file, a URL, a name of published weights, or default')
+    .option('--input <shape>', 'input shape, such as 1x3x224x224', parseShape)
+    .option('--out <file>', 'where it goes; default: <model>.onnx here')
+    .option('--dynamic-batch', 'leave the number of pictures open')
+    .option(...modelOption)
+    .option('--cache <folder>', 'where downloads are kept')
+    .option('--json', 'as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  cnn export mobilenet_v2 --weights default\n  cnn export resnet50 --weights resnet50.pth --out resnet50.onnx --dynamic-batch',
+    )
+    .action((model, options) => exportOnnx(model, options, terminal, signal));
   program
     .command('demo')
     .description('classify a handful of digits drawn here')
