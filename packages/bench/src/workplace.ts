@@ -144,10 +144,9 @@ async function bundle(
           banner: {
             js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.filename);",
           },
+          // tfjs-backend-wasm looks for its .wasm files beside itself.
           define: {
-            TFJS_WASM_FILES: JSON.stringify(
-              join(workplace, 'node_modules/@tensorflow/tfjs-backend-wasm/dist/'),
-            ),
+            __dirname: JSON.stringify(join(workplace, 'node_modules/@tensorflow/tfjs-backend-wasm/dist')),
           },
         }
       : {
@@ -156,7 +155,6 @@ async function bundle(
           // Without its worker in the bundle: that would be this very bundle.
           conditions: ['onnxruntime-web-use-extern-wasm'],
           alias: { 'onnxruntime-web': 'onnxruntime-web/wasm' },
-          define: { TFJS_WASM_FILES: '""' },
         }),
   });
   const text = outputFiles[0]!.contents;

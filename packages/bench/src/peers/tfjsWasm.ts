@@ -4,12 +4,10 @@ import { getThreadsCount, setThreadsCount, setWasmPaths } from '@tensorflow/tfjs
 import * as tf from '@tensorflow/tfjs-core';
 import { tfjs } from './tfjs.js';
 
-declare const TFJS_WASM_FILES: string;
-
 /** The peer. By itself the library takes as many threads as there are cores, up to four. */
 export const tfjsWasm = tfjs(async (threads) => {
   const inPage = typeof document !== 'undefined';
-  setWasmPaths(inPage ? '/node_modules/@tensorflow/tfjs-backend-wasm/dist/' : TFJS_WASM_FILES);
+  if (inPage) setWasmPaths('/node_modules/@tensorflow/tfjs-backend-wasm/dist/');
   if (threads) setThreadsCount(threads);
   await tf.setBackend('wasm');
   await tf.ready();
