@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { type Browsers, openBrowsers } from './browserProcess.js';
 import { measure, type Row, type Schedule } from './measure.js';
-import { type Network, picturesOf } from './networks.js';
+import type { Network } from './networks.js';
 import { startInNode } from './nodeProcess.js';
 import type { Job } from './protocol.js';
 import type { Contender, Runtime, Suite } from './suites.js';
@@ -20,7 +20,6 @@ import {
 /** What to run, and whom to tell. */
 export interface BenchOptions {
   readonly suites: readonly Suite[];
-  readonly networks: readonly Network[];
   readonly schedule: Schedule;
   /** Paths of Nodes that may be used. */
   readonly nodes: readonly string[];
@@ -32,10 +31,6 @@ export interface BenchOptions {
   /** A row that has been measured, with the versions of all that took part. */
   onRow(suite: Suite, network: Network, row: Row, versions: Readonly<Record<string, string>>): void;
 }
-
-/** The networks that a suite measures of those that are wanted. */
-export const networksOf = (suite: Suite, wanted: readonly Network[]): readonly Network[] =>
-  wanted.filter(({ name }) => !suite.networks || suite.networks.includes(name));
 
 /** Multiply-adds a millisecond, in millions, that the peers are assumed to do: for estimates of time alone. */
 const assumedSpeed: Readonly<Record<string, number>> = {
@@ -56,7 +51,7 @@ export function secondsFor(
     const load = (runtime === 'chromium' ? 900 : 250) + macs / 5;
     const effort = ({ milliseconds, runs }: Schedule['turn']): number => Math.max(milliseconds, runs * run);
     const milliseconds =
-      kind === 'start'
+      kind === 'starts'
         ? rounds * (load + run)
         : load + run + effort(warmUp) + rounds * (40 + effort(wakeUp) + effort(turn));
     return sum + milliseconds / 1000;
@@ -95,7 +90,7 @@ async function versionOf(path: string): Promise<string> {
 
 /** Runs all suites. Everything that it started has ended when it returns or throws. */
 export async function bench(options: BenchOptions): Promise<void> {
-  const { suites, networks, work, progress } = options;
+  const { suites, work, progress } = options;
   const contenders = suites.flatMap((suite) => suite.contenders);
   if (contenders.some(({ peer }) => peer.startsWith('tfjs') || peer === 'onnxruntime-web'))
     await installPeers(work);
@@ -118,8 +113,8 @@ export async function bench(options: BenchOptions): Promise<void> {
       return named;
     };
     for (const suite of suites)
-      for (const network of networksOf(suite, networks)) {
-        const input = picturesOf(suite.batch);
+      for (const network of suite.networks) {
+        const input = [suite.batch, ...network.picture];
         const files = await exportFiles(network, input, work);
         const start = async ({ name, peer, runtime, wide }: Contender) => {
           const job: Job = {

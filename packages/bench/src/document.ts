@@ -2,10 +2,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { networks } from './networks.js';
 import type { Records } from './records.js';
 import { type Suite, suites } from './suites.js';
-import { markdown, tableOf } from './tables.js';
+import { markdown, tablesOf } from './tables.js';
 
 const notes = fileURLToPath(new URL('../notes', import.meta.url));
 
@@ -41,23 +40,18 @@ ${readNotes()}
 }
 
 function section(suite: Suite, rows: Records['rows'][string]): string {
-  const order = networks.map(({ name }) => name);
-  const about =
-    suite.kind === 'start'
-      ? 'From the start of the process to its first result, with the model and weights read from files; and the most memory that the process held (maxRSS).\n\n'
-      : '';
   const failures = Object.entries(rows).flatMap(([network, { results }]) =>
     Object.entries(results).flatMap(([name, { failure }]) =>
       failure ? [`- ${network}, ${name}: ${failure}`] : [],
     ),
   );
-  const threads = threadsOf(suite, rows);
-  return [
-    `## ${suite.title}\n`,
-    `${about}${markdown(tableOf(suite, rows, order))}`,
-    ...(threads ? [`\n${threads}`] : []),
-    ...(failures.length > 0 ? [`\n${failures.join('\n')}`] : []),
-  ].join('\n');
+  const parts = [
+    suite.about,
+    ...tablesOf(suite, rows).map(markdown),
+    threadsOf(suite, rows),
+    failures.join('\n'),
+  ];
+  return [`## ${suite.title}`, ...parts.filter(Boolean)].join('\n\n');
 }
 
 /** How many threads each contender took by itself; nothing where all were told. */

@@ -2,13 +2,13 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
-import { bench, networksOf, secondsFor } from './bench.js';
+import { bench, secondsFor } from './bench.js';
 import { documentOf } from './document.js';
 import { schedule } from './measure.js';
 import { networks } from './networks.js';
 import { readRecords, requireSameMachine, withRow, writeRecords } from './records.js';
 import { quickSuite, type Suite, suites } from './suites.js';
-import { plain, tableOf } from './tables.js';
+import { plain, tablesOf } from './tables.js';
 import { peerNames, root } from './workplace.js';
 
 interface Options {
@@ -70,7 +70,10 @@ const program = new Command('bench')
   );
 
 /** The suites that were asked for, cut down to what was asked for. */
-function chosenSuites(ids: readonly string[], { quick, peers, threads, batch }: Options): readonly Suite[] {
+function chosenSuites(
+  ids: readonly string[],
+  { quick, models, peers, threads, batch }: Options,
+): readonly Suite[] {
   const unknown = ids.filter((id) => !suites.some((suite) => suite.id === id));
   if (unknown.length > 0)
     throw new Error(
@@ -84,8 +87,9 @@ function chosenSuites(ids: readonly string[], { quick, peers, threads, batch }: 
       ...(batch ? { batch } : {}),
       title: `${suite.title}${threads ? `, with ${threads} threads` : ''}${batch ? `, with batch ${batch}` : ''}`,
       contenders: suite.contenders.filter(({ peer }) => !peers || peers.includes(peer)),
+      networks: suite.networks.filter(({ name }) => !models || models.includes(name)),
     }))
-    .filter(({ contenders }) => contenders.length > 0);
+    .filter(({ contenders, networks }) => contenders.length > 0 && networks.length > 0);
 }
 
 async function run(ids: readonly string[], options: Options, signal: AbortSignal): Promise<void> {
@@ -99,11 +103,8 @@ async function run(ids: readonly string[], options: Options, signal: AbortSignal
   }
   if (kept) requireSameMachine(json, records);
   const chosen = chosenSuites(ids, options);
-  const wanted = networks.filter(({ name }) => !options.models || options.models.includes(name));
   const plan = schedule(options.rounds);
-  const work = chosen.flatMap((suite) =>
-    networksOf(suite, wanted).map((network) => secondsFor(suite, network, plan)),
-  );
+  const work = chosen.flatMap((suite) => suite.networks.map((network) => secondsFor(suite, network, plan)));
   const total = work.reduce((sum, seconds) => sum + seconds, 0);
   console.error(
     `${work.length} rows, about ${Math.ceil(total / 60)} minutes, and more where files are missing.`,
@@ -125,7 +126,6 @@ async function run(ids: readonly string[], options: Options, signal: AbortSignal
   >();
   await bench({
     suites: chosen,
-    networks: wanted,
     schedule: plan,
     nodes: options.node,
     ...(options.browser ? { browser: options.browser } : {}),
@@ -146,17 +146,9 @@ async function run(ids: readonly string[], options: Options, signal: AbortSignal
       note(
         `${done} of ${work.length}, ${suite.title}: ${network.name} done; ${(passed / 60).toFixed(1)} minutes passed, about ${(left / 60).toFixed(1)} left`,
       );
-      if (networksOf(suite, wanted).at(-1) === network) {
+      if (suite.networks.at(-1) === network) {
         progress('');
-        console.log(
-          `\n${suite.title}\n${plain(
-            tableOf(
-              suite,
-              rows,
-              networks.map(({ name }) => name),
-            ),
-          )}\n`,
-        );
+        console.log(`\n${suite.title}\n${tablesOf(suite, rows).map(plain).join('\n\n')}\n`);
         for (const [name, { results }] of Object.entries(rows))
           for (const [contender, { failure }] of Object.entries(results))
             if (failure) console.log(`${name}, ${contender}: ${failure}`);

@@ -1,5 +1,5 @@
 /** Measures the contenders of a suite on one network: all are started, compared, and then take turns. */
-import type { Effort } from './protocol.js';
+import type { Effort, Started } from './protocol.js';
 import { PeerFailure, type Running } from './running.js';
 import type { Contender, Suite } from './suites.js';
 
@@ -12,15 +12,19 @@ export interface Result {
   readonly median?: number;
   readonly minimum?: number;
   readonly runs?: number;
-  /** 0 where the peer does not tell. */
+  /** Missing where the peer does not tell. */
   readonly threads?: number;
   readonly notes?: string;
   /** Largest absolute difference of an output from the first contender's. */
   readonly deviation?: number;
   /** Largest absolute output. */
   readonly magnitude?: number;
-  /** Median of the most memory that the process held, in MB. */
+  /** Median of the most memory that the process held by its first result, in MB. */
   readonly memory?: number;
+  /** From the beginning of loading to the first result, in ms; once. */
+  readonly firstResult?: number;
+  /** Kernels that were compiled for a GPU by then. */
+  readonly kernels?: number;
 }
 
 /** Results by the contender's name. */
@@ -71,7 +75,7 @@ function comparison(): (output: readonly number[]) => Pick<Result, 'deviation' |
     const magnitude = output.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     if (!expected) {
       expected = output;
-      return { magnitude };
+      return { magnitude: rounded(magnitude) };
     }
     if (output.length !== expected.length)
       throw new PeerFailure(`the output has ${output.length} values, not ${expected.length}`);
@@ -81,9 +85,20 @@ function comparison(): (output: readonly number[]) => Pick<Result, 'deviation' |
       throw new PeerFailure(
         `the output differs by ${deviation.toPrecision(2)} of ${magnitude.toPrecision(2)}`,
       );
-    return { deviation, magnitude };
+    return { deviation: rounded(deviation), magnitude: rounded(magnitude) };
   };
 }
+
+/** Four digits are more than a time is worth. */
+const rounded = (value: number): number => Number(value.toPrecision(4));
+
+/** What a program says of itself, as far as it says something. */
+const told = ({ threads, notes, firstResult, kernels }: Started): Result => ({
+  ...(threads ? { threads } : {}),
+  ...(notes.length > 0 ? { notes: notes.join(' ') } : {}),
+  firstResult: rounded(firstResult),
+  ...(kernels ? { kernels } : {}),
+});
 
 /** Runs a piece of work for each contender; a failure of one is its result, and the others go on. */
 async function eachContender(
@@ -112,7 +127,7 @@ export async function measure(
   const results = new Map<string, Result>();
   const compare = comparison();
   const times = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
-  if (kind === 'start') {
+  if (kind === 'starts') {
     const memories = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
     for (let round = 0; round < plan.rounds; round++)
       await eachContender(inTurn(contenders, round), results, async (contender) => {
@@ -124,8 +139,7 @@ export async function measure(
           if (round === 0)
             results.set(contender.name, {
               ...compare(started.output),
-              threads: started.threads,
-              notes: started.notes.join(' '),
+              ...told(started),
             });
         } finally {
           await end();
@@ -139,8 +153,7 @@ export async function measure(
       step(`${contender.name}, loading`);
       const program = await start(contender);
       running.set(contender.name, program);
-      const { output, threads, notes } = program.started;
-      results.set(contender.name, { ...compare(output), threads, notes: notes.join(' ') });
+      results.set(contender.name, { ...compare(program.started.output), ...told(program.started) });
       step(`${contender.name}, warming up`);
       await program.block({ warmUp: plan.warmUp, timed: { milliseconds: 0, runs: 0 } });
     });
@@ -171,10 +184,10 @@ function summary(
         name,
         {
           ...result,
-          median: median(own),
-          minimum: Math.min(...own),
+          median: rounded(median(own)),
+          minimum: rounded(Math.min(...own)),
           runs: own.length,
-          ...(memories ? { memory: median(memories.get(name)!) } : {}),
+          ...(memories ? { memory: rounded(median(memories.get(name)!)) } : {}),
         },
       ];
     }),

@@ -11,6 +11,8 @@ export interface Network {
   readonly gain2: number;
   /** Multiply-adds of one picture, in millions: for estimates of time. */
   readonly macs: number;
+  /** Channels, height and width of a picture. */
+  readonly picture: Shape;
 }
 
 const network = (name: string, family: string, gain2: number, macs: number): Network => ({
@@ -18,9 +20,10 @@ const network = (name: string, family: string, gain2: number, macs: number): Net
   family,
   gain2,
   macs,
+  picture: [3, 224, 224],
 });
 
-/** All of them, in the order of the tables. */
+/** The networks of the main tables, in their order. */
 export const networks: readonly Network[] = [
   network('vgg16', 'vgg', 1.5, 15470),
   network('resnet18', 'resnet', 0.75, 1814),
@@ -30,12 +33,16 @@ export const networks: readonly Network[] = [
   network('densenet121', 'densenet', 1.5, 2834),
   network('mobilenet_v1', 'mobilenet', 1.5, 569),
   network('mobilenet_v2', 'mobilenet', 1, 301),
-  network('mobilenet_v3_large', 'mobilenet', 1.75, 217),
+  network('mobilenet_v3_large', 'mobilenet', 1.375, 217),
   network('mobilenet_v3_small', 'mobilenet', 1.75, 57),
   network('efficientnet_b0', 'efficientnet', 1.875, 386),
   network('shufflenet_v2_x1_0', 'shufflenet', 1.5, 145),
   network('alexnet', 'alexnet', 1, 714),
 ];
 
-/** A batch of the pictures that the networks take. */
-export const picturesOf = (batch: number, size = 224): Shape => [batch, 3, size, size];
+/** The network of that name, on smaller pictures. */
+export function smaller(name: string, pixels: number): Network {
+  const found = networks.find((network) => network.name === name)!;
+  const [channels, height] = found.picture as [number, number, number];
+  return { ...found, picture: [channels, pixels, pixels], macs: found.macs * (pixels / height) ** 2 };
+}

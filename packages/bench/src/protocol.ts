@@ -55,6 +55,10 @@ export interface Started {
   readonly notes: readonly string[];
   /** When the result was there, in milliseconds since 1970. */
   readonly time: number;
+  /** From the beginning of loading to the result, in ms: files, compiling and the first run. */
+  readonly firstResult: number;
+  /** Kernels that were compiled for a GPU so far. */
+  readonly kernels: number;
   /** Most memory that the process has held so far, in MB; 0 where it cannot be asked for. */
   readonly peakMemory: number;
 }

@@ -1,5 +1,5 @@
 /** What is measured: each suite compares contenders on all networks under the same conditions, and has its targets. */
-import { networks } from './networks.js';
+import { type Network, networks } from './networks.js';
 
 /** Where a contender runs: a Node of that major version, this process's own, or a browser. */
 export type Runtime = 'node' | `node${number}` | 'chromium';
@@ -13,28 +13,40 @@ export interface Contender {
   readonly wide?: boolean;
 }
 
-/** A table of the document. */
+/** What is told of a contender; all come from one measurement. */
+export type Metric = 'time' | 'throughput' | 'start' | 'memory' | 'firstResult' | 'kernels';
+
+/** A table of a suite. */
+export interface SuiteTable {
+  readonly metric: Metric;
+  /** What is wanted of ours, compared with others. */
+  readonly targets?: readonly Target[];
+  /** The most that is wanted of ours, in the metric's unit, by network. */
+  readonly limits?: Readonly<Record<string, number>>;
+}
+
+/** Ours over that of another contender, at most. */
+export interface Target {
+  readonly contender: string;
+  readonly networks: Readonly<Record<string, number>>;
+  readonly geometricMean?: number;
+}
+
+/** Contenders under the same conditions, on the same networks. */
 export interface Suite {
   readonly id: string;
   readonly title: string;
-  /** Latency: time of one run. Throughput: pictures a second. Start: process start to the first result, and memory. */
-  readonly kind: 'latency' | 'throughput' | 'start';
+  /** Said under the title in the document. */
+  readonly about?: string;
+  /** Turns: all run side by side, and take turns. Starts: each is started anew for each result. */
+  readonly kind: 'turns' | 'starts';
   readonly batch: number;
   /** Undefined: as many as each peer takes by itself. */
   readonly threads?: number;
   /** The first one is ours; the others are compared with it. */
   readonly contenders: readonly Contender[];
-  /** Names of networks; default all. */
-  readonly networks?: readonly string[];
-  /** What is wanted, per network and as geometric mean: our time over the other's, at most. */
-  readonly targets: readonly Target[];
-}
-
-/** Our time over that of another contender, at most. */
-export interface Target {
-  readonly contender: string;
-  readonly networks: Readonly<Record<string, number>>;
-  readonly geometricMean: number;
+  readonly networks: readonly Network[];
+  readonly tables: readonly SuiteTable[];
 }
 
 const everyNetwork = (ratio: number): Readonly<Record<string, number>> =>
@@ -62,70 +74,87 @@ export const suites: readonly Suite[] = [
   {
     id: 'node24',
     title: 'Node 24, batch 1, 2 threads',
-    kind: 'latency',
+    kind: 'turns',
     batch: 1,
     threads: 2,
     contenders: [oursPaired, native, { name: 'ours, 128-bit', peer: 'ours', runtime: 'node24' }],
-    targets: [
+    networks,
+    tables: [
       {
-        contender: native.name,
-        networks: {
-          vgg16: 0.6,
-          resnet18: 0.7,
-          resnet50: 0.9,
-          resnext50_32x4d: 0.7,
-          googlenet: 0.85,
-          densenet121: 0.9,
-          mobilenet_v1: 0.9,
-          mobilenet_v2: 0.9,
-          mobilenet_v3_large: 0.9,
-          mobilenet_v3_small: 0.95,
-          efficientnet_b0: 0.9,
-          shufflenet_v2_x1_0: 0.8,
-          alexnet: 1,
-        },
-        geometricMean: 0.78,
+        metric: 'time',
+        targets: [
+          {
+            contender: native.name,
+            networks: {
+              vgg16: 0.6,
+              resnet18: 0.7,
+              resnet50: 0.9,
+              resnext50_32x4d: 0.7,
+              googlenet: 0.85,
+              densenet121: 0.9,
+              mobilenet_v1: 0.9,
+              mobilenet_v2: 0.9,
+              mobilenet_v3_large: 0.9,
+              mobilenet_v3_small: 0.95,
+              efficientnet_b0: 0.9,
+              shufflenet_v2_x1_0: 0.8,
+              alexnet: 1,
+            },
+            geometricMean: 0.78,
+          },
+        ],
       },
     ],
   },
   {
     id: 'node24-1',
     title: 'Node 24, batch 1, 1 thread',
-    kind: 'latency',
+    kind: 'turns',
     batch: 1,
     threads: 1,
     contenders: [oursPaired, native],
-    targets: [],
+    networks,
+    tables: [{ metric: 'time' }],
   },
   {
     id: 'batch8',
     title: 'Node 24, batch 8, 2 threads',
-    kind: 'throughput',
+    kind: 'turns',
     batch: 8,
     threads: 2,
     contenders: [oursPaired, native],
-    targets: [{ contender: native.name, networks: everyNetwork(1), geometricMean: 1 }],
+    networks,
+    tables: [
+      {
+        metric: 'throughput',
+        targets: [{ contender: native.name, networks: everyNetwork(1), geometricMean: 1 }],
+      },
+    ],
   },
   {
     id: 'node20',
     title: 'Node 20, batch 1, threads as each peer takes them',
-    kind: 'latency',
+    kind: 'turns',
     batch: 1,
     contenders: webAssembly('node20'),
-    targets: farAhead,
+    networks,
+    tables: [{ metric: 'time', targets: farAhead }],
   },
   {
     id: 'chromium',
     title: 'Chromium, batch 1, threads as each peer takes them',
-    kind: 'latency',
+    kind: 'turns',
     batch: 1,
     contenders: webAssembly('chromium'),
-    targets: farAhead,
+    networks,
+    tables: [{ metric: 'time', targets: farAhead }],
   },
   {
     id: 'start',
-    title: 'Cold start and memory',
-    kind: 'start',
+    title: 'Cold start and memory, 2 threads',
+    about:
+      'From the start of the process to its first result, with the model and its weights read from files; and the most memory that the process has held by then (maxRSS).',
+    kind: 'starts',
     batch: 1,
     threads: 2,
     contenders: [
@@ -135,8 +164,11 @@ export const suites: readonly Suite[] = [
       { name: 'onnxruntime-web', peer: 'onnxruntime-web', runtime: 'node20' },
       { name: 'tfjs-wasm', peer: 'tfjs-wasm', runtime: 'node20' },
     ],
-    networks: ['mobilenet_v2', 'resnet50', 'vgg16'],
-    targets: [],
+    networks: networks.filter(({ name }) => ['mobilenet_v2', 'resnet50', 'vgg16'].includes(name)),
+    tables: [
+      { metric: 'start', limits: { mobilenet_v2: 400 } },
+      { metric: 'memory', targets: [{ contender: native.name, networks: everyNetwork(1.2) }] },
+    ],
   },
 ];
 
@@ -144,13 +176,13 @@ export const suites: readonly Suite[] = [
 export const quickSuite: Suite = {
   id: 'quick',
   title: 'A quick look, batch 1, 2 threads',
-  kind: 'latency',
+  kind: 'turns',
   batch: 1,
   threads: 2,
   contenders: [
     { name: 'ours', peer: 'ours', runtime: 'node' },
     { name: 'onnxruntime-node', peer: 'onnxruntime-node', runtime: 'node' },
   ],
-  networks: ['mobilenet_v3_small', 'resnet18'],
-  targets: [],
+  networks: networks.filter(({ name }) => ['mobilenet_v3_small', 'resnet18'].includes(name)),
+  tables: [{ metric: 'time' }],
 };

@@ -1,64 +1,98 @@
 /** The tables of the document and of the terminal: a suite's rows with ratios, geometric means and targets. */
 import type { Result } from './measure.js';
 import type { DatedRow } from './records.js';
-import type { Suite } from './suites.js';
+import type { Metric, Suite, SuiteTable, Target } from './suites.js';
 
 /** Cells; the first row is the head. */
 export type Table = readonly (readonly string[])[];
 
-const milliseconds = (value: number): string => value.toPrecision(value < 100 ? 3 : 4).replace(/\.$/, '');
+const digits = (value: number): string => value.toPrecision(value < 100 ? 3 : 4).replace(/\.$/, '');
 
-/** Our time over the other's: of the minima, which are steadier than medians. */
-export const ratioOf = (ours: Result | undefined, other: Result | undefined): number | undefined =>
-  ours?.minimum && other?.minimum ? ours.minimum / other.minimum : undefined;
+const pictures = (batch: number, milliseconds: number): number => (1000 * batch) / milliseconds;
+
+/** How a metric is shown, and the value that ratios are made of: less is better, so of throughput its inverse. */
+interface MetricRule {
+  readonly title: string;
+  cell(result: Result, batch: number): string;
+  value(result: Result): number | undefined;
+}
+
+const times = ({ median, minimum }: Result): string =>
+  median && minimum ? `${digits(median)} / ${digits(minimum)}` : '';
+
+const metrics: Readonly<Record<Metric, MetricRule>> = {
+  time: { title: 'ms', cell: times, value: ({ minimum }) => minimum },
+  start: { title: 'ms', cell: times, value: ({ minimum }) => minimum },
+  throughput: {
+    title: 'pictures/s',
+    cell: ({ median, minimum }, batch) =>
+      median && minimum ? `${digits(pictures(batch, median))} / ${digits(pictures(batch, minimum))}` : '',
+    value: ({ minimum }) => minimum,
+  },
+  memory: { title: 'MB', cell: ({ memory }) => memory?.toFixed(0) ?? '', value: ({ memory }) => memory },
+  firstResult: {
+    title: 'first result, ms',
+    cell: ({ firstResult }) => firstResult?.toFixed(0) ?? '',
+    value: ({ firstResult }) => firstResult,
+  },
+  kernels: {
+    title: 'kernels',
+    cell: ({ kernels }) => kernels?.toFixed(0) ?? '',
+    value: ({ kernels }) => kernels,
+  },
+};
 
 /** The geometric mean; undefined for none. */
-export const geometricMean = (values: readonly number[]): number | undefined =>
+const geometricMean = (values: readonly number[]): number | undefined =>
   values.length === 0
     ? undefined
     : Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 
-/** Whether a ratio reaches its target, as a mark. */
-const mark = (ratio: number | undefined, target: number | undefined): string =>
-  target === undefined || ratio === undefined ? '' : ratio <= target ? ' ✓' : ' ✗';
+/** Whether a value reaches its target, as a mark. */
+const mark = (value: number | undefined, target: number | undefined): string =>
+  target === undefined || value === undefined ? '' : value <= target ? ' ✓' : ' ✗';
 
-function timeCell({ kind, batch }: Suite, result: Result | undefined): string {
-  if (!result) return '';
-  if (result.failure) return result.failure.startsWith('not supported') ? 'not supported' : 'failed';
-  if (result.minimum === undefined || result.median === undefined) return '';
-  if (kind === 'throughput')
-    return `${milliseconds((1000 * batch) / result.median)} / ${milliseconds((1000 * batch) / result.minimum)}`;
-  const times = `${milliseconds(result.median)} / ${milliseconds(result.minimum)}`;
-  return kind === 'start' && result.memory ? `${times}, ${result.memory.toFixed(0)} MB` : times;
+/** Ours over the other's. */
+function ratioOf(rule: MetricRule, ours: Result | undefined, other: Result | undefined): number | undefined {
+  const [own, others] = [ours && rule.value(ours), other && rule.value(other)];
+  return own && others ? own / others : undefined;
 }
 
-/** A suite as a table: a row for each network that was measured, and one for the geometric means. */
-export function tableOf(
-  suite: Suite,
-  rows: Readonly<Record<string, DatedRow>>,
-  names: readonly string[],
-): Table {
+/** Rows by network. */
+type Rows = Readonly<Record<string, DatedRow>>;
+
+/** The tables of a suite: a row for each network that was measured, and one for the geometric means. */
+export const tablesOf = (suite: Suite, rows: Rows): readonly Table[] =>
+  suite.tables.map((table, index) => {
+    const cells = tableOf(suite, table, rows);
+    // Outputs were compared once, for all tables.
+    return index === 0 ? cells : cells.map((row) => row.slice(0, -1));
+  });
+
+function tableOf(suite: Suite, { metric, targets = [], limits }: SuiteTable, rows: Rows): Table {
+  const rule = metrics[metric];
   const [own, ...others] = suite.contenders.map(({ name }) => name) as [string, ...string[]];
-  const measured = names.filter((name) => rows[name]);
-  const targetOf = (contender: string) => suite.targets.find((target) => target.contender === contender);
-  const unit = suite.kind === 'throughput' ? 'pictures/s' : 'ms';
-  const head = [
-    'network',
-    `${own}, ${unit}`,
-    ...others.flatMap((name) => [`${name}, ${unit}`, 'ratio', ...(targetOf(name) ? ['target'] : [])]),
-    'deviation',
-  ];
+  const measured = suite.networks.map(({ name }) => name).filter((name) => rows[name]);
+  const targetOf = (contender: string): Target | undefined =>
+    targets.find((target) => target.contender === contender);
+  const cell = (result: Result | undefined): string => {
+    if (!result?.failure) return result ? rule.cell(result, suite.batch) : '';
+    return result.failure.startsWith('not supported') ? 'not supported' : 'failed';
+  };
   const body = measured.map((network) => {
     const { results } = rows[network]!;
+    const ours = results[own];
+    const limit = limits?.[network];
     const deviations = others.flatMap((name) => results[name]?.deviation ?? []);
     return [
       network,
-      timeCell(suite, results[own]),
+      cell(ours) + mark(ours && rule.value(ours), limit),
+      ...(limits ? [limit?.toFixed(0) ?? ''] : []),
       ...others.flatMap((name) => {
-        const ratio = ratioOf(results[own], results[name]);
+        const ratio = ratioOf(rule, ours, results[name]);
         const target = targetOf(name)?.networks[network];
         return [
-          timeCell(suite, results[name]),
+          cell(results[name]),
           ratio === undefined ? '' : ratio.toFixed(2) + mark(ratio, target),
           ...(targetOf(name) ? [target?.toFixed(2) ?? ''] : []),
         ];
@@ -66,25 +100,32 @@ export function tableOf(
       deviations.length > 0 ? Math.max(...deviations).toExponential(0) : '',
     ];
   });
+  const head = [
+    'network',
+    `${own}, ${rule.title}`,
+    ...(limits ? ['at most'] : []),
+    ...others.flatMap((name) => [`${name}, ${rule.title}`, 'ratio', ...(targetOf(name) ? ['target'] : [])]),
+    'deviation',
+  ];
   const means = [
     '**geometric mean**',
     '',
+    ...(limits ? [''] : []),
     ...others.flatMap((name) => {
-      const ratios = measured.flatMap((network) => {
-        const { results } = rows[network]!;
-        return ratioOf(results[own], results[name]) ?? [];
-      });
+      const ratios = measured.flatMap(
+        (network) => ratioOf(rule, rows[network]!.results[own], rows[network]!.results[name]) ?? [],
+      );
       const mean = geometricMean(ratios);
       const target = targetOf(name)?.geometricMean;
       return [
         '',
         mean === undefined ? '' : `**${mean.toFixed(2)}**${mark(mean, target)}`,
-        ...(target === undefined ? [] : [target.toFixed(2)]),
+        ...(targetOf(name) ? [target?.toFixed(2) ?? ''] : []),
       ];
     }),
     '',
   ];
-  return [head, ...body, ...(measured.length > 1 ? [means] : [])];
+  return [head, ...body, ...(measured.length > 1 && others.length > 0 ? [means] : [])];
 }
 
 /** A table in Markdown; all columns but the first are numbers. */

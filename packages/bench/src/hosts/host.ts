@@ -8,17 +8,34 @@ export interface Program {
   block(request: BlockRequest): Promise<Answer<readonly number[]>>;
 }
 
-/** A program around a peer. `peakMemory` gives MB. */
-export function programOf(peer: Peer, readerFor: (job: Job) => ReadFile, peakMemory: () => number): Program {
+/** What the platform offers to a program. */
+export interface Surroundings {
+  readerFor(job: Job): ReadFile;
+  /** The most memory held so far, in MB; 0 where it cannot be asked for. */
+  peakMemory(): number;
+  /** Kernels compiled for a GPU so far. */
+  kernels(): number;
+}
+
+/** A program around a peer. */
+export function programOf(peer: Peer, { readerFor, peakMemory, kernels }: Surroundings): Program {
   let workload: Workload | undefined;
   return {
     start: (job) =>
       answer(async () => {
+        const begun = performance.now();
         workload = await peer.load(job, readerFor(job));
         const output = await workload.run();
-        const time = performance.timeOrigin + performance.now();
-        const { threads, notes } = workload;
-        return { output: [...output], threads, notes, time, peakMemory: peakMemory() };
+        const now = performance.now();
+        return {
+          output: [...output],
+          threads: workload.threads,
+          notes: workload.notes,
+          time: performance.timeOrigin + now,
+          firstResult: now - begun,
+          kernels: kernels(),
+          peakMemory: peakMemory(),
+        };
       }),
     block: ({ warmUp, timed }) =>
       answer(async () => {

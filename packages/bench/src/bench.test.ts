@@ -1,0 +1,119 @@
+/** The harness works: turns, comparison, tables, and one whole run without peers on a tiny network. */
+import { expect, test } from 'vitest';
+import { bench } from './bench.js';
+import { documentOf } from './document.js';
+import { measure, type Row, type Schedule } from './measure.js';
+import type { Network } from './networks.js';
+import { readRecords, withRow } from './records.js';
+import type { Contender, Suite } from './suites.js';
+import { markdown, tablesOf } from './tables.js';
+
+const lenet: Network = { name: 'lenet5', family: 'lenet', gain2: 1, macs: 1, picture: [1, 32, 32] };
+const contender = (name: string): Contender => ({ name, peer: 'ours', runtime: 'node' });
+const suite: Suite = {
+  id: 'node24',
+  title: 'A test',
+  kind: 'turns',
+  batch: 1,
+  threads: 1,
+  contenders: [contender('ours'), contender('theirs')],
+  networks: [lenet],
+  tables: [{ metric: 'time', targets: [{ contender: 'theirs', networks: { lenet5: 0.9 } }] }],
+};
+const once: Schedule = {
+  rounds: 2,
+  warmUp: { milliseconds: 0, runs: 1 },
+  wakeUp: { milliseconds: 0, runs: 0 },
+  turn: { milliseconds: 0, runs: 1 },
+};
+
+/** Programs that do not exist: each gives its output, and a time for each block. */
+const pretend =
+  (outputs: Readonly<Record<string, number[]>>, milliseconds: number, log: string[] = []) =>
+  async ({ name }: Contender) => ({
+    started: {
+      ...{ output: outputs[name]!, threads: 1, notes: [], time: 0 },
+      ...{ firstResult: 1, kernels: 0, peakMemory: 0 },
+    },
+    async block() {
+      log.push(name);
+      return [milliseconds];
+    },
+    async end() {
+      log.push(`${name} ended`);
+    },
+  });
+
+test('contenders take turns forwards and backwards, and all are ended', async () => {
+  const log: string[] = [];
+  const row = await measure(suite, pretend({ ours: [1, 2], theirs: [1, 2.0001] }, 3, log), once, () => {});
+  expect(log.slice(2)).toEqual(['ours', 'theirs', 'theirs', 'ours', 'ours ended', 'theirs ended']);
+  expect(row.theirs).toMatchObject({ median: 3, minimum: 3, runs: 2, deviation: 1e-4 });
+});
+
+test.each([
+  ['another output', [1, 2.1], 'differs'],
+  ['no number', [1, Number.NaN], 'not finite'],
+  ['fewer outputs', [1], '1 values, not 2'],
+])('a peer that gives %s has no time', async (_, theirs, message) => {
+  const row = await measure(suite, pretend({ ours: [1, 2], theirs }, 3), once, () => {});
+  expect(row.theirs?.failure).toContain(message);
+  expect(row.theirs?.median).toBeUndefined();
+  expect(row.ours?.median).toBe(3);
+});
+
+test('tables have ratios of minima, marks for targets and geometric means', () => {
+  const row = (ours: number, theirs: number) => ({
+    date: '2026-01-01',
+    results: { ours: { median: 2 * ours, minimum: ours }, theirs: { median: 9, minimum: theirs } },
+  });
+  const two: Suite = { ...suite, networks: [lenet, { ...lenet, name: 'other' }] };
+  const [table] = tablesOf(two, { lenet5: row(2, 4), other: row(4, 2) });
+  expect(table).toEqual([
+    ['network', 'ours, ms', 'theirs, ms', 'ratio', 'target', 'deviation'],
+    ['lenet5', '4.00 / 2.00', '9.00 / 4.00', '0.50 ✓', '0.90', ''],
+    ['other', '8.00 / 4.00', '9.00 / 2.00', '2.00', '', ''],
+    ['**geometric mean**', '', '', '**1.00**', '', ''],
+  ]);
+  expect(markdown(table!)).toContain('| lenet5 | 4.00 / 2.00 |');
+});
+
+test('a whole run measures real processes and makes the document', async () => {
+  const rows: Row[] = [];
+  await bench({
+    suites: [suite],
+    schedule: once,
+    nodes: [],
+    work: { note: () => {}, signal: new AbortController().signal },
+    progress: () => {},
+    onRow: (_, network, row) => {
+      expect(network).toBe(lenet);
+      rows.push(row);
+    },
+  });
+  expect(rows[0]?.ours?.minimum).toBeGreaterThan(0);
+  // The same program twice: not a bit differs.
+  expect(rows[0]?.theirs).toMatchObject({ deviation: 0, runs: 2 });
+  const records = withRow(readRecords('/nowhere'), { 'Node 20': 'v20' }, suite.id, lenet.name, {
+    date: '2026-01-01',
+    results: rows[0]!,
+  });
+  const text = documentOf(records);
+  expect(text).toContain('## Node 24, batch 1, 2 threads');
+  expect(text).toContain('## What was tried');
+});
+
+test('a run that is stopped ends', async () => {
+  const stop = new AbortController();
+  const run = bench({
+    suites: [suite],
+    schedule: { ...once, turn: { milliseconds: 60_000, runs: 1 } },
+    nodes: [],
+    work: { note: () => {}, signal: stop.signal },
+    progress: (line) => {
+      if (line.includes('round 1')) setTimeout(() => stop.abort(new Error('enough')), 100);
+    },
+    onRow: () => {},
+  });
+  await expect(run).rejects.toThrow('enough');
+});
