@@ -25,7 +25,7 @@ export function adapterOf(adapter: GPUAdapter): Adapter {
 }
 
 /** A canvas that is on no page. */
-function canvas(): HTMLCanvasElement | OffscreenCanvas | undefined {
+export function canvas(): HTMLCanvasElement | OffscreenCanvas | undefined {
   if (typeof OffscreenCanvas !== 'undefined') return new OffscreenCanvas(1, 1);
   return typeof document === 'undefined' ? undefined : document.createElement('canvas');
 }

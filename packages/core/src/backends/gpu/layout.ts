@@ -2,10 +2,12 @@
  * How a tensor lies in a kernel's one to three dimensions. Values keep their row-major order; the first
  * axes are folded into the outermost dimension. Kernels compute indices in float32, so each dimension
  * stays below 2^24, and a picture may have a frame of zeros, so that convolutions need no tests.
+ * WebGL2 computes four values at a time, so there pictures lie packed: four channels of a pixel together.
  */
 
 import type { Padding } from '../../ops/window.js';
 import { type Shape, sizeOf } from '../../tensor/shape.js';
+import { PACK, packedDims, packedIndex, packedPlace } from './packed.js';
 
 /** Pixels of zeros around a picture: top, left, bottom, right. */
 export type Frame = Padding;
@@ -34,14 +36,16 @@ export interface Layout {
   readonly frame: Frame;
   /** Extents with the frame, axis by axis. */
   readonly extents: Shape;
-  /** The axes that are folded into each kernel dimension, outermost first. */
+  /** The axes that are folded into each kernel dimension, outermost first; for the packed see `packed.ts`. */
   readonly groups: readonly (readonly number[])[];
+  /** Whether it is a picture with four channels of a pixel together. */
+  readonly packed: boolean;
   /** gpu.js's output: the extent of each dimension, innermost first. */
   readonly dims: readonly number[];
 }
 
-/** The layout of a shape. Frames are for pictures only. */
-export function layoutOf(shape: Shape, frame: Frame = noFrame): Layout {
+/** The layout of a shape. Frames are for pictures only, and so is packing. */
+export function layoutOf(shape: Shape, frame: Frame = noFrame, packs = false): Layout {
   const rank = shape.length;
   const extents =
     rank === 4
@@ -56,17 +60,21 @@ export function layoutOf(shape: Shape, frame: Frame = noFrame): Layout {
         ? [axes.slice(0, -2), [rank - 2], [rank - 1]]
         : [[0], axes.slice(1)];
   const dims = groups.map((group) => sizeOf(group.map((axis) => extents[axis]!))).reverse();
-  return { shape, frame, extents, groups, dims: dims.length === 0 ? [1] : dims };
+  const layout = { shape, frame, extents, groups, packed: false, dims: dims.length === 0 ? [1] : dims };
+  return packs && rank === 4 ? { ...layout, packed: true, dims: packedDims(layout) } : layout;
 }
 
 /** How many values a layout holds, frame included. */
 export const heldBy = ({ dims }: Layout): number => sizeOf(dims);
 
-const plus = (expression: string, offset: number): string =>
+/** A sum with a constant. */
+export const plus = (expression: string, offset: number): string =>
   offset === 0 ? expression : `(${expression} ${offset < 0 ? '-' : '+'} ${Math.abs(offset)})`;
 
 /** `[z][y][x]` for the element at the given coordinates. */
-export function indexOf({ extents, groups, frame }: Layout, at: readonly Coordinate[]): string {
+export function indexOf(layout: Layout, at: readonly Coordinate[]): string {
+  const { extents, groups, frame } = layout;
+  if (layout.packed) return packedIndex(layout, at);
   if (groups.length === 0) return '[0]';
   const lead = [0, 0, frame[0], frame[1]];
   return groups
@@ -103,7 +111,9 @@ export interface Place {
 }
 
 /** The coordinates of a thread that writes a value of this layout. */
-export function placeOf({ shape, extents, groups, frame }: Layout): Place {
+export function placeOf(layout: Layout): Place {
+  if (layout.packed) return packedPlace(layout);
+  const { shape, extents, groups, frame } = layout;
   const statements: string[] = [];
   const at = extents.map(() => '0');
   for (const [index, group] of groups.entries()) {
@@ -138,28 +148,48 @@ export function placeOf({ shape, extents, groups, frame }: Layout): Place {
 /** Whether there is a frame. */
 export const isFramed = ({ frame }: Layout): boolean => frame.some((pixels) => pixels > 0);
 
-/** Calls `visit` for each row of a framed picture: its start in the framed values and in the bare ones. */
-function eachRow(layout: Layout, visit: (framed: number, bare: number, width: number) => void): void {
+/** Whether values lie otherwise than the host has them. */
+const isRearranged = (layout: Layout): boolean => layout.packed || isFramed(layout);
+
+/** Calls `visit` for each pixel row of a picture: where it starts on the device and on the host, and how far apart its pixels are. */
+function eachRow(
+  layout: Layout,
+  visit: (held: number, bare: number, width: number, step: number) => void,
+): void {
   const [n, c, h, w] = layout.shape as unknown as [number, number, number, number];
   const [, , fullHeight, fullWidth] = layout.extents as unknown as [number, number, number, number];
   const [top, left] = layout.frame;
-  for (let plane = 0; plane < n * c; plane++)
-    for (let row = 0; row < h; row++)
-      visit((plane * fullHeight + top + row) * fullWidth + left, (plane * h + row) * w, w);
+  const blocks = Math.ceil(c / PACK);
+  for (let image = 0; image < n; image++)
+    for (let channel = 0; channel < c; channel++) {
+      const plane = layout.packed ? image * blocks + Math.floor(channel / PACK) : image * c + channel;
+      const [step, first] = layout.packed ? [PACK, channel % PACK] : [1, 0];
+      for (let row = 0; row < h; row++)
+        visit(
+          ((plane * fullHeight + top + row) * fullWidth + left) * step + first,
+          ((image * c + channel) * h + row) * w,
+          w,
+          step,
+        );
+    }
 }
 
-/** The values with the frame around them: a copy where there is a frame. */
-export function withFrame(layout: Layout, bare: Float32Array): Float32Array {
-  if (!isFramed(layout)) return bare;
-  const framed = new Float32Array(heldBy(layout));
-  eachRow(layout, (to, from, width) => framed.set(bare.subarray(from, from + width), to));
-  return framed;
+/** The values as they lie on the device, frame and all: a copy, unless they lie as on the host. */
+export function toDevice(layout: Layout, bare: Float32Array): Float32Array {
+  if (!isRearranged(layout)) return bare;
+  const held = new Float32Array(heldBy(layout));
+  eachRow(layout, (to, from, width, step) => {
+    for (let i = 0; i < width; i++) held[to + i * step] = bare[from + i]!;
+  });
+  return held;
 }
 
-/** The values without their frame. */
-export function withoutFrame(layout: Layout, framed: Float32Array): Float32Array {
-  if (!isFramed(layout)) return framed;
+/** The values as the host has them. */
+export function toHost(layout: Layout, held: Float32Array): Float32Array {
+  if (!isRearranged(layout)) return held;
   const bare = new Float32Array(sizeOf(layout.shape));
-  eachRow(layout, (from, to, width) => bare.set(framed.subarray(from, from + width), to));
+  eachRow(layout, (from, to, width, step) => {
+    for (let i = 0; i < width; i++) bare[to + i] = held[from + i * step]!;
+  });
   return bare;
 }

@@ -11,27 +11,24 @@ export interface WgslKernel {
   translateSource(): void;
   computeParamsLayout(): unknown;
   assembleWGSL(): string;
-  destroy(): void;
 }
 
-/** A texture of gpu.js. */
-export interface GlTexture {
-  readonly texture: WebGLTexture;
-  readonly size: readonly [number, number];
-  delete(): void;
-}
-
-/** A kernel of gpu.js in WebGL2 mode: called with textures or inputs, it gives a texture. */
-export interface GlKernel {
-  (...values: readonly unknown[]): GlTexture;
-  readonly kernel: { readonly context: WebGL2RenderingContext };
-  destroy(): void;
+/** A kernel of gpu.js in WebGL2 mode, as far as its translation to GLSL. */
+export interface GlslKernel {
+  readonly argumentNames: readonly string[];
+  kernelConstants: readonly unknown[];
+  kernelArguments: readonly { readonly name: string; readonly type: string }[];
+  argumentSizes: readonly (readonly number[])[];
+  argumentBitRatios: readonly number[];
+  readonly translatedSource: string;
+  translateSource(): void;
 }
 
 /** An instance of gpu.js. */
 export interface GpuInstance {
-  createKernel(source: string, settings: object): { readonly kernel: WgslKernel } & GlKernel;
-  destroy(): Promise<void>;
+  /** Everything it ever made. */
+  readonly kernels: unknown[];
+  createKernel(source: string, settings: object): { readonly kernel: WgslKernel & GlslKernel };
 }
 
 /** What is used of the library. */

@@ -10,7 +10,7 @@ import {
   type Layout,
   layoutOf,
   placeOf,
-  withFrame,
+  toDevice,
 } from './layout.js';
 
 /** The two interfaces to a GPU that kernels are written for. */
@@ -23,7 +23,7 @@ export type HostValues = (input: string) => Float32Array;
 export type Origin =
   /** Stays on the device; `data` has the frame. */
   | { readonly kind: 'constant'; readonly data: Float32Array }
-  /** A parameter that runs update: stays on the device too, and is replaced by its new value. */
+  /** A parameter that runs update: stays on the device too, and is replaced by its new value. `data` as for a constant. */
   | { readonly kind: 'state'; readonly name: string; readonly data: Float32Array }
   /** Given anew for each run; without the frame. */
   | { readonly kind: 'fed'; readonly of: (host: HostValues) => Float32Array }
@@ -49,7 +49,12 @@ export type Kernel =
       readonly text: string;
       readonly sizes: readonly number[];
       readonly workgroups: readonly [number, number, number];
-    };
+    }
+  /**
+   * A function for WebGL2, `vec4 compute(int texel)`: four values of the result, from `sizes` and the inputs
+   * a0, a1 and so on, which `fetch` reads four by four.
+   */
+  | { readonly language: 'glsl'; readonly text: string; readonly sizes: readonly number[] };
 
 /** One call of a kernel. */
 export interface KernelCall {
@@ -103,9 +108,14 @@ export class PlanBuilder {
     this.#node = node;
   }
 
+  /** How a value of this shape lies in this mode. */
+  layout(shape: Shape, frame?: Frame): Layout {
+    return layoutOf(shape, frame, this.mode === 'webgl2');
+  }
+
   /** A call of the kernel that is described, element by element, for gpu.js. */
   kernel({ inputs, shape, frame, body }: KernelRequest): Value {
-    const layout = layoutOf(shape, frame);
+    const layout = this.layout(shape, frame);
     const { statements, at, inside } = placeOf(layout);
     const names = inputs.map((_, index) => `a${index}`);
     const read = inputs.map(
@@ -143,18 +153,19 @@ return result;
 
   /** A value that never changes. */
   constant(data: Float32Array, shape: Shape, frame?: Frame): Value {
-    const layout = layoutOf(shape, frame);
-    return { layout, origin: { kind: 'constant', data: withFrame(layout, data) } };
+    const layout = this.layout(shape, frame);
+    return { layout, origin: { kind: 'constant', data: toDevice(layout, data) } };
   }
 
   /** A value that the host gives for each run. */
   fed(shape: Shape, of: (host: HostValues) => Float32Array, frame?: Frame): Value {
-    return { layout: layoutOf(shape, frame), origin: { kind: 'fed', of } };
+    return { layout: this.layout(shape, frame), origin: { kind: 'fed', of } };
   }
 
   /** A parameter that runs update, as it is at first. */
   state(name: string, data: Float32Array, shape: Shape): Value {
-    return { layout: layoutOf(shape), origin: { kind: 'state', name, data } };
+    const layout = this.layout(shape);
+    return { layout, origin: { kind: 'state', name, data: toDevice(layout, data) } };
   }
 
   /** Runs before each run; throws when a fed value is not legal. */

@@ -4,7 +4,7 @@ import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { ProfileStep, Program } from '../backend.js';
 import { describe, flopsOf } from '../describe.js';
 import type { Engine, Prepared } from './engine.js';
-import { type Layout, withFrame, withoutFrame } from './layout.js';
+import { type Layout, toDevice, toHost } from './layout.js';
 import type { HostValues, Plan, Value } from './plan.js';
 
 const GONE = 'This program has been disposed of; compile the model again.';
@@ -83,7 +83,7 @@ async function build<H>(
     const values = new Map(resident);
     try {
       for (const { slot, layout, of } of fed)
-        values.set(slot, engine.upload(layout, withFrame(layout, of(host))));
+        values.set(slot, engine.upload(layout, toDevice(layout, of(host))));
       for (const step of steps) {
         values.set(step.result, step.run(step.inputs.map((slot) => values.get(slot)!)));
         await after?.(step);
@@ -119,7 +119,7 @@ async function build<H>(
       return new Map(
         [...outputs.keys()].map((name, index): [string, Tensor] => [
           name,
-          { shape: shapes.get(name)!, data: withoutFrame(layouts.get(name)!, read[index]!) },
+          { shape: shapes.get(name)!, data: toHost(layouts.get(name)!, read[index]!) },
         ]),
       );
     });
@@ -202,7 +202,10 @@ function place<H>(plan: Plan, engine: Engine<H>) {
   for (const { inputs } of plan.calls) inputs.forEach(slotOf);
   const outputs = new Map([...plan.outputs].map(([name, value]) => [name, slotOf(value)]));
   const states = new Map(
-    [...plan.updates].map(([name, { state, next }]) => [name, { slot: slotOf(state), next: slotOf(next) }]),
+    [...plan.updates].map(([name, { state, next }]) => [
+      name,
+      { slot: slotOf(state), next: slotOf(next), layout: state.layout },
+    ]),
   );
   return { slots, resident, fed, outputs, states };
 }

@@ -1,13 +1,11 @@
 /** The WebGPU device that gpu.js holds for everyone, with what the programs on it share: compiled kernels, and its end. */
 import { type Adapter, adapterOf } from '../adapter.js';
 import type { GpuLibrary } from '../library.js';
+import { remember } from '../remember.js';
 import { translatorOf } from './translate.js';
 
 /** The flag of GPUShaderStage. */
 const COMPUTE = 4;
-
-/** Compiled kernels that are kept; beyond, all are dropped, and those still wanted are compiled again. */
-const MOST_KERNELS = 1000;
 
 /** A compiled kernel and the layout of its bindings: parameters, inputs, result. */
 export interface Pipeline {
@@ -41,7 +39,6 @@ export async function sharedDevice(library: GpuLibrary): Promise<SharedDevice> {
   void device.lost.then(({ message, reason }) => {
     lost = message || reason;
   });
-  const pipelines = new Map<string, Promise<Pipeline>>();
   const layouts: Record<number, GPUBindGroupLayout> = {};
   const layoutOf = (inputs: number): GPUBindGroupLayout => {
     layouts[inputs] ??= device.createBindGroupLayout({
@@ -57,21 +54,15 @@ export async function sharedDevice(library: GpuLibrary): Promise<SharedDevice> {
     device,
     adapter: adapterOf(adapter),
     lost: () => lost,
-    pipeline(wgsl, inputs) {
-      const present = pipelines.get(wgsl);
-      if (present) return present;
-      if (pipelines.size >= MOST_KERNELS) pipelines.clear();
+    // A shader that does not compile never will: to remember the failure is right.
+    pipeline: remember(async (wgsl, inputs) => {
       const bindings = layoutOf(inputs);
-      const made = device
-        .createComputePipelineAsync({
-          layout: device.createPipelineLayout({ bindGroupLayouts: [bindings] }),
-          compute: { module: device.createShaderModule({ code: wgsl }), entryPoint: 'main' },
-        })
-        .then((pipeline) => ({ pipeline, bindings }));
-      pipelines.set(wgsl, made);
-      made.catch(() => pipelines.delete(wgsl));
-      return made;
-    },
+      const pipeline = await device.createComputePipelineAsync({
+        layout: device.createPipelineLayout({ bindGroupLayouts: [bindings] }),
+        compute: { module: device.createShaderModule({ code: wgsl }), entryPoint: 'main' },
+      });
+      return { pipeline, bindings };
+    }),
     translate: translatorOf(library),
   };
   devices.set(device, shared);

@@ -112,6 +112,7 @@ export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
   }
 
   function dispatchOf({ kernel, layout, inputs }: EngineCall): Dispatch {
+    if (kernel.language === 'glsl') throw new Error('A kernel in GLSL does not run on WebGPU.');
     if (kernel.language === 'wgsl')
       return { wgsl: kernel.text, parameters: Uint32Array.from(kernel.sizes), workgroups: kernel.workgroups };
     const [x, y, z] = threeOf(layout.dims);

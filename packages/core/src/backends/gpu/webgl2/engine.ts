@@ -1,0 +1,229 @@
+/**
+ * Programs on WebGL2: a value is a texture of four floats a texel, a kernel call draws one triangle over it.
+ * gpu.js translates kernels; textures, their reuse and reading back without blocking the page are ours.
+ */
+import { BackendUnavailable } from '../../../errors.js';
+import type { Engine, EngineCall, Prepared } from '../engine.js';
+import { heldBy, type Layout } from '../layout.js';
+import type { GlProgram, SharedContext } from './context.js';
+import { written } from './translate.js';
+
+/** Values in a texture of `1 << shift` by `height` texels. */
+export interface TextureValue {
+  readonly texture: WebGLTexture;
+  readonly floats: number;
+  readonly texels: number;
+  readonly shift: number;
+  readonly height: number;
+}
+
+const LOST = 'The WebGL2 context was lost; compile the model again.';
+
+/** An engine on the context. */
+export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext): Engine<TextureValue> {
+  const side = gl.getParameter(gl.MAX_TEXTURE_SIZE) as number;
+  const units = gl.getParameter(gl.MAX_TEXTURE_IMAGE_UNITS) as number;
+  const pool = new Map<string, TextureValue[]>();
+  const textures = new Set<TextureValue>();
+  const frame = gl.createFramebuffer();
+  let memory = 0;
+  let kernels = 0;
+  let disposed = false;
+
+  const keyOf = ({ shift, height }: Pick<TextureValue, 'shift' | 'height'>): string => `${shift} ${height}`;
+  const bytesOf = ({ shift, height }: TextureValue): number => (height << shift) * 16;
+
+  /** A texture is about square, and a power of two wide, so that a place in it needs no division. */
+  function sizeOf(layout: Layout): Omit<TextureValue, 'texture'> {
+    const floats = heldBy(layout);
+    const texels = Math.max(1, Math.ceil(floats / 4));
+    const shift = Math.min(Math.floor(Math.log2(side)), Math.ceil(Math.log2(texels) / 2));
+    const height = Math.ceil(texels / 2 ** shift);
+    if (height > side)
+      throw new BackendUnavailable(
+        'gpu',
+        `A value of ${layout.shape.join('x')} needs a texture of ${2 ** shift}x${height}; this GPU has at most ${side} in a row. Use the wasm back end.`,
+      );
+    return { floats, texels, shift, height };
+  }
+
+  function take(layout: Layout): TextureValue {
+    const size = sizeOf(layout);
+    const free = pool.get(keyOf(size))?.pop();
+    if (free) {
+      const reused = { ...size, texture: free.texture };
+      textures.delete(free);
+      textures.add(reused);
+      return reused;
+    }
+    const texture = gl.createTexture();
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D, texture);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+    gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA32F, 2 ** size.shift, size.height);
+    const value = { ...size, texture };
+    textures.add(value);
+    memory += bytesOf(value);
+    return value;
+  }
+
+  function target({ texture }: TextureValue): void {
+    gl.bindFramebuffer(gl.FRAMEBUFFER, frame);
+    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, texture, 0);
+  }
+
+  function complain(): void {
+    if (gl.isContextLost()) throw new Error(LOST);
+    const error = gl.getError();
+    if (error === gl.OUT_OF_MEMORY) throw new Error('The GPU is out of memory; use the wasm back end.');
+    if (error !== gl.NO_ERROR) throw new Error(`WebGL2 reports error ${error}.`);
+  }
+
+  const shaderOf = ({ kernel, layout, inputs }: EngineCall): string => {
+    if (kernel.language === 'javascript') return translate(kernel.text, layout.dims.length);
+    if (kernel.language === 'glsl') return written(inputs.length, kernel.text);
+    throw new Error(`A kernel in ${kernel.language} does not run on WebGL2.`);
+  };
+
+  function preparedCall({ kernel, layout, inputs }: EngineCall, { program, location }: GlProgram) {
+    const sizes = kernel.language === 'glsl' ? Int32Array.from(kernel.sizes) : undefined;
+    const three = (name: string, { dims }: Layout): void =>
+      gl.uniform3i(location(name), dims[0] ?? 1, dims[1] ?? 1, dims[2] ?? 1);
+    const prepared: Prepared<TextureValue> = (operands) => {
+      const result = take(layout);
+      gl.useProgram(program);
+      for (const [index, { texture, shift }] of operands.entries()) {
+        const name = `user_a${index}`;
+        gl.activeTexture(gl.TEXTURE0 + index);
+        gl.bindTexture(gl.TEXTURE_2D, texture);
+        gl.uniform1i(location(name), index);
+        gl.uniform2i(location(`${name}Size`), shift, 2 ** shift - 1);
+        if (!sizes) three(`${name}Dim`, inputs[index]!);
+      }
+      if (sizes) gl.uniform1iv(location('sizes'), sizes);
+      else three('dims', layout);
+      gl.uniform2i(location('place'), result.shift, result.texels);
+      target(result);
+      gl.viewport(0, 0, 2 ** result.shift, result.height);
+      gl.drawArrays(gl.TRIANGLES, 0, 3);
+      return result;
+    };
+    return prepared;
+  }
+
+  /** Resolves when everything asked for so far is done, giving the page its turns in between. */
+  async function finished(): Promise<void> {
+    const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    gl.flush();
+    const { port1, port2 } = new MessageChannel();
+    try {
+      for (;;) {
+        if (!fence || gl.isContextLost()) throw new Error(LOST);
+        const status = gl.clientWaitSync(fence, 0, 0);
+        if (status === gl.ALREADY_SIGNALED || status === gl.CONDITION_SATISFIED) return;
+        if (status === gl.WAIT_FAILED) throw new Error('Waiting for the GPU failed.');
+        // A message comes back sooner than the shortest timeout.
+        await new Promise((resolve) => {
+          port1.onmessage = resolve;
+          port2.postMessage(undefined);
+        });
+      }
+    } finally {
+      port1.close();
+      gl.deleteSync(fence);
+    }
+  }
+
+  return {
+    backend: 'gpu:webgl2',
+    notes: [adapter.name, ...(adapter.software ? ['software adapter'] : [])],
+    get memory() {
+      return memory;
+    },
+    get kernels() {
+      return kernels;
+    },
+    async prepare(calls, signal) {
+      signal?.throwIfAborted();
+      for (const { layout, inputs } of calls) {
+        [layout, ...inputs].forEach(sizeOf);
+        if (inputs.length > units)
+          throw new BackendUnavailable('gpu', `This GPU reads at most ${units} textures in a kernel.`);
+      }
+      const shaders = calls.map(shaderOf);
+      const distinct = new Set(shaders);
+      kernels = distinct.size;
+      const programs = await compile(distinct);
+      complain();
+      return calls.map((call, index) => preparedCall(call, programs.get(shaders[index]!)!));
+    },
+    upload(layout, data) {
+      const value = take(layout);
+      const width = 2 ** value.shift;
+      gl.activeTexture(gl.TEXTURE0);
+      gl.bindTexture(gl.TEXTURE_2D, value.texture);
+      const put = (row: number, columns: number, rows: number, from: Float32Array): void => {
+        if (columns * rows > 0)
+          gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, row, columns, rows, gl.RGBA, gl.FLOAT, from);
+      };
+      const whole = Math.floor(data.length / (width * 4));
+      put(0, width, whole, data);
+      const rest = new Float32Array(Math.ceil((data.length - whole * width * 4) / 4) * 4);
+      rest.set(data.subarray(whole * width * 4));
+      put(whole, rest.length / 4, 1, rest);
+      return value;
+    },
+    free(value) {
+      const key = keyOf(value);
+      const places = pool.get(key);
+      if (places) places.push(value);
+      else pool.set(key, [value]);
+    },
+    async read(values) {
+      if (gl.isContextLost()) throw new Error(LOST);
+      if (values.length === 0) {
+        await finished();
+        return [];
+      }
+      const buffer = gl.createBuffer();
+      gl.bindBuffer(gl.PIXEL_PACK_BUFFER, buffer);
+      gl.bufferData(
+        gl.PIXEL_PACK_BUFFER,
+        values.reduce((sum, value) => sum + bytesOf(value), 0),
+        gl.STREAM_READ,
+      );
+      let at = 0;
+      const starts = values.map((value) => {
+        target(value);
+        gl.readPixels(0, 0, 2 ** value.shift, value.height, gl.RGBA, gl.FLOAT, at);
+        at += bytesOf(value);
+        return at - bytesOf(value);
+      });
+      gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
+      try {
+        await finished();
+        complain();
+        gl.bindBuffer(gl.PIXEL_PACK_BUFFER, buffer);
+        const results = values.map(({ floats }, index) => {
+          const data = new Float32Array(floats);
+          gl.getBufferSubData(gl.PIXEL_PACK_BUFFER, starts[index]!, data);
+          return data;
+        });
+        gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
+        return results;
+      } finally {
+        gl.deleteBuffer(buffer);
+      }
+    },
+    dispose() {
+      if (disposed) return;
+      disposed = true;
+      for (const { texture } of textures) gl.deleteTexture(texture);
+      textures.clear();
+      pool.clear();
+      gl.deleteFramebuffer(frame);
+      memory = 0;
+    },
+  };
+}
