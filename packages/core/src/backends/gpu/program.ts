@@ -136,9 +136,9 @@ async function build<H>(
     async parameters() {
       if (disposed) throw new Error(GONE);
       const values = await engine.read([...states.values()].map(({ slot }) => resident.get(slot)!));
-      const changed = [...states.keys()].map((name, index): [string, Tensor] => [
+      const changed = [...states].map(([name, { layout }], index): [string, Tensor] => [
         name,
-        { shape: kept.get(name)!.shape, data: values[index]! },
+        { shape: layout.shape, data: toHost(layout, values[index]!) },
       ]);
       return new Map([...kept, ...changed]);
     },

@@ -5,6 +5,8 @@
 import type { Conv2dAttrs, Conv2dGradAttrs } from '../../../ops/conv2d.js';
 import type { Shape } from '../../../tensor/shape.js';
 import type { Coordinate } from '../layout.js';
+import { conv2dGlsl } from './conv2dGlsl.js';
+import { conv2dWgsl } from './conv2dWgsl.js';
 import { activated, finish, type Lower, loop } from './lowering.js';
 
 /** Windows of up to this many taps are written out; larger ones go row by row. */
@@ -24,8 +26,11 @@ const sum = (...terms: readonly string[]): string => {
   return kept.length === 0 ? '0' : kept.join(' + ');
 };
 
-/** y = activation(x * w + b + residual). */
-export const lowerConv2d: Lower<Conv2dAttrs> = (call) => {
+/** y = activation(x * w + b + residual): as a shader of its own where there is one, else element by element. */
+export const lowerConv2d: Lower<Conv2dAttrs> = (call) =>
+  call.plan.mode === 'webgpu' ? conv2dWgsl(call) : (conv2dGlsl(call) ?? conv2dByElement(call));
+
+const conv2dByElement: Lower<Conv2dAttrs> = (call) => {
   const { attrs, inputs, node } = call;
   const [out, perGroup, kh, kw] = node.inputs[1]!.shape as unknown as Extents;
   const { stride, padding, dilation, groups } = attrs;

@@ -1,27 +1,21 @@
 /** Fully connected layers and matrix products: one thread, one dot product. */
 import type { LinearAttrs, MatmulAttrs } from '../../../ops/linear.js';
-import type { PlanBuilder, Value } from '../plan.js';
+import type { Value } from '../plan.js';
+import { linearGlsl } from './linearGlsl.js';
+import { linearWgsl } from './linearWgsl.js';
 import { activated, finish, type Lower, loop } from './lowering.js';
 
-/** A constant matrix with rows and columns swapped, so that neighbouring threads read neighbouring values. */
-function transposed(plan: PlanBuilder, { layout, origin }: Value): Value | undefined {
-  if (origin.kind !== 'constant') return undefined;
-  const [rows, columns] = layout.shape as unknown as readonly [number, number];
-  const data = new Float32Array(rows * columns);
-  for (let i = 0; i < rows; i++)
-    for (let j = 0; j < columns; j++) data[j * rows + i] = origin.data[i * columns + j]!;
-  return plan.constant(data, [columns, rows]);
-}
+/** y = activation(x w^T + b): as a shader of its own where there is one, else element by element. */
+export const lowerLinear: Lower<LinearAttrs> = (call) =>
+  call.plan.mode === 'webgpu' ? linearWgsl(call) : (linearGlsl(call) ?? linearByElement(call));
 
-/** y = activation(x w^T + b). */
-export const lowerLinear: Lower<LinearAttrs> = (call) => {
-  const { inputs, attrs, node, plan } = call;
+const linearByElement: Lower<LinearAttrs> = (call) => {
+  const { inputs, attrs, node } = call;
   const [x, w, ...bias] = inputs as [Value, Value, ...Value[]];
-  const turned = transposed(plan, w);
   const features = node.inputs[1]!.shape[1]!;
-  return finish(call, [x, turned ?? w, ...bias], ([readX, readW, readB], at) => {
+  return finish(call, [x, w, ...bias], ([readX, readW, readB], at) => {
     const [n, o] = at as [string, string];
-    const product = `sum += ${readX!([n, 'k'])} * ${readW!(turned ? ['k', o] : [o, 'k'])};`;
+    const product = `sum += ${readX!([n, 'k'])} * ${readW!([o, 'k'])};`;
     return activated(
       attrs.activation,
       readB ? `sum + ${readB([o])}` : 'sum',

@@ -1,0 +1,159 @@
+/**
+ * Convolution for WebGL2, in GLSL: a fragment computes four channels of a pixel, and a texel of the input
+ * holds four channels too, so that five texels read serve sixteen products. Sizes are parameters, so that
+ * layers that differ in them alone share the kernel.
+ */
+import type { Activation } from '../../../ops/activation.js';
+import type { Conv2dAttrs } from '../../../ops/conv2d.js';
+import type { Layout } from '../layout.js';
+import { blocksOf, PACK } from '../packed.js';
+import type { Value } from '../plan.js';
+import type { Lowering } from './lowering.js';
+import { hostData } from './repack.js';
+import { activate, range } from './vector.js';
+
+/** What a kernel is made for; everything else is a parameter. */
+interface Variant {
+  readonly kernel: readonly [number, number];
+  readonly stride: readonly [number, number];
+  readonly dilation: readonly [number, number];
+  /** Each channel on its own. */
+  readonly depthwise: boolean;
+  readonly bias: boolean;
+  readonly residual: boolean;
+  readonly activation: Activation | undefined;
+}
+
+type Extents = readonly [number, number, number, number];
+
+const names = [
+  ...['outWidth', 'outHeight', 'outBlocks', 'top', 'left', 'innerWidth', 'innerHeight'],
+  ...['inWidth', 'inHeight', 'inBlocks', 'inTop', 'inLeft', 'depth', 'blocksPerGroup'],
+  ...['moreWidth', 'moreHeight', 'moreTop', 'moreLeft'],
+] as const;
+
+const extentsOf = ({
+  extents,
+  frame,
+}: Layout): readonly [width: number, height: number, top: number, left: number] => [
+  extents[3]!,
+  extents[2]!,
+  frame[0],
+  frame[1],
+];
+
+/** Weights as texels of four output channels: by block of those, then by input channel (four by four) and tap. */
+function packWeights(data: Float32Array, [out, perGroup, kh, kw]: Extents): Float32Array {
+  const taps = kh * kw;
+  const depth = blocksOf(perGroup);
+  const packed = new Float32Array(blocksOf(out) * depth * taps * PACK * PACK);
+  for (let o = 0; o < out; o++)
+    for (let i = 0; i < perGroup; i++)
+      for (let tap = 0; tap < taps; tap++) {
+        const block = (Math.floor(o / PACK) * depth + Math.floor(i / PACK)) * taps + tap;
+        packed[(block * PACK + (i % PACK)) * PACK + (o % PACK)] = data[(o * perGroup + i) * taps + tap]!;
+      }
+  return packed;
+}
+
+/** Weights of a depthwise convolution as texels of four channels, tap by tap. */
+function packDepthwise(data: Float32Array, [out, , kh, kw]: Extents): Float32Array {
+  const taps = kh * kw;
+  const packed = new Float32Array(blocksOf(out) * taps * PACK);
+  for (let c = 0; c < out; c++)
+    for (let tap = 0; tap < taps; tap++)
+      packed[(Math.floor(c / PACK) * taps + tap) * PACK + (c % PACK)] = data[c * taps + tap]!;
+  return packed;
+}
+
+/** y = activation(x * w + b + residual); undefined where weights change or groups do not fall into blocks of four. */
+export function conv2dGlsl(call: Lowering<Conv2dAttrs>): Value | undefined {
+  const { attrs, node, plan, shape, frame } = call;
+  const [x, w, ...more] = call.inputs as [Value, Value, ...Value[]];
+  const weight = node.inputs[1]!.shape as unknown as Extents;
+  const [out, perGroup, kh, kw] = weight;
+  const { stride, dilation, padding, groups, activation, residual = false } = attrs;
+  const outPerGroup = out / groups;
+  const depthwise = perGroup === 1 && outPerGroup === 1;
+  const data = hostData(w);
+  if (!data || !(groups === 1 || depthwise || (perGroup % PACK === 0 && outPerGroup % PACK === 0)))
+    return undefined;
+  const bias = more.length > (residual ? 1 : 0);
+  const layout = plan.layout(shape, frame);
+  const values = depthwise ? packDepthwise(data, weight) : packWeights(data, weight);
+  const packed = plan.constant(values, [values.length / PACK, PACK]);
+  const [outWidth, outHeight, top, left] = extentsOf(layout);
+  const [inWidth, inHeight, inTop, inLeft] = extentsOf(x.layout);
+  return plan.call(
+    {
+      language: 'glsl',
+      text: shader({ kernel: [kh, kw], stride, dilation, depthwise, bias, residual, activation }),
+      sizes: [
+        ...[outWidth, outHeight, blocksOf(out), top, left, shape[3]!, shape[2]!],
+        ...[inWidth, inHeight, blocksOf(x.layout.shape[1]!), inTop - padding[0], inLeft - padding[1]],
+        ...[blocksOf(perGroup), outPerGroup / PACK],
+        ...extentsOf((residual ? more.at(-1)! : { layout }).layout),
+      ],
+    },
+    [x, packed, ...more],
+    layout,
+    depthwise ? 'depthwise, 4 channels' : 'direct, 4 channels',
+  );
+}
+
+/** The shader of a variant. Zeros around the picture are really there, so nothing is tested in the loops. */
+function shader({
+  kernel: [kh, kw],
+  stride,
+  dilation,
+  depthwise,
+  bias,
+  residual,
+  activation,
+}: Variant): string {
+  const read = (input: number, texel: string): string =>
+    `fetch(user_a${input}, user_a${input}Size, ${texel})`;
+  const row = range(kw)
+    .map((kx) =>
+      depthwise
+        ? `s += ${read(0, `at + ${kx * dilation[1]}`)} * ${read(1, `weight + ${kx}`)};`
+        : `x = ${read(0, `at + ${kx * dilation[1]}`)};
+s += ${range(PACK)
+            .map((i) => `x[${i}] * ${read(1, `weight + ${kx * PACK + i}`)}`)
+            .join(' + ')};`,
+    )
+    .join('\n');
+  const taps = `for (int ky = 0; ky < ${kh}; ky++) {
+${row}
+weight += ${depthwise ? kw : kw * PACK};
+at += ${dilation[0]} * inWidth;
+}`;
+  return `${names.map((name, index) => `#define ${name} sizes[${index}]`).join('\n')}
+vec4 compute(int texel) {
+int line = texel / outWidth;
+int column = texel - line * outWidth - left;
+int plane = line / outHeight;
+int row = line - plane * outHeight - top;
+if (column < 0 || row < 0 || column >= innerWidth || row >= innerHeight) return vec4(0.0);
+int image = plane / outBlocks;
+int block = plane - image * outBlocks;
+int corner = (row * ${stride[0]} + inTop) * inWidth + column * ${stride[1]} + inLeft;
+vec4 s = vec4(0.0);
+${
+  depthwise
+    ? `int at = plane * inHeight * inWidth + corner;
+int weight = block * ${kh * kw};
+${taps}`
+    : `vec4 x;
+int weight = block * depth * ${kh * kw * PACK};
+int first = image * inBlocks + (block / blocksPerGroup) * depth;
+for (int i = 0; i < depth; i++) {
+int at = (first + i) * inHeight * inWidth + corner;
+${taps}
+}`
+}
+${bias ? `s += ${read(2, 'block')};` : ''}
+${residual ? `s += ${read(bias ? 3 : 2, '(plane * moreHeight + row + moreTop) * moreWidth + column + moreLeft')};` : ''}
+return ${activate(activation, 's', 'vec4')};
+}`;
+}

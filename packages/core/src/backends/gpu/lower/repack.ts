@@ -1,0 +1,40 @@
+/** Weights in the order in which a kernel reads them: arranged once by the host where they never change, else by a kernel. */
+import { divide, toHost } from '../layout.js';
+import type { PlanBuilder, Value } from '../plan.js';
+
+/** The values of a constant in the host's order; undefined for anything else. */
+export const hostData = ({ layout, origin }: Value): Float32Array | undefined =>
+  origin.kind === 'constant' ? toHost(layout, origin.data) : undefined;
+
+/**
+ * A weight (out x in x kh x kw, or out x in) as tiles x (in * kh * kw) x channels: the output channels of a
+ * tile lie together, those behind the last are zero.
+ */
+export function inTiles(plan: PlanBuilder, weight: Value, channels: number): Value {
+  const [out, perGroup, kh = 1, kw = 1] = weight.layout.shape as readonly [number, number, number?, number?];
+  const dense = weight.layout.shape.length === 2;
+  const tiles = Math.ceil(out / channels);
+  const depth = perGroup * kh * kw;
+  const shape = [tiles, depth, channels];
+  const data = hostData(weight);
+  if (data) {
+    const packed = new Float32Array(tiles * depth * channels);
+    for (let o = 0; o < out; o++) {
+      const to = Math.floor(o / channels) * depth * channels + (o % channels);
+      for (let k = 0; k < depth; k++) packed[to + k * channels] = data[o * depth + k]!;
+    }
+    return plan.constant(packed, shape);
+  }
+  return plan.kernel({
+    inputs: [weight],
+    shape,
+    body: ([read], [tile, k, lane]) => ({
+      statements: `let moved = 0.0;
+const o = ${tile} * ${channels} + ${lane};
+${divide(k!, kh * kw, depth, 'inner', 'tap')}
+${divide('tap', kw, kh * kw, 'ky', 'kx')}
+if (o < ${out}) { moved = ${read!(dense ? ['o', 'inner'] : ['o', 'inner', 'ky', 'kx'])}; }`,
+      value: 'moved',
+    }),
+  });
+}
