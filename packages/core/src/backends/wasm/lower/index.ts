@@ -15,6 +15,9 @@ import {
   lowerNeutral,
   lowerReshape,
 } from './elementwise.js';
+import { lowerConv2dGradInput } from './gradient/convInput.js';
+import { lowerConv2dGradWeight } from './gradient/convWeight.js';
+import { lowerMatmul } from './gradient/matmul.js';
 import { lowerLinear } from './linear.js';
 import type { Lowering } from './lowering.js';
 import {
@@ -37,12 +40,15 @@ export const lowerings = {
   channelShuffle: lowerChannelShuffle,
   concat: lowerConcat,
   conv2d: lowerConv2d,
+  conv2dGradInput: lowerConv2dGradInput,
+  conv2dGradWeight: lowerConv2dGradWeight,
   dropout: lowerNeutral,
   fill: lowerFill,
   globalAvgPool: lowerGlobalAvgPool,
   linear: lowerLinear,
   localResponseNorm: lowerLocalResponseNorm,
   logSoftmax: lowerLogSoftmax,
+  matmul: lowerMatmul,
   maxPool: lowerMaxPool,
   mul: lowerMul,
   pad: lowerPad,

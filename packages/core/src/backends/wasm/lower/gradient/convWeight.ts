@@ -1,0 +1,94 @@
+/** The gradient of a convolution with respect to its weight: for each tap of the window, x under it times dy, summed over all pixels. */
+import type { Node } from '../../../../graph/graph.js';
+import type { Conv2dGradAttrs } from '../../../../ops/conv2d.js';
+import { MOST_ROWS } from '../../kernels/depthwise.js';
+import { FLOAT, paddedChannels } from '../../kernels/kernel.js';
+import type { Planner } from '../../plan/planner.js';
+import { type Pixels, stridesOf } from '../../plan/value.js';
+import { padPixels, reach } from '../conv2d.js';
+import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, zeroPhase } from '../lowering.js';
+import { lowerDepthwiseGradWeight } from './depthwiseWeight.js';
+import { type RowLoop, rowsProducts, sumPartsPhase } from './rowsProduct.js';
+
+export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
+  const [gradient, input] = node.inputs as [Node, Node];
+  const { stride, dilation, padding, groups, shape } = node.attrs;
+  const [out, perGroup, ...kernel] = shape as [number, number, number, number];
+  const [kernelRows, kernelColumns] = kernel;
+  if (groups === out && perGroup === 1 && Math.max(...kernel) <= MOST_ROWS) {
+    lowerDepthwiseGradWeight(p, node);
+    return;
+  }
+  const dy = pixelsOf(p, gradient);
+  const touched = reach(node.attrs, kernel, dy);
+  const join = groups === 1 && dilation[1] === 1 && kernelColumns > 1;
+  const x =
+    join && perGroup !== paddedChannels(perGroup)
+      ? closePixels(p, input, padding, touched)
+      : padPixels(p, pixelsOf(p, input), padding, touched);
+  const joined = join && x.pixel === perGroup * FLOAT;
+  const rows: readonly RowLoop[] = [
+    { count: dy.n, a: x.image, b: dy.image },
+    { count: dy.h, a: stride[0] * x.row, b: dy.row },
+    { count: dy.w, a: stride[1] * x.pixel, b: dy.pixel },
+  ];
+  const outEach = out / groups;
+  const products = Array.from({ length: groups }, (_, group) => {
+    const at = x.at.plus(group * perGroup * FLOAT);
+    const taps: Pixels = {
+      ...{ kind: 'pixels', at, c: 1, pixel: FLOAT },
+      ...(joined
+        ? { n: 1, h: kernelRows, w: kernelColumns * perGroup, image: 0, row: dilation[0] * x.row }
+        : {
+            ...{ n: kernelRows, h: kernelColumns, w: perGroup },
+            ...{ image: dilation[0] * x.row, row: dilation[1] * x.pixel },
+          }),
+    };
+    return { rows, a: taps, b: dy.at.plus(group * outEach * FLOAT), columns: outEach };
+  });
+  const parts = rowsProducts(p, products);
+  const taps = kernelRows * kernelColumns;
+  const row = paddedChannels(outEach) * FLOAT;
+  sumPartsPhase(
+    p,
+    parts,
+    p.value(node).at,
+    products.map((_, group) => ({
+      from: group * taps * perGroup * row,
+      to: group * outEach * perGroup * taps * FLOAT,
+    })),
+    {
+      channels: perGroup,
+      taps,
+      columns: outEach,
+      from: { channel: row, tap: perGroup * row },
+      to: { channel: taps * FLOAT, tap: FLOAT, column: perGroup * taps * FLOAT },
+    },
+  );
+};
+
+/** The padded input with no room between its pixels, so that the taps of a row are one run. */
+function closePixels(
+  p: Planner,
+  input: Node,
+  [top, left]: Conv2dGradAttrs['padding'],
+  [height, width]: readonly [number, number],
+): Pixels {
+  const [n, c, h, w] = input.shape as [number, number, number, number];
+  const pixel = c * FLOAT;
+  const row = width * pixel;
+  const image = height * row;
+  const at = p.scratch(n * image);
+  const [rows, columns] = [Math.min(h, height - top), Math.min(w, width - left)];
+  const value = p.value(input);
+  const strides = [image, FLOAT, row, pixel].map((bytes) => bytes / FLOAT);
+  p.algorithm('pad');
+  if (n * rows * columns * pixel < n * image) zeroPhase(p, at, n * image);
+  copyPhaseOf(
+    p,
+    value.at,
+    at.plus(top * row + left * pixel),
+    copyLoops([n, c, rows, columns], stridesOf(value, input.shape), strides),
+  );
+  return { kind: 'pixels', at, n, c, h: height, w: width, image, row, pixel };
+}
