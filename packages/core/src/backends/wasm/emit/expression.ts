@@ -121,6 +121,7 @@ export const v128 = {
   loadZero: load('v128', [0xfd, 0x5c], 2),
   and: simd('v128', 0x4e) as Binary,
   or: simd('v128', 0x50) as Binary,
+  xor: simd('v128', 0x51) as Binary,
   /** Bits of a where the mask is set, of b elsewhere. */
   select: simd('v128', 0x52) as (a: V128, b: V128, mask: V128) => V128,
 };
@@ -134,10 +135,18 @@ export const i32x4 = {
         for (let shift = 0; shift < 32; shift += 8) code.bytes((value >>> shift) & 0xff);
     }),
   const: (value: number): V128 => i32x4.lanes(value, value, value, value),
+  splat: simd('v128', 0x11) as (a: I32) => V128,
   add: simd('v128', 0xae) as Binary,
   sub: simd('v128', 0xb1) as Binary,
+  mul: simd('v128', 0xb5) as Binary,
+  eq: simd('v128', 0x37) as Binary,
+  /** Compares as unsigned numbers. */
+  ltU: simd('v128', 0x3a) as Binary,
   shl: simd('v128', 0xab) as Shift,
   shrS: simd('v128', 0xac) as Shift,
+  shrU: simd('v128', 0xad) as Shift,
+  /** Whole numbers of float32 lanes, cut towards zero. */
+  truncF32x4: simd('v128', 0xf8) as Unary,
 };
 
 /** Four float32. */
@@ -156,12 +165,15 @@ export const f32x4 = {
   eq: simd('v128', 0x41) as Binary,
   ne: simd('v128', 0x42) as Binary,
   lt: simd('v128', 0x43) as Binary,
+  ge: simd('v128', 0x46) as Binary,
   abs: simd('v128', 0xe0) as Unary,
   sqrt: simd('v128', 0xe3) as Unary,
   add: simd('v128', 0xe4) as Binary,
   sub: simd('v128', 0xe5) as Binary,
   mul: simd('v128', 0xe6) as Binary,
   div: simd('v128', 0xe7) as Binary,
+  /** The smaller; NaN where one is NaN. */
+  min: simd('v128', 0xe8) as Binary,
   /** The larger; NaN where one is NaN. Six machine instructions: prefer `pmax` where NaN cannot get lost. */
   max: simd('v128', 0xe9) as Binary,
   /** `b < a ? b : a`, one machine instruction: a NaN in `a` stays. */

@@ -4,6 +4,7 @@ export {
   type Expression,
   f32,
   f32x4,
+  type I32,
   i32,
   i32x4,
   Local,

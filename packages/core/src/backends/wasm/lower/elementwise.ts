@@ -31,7 +31,7 @@ export const lowerNeutral: Lowering<object> = (p, node) => elementwise(p, node, 
 
 function elementwise(p: Planner, node: Node, compute: PixelwiseFunction, activation?: Activation): void {
   p.algorithm('elementwise');
-  if (isPixelShape(node.shape)) {
+  if (p.value(node).kind === 'pixels') {
     onPixels(
       p,
       compute,

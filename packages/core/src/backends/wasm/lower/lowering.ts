@@ -5,10 +5,21 @@ import { type CopyLoop, copyKernel, copyValues, mergeLoops, zeroKernel } from '.
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
 import type { Pointer } from '../plan/memory.js';
 import type { Call, Planner } from '../plan/planner.js';
-import { denseStrides, type PixelRuns, type Pixels, stridesOf, type Value } from '../plan/value.js';
+import {
+  denseStrides,
+  isDense,
+  type PixelRuns,
+  type Pixels,
+  storedFloats,
+  stridesOf,
+  type Value,
+} from '../plan/value.js';
 
 /** Turns a node of one op into phases. */
 export type Lowering<A extends object> = (planner: Planner, node: Node<A>) => void;
+
+/** The bits of a float32 as an integer, to pass it as a parameter. */
+export const float32Bits = (value: number): number => new Int32Array(Float32Array.of(value).buffer)[0]!;
 
 /** Pairs of vectors that hold the channels of a pixel. */
 export const channelGroups = (channels: number): number => paddedChannels(channels) / CHANNEL_BLOCK;
@@ -16,6 +27,15 @@ export const channelGroups = (channels: number): number => paddedChannels(channe
 /** A node's value pixel by pixel, converted if the host gave it in another order. */
 export const pixelsOf = (p: Planner, node: Node): Pixels =>
   p.pixels(node, (from, to) => copyPhase(p, node.shape, from, to));
+
+/** Where a node's values lie one after the other in the host's order; copied if they do not. */
+export function denseOf(p: Planner, node: Node): Pointer {
+  const value = p.value(node);
+  if (isDense(value, node.shape)) return value.at;
+  const at = p.scratch(storedFloats(node.shape) * FLOAT);
+  copyPhase(p, node.shape, value, { kind: 'dense', at, shape: node.shape });
+  return at;
+}
 
 /** Loops that bring values of a shape from one arrangement to another; strides in floats. */
 export function copyLoops(shape: Shape, from: readonly number[], to: readonly number[]): readonly CopyLoop[] {

@@ -7,7 +7,7 @@ import { CHANNEL_BLOCK, FLOAT } from '../kernels/kernel.js';
 import { poolArea, poolRow, type Reduction } from '../kernels/pool.js';
 import type { Call, Planner } from '../plan/planner.js';
 import type { Pixels } from '../plan/value.js';
-import { channelGroups, type Lowering, pixelsOf } from './lowering.js';
+import { channelGroups, float32Bits, type Lowering, pixelsOf } from './lowering.js';
 
 export const lowerMaxPool: Lowering<MaxPoolAttrs> = (p, node) => slidingWindow(p, node, node.attrs, 'max');
 
@@ -20,10 +20,30 @@ export const lowerAdaptiveMaxPool: Lowering<AdaptivePoolAttrs> = (p, node) => ad
 export const lowerGlobalAvgPool: Lowering<object> = (p, node) => adaptive(p, node, 'mean');
 
 /** Taps of a window that lie inside: from `first` up to but not including `end`. */
-function inside(start: number, taps: number, dilation: number, extent: number): readonly [number, number] {
+export function insideWindow(
+  start: number,
+  taps: number,
+  dilation: number,
+  extent: number,
+): readonly [number, number] {
   const first = Math.max(0, Math.ceil(-start / dilation));
   const end = Math.min(taps, Math.ceil((extent - start) / dilation));
   return [Math.min(first, end), end];
+}
+
+/** What a mean divides by in one direction: the window cut at the picture's extent, or at its padding. */
+export function poolDivisor(
+  attrs: MaxPoolAttrs | AvgPoolAttrs,
+  axis: 0 | 1,
+  extent: number,
+  index: number,
+): number {
+  const { kernel, stride, padding, dilation } = attrs;
+  const start = index * stride[axis] - padding[axis]!;
+  if ('countIncludePad' in attrs && attrs.countIncludePad)
+    return Math.min(start + kernel[axis], extent + padding[axis + 2]!) - start;
+  const [first, end] = insideWindow(start, kernel[axis], dilation[axis], extent);
+  return end - first;
 }
 
 function slidingWindow(
@@ -34,22 +54,15 @@ function slidingWindow(
 ): void {
   const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
   const { kernel, stride, padding, dilation } = attrs;
-  /** What a mean divides by in one direction: the window cut at the picture, or at its padding. */
-  const divisor = (axis: 0 | 1, index: number): number => {
-    const extent = axis === 0 ? x.h : x.w;
-    const start = index * stride[axis] - padding[axis]!;
-    if ('countIncludePad' in attrs && attrs.countIncludePad)
-      return Math.min(start + kernel[axis], extent + padding[axis + 2]!) - start;
-    const [first, end] = inside(start, kernel[axis], dilation[axis], extent);
-    return end - first;
-  };
+  const divisor = (axis: 0 | 1, index: number): number =>
+    poolDivisor(attrs, axis, axis === 0 ? x.h : x.w, index);
   const groups = channelGroups(x.c);
   if (kernel[0] > MOST_ROWS) {
     areas(p, x, y, reduction, dilation, (row, column) => {
       const top = row * stride[0] - padding[0];
       const left = column * stride[1] - padding[1];
-      const [firstRow, endRow] = inside(top, kernel[0], dilation[0], x.h);
-      const [firstColumn, endColumn] = inside(left, kernel[1], dilation[1], x.w);
+      const [firstRow, endRow] = insideWindow(top, kernel[0], dilation[0], x.h);
+      const [firstColumn, endColumn] = insideWindow(left, kernel[1], dilation[1], x.w);
       return {
         row: top + firstRow * dilation[0],
         column: left + firstColumn * dilation[1],
@@ -65,7 +78,7 @@ function slidingWindow(
     Array.from({ length: to - from }, (_, i): Call => {
       const [image, row] = [Math.floor((from + i) / y.h), (from + i) % y.h];
       const top = row * stride[0] - padding[0];
-      const [first, end] = inside(top, kernel[0], dilation[0], x.h);
+      const [first, end] = insideWindow(top, kernel[0], dilation[0], x.h);
       const shape = {
         reduction,
         rows: end - first,
@@ -100,9 +113,6 @@ interface Area {
   readonly columns: number;
   readonly divisor: number;
 }
-
-/** The bits of a float32 as an integer, to pass it as a parameter. */
-const float32Bits = (value: number): number => new Int32Array(Float32Array.of(value).buffer)[0]!;
 
 function areas(
   p: Planner,

@@ -50,6 +50,7 @@ const isLeaf = (node: Node): boolean => isInput(node) || isParameter(node);
 /** Ops whose results are weights, become weights, or are one number for each channel. */
 const weightOps: ReadonlySet<string> = new Set<OpName>([
   'adaptiveDescend',
+  'clipByNorm',
   'conv2dGradWeight',
   'descend',
   'foldedBias',
@@ -69,7 +70,6 @@ export function weightNodes(graph: Graph): ReadonlySet<Node> {
     if (
       weightOps.has(node.op) ||
       (isOp(node, 'matmul') && node.attrs.transposeA) ||
-      (isOp(node, 'clipByNorm') && found.has(node.inputs[0]!)) ||
       (isOp(node, 'add') && node.inputs.every((input) => found.has(input) || isParameter(input)))
     )
       found.add(node);

@@ -1,0 +1,124 @@
+/** The steps of optimizers: elementwise over values that lie one after the other. */
+import { type FunctionBuilder, f32x4, type I32, type Local, type V128, v128 } from '../emit/index.js';
+import type { Engine } from '../engine.js';
+import { defineKernel, FLOAT, multiplyAdd, VECTOR } from './kernel.js';
+
+type Vector = Local<'v128'>;
+
+/** What is computed of the operands x, z, v and of numbers that come in as tensors. */
+export type OptimizerStep =
+  /** a * x + b * z */
+  | { readonly fn: 'combine'; readonly a: number; readonly b: number }
+  /** a * x + b * z^2 */
+  | { readonly fn: 'combineSquare'; readonly a: number; readonly b: number }
+  /** x - rate * z */
+  | { readonly fn: 'descend' }
+  /** x * (1 - rate * decay) - rate * (z / c1) / (sqrt(v / c2) + eps), c1 and c2 the corrections */
+  | { readonly fn: 'adaptiveDescend'; readonly eps: number; readonly decay: number }
+  /** x * min(1, maxNorm / (sqrt(rate) + 1e-6)), where rate is the sum of all squares */
+  | { readonly fn: 'clip'; readonly maxNorm: number };
+
+/** What of a step is the same for all values, from the rate (in all lanes) and the address of the corrections. */
+function constantsOf(step: OptimizerStep, rate: V128, corrections: I32): readonly V128[] {
+  const one = f32x4.const(1);
+  switch (step.fn) {
+    case 'combine':
+    case 'combineSquare':
+      return [f32x4.const(step.a), f32x4.const(step.b)];
+    case 'descend':
+      return [f32x4.sub(f32x4.const(0), rate)];
+    case 'adaptiveDescend':
+      return [
+        f32x4.sub(one, f32x4.mul(rate, f32x4.const(step.decay))),
+        f32x4.div(rate, v128.loadSplat(corrections)),
+        v128.loadSplat(corrections, FLOAT),
+      ];
+    case 'clip': {
+      const norm = f32x4.add(f32x4.sqrt(rate), f32x4.const(1e-6));
+      // `min` keeps a norm that is NaN.
+      return [f32x4.min(one, f32x4.div(f32x4.const(step.maxNorm), norm))];
+    }
+  }
+}
+
+/** Parameters: addresses of y, x, z, v, the rate and the corrections; pairs of vectors. */
+export const optimizerStep = (engine: Engine, step: OptimizerStep): FunctionBuilder =>
+  defineKernel(['y', 'x', 'z', 'v', 'rate', 'corrections', 'groups'], (f, p) => {
+    const results = f.vectors('result', 2);
+    const [first, second, third] = f.vectors('constant', 3) as readonly [Vector, Vector, Vector];
+    for (const [index, value] of constantsOf(step, v128.loadSplat(p.rate), p.corrections).entries())
+      f.set([first, second, third][index]!, value);
+    const value = (offset: number): V128 => {
+      const x = v128.load(p.x, offset);
+      const z = v128.load(p.z, offset);
+      switch (step.fn) {
+        case 'combine':
+          return multiplyAdd(engine, z, second, f32x4.mul(x, first));
+        case 'combineSquare':
+          return multiplyAdd(engine, f32x4.mul(z, z), second, f32x4.mul(x, first));
+        case 'descend':
+          return multiplyAdd(engine, z, first, x);
+        case 'adaptiveDescend':
+          return f32x4.sub(
+            f32x4.mul(x, first),
+            f32x4.div(
+              f32x4.mul(second, z),
+              f32x4.add(f32x4.sqrt(f32x4.div(v128.load(p.v, offset), third)), f32x4.const(step.eps)),
+            ),
+          );
+        case 'clip':
+          return f32x4.mul(x, first);
+      }
+    };
+    f.repeat(p.groups, () => {
+      for (const [v, result] of results.entries()) f.set(result, value(v * VECTOR));
+      for (const [v, result] of results.entries()) f.store(p.y, result, v * VECTOR);
+      for (const address of [p.y, p.x, p.z, p.v]) f.advance(address, 2 * VECTOR);
+    });
+  });
+
+/** Values that one partial sum of squares covers. */
+export const SQUARES = 4096;
+
+/**
+ * Partial sums of squares, one vector for each `SQUARES` values; the last one may cover fewer.
+ * Parameters: addresses of x and of the partial sums; whole partial sums; values in a last one.
+ */
+export const squareParts = (
+  engine: Engine,
+  { rest }: { /** Values in the last partial sum. */ readonly rest: number },
+): FunctionBuilder =>
+  defineKernel(['x', 'sums', 'whole', 'last'], (f, p) => {
+    const sums = f.vectors('sum', 2);
+    const values = f.vectors('value', 2);
+    const part = (count: number): void => {
+      for (const sum of sums) f.set(sum, f32x4.const(0));
+      const add = (lanes: readonly V128[]): void => {
+        for (const [v, value] of lanes.entries()) f.set(values[v]!, value);
+        for (const v of lanes.keys()) f.set(sums[v]!, multiplyAdd(engine, values[v]!, values[v]!, sums[v]!));
+      };
+      f.repeat(Math.floor(count / 8), () => {
+        add([v128.load(p.x), v128.load(p.x, VECTOR)]);
+        f.advance(p.x, 2 * VECTOR);
+      });
+      for (let i = 0; i < count % 8; i++) add([v128.loadZero(p.x, i * FLOAT)]);
+      f.store(p.sums, f32x4.add(sums[0]!, sums[1]!));
+      f.advance(p.sums, VECTOR);
+    };
+    f.repeat(p.whole, () => part(SQUARES));
+    if (rest > 0) f.when(p.last, () => part(rest));
+  });
+
+/** Adds up vectors and their lanes. Parameters: addresses of the vectors and of the sum; vectors. */
+export const sumVectors = (): FunctionBuilder =>
+  defineKernel(['vectors', 'sum', 'count'], (f, p) => {
+    const [sum] = f.vectors('sum', 1);
+    const lane = (index: number) => f32x4.splat(f32x4.lane(sum!, index));
+    f.set(sum!, f32x4.const(0));
+    f.repeat(p.count, () => {
+      f.set(sum!, f32x4.add(sum!, v128.load(p.vectors)));
+      f.advance(p.vectors, VECTOR);
+    });
+    f.set(sum!, f32x4.add(f32x4.add(lane(0), lane(1)), f32x4.add(lane(2), lane(3))));
+    f.storeF32(p.sum, f32x4.lane(sum!, 0));
+  });
