@@ -1,4 +1,4 @@
-/** Every op of inference on every sample of its own: against the reference, for one thread and for several. */
+/** Every op on every sample of its own: against the reference, for one thread and for several. */
 import { describe, expect, test } from 'vitest';
 import { Graph, type Node } from '../../graph/graph.js';
 import { emit, type OpDefinition, ops, type Sample, type SampleInput } from '../../ops/index.js';

@@ -13,7 +13,7 @@ export interface ChannelShape {
 }
 
 /** Runs `body` for each vector of a pixel; the last one says how many of its lanes are channels. */
-function eachVector(
+export function eachVector(
   f: FunctionBuilder,
   channels: number,
   addresses: readonly Local<'i32'>[],
@@ -27,13 +27,17 @@ function eachVector(
 }
 
 /** The first `lanes` values, and `other` in the lanes behind. */
-function firstLanes(value: V128, lanes: number, other: V128): V128 {
+export function firstLanes(value: V128, lanes: number, other: V128): V128 {
   if (lanes === LANES) return value;
   return v128.select(value, other, i32x4.lanes(...[0, 1, 2, 3].map((lane) => (lane < lanes ? -1 : 0))));
 }
 
 /** One value made of the four lanes, in all of them. */
-function acrossLanes(f: FunctionBuilder, value: Local<'v128'>, combine: (a: V128, b: V128) => V128): void {
+export function acrossLanes(
+  f: FunctionBuilder,
+  value: Local<'v128'>,
+  combine: (a: V128, b: V128) => V128,
+): void {
   const lane = (index: number) => f32x4.splat(f32x4.lane(value, index));
   f.set(value, combine(combine(lane(0), lane(1)), combine(lane(2), lane(3))));
 }

@@ -5,8 +5,11 @@ import type { Engine } from '../engine.js';
 import { applyActivation } from './activation.js';
 import { defineKernel, multiplyAdd, VECTOR } from './kernel.js';
 
-/** What is computed of the operands. `affine` is the first times the second plus the third. */
-export type PixelwiseFunction = 'copy' | 'add' | 'mul' | 'affine';
+/**
+ * What is computed of the operands. `affine` is the first times the second plus the third, `affine2` the first
+ * times the third plus the second times the fourth plus the fifth.
+ */
+export type PixelwiseFunction = 'copy' | 'add' | 'mul' | 'affine' | 'affine2';
 
 /** An operand: bytes from one pixel to the next (0: the same for all), and whether it is one value for all channels. */
 export interface PixelwiseOperand {
@@ -23,11 +26,11 @@ export interface Pixelwise {
   readonly activation?: Activation;
 }
 
-/** Parameters: addresses of y and of up to three operands; pixels; pairs of vectors in a pixel. */
+/** Parameters: addresses of y and of up to five operands; pixels; pairs of vectors in a pixel. */
 export const pixelwise = (engine: Engine, shape: Pixelwise): FunctionBuilder =>
-  defineKernel(['y', 'first', 'second', 'third', 'pixels', 'groups'], (f, p) => {
+  defineKernel(['y', 'first', 'second', 'third', 'fourth', 'fifth', 'pixels', 'groups'], (f, p) => {
     const { operands, pixel, compute, activation } = shape;
-    const starts = [p.first, p.second, p.third].slice(0, operands.length);
+    const starts = [p.first, p.second, p.third, p.fourth, p.fifth].slice(0, operands.length);
     const addresses = starts.map((_, index) => f.pointer(`operand ${index}`));
     const y = f.pointer('y');
     const results = f.vectors('result', 2);
@@ -43,6 +46,10 @@ export const pixelwise = (engine: Engine, shape: Pixelwise): FunctionBuilder =>
           return f32x4.mul(operand(0, v), operand(1, v));
         case 'affine':
           return multiplyAdd(engine, operand(0, v), operand(1, v), operand(2, v));
+        case 'affine2': {
+          const rest = multiplyAdd(engine, operand(1, v), operand(3, v), operand(4, v));
+          return multiplyAdd(engine, operand(0, v), operand(2, v), rest);
+        }
       }
     };
     const setAll = (to: readonly Local<'i32'>[], from: readonly Local<'i32'>[]): void => {

@@ -1,23 +1,17 @@
 /** Ops that look at all channels of a pixel together. */
-import { BackendUnavailable } from '../../../errors.js';
 import type { Node } from '../../../graph/graph.js';
 import type { LocalResponseNormAttrs } from '../../../ops/localResponseNorm.js';
-import { formatShape } from '../../../tensor/shape.js';
 import { responseNormKernel, responseScratch, softmaxKernel } from '../kernels/acrossChannels.js';
 import type { Planner } from '../plan/planner.js';
-import { isPixelShape, pixelRuns } from '../plan/value.js';
-import { type Lowering, pixelsOf, spreadPixels } from './lowering.js';
+import { pixelRuns } from '../plan/value.js';
+import { type Lowering, pixelsOf, requirePixels, spreadPixels } from './lowering.js';
 
 export const lowerSoftmax: Lowering<object> = (p, node) => softmax(p, node, false);
 
 export const lowerLogSoftmax: Lowering<object> = (p, node) => softmax(p, node, true);
 
 function softmax(p: Planner, node: Node, logarithmic: boolean): void {
-  if (!isPixelShape(node.shape))
-    throw new BackendUnavailable(
-      'wasm',
-      `${node.graph.at(node.path)}: the wasm back end has ${node.op} for two to four dimensions, got ${formatShape(node.shape)}; use the reference back end.`,
-    );
+  requirePixels(node);
   const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
   const runs = pixelRuns(x, y);
   const kernel = p.kernel('softmax', { channels: x.c, x: x.pixel, y: y.pixel, logarithmic }, softmaxKernel);

@@ -61,6 +61,25 @@ export const lowerSlice: Lowering<SliceAttrs> = (p, node) => {
   );
 };
 
+/** dy where the slice was taken, zero elsewhere. */
+export const lowerSliceGrad: Lowering<SliceAttrs> = (p, node) => {
+  const [dy] = node.inputs as [Node];
+  const { axis, start, step } = node.attrs;
+  const to = strides(p, node);
+  p.algorithm('copy');
+  zeroPhase(p, p.value(node).at, storedFloats(node.shape) * FLOAT);
+  copyBox(
+    p,
+    dy.shape,
+    { node: dy, at: 0, strides: strides(p, dy) },
+    {
+      node,
+      at: start * to[axis]!,
+      strides: to.map((stride, i) => (i === axis ? stride * step : stride)),
+    },
+  );
+};
+
 export const lowerPad: Lowering<PadAttrs> = (p, node) => {
   const [x] = node.inputs as [Node];
   const to = strides(p, node);

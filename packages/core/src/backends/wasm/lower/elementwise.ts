@@ -51,6 +51,9 @@ function elementwise(p: Planner, node: Node, compute: PixelwiseFunction, activat
   );
 }
 
+/** Places of operands among a kernel's parameters. */
+const MOST_OPERANDS = [0, 1, 2, 3, 4] as const;
+
 /** Values that lie in one piece, one after the other. */
 function flat(
   p: Planner,
@@ -67,18 +70,13 @@ function flat(
   );
   p.spread(floats / CHANNEL_BLOCK, (from, to) => {
     const at = (pointer: Pointer) => pointer.plus(from * CHANNEL_BLOCK * FLOAT);
-    const [first, second, third] = operands;
-    return [
-      {
-        kernel,
-        parameters: [at(y), at(first!), second ? at(second) : 0, third ? at(third) : 0, 1, to - from],
-      },
-    ];
+    const addresses = MOST_OPERANDS.map((index) => (operands[index] ? at(operands[index]) : 0));
+    return [{ kernel, parameters: [at(y), ...addresses, 1, to - from] }];
   });
 }
 
 /** Pixel by pixel. Operands have the extents of y; where they repeat, their strides are zero. */
-function onPixels(
+export function onPixels(
   p: Planner,
   compute: PixelwiseFunction,
   operands: readonly (Pixels & { readonly single?: boolean })[],
@@ -110,8 +108,8 @@ function onPixels(
   );
   const groups = channelGroups(y.c);
   spreadPixels(p, runs, (run, first, pixels) => {
-    const [a, b, c] = operands.map((operand) => runs.at(operand, run, first));
-    return { kernel, parameters: [runs.at(y, run, first), a!, b ?? 0, c ?? 0, pixels, groups] };
+    const at = MOST_OPERANDS.map((index) => (operands[index] ? runs.at(operands[index], run, first) : 0));
+    return { kernel, parameters: [runs.at(y, run, first), ...at, pixels, groups] };
   });
 }
 
@@ -157,9 +155,11 @@ export const lowerBatchNorm: Lowering<EpsAttrs & Partial<BatchNormAttrs>> = (p, 
   p.spread(1, () => [
     { kernel, parameters: [weight!, bias!, mean!, variance!, scale, shift, channelGroups(y.c)] },
   ]);
-  const perChannel = (at: Pointer): Pixels => ({ ...y, at, image: 0, row: 0, pixel: 0 });
-  onPixels(p, 'affine', [pixelsOf(p, x), perChannel(scale), perChannel(shift)], y, activation);
+  onPixels(p, 'affine', [pixelsOf(p, x), perChannel(y, scale), perChannel(y, shift)], y, activation);
 };
+
+/** One number for each channel, as an operand that is the same for all pixels of y. */
+export const perChannel = (y: Pixels, at: Pointer): Pixels => ({ ...y, at, image: 0, row: 0, pixel: 0 });
 
 export const lowerFill: Lowering<FillAttrs> = (p, node) => {
   const { value } = node.attrs;

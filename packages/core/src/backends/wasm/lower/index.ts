@@ -1,10 +1,9 @@
-/** The table of lowerings: one for each op of inference. An op without one makes the back end unavailable for a graph. */
-import { BackendUnavailable } from '../../../errors.js';
+/** The table of lowerings, one for each op; the compiler asks for new ones. */
 import type { Node } from '../../../graph/graph.js';
 import type { AttrsOf, OpName } from '../../../ops/index.js';
 import type { Planner } from '../plan/planner.js';
 import { lowerLocalResponseNorm, lowerLogSoftmax, lowerSoftmax } from './acrossChannels.js';
-import { lowerChannelShuffle, lowerConcat, lowerPad, lowerSlice } from './arrange.js';
+import { lowerChannelShuffle, lowerConcat, lowerPad, lowerSlice, lowerSliceGrad } from './arrange.js';
 import { lowerConv2d } from './conv2d.js';
 import {
   lowerActivation,
@@ -15,10 +14,17 @@ import {
   lowerNeutral,
   lowerReshape,
 } from './elementwise.js';
+import { lowerFoldedBias, lowerFoldedWeight } from './fold.js';
+import {
+  lowerLocalResponseNormGrad,
+  lowerLogSoftmaxGrad,
+  lowerSoftmaxGrad,
+} from './gradient/acrossChannels.js';
 import { lowerActivationGrad } from './gradient/activation.js';
 import { lowerConv2dGradInput } from './gradient/convInput.js';
 import { lowerConv2dGradWeight } from './gradient/convWeight.js';
 import { lowerMatmul } from './gradient/matmul.js';
+import { lowerBatchNormGradInput, lowerBatchNormTrainGradInput } from './gradient/norm.js';
 import {
   lowerAdaptiveAvgPoolGrad,
   lowerAdaptiveMaxPoolGrad,
@@ -27,6 +33,7 @@ import {
   lowerMaxPoolGrad,
 } from './gradient/pool.js';
 import { lowerLinear } from './linear.js';
+import { lowerCrossEntropy, lowerCrossEntropyGrad, lowerNllLoss, lowerNllLossGrad } from './loss.js';
 import type { Lowering } from './lowering.js';
 import {
   lowerAdaptiveDescend,
@@ -44,6 +51,7 @@ import {
   lowerGlobalAvgPool,
   lowerMaxPool,
 } from './pool.js';
+import { lowerRandomMask } from './randomMask.js';
 import {
   lowerBatchNormGradWeight,
   lowerChannelMean,
@@ -65,8 +73,10 @@ export const lowerings = {
   avgPool: lowerAvgPool,
   avgPoolGrad: lowerAvgPoolGrad,
   batchNorm: lowerBatchNorm,
+  batchNormGradInput: lowerBatchNormGradInput,
   batchNormGradWeight: lowerBatchNormGradWeight,
   batchNormTrain: lowerBatchNorm,
+  batchNormTrainGradInput: lowerBatchNormTrainGradInput,
   channelMean: lowerChannelMean,
   channelShuffle: lowerChannelShuffle,
   channelSum: lowerChannelSum,
@@ -76,37 +86,44 @@ export const lowerings = {
   conv2d: lowerConv2d,
   conv2dGradInput: lowerConv2dGradInput,
   conv2dGradWeight: lowerConv2dGradWeight,
+  crossEntropy: lowerCrossEntropy,
+  crossEntropyGrad: lowerCrossEntropyGrad,
   descend: lowerDescend,
   dropout: lowerNeutral,
   fill: lowerFill,
+  foldedBias: lowerFoldedBias,
+  foldedWeight: lowerFoldedWeight,
   globalAvgPool: lowerGlobalAvgPool,
   globalAvgPoolGrad: lowerGlobalAvgPoolGrad,
   linear: lowerLinear,
   linearCombination: lowerLinearCombination,
   localResponseNorm: lowerLocalResponseNorm,
+  localResponseNormGrad: lowerLocalResponseNormGrad,
   logSoftmax: lowerLogSoftmax,
+  logSoftmaxGrad: lowerLogSoftmaxGrad,
   matmul: lowerMatmul,
   maxPool: lowerMaxPool,
   maxPoolGrad: lowerMaxPoolGrad,
   mul: lowerMul,
+  nllLoss: lowerNllLoss,
+  nllLossGrad: lowerNllLossGrad,
   pad: lowerPad,
+  randomMask: lowerRandomMask,
   reshape: lowerReshape,
   runningAverage: lowerRunningAverage,
   slice: lowerSlice,
+  sliceGrad: lowerSliceGrad,
   softmax: lowerSoftmax,
+  softmaxGrad: lowerSoftmaxGrad,
   squareAverage: lowerSquareAverage,
   stochasticDepth: lowerNeutral,
   sumOfSquares: lowerSumOfSquares,
   sumTo: lowerSumTo,
-} as const satisfies { readonly [K in OpName]?: Lowering<AttrsOf<K>> };
+} as const satisfies { readonly [K in OpName]: Lowering<AttrsOf<K>> };
 
-/** Adds the phases of one node. @throws BackendUnavailable for an op that has no lowering. */
-export function lowerNode(planner: Planner, node: Node): void {
-  const lower = (lowerings as Readonly<Record<string, unknown>>)[node.op] as Lowering<object> | undefined;
-  if (!lower)
-    throw new BackendUnavailable(
-      'wasm',
-      `${node.graph.at(node.path)}: the wasm back end does not have ${node.op}; use the reference back end.`,
-    );
-  lower(planner, node);
-}
+/**
+ * Adds the phases of one node. The cast is where the type of the attributes is lost: a node's attributes are
+ * those of its op.
+ */
+export const lowerNode = (planner: Planner, node: Node): void =>
+  (lowerings[node.op as OpName] as Lowering<object>)(planner, node);

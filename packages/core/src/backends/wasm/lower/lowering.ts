@@ -1,6 +1,8 @@
 /** What lowerings share: a node becomes calls of kernels, phase by phase. */
+
+import { BackendUnavailable } from '../../../errors.js';
 import type { Node } from '../../../graph/graph.js';
-import type { Shape } from '../../../tensor/shape.js';
+import { formatShape, type Shape } from '../../../tensor/shape.js';
 import { type CopyLoop, copyKernel, copyValues, mergeLoops, zeroKernel } from '../kernels/copy.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
 import type { Pointer } from '../plan/memory.js';
@@ -8,6 +10,7 @@ import type { Call, Planner } from '../plan/planner.js';
 import {
   denseStrides,
   isDense,
+  isPixelShape,
   type PixelRuns,
   type Pixels,
   storedFloats,
@@ -27,6 +30,15 @@ export const channelGroups = (channels: number): number => paddedChannels(channe
 /** A node's value pixel by pixel, converted if the host gave it in another order. */
 export const pixelsOf = (p: Planner, node: Node): Pixels =>
   p.pixels(node, (from, to) => copyPhase(p, node.shape, from, to));
+
+/** @throws BackendUnavailable where an op that looks at all channels of a pixel has no pixels. */
+export function requirePixels(node: Node): void {
+  if (!isPixelShape(node.shape))
+    throw new BackendUnavailable(
+      'wasm',
+      `${node.graph.at(node.path)}: the wasm back end has ${node.op} for two to four dimensions, got ${formatShape(node.shape)}; use the reference back end.`,
+    );
+}
 
 /** Where a node's values lie one after the other in the host's order; copied if they do not. */
 export function denseOf(p: Planner, node: Node): Pointer {

@@ -1,0 +1,204 @@
+/**
+ * Classification losses and their gradients, row by row. A class's share of the target is found by comparing
+ * numbers of classes with the label, so that no label can reach outside a row; one that is no class gives NaN.
+ */
+import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../emit/index.js';
+import type { Engine } from '../engine.js';
+import { acrossLanes, eachVector, firstLanes } from './acrossChannels.js';
+import { defineKernel, FLOAT, LANES, VECTOR } from './kernel.js';
+import { exponential, logarithm } from './math.js';
+
+type Vector = Local<'v128'>;
+
+/** Everything about a loss that is fixed when its kernels are generated. */
+export interface LossShape {
+  readonly classes: number;
+  /** Whether rows are logits; otherwise they are logarithms of probabilities. */
+  readonly logits: boolean;
+  readonly labelSmoothing: number;
+  /** Whether classes have weights. */
+  readonly weighted: boolean;
+  /** Bytes from one row to the next. */
+  readonly row: number;
+}
+
+/** Constants with the numbers of the classes, for the kernels: 0, 1, 2, ... */
+export const classNumbers = (target: Float32Array): void => target.set(target.keys());
+
+/** 1 where the class is the label, else 0. */
+const isLabel = (numbers: V128, label: V128): V128 => v128.and(f32x4.eq(numbers, label), f32x4.const(1));
+
+/**
+ * The weight of each row's label, NaN if it is no class. Parameters: addresses of the labels, the class weights,
+ * the numbers of the classes, and the results; rows.
+ */
+export const labelWeights = (
+  _: Engine,
+  { classes, weighted }: Pick<LossShape, 'classes' | 'weighted'>,
+): FunctionBuilder =>
+  defineKernel(['labels', 'weights', 'numbers', 'results', 'rows'], (f, p) => {
+    const [weights, numbers] = [f.pointer('weights'), f.pointer('numbers')];
+    const [label, found, sum] = f.vectors('value', 3) as readonly [Vector, Vector, Vector];
+    f.repeat(p.rows, () => {
+      f.set(label, v128.loadSplat(p.labels));
+      f.set(weights, p.weights);
+      f.set(numbers, p.numbers);
+      f.set(found, f32x4.const(0));
+      f.set(sum, f32x4.const(0));
+      eachVector(f, classes, [weights, numbers], (lanes) => {
+        const hit = (): V128 => firstLanes(isLabel(v128.load(numbers), label), lanes, f32x4.const(0));
+        f.set(found, f32x4.add(found, hit()));
+        if (weighted)
+          f.set(sum, f32x4.add(sum, firstLanes(f32x4.mul(v128.load(weights), hit()), lanes, f32x4.const(0))));
+      });
+      acrossLanes(f, found, f32x4.add);
+      acrossLanes(f, sum, f32x4.add);
+      // 0 / 0 is NaN.
+      f.set(found, f32x4.div(found, found));
+      f.storeF32(p.results, f32x4.lane(weighted ? f32x4.mul(sum, found) : found, 0));
+      f.advance(p.results, FLOAT);
+      f.advance(p.labels, FLOAT);
+    });
+  });
+
+/** Adds up numbers, four sums side by side. Parameters: addresses of the numbers and of the sum; how many. */
+export const sumNumbers = (_: Engine, { count }: { readonly count: number }): FunctionBuilder =>
+  defineKernel(['numbers', 'sum'], (f, p) => {
+    const [sum] = f.vectors('sum', 1) as readonly [Vector];
+    f.set(sum, f32x4.const(0));
+    eachVector(f, count, [p.numbers], (lanes) =>
+      f.set(sum, f32x4.add(sum, firstLanes(v128.load(p.numbers), lanes, f32x4.const(0)))),
+    );
+    acrossLanes(f, sum, f32x4.add);
+    f.storeF32(p.sum, f32x4.lane(sum, 0));
+  });
+
+/** What both passes over a row share: its target and, for logits, the largest one and the logarithm of the sum. */
+function rowOf(
+  f: FunctionBuilder,
+  engine: Engine,
+  { classes, logits, labelSmoothing, weighted }: LossShape,
+  start: Local<'i32'>,
+  constants: { readonly weights: Local<'i32'>; readonly numbers: Local<'i32'> },
+) {
+  const [x, weights, numbers] = [f.pointer('x'), f.pointer('weights'), f.pointer('numbers')];
+  const [label, largest, sum, log, value, power, target] = f.vectors('row', 7) as readonly [
+    Vector,
+    Vector,
+    Vector,
+    Vector,
+    Vector,
+    Vector,
+    Vector,
+  ];
+  const each = (body: (lanes: number) => void): void => {
+    f.set(x, start);
+    f.set(weights, constants.weights);
+    f.set(numbers, constants.numbers);
+    eachVector(f, classes, [x, weights, numbers], body);
+  };
+  /** The logarithm of each class's probability, in `value`. */
+  const logProbability = (): void =>
+    f.set(value, logits ? f32x4.sub(f32x4.sub(v128.load(x), largest), log) : v128.load(x));
+  /** Each class's share of the target times its weight, in `target`; zero behind the classes. */
+  const share = (lanes: number): void => {
+    const spread = f32x4.const(labelSmoothing / classes);
+    const hit = f32x4.mul(isLabel(v128.load(numbers), label), f32x4.const(1 - labelSmoothing));
+    const whole = labelSmoothing > 0 ? f32x4.add(hit, spread) : hit;
+    const scaled = weighted ? f32x4.mul(whole, v128.load(weights)) : whole;
+    f.set(target, firstLanes(scaled, lanes, f32x4.const(0)));
+  };
+  const begin = (labels: Local<'i32'>): void => {
+    f.set(label, v128.loadSplat(labels));
+    if (!logits) return;
+    f.set(largest, f32x4.const(-Infinity));
+    each((lanes) => f.set(largest, f32x4.max(largest, firstLanes(v128.load(x), lanes, largest))));
+    acrossLanes(f, largest, f32x4.max);
+    f.set(sum, f32x4.const(0));
+    each((lanes) => {
+      f.set(value, f32x4.sub(v128.load(x), largest));
+      exponential(f, engine, [value], [power]);
+      f.set(sum, f32x4.add(sum, firstLanes(power, lanes, f32x4.const(0))));
+    });
+    acrossLanes(f, sum, f32x4.add);
+    logarithm(f, engine, [sum], [log]);
+  };
+  return { begin, each, logProbability, share, value, power, target, sum };
+}
+
+/**
+ * The loss of each row. Parameters: addresses of the rows, labels, class weights, numbers of the classes,
+ * weights of the labels, what a mean divides by, and the losses; rows.
+ */
+export const rowLosses = (engine: Engine, shape: LossShape): FunctionBuilder =>
+  defineKernel(['x', 'labels', 'weights', 'numbers', 'labelWeights', 'divisor', 'losses', 'rows'], (f, p) => {
+    const row = rowOf(f, engine, shape, p.x, p);
+    const { value, target, sum } = row;
+    f.repeat(p.rows, () => {
+      row.begin(p.labels);
+      f.set(sum, f32x4.const(0));
+      row.each((lanes) => {
+        row.logProbability();
+        row.share(lanes);
+        // A class without a share takes no part: 0 times the -Infinity of an impossible one would be NaN.
+        f.set(value, f32x4.mul(value, target));
+        f.set(sum, f32x4.sub(sum, v128.select(value, target, f32x4.ne(target, f32x4.const(0)))));
+      });
+      acrossLanes(f, sum, f32x4.add);
+      f.set(sum, f32x4.div(f32x4.add(sum, nothing(p.labelWeights)), v128.loadSplat(p.divisor)));
+      f.storeF32(p.losses, f32x4.lane(sum, 0));
+      for (const address of [p.labels, p.labelWeights, p.losses]) f.advance(address, FLOAT);
+      f.advance(p.x, shape.row);
+    });
+  });
+
+/** 0, or NaN where the label is no class. */
+const nothing = (labelWeight: Local<'i32'>): V128 => f32x4.mul(v128.loadSplat(labelWeight), f32x4.const(0));
+
+/**
+ * The gradient of each row. Parameters: addresses of dloss, the rows, labels, class weights, numbers of the
+ * classes, weights of the labels, what a mean divides by, and dx; rows; bytes from one dloss to the next.
+ */
+export const lossGradient = (
+  engine: Engine,
+  shape: LossShape & { /** Bytes from one row of dx to the next. */ readonly dx: number },
+): FunctionBuilder =>
+  defineKernel(
+    ['dloss', 'x', 'labels', 'weights', 'numbers', 'labelWeights', 'divisor', 'dx', 'rows', 'step'],
+    (f, p) => {
+      const row = rowOf(f, engine, shape, p.x, p);
+      const { value, power, target, sum } = row;
+      const dx = f.pointer('dx');
+      const [factor] = f.vectors('factor', 1) as readonly [Vector];
+      f.repeat(p.rows, () => {
+        row.begin(p.labels);
+        f.set(
+          factor,
+          f32x4.div(f32x4.add(v128.loadSplat(p.dloss), nothing(p.labelWeights)), v128.loadSplat(p.divisor)),
+        );
+        if (shape.logits) {
+          f.set(sum, f32x4.const(0));
+          row.each((lanes) => {
+            row.share(lanes);
+            f.set(sum, f32x4.add(sum, target));
+          });
+          acrossLanes(f, sum, f32x4.add);
+        }
+        f.set(dx, p.dx);
+        row.each(() => {
+          row.share(LANES);
+          if (shape.logits) {
+            row.logProbability();
+            exponential(f, engine, [value], [power]);
+            f.set(value, f32x4.sub(f32x4.mul(sum, power), target));
+          } else f.set(value, f32x4.sub(f32x4.const(0), target));
+          f.store(dx, f32x4.mul(value, factor));
+          f.advance(dx, VECTOR);
+        });
+        for (const address of [p.labels, p.labelWeights]) f.advance(address, FLOAT);
+        f.advance(p.dloss, p.step);
+        f.advance(p.x, shape.row);
+        f.advance(p.dx, shape.dx);
+      });
+    },
+  );

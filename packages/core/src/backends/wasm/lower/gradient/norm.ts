@@ -1,0 +1,59 @@
+/** Input gradients of batch normalisation: affine in dy, and in x where the statistics are the batch's own. */
+import type { Node } from '../../../../graph/graph.js';
+import type { EpsAttrs } from '../../../../ops/batchNorm.js';
+import { normGradientCoefficients } from '../../kernels/gradient/norm.js';
+import { FLOAT, paddedChannels } from '../../kernels/kernel.js';
+import { onPixels, perChannel } from '../elementwise.js';
+import { channelGroups, type Lowering, pixelsOf } from '../lowering.js';
+
+export const lowerBatchNormGradInput: Lowering<EpsAttrs> = (p, node) => {
+  const [gradient, weight, variance] = node.inputs as [Node, Node, Node];
+  const dx = pixelsOf(p, node);
+  const dy = pixelsOf(p, gradient);
+  const scale = p.scratch(paddedChannels(dx.c) * FLOAT);
+  p.algorithm('elementwise');
+  const kernel = p.kernel('norm gradient', { eps: node.attrs.eps }, normGradientCoefficients);
+  p.spread(1, () => [
+    {
+      kernel,
+      parameters: [
+        ...[p.value(weight).at, p.value(variance).at, scale],
+        ...[0, 0, 0, 0, 0],
+        channelGroups(dx.c),
+      ],
+    },
+  ]);
+  onPixels(p, 'mul', [dy, perChannel(dx, scale)], dx);
+};
+
+export const lowerBatchNormTrainGradInput: Lowering<EpsAttrs> = (p, node) => {
+  const [gradient, input, weight, mean, variance, dweight, dbias] = node.inputs as [
+    Node,
+    Node,
+    Node,
+    Node,
+    Node,
+    Node,
+    Node,
+  ];
+  const [dy, x, dx] = [pixelsOf(p, gradient), pixelsOf(p, input), pixelsOf(p, node)];
+  const [scale, slope, shift] = Array.from({ length: 3 }, () => p.scratch(paddedChannels(dx.c) * FLOAT));
+  const at = (statistic: Node) => p.value(statistic).at;
+  p.algorithm('elementwise');
+  const kernel = p.kernel(
+    'norm gradient',
+    { eps: node.attrs.eps, pixels: dx.n * dx.h * dx.w },
+    normGradientCoefficients,
+  );
+  p.spread(1, () => [
+    {
+      kernel,
+      parameters: [
+        ...[at(weight), at(variance), scale!, at(mean), at(dweight), at(dbias), slope!, shift!],
+        channelGroups(dx.c),
+      ],
+    },
+  ]);
+  const constants = [scale!, slope!, shift!].map((pointer) => perChannel(dx, pointer));
+  onPixels(p, 'affine2', [dy, x, ...constants], dx);
+};

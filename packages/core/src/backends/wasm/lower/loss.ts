@@ -1,0 +1,131 @@
+/** Classification losses and their gradients. */
+import type { Node } from '../../../graph/graph.js';
+import type { CrossEntropyAttrs, NllLossAttrs } from '../../../ops/loss.js';
+import { FLOAT } from '../kernels/kernel.js';
+import {
+  classNumbers,
+  type LossShape,
+  labelWeights,
+  lossGradient,
+  rowLosses,
+  sumNumbers,
+} from '../kernels/loss.js';
+import type { Pointer } from '../plan/memory.js';
+import type { Planner } from '../plan/planner.js';
+import type { Pixels } from '../plan/value.js';
+import { type Lowering, pixelsOf } from './lowering.js';
+
+export const lowerCrossEntropy: Lowering<CrossEntropyAttrs> = (p, node) => loss(p, node, true, node.attrs);
+
+export const lowerNllLoss: Lowering<NllLossAttrs> = (p, node) =>
+  loss(p, node, false, { ...node.attrs, labelSmoothing: 0 });
+
+export const lowerCrossEntropyGrad: Lowering<CrossEntropyAttrs> = (p, node) =>
+  gradient(p, node, true, node.attrs);
+
+export const lowerNllLossGrad: Lowering<NllLossAttrs> = (p, node) =>
+  gradient(p, node, false, { ...node.attrs, labelSmoothing: 0 });
+
+/** What a loss and its gradient read, with the phases that prepare it. */
+interface Prepared {
+  readonly shape: LossShape;
+  readonly rows: number;
+  readonly x: Pixels;
+  readonly labels: Pointer;
+  /** Class weights, if there are any. */
+  readonly weights: Pointer | 0;
+  readonly numbers: Pointer;
+  /** The weight of each row's label. */
+  readonly labelWeights: Pointer;
+  /** What every loss is divided by: the sum of the labels' weights for a mean, else 1. */
+  readonly divisor: Pointer;
+}
+
+function prepare(
+  p: Planner,
+  inputs: readonly Node[],
+  logits: boolean,
+  { reduction, labelSmoothing }: CrossEntropyAttrs,
+): Prepared {
+  const [input, labelsNode, weightsNode] = inputs as [Node, Node, Node | undefined];
+  const [rows, classes] = input.shape as [number, number];
+  const x = pixelsOf(p, input);
+  const labels = p.value(labelsNode).at;
+  const weights = weightsNode ? p.value(weightsNode).at : 0;
+  const numbers = p.keep(classes, classNumbers);
+  const weighted = weightsNode !== undefined;
+  const each = p.scratch(rows * FLOAT);
+  p.algorithm('loss');
+  const kernel = p.kernel('label weights', { classes, weighted }, labelWeights);
+  p.spread(rows, (from, to) => [
+    {
+      kernel,
+      parameters: [labels.plus(from * FLOAT), weights, numbers, each.plus(from * FLOAT), to - from],
+    },
+  ]);
+  let divisor = p.keep(1, (target) => target.fill(1));
+  if (reduction === 'mean') {
+    divisor = p.scratch(FLOAT);
+    const sum = p.kernel('sum numbers', { count: rows }, sumNumbers);
+    p.spread(1, () => [{ kernel: sum, parameters: [each, divisor] }]);
+  }
+  const shape = { classes, logits, labelSmoothing, weighted, row: x.image };
+  return { shape, rows, x, labels, weights, numbers, labelWeights: each, divisor };
+}
+
+function loss(p: Planner, node: Node, logits: boolean, attrs: CrossEntropyAttrs): void {
+  const { shape, rows, x, labels, weights, numbers, ...made } = prepare(p, node.inputs, logits, attrs);
+  const y = p.value(node).at;
+  const losses = attrs.reduction === 'none' ? y : p.scratch(rows * FLOAT);
+  const kernel = p.kernel('row losses', shape, rowLosses);
+  p.spread(rows, (from, to) => {
+    const row = (pointer: Pointer) => pointer.plus(from * FLOAT);
+    return [
+      {
+        kernel,
+        parameters: [
+          x.at.plus(from * x.image),
+          row(labels),
+          weights,
+          numbers,
+          row(made.labelWeights),
+          made.divisor,
+          row(losses),
+          to - from,
+        ],
+      },
+    ];
+  });
+  if (attrs.reduction === 'none') return;
+  const sum = p.kernel('sum numbers', { count: rows }, sumNumbers);
+  p.spread(1, () => [{ kernel: sum, parameters: [losses, y] }]);
+}
+
+function gradient(p: Planner, node: Node, logits: boolean, attrs: CrossEntropyAttrs): void {
+  const [upstream, ...inputs] = node.inputs as [Node, ...Node[]];
+  const { shape, rows, x, labels, weights, numbers, ...made } = prepare(p, inputs, logits, attrs);
+  const dx = pixelsOf(p, node);
+  const dloss = p.value(upstream).at;
+  const step = attrs.reduction === 'none' ? FLOAT : 0;
+  const kernel = p.kernel('loss gradient', { ...shape, dx: dx.image }, lossGradient);
+  p.spread(rows, (from, to) => {
+    const row = (pointer: Pointer) => pointer.plus(from * FLOAT);
+    return [
+      {
+        kernel,
+        parameters: [
+          dloss.plus(from * step),
+          x.at.plus(from * x.image),
+          row(labels),
+          weights,
+          numbers,
+          row(made.labelWeights),
+          made.divisor,
+          dx.at.plus(from * dx.image),
+          to - from,
+          step,
+        ],
+      },
+    ];
+  });
+}

@@ -1,0 +1,61 @@
+/** Masks of dropout and stochastic depth. */
+import type { Node } from '../../../graph/graph.js';
+import type { RandomMaskAttrs } from '../../../ops/dropout.js';
+import { CHANNEL_BLOCK, FLOAT } from '../kernels/kernel.js';
+import { randomMaskKernel } from '../kernels/randomMask.js';
+import { pixelRuns, storedFloats } from '../plan/value.js';
+import { channelGroups, type Lowering, pixelsOf, spreadPixels } from './lowering.js';
+
+export const lowerRandomMask: Lowering<RandomMaskAttrs> = (p, node) => {
+  const { keep, stream } = node.attrs;
+  const value = p.value(node);
+  const seed = p.value(node.inputs[0] as Node).at;
+  p.algorithm('random mask');
+  const kernelFor = (channelStep: number, pixelStep: number, pixel: number) =>
+    p.kernel('random mask', { keep, stream, channelStep, pixelStep, pixel }, (_, shape) =>
+      randomMaskKernel(shape),
+    );
+  if (value.kind === 'dense') {
+    const kernel = kernelFor(1, 0, 0);
+    p.spread(storedFloats(node.shape) / CHANNEL_BLOCK, (from, to) => [
+      {
+        kernel,
+        parameters: [seed, value.at.plus(from * CHANNEL_BLOCK * FLOAT), from * CHANNEL_BLOCK, 1, to - from],
+      },
+    ]);
+    return;
+  }
+  const y = pixelsOf(p, node);
+  const plane = y.h * y.w;
+  const runs = pixelRuns(y);
+  // A run may hold several pictures: their elements are not evenly spaced, so each is a call of its own.
+  const pictures = { ...runs, count: y.n, pixels: plane };
+  const rows = y.row === y.w * y.pixel;
+  const kernel = kernelFor(plane, 1, y.pixel);
+  const groups = channelGroups(y.c);
+  if (rows)
+    spreadPixels(p, pictures, (image, first, pixels) => ({
+      kernel,
+      parameters: [
+        seed,
+        y.at.plus(image * y.image + first * y.pixel),
+        image * y.c * plane + first,
+        pixels,
+        groups,
+      ],
+    }));
+  else
+    spreadPixels(p, { ...runs, count: y.n * y.h, pixels: y.w }, (index, first, pixels) => {
+      const [image, row] = [Math.floor(index / y.h), index % y.h];
+      return {
+        kernel,
+        parameters: [
+          seed,
+          y.at.plus(image * y.image + row * y.row + first * y.pixel),
+          image * y.c * plane + row * y.w + first,
+          pixels,
+          groups,
+        ],
+      };
+    });
+};
