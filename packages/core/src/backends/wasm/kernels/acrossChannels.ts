@@ -26,6 +26,35 @@ export function eachVector(
   if (channels % LANES > 0) body(channels % LANES);
 }
 
+/** Vectors that are added up before they are added to the sum of all. */
+const SHORT_SUM = 16;
+
+/**
+ * The sum over the channels of a pixel, in all lanes of `sum`. Short sums are added up, so that long ones keep
+ * their digits.
+ */
+export function sumChannels(
+  f: FunctionBuilder,
+  channels: number,
+  addresses: readonly Local<'i32'>[],
+  sum: Local<'v128'>,
+  value: () => V128,
+): void {
+  const zero = f32x4.const(0);
+  const [short] = f.vectors('short sum', 1) as readonly [Local<'v128'>];
+  const some = (count: number): void => {
+    f.set(short, zero);
+    eachVector(f, count, addresses, (lanes) =>
+      f.set(short, f32x4.add(short, firstLanes(value(), lanes, zero))),
+    );
+    f.set(sum, f32x4.add(sum, short));
+  };
+  f.set(sum, zero);
+  f.repeat(Math.floor(channels / (SHORT_SUM * LANES)), () => some(SHORT_SUM * LANES));
+  if (channels % (SHORT_SUM * LANES) > 0) some(channels % (SHORT_SUM * LANES));
+  acrossLanes(f, sum, f32x4.add);
+}
+
 /** The first `lanes` values, and `other` in the lanes behind. */
 export function firstLanes(value: V128, lanes: number, other: V128): V128 {
   if (lanes === LANES) return value;

@@ -4,7 +4,7 @@
  */
 import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../emit/index.js';
 import type { Engine } from '../engine.js';
-import { acrossLanes, eachVector, firstLanes } from './acrossChannels.js';
+import { acrossLanes, eachVector, firstLanes, sumChannels } from './acrossChannels.js';
 import { defineKernel, FLOAT, LANES, VECTOR } from './kernel.js';
 import { exponential, logarithm } from './math.js';
 
@@ -23,7 +23,7 @@ export interface LossShape {
 }
 
 /** Constants with the numbers of the classes, for the kernels: 0, 1, 2, ... */
-export const classNumbers = (target: Float32Array): void => target.set(target.keys());
+export const classNumbers = (target: Float32Array): void => target.set([...target.keys()]);
 
 /** 1 where the class is the label, else 0. */
 const isLabel = (numbers: V128, label: V128): V128 => v128.and(f32x4.eq(numbers, label), f32x4.const(1));
@@ -65,11 +65,7 @@ export const labelWeights = (
 export const sumNumbers = (_: Engine, { count }: { readonly count: number }): FunctionBuilder =>
   defineKernel(['numbers', 'sum'], (f, p) => {
     const [sum] = f.vectors('sum', 1) as readonly [Vector];
-    f.set(sum, f32x4.const(0));
-    eachVector(f, count, [p.numbers], (lanes) =>
-      f.set(sum, f32x4.add(sum, firstLanes(v128.load(p.numbers), lanes, f32x4.const(0)))),
-    );
-    acrossLanes(f, sum, f32x4.add);
+    sumChannels(f, count, [p.numbers], sum, () => v128.load(p.numbers));
     f.storeF32(p.sum, f32x4.lane(sum, 0));
   });
 
@@ -114,13 +110,12 @@ function rowOf(
     f.set(largest, f32x4.const(-Infinity));
     each((lanes) => f.set(largest, f32x4.max(largest, firstLanes(v128.load(x), lanes, largest))));
     acrossLanes(f, largest, f32x4.max);
-    f.set(sum, f32x4.const(0));
-    each((lanes) => {
+    f.set(x, start);
+    sumChannels(f, classes, [x], sum, () => {
       f.set(value, f32x4.sub(v128.load(x), largest));
       exponential(f, engine, [value], [power]);
-      f.set(sum, f32x4.add(sum, firstLanes(power, lanes, f32x4.const(0))));
+      return power;
     });
-    acrossLanes(f, sum, f32x4.add);
     logarithm(f, engine, [sum], [log]);
   };
   return { begin, each, logProbability, share, value, power, target, sum };

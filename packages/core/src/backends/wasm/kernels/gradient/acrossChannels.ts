@@ -2,7 +2,7 @@
 import type { LocalResponseNormAttrs } from '../../../../ops/localResponseNorm.js';
 import { type FunctionBuilder, f32x4, i32, type Local, type V128, v128 } from '../../emit/index.js';
 import type { Engine } from '../../engine.js';
-import { acrossLanes, eachVector, firstLanes } from '../acrossChannels.js';
+import { eachVector, firstLanes, sumChannels } from '../acrossChannels.js';
 import { defineKernel, FLOAT } from '../kernel.js';
 import { exponential, logarithm } from '../math.js';
 
@@ -28,13 +28,9 @@ export const softmaxGradient = (
       f.set(at.dy, p.dy);
       f.set(at.y, p.y);
       f.set(at.dx, p.dx);
-      f.set(sum, f32x4.const(0));
-      eachVector(f, channels, [at.dy, at.y], (lanes) => {
-        const gradient = v128.load(at.dy);
-        const part = logarithmic ? gradient : f32x4.mul(gradient, v128.load(at.y));
-        f.set(sum, f32x4.add(sum, firstLanes(part, lanes, f32x4.const(0))));
-      });
-      acrossLanes(f, sum, f32x4.add);
+      sumChannels(f, channels, [at.dy, at.y], sum, () =>
+        logarithmic ? v128.load(at.dy) : f32x4.mul(v128.load(at.dy), v128.load(at.y)),
+      );
       f.set(at.dy, p.dy);
       f.set(at.y, p.y);
       eachVector(f, channels, [at.dy, at.y, at.dx], () => {
