@@ -20,6 +20,8 @@ const browserProject = (
 ): TestProjectInlineConfiguration => ({
   extends: true,
   server: { headers },
+  // A page has no environment.
+  define: { 'process.env.CNN_SLOW_TESTS': JSON.stringify(process.env.CNN_SLOW_TESTS ?? '') },
   test: {
     name,
     root,

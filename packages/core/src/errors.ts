@@ -53,3 +53,15 @@ export class BackendUnavailable extends Error {
     super(message);
   }
 }
+
+/** A back end that gives other results than the CPU path when it is verified; the message has the largest deviation. */
+export class VerificationFailed extends Error {
+  override readonly name = 'VerificationFailed';
+  constructor(
+    /** What was verified: `'gpu:webgpu'`. */
+    readonly backend: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}

@@ -15,6 +15,7 @@ import { fuse } from '../passes/fuse.js';
 import { prune } from '../passes/prune.js';
 import type { Shape } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
+import { compareWithCpu } from './compare.js';
 import { createSession, type Session } from './session.js';
 
 /** Options of {@link compile}. */
@@ -31,6 +32,11 @@ export interface CompileModelOptions {
   readonly outputs?: readonly string[];
   /** Makes any fallback an error, with `'auto'` that from a GPU to the CPU too. Default false. */
   readonly strict?: boolean;
+  /**
+   * Compares one run with the CPU path before the session is given out, where it is not the CPU path itself.
+   * Shows drivers that compute wrongly. Default false.
+   */
+  readonly verify?: boolean;
   /** Default true. False runs the graph as it was traced, for comparison. */
   readonly passes?: boolean;
   /** Starts the path in error messages. */
@@ -46,6 +52,7 @@ export const simplify = (graph: Graph): Graph => prune(fuse(foldBatchNorm(forInf
  * @throws ShapeError when the input does not fit the model, with the module's path.
  * @throws WeightsMismatch when the weights do not fit, naming every key.
  * @throws BackendUnavailable when the back end cannot run here.
+ * @throws VerificationFailed with `verify`, when the results are not the CPU's.
  * @example
  * const session = await compile(model, { weights: initialise(model, { seed: 1 }), input: [1, 1, 32, 32] });
  * const logits = await session.run(new Float32Array(32 * 32));
@@ -58,6 +65,7 @@ export async function compile(model: Module, options: CompileModelOptions): Prom
     outputs = [],
     strict,
     threads,
+    verify: verified = false,
     passes = true,
     name = '',
     signal,
@@ -80,5 +88,12 @@ export async function compile(model: Module, options: CompileModelOptions): Prom
   const final = prune(graph);
   verify(final, definitionOf);
   const { program, fallbackReason } = await compileOn(backend, final, values, { strict, threads, signal });
+  if (verified && program.backend !== 'wasm' && program.backend !== 'reference')
+    try {
+      await compareWithCpu(program, final, values, signal);
+    } catch (error) {
+      await program.dispose();
+      throw error;
+    }
   return createSession(program, input, traced.output.shape, 'output', fallbackReason);
 }

@@ -91,7 +91,7 @@ export function conv2dGlsl(call: Lowering<Conv2dAttrs>): Value | undefined {
       sizes: [
         ...[outWidth, outHeight, blocksOf(out), top, left, shape[3]!, shape[2]!],
         ...[inWidth, inHeight, blocksOf(x.layout.shape[1]!), inTop - padding[0], inLeft - padding[1]],
-        ...[blocksOf(perGroup), outPerGroup / PACK],
+        ...[blocksOf(perGroup), blocksOf(outPerGroup)],
         ...extentsOf((residual ? more.at(-1)! : { layout }).layout),
       ],
     },

@@ -1,0 +1,113 @@
+/**
+ * The conformance suite on the gpu back end in a browser, on WebGL2 and on WebGPU. Compiling kernels takes
+ * long without a GPU, so a usual run leaves out training and the rarer ops; CNN_SLOW_TESTS=1 runs everything.
+ */
+import { testBackend } from '@cnn/testing/testBackend';
+import { describe, expect, test } from 'vitest';
+import { conv2d } from '../../nn/layers.js';
+import { initialise } from '../../nn/walk.js';
+import { compile } from '../../runtime/compile.js';
+import { type Adapter, findAdapter } from './adapter.js';
+import { gpuBackend } from './gpu.js';
+import { loadLibrary } from './library.js';
+import { sharedContext } from './webgl2/context.js';
+
+const everything = process.env.CNN_SLOW_TESTS === '1';
+const usual: Readonly<Record<string, ReadonlySet<string>>> = {
+  webgl2: new Set([
+    ...[
+      'activation',
+      'add',
+      'mul',
+      'batchNorm',
+      'concat',
+      'slice',
+      'pad',
+      'reshape',
+      'channelShuffle',
+      'dropout',
+    ],
+    ...['linear', 'conv2d', 'maxPool', 'avgPool', 'globalAvgPool', 'adaptiveAvgPool', 'localResponseNorm'],
+  ]),
+  // What differs from WebGPU in Node is the browser, not the ops.
+  webgpu: new Set([
+    'activation',
+    'add',
+    'reshape',
+    'linear',
+    'globalAvgPool',
+    'maxPool',
+    'dropout',
+    'conv2d',
+  ]),
+};
+
+for (const mode of ['webgl2', 'webgpu'] as const)
+  testBackend(`gpu:${mode}`, gpuBackend({ mode }), {
+    nonFinite: false,
+    has: (op) => everything || usual[mode]!.has(op),
+  });
+
+describe('a session', () => {
+  const model = conv2d(3, 8, 3);
+  const options = { weights: initialise(model, { seed: 1 }), input: [1, 3, 8, 8] };
+
+  test('runs on WebGPU where there is an adapter, and auto leaves a software adapter alone', async () => {
+    await using session = await compile(model, { ...options, backend: 'gpu' });
+    expect(session.backend).toBe('gpu:webgpu');
+    await using chosen = await compile(model, options);
+    expect(chosen.backend).toMatch(/^(wasm|gpu:webgpu)$/);
+    if (chosen.backend === 'wasm') expect(chosen.fallbackReason).toMatch(/software adapter/);
+  });
+
+  test('without WebGPU it runs on WebGL2, and says why', async () => {
+    const { gpu } = navigator;
+    Object.defineProperty(navigator, 'gpu', { value: undefined, configurable: true });
+    try {
+      await using session = await compile(model, { ...options, backend: 'gpu' });
+      expect(session.backend).toBe('gpu:webgl2');
+      expect(session.fallbackReason).toBe('There is no WebGPU here.');
+      await expect(compile(model, { ...options, backend: 'gpu', strict: true })).rejects.toThrow(
+        'no WebGPU here',
+      );
+    } finally {
+      Object.defineProperty(navigator, 'gpu', { value: gpu, configurable: true });
+    }
+  });
+
+  test('a lost WebGL2 context is an error of the run, and the next compile works', async () => {
+    const backend = gpuBackend({ mode: 'webgl2' });
+    const x = new Float32Array(192).fill(0.5);
+    await using session = await compile(model, { ...options, backend });
+    const expected = await session.run(x);
+    const { gl } = sharedContext(await loadLibrary(), (await findAdapter.webgl2()) as Adapter);
+    const running = session.run(x);
+    gl.getExtension('WEBGL_lose_context')?.loseContext();
+    await expect(running).rejects.toThrow(/context was lost.*compile the model again/);
+    await expect(session.run(x)).rejects.toThrow('context was lost');
+    await using next = await compile(model, { ...options, backend });
+    expect(await next.run(x)).toEqual(expected);
+  });
+
+  test('thirty rounds on WebGL2 give back every texture', async () => {
+    const { gl } = sharedContext(await loadLibrary(), (await findAdapter.webgl2()) as Adapter);
+    const alive = new Set<WebGLTexture>();
+    const [create, remove] = [gl.createTexture.bind(gl), gl.deleteTexture.bind(gl)];
+    gl.createTexture = () => {
+      const texture = create();
+      alive.add(texture);
+      return texture;
+    };
+    gl.deleteTexture = (texture) => {
+      alive.delete(texture!);
+      remove(texture);
+    };
+    for (let round = 0; round < 30; round++) {
+      const session = await compile(model, { ...options, backend: gpuBackend({ mode: 'webgl2' }) });
+      await session.run(new Float32Array(192));
+      expect(alive.size).toBeGreaterThan(2);
+      await session.dispose();
+      expect(alive.size).toBe(0);
+    }
+  });
+});
