@@ -55,6 +55,7 @@ async function cnn(...args: readonly string[]): Promise<{ code: number; out: str
   const code = await run(args, {
     print: (line) => out.push(line),
     note: (line) => notes.push(line),
+    live: false,
     progress: () => undefined,
     colours: colours.createColors(false),
   });
@@ -212,7 +213,7 @@ describe('export', () => {
 
 test.each([
   [['classify', 'x.png', '--model', 'resnet51'], 2, /no model called 'resnet51'.*resnet50/],
-  [['classify', 'x.png'], 2, /required option '--model/],
+  [['classify', 'x.png'], 2, /Say which model with --model/],
   [['classify', 'x.png', '--model', 'seresnet18'], 2, /No weights are published for seresnet18/],
   [['summary', 'vgg11', '--input', '1x3x8x8'], 1, /vgg|larger input|does not fit/],
   [['summary', 'vgg11', '--input', 'large'], 2, /'large' is not a shape/],

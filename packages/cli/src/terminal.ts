@@ -10,6 +10,8 @@ export interface Terminal {
   print(line: string): void;
   /** A line about the work: to the standard error, so that results can be piped. */
   note(line: string): void;
+  /** Whether lines of progress are seen. */
+  readonly live: boolean;
   /** A line that overwrites itself, shown on a terminal only; an empty one takes it away. */
   progress(line: string): void;
   /** Colours for `print`, where they are wanted. */
@@ -45,6 +47,7 @@ export function terminalOn({ stdout, stderr, env }: Streams): Terminal {
       progress('');
       stderr.write(`${line}\n`);
     },
+    live: stderr.isTTY,
     progress,
     colours: colours.createColors(coloured),
   };

@@ -19,10 +19,10 @@ import { megabytes, progressOf, type Terminal } from './terminal.js';
 /** What a command knows about weights. */
 export interface WeightsRequest {
   /** A path, a URL, the name of a record, or `default`; nothing means `default`. */
-  readonly source?: string;
+  readonly source?: string | undefined;
   /** The folder for downloads; without one that of `readWeights`. */
-  readonly cache?: string;
-  readonly signal?: AbortSignal;
+  readonly cache?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**

@@ -10,6 +10,13 @@ export {
   readMnist,
 } from './datasets.js';
 export { type DecodeOptions, decodeImage } from './decode.js';
+export {
+  type FolderDataset,
+  type FolderDatasetOptions,
+  type FolderExample,
+  folderDataset,
+  type SkippedPicture,
+} from './folderDataset.js';
 export { type IdxArray, readIdx } from './idx.js';
 export { defaultImageLimits, type ImageLimits, type RgbImage } from './image.js';
 export { imagenetLabels } from './labels.js';

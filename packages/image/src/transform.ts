@@ -26,27 +26,35 @@ export const cropped = (image: RgbImage, { resize, crop, interpolation }: Transf
   centerCrop(resizeShorter(image, resize, interpolation), crop);
 
 /**
- * The input of a model, 1 x c x crop x crop. A preset with one mean gives one grey channel, by the
- * luma weights that Pillow's `convert('L')` has (0.299, 0.587, 0.114).
+ * The bytes of a picture channel by channel: red, green and blue, or one grey by the luma weights that Pillow's
+ * `convert('L')` has (0.299, 0.587, 0.114).
+ */
+export function planesOf({ width, height, data }: RgbImage, channels: number): Uint8Array {
+  const plane = width * height;
+  const result = new Uint8Array(channels * plane);
+  for (let i = 0; i < plane; i++)
+    if (channels === 1)
+      // Fixed-point with a rounding, as Pillow does it.
+      result[i] = (data[3 * i]! * 19595 + data[3 * i + 1]! * 38470 + data[3 * i + 2]! * 7471 + 0x8000) >> 16;
+    else for (let c = 0; c < channels; c++) result[c * plane + i] = data[3 * i + c]!;
+  return result;
+}
+
+/**
+ * The input of a model, 1 x c x crop x crop. A preset with one mean gives one grey channel, as `convert('L')`.
  * @example
  * const x = transform({ width: 300, height: 200, data: new Uint8Array(180_000) }, imagenetPreset);
  */
 export function transform(image: RgbImage, preset: Transform): Tensor {
-  const { width, height, data } = cropped(image, preset);
+  const picture = cropped(image, preset);
   const channels = preset.mean.length;
-  const plane = width * height;
-  const result = new Float32Array(channels * plane);
-  for (let i = 0; i < plane; i++) {
-    const [red, green, blue] = [data[3 * i]!, data[3 * i + 1]!, data[3 * i + 2]!];
-    // Fixed-point with a rounding, as Pillow does it.
-    const grey = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
-    for (let c = 0; c < channels; c++) {
-      const byte = channels === 1 ? grey : data[3 * i + c]!;
-      const scaled = Math.fround(Math.fround(byte) / 255);
-      result[c * plane + i] = Math.fround(
-        Math.fround(scaled - Math.fround(preset.mean[c]!)) / Math.fround(preset.std[c]!),
-      );
-    }
+  const bytes = planesOf(picture, channels);
+  const plane = bytes.length / channels;
+  const result = new Float32Array(bytes.length);
+  for (let c = 0; c < channels; c++) {
+    const [mean, std] = [Math.fround(preset.mean[c]!), Math.fround(preset.std[c]!)];
+    for (let i = c * plane; i < (c + 1) * plane; i++)
+      result[i] = Math.fround(Math.fround(bytes[i]! / 255) - mean) / std;
   }
-  return tensor(result, [1, channels, height, width]);
+  return tensor(result, [1, channels, picture.height, picture.width]);
 }

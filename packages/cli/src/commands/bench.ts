@@ -1,6 +1,7 @@
 /** `cnn bench <model>`: times a model and shows where the time goes, layer by layer. */
 import { writeFile } from 'node:fs/promises';
 import { type BackendName, compile, initialise, type Profile } from '@cnn/core';
+import { escaped } from '../html.js';
 import { buildModel, parseCount, parseModelOptions } from '../options.js';
 import { findModel } from '../registry.js';
 import { type Terminal, table } from '../terminal.js';
@@ -67,9 +68,6 @@ export async function bench(
     `\n${name} on ${profile.backend} with ${profile.threads} threads${profile.notes.length ? ` (${profile.notes.join(', ')})` : ''}: minimum ${minimum.toFixed(2)} ms, median ${median.toFixed(2)} ms of ${runs} runs.`,
   );
 }
-
-const escaped = (text: string): string =>
-  text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
 
 /** A page of its own with a bar for each step. */
 function page(name: string, { backend, threads, steps }: Profile, minimum: number, median: number): string {

@@ -1,21 +1,16 @@
 /** `cnn classify <picture...>`: from a file on disk to named classes with their probabilities. */
 import { readFile } from 'node:fs/promises';
-import { type BackendName, compile, type ModelEntry, type Transform } from '@cnn/core';
-import { decodeImage, imagenetLabels, imagenetPreset, transform } from '@cnn/image';
-import { buildModel, parseCount, parseModelOptions } from '../options.js';
-import { findModel } from '../registry.js';
+import { type BackendName, compile } from '@cnn/core';
+import { decodeImage, transform } from '@cnn/image';
+import { type ModelRequest, openModel } from '../openModel.js';
+import { parseCount } from '../options.js';
 import { noteFallback, type Terminal, topLines } from '../terminal.js';
-import { loadWeights, recordOf } from '../weights.js';
 
 /** Options of the command. */
-export interface ClassifyOptions {
-  readonly model: string;
-  readonly weights?: string;
+export interface ClassifyOptions extends ModelRequest {
   readonly top: string;
-  readonly option: readonly string[];
   readonly backend: BackendName;
   readonly threads?: string;
-  readonly cache?: string;
   readonly json?: boolean;
 }
 
@@ -37,30 +32,6 @@ export function rank(logits: Float32Array, labels: readonly string[], top: numbe
     .slice(0, top);
 }
 
-/** How pictures become the input, and what the outputs are called. */
-export function readingOf(
-  entry: ModelEntry,
-  weights: string | undefined,
-): { readonly preset: Transform; readonly labels: readonly string[] } {
-  const record =
-    weights === undefined || weights === 'default' || entry.weights[weights]
-      ? recordOf(entry, weights)
-      : Object.values(entry.weights)[0];
-  const [, channels, height] = entry.input as readonly [number, number, number];
-  const small = { ...imagenetPreset, resize: height, crop: height };
-  const fallback =
-    channels === 1
-      ? { ...small, mean: [0], std: [1] }
-      : height < 100
-        ? small
-        : { ...imagenetPreset, resize: Math.round((height * 256) / 224), crop: height };
-  const categories = record?.categories ?? (height < 100 ? [] : 'imagenet');
-  return {
-    preset: record?.transform ?? fallback,
-    labels: categories === 'imagenet' ? imagenetLabels : categories,
-  };
-}
-
 /** Classifies every picture; one that cannot be read is named, and the others go on. Gives the exit code. */
 export async function classify(
   pictures: readonly string[],
@@ -68,21 +39,8 @@ export async function classify(
   terminal: Terminal,
   signal?: AbortSignal,
 ): Promise<number> {
-  const { entry, family } = await findModel(options.model);
   const top = parseCount(options.top);
-  const model = buildModel(entry, parseModelOptions(options.option));
-  const { preset, labels } = readingOf(entry, options.weights);
-  const weights = await loadWeights(
-    model,
-    entry,
-    family,
-    {
-      ...(options.weights ? { source: options.weights } : {}),
-      ...(options.cache ? { cache: options.cache } : {}),
-      ...(signal ? { signal } : {}),
-    },
-    terminal,
-  );
+  const { entry, model, weights, preset, labels } = await openModel(options, terminal, signal);
   await using session = await compile(model, {
     weights,
     input: [1, preset.mean.length, preset.crop, preset.crop],

@@ -5,26 +5,21 @@ import { type BackendName, compile, type Module, parameters, type Weights } from
 import { featureSheet, filterSheet, gradCam, overlay } from '@cnn/explain';
 import { cropped, decodeImage, encodePng, type RgbImage, transform } from '@cnn/image';
 import { UsageError } from '../errors.js';
-import { buildModel, parseCount, parseModelOptions } from '../options.js';
-import { findModel } from '../registry.js';
+import { type ModelRequest, openModel } from '../openModel.js';
+import { parseCount } from '../options.js';
 import { noteFallback, type Terminal, topLines } from '../terminal.js';
-import { loadWeights } from '../weights.js';
-import { rank, readingOf } from './classify.js';
+import { rank } from './classify.js';
 
 /** Options of the command. */
-export interface ExplainCommandOptions {
-  readonly model: string;
-  readonly weights?: string;
+export interface ExplainCommandOptions extends ModelRequest {
   readonly layer?: string;
   readonly class?: string;
   readonly opacity: string;
   readonly out?: string;
   readonly filters?: string;
   readonly features?: string;
-  readonly option: readonly string[];
   readonly backend: BackendName;
   readonly threads?: string;
-  readonly cache?: string;
   readonly json?: boolean;
 }
 
@@ -35,17 +30,8 @@ export async function explain(
   terminal: Terminal,
   signal?: AbortSignal,
 ): Promise<void> {
-  const { entry, family } = await findModel(options.model);
-  const model = buildModel(entry, parseModelOptions(options.option));
   const opacity = parseShare(options.opacity);
-  const { preset, labels } = readingOf(entry, options.weights);
-  const weights = await loadWeights(
-    model,
-    entry,
-    family,
-    { source: options.weights, cache: options.cache, signal },
-    terminal,
-  );
+  const { entry, model, weights, preset, labels } = await openModel(options, terminal, signal);
   const image = await decodeImage(await readFile(picture));
   const x = transform(image, preset);
   const common = {

@@ -1,19 +1,14 @@
 /** `cnn export <model>`: a model with its weights as an ONNX file, for any other engine. */
 import { formatShape, inputsOf, matchWeights, requireMatch, trace, writeAtomically } from '@cnn/core';
 import { toOnnx } from '@cnn/onnx';
-import { buildModel, parseModelOptions } from '../options.js';
-import { findModel } from '../registry.js';
+import { type ModelRequest, openModel } from '../openModel.js';
 import { megabytes, type Terminal } from '../terminal.js';
-import { loadWeights } from '../weights.js';
 
 /** Options of the command. */
-export interface ExportOptions {
-  readonly weights?: string;
+export interface ExportOptions extends Omit<ModelRequest, 'model'> {
   readonly input?: readonly number[];
   readonly out?: string;
   readonly dynamicBatch?: boolean;
-  readonly option: readonly string[];
-  readonly cache?: string;
   readonly json?: boolean;
 }
 
@@ -24,16 +19,8 @@ export async function exportOnnx(
   terminal: Terminal,
   signal?: AbortSignal,
 ): Promise<void> {
-  const { entry, family } = await findModel(name);
-  const model = buildModel(entry, parseModelOptions(options.option));
+  const { entry, model, weights } = await openModel({ ...options, model: name }, terminal, signal);
   const graph = trace(model, options.input ?? entry.input, { name });
-  const weights = await loadWeights(
-    model,
-    entry,
-    family,
-    { source: options.weights, cache: options.cache, signal },
-    terminal,
-  );
   // Weights of another model may hold all the names that this one needs, and more.
   requireMatch(name, matchWeights(model, weights));
   const bytes = toOnnx(graph, weights, { dynamicBatch: options.dynamicBatch });

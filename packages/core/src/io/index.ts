@@ -6,5 +6,10 @@ export { DownloadError, type Progress } from './fetch.js';
 export { defaultLimits, type Limits } from './limits.js';
 export { type ReadWeightsOptions, readWeights } from './readWeights.js';
 export type { Rename } from './rename.js';
-export { readSafetensors, type Safetensors, writeSafetensors } from './safetensors.js';
+export {
+  readSafetensors,
+  readSafetensorsMetadata,
+  type Safetensors,
+  writeSafetensors,
+} from './safetensors.js';
 export type { WeightSource } from './source.js';

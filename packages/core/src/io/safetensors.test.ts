@@ -1,7 +1,10 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { FileFormatError } from '../errors.js';
 import { tensor, type Weights } from '../tensor/tensor.js';
-import { readSafetensors, writeSafetensors } from './safetensors.js';
+import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from './safetensors.js';
 import { bytesOf, plain, safetensorsFile, u64 } from './testFiles.js';
 
 const small: Weights = new Map([
@@ -10,6 +13,25 @@ const small: Weights = new Map([
   ['scalar "ü"', tensor([7], [])],
   ['empty', tensor([], [0, 3])],
 ]);
+
+test('the metadata of a file is read from its header alone', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'cnn-metadata-'));
+  try {
+    const path = join(folder, 'weights.safetensors');
+    const bytes = writeSafetensors(small, { epoch: '3' });
+    const headerLength = new DataView(bytes.buffer).getUint32(0, true);
+    writeFileSync(path, bytes.subarray(0, 8 + headerLength));
+    expect(await readSafetensorsMetadata(path)).toEqual({ epoch: '3' });
+    writeFileSync(path, bytes.subarray(0, 7 + headerLength));
+    await expect(readSafetensorsMetadata(path)).rejects.toThrow(/goes beyond its end/);
+    writeFileSync(path, bytes.subarray(0, 5));
+    await expect(readSafetensorsMetadata(path)).rejects.toThrow(/ends before its header length/);
+    writeFileSync(path, bytesOf(u64(2 ** 40)));
+    await expect(readSafetensorsMetadata(path)).rejects.toThrow(/over the limit maxHeaderBytes/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
 
 describe('what is written', () => {
   test('is read again in order, and written again byte for byte the same', () => {

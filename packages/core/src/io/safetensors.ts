@@ -3,8 +3,9 @@ import { FileFormatError } from '../errors.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import { aligned, bytesPerValue, type DType, isDType, littleEndianBytes, toFloat32 } from './dtype.js';
-import { parseHeader } from './jsonHeader.js';
+import { type JsonHeader, parseHeader } from './jsonHeader.js';
 import { isCount, isShape, type Limits, requireElements, resolveLimits, withinLimit } from './limits.js';
+import { requireBuiltin } from './node.js';
 import { quote } from './quote.js';
 
 const format = 'safetensors';
@@ -45,17 +46,7 @@ export function parseSafetensors(
   bytes: Uint8Array,
   { limits, owned }: { readonly limits: Limits; readonly owned: boolean },
 ): Safetensors {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < 8) throw new FileFormatError(format, 'it ends before its header length', bytes.length);
-  const headerLength = Number(view.getBigUint64(0, true));
-  withinLimit(format, limits, 'maxHeaderBytes', headerLength, 0);
-  if (8 + headerLength > bytes.length)
-    throw new FileFormatError(
-      format,
-      `its header of ${headerLength} bytes goes beyond its end`,
-      bytes.length,
-    );
-  const { names, entries: header } = parseHeader(decode(bytes.subarray(8, 8 + headerLength)), limits);
+  const { names, entries: header, headerLength } = headerOf(bytes, limits);
   const tensors = names.filter((name) => name !== '__metadata__');
   withinLimit(format, limits, 'maxTensors', tensors.length, 8);
   const entries = tensors.map((name) => entryOf(name, header[name]));
@@ -76,6 +67,50 @@ export function parseSafetensors(
     ]),
   );
   return { weights, metadata: metadataOf(header.__metadata__) };
+}
+
+/** The header of a file and its length in bytes. */
+function headerOf(bytes: Uint8Array, limits: Limits): JsonHeader & { readonly headerLength: number } {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.length < 8) throw new FileFormatError(format, 'it ends before its header length', bytes.length);
+  const headerLength = Number(view.getBigUint64(0, true));
+  withinLimit(format, limits, 'maxHeaderBytes', headerLength, 0);
+  if (8 + headerLength > bytes.length)
+    throw new FileFormatError(
+      format,
+      `its header of ${headerLength} bytes goes beyond its end`,
+      bytes.length,
+    );
+  return { ...parseHeader(decode(bytes.subarray(8, 8 + headerLength)), limits), headerLength };
+}
+
+/**
+ * The strings kept with a safetensors file on disk: what stands under `__metadata__`, empty where there is
+ * none. Only the header is read, however large the file is. Node only.
+ * @param limits - bounds on the header; defaults as for `readWeights`.
+ * @throws FileFormatError when the header is wrong or over a limit.
+ * @throws Error for a file that cannot be read.
+ */
+export async function readSafetensorsMetadata(
+  path: string,
+  limits?: Partial<Limits>,
+): Promise<Readonly<Record<string, string>>> {
+  const bounds = resolveLimits(limits);
+  const file = await requireBuiltin('node:fs/promises', 'Reading a file').open(path, 'r');
+  try {
+    const read = async (count: number): Promise<Uint8Array> => {
+      const bytes = new Uint8Array(count);
+      const { bytesRead } = await file.read(bytes, 0, count, 0);
+      return bytes.subarray(0, bytesRead);
+    };
+    const start = await read(8);
+    if (start.length < 8) throw new FileFormatError(format, 'it ends before its header length', start.length);
+    const headerLength = Number(new DataView(start.buffer).getBigUint64(0, true));
+    withinLimit(format, bounds, 'maxHeaderBytes', headerLength, 0);
+    return metadataOf(headerOf(await read(8 + headerLength), bounds).entries.__metadata__);
+  } finally {
+    await file.close();
+  }
 }
 
 function decode(bytes: Uint8Array): string {

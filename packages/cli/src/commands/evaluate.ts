@@ -1,0 +1,109 @@
+/** `cnn evaluate --weights <file> --data <folder>`: how often a model is right, and what it takes for what. */
+import { writeFile } from 'node:fs/promises';
+import type { BackendName } from '@cnn/core';
+import { type Dataset, evaluate as evaluateModel } from '@cnn/train';
+import { UsageError } from '../errors.js';
+import { type ModelRequest, openModel } from '../openModel.js';
+import { parseCount } from '../options.js';
+import type { Terminal } from '../terminal.js';
+import { confusionText } from '../training/confusion.js';
+import { openData } from '../training/data.js';
+import { evaluationLine, reportPage } from '../training/report.js';
+import { preparationOf, presetOf } from '../training/settings.js';
+
+/** Options of the command. */
+export interface EvaluateOptions extends ModelRequest {
+  readonly data: string;
+  readonly batch: string;
+  readonly size?: string;
+  readonly tenCrop?: boolean;
+  readonly onBadImage: 'skip' | 'fail';
+  readonly html?: string;
+  readonly backend: BackendName;
+  readonly threads?: string;
+  readonly json?: boolean;
+}
+
+/** Evaluates a model on the test pictures of a folder, or on all where it has no such part. */
+export async function evaluate(
+  name: string | undefined,
+  options: EvaluateOptions,
+  terminal: Terminal,
+  signal?: AbortSignal,
+): Promise<void> {
+  const opened = await openModel({ ...options, model: name }, terminal, signal);
+  const { entry, model, weights } = opened;
+  const preset = presetOf(opened.preset, options.size ? parseCount(options.size) : opened.preset.crop);
+  const data = await openData(
+    { data: options.data, preset, onBadImage: options.onBadImage, validation: 0, seed: 0 },
+    terminal,
+    signal,
+  );
+  const pictures = data.test ?? data.train;
+  const { dataset, classes } = labelledFor(opened.labels, data.classes, pictures);
+  const { prepare, normalise, views } = preparationOf(options.tenCrop ? 'alexnet' : 'none', preset, pictures);
+  const perPicture = views?.count ?? 1;
+  const batch = Math.min(parseCount(options.batch), pictures.size) * perPicture;
+  const started = performance.now();
+  const result = await evaluateModel({
+    ...{ model, weights, dataset, prepare, backend: options.backend, signal },
+    input: [batch, preset.mean.length, preset.crop, preset.crop],
+    ...(normalise ? { normalise } : {}),
+    ...(views ? { views } : {}),
+    ...(options.threads ? { threads: parseCount(options.threads) } : {}),
+  });
+  const seconds = (performance.now() - started) / 1000;
+  const facts = { model: entry.name, weights: options.weights ?? 'default', data: options.data };
+  if (options.html)
+    await writeFile(
+      options.html,
+      reportPage({
+        title: `${entry.name} on ${data.kind}`,
+        facts: { ...facts, 'pictures left out': data.skipped.length },
+        ...{ history: [], evaluation: result, labels: classes },
+      }),
+    );
+  if (options.json)
+    return terminal.print(
+      JSON.stringify(
+        {
+          ...facts,
+          ...{ count: result.count, accuracy: result.accuracy, loss: result.loss, seconds },
+          topK: Object.fromEntries(result.topK),
+          ...{ classes, confusion: result.confusion, skipped: data.skipped },
+        },
+        null,
+        2,
+      ),
+    );
+  terminal.print(`${entry.name}: ${evaluationLine(result)}.`);
+  terminal.print(`\n${confusionText(result.confusion, classes)}`);
+  if (options.html) terminal.print(`\nThe report is ${options.html}.`);
+}
+
+/**
+ * The pictures with the labels that the model has for their classes, and the names of its outputs. Classes are
+ * found by name; where nobody says what the outputs are called, the order counts.
+ */
+function labelledFor(
+  labels: readonly string[],
+  classes: readonly string[],
+  dataset: Dataset,
+): { readonly dataset: Dataset; readonly classes: readonly string[] } {
+  if (labels.length === 0) return { dataset, classes };
+  const places = classes.map((name) => labels.indexOf(name));
+  const unknown = classes.filter((_, index) => places[index] === -1);
+  if (unknown.length > 0)
+    throw new UsageError(
+      `The model has no class called ${unknown.slice(0, 5).join(', ')}${unknown.length > 5 ? ', ...' : ''}; it has ${labels.slice(0, 10).join(', ')}${labels.length > 10 ? ', ...' : ''}. Name the folders after its classes.`,
+    );
+  if (places.every((place, index) => place === index)) return { dataset, classes: labels };
+  const relabelled: Dataset = {
+    ...dataset,
+    async at(index) {
+      const example = await dataset.at(index);
+      return { ...example, label: places[example.label]! };
+    },
+  };
+  return { dataset: relabelled, classes: labels };
+}

@@ -1,0 +1,89 @@
+/** `cnn finetune <model> --data <folder>`: published weights, a new classifier for the classes of the data. */
+import { join } from 'node:path';
+import { initialise, type ModelEntry, parameters, sameShape, type Weights } from '@cnn/core';
+import type { ParameterGroup } from '@cnn/train';
+import { UsageError } from '../errors.js';
+import { type ModelRequest, openModel } from '../openModel.js';
+import { buildModel, parseModelOptions } from '../options.js';
+import type { Terminal } from '../terminal.js';
+import { openData } from '../training/data.js';
+import { requireOut, runTraining } from '../training/session.js';
+import { parseSettings, presetOf, type Settings, type TrainingOptions } from '../training/settings.js';
+
+/** Options of the command. */
+export interface FinetuneOptions extends TrainingOptions, ModelRequest {
+  readonly freeze: string;
+  readonly trunkLr?: string;
+  readonly option: readonly string[];
+}
+
+/** The parameters whose shapes follow the number of classes: the classifier, and auxiliary ones. */
+function classifierOf(entry: ModelEntry, options: Readonly<Record<string, unknown>>): ReadonlySet<string> {
+  const shapes = (numClasses: number) =>
+    new Map(
+      [...parameters(buildModel(entry, { ...options, numClasses }))].map(([name, { shape }]) => [
+        name,
+        shape,
+      ]),
+    );
+  const [two, three] = [shapes(2), shapes(3)];
+  return new Set([...two].flatMap(([name, shape]) => (sameShape(shape, three.get(name)!) ? [] : [name])));
+}
+
+/** Fine-tunes a model; its new classes are those of the data. */
+export async function finetune(
+  name: string | undefined,
+  options: FinetuneOptions,
+  terminal: Terminal,
+  signal?: AbortSignal,
+): Promise<void> {
+  const opened = await openModel({ ...options, model: name }, terminal, signal);
+  const { entry } = opened;
+  const typed = parseModelOptions(opened.options);
+  const classifier = classifierOf(entry, typed);
+  const { freeze } = options;
+  const settings: Settings = {
+    ...parseSettings(entry.name, options, opened.preset, {
+      augment: freeze === 'trunk' ? 'none' : 'standard',
+    }),
+    ...{ options: opened.options, weights: options.weights ?? 'default', freeze },
+    ...(options.trunkLr === undefined ? {} : { trunkLr: parseRate(options.trunkLr) }),
+  };
+  const out = options.out ?? join('runs', `${entry.name}-finetuned`);
+  await requireOut(out, options.resume ?? false, settings);
+  const preset = presetOf(opened.preset, settings.size);
+  const { onBadImage } = options;
+  const data = await openData({ ...settings, preset, onBadImage }, terminal, signal);
+  const model = buildModel(entry, { ...typed, numClasses: data.classes.length });
+  // What is not of the classifier is taken over, the classifier itself is drawn anew.
+  const fresh = initialise(model, { seed: settings.seed });
+  const weights: Weights = new Map(
+    [...fresh].map(([key, value]) => [key, classifier.has(key) ? value : opened.weights.get(key)!]),
+  );
+  const trainable = [...parameters(model)].flatMap(([key, param]) => (param.trainable ? [key] : []));
+  const trunk = [...fresh.keys()].filter((key) => !classifier.has(key));
+  const frozen = frozenOf(freeze, trunk);
+  const isFrozen = (key: string): boolean =>
+    frozen.some((prefix) => key === prefix || key.startsWith(`${prefix}.`));
+  const slow = trainable.filter((key) => !classifier.has(key) && !isFrozen(key));
+  const groups: ParameterGroup[] =
+    slow.length > 0 ? [{ paths: slow, learningRate: settings.trunkLr ?? settings.lr / 10 }] : [];
+  await runTraining(
+    { model, weights, data, preset, settings, out, freeze: frozen, groups },
+    options,
+    terminal,
+    signal,
+  );
+}
+
+/** What `--freeze` names, as path prefixes. */
+function frozenOf(freeze: string, trunk: readonly string[]): readonly string[] {
+  if (freeze === 'none') return [];
+  return freeze === 'trunk' ? trunk : freeze.split(',').filter(Boolean);
+}
+
+function parseRate(text: string): number {
+  const rate = Number(text);
+  if (!text.trim() || !(rate >= 0)) throw new UsageError(`--trunk-lr is '${text}'; give a number from 0 up.`);
+  return rate;
+}

@@ -1,0 +1,36 @@
+/** `cnn train <model> --data <folder>`: trains a network from scratch. */
+import { join } from 'node:path';
+import { initialise } from '@cnn/core';
+import { readingOf } from '../openModel.js';
+import { buildModel, parseModelOptions } from '../options.js';
+import { findModel } from '../registry.js';
+import type { Terminal } from '../terminal.js';
+import { openData } from '../training/data.js';
+import { requireOut, runTraining } from '../training/session.js';
+import { parseSettings, presetOf, type TrainingOptions } from '../training/settings.js';
+
+/** Trains a model; its classes are those of the data. */
+export async function train(
+  name: string,
+  options: TrainingOptions,
+  terminal: Terminal,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { entry } = await findModel(name);
+  const typed = parseModelOptions(options.option);
+  const reading = readingOf(entry);
+  const settings = parseSettings(name, options, reading.preset, { augment: 'standard' });
+  const out = options.out ?? join('runs', name);
+  await requireOut(out, options.resume ?? false, settings);
+  const channels = Number(typed.inChannels ?? reading.preset.mean.length);
+  const plain = { mean: new Array<number>(channels).fill(0), std: new Array<number>(channels).fill(1) };
+  const preset = presetOf(
+    channels === reading.preset.mean.length ? reading.preset : { ...reading.preset, ...plain },
+    settings.size,
+  );
+  const { onBadImage } = options;
+  const data = await openData({ ...settings, preset, onBadImage }, terminal, signal);
+  const model = buildModel(entry, { ...typed, numClasses: data.classes.length });
+  const weights = initialise(model, { seed: settings.seed });
+  await runTraining({ model, weights, data, preset, settings, out }, options, terminal, signal);
+}

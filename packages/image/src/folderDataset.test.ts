@@ -1,0 +1,67 @@
+/** A folder of pictures as a dataset: sizes, labels, and pictures that cannot be read. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { encodePng, folderDataset, imageFolder, type RgbImage, resizeShorter } from './index.js';
+
+const root = mkdtempSync(join(tmpdir(), 'cnn-folder-'));
+const picture: RgbImage = {
+  width: 12,
+  height: 8,
+  data: Uint8Array.from({ length: 288 }, (_, i) => (i * 7) % 256),
+};
+const file = (...path: string[]) => join(root, ...path);
+
+beforeAll(() => {
+  for (const name of ['cats', 'dogs']) {
+    mkdirSync(file('good', name), { recursive: true });
+    for (const index of [1, 2]) writeFileSync(file('good', name, `${index}.png`), encodePng(picture));
+  }
+  mkdirSync(file('bad', 'cats'), { recursive: true });
+  writeFileSync(file('bad', 'cats', '1.png'), encodePng(picture));
+  writeFileSync(file('bad', 'cats', '2.png'), 'no picture');
+  mkdirSync(file('worse', 'cats'), { recursive: true });
+  writeFileSync(file('worse', 'cats', '1.png'), 'no picture');
+  mkdirSync(file('empty', 'cats'), { recursive: true });
+});
+afterAll(() => rmSync(root, { recursive: true }));
+
+test('pictures come small, channel by channel, with the labels of their folders', async () => {
+  const seen: number[] = [];
+  const dataset = await folderDataset(await imageFolder(file('good')), {
+    resize: 4,
+    onProgress: ({ loaded }) => seen.push(loaded),
+  });
+  expect([dataset.size, dataset.classes, seen]).toEqual([4, ['cats', 'dogs'], [1, 2, 3, 4]]);
+  const { pixels, label, shape } = await dataset.at(2);
+  expect([label, shape]).toEqual([1, [3, 4, 6]]);
+  const small = resizeShorter(picture, 4);
+  expect([...pixels.subarray(24, 48)]).toEqual([...small.data].filter((_, i) => i % 3 === 1));
+  expect((await folderDataset(await imageFolder(file('good')), { resize: 4, channels: 1 })).size).toBe(4);
+  await expect(dataset.at(4)).rejects.toThrow('There is no example 4; the dataset has 4.');
+});
+
+test('what is beyond the memory that may be used is decoded again, with the same pixels', async () => {
+  const folder = await imageFolder(file('good'));
+  const [all, none] = [await folderDataset(folder), await folderDataset(folder, { maxBytes: 0 })];
+  expect(await none.at(3)).toEqual(await all.at(3));
+  expect(await none.at(3)).not.toBe(await none.at(3));
+});
+
+describe('pictures that cannot be read', () => {
+  test('end the reading with their name', async () => {
+    await expect(folderDataset(await imageFolder(file('bad')))).rejects.toThrow(file('bad', 'cats', '2.png'));
+  });
+  test('are left out and named where that is asked for', async () => {
+    const dataset = await folderDataset(await imageFolder(file('bad')), { onBadImage: 'skip' });
+    expect(dataset.size).toBe(1);
+    expect(dataset.skipped.map(({ path }) => path)).toEqual([file('bad', 'cats', '2.png')]);
+    expect(dataset.skipped[0]!.reason).toContain('neither JPEG nor PNG');
+  });
+  test('are an error where a class has no others', async () => {
+    const reading = folderDataset(await imageFolder(file('worse')), { onBadImage: 'skip' });
+    await expect(reading).rejects.toThrow(/no picture of the class cats can be read/);
+    await expect(imageFolder(file('empty'))).rejects.toThrow(/holds no JPEG or PNG pictures/);
+  });
+});

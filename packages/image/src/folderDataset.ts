@@ -1,0 +1,107 @@
+/** An image folder as a dataset: every picture read once, made small, and kept, so that epochs cost no decoding. */
+import { FileFormatError, type Shape } from '@cnn/core';
+import type { FolderEntry, ImageFolder } from './datasets.js';
+import type { RgbImage } from './image.js';
+import { type Interpolation, resizeShorter } from './resize.js';
+import { planesOf } from './transform.js';
+
+/** Options of {@link folderDataset}. */
+export interface FolderDatasetOptions {
+  /** The shorter side is resized to this many pixels, as Pillow does it. Default 256. */
+  readonly resize?: number;
+  /** Default `'bilinear'`. */
+  readonly interpolation?: Interpolation;
+  /** 3 for colours, 1 for grey. Default 3. */
+  readonly channels?: 1 | 3;
+  /** What a picture that cannot be read does: end the reading (the default), or be left out and named in `skipped`. */
+  readonly onBadImage?: 'fail' | 'skip';
+  /** Bytes of pixels that are kept; pictures beyond are decoded each time. Default 2^30. */
+  readonly maxBytes?: number;
+  /** Called after each picture. */
+  readonly onProgress?: (progress: { readonly loaded: number; readonly total: number }) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A picture of a folder; pictures may differ in shape. */
+export interface FolderExample {
+  /** Bytes by channel, row and column: c x h x w. */
+  readonly pixels: Uint8Array;
+  readonly label: number;
+  /** Channels, height, width. */
+  readonly shape: Shape;
+}
+
+/** A picture that was left out. */
+export interface SkippedPicture {
+  readonly path: string;
+  readonly reason: string;
+}
+
+/** The pictures of a folder by index. */
+export interface FolderDataset {
+  readonly size: number;
+  /** Names of the classes, by label. */
+  readonly classes: readonly string[];
+  /** The file of each example. */
+  readonly entries: readonly FolderEntry[];
+  /** Pictures that could not be read. */
+  readonly skipped: readonly SkippedPicture[];
+  at(index: number): Promise<FolderExample>;
+}
+
+/**
+ * Reads every picture of a folder, or of some of its entries.
+ * @throws Error that names the first picture that cannot be read, unless they are skipped.
+ * @throws FileFormatError when a class is left without pictures.
+ * @example
+ * const dataset = await folderDataset(await imageFolder('flowers'), { onBadImage: 'skip' });
+ */
+export async function folderDataset(
+  { classes, entries, load }: ImageFolder,
+  options: FolderDatasetOptions = {},
+): Promise<FolderDataset> {
+  const { resize = 256, interpolation = 'bilinear', channels = 3, maxBytes = 2 ** 30, signal } = options;
+  const read = async (entry: FolderEntry): Promise<FolderExample> => {
+    const image: RgbImage = resizeShorter(await load(entry), resize, interpolation);
+    return {
+      pixels: planesOf(image, channels),
+      label: entry.label,
+      shape: [channels, image.height, image.width],
+    };
+  };
+  const good: FolderEntry[] = [];
+  const kept: (FolderExample | undefined)[] = [];
+  const skipped: SkippedPicture[] = [];
+  let bytes = 0;
+  for (const [index, entry] of entries.entries()) {
+    signal?.throwIfAborted();
+    try {
+      const example = await read(entry);
+      bytes += example.pixels.length;
+      good.push(entry);
+      kept.push(bytes <= maxBytes ? example : undefined);
+    } catch (error) {
+      if (options.onBadImage !== 'skip') throw error;
+      skipped.push({ path: entry.path, reason: error instanceof Error ? error.message : String(error) });
+    }
+    options.onProgress?.({ loaded: index + 1, total: entries.length });
+  }
+  const present = new Set(good.map(({ label }) => label));
+  const missing = classes.filter((_, label) => !present.has(label));
+  if (missing.length > 0)
+    throw new FileFormatError(
+      'image folder',
+      `no picture of the class ${missing.join(', ')} can be read${skipped.length > 0 ? `; the first that failed: ${skipped[0]!.reason}` : ''}`,
+    );
+  return {
+    size: good.length,
+    classes,
+    entries: good,
+    skipped,
+    async at(index) {
+      const entry = good[index];
+      if (!entry) throw new RangeError(`There is no example ${index}; the dataset has ${good.length}.`);
+      return kept[index] ?? read(entry);
+    },
+  };
+}
