@@ -1,7 +1,8 @@
 /**
- * One node project per package, one in Node with WebGPU (files called `*.gpu.test.ts`), and two in a browser (files called `*.browser.test.ts`): in a page that is
- * cross-origin isolated, so that threads can share memory, and in a plain one. `@cnn/*` means the source, so
- * that tests need no build.
+ * One node project per package, one in Node with WebGPU (files called `*.gpu.test.ts`), and two in a browser
+ * (files called `*.browser.test.ts`): in a page that is cross-origin isolated, so that threads can share
+ * memory, and in a plain one (those called `*.pages.browser.test.ts`). `@cnn/*` means the source, so that
+ * tests need no build.
  */
 import { readdirSync } from 'node:fs';
 import { playwright } from '@vitest/browser-playwright';
@@ -73,7 +74,7 @@ export default defineConfig({
               'Cross-Origin-Opener-Policy': 'same-origin',
               'Cross-Origin-Embedder-Policy': 'require-corp',
             }),
-            browserProject('browser-plain', '.plain.browser.test.ts', {}),
+            browserProject('browser-plain', '.pages.browser.test.ts', {}),
           ]
         : []),
     ],

@@ -30,6 +30,7 @@ try {
     format: 'esm',
     target: 'node20',
     sourcemap: 'inline',
+    // They look for files beside their own.
     external: ['esbuild', 'playwright'],
     outfile,
     plugins: [ownUrl],

@@ -47,11 +47,12 @@ export function createSession(
   fallbackReason?: string,
 ): Session {
   let queue: Promise<unknown> = Promise.resolve();
-  let disposed = false;
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+  /** Let go of when the session is disposed of, so that a session kept by mistake keeps no weights. */
+  let live: Program | undefined = program;
+  const inTurn = <T>(work: (program: Program) => Promise<T>): Promise<T> => {
     const result = queue.then(() => {
-      if (disposed) throw new Error('This session has been disposed of; compile the model again.');
-      return work();
+      if (!live) throw new Error('This session has been disposed of; compile the model again.');
+      return work(live);
     });
     queue = result.catch(() => undefined);
     return result;
@@ -72,16 +73,16 @@ export function createSession(
   const runAll = async (x: Tensor | Float32Array, { signal }: RunOptions = {}) => {
     const feeds = feed(x);
     signal?.throwIfAborted();
-    return inTurn(() => {
+    return inTurn((present) => {
       signal?.throwIfAborted();
-      return program.run(feeds, signal);
+      return present.run(feeds, signal);
     });
   };
   let disposal: Promise<void> | undefined;
   const dispose = (): Promise<void> => {
-    disposal ??= inTurn(() => {
-      disposed = true;
-      return program.dispose();
+    disposal ??= inTurn((present) => {
+      live = undefined;
+      return present.dispose();
     });
     return disposal;
   };
@@ -90,7 +91,7 @@ export function createSession(
     threads: program.threads,
     fallbackReason: reason,
     get memory() {
-      return disposed ? 0 : program.memory;
+      return live?.memory ?? 0;
     },
     input,
     output,
@@ -98,7 +99,7 @@ export function createSession(
     runAll,
     profile: async (x = new Float32Array(sizeOf(input))) => {
       const feeds = feed(x);
-      const profile = await inTurn(() => program.profile(feeds));
+      const profile = await inTurn((present) => present.profile(feeds));
       return reason ? { ...profile, notes: [...profile.notes, reason] } : profile;
     },
     dispose,

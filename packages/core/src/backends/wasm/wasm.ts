@@ -29,12 +29,20 @@ export interface WasmOptions {
   readonly workers?: boolean;
   /** Whether to share memory between threads. Default: where it can be shared. */
   readonly sharedMemory?: boolean;
+  /**
+   * Where a browser finds the program of the workers, `@cnn/core/worker.js` of this version: for pages whose
+   * content security policy does not let them start workers from a text (`worker-src` without `blob:`).
+   */
+  readonly workerUrl?: string | URL;
   /** How kernels are generated. Default: as suits the engine at hand. */
   readonly engine?: Engine;
 }
 
 /** The most threads that are taken without being asked for: more do not pay on networks of this size. */
 const MOST_THREADS = 16;
+
+/** A module of nothing, to find out whether any may be compiled. */
+const EMPTY_MODULE = new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
 
 const GONE = 'This program has been disposed of; compile the model again.';
 
@@ -63,8 +71,15 @@ async function compileWasm(
       'wasm',
       'This engine has no WebAssembly with SIMD; use the reference back end.',
     );
+  await WebAssembly.compile(EMPTY_MODULE).catch((error: Error) => {
+    throw new BackendUnavailable(
+      'wasm',
+      `WebAssembly is not compiled here (${error.message}); a content security policy has to allow 'wasm-unsafe-eval'.`,
+    );
+  });
   const engine = options.engine ?? engineFor(features, wideSimdEnabled());
   const workers = (options.workers ?? true) && hasWorkers();
+  const { workerUrl } = options;
   const canShare = workers && (options.sharedMemory ?? true) && features.threads;
   const wanted = Math.max(1, Math.floor(asked ?? Math.min(cores(), MOST_THREADS)));
   const alone = wanted > 1 ? `It runs on 1 thread, not ${wanted}: ` : '';
@@ -80,7 +95,7 @@ async function compileWasm(
     const image = layOut(planned.planner, shared);
     const module = await WebAssembly.compile(image.module);
     signal?.throwIfAborted();
-    return { ...planned, image, module };
+    return { ...planned, image, module, workerUrl };
   };
   type Plan = Awaited<ReturnType<typeof load>>;
   const attempt = async (

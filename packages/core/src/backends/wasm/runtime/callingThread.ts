@@ -1,46 +1,43 @@
 /** Runs a plan on the calling thread, in slices, so that events get their turn: the last resort. */
-import type { Loaded, Runner, Walk } from './runner.js';
-import { durations, readAll, writeAll } from './runner.js';
-
-/** Longest stretch of work in milliseconds before the event loop gets a turn. */
-const SLICE = 12;
+import { type Loaded, nextTurn, type Runner, readAll, SLICE, type Walk, writeAll } from './runner.js';
 
 export function callingThreadRunner({ image, module }: Loaded, fallbackReason?: string): Runner {
   const memory = new WebAssembly.Memory({ initial: image.pages, maximum: image.pages });
   image.fill(memory.buffer);
   const walk = new WebAssembly.Instance(module, { env: { memory } }).exports.walk as Walk;
   const [{ from, ends }] = image.tracks as [(typeof image.tracks)[number]];
-  const computing = ends.slice(0, image.computing);
+  /** Computes, and gives the milliseconds of each phase. */
+  const compute = async (signal?: AbortSignal): Promise<readonly number[]> => {
+    const times: number[] = [];
+    let start = from;
+    let turn = performance.now();
+    for (const end of ends.slice(0, image.computing)) {
+      const before = performance.now();
+      walk(start, end);
+      start = end;
+      const now = performance.now();
+      times.push(now - before);
+      if (now - turn < SLICE) continue;
+      await nextTurn();
+      signal?.throwIfAborted();
+      turn = performance.now();
+    }
+    return times;
+  };
   return {
     threads: 1,
     fallbackReason,
     async run(feeds, fetches, signal) {
       writeAll(memory, feeds);
-      let start = from;
-      let turn = performance.now();
-      for (const end of computing) {
-        walk(start, end);
-        start = end;
-        if (performance.now() - turn < SLICE) continue;
-        await new Promise((resolve) => setTimeout(resolve));
-        signal?.throwIfAborted();
-        turn = performance.now();
-      }
+      await compute(signal);
       const outputs = readAll(memory, fetches);
-      walk(start, ends.at(-1) ?? start);
+      walk(ends[image.computing - 1] ?? from, ends.at(-1) ?? from);
       return outputs;
     },
     read: (fetches) => Promise.resolve(readAll(memory, fetches)),
     profile(feeds) {
       writeAll(memory, feeds);
-      const times = [performance.now()];
-      let start = from;
-      for (const end of computing) {
-        walk(start, end);
-        times.push(performance.now());
-        start = end;
-      }
-      return Promise.resolve(durations(times));
+      return compute();
     },
     dispose: () => Promise.resolve(),
   };

@@ -9,7 +9,10 @@ interface Answer {
   readonly times: readonly number[];
 }
 
-export async function ownMemoryRunner({ image, module }: Loaded, fallbackReason?: string): Promise<Runner> {
+export async function ownMemoryRunner(
+  { image, module, workerUrl }: Loaded,
+  fallbackReason?: string,
+): Promise<Runner> {
   const [{ from, ends }] = image.tracks as [(typeof image.tracks)[number]];
   let worker: WorkerHandle | undefined;
   let settle: { readonly resolve: (answer: Answer) => void; readonly reject: (reason: Error) => void };
@@ -17,10 +20,12 @@ export async function ownMemoryRunner({ image, module }: Loaded, fallbackReason?
   const start = async (): Promise<WorkerHandle> => {
     const bytes = new ArrayBuffer(image.filled);
     image.fill(bytes);
-    const started = await readyWorker({ own: { module, pages: image.pages, image: bytes } }, [bytes]);
+    const first = { own: { module, pages: image.pages, image: bytes } };
+    const started = await readyWorker(first, { transfer: [bytes], workerUrl });
     started.onMessage((message) => settle.resolve(message as Answer));
     started.onFailure((reason) => {
       worker = undefined;
+      void started.terminate();
       lost = updates;
       settle?.reject(
         new Error(

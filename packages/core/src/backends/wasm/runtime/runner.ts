@@ -34,6 +34,8 @@ export interface Runner {
 export interface Loaded {
   readonly image: Image;
   readonly module: WebAssembly.Module;
+  /** Where a browser finds the program of the workers. Default: it is started from its text. */
+  readonly workerUrl?: string | URL;
 }
 
 /** A module's one export: walks the records from one address up to another. */
@@ -47,6 +49,20 @@ export const readAll = (memory: WebAssembly.Memory, fetches: readonly Fetch[]): 
 export function writeAll(memory: WebAssembly.Memory, feeds: readonly Feed[]): void {
   for (const { at, data } of feeds) new Float32Array(memory.buffer, at, data.length).set(data);
 }
+
+/** Longest stretch of work in milliseconds on a thread that has other events to see to. */
+export const SLICE = 12;
+
+/** Lets other events have their turn. Timers would wait 4 ms each time, and a second in a tab that is not seen. */
+export const nextTurn = (): Promise<void> =>
+  new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(undefined);
+  });
 
 /** Differences of neighbouring times. */
 export const durations = (times: ArrayLike<number>): readonly number[] =>

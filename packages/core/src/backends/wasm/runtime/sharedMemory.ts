@@ -19,7 +19,7 @@ const waitAsync = (Atomics as unknown as { readonly waitAsync?: WaitAsync }).wai
 /** More arrivals than any plan has: every barrier opens. */
 const OPEN = 2 ** 28;
 
-export async function sharedMemoryRunner({ image, module }: Loaded): Promise<Runner> {
+export async function sharedMemoryRunner({ image, module, workerUrl }: Loaded): Promise<Runner> {
   const { pages, tracks, times } = image;
   const threads = tracks.length;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
@@ -43,19 +43,22 @@ export async function sharedMemoryRunner({ image, module }: Loaded): Promise<Run
     failure = undefined;
     const started = await Promise.allSettled(
       tracks.map(({ from, ends }, thread) =>
-        readyWorker({
-          share: {
-            module,
-            memory,
-            thread,
-            threads,
-            from,
-            ends,
-            computing: image.computing,
-            times,
-            byMessage: waitAsync === undefined,
+        readyWorker(
+          {
+            share: {
+              module,
+              memory,
+              thread,
+              threads,
+              from,
+              ends,
+              computing: image.computing,
+              times,
+              byMessage: waitAsync === undefined,
+            },
           },
-        }),
+          { workerUrl },
+        ),
       ),
     );
     workers = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
@@ -78,6 +81,11 @@ export async function sharedMemoryRunner({ image, module }: Loaded): Promise<Run
   const stop = async (): Promise<void> => {
     const ending = workers;
     workers = [];
+    // A browser lets a worker that is busy or asleep go on for seconds: it has to end by itself.
+    halt();
+    words[word('command')] = Command.end;
+    Atomics.add(words, word('asked'), 1);
+    Atomics.notify(words, word('asked'));
     await Promise.all(ending.map((worker) => worker.terminate()));
   };
 

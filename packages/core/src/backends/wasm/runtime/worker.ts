@@ -9,6 +9,7 @@ export interface WorkerHandle {
   onFailure(listener: (reason: Error) => void): void;
   /** Whether the worker keeps a Node process running. */
   hold(busy: boolean): void;
+  /** Ends the worker; resolves when it has ended. */
   terminate(): Promise<void>;
 }
 
@@ -25,10 +26,12 @@ export const hasWorkers = (): boolean =>
   nodeModule('node:worker_threads') !== undefined ||
   (typeof Worker === 'function' && typeof Blob === 'function' && typeof URL.createObjectURL === 'function');
 
-/** Starts a worker. It may still fail later: listen with `onFailure`. */
-export function startWorker(): WorkerHandle {
-  const threads = nodeModule<NodeWorkers>('node:worker_threads');
-  return threads ? nodeWorker(threads) : browserWorker();
+/** How a worker is started. */
+export interface WorkerStart {
+  /** What of the first message is handed over. */
+  readonly transfer?: ArrayBuffer[];
+  /** Where a browser finds the program. Default: it is started from its text. */
+  readonly workerUrl?: string | URL;
 }
 
 function nodeWorker({ Worker: NodeWorker }: NodeWorkers): WorkerHandle {
@@ -51,26 +54,49 @@ function nodeWorker({ Worker: NodeWorker }: NodeWorkers): WorkerHandle {
   };
 }
 
-function browserWorker(): WorkerHandle {
-  const url = URL.createObjectURL(new Blob([workerSource], { type: 'text/javascript' }));
+function browserWorker(workerUrl?: string | URL): WorkerHandle {
+  const text = workerUrl ? undefined : new Blob([workerSource], { type: 'text/javascript' });
+  const url = text ? URL.createObjectURL(text) : workerUrl!;
   const worker = new Worker(url);
+  let ending = false;
+  const failed: ((reason: Error) => void)[] = [];
+  const fail = (reason: string): void => {
+    if (!ending) for (const listener of failed.splice(0)) listener(new Error(reason));
+  };
+  const refused = text
+    ? "it could not start: a content security policy has to allow 'worker-src blob:', or wasmBackend needs a workerUrl"
+    : `it could not start from ${workerUrl}`;
+  worker.addEventListener('error', (event) => fail(event.message || refused));
+  // A worker that the browser ends, for want of memory for instance, sends no event. But a lock that it
+  // holds is free again then. Pages that do not come by a secure way have no locks.
+  const lock = navigator.locks ? `cnn ${crypto.randomUUID()}` : undefined;
+  if (lock) {
+    worker.postMessage({ lock });
+    worker.addEventListener('message', () => void navigator.locks.request(lock, () => fail('it ended')), {
+      once: true,
+    });
+  }
   return {
     post: (message, transfer) => worker.postMessage(message, transfer ?? []),
     onMessage: (listener) => worker.addEventListener('message', (event) => listener(event.data)),
-    onFailure: (listener) =>
-      worker.addEventListener('error', (event) => listener(new Error(event.message || 'it could not start'))),
+    onFailure: (listener) => void failed.push(listener),
     hold: () => undefined,
-    terminate() {
+    async terminate() {
+      ending = true;
       worker.terminate();
-      URL.revokeObjectURL(url);
-      return Promise.resolve();
+      if (text) URL.revokeObjectURL(String(url));
+      if (lock) await navigator.locks.request(lock, () => undefined);
     },
   };
 }
 
 /** A worker that has answered `ready` to its first message; rejects if it fails before. */
-export async function readyWorker(first: unknown, transfer?: ArrayBuffer[]): Promise<WorkerHandle> {
-  const worker = startWorker();
+export async function readyWorker(
+  first: object,
+  { transfer, workerUrl }: WorkerStart = {},
+): Promise<WorkerHandle> {
+  const threads = nodeModule<NodeWorkers>('node:worker_threads');
+  const worker = threads ? nodeWorker(threads) : browserWorker(workerUrl);
   try {
     await new Promise<void>((resolve, reject) => {
       worker.onFailure(reject);

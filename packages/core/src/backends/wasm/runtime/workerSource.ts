@@ -1,19 +1,17 @@
 /**
  * The program of a worker, as text, so that it works in every bundler and needs no file. Plain JavaScript
  * for Node (a CommonJS worker) and for browsers (a classic one). Two ways of working: `share` serves runs
- * that are asked for through words in shared memory, and never returns; `own` keeps a memory of its own
+ * that are asked for through words in shared memory until it is told to end; `own` keeps a memory of its own
  * and is told everything by messages.
  */
 import { control } from '../kernels/control.js';
+import { SLICE } from './runner.js';
 
 /** What workers are asked through `control.command`. */
-export const Command = { run: 1, profile: 2, commit: 3 } as const;
+export const Command = { run: 1, profile: 2, commit: 3, end: 4 } as const;
 
 /** How often a worker looks for a run before it goes to sleep: 1 to 2 ms, and never inside a plan. */
 const SPINS = 200_000;
-
-/** Longest stretch of work in milliseconds before a worker of its own looks for messages. */
-const SLICE = 12;
 
 export const workerSource = `'use strict';
 const inNode = typeof require === 'function' && typeof process !== 'undefined';
@@ -40,6 +38,7 @@ function share({ module, memory, thread, threads, from, ends, computing, times, 
     const command = words[${control.command / 4}];
     if (command === ${Command.run}) walk(from, middle);
     else if (command === ${Command.commit}) walk(middle, end);
+    else if (command === ${Command.end}) return;
     else {
       let start = from;
       if (thread === 0) stamps[0] = performance.now();
@@ -59,6 +58,12 @@ function share({ module, memory, thread, threads, from, ends, computing, times, 
 
 let own;
 let stopped = false;
+/** Lets messages have their turn; a timer would wait 4 ms each time. */
+const { port1, port2 } = new MessageChannel();
+const nextTurn = () => new Promise((resolve) => {
+  port1.onmessage = resolve;
+  port2.postMessage(undefined);
+});
 function start({ module, pages, image }) {
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   new Uint8Array(memory.buffer).set(new Uint8Array(image));
@@ -79,7 +84,7 @@ async function run({ feeds, fetches, from, ends, computing, timed }) {
     const now = performance.now();
     times.push(now);
     if (!timed && now - turn > ${SLICE}) {
-      await new Promise((resolve) => setTimeout(resolve));
+      await nextTurn();
       turn = performance.now();
       if (stopped) return answer({ stopped: true });
     }
@@ -88,6 +93,14 @@ async function run({ feeds, fetches, from, ends, computing, timed }) {
   if (!timed && ends.length > computing) own.walk(at, ends[ends.length - 1]);
   answerWith(outputs, times);
 }
+/** Resolves when the lock is held that a page watches: it is free again when this worker is gone. */
+let locked = Promise.resolve();
+const hold = (lock) => new Promise((resolve) => {
+  navigator.locks.request(lock, () => {
+    resolve();
+    return new Promise(() => undefined);
+  });
+});
 function receive(message) {
   if (message.share) share(message.share);
   else if (message.own) start(message.own);
@@ -96,5 +109,8 @@ function receive(message) {
   else stopped = true;
 }
 if (inNode) port.on('message', receive);
-else self.onmessage = (event) => receive(event.data);
+else self.onmessage = ({ data }) => {
+  if (data.lock) locked = hold(data.lock);
+  else locked.then(() => receive(data));
+};
 `;

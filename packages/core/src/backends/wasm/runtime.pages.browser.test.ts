@@ -1,0 +1,147 @@
+/**
+ * What running promises in a page, cross-origin isolated or not: the same bits, a page that stays alive,
+ * aborting in the middle, workers that die, giving everything back.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Program } from '../backend.js';
+import { network } from './testNetwork.js';
+import { type WasmOptions, wasmBackend } from './wasm.js';
+
+/** All workers that were started, and which of them were ended. */
+const started: Worker[] = [];
+const ended = new Set<Worker>();
+const OriginalWorker = globalThis.Worker;
+beforeAll(() => {
+  globalThis.Worker = class extends OriginalWorker {
+    constructor(...parameters: ConstructorParameters<typeof Worker>) {
+      super(...parameters);
+      started.push(this);
+    }
+    override terminate(): void {
+      ended.add(this);
+      super.terminate();
+    }
+  };
+});
+afterAll(() => {
+  globalThis.Worker = OriginalWorker;
+});
+
+const compile = (
+  { graph, weights }: ReturnType<typeof network>,
+  options: WasmOptions = {},
+  threads?: number,
+): Promise<Program> => wasmBackend(options).compile(graph, weights, { threads });
+
+/** Enough work that there is a middle. */
+const large = () => network(16, 96, 56);
+
+/** What there is in a page of this kind. */
+const ways: readonly (readonly [string, WasmOptions])[] = crossOriginIsolated
+  ? [['workers that share memory', {}]]
+  : [
+      ['a worker with a memory of its own', {}],
+      ['the calling thread', { workers: false }],
+    ];
+
+/** Whether two results are the same, bit for bit: quicker than `toEqual` on long ones. */
+const same = (a: Results, b: Results): boolean => {
+  const [x, y] = [a, b].map((results) => new Uint32Array(results.get('y')!.data.buffer));
+  return x!.length === y!.length && x!.every((bits, index) => bits === y![index]);
+};
+type Results = Awaited<ReturnType<Program['run']>>;
+
+test('it says on how many threads it runs, and why', async () => {
+  const program = await compile(network(1, 8, 4), {}, 3);
+  expect(program.threads).toBe(crossOriginIsolated ? 3 : 1);
+  if (crossOriginIsolated) expect(program.fallbackReason).toBeUndefined();
+  else expect(program.fallbackReason).toMatch(/1 thread, not 3: .* a page has to be cross-origin isolated/);
+  await program.dispose();
+});
+
+test('gives the same bits on any number of threads and in every way', async () => {
+  const net = network(3, 24, 13);
+  const alone = await compile(net, { workers: false });
+  const expected = await alone.run(net.feeds);
+  await alone.dispose();
+  for (const options of [{}, { sharedMemory: false }])
+    for (const threads of [1, 2, 3]) {
+      const program = await compile(net, options, threads);
+      for (let repeat = 0; repeat < 2; repeat++)
+        expect(same(await program.run(net.feeds), expected)).toBe(true);
+      await program.dispose();
+    }
+});
+
+/** Another process may take the core in the moment that counts. */
+const retry = { retry: 3 };
+
+describe.each(ways)('%s', (_, options) => {
+  test('the page stays alive during a run', retry, async () => {
+    const net = large();
+    const program = await compile(net, options);
+    await program.run(net.feeds);
+    let [longest, before, running] = [0, performance.now(), true];
+    const tick = (): void => {
+      const now = performance.now();
+      longest = Math.max(longest, now - before);
+      before = now;
+      if (running) setTimeout(tick);
+    };
+    const start = performance.now();
+    setTimeout(tick);
+    await program.run(net.feeds);
+    tick();
+    running = false;
+    expect(longest).toBeLessThan((performance.now() - start) / 2);
+    await program.dispose();
+  });
+
+  test('a run is aborted in the middle, and the next one works', retry, async () => {
+    const net = large();
+    const program = await compile(net, options);
+    const start = performance.now();
+    const expected = await program.run(net.feeds);
+    const whole = performance.now() - start;
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const again = performance.now();
+    const aborted = program.run(net.feeds, controller.signal);
+    setTimeout(() => controller.abort(reason), whole / 10);
+    await expect(aborted).rejects.toBe(reason);
+    expect(performance.now() - again).toBeLessThan(whole * 0.8);
+    expect(same(await program.run(net.feeds), expected)).toBe(true);
+    await program.dispose();
+  });
+
+  test('what is disposed of has no workers and holds nothing', async () => {
+    const first = started.length;
+    const net = network(2, 24, 13);
+    const program = await compile(net, options);
+    await program.run(net.feeds);
+    await program.dispose();
+    expect(program.memory).toBe(0);
+    expect(started.slice(first).every((worker) => ended.has(worker))).toBe(true);
+    await expect(program.run(net.feeds)).rejects.toThrow('disposed');
+  });
+});
+
+describe.each(ways.slice(0, 1))('%s', (_, options) => {
+  test.each<[string, (worker: Worker) => void]>([
+    // As a browser does it that is short of memory: without an event.
+    ['is ended', (worker) => OriginalWorker.prototype.terminate.call(worker)],
+    ['fails', (worker) => worker.dispatchEvent(new ErrorEvent('error', { message: 'unreachable' }))],
+  ])('a worker that %s makes the run reject, and the next one works', async (_, kill) => {
+    const net = large();
+    const program = await compile(net, options);
+    const expected = await program.run(net.feeds);
+    setTimeout(() => kill(started.at(-1)!), 10);
+    // A worker that is ended may go on for some time: it is gone when the browser says so.
+    const untilItFails = async (): Promise<void> => {
+      for (;;) expect(same(await program.run(net.feeds), expected)).toBe(true);
+    };
+    await expect(untilItFails()).rejects.toThrow(/worker of the wasm back end is gone/);
+    expect(same(await program.run(net.feeds), expected)).toBe(true);
+    await program.dispose();
+  });
+});
