@@ -62,10 +62,14 @@ export default defineConfig({
         test: {
           name: 'gpu',
           root,
-          include: ['packages/*/src/**/*.gpu.test.ts'],
+          include: [
+            'packages/*/src/**/*.gpu.test.ts',
+            ...packages.map((family) => `packages/${family}/src/${family}.test.ts`),
+          ],
+          setupFiles: 'packages/testing/src/webGpu.ts',
           testTimeout: 60_000,
           // Libraries are looked for when a process starts, so this is where it has to be said.
-          env: process.env.CNN_GPU === 'real' ? {} : softwareVulkan(found),
+          env: { CNN_BACKEND: 'gpu', ...(process.env.CNN_GPU === 'real' ? {} : softwareVulkan(found)) },
         },
       },
       ...(found

@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import {
+  type BackendName,
   compile,
   countParameters,
   differentiate,
@@ -23,6 +24,7 @@ import { describe, expect, test } from 'vitest';
 import { blockPicture } from './blockPicture.js';
 import { type ModelGolden, type ModelRun, modelTolerance, readModelGolden } from './goldens.js';
 import { bitsum, schemeInput, schemeWeights } from './scheme.js';
+import { hasWebGpu } from './webGpu.js';
 
 /** What is tested. */
 export interface FamilyOptions {
@@ -39,7 +41,12 @@ export interface FamilyOptions {
 const LARGE = 500e6;
 
 /** Registers the tests of a family. */
-export function testFamily({ models, goldens, block, builders }: FamilyOptions): void {
+export function testFamily(options: FamilyOptions): void {
+  if (process.env.CNN_BACKEND === 'gpu') testOnGpu(options);
+  else testEverything(options);
+}
+
+function testEverything({ models, goldens, block, builders }: FamilyOptions): void {
   describe.each(Object.entries(models))('%s', (name, entry) => testEntry(name, entry));
 
   test('block.svg is what the graph says (`vitest -u` draws it anew)', async () => {
@@ -118,7 +125,7 @@ function testEntry(name: string, entry: ModelEntry): void {
 
 function testGolden(golden: ModelGolden, build: () => Module): void {
   const model = build();
-  const state = golden.state.filter(([name]) => !name.endsWith('num_batches_tracked'));
+  const state = stateOf(golden);
 
   test('has the names, shapes and order of the state dict', () => {
     expect([...parameters(model)].map(([name, { shape }]) => [name, shape])).toEqual(state);
@@ -128,16 +135,47 @@ function testGolden(golden: ModelGolden, build: () => Module): void {
   test.each(golden.runs.map((run) => [run.input.join('x'), run] as const))(
     "gives PyTorch's logits for %s",
     { timeout: 600_000 },
-    async (_, run) => {
-      const weights = schemeWeights(state, golden.gain2);
-      expect(bitsum(weights)).toBe(golden.weightBitsum);
-      const images = run.macsPerImage > LARGE ? 1 : run.input[0]!;
-      const input = [images, ...run.input.slice(1)];
-      expect(summary(model, input).macs).toBe(run.macsPerImage);
-      await using session = await compile(model, { weights, input });
-      const { data, shape } = await session.run(schemeInput(input));
-      checkLogits(run, tensor(data, shape).data, images);
-    },
+    (_, run) => checkRun(golden, run, model),
+  );
+}
+
+/** The state dict without what only counts. */
+const stateOf = ({ state }: ModelGolden): ModelGolden['state'] =>
+  state.filter(([name]) => !name.endsWith('num_batches_tracked'));
+
+/** Runs a model on the weights and pictures of a golden run and holds the logits to PyTorch's. */
+async function checkRun(
+  golden: ModelGolden,
+  run: ModelRun,
+  model: Module,
+  options: { readonly backend?: BackendName; readonly images?: number } = {},
+): Promise<void> {
+  const weights = schemeWeights(stateOf(golden), golden.gain2);
+  expect(bitsum(weights)).toBe(golden.weightBitsum);
+  const images = options.images ?? (run.macsPerImage > LARGE ? 1 : run.input[0]!);
+  const input = [images, ...run.input.slice(1)];
+  expect(summary(model, input).macs).toBe(run.macsPerImage);
+  await using session = await compile(model, { weights, input, backend: options.backend });
+  const { data, shape } = await session.run(schemeInput(input));
+  checkLogits(run, tensor(data, shape).data, images);
+}
+
+/**
+ * The goldens on the GPU instead, in the project `gpu`: of a usual run the one with the least work on its
+ * first image, all of them with CNN_SLOW_TESTS=1.
+ */
+function testOnGpu({ goldens, builders }: FamilyOptions): void {
+  const runs = Object.entries(builders)
+    .flatMap(([file, build]) => {
+      const golden = readModelGolden(join(goldens, `${file}.json`));
+      return golden.runs.map((run) => ({ name: `${file}, ${run.input.join('x')}`, golden, run, build }));
+    })
+    .sort((a, b) => a.run.macsPerImage - b.run.macsPerImage);
+  const chosen = process.env.CNN_SLOW_TESTS === '1' ? runs : runs.slice(0, 1);
+  test.runIf(hasWebGpu()).each(chosen)(
+    "$name gives PyTorch's logits on the GPU",
+    { timeout: 600_000 },
+    (row) => checkRun(row.golden, row.run, row.build(), { backend: 'gpu', images: 1 }),
   );
 }
 

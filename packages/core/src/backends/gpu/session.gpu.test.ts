@@ -1,5 +1,6 @@
 /** What a session on the GPU promises, in Node: what it says, lost devices, memory, verification. */
 import { createRequire } from 'node:module';
+import { hasWebGpu } from '@cnn/testing/webGpu';
 import { describe, expect, test } from 'vitest';
 import { conv2d, linear } from '../../nn/layers.js';
 import { sequential } from '../../nn/module.js';
@@ -9,9 +10,7 @@ import { compile } from '../../runtime/compile.js';
 import type { Backend } from '../backend.js';
 import { gpuBackend } from './gpu.js';
 import type { GpuLibrary } from './library.js';
-import { provideWebGpu } from './nodeGpu.js';
 
-const there = await provideWebGpu();
 const { WebGPUContext } = createRequire(import.meta.url)('gpu.js') as GpuLibrary;
 
 const model = sequential(
@@ -26,7 +25,7 @@ const input = [1, 3, 16, 16];
 const x = Float32Array.from({ length: 3 * 16 * 16 }, (_, i) => Math.sin(i));
 const onGpu = { weights, input, backend: 'gpu' } as const;
 
-describe.runIf(there)('a session on the GPU', () => {
+describe.runIf(hasWebGpu())('a session on the GPU', () => {
   test('says what it runs on, and gives the numbers of the CPU', async () => {
     await using cpu = await compile(model, { weights, input, backend: 'wasm' });
     await using session = await compile(model, { ...onGpu, strict: true });

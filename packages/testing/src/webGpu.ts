@@ -1,0 +1,16 @@
+/** WebGPU in Node for tests, as docs/gpu.md shows it. The project `gpu` runs this file before its tests. */
+import { createRequire } from 'node:module';
+
+const require = createRequire(new URL('../../core/package.json', import.meta.url));
+
+/** Whether there is WebGPU. */
+export const hasWebGpu = (): boolean => typeof navigator !== 'undefined' && 'gpu' in navigator;
+
+if (process.env.CNN_BACKEND === 'gpu' && !hasWebGpu()) {
+  const { create, globals } = require('webgpu') as { create(flags: readonly string[]): GPU; globals: object };
+  const gpu = create([]);
+  if (await gpu.requestAdapter()) {
+    Object.assign(globalThis, globals);
+    Object.defineProperty(globalThis, 'navigator', { value: { gpu }, configurable: true });
+  } else console.warn('No Vulkan was found for WebGPU in Node, so its tests are left out. Install Chromium.');
+}
