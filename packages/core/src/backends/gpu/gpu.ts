@@ -6,16 +6,9 @@ import { BackendUnavailable } from '../../errors.js';
 import type { Graph } from '../../graph/graph.js';
 import type { Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from '../backend.js';
-import { type Adapter, findAdapter } from './adapter.js';
-import type { Engine } from './engine.js';
-import { type GpuLibrary, loadLibrary } from './library.js';
+import { findAdapter } from './adapter.js';
+import { loadLibrary } from './library.js';
 import type { Mode } from './plan.js';
-import { planGraph } from './planner.js';
-import { compilePlan } from './program.js';
-import { sharedContext } from './webgl2/context.js';
-import { webgl2Engine } from './webgl2/engine.js';
-import { sharedDevice } from './webgpu/device.js';
-import { webgpuEngine } from './webgpu/engine.js';
 
 /** Options of {@link gpuBackend}. */
 export interface GpuOptions {
@@ -30,27 +23,6 @@ export const gpuBackend = (options: GpuOptions = {}): Backend => ({
   name: 'gpu',
   compile: (graph, weights, compileOptions) => compileGpu(graph, weights, options, compileOptions),
 });
-
-/** What is known when an engine is opened. */
-interface Compiling {
-  readonly graph: Graph;
-  readonly weights: Weights;
-  readonly signal?: AbortSignal;
-  readonly fallbackReason?: string;
-}
-
-const compileOn = <H>(mode: Mode, engine: Engine<H>, { graph, weights, ...options }: Compiling) =>
-  compilePlan(graph, weights, planGraph(graph, weights, mode), engine, options);
-
-/** Opens an engine and compiles on it. */
-const compilers: Readonly<
-  Record<Mode, (library: GpuLibrary, adapter: Adapter, compiling: Compiling) => Promise<Program>>
-> = {
-  webgpu: async (library, _, compiling) =>
-    compileOn('webgpu', webgpuEngine(await sharedDevice(library)), compiling),
-  webgl2: async (library, adapter, compiling) =>
-    compileOn('webgl2', webgl2Engine(sharedContext(library, adapter)), compiling),
-};
 
 async function compileGpu(
   graph: Graph,
@@ -68,7 +40,8 @@ async function compileGpu(
         `The adapter of ${mode} (${adapter.name}) is a software adapter: it computes on the CPU, where wasm is faster.`,
       );
     else {
-      const library = await loadLibrary();
+      // Everything else is loaded when there is a GPU to use it: pages that run on the CPU do not fetch it.
+      const [library, { compilers }] = await Promise.all([loadLibrary(), import('./compilers.js')]);
       signal?.throwIfAborted();
       const fallbackReason = reasons.join(' ') || undefined;
       return compilers[mode](library, adapter, { graph, weights, signal, fallbackReason });

@@ -1,12 +1,11 @@
 /** Every op on every sample of its own: against the reference, for one thread and for several. */
 import { describe, expect, test } from 'vitest';
 import { Graph, type Node } from '../../graph/graph.js';
-import { emit, type OpDefinition, ops, type Sample, type SampleInput } from '../../ops/index.js';
+import { emit, type OpDefinition, type OpName, ops, type Sample, type SampleInput } from '../../ops/index.js';
 import { sizeOf } from '../../tensor/shape.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import { referenceBackend } from '../reference/reference.js';
 import { enginesToTry, noise } from './kernels/testKernel.js';
-import { lowerings } from './lower/index.js';
 import { type WasmOptions, wasmBackend } from './wasm.js';
 
 /** Largest error, against the largest value. F(4x4) of Winograd's method has the most. */
@@ -49,7 +48,7 @@ async function runOn(
   }
 }
 
-const names = Object.keys(lowerings) as (keyof typeof lowerings)[];
+const names = Object.keys(ops) as OpName[];
 
 describe.each(names)('%s', (name) => {
   const definition = ops[name] as unknown as OpDefinition;

@@ -10,7 +10,7 @@ import type { Backend, CompileOptions, ProfileStep, Program } from '../backend.j
 import { describe, flopsOf } from '../describe.js';
 import { detectFeatures, type Engine, engineFor } from './engine.js';
 import { FLOAT } from './kernels/kernel.js';
-import { lowerNode } from './lower/index.js';
+import { type LowerNode, lowererFor } from './lower/index.js';
 import { copiesPhase, copyLoops, copyPhase } from './lower/lowering.js';
 import { layOut } from './plan/image.js';
 import type { Pointer } from './plan/memory.js';
@@ -90,8 +90,9 @@ async function compileWasm(
       `${alone}memory cannot be shared between threads here; a page has to be cross-origin isolated for that.`,
   };
 
+  const lower = await lowererFor(graph);
   const load = async (threads: number, shared: boolean) => {
-    const planned = planGraph(graph, weights, engine, threads);
+    const planned = planGraph(graph, weights, engine, threads, lower);
     const image = layOut(planned.planner, shared);
     const module = await WebAssembly.compile(image.module);
     signal?.throwIfAborted();
@@ -141,9 +142,9 @@ async function compileWasm(
 }
 
 /** Plans all phases, those that bring outputs into the host's order included. */
-function planGraph(graph: Graph, weights: Weights, engine: Engine, threads: number) {
+function planGraph(graph: Graph, weights: Weights, engine: Engine, threads: number, lower: LowerNode) {
   const planner = new Planner(graph, weights, engine, threads);
-  planner.plan((node) => lowerNode(planner, node));
+  planner.plan((node) => lower(planner, node));
   const outputs = new Map<string, { readonly node: Node; readonly value: Dense }>();
   for (const [name, node] of graph.outputs) {
     const value = planner.value(node);

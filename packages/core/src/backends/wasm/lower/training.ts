@@ -1,0 +1,76 @@
+/** The lowerings of ops that only training needs; with those of inference they are all, which the compiler checks. */
+import type { AttrsOf, OpName } from '../../../ops/index.js';
+import { lowerSliceGrad } from './arrange.js';
+import {
+  lowerLocalResponseNormGrad,
+  lowerLogSoftmaxGrad,
+  lowerSoftmaxGrad,
+} from './gradient/acrossChannels.js';
+import { lowerActivationGrad } from './gradient/activation.js';
+import { lowerConv2dGradInput } from './gradient/convInput.js';
+import { lowerConv2dGradWeight } from './gradient/convWeight.js';
+import { lowerMatmul } from './gradient/matmul.js';
+import { lowerBatchNormGradInput, lowerBatchNormTrainGradInput } from './gradient/norm.js';
+import {
+  lowerAdaptiveAvgPoolGrad,
+  lowerAdaptiveMaxPoolGrad,
+  lowerAvgPoolGrad,
+  lowerGlobalAvgPoolGrad,
+  lowerMaxPoolGrad,
+} from './gradient/pool.js';
+import type { lowerings } from './index.js';
+import { lowerCrossEntropy, lowerCrossEntropyGrad, lowerNllLoss, lowerNllLossGrad } from './loss.js';
+import type { Lowering } from './lowering.js';
+import {
+  lowerAdaptiveDescend,
+  lowerClipByNorm,
+  lowerDescend,
+  lowerLinearCombination,
+  lowerRunningAverage,
+  lowerSquareAverage,
+  lowerSumOfSquares,
+} from './optimizer.js';
+import { lowerRandomMask } from './randomMask.js';
+import {
+  lowerBatchNormGradWeight,
+  lowerChannelMean,
+  lowerChannelSum,
+  lowerChannelVariance,
+  lowerSumTo,
+} from './reduce.js';
+
+/** Losses, gradients, batch statistics and optimizers. */
+export const trainingLowerings = {
+  activationGrad: lowerActivationGrad,
+  adaptiveAvgPoolGrad: lowerAdaptiveAvgPoolGrad,
+  adaptiveDescend: lowerAdaptiveDescend,
+  adaptiveMaxPoolGrad: lowerAdaptiveMaxPoolGrad,
+  avgPoolGrad: lowerAvgPoolGrad,
+  batchNormGradInput: lowerBatchNormGradInput,
+  batchNormGradWeight: lowerBatchNormGradWeight,
+  batchNormTrainGradInput: lowerBatchNormTrainGradInput,
+  channelMean: lowerChannelMean,
+  channelSum: lowerChannelSum,
+  channelVariance: lowerChannelVariance,
+  clipByNorm: lowerClipByNorm,
+  conv2dGradInput: lowerConv2dGradInput,
+  conv2dGradWeight: lowerConv2dGradWeight,
+  crossEntropy: lowerCrossEntropy,
+  crossEntropyGrad: lowerCrossEntropyGrad,
+  descend: lowerDescend,
+  globalAvgPoolGrad: lowerGlobalAvgPoolGrad,
+  linearCombination: lowerLinearCombination,
+  localResponseNormGrad: lowerLocalResponseNormGrad,
+  logSoftmaxGrad: lowerLogSoftmaxGrad,
+  matmul: lowerMatmul,
+  maxPoolGrad: lowerMaxPoolGrad,
+  nllLoss: lowerNllLoss,
+  nllLossGrad: lowerNllLossGrad,
+  randomMask: lowerRandomMask,
+  runningAverage: lowerRunningAverage,
+  sliceGrad: lowerSliceGrad,
+  softmaxGrad: lowerSoftmaxGrad,
+  squareAverage: lowerSquareAverage,
+  sumOfSquares: lowerSumOfSquares,
+  sumTo: lowerSumTo,
+} as const satisfies { readonly [K in Exclude<OpName, keyof typeof lowerings>]: Lowering<AttrsOf<K>> };
