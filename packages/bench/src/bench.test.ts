@@ -82,7 +82,7 @@ test('a whole run measures real processes and makes the document', async () => {
   const rows: Row[] = [];
   await bench({
     suites: [suite],
-    schedule: once,
+    scheduleFor: () => once,
     nodes: [],
     work: { note: () => {}, signal: new AbortController().signal },
     progress: () => {},
@@ -107,7 +107,7 @@ test('a run that is stopped ends', async () => {
   const stop = new AbortController();
   const run = bench({
     suites: [suite],
-    schedule: { ...once, turn: { milliseconds: 60_000, runs: 1 } },
+    scheduleFor: () => ({ ...once, turn: { milliseconds: 60_000, runs: 1 } }),
     nodes: [],
     work: { note: () => {}, signal: stop.signal },
     progress: (line) => {

@@ -20,7 +20,7 @@ import {
 /** What to run, and whom to tell. */
 export interface BenchOptions {
   readonly suites: readonly Suite[];
-  readonly schedule: Schedule;
+  scheduleFor(suite: Suite): Schedule;
   /** Paths of Nodes that may be used. */
   readonly nodes: readonly string[];
   /** Path of a browser. Default: the one that the tests would find. */
@@ -134,7 +134,7 @@ export async function bench(options: BenchOptions): Promise<void> {
             work.signal,
           );
         };
-        const row = await measure(suite, start, options.schedule, (what) => {
+        const row = await measure(suite, start, options.scheduleFor(suite), (what) => {
           work.signal.throwIfAborted();
           progress(`${suite.title}: ${network.name}: ${what}`);
         });

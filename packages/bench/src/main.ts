@@ -103,8 +103,10 @@ async function run(ids: readonly string[], options: Options, signal: AbortSignal
   }
   if (kept) requireSameMachine(json, records);
   const chosen = chosenSuites(ids, options);
-  const plan = schedule(options.rounds);
-  const work = chosen.flatMap((suite) => suite.networks.map((network) => secondsFor(suite, network, plan)));
+  const planOf = ({ slow }: Suite) => schedule(options.rounds, slow);
+  const work = chosen.flatMap((suite) =>
+    suite.networks.map((network) => secondsFor(suite, network, planOf(suite))),
+  );
   const total = work.reduce((sum, seconds) => sum + seconds, 0);
   console.error(
     `${work.length} rows, about ${Math.ceil(total / 60)} minutes, and more where files are missing.`,
@@ -126,7 +128,7 @@ async function run(ids: readonly string[], options: Options, signal: AbortSignal
   >();
   await bench({
     suites: chosen,
-    schedule: plan,
+    scheduleFor: planOf,
     nodes: options.node,
     ...(options.browser ? { browser: options.browser } : {}),
     work: { note, signal },

@@ -1,5 +1,5 @@
 /** What is measured: each suite compares contenders on all networks under the same conditions, and has its targets. */
-import { type Network, networks } from './networks.js';
+import { type Network, networks, smaller } from './networks.js';
 
 /** Where a contender runs: a Node of that major version, this process's own, or a browser. */
 export type Runtime = 'node' | `node${number}` | 'chromium';
@@ -47,6 +47,8 @@ export interface Suite {
   readonly contenders: readonly Contender[];
   readonly networks: readonly Network[];
   readonly tables: readonly SuiteTable[];
+  /** Runs take seconds: fewer of them are measured. */
+  readonly slow?: boolean;
 }
 
 const everyNetwork = (ratio: number): Readonly<Record<string, number>> =>
@@ -68,6 +70,33 @@ const farAhead: readonly Target[] = ['onnxruntime-web', 'tfjs-wasm'].map((conten
   networks: everyNetwork(1 / 1.5),
   geometricMean: 1 / 3,
 }));
+
+const gpuNetworks = ['resnet18', 'mobilenet_v2'].map((name) => smaller(name, 128));
+
+/** Our gpu back end against others on the same interface: latency, time to the first result, kernels. */
+function gpuSuite(id: string, title: string, peers: readonly string[]): Suite {
+  const atMost = (contender: string, ratio: number): Target => ({
+    contender,
+    networks: Object.fromEntries(gpuNetworks.map(({ name }) => [name, ratio])),
+  });
+  const tfjs = peers[0]!;
+  return {
+    id,
+    title: `${title} in Chromium, batch 1, 128x128 pixels`,
+    about:
+      'The GPU is the one that the page gets; where there is none, Chromium computes on the CPU (SwiftShader), and the times say little about real GPUs. First result: from the beginning of loading to the first output, with compiling; kernels: distinct pipelines (WebGPU) or programs (WebGL2) compiled by then.',
+    kind: 'turns',
+    batch: 1,
+    contenders: [`ours-${id}`, ...peers].map((peer) => ({ name: peer, peer, runtime: 'chromium' })),
+    networks: gpuNetworks,
+    tables: [
+      { metric: 'time', targets: [atMost(tfjs, 1)] },
+      { metric: 'firstResult', targets: [atMost(tfjs, 1 / 3)] },
+      { metric: 'kernels' },
+    ],
+    slow: true,
+  };
+}
 
 /** The tables of the document, in its order. */
 export const suites: readonly Suite[] = [
@@ -170,6 +199,8 @@ export const suites: readonly Suite[] = [
       { metric: 'memory', targets: [{ contender: native.name, networks: everyNetwork(1.2) }] },
     ],
   },
+  gpuSuite('webgpu', 'WebGPU', ['tfjs-webgpu', 'onnxruntime-webgpu']),
+  gpuSuite('webgl2', 'WebGL2', ['tfjs-webgl']),
 ];
 
 /** For a look: two small networks on the Node that runs the command. */

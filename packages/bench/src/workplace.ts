@@ -31,6 +31,8 @@ export const pins: Readonly<Record<string, string>> = {
   'onnxruntime-web': '1.30.0',
   '@tensorflow/tfjs-core': '4.22.0',
   '@tensorflow/tfjs-backend-wasm': '4.22.0',
+  '@tensorflow/tfjs-backend-webgl': '4.22.0',
+  '@tensorflow/tfjs-backend-webgpu': '4.22.0',
 };
 
 /** Says what is being done, and runs until it is told to stop. */
@@ -67,6 +69,7 @@ export const installPeers = (work: Work): Promise<void> => installInto(workplace
 /** The version of the library behind a peer; undefined for ours. */
 export function versionOfPeer(peer: string): string | undefined {
   if (peer.startsWith('tfjs')) return pins['@tensorflow/tfjs-core'];
+  if (peer.startsWith('onnxruntime-web')) return pins['onnxruntime-web'];
   if (peer !== 'onnxruntime-node') return pins[peer];
   const require = createRequire(import.meta.url);
   // Its package.json is not among what it exports.
@@ -93,28 +96,46 @@ export async function installNode(major: number, work: Work): Promise<string> {
 /** Where a program runs. */
 export type Platform = 'node' | 'page';
 
-/** The source of a program that serves a peer, given what stands for the peer. */
-const servingProgram = (platform: Platform, imports: string, peer: string): string =>
-  `${imports}\nimport { serve } from './hosts/${platform}.js';\nserve(${peer});\n`;
+/** A program around a peer: what it imports, and the expression for the peer. */
+interface ProgramSource {
+  readonly imports: readonly string[];
+  readonly peer: string;
+  /** Names that stand for others in a page. */
+  readonly alias?: Readonly<Record<string, string>>;
+  /** Whether it holds the models of the network's family. */
+  readonly ofFamily?: boolean;
+}
 
-/** The programs of the peers by name; a network's family matters to ours alone. */
-const programs: Readonly<Record<string, (platform: Platform, family: string) => string>> = {
-  ours: (platform, family) =>
-    servingProgram(
-      platform,
-      `import { models } from '@cnn/${family}';\nimport { ours } from './peers/ours.js';`,
-      'ours(models)',
-    ),
-  'onnxruntime-node': (platform) =>
-    servingProgram(
-      platform,
-      `import { onnxruntimeNode } from './peers/onnxruntimeNode.js';`,
-      'onnxruntimeNode',
-    ),
-  'onnxruntime-web': (platform) =>
-    servingProgram(platform, `import { onnxruntimeWeb } from './peers/onnxruntimeWeb.js';`, 'onnxruntimeWeb'),
-  'tfjs-wasm': (platform) =>
-    servingProgram(platform, `import { tfjsWasm } from './peers/tfjsWasm.js';`, 'tfjsWasm'),
+const from = (file: string, ...names: string[]): string => `import { ${names.join(', ')} } from '${file}';`;
+
+const programs: Readonly<Record<string, ProgramSource>> = {
+  ours: { ofFamily: true, imports: [from('./peers/ours.js', 'ours')], peer: 'ours(models)' },
+  'ours-webgpu': {
+    ofFamily: true,
+    imports: [from('./peers/ours.js', 'ours'), from('@cnn/core', 'gpuBackend')],
+    peer: "ours(models, gpuBackend({ mode: 'webgpu' }))",
+  },
+  'ours-webgl2': {
+    ofFamily: true,
+    imports: [from('./peers/ours.js', 'ours'), from('@cnn/core', 'gpuBackend')],
+    peer: "ours(models, gpuBackend({ mode: 'webgl2' }))",
+  },
+  'onnxruntime-node': {
+    imports: [from('./peers/onnxruntimeNode.js', 'onnxruntimeNode')],
+    peer: 'onnxruntimeNode',
+  },
+  'onnxruntime-web': {
+    imports: [from('./peers/onnxruntimeWeb.js', 'onnxruntimeWeb')],
+    peer: 'onnxruntimeWeb',
+    alias: { 'onnxruntime-web': 'onnxruntime-web/wasm' },
+  },
+  'onnxruntime-webgpu': {
+    imports: [from('./peers/onnxruntimeWebgpu.js', 'onnxruntimeWebgpu')],
+    peer: 'onnxruntimeWebgpu',
+  },
+  'tfjs-wasm': { imports: [from('./peers/tfjsWasm.js', 'tfjsWasm')], peer: 'tfjsWasm' },
+  'tfjs-webgpu': { imports: [from('./peers/tfjsGpu.js', 'tfjsGpu')], peer: "tfjsGpu('webgpu')" },
+  'tfjs-webgl': { imports: [from('./peers/tfjsGpu.js', 'tfjsGpu')], peer: "tfjsGpu('webgl')" },
 };
 
 /** The names of all peers. */
@@ -125,6 +146,7 @@ async function bundle(
   name: string,
   source: string,
   platform: Platform,
+  alias: Readonly<Record<string, string>> = {},
 ): Promise<{ file: string; hash: string }> {
   const file = `programs/${name}.mjs`;
   const { outputFiles } = await build({
@@ -154,7 +176,7 @@ async function bundle(
           target: 'es2022',
           // Without its worker in the bundle: that would be this very bundle.
           conditions: ['onnxruntime-web-use-extern-wasm'],
-          alias: { 'onnxruntime-web': 'onnxruntime-web/wasm' },
+          alias,
         }),
   });
   const text = outputFiles[0]!.contents;
@@ -165,16 +187,23 @@ async function bundle(
 
 const bundled = new Map<string, Promise<{ file: string; hash: string }>>();
 
-function bundleOnce(name: string, source: string, platform: Platform) {
-  const known = bundled.get(name) ?? bundle(name, source, platform);
+function bundleOnce(...[name, source, platform, alias]: Parameters<typeof bundle>) {
+  const known = bundled.get(name) ?? bundle(name, source, platform, alias);
   bundled.set(name, known);
   return known;
 }
 
 /** The program of a peer for a network: a file in the workplace, as a path relative to it. */
 export async function programFor(peer: string, platform: Platform, { family }: Network): Promise<string> {
-  const name = `${platform}-${peer}${peer === 'ours' ? `-${family}` : ''}`;
-  return (await bundleOnce(name, programs[peer]!(platform, family), platform)).file;
+  const { imports, peer: expression, alias, ofFamily } = programs[peer]!;
+  const lines = [
+    ...(ofFamily ? [from(`@cnn/${family}`, 'models')] : []),
+    ...imports,
+    from(`./hosts/${platform}.js`, 'serve'),
+    `serve(${expression});`,
+  ];
+  const name = `${platform}-${peer}${ofFamily ? `-${family}` : ''}`;
+  return (await bundleOnce(name, lines.join('\n'), platform, alias)).file;
 }
 
 /** Writes the files of a network for an input, as far as they are missing or made by other code; gives their folder, relative to the workplace. */

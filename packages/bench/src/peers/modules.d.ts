@@ -4,6 +4,13 @@ declare module 'onnxruntime-web' {
   export * from 'onnxruntime-node';
 }
 
+declare module 'onnxruntime-web/webgpu' {
+  export * from 'onnxruntime-node';
+}
+
+declare module '@tensorflow/tfjs-backend-webgl';
+declare module '@tensorflow/tfjs-backend-webgpu';
+
 declare module '@tensorflow/tfjs-core' {
   export interface Tensor {
     readonly shape: number[];
@@ -28,6 +35,7 @@ declare module '@tensorflow/tfjs-core' {
     matMul(options: { a: Tensor; b: Tensor; bias?: Tensor | undefined; activation: FusedActivation }): Tensor;
   };
   export function setBackend(name: string): Promise<boolean>;
+  export function getBackend(): string;
   export function ready(): Promise<void>;
   export function tidy(work: () => Tensor): Tensor;
   export function tensor(data: Float32Array, shape: number[], type: 'float32'): Tensor;

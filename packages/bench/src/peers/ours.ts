@@ -1,22 +1,33 @@
 /** Our own back ends: the model is built, the weights are read from safetensors, and `compile` does the rest. */
-import { compile, enableWideSimd, type ModelEntry, readWeights, sizeOf } from '@cnn/core';
+import {
+  type Backend,
+  type BackendName,
+  compile,
+  enableWideSimd,
+  type ModelEntry,
+  readWeights,
+  sizeOf,
+} from '@cnn/core';
 import { fileNames, type Peer } from '../protocol.js';
 
-/** The peer that runs the models of a family. */
-export const ours = (models: Readonly<Record<string, ModelEntry>>): Peer => ({
+/** The peer that runs the models of a family on a back end. */
+export const ours = (
+  models: Readonly<Record<string, ModelEntry>>,
+  backend: BackendName | Backend = 'wasm',
+): Peer => ({
   async load({ network, input, files, threads, wide }, read) {
     if (wide) enableWideSimd();
     const model = models[network]!.build();
     const session = await compile(model, {
       weights: await readWeights(files + fileNames(input).weights),
       input,
-      backend: 'wasm',
+      backend,
       strict: threads !== undefined,
       name: network,
       ...(threads ? { threads } : {}),
     });
     const x = new Float32Array(await read(fileNames(input).input), 0, sizeOf(input));
-    const notes = session.fallbackReason ? [session.fallbackReason] : [];
+    const notes = [session.backend, ...(session.fallbackReason ? [session.fallbackReason] : [])];
     return { run: async () => (await session.run(x)).data, threads: session.threads, notes };
   },
 });
