@@ -5,17 +5,10 @@ import { type Browsers, openBrowsers } from './browserProcess.js';
 import { measure, type Row, type Schedule } from './measure.js';
 import type { Network } from './networks.js';
 import { startInNode } from './nodeProcess.js';
+import { exportFiles, programFor, torchProgram } from './programs.js';
 import type { Job } from './protocol.js';
 import type { Contender, Runtime, Suite } from './suites.js';
-import {
-  exportFiles,
-  installNode,
-  installPeers,
-  programFor,
-  versionOfPeer,
-  type Work,
-  workplace,
-} from './workplace.js';
+import { installNode, installPeers, libraryOf, type Work, workplace } from './workplace.js';
 
 /** What to run, and whom to tell. */
 export interface BenchOptions {
@@ -23,6 +16,8 @@ export interface BenchOptions {
   scheduleFor(suite: Suite): Schedule;
   /** Paths of Nodes that may be used. */
   readonly nodes: readonly string[];
+  /** A Python; where it has no PyTorch, the table says so. Default `python3`. */
+  readonly python?: string;
   /** Path of a browser. Default: the one that the tests would find. */
   readonly browser?: string;
   readonly work: Work;
@@ -73,7 +68,7 @@ async function findNodes(
     if (!found.has(runtime)) found.set(runtime, { path, version });
   }
   for (const runtime of runtimes) {
-    if (runtime === 'chromium' || found.has(runtime)) continue;
+    if (!runtime.startsWith('node') || found.has(runtime)) continue;
     const path = await installNode(Number(runtime.slice('node'.length)), work);
     found.set(runtime, { path, version: await versionOf(path) });
   }
@@ -92,8 +87,7 @@ async function versionOf(path: string): Promise<string> {
 export async function bench(options: BenchOptions): Promise<void> {
   const { suites, work, progress } = options;
   const contenders = suites.flatMap((suite) => suite.contenders);
-  if (contenders.some(({ peer }) => peer.startsWith('tfjs') || peer === 'onnxruntime-web'))
-    await installPeers(work);
+  if (contenders.some(({ peer }) => /^(tfjs|jax|onnxruntime-web)/.test(peer))) await installPeers(work);
   const runtimes = new Set(contenders.map(({ runtime }) => runtime));
   const nodes = await findNodes(runtimes, options.nodes, work);
   let browsers: Browsers | undefined;
@@ -105,10 +99,10 @@ export async function bench(options: BenchOptions): Promise<void> {
       const named: Record<string, string> = {};
       for (const { peer, runtime } of suite.contenders) {
         if (runtime === 'chromium') named.Chromium = browsers!.version;
-        else
-          named[`Node ${nodes.get(runtime)!.version.slice(1).split('.')[0]}`] = nodes.get(runtime)!.version;
-        const version = versionOfPeer(peer);
-        if (version) named[peer] = version;
+        const node = nodes.get(runtime)?.version.slice(1);
+        if (node) named[`Node ${Number.parseInt(node, 10)}`] = node;
+        const library = libraryOf(peer);
+        if (library) named[library.name] = library.version;
       }
       return named;
     };
@@ -122,17 +116,16 @@ export async function bench(options: BenchOptions): Promise<void> {
             input,
             files,
             ...(suite.threads ? { threads: suite.threads } : {}),
+            ...(suite.compared ? { compared: suite.compared } : {}),
             ...(wide ? { wide } : {}),
           };
           if (runtime === 'chromium')
             return browsers!.start(name, await programFor(peer, 'page', network), job, work.signal);
+          const placed = { ...job, files: workplace + files };
+          if (runtime === 'python')
+            return startInNode(options.python ?? 'python3', torchProgram, placed, work.signal);
           const program = workplace + (await programFor(peer, 'node', network));
-          return startInNode(
-            nodes.get(runtime)!.path,
-            program,
-            { ...job, files: workplace + files },
-            work.signal,
-          );
+          return startInNode(nodes.get(runtime)!.path, program, placed, work.signal);
         };
         const row = await measure(suite, start, options.scheduleFor(suite), (what) => {
           work.signal.throwIfAborted();

@@ -12,7 +12,7 @@ const notes = fileURLToPath(new URL('../notes', import.meta.url));
 export function documentOf({ machine, versions, rows }: Records): string {
   const dates = Object.values(rows).flatMap((suite) => Object.values(suite).map(({ date }) => date));
   const [first, last] = [dates.toSorted()[0], dates.toSorted().at(-1)];
-  const named = Object.entries(versions).map(([name, version]) => `${name} ${version.replace(/^v/, '')}`);
+  const named = Object.entries(versions).map(([name, version]) => `${name.replace(/ \d+$/, '')} ${version}`);
   const sections = suites.filter(({ id }) => rows[id]).map((suite) => section(suite, rows[suite.id]!));
   return `# Benchmarks
 

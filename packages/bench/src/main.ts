@@ -5,11 +5,11 @@ import { Command, InvalidArgumentError } from 'commander';
 import { bench, secondsFor } from './bench.js';
 import { documentOf } from './document.js';
 import { schedule } from './measure.js';
-import { networks } from './networks.js';
+import { peerNames } from './programs.js';
 import { readRecords, requireSameMachine, withRow, writeRecords } from './records.js';
-import { quickSuite, type Suite, suites } from './suites.js';
+import { groups, quickSuite, type Suite, suites } from './suites.js';
 import { plain, tablesOf } from './tables.js';
-import { peerNames, root } from './workplace.js';
+import { root } from './workplace.js';
 
 interface Options {
   readonly models?: readonly string[];
@@ -19,6 +19,7 @@ interface Options {
   readonly batch?: number;
   readonly node: readonly string[];
   readonly browser?: string;
+  readonly python?: string;
   readonly json?: string;
   readonly out?: string;
   readonly quick?: boolean;
@@ -41,13 +42,15 @@ const namesOf =
       return name;
     });
 
+const suiteNames = [...suites.map(({ id }) => id), ...Object.keys(groups)].join(', ');
+
 const program = new Command('bench')
   .description('Measures our back ends against their peers, side by side, and writes docs/benchmarks.md.')
-  .argument('[suites...]', `what to measure: ${suites.map(({ id }) => id).join(', ')}; default all`)
+  .argument('[suites...]', `what to measure: ${suiteNames}; default all`)
   .option(
     '--models <names>',
     'these networks only, separated by commas',
-    namesOf(networks.map(({ name }) => name)),
+    namesOf([...new Set(suites.flatMap((suite) => suite.networks.map(({ name }) => name)))]),
   )
   .option('--peers <names>', `these peers only: ${peerNames.join(', ')}`, namesOf(peerNames))
   .option('--rounds <n>', 'turns of each peer', count, 4)
@@ -60,6 +63,7 @@ const program = new Command('bench')
     [],
   )
   .option('--browser <path>', 'a Chromium to use; default the one that the tests use')
+  .option('--python <path>', 'a Python with PyTorch, for training (default: python3)')
   .option('--json <file>', 'where the measurements are kept (default: docs/benchmarks.json)')
   .option('--out <file>', 'where the document goes (default: docs/benchmarks.md)')
   .option('--quick', 'two networks against onnxruntime-node, shown only, in less than a minute')
@@ -74,12 +78,11 @@ function chosenSuites(
   ids: readonly string[],
   { quick, models, peers, threads, batch }: Options,
 ): readonly Suite[] {
-  const unknown = ids.filter((id) => !suites.some((suite) => suite.id === id));
-  if (unknown.length > 0)
-    throw new Error(
-      `There is no suite ${unknown.join(', ')}; there are ${suites.map(({ id }) => id).join(', ')}.`,
-    );
-  const chosen = quick ? [quickSuite] : suites.filter(({ id }) => ids.length === 0 || ids.includes(id));
+  const wanted = ids.flatMap((id) => groups[id] ?? [id]);
+  for (const id of wanted)
+    if (!suites.some((suite) => suite.id === id))
+      throw new Error(`There is no suite ${id}; there are ${suiteNames}.`);
+  const chosen = quick ? [quickSuite] : suites.filter(({ id }) => ids.length === 0 || wanted.includes(id));
   return chosen
     .map((suite) => ({
       ...suite,
@@ -131,6 +134,7 @@ async function run(ids: readonly string[], options: Options, signal: AbortSignal
     scheduleFor: planOf,
     nodes: options.node,
     ...(options.browser ? { browser: options.browser } : {}),
+    ...(options.python ? { python: options.python } : {}),
     work: { note, signal },
     progress: (line) => progress(`${done} of ${work.length}, ${line}`),
     onRow(suite, network, results, versions) {

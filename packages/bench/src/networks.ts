@@ -46,3 +46,9 @@ export function smaller(name: string, pixels: number): Network {
   const [channels, height] = found.picture as [number, number, number];
   return { ...found, picture: [channels, pixels, pixels], macs: found.macs * (pixels / height) ** 2 };
 }
+
+/** LeNet-5 with ReLU and max pooling, for training. */
+export const lenet5: Network = { ...network('lenet5', 'lenet', 1, 0.4), picture: [1, 32, 32] };
+
+/** ResNet-20 in its form for CIFAR-10, for training. */
+export const resnet20: Network = { ...network('resnet20', 'resnet', 1, 41), picture: [3, 32, 32] };

@@ -1,4 +1,4 @@
-/** Programs in processes of Node. */
+/** Programs in processes of Node, or of whatever else answers messages as Node's children do. */
 import { type ChildProcess, fork } from 'node:child_process';
 import type { Answer, Job, Started } from './protocol.js';
 import { PATIENCE, PeerFailure, type Running, unwrap } from './running.js';
@@ -64,7 +64,8 @@ function answerOf<T>(child: ChildProcess, signal: AbortSignal, complaints: () =>
       work();
     };
     const onMessage = (message: unknown): void => settle(() => resolve(message as Answer<T>));
-    const onError = (error: Error): void => settle(() => reject(error));
+    const onError = (error: Error): void =>
+      settle(() => reject(new PeerFailure(`the process could not be started: ${error.message}`)));
     const onExit = (code: number | null, killedBy: string | null): void =>
       settle(() =>
         reject(

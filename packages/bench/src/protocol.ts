@@ -10,6 +10,8 @@ export interface Job {
   readonly files: string;
   /** Threads to use. Default: what the peer takes by itself. */
   readonly threads?: number;
+  /** How many runs the output that is compared comes from: a training step is judged by the losses of several. Default 1. */
+  readonly compared?: number;
   /** Ours only: 256-bit kernels, where the engine has them. */
   readonly wide?: boolean;
 }
@@ -25,7 +27,7 @@ export const fileNames = (input: Shape) => ({
 
 /** A job that is ready to be run again and again. */
 export interface Workload {
-  /** Runs once, from the input as numbers to the output as numbers. */
+  /** Runs once, from the input as numbers to the output as numbers; a training step gives its loss. */
   run(): Promise<Float32Array>;
   /** Threads in use; 0 where the peer does not tell. */
   readonly threads: number;

@@ -1,8 +1,8 @@
 /** What is measured: each suite compares contenders on all networks under the same conditions, and has its targets. */
-import { type Network, networks, smaller } from './networks.js';
+import { lenet5, type Network, networks, resnet20, smaller } from './networks.js';
 
-/** Where a contender runs: a Node of that major version, this process's own, or a browser. */
-export type Runtime = 'node' | `node${number}` | 'chromium';
+/** Where a contender runs: a Node of that major version, this process's own, a browser, or a Python with PyTorch. */
+export type Runtime = 'node' | `node${number}` | 'chromium' | 'python';
 
 /** A peer under certain conditions. */
 export interface Contender {
@@ -47,6 +47,8 @@ export interface Suite {
   readonly contenders: readonly Contender[];
   readonly networks: readonly Network[];
   readonly tables: readonly SuiteTable[];
+  /** How many runs give the output that is compared. Default 1. */
+  readonly compared?: number;
   /** Runs take seconds: fewer of them are measured. */
   readonly slow?: boolean;
 }
@@ -70,6 +72,49 @@ const farAhead: readonly Target[] = ['onnxruntime-web', 'tfjs-wasm'].map((conten
   networks: everyNetwork(1 / 1.5),
   geometricMean: 1 / 3,
 }));
+
+/** Training steps: forward, backward and update, of one batch. */
+function trainingSuite(
+  id: string,
+  title: string,
+  network: Network,
+  batch: number,
+  peers: readonly string[],
+): Suite {
+  const of = (name: string, peer: string, runtime: Runtime): Contender => ({ name, peer, runtime });
+  return {
+    id,
+    title: `Training ${title}, batch ${batch}, 2 threads`,
+    about:
+      'One step: forward, backward and plain gradient descent (learning rate 0.01). The losses of the first three steps are compared, so that gradients count too.',
+    kind: 'turns',
+    batch,
+    threads: 2,
+    contenders: [
+      { ...of('ours, 256-bit', 'ours-training', 'node24'), wide: true },
+      of('PyTorch', 'pytorch', 'python'),
+      of('ours, Node 20', 'ours-training', 'node20'),
+      ...peers.map((peer) => of(peer.replace('-training', ''), peer, 'node24')),
+    ],
+    networks: [network],
+    tables: [
+      {
+        metric: 'time',
+        targets: [
+          { contender: 'PyTorch', networks: { [network.name]: 1 } },
+          ...peers
+            .filter((peer) => peer.startsWith('jax'))
+            .map((peer) => ({
+              contender: peer.replace('-training', ''),
+              networks: { [network.name]: 1 / 30 },
+            })),
+        ],
+      },
+    ],
+    compared: 3,
+    slow: peers.length > 0,
+  };
+}
 
 const gpuNetworks = ['resnet18', 'mobilenet_v2'].map((name) => smaller(name, 128));
 
@@ -201,7 +246,16 @@ export const suites: readonly Suite[] = [
   },
   gpuSuite('webgpu', 'WebGPU', ['tfjs-webgpu', 'onnxruntime-webgpu']),
   gpuSuite('webgl2', 'WebGL2', ['tfjs-webgl']),
+  trainingSuite('training-lenet', 'LeNet-5 (1x32x32)', lenet5, 64, ['jax-training', 'tfjs-training']),
+  trainingSuite('training-resnet', 'ResNet-20 (3x32x32)', resnet20, 16, []),
 ];
+
+/** Names for several suites at once. */
+export const groups: Readonly<Record<string, readonly string[]>> = {
+  inference: ['node24', 'node24-1', 'batch8', 'node20', 'chromium', 'start'],
+  gpu: ['webgpu', 'webgl2'],
+  training: ['training-lenet', 'training-resnet'],
+};
 
 /** For a look: two small networks on the Node that runs the command. */
 export const quickSuite: Suite = {

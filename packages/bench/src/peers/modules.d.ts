@@ -8,6 +8,11 @@ declare module 'onnxruntime-web/webgpu' {
   export * from 'onnxruntime-node';
 }
 
+declare module '@tensorflow/tfjs-core/dist/register_all_gradients';
+
+declare module '@tensorflow/tfjs-backend-cpu' {
+  export const version_cpu: string;
+}
 declare module '@tensorflow/tfjs-backend-webgl';
 declare module '@tensorflow/tfjs-backend-webgpu';
 
@@ -62,7 +67,15 @@ declare module '@tensorflow/tfjs-core' {
   export function reshape(x: Tensor, shape: number[]): Tensor;
   export function transpose(x: Tensor, order: number[]): Tensor;
   export function mean(x: Tensor, axes: number[], keepDims?: boolean): Tensor;
-  export function maxPool(x: Tensor, kernel: number[], strides: number[], pad: Paddings): Tensor;
+  export function maxPool(x: Tensor, kernel: number[], strides: number[], pad: Paddings | 'valid'): Tensor;
+  export function sub(a: Tensor, b: Operand): Tensor;
+  export function conv2d(x: Tensor, filter: Tensor, strides: number, pad: 'valid'): Tensor;
+  export function matMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor;
+  export function oneHot(labels: number[], depth: number): Tensor;
+  export function valueAndGrads(
+    loss: (...parameters: Tensor[]) => Tensor,
+  ): (parameters: Tensor[]) => { value: Tensor; grads: Tensor[] };
+  export const losses: { softmaxCrossEntropy(target: Tensor, logits: Tensor): Tensor };
   export function avgPool(x: Tensor, kernel: number[], strides: number[], pad: 'valid'): Tensor;
 }
 
@@ -70,4 +83,44 @@ declare module '@tensorflow/tfjs-backend-wasm' {
   export function setWasmPaths(folder: string): void;
   export function setThreadsCount(count: number): void;
   export function getThreadsCount(): number;
+}
+
+declare module '@jax-js/jax' {
+  /** Using an array hands it over; `ref` is a further reference. */
+  export interface Array {
+    readonly ref: Array;
+    readonly shape: number[];
+    add(other: Array): Array;
+    sub(other: Array): Array;
+    mul(other: Array | number): Array;
+    reshape(shape: number[]): Array;
+    transpose(): Array;
+    data(): Promise<Float32Array>;
+    blockUntilReady(): Promise<Array>;
+  }
+  type Tree = Readonly<Record<string, Array>>;
+  export function init(device: 'wasm'): Promise<string[]>;
+  export function defaultDevice(device: 'wasm'): string;
+  export function jit<F>(f: F): F;
+  export function valueAndGrad<P extends Tree>(
+    f: (parameters: P, x: Array, target: Array) => Array,
+  ): (parameters: P, x: Array, target: Array) => [Array, P];
+  export const lax: { conv(x: Array, kernel: Array, strides: number[], padding: 'VALID'): Array };
+  export const nn: {
+    relu(x: Array): Array;
+    logSoftmax(x: Array, axis: number): Array;
+    oneHot(labels: Array, classes: number): Array;
+  };
+  export const numpy: {
+    readonly int32: 'int32';
+    array(data: Float32Array | Int32Array, options?: { dtype: 'int32' }): Array;
+    matmul(a: Array, b: Array): Array;
+    max(x: Array, axes: number[]): Array;
+    mean(x: Array): Array;
+    sum(x: Array, axis: number): Array;
+  };
+  export const tree: {
+    ref<T extends Tree>(values: T): T;
+    map<T extends Tree>(f: (a: Array, b: Array) => Array, a: T, b: T): T;
+  };
 }

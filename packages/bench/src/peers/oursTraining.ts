@@ -1,0 +1,33 @@
+/** Our training step: one compiled program with the update in it. */
+import { compileOn, enableWideSimd, type ModelEntry, readWeights, tensor } from '@cnn/core';
+import { crossEntropy, sgd, trainingStep, withOptimizerState } from '@cnn/train';
+import { fileNames, type Peer } from '../protocol.js';
+import { LEARNING_RATE, labelsOf } from './training.js';
+
+/** The peer that trains the models of a family. */
+export const oursTraining = (models: Readonly<Record<string, ModelEntry>>): Peer => ({
+  async load({ network, input, files, threads, wide }, read) {
+    if (wide) enableWideSimd();
+    const names = fileNames(input);
+    const step = trainingStep(models[network]!.build(), {
+      input,
+      loss: crossEntropy(),
+      optimizer: sgd({ learningRate: LEARNING_RATE }),
+    });
+    const weights = await readWeights(files + names.weights);
+    const { program, fallbackReason } = await compileOn('wasm', step, withOptimizerState(step, weights), {
+      threads,
+    });
+    const feeds = new Map([
+      ['x', tensor(new Float32Array(await read(names.input)), input)],
+      ['labels', tensor(labelsOf(input[0]!), [input[0]!])],
+      ['rate', tensor([LEARNING_RATE], [1])],
+      ['corrections', tensor([1, 1], [2])],
+    ]);
+    return {
+      run: async () => (await program.run(feeds)).get('loss')!.data,
+      threads: program.threads,
+      notes: fallbackReason ? [fallbackReason] : [],
+    };
+  },
+});
