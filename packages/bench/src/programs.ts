@@ -18,12 +18,14 @@ const sources = fileURLToPath(new URL('.', import.meta.url));
 /** Where a program runs. */
 export type Platform = 'node' | 'page';
 
+type BundleOptions = Pick<BuildOptions, 'alias' | 'mainFields'>;
+
 /** A program around a peer: what it imports, and the expression for the peer. */
 interface ProgramSource {
   readonly imports: readonly string[];
   readonly peer: string;
   /** What its bundle needs beyond what all have. */
-  readonly options?: BuildOptions;
+  readonly options?: BundleOptions;
   /** Whether it holds the models of the network's family. */
   readonly ofFamily?: boolean;
 }
@@ -84,7 +86,7 @@ async function bundle(
   name: string,
   source: string,
   platform: Platform,
-  options: BuildOptions = {},
+  options: BundleOptions = {},
 ): Promise<{ file: string; hash: string }> {
   const file = `programs/${name}.mjs`;
   const { outputFiles } = await build({

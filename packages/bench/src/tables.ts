@@ -8,6 +8,9 @@ export type Table = readonly (readonly string[])[];
 
 const digits = (value: number): string => value.toPrecision(value < 100 ? 3 : 4).replace(/\.$/, '');
 
+/** Two digits behind the point, and two digits at least. */
+const hundredths = (value: number): string => (value < 0.1 ? value.toPrecision(2) : value.toFixed(2));
+
 const pictures = (batch: number, milliseconds: number): number => (1000 * batch) / milliseconds;
 
 /** How a metric is shown, and the value that ratios are made of: less is better, so of throughput its inverse. */
@@ -93,8 +96,8 @@ function tableOf(suite: Suite, { metric, targets = [], limits }: SuiteTable, row
         const target = targetOf(name)?.networks[network];
         return [
           cell(results[name]),
-          ratio === undefined ? '' : ratio.toFixed(2) + mark(ratio, target),
-          ...(targetOf(name) ? [target?.toFixed(2) ?? ''] : []),
+          ratio === undefined ? '' : hundredths(ratio) + mark(ratio, target),
+          ...(targetOf(name) ? [target === undefined ? '' : hundredths(target)] : []),
         ];
       }),
       deviations.length > 0 ? Math.max(...deviations).toExponential(0) : '',
@@ -119,8 +122,8 @@ function tableOf(suite: Suite, { metric, targets = [], limits }: SuiteTable, row
       const target = targetOf(name)?.geometricMean;
       return [
         '',
-        mean === undefined ? '' : `**${mean.toFixed(2)}**${mark(mean, target)}`,
-        ...(targetOf(name) ? [target?.toFixed(2) ?? ''] : []),
+        mean === undefined ? '' : `**${hundredths(mean)}**${mark(mean, target)}`,
+        ...(targetOf(name) ? [target === undefined ? '' : hundredths(target)] : []),
       ];
     }),
     '',
