@@ -1,98 +1,52 @@
 /**
- * Trains the weights that this package ships: LeNet-5 on MNIST, from scratch, on the CPU.
- * Usage: node scripts/script.mjs packages/lenet/scripts/train.ts <folder with the four MNIST files> [epochs]
+ * Trains the weights that this package ships: LeNet-5 on MNIST, from scratch, on the CPU. The same seed gives
+ * the same file on the same back end.
+ * Usage: node scripts/script.mjs packages/lenet/scripts/train.ts <folder with the four MNIST files> [epochs] [out]
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compile, initialise, random, referenceBackend, tensor, writeSafetensors } from '@cnn/core';
-import { type IdxArray, readIdx } from '@cnn/image';
+import { writeSafetensors } from '@cnn/core';
+import { readMnist } from '@cnn/image';
 import { lenet5 } from '@cnn/lenet';
-import { adam, crossEntropy, trainingStep, withOptimizerState } from '@cnn/train';
+import { adam, centerCrop, compose, cosine, randomCrop, trainer } from '@cnn/train';
 
-const [folder, epochs = '3', out = 'packages/lenet/weights/lenet5.safetensors'] = process.argv.slice(2);
+const [folder, epochs = '5', out = 'packages/lenet/weights/lenet5.safetensors'] = process.argv.slice(2);
 if (!folder)
   throw new Error('Give the folder that holds the four MNIST files (train-images-idx3-ubyte.gz, ...).');
 
-const BATCH = 64;
-const LEARNING_RATE = 2e-3;
+const read = async (part: string) => {
+  const [images, labels] = await Promise.all(
+    ['images-idx3', 'labels-idx1'].map((kind) => readFile(join(folder, `${part}-${kind}-ubyte.gz`))),
+  );
+  return readMnist(images!, labels!);
+};
+const [digits, test] = [await read('train'), await read('t10k')];
 
-const read = async (name: string): Promise<IdxArray> =>
-  readIdx(await readFile(join(folder, `${name}-ubyte.gz`)));
-const [images, labels] = [await read('train-images-idx3'), await read('train-labels-idx1')];
-const [testImages, testLabels] = [await read('t10k-images-idx3'), await read('t10k-labels-idx1')];
-
-/** The pictures of a batch in the middle of 32x32 zeros, scaled to [0, 1], moved by up to `jitter` pixels. */
-function batchOf(source: IdxArray, indices: readonly number[], shift: () => number): Float32Array {
-  const data = new Float32Array(indices.length * 32 * 32);
-  for (const [at, index] of indices.entries()) {
-    const [top, left] = [2 + shift(), 2 + shift()];
-    for (let row = 0; row < 28; row++)
-      for (let column = 0; column < 28; column++)
-        data[(at * 32 + row + top) * 32 + column + left] =
-          source.data[(index * 28 + row) * 28 + column]! / 255;
-  }
-  return data;
+// The 28x28 digits stand in the middle of 32x32; in training they are moved by up to two pixels.
+const prepare = centerCrop(32);
+await using run = trainer({
+  model: lenet5(),
+  optimizer: adam({ learningRate: 2e-3 }),
+  schedule: cosine(),
+  input: [64, 1, 32, 32],
+  prepare,
+  augment: compose(prepare, randomCrop(32, { padding: 2 })),
+  seed: 1,
+});
+for await (const { epoch, epochDone, step, totalSteps, loss, accuracy, imagesPerSecond } of run.fit(digits, {
+  epochs: Number(epochs),
+})) {
+  if (epochDone || step % 200 === 0)
+    console.log(
+      `step ${step} of ${totalSteps}, epoch ${epoch}: loss ${loss.toFixed(4)}, accuracy ${(100 * accuracy).toFixed(2)} %, ${Math.round(imagesPerSecond)} pictures/s`,
+    );
 }
-
-const model = lenet5();
-const backend = referenceBackend({ precision: 'float32' });
-const optimizer = adam({ learningRate: LEARNING_RATE });
-const graph = trainingStep(model, { input: [BATCH, 1, 32, 32], loss: crossEntropy(), optimizer });
-const program = await backend.compile(graph, withOptimizerState(graph, initialise(model, { seed: 1 })));
-const source = random(1);
-const steps = Math.floor(images.shape[0]! / BATCH) * Number(epochs);
-const order = Array.from({ length: images.shape[0]! }, (_, i) => i);
-
-for (let step = 0; step < steps; step++) {
-  const within = step % Math.floor(order.length / BATCH);
-  if (within === 0)
-    for (let i = order.length - 1; i > 0; i--) {
-      const j = source.integer(i + 1);
-      [order[i], order[j]] = [order[j]!, order[i]!];
-    }
-  const indices = order.slice(within * BATCH, (within + 1) * BATCH);
-  // The rate falls along half a cosine.
-  const rate = LEARNING_RATE * 0.5 * (1 + Math.cos((Math.PI * step) / steps));
-  const { data } = (
-    await program.run(
-      new Map([
-        [
-          'x',
-          tensor(
-            batchOf(images, indices, () => source.integer(5) - 2),
-            [BATCH, 1, 32, 32],
-          ),
-        ],
-        [
-          'labels',
-          tensor(
-            indices.map((i) => labels.data[i]!),
-            [BATCH],
-          ),
-        ],
-        ['rate', tensor([rate], [1])],
-        ['corrections', tensor(optimizer.corrections(step + 1), [2])],
-      ]),
-    )
-  ).get('loss')!;
-  if (step % 100 === 0) console.log(`step ${step} of ${steps}: loss ${data[0]!.toFixed(4)}`);
-}
-
-const names = new Set(initialise(model).keys());
-const weights = new Map([...(await program.parameters())].filter(([name]) => names.has(name)));
-const trained = await compile(model, { weights, input: [100, 1, 32, 32], backend });
-let right = 0;
-for (let first = 0; first < testImages.shape[0]!; first += 100) {
-  const indices = Array.from({ length: 100 }, (_, i) => first + i);
-  const { data } = await trained.run(batchOf(testImages, indices, () => 0));
-  for (const [row, index] of indices.entries()) {
-    const logits = data.subarray(row * 10, row * 10 + 10);
-    if (logits.indexOf(Math.max(...logits)) === testLabels.data[index]) right++;
-  }
-}
-console.log(`${((100 * right) / testImages.shape[0]!).toFixed(2)} % of ${testImages.shape[0]} test digits`);
+const { accuracy, loss } = await run.evaluate(test);
+console.log(
+  `${(100 * accuracy).toFixed(2)} % of ${test.size} test digits, loss ${loss.toFixed(4)}, on ${run.backend}`,
+);
 await writeFile(
   out,
-  writeSafetensors(weights, { trainedOn: 'MNIST', testAccuracy: String(right / testImages.shape[0]!) }),
+  writeSafetensors(await run.weights(), { trainedOn: 'MNIST', testAccuracy: `${accuracy}` }),
 );
 console.log(`written to ${out}`);
