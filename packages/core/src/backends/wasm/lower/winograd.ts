@@ -2,13 +2,9 @@
 import type { Engine } from '../engine.js';
 import { FLOAT, paddedChannels } from '../kernels/kernel.js';
 import { type MatrixProduct, matrixProduct, panelColumns, tilingOf } from '../kernels/matrixProduct.js';
-import {
-  transformWeights,
-  winograd,
-  winogradInput,
-  winogradOutput,
-  winogradScratch,
-} from '../kernels/winograd.js';
+import { productStride, transformWeights, winograd } from '../kernels/winograd.js';
+import { winogradInput, winogradScratch } from '../kernels/winogradInput.js';
+import { winogradOutput } from '../kernels/winogradOutput.js';
 import type { Pointer } from '../plan/memory.js';
 import { type Call, type Planner, shareOf } from '../plan/planner.js';
 import type { Convolution } from './conv2d.js';
@@ -94,7 +90,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
         row: x.row,
         pixel: x.pixel,
         tileColumns,
-        tiles: held,
+        product: productStride(held, inPadded),
       },
       winogradInput,
     ),
@@ -108,7 +104,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
         y: { row: y.row, pixel: y.pixel },
         residual: residualPixels && { row: residualPixels.row, pixel: residualPixels.pixel },
         tileColumns,
-        tiles: held,
+        product: productStride(held, outPadded),
         activation: attrs.activation,
       },
       winogradOutput,
@@ -131,9 +127,9 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
     return {
       kernel: p.kernel('matrix product', product, matrixProduct),
       parameters: [
-        from.plus(index * held * inPadded * FLOAT),
+        from.plus(index * productStride(held, inPadded)),
         weights.plus(index * productFloats * FLOAT),
-        to.plus(index * held * outPadded * FLOAT),
+        to.plus(index * productStride(held, outPadded)),
         0,
         0,
         1,
@@ -175,8 +171,8 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
     const wanted = Math.max(2, Math.floor(PRIVATE_BYTES / bytesPerTile / engine.tileRows)) * engine.tileRows;
     const held = Math.min(wanted, Math.ceil(tiles / threads));
     const { input, output } = transforms(held);
-    const transformed = p.scratchForEach(products * held * inPadded * FLOAT);
-    const multiplied = p.scratchForEach(products * held * outPadded * FLOAT);
+    const transformed = p.scratchForEach(products * productStride(held, inPadded));
+    const multiplied = p.scratchForEach(products * productStride(held, outPadded));
     p.algorithm(name);
     p.phase((thread) => {
       const [from, to] = shareOf(tiles, thread, threads);
@@ -199,8 +195,8 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
   // Large weights: every thread multiplies some of the positions, so that each weight is read once.
   const held = Math.min(tiles, Math.max(engine.tileRows, Math.floor(24e6 / bytesPerTile)));
   const { input, output } = transforms(held);
-  const transformed = p.scratch(products * held * inPadded * FLOAT);
-  const multiplied = p.scratch(products * held * outPadded * FLOAT);
+  const transformed = p.scratch(products * productStride(held, inPadded));
+  const multiplied = p.scratch(products * productStride(held, outPadded));
   p.algorithm(name);
   for (let image = 0; image < y.n; image++)
     for (let first = 0; first < tiles; first += held) {
