@@ -4,7 +4,8 @@ import { bench } from './bench.js';
 import { documentOf } from './document.js';
 import { measure, type Row, type Schedule } from './measure.js';
 import type { Network } from './networks.js';
-import { readRecords, withRow } from './records.js';
+import { pictureOf } from './picture.js';
+import { readRecords, thisMachine, withRow } from './records.js';
 import type { Contender, Suite } from './suites.js';
 import { markdown, tablesOf } from './tables.js';
 
@@ -76,6 +77,19 @@ test('tables have ratios of minima, marks for targets and geometric means', () =
     ['**geometric mean**', '', '', '**1.00**', '', ''],
   ]);
   expect(markdown(table!)).toContain('| lenet5 | 4.00 / 2.00 |');
+});
+
+test('the picture has a bar for each time, and a mark for each target', () => {
+  const results = {
+    'ours, 256-bit': { median: 2, minimum: 2 },
+    'onnxruntime-node': { median: 5, minimum: 5 },
+  };
+  const rows = { node24: { resnet18: { date: '2026-01-01', results } } };
+  const picture = pictureOf({ machine: thisMachine(), versions: {}, rows });
+  expect(picture).toContain('>resnet18<');
+  expect(picture).toContain('>2.50<');
+  expect(picture?.match(/class="target"/g)).toHaveLength(1);
+  expect(pictureOf({ machine: thisMachine(), versions: {}, rows: {} })).toBeUndefined();
 });
 
 test('a whole run measures real processes and makes the document', async () => {

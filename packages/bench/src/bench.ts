@@ -29,10 +29,15 @@ export interface BenchOptions {
 
 /** Multiply-adds a millisecond, in millions, that the peers are assumed to do: for estimates of time alone. */
 const assumedSpeed: Readonly<Record<string, number>> = {
-  ours: 60,
-  'onnxruntime-node': 60,
-  'onnxruntime-web': 8,
-  'tfjs-wasm': 12,
+  ours: 100,
+  'onnxruntime-node': 120,
+  'onnxruntime-web': 15,
+  'tfjs-wasm': 16,
+  'ours-webgpu': 2,
+  'ours-webgl2': 2,
+  'tfjs-webgpu': 0.3,
+  'onnxruntime-webgpu': 0.3,
+  'tfjs-webgl': 2,
 };
 
 /** About how many seconds a network takes in a suite. */
@@ -42,7 +47,7 @@ export function secondsFor(
   { rounds, warmUp, wakeUp, turn }: Schedule,
 ): number {
   return contenders.reduce((sum, { peer, runtime }) => {
-    const run = 1 + (macs * batch) / (assumedSpeed[peer] ?? 10);
+    const run = 1 + (macs * batch) / (assumedSpeed[peer] ?? 1);
     const load = (runtime === 'chromium' ? 900 : 250) + macs / 5;
     const effort = ({ milliseconds, runs }: Schedule['turn']): number => Math.max(milliseconds, runs * run);
     const milliseconds =

@@ -8,8 +8,8 @@ import { markdown, tablesOf } from './tables.js';
 
 const notes = fileURLToPath(new URL('../notes', import.meta.url));
 
-/** The document; suites without a row are left out. */
-export function documentOf({ machine, versions, rows }: Records): string {
+/** The document; suites without a row are left out. `picture` is a link to the picture, where there is one. */
+export function documentOf({ machine, versions, rows }: Records, picture?: string): string {
   const dates = Object.values(rows).flatMap((suite) => Object.values(suite).map(({ date }) => date));
   const [first, last] = [dates.toSorted()[0], dates.toSorted().at(-1)];
   const named = Object.entries(versions).map(([name, version]) => `${name.replace(/ \d+$/, '')} ${version}`);
@@ -29,8 +29,9 @@ deviation is the largest absolute difference of an output from ours, and a peer 
 thousandth of the largest output is shown as failed. Then they take turns, A B C C B A, a fifth of a second
 each, and sleep while others have their turn. Cells show median / minimum (throughput: of the median and the
 best run). A ratio is our minimum over the other's: below 1 we are faster. ✓ and ✗ say whether it reaches
-its target.
+its target; the picture has red marks there.
 ${machine.vectors.includes('avx512f') ? '\nThis machine has AVX-512: onnxruntime-node computes with vectors of 512 bits, while WebAssembly reaches 256\nbits at most (Node 24, paired), and 128 bits in Node 20 and in browsers.\n' : ''}
+${picture ? `\n![How many times as fast as its peers](${picture})\n` : ''}
 ${sections.join('\n\n')}
 
 ## What was tried

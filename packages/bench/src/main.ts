@@ -1,12 +1,13 @@
 /** The command `npm run bench`: its options, and how it ends. */
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { bench, secondsFor } from './bench.js';
 import { documentOf } from './document.js';
 import { schedule } from './measure.js';
+import { pictureOf } from './picture.js';
 import { peerNames } from './programs.js';
-import { readRecords, requireSameMachine, withRow, writeRecords } from './records.js';
+import { type Records, readRecords, requireSameMachine, withRow, writeRecords } from './records.js';
 import { groups, quickSuite, type Suite, suites } from './suites.js';
 import { plain, tablesOf } from './tables.js';
 import { root } from './workplace.js';
@@ -100,10 +101,7 @@ async function run(ids: readonly string[], options: Options, signal: AbortSignal
   const out = options.out ?? join(root, 'docs/benchmarks.md');
   const kept = !options.quick && !options.threads && !options.batch && !options.peers;
   let records = readRecords(json);
-  if (options.report) {
-    writeFileSync(out, documentOf(records));
-    return console.log(`Wrote ${out}.`);
-  }
+  if (options.report) return writeDocument(out, records);
   if (kept) requireSameMachine(json, records);
   const chosen = chosenSuites(ids, options);
   const planOf = ({ slow }: Suite) => schedule(options.rounds, slow);
@@ -161,8 +159,15 @@ async function run(ids: readonly string[], options: Options, signal: AbortSignal
       }
     },
   });
-  if (!kept) return;
-  writeFileSync(out, documentOf(records));
+  if (kept) writeDocument(out, records);
+}
+
+/** Writes the document, and the picture beside it. */
+function writeDocument(out: string, records: Records): void {
+  const drawing = out.replace(/(\.md)?$/, '.svg');
+  const picture = pictureOf(records);
+  if (picture) writeFileSync(drawing, picture);
+  writeFileSync(out, documentOf(records, picture && basename(drawing)));
   console.log(`Wrote ${out}.`);
 }
 

@@ -55,9 +55,14 @@ const geometricMean = (values: readonly number[]): number | undefined =>
 const mark = (value: number | undefined, target: number | undefined): string =>
   target === undefined || value === undefined ? '' : value <= target ? ' ✓' : ' ✗';
 
-/** Ours over the other's. */
-function ratioOf(rule: MetricRule, ours: Result | undefined, other: Result | undefined): number | undefined {
-  const [own, others] = [ours && rule.value(ours), other && rule.value(other)];
+/** Ours over the other's, by the value that a metric compares. */
+export function ratioOf(
+  metric: Metric,
+  ours: Result | undefined,
+  other: Result | undefined,
+): number | undefined {
+  const { value } = metrics[metric];
+  const [own, others] = [ours && value(ours), other && value(other)];
   return own && others ? own / others : undefined;
 }
 
@@ -92,7 +97,7 @@ function tableOf(suite: Suite, { metric, targets = [], limits }: SuiteTable, row
       cell(ours) + mark(ours && rule.value(ours), limit),
       ...(limits ? [limit?.toFixed(0) ?? ''] : []),
       ...others.flatMap((name) => {
-        const ratio = ratioOf(rule, ours, results[name]);
+        const ratio = ratioOf(metric, ours, results[name]);
         const target = targetOf(name)?.networks[network];
         return [
           cell(results[name]),
@@ -116,7 +121,7 @@ function tableOf(suite: Suite, { metric, targets = [], limits }: SuiteTable, row
     ...(limits ? [''] : []),
     ...others.flatMap((name) => {
       const ratios = measured.flatMap(
-        (network) => ratioOf(rule, rows[network]!.results[own], rows[network]!.results[name]) ?? [],
+        (network) => ratioOf(metric, rows[network]!.results[own], rows[network]!.results[name]) ?? [],
       );
       const mean = geometricMean(ratios);
       const target = targetOf(name)?.geometricMean;
