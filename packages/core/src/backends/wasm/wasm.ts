@@ -141,6 +141,13 @@ async function compileWasm(
   return wasmProgram(graph, weights, engine, plan, runner);
 }
 
+/** The path of the module that all of these are in. */
+function commonPath([first = '', ...others]: readonly string[]): string {
+  const names = first.split('.');
+  const shared = names.findIndex((name, depth) => others.some((path) => path.split('.')[depth] !== name));
+  return names.slice(0, shared < 0 ? names.length : shared).join('.');
+}
+
 /** Plans all phases, those that bring outputs into the host's order included. */
 function planGraph(graph: Graph, weights: Weights, engine: Engine, threads: number, lower: LowerNode) {
   const planner = new Planner(graph, weights, engine, threads);
@@ -248,14 +255,18 @@ function wasmProgram(
     async profile(feeds) {
       const times = await runner.profile(feedsOf(feeds));
       const steps = new Map<Node, ProfileStep>();
-      for (const [index, { node, algorithm }] of image.phases.slice(0, image.computing).entries())
+      for (const [index, { node, algorithm }] of image.phases.slice(0, image.computing).entries()) {
+        const together = planner.groups.get(node)?.nodes ?? [node];
+        const known = steps.get(node);
         steps.set(node, {
-          path: node.path,
-          op: describe(node),
-          algorithm,
-          milliseconds: (steps.get(node)?.milliseconds ?? 0) + times[index]!,
-          flops: flopsOf(node),
+          path: commonPath(together.map(({ path }) => path)),
+          op: together.map(describe).join(', '),
+          // An output's copy into the host's order belongs to its node, but is not how that is computed.
+          algorithm: known && algorithm === 'copy' ? known.algorithm : algorithm,
+          milliseconds: (known?.milliseconds ?? 0) + times[index]!,
+          flops: together.reduce((sum, member) => sum + flopsOf(member), 0),
         });
+      }
       return {
         backend: 'wasm',
         threads: runner.threads,

@@ -157,6 +157,14 @@ export const f32x4 = {
       for (let lane = 0; lane < 4; lane++) code.float32(value);
     }),
   splat: simd('v128', 0x13) as (a: F32) => V128,
+  /** Any four of the eight lanes of two vectors: 0 to 3 are the first one's, 4 to 7 the second one's. */
+  shuffle: (a: V128, b: V128, lanes: readonly [number, number, number, number]): V128 =>
+    expression('v128', (code) => {
+      a.write(code);
+      b.write(code);
+      code.bytes(0xfd).unsigned(0x0d);
+      for (const lane of lanes) for (let byte = 0; byte < 4; byte++) code.bytes(lane * 4 + byte);
+    }),
   lane: (a: V128, lane: number): F32 =>
     expression('f32', (code) => {
       a.write(code);

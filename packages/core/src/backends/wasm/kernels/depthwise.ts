@@ -23,6 +23,8 @@ export interface DepthwiseRow extends WindowRow {
   /** Bytes from one pixel of the residual to the next; 0 without one. */
   readonly residualPixel: number;
   readonly residual: boolean;
+  /** Whether each channel's results are added to a sum of the row, instead of a residual. */
+  readonly sums?: boolean;
   readonly activation?: Activation;
 }
 
@@ -43,24 +45,26 @@ export function depthwiseWeightIndex(engine: Engine, taps: number, channel: numb
 
 /**
  * Parameters: seven addresses of input rows, the first one for the window's first row inside the picture;
- * then addresses of y, the weights, the bias and the residual, and the number of channel groups.
+ * then addresses of y, the weights, the bias and the residual (or the sums), and the number of channel groups.
  */
 export const depthwiseRow = (engine: Engine, shape: DepthwiseRow): FunctionBuilder =>
   defineKernel(
     ['x0', 'x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'y', 'weights', 'bias', 'residual', 'groups'],
     (f, p) => {
       const vectors = depthwiseVectors(engine);
-      const { columns, windowRows, firstRow, endRow, pixel, residual, residualPixel } = shape;
+      const { columns, windowRows, firstRow, endRow, pixel, residual, residualPixel, sums } = shape;
       const rows = [p.x0, p.x1, p.x2, p.x3, p.x4, p.x5, p.x6].slice(0, endRow - firstRow);
       const weights = f.pointer('weights');
       const bias = f.pointer('bias');
       const residualAt = f.pointer('residual');
+      const sumsAt = f.pointer('sums');
       const others = [
         { from: p.weights, at: weights, bytes: windowRows * columns * tapBytes(vectors), pixel: 0 },
         { from: p.bias, at: bias, bytes: tapBytes(vectors), pixel: 0 },
         ...(residual
           ? [{ from: p.residual, at: residualAt, bytes: tapBytes(vectors), pixel: residualPixel }]
           : []),
+        ...(sums ? [{ from: p.residual, at: sumsAt, bytes: tapBytes(vectors), pixel: 0 }] : []),
       ];
       slideAlongRow(
         f,
@@ -101,6 +105,13 @@ export const depthwiseRow = (engine: Engine, shape: DepthwiseRow): FunctionBuild
                 f.set(sum, f32x4.add(sum, v128.load(residualAt, output * residualPixel + v * VECTOR)));
               }
           applyActivation(f, engine, shape.activation, accumulators);
+          if (sums) {
+            const totals = f.vectors('total', vectors);
+            for (const v of pairs) f.set(totals[v]!, v128.load(sumsAt, v * VECTOR));
+            for (let output = 0; output < outputs; output++)
+              for (const v of pairs) f.set(totals[v]!, f32x4.add(totals[v]!, at(accumulators, output, v)));
+            for (const v of pairs) f.store(sumsAt, totals[v]!, v * VECTOR);
+          }
           for (let output = 0; output < outputs; output++)
             for (const v of pairs) f.store(y, at(accumulators, output, v), output * pixel.y + v * VECTOR);
         },

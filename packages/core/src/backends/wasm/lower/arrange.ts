@@ -2,10 +2,12 @@
 import type { Node } from '../../../graph/graph.js';
 import type { ChannelShuffleAttrs, ConcatAttrs, PadAttrs, SliceAttrs } from '../../../ops/arrange.js';
 import type { Shape } from '../../../tensor/shape.js';
+import { interleaveKernel } from '../kernels/interleave.js';
 import { FLOAT } from '../kernels/kernel.js';
+import type { Interleaving } from '../plan/groups.js';
 import type { Planner } from '../plan/planner.js';
-import { storedFloats, stridesOf } from '../plan/value.js';
-import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, zeroPhase } from './lowering.js';
+import { type Pixels, pixelRuns, storedFloats, stridesOf } from '../plan/value.js';
+import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, spreadPixels, zeroPhase } from './lowering.js';
 
 /** A node's strides in floats. */
 const strides = (p: Planner, node: Node): readonly number[] => stridesOf(p.value(node), node.shape);
@@ -98,6 +100,11 @@ export const lowerChannelShuffle: Lowering<ChannelShuffleAttrs> = (p, node) => {
   const { groups } = node.attrs;
   const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
   const each = x.c / groups;
+  if (groups === 2) {
+    const half = { ...x, c: each };
+    interleave(p, half, { ...half, at: x.at.plus(each * FLOAT) }, y);
+    return;
+  }
   const step = (bytes: number): number => bytes / FLOAT;
   p.algorithm('copy');
   copyPhaseOf(
@@ -111,3 +118,40 @@ export const lowerChannelShuffle: Lowering<ChannelShuffleAttrs> = (p, node) => {
     ),
   );
 };
+
+/** A concatenation and the shuffle after it: channel j * groups + g of y is channel j of part g. */
+export function lowerInterleaving(p: Planner, { parts }: Interleaving, node: Node): void {
+  const y = pixelsOf(p, node);
+  const sources = parts.map((part) => pixelsOf(p, part));
+  if (parts.length === 2) {
+    interleave(p, sources[0]!, sources[1]!, y);
+    return;
+  }
+  p.algorithm('copy');
+  for (const [index, x] of sources.entries()) {
+    const every = { ...y, at: y.at.plus(index * FLOAT) };
+    const strides = ({ image, row, pixel }: Pixels): readonly number[] =>
+      [image, row, pixel].map((bytes) => bytes / FLOAT);
+    copyPhaseOf(
+      p,
+      x.at,
+      every.at,
+      copyLoops([x.n, x.h, x.w, x.c], [...strides(x), 1], [...strides(every), parts.length]),
+    );
+  }
+}
+
+/** The channels of two values in turns. */
+function interleave(p: Planner, first: Pixels, second: Pixels, y: Pixels): void {
+  const runs = pixelRuns(first, second, y);
+  const kernel = p.kernel(
+    'interleave',
+    { channels: first.c, first: first.pixel, second: second.pixel, y: y.pixel },
+    (_, shape) => interleaveKernel(shape),
+  );
+  p.algorithm('interleave');
+  spreadPixels(p, runs, (run, from, pixels) => ({
+    kernel,
+    parameters: [runs.at(first, run, from), runs.at(second, run, from), runs.at(y, run, from), pixels],
+  }));
+}

@@ -44,15 +44,16 @@ export interface Convolution {
 /** Planar pictures of few channels, as the host gives them, are read as they are by a direct convolution. */
 const MOST_PLANES = 4;
 
-export const lowerConv2d: Lowering<Conv2dAttrs> = (p, node) => {
-  const [x, weight, bias, residual] = node.inputs as [Node, Node, Node | undefined, Node | undefined];
+/** What lowerings ask for of a node, with its input and output where they are said to lie. */
+export function convolutionOf(p: Planner, node: Node<Conv2dAttrs>, x: () => Pixels, y: Pixels): Convolution {
+  const [, weight, bias, residual] = node.inputs as [Node, Node, Node | undefined, Node | undefined];
   const { attrs } = node;
   const [out, perGroup, ...kernel] = weight.shape as [number, number, number, number];
   const [outStride, inStride, row, column] = weightStrides(p, weight) as [number, number, number, number];
-  const convolution: Convolution = {
+  return {
     attrs,
-    x: () => pixelsOf(p, x),
-    y: pixelsOf(p, node),
+    x,
+    y,
     weight,
     order: {
       start: 0,
@@ -64,6 +65,13 @@ export const lowerConv2d: Lowering<Conv2dAttrs> = (p, node) => {
     out,
     kernel,
   };
+}
+
+export const lowerConv2d: Lowering<Conv2dAttrs> = (p, node) => {
+  const [x, weight] = node.inputs as [Node, Node];
+  const { attrs } = node;
+  const perGroup = weight.shape[1]!;
+  const convolution = convolutionOf(p, node, () => pixelsOf(p, x), pixelsOf(p, node));
   if (isInput(x) && attrs.groups === 1 && perGroup > 1 && perGroup <= MOST_PLANES)
     lowerPlanar(p, convolution, x);
   else lowerConvolution(p, convolution);

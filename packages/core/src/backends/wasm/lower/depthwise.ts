@@ -1,15 +1,42 @@
 /** Depthwise convolutions, row by row. */
 import { depthwiseRow, depthwiseVectors, depthwiseWeightIndex, MOST_ROWS } from '../kernels/depthwise.js';
 import { FLOAT, LANES, paddedChannels } from '../kernels/kernel.js';
+import type { Pointer } from '../plan/memory.js';
 import type { Call, Planner } from '../plan/planner.js';
+import type { Pixels } from '../plan/value.js';
 import type { Convolution } from './conv2d.js';
 import { biasOf, pack, pixelsOf } from './lowering.js';
 
-export function lowerDepthwise(p: Planner, convolution: Convolution): void {
-  const { attrs, weight, order, bias, residual, kernel, channels, y } = convolution;
+/** A depthwise convolution whose kernels and weights are there, to be called row by row. */
+export interface DepthwiseRows {
+  /** Groups of channels that a kernel handles together, and how many channels a group has. */
+  readonly groups: number;
+  readonly groupChannels: number;
+  /** The rows of x under a row of y that lie inside the picture: from the first up to but not including the end. */
+  readonly under: (row: number) => readonly [first: number, end: number];
+  /** Makes one row of y. `source` gives the address of a row of x. */
+  readonly call: (
+    row: number,
+    source: (row: number) => Pointer,
+    y: Pointer,
+    groups: readonly [from: number, to: number],
+    /** The row of the residual, or of the sums. */
+    other?: Pointer,
+  ) => Call;
+}
+
+/** The part of a value that row kernels are generated for. */
+type RowShape = Pick<Pixels, 'h' | 'w' | 'pixel'>;
+
+/** Packs the weights of a depthwise convolution. `residualPixel` is given if there is a residual to add. */
+export function planDepthwise(
+  p: Planner,
+  { attrs, weight, order, bias, kernel, channels }: Convolution,
+  x: RowShape,
+  y: RowShape,
+  { residualPixel, sums = false }: { readonly residualPixel?: number; readonly sums?: boolean } = {},
+): DepthwiseRows {
   const { stride, dilation, padding, activation } = attrs;
-  const x = convolution.x();
-  const residualPixels = residual && pixelsOf(p, residual);
   const [windowRows, columns] = kernel;
   const taps = windowRows * columns;
   const groupFloats = depthwiseVectors(p.engine) * LANES;
@@ -29,50 +56,72 @@ export function lowerDepthwise(p: Planner, convolution: Convolution): void {
     ...(channels > full * groupFloats ? [group(channels - full * groupFloats, full * groupFloats)] : []),
   ]);
   const biasAt = biasOf(p, bias, channels);
-  const groups = padded / groupFloats;
-
-  /** One row of one picture, for some groups of channels. */
-  const call = (index: number, firstGroup: number, endGroup: number): Call => {
-    const [image, row] = [Math.floor(index / y.h), index % y.h];
-    const source = (tap: number): number => row * stride[0] - padding[0] + tap * dilation[0];
-    const inside = Array.from({ length: windowRows }, (_, tap) => tap).filter(
-      (tap) => source(tap) >= 0 && source(tap) < x.h,
+  const source = (row: number, tap: number): number => row * stride[0] - padding[0] + tap * dilation[0];
+  /** Taps of the window that lie inside: rows of it may lie beyond the edge on either side. */
+  const inside = (row: number): readonly number[] =>
+    Array.from({ length: windowRows }, (_, tap) => tap).filter(
+      (tap) => source(row, tap) >= 0 && source(row, tap) < x.h,
     );
-    const firstRow = inside[0] ?? 0;
-    const shape = {
-      columns,
-      windowRows,
-      firstRow,
-      endRow: firstRow + inside.length,
-      stride: stride[1],
-      dilation: dilation[1],
-      left: padding[1],
-      width: x.w,
-      outputWidth: y.w,
-      pixel: { x: x.pixel, y: y.pixel },
-      residual: residualPixels !== undefined,
-      residualPixel: residualPixels?.pixel ?? 0,
-      activation,
-    };
-    const channel = firstGroup * groupFloats * FLOAT;
-    const rows = inside.map((tap) => x.at.plus(image * x.image + source(tap) * x.row + channel));
-    return {
-      kernel: p.kernel('depthwise row', shape, depthwiseRow),
-      parameters: [
-        ...rows,
-        ...new Array<number>(MOST_ROWS - rows.length).fill(0),
-        y.at.plus(image * y.image + row * y.row + channel),
-        weights.plus(channel * taps),
-        biasAt.plus(channel),
-        residualPixels?.at.plus(image * residualPixels.image + row * residualPixels.row + channel) ?? 0,
-        endGroup - firstGroup,
-      ],
-    };
+  return {
+    groups: padded / groupFloats,
+    groupChannels: groupFloats,
+    under(row) {
+      const present = inside(row);
+      return present.length > 0 ? [source(row, present[0]!), source(row, present.at(-1)!) + 1] : [0, 0];
+    },
+    call(row, rowAt, yAt, [firstGroup, endGroup], other) {
+      const present = inside(row);
+      const firstRow = present[0] ?? 0;
+      const shape = {
+        columns,
+        windowRows,
+        firstRow,
+        endRow: firstRow + present.length,
+        stride: stride[1],
+        dilation: dilation[1],
+        left: padding[1],
+        width: x.w,
+        outputWidth: y.w,
+        pixel: { x: x.pixel, y: y.pixel },
+        residual: residualPixel !== undefined,
+        residualPixel: residualPixel ?? 0,
+        sums,
+        activation,
+      };
+      const channel = firstGroup * groupFloats * FLOAT;
+      const rows = present.map((tap) => rowAt(source(row, tap)).plus(channel));
+      return {
+        kernel: p.kernel('depthwise row', shape, depthwiseRow),
+        parameters: [
+          ...rows,
+          ...new Array<number>(MOST_ROWS - rows.length).fill(0),
+          yAt.plus(channel),
+          weights.plus(channel * taps),
+          biasAt.plus(channel),
+          other?.plus(channel) ?? 0,
+          endGroup - firstGroup,
+        ],
+      };
+    },
+  };
+}
+
+export function lowerDepthwise(p: Planner, convolution: Convolution): void {
+  const { residual, kernel, y } = convolution;
+  const x = convolution.x();
+  const residualPixels = residual && pixelsOf(p, residual);
+  const { groups, call } = planDepthwise(p, convolution, x, y, { residualPixel: residualPixels?.pixel });
+  /** One row of one picture, for some groups of channels. */
+  const rowCall = (index: number, range: readonly [number, number]): Call => {
+    const [image, row] = [Math.floor(index / y.h), index % y.h];
+    const at = (value: Pixels, of: number): Pointer => value.at.plus(image * value.image + of * value.row);
+    return call(row, (of) => at(x, of), at(y, row), range, residualPixels && at(residualPixels, row));
   };
   const rows = y.n * y.h;
-  p.algorithm(`depthwise ${windowRows}x${columns}`);
+  p.algorithm(`depthwise ${kernel.join('x')}`);
   // Few rows cannot be shared out evenly; channels can.
   if (rows < 8 * p.threads && groups >= p.threads)
-    p.spread(groups, (from, to) => Array.from({ length: rows }, (_, row) => call(row, from, to)));
-  else p.spread(rows, (from, to) => Array.from({ length: to - from }, (_, i) => call(from + i, 0, groups)));
+    p.spread(groups, (from, to) => Array.from({ length: rows }, (_, row) => rowCall(row, [from, to])));
+  else
+    p.spread(rows, (from, to) => Array.from({ length: to - from }, (_, i) => rowCall(from + i, [0, groups])));
 }

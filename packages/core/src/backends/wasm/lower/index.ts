@@ -6,7 +6,8 @@ import { type Graph, isInput, isParameter, type Node } from '../../../graph/grap
 import type { AttrsOf, OpName } from '../../../ops/index.js';
 import type { Planner } from '../plan/planner.js';
 import { lowerLocalResponseNorm, lowerLogSoftmax, lowerSoftmax } from './acrossChannels.js';
-import { lowerChannelShuffle, lowerConcat, lowerPad, lowerSlice } from './arrange.js';
+import { lowerChannelShuffle, lowerConcat, lowerInterleaving, lowerPad, lowerSlice } from './arrange.js';
+import { lowerBlock } from './block.js';
 import { lowerConv2d } from './conv2d.js';
 import {
   lowerActivation,
@@ -57,14 +58,22 @@ export const lowerings = {
   stochasticDepth: lowerNeutral,
 } as const satisfies { readonly [K in OpName]?: Lowering<AttrsOf<K>> };
 
-/** Adds the phases of one node. */
+/** Adds the phases of one node, and of those that are computed together with it. */
 export type LowerNode = (planner: Planner, node: Node) => void;
 
 /** What lowers the nodes of a graph; loads the ops of training when there are some. */
 export async function lowererFor({ nodes }: Graph): Promise<LowerNode> {
   const trains = nodes.some((node) => !isInput(node) && !isParameter(node) && !(node.op in lowerings));
   const table = { ...lowerings, ...(trains ? (await import('./training.js')).trainingLowerings : {}) };
-  // The cast is where the type of the attributes is lost: a node's attributes are those of its op.
-  return (planner, node) =>
-    (table as Record<string, unknown> as Record<OpName, Lowering<object>>)[node.op as OpName](planner, node);
+  return (planner, node) => {
+    const group = planner.groups.get(node);
+    if (group?.kind === 'block') lowerBlock(planner, group);
+    else if (group?.kind === 'interleaving') lowerInterleaving(planner, group, node);
+    // The cast is where the type of the attributes is lost: a node's attributes are those of its op.
+    else
+      (table as Record<string, unknown> as Record<OpName, Lowering<object>>)[node.op as OpName](
+        planner,
+        node,
+      );
+  };
 }

@@ -107,12 +107,15 @@ export const copyPhase = (p: Planner, shape: Shape, from: Value, to: Value): voi
 
 /** A phase that makes memory zero. */
 export function zeroPhase(p: Planner, at: Pointer, bytes: number): void {
-  const kernel = p.kernel('zero', {}, zeroKernel);
   const lines = Math.ceil(bytes / 64);
-  p.spread(lines, (from, to) => [
-    { kernel, parameters: [at.plus(from * 64), Math.min(bytes, to * 64) - from * 64] },
-  ]);
+  p.spread(lines, (from, to) => [zeroCall(p, at.plus(from * 64), Math.min(bytes, to * 64) - from * 64)]);
 }
+
+/** A call that makes memory zero. */
+export const zeroCall = (p: Planner, at: Pointer, bytes: number): Call => ({
+  kernel: p.kernel('zero', {}, zeroKernel),
+  parameters: [at, bytes],
+});
 
 /** A copy with its places, in floats. */
 export interface PackedPart {

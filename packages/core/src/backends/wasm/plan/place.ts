@@ -6,6 +6,7 @@ import { type Graph, isInput, isParameter, type Node, readersOf } from '../../..
 import { isOp, type OpName } from '../../../ops/index.js';
 import { sizeOf } from '../../../tensor/shape.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
+import type { Group } from './groups.js';
 import type { Pointer } from './memory.js';
 import { extents, isPixelShape, storedFloats, type Value, valueAt } from './value.js';
 
@@ -27,7 +28,7 @@ export interface Placed {
 /** What is known of where values go. Inputs and parameters have places of their own and are not among them. */
 export interface Placement {
   readonly placed: ReadonlyMap<Node, Placed>;
-  /** Nodes whose value is there already, so that nothing is to be done. */
+  /** Nodes for which nothing is to be done: their value is there already, or is computed together with a later node. */
   readonly free: ReadonlySet<Node>;
 }
 
@@ -84,20 +85,28 @@ function isSameOrder(node: Node): boolean {
   return a.n === b.n && a.c === b.c && a.h === b.h && a.w === b.w;
 }
 
-/** Where each value goes. */
-export function placeValues(graph: Graph): Placement {
+/**
+ * Where each value goes.
+ * @param groups nodes that are computed together, by the last of them: the others' values go nowhere.
+ */
+export function placeValues(graph: Graph, groups: ReadonlyMap<Node, Group> = new Map()): Placement {
   const readers = readersOf(graph);
+  const lastOf = new Map([...groups].flatMap(([last, { nodes }]) => nodes.map((node) => [node, last])));
+  const isInner = (node: Node): boolean => lastOf.has(node) && lastOf.get(node) !== node;
   // Outputs are read after a run, and updates taken on: both live to its end.
   const outputs = new Set([...graph.outputs.values(), ...graph.updates.values()]);
   const weights = weightNodes(graph);
-  const { hosts, prefixes } = concatenateInPlace(graph, weights);
+  const { hosts, prefixes } = concatenateInPlace(graph, weights, isInner);
   const placed = new Map<Node, Placed>();
   const free = new Set<Node>();
   const index = new Map(graph.nodes.map((node, i) => [node, i]));
   const lastRead = (node: Node): number =>
     outputs.has(node)
       ? graph.nodes.length
-      : Math.max(index.get(node)!, ...readers.get(node)!.map((reader) => index.get(reader)!));
+      : Math.max(
+          index.get(node)!,
+          ...readers.get(node)!.map((reader) => index.get(lastOf.get(reader) ?? reader)!),
+        );
   /** Parts of a concatenation are placed before it. */
   const firstWrite = (node: Node): number =>
     Math.min(
@@ -143,6 +152,10 @@ export function placeValues(graph: Graph): Placement {
 
   for (const node of graph.nodes) {
     if (isLeaf(node)) continue;
+    if (isInner(node)) {
+      free.add(node);
+      continue;
+    }
     const [input] = node.inputs;
     const inner = input && !isLeaf(input) && !weights.has(input) ? placed.get(input) : undefined;
     const unhosted = !hosts.has(node);
@@ -194,6 +207,7 @@ export function placeValues(graph: Graph): Placement {
   function overwritten(node: Node, at: number): Node | undefined {
     if (!isPixelShape(node.shape) || weights.has(node)) return undefined;
     const conv = isOp(node, 'conv2d');
+    const [source] = (groups.get(node)?.nodes[0] ?? node).inputs as [Node];
     const candidates = conv
       ? node.inputs.slice(3)
       : isOp(node, 'add') || isOp(node, 'activation') || isOp(node, 'batchNorm')
@@ -202,7 +216,7 @@ export function placeValues(graph: Graph): Placement {
     return candidates.find((candidate) => {
       const found = placed.get(candidate);
       if (!found || found.place.end !== at || found.place.floats !== storedFloats(node.shape)) return false;
-      return !conv || placed.get(node.inputs[0]!)?.place !== found.place;
+      return !conv || placed.get(source)?.place !== found.place;
     });
   }
 }
@@ -221,6 +235,7 @@ interface Host {
 function concatenateInPlace(
   graph: Graph,
   weights: ReadonlySet<Node>,
+  isInner: (node: Node) => boolean,
 ): {
   readonly hosts: ReadonlyMap<Node, Host>;
   readonly prefixes: ReadonlyMap<Node, Host>;
@@ -235,7 +250,8 @@ function concatenateInPlace(
     !isOp(node, 'slice') &&
     !isOp(node, 'fill');
   for (const node of [...graph.nodes].reverse()) {
-    if (!isOp(node, 'concat') || node.attrs.axis !== 1 || !isPixelShape(node.shape)) continue;
+    if (!isOp(node, 'concat') || isInner(node) || node.attrs.axis !== 1 || !isPixelShape(node.shape))
+      continue;
     let channel = 0;
     const parts = node.inputs.map((part) => {
       const first = channel;

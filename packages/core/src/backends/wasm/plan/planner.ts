@@ -10,6 +10,7 @@ import type { Tensor, Weights } from '../../../tensor/tensor.js';
 import type { FunctionBuilder } from '../emit/index.js';
 import type { Engine } from '../engine.js';
 import { FLOAT } from '../kernels/kernel.js';
+import { findGroups, type Group } from './groups.js';
 import { Arena, type Pointer, Region } from './memory.js';
 import { type Place, type Placement, placeValues } from './place.js';
 import { type Dense, type Pixels, type Value, valueAt } from './value.js';
@@ -58,6 +59,8 @@ export class Planner {
   readonly arena = new Arena();
   readonly inputs = new Map<string, Dense>();
   readonly placement: Placement;
+  /** Nodes that are computed together, by the last of them. */
+  readonly groups: ReadonlyMap<Node, Group>;
 
   /** How many of the phases compute; those behind them take on updates, when the run is complete. */
   computing = 0;
@@ -69,6 +72,7 @@ export class Planner {
   readonly #addresses = new Map<Place, Pointer>();
   #node!: Node;
   #algorithm = '';
+  #named = false;
   #scratch: Pointer[] = [];
 
   constructor(
@@ -77,7 +81,8 @@ export class Planner {
     readonly engine: Engine,
     readonly threads: number,
   ) {
-    this.placement = placeValues(graph);
+    this.groups = findGroups(graph);
+    this.placement = placeValues(graph, this.groups);
     for (const node of graph.nodes)
       if (isInput(node)) {
         const at = this.exchange.reserve(sizeOf(node.shape) * FLOAT);
@@ -190,7 +195,15 @@ export class Planner {
 
   /** Names the way the node at hand is computed, for profiles; phases that follow carry it. */
   algorithm(name: string): void {
+    if (!this.#named) this.#algorithm = name;
+  }
+
+  /** Gives one name to all that `lower` plans. */
+  named(name: string, lower: () => void): void {
     this.#algorithm = name;
+    this.#named = true;
+    lower();
+    this.#named = false;
   }
 
   /** Adds a phase to the node at hand. `calls` gives each thread's part. */
