@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Shape } from '@cnn/core';
+import type { ModelGolden } from './modelGolden.js';
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 
@@ -36,42 +37,6 @@ export function opCases(): readonly OpCase[] {
   );
 }
 
-/** A golden run of a model. */
-export interface ModelRun {
-  readonly input: Shape;
-  readonly macsPerImage: number;
-  readonly outputShape: Shape;
-  /** All logits of image 0. */
-  readonly logits0: readonly number[];
-  /** What is known of the other images. */
-  readonly rest: readonly {
-    readonly image: number;
-    readonly first10: readonly number[];
-    readonly sum: number;
-    readonly sumAbs: number;
-    readonly argmax: number;
-  }[];
-  readonly logitAbsMax: number;
-  /** PyTorch's own float32 deviation from float64. */
-  readonly f32MaxAbsDev: number;
-  /** Path, shape without batch, mean, standard deviation and largest absolute value of module outputs. */
-  readonly stages: readonly (readonly [string, Shape, number, number, number])[];
-}
-
-/** The golden of a model. */
-export interface ModelGolden {
-  readonly id: string;
-  readonly gain2: number;
-  readonly params: number;
-  readonly weightBitsum: number;
-  readonly state: readonly (readonly [string, Shape])[];
-  readonly runs: readonly ModelRun[];
-}
-
 /** Reads a model golden that stands beside a family's tests. */
 export const readModelGolden = (path: string): ModelGolden =>
   JSON.parse(readFileSync(path, 'utf8')) as ModelGolden;
-
-/** How far a float32 result may be from PyTorch's float64: twenty times PyTorch's own deviation, and a little. */
-export const modelTolerance = ({ f32MaxAbsDev, logitAbsMax }: ModelRun): number =>
-  20 * f32MaxAbsDev + 1e-5 * logitAbsMax;

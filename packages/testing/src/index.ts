@@ -2,6 +2,7 @@ export * from './conformance.js';
 export * from './conformanceNetworks.js';
 export * from './conformanceOps.js';
 export * from './goldens.js';
+export * from './modelGolden.js';
 export * from './npy.js';
 export * from './readme.js';
 export * from './samples.js';

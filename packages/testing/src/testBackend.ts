@@ -28,6 +28,8 @@ export interface TestBackendOptions {
   readonly nonFinite?: boolean;
   /** Ops that the back end has. Cases with others are skipped. Default: it has all of them. */
   readonly has?: (op: OpName) => boolean;
+  /** Whether ops are tested one by one, besides whole graphs. Default true. */
+  readonly oneByOne?: boolean;
 }
 
 /**
@@ -38,7 +40,7 @@ export interface TestBackendOptions {
 export function testBackend(
   name: string,
   backend: Backend,
-  { compile = {}, nonFinite = true, has = () => true }: TestBackendOptions = {},
+  { compile = {}, nonFinite = true, has = () => true, oneByOne = true }: TestBackendOptions = {},
 ): void {
   const runs = ({ graph }: ConformanceCase): boolean =>
     graph.nodes.every((node) => isInput(node) || isParameter(node) || has(node.op as OpName));
@@ -50,7 +52,7 @@ export function testBackend(
   };
 
   describe(name, () => {
-    describe.each(opNames)('%s', (op) => conform(opConformance(op)));
+    describe.runIf(oneByOne).each(opNames)('%s', (op) => conform(opConformance(op)));
     describe('whole graphs', () => conform(networkConformance()));
     describe.runIf(nonFinite)('values that are no numbers', () => {
       conform(nonFiniteConformance());

@@ -2,8 +2,6 @@
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import {
-  type BackendName,
-  compile,
   countParameters,
   differentiate,
   forTraining,
@@ -17,13 +15,12 @@ import {
   replace,
   ShapeError,
   summary,
-  tensor,
   trace,
 } from '@cnn/core';
 import { describe, expect, test } from 'vitest';
 import { blockPicture } from './blockPicture.js';
-import { type ModelGolden, type ModelRun, modelTolerance, readModelGolden } from './goldens.js';
-import { bitsum, schemeInput, schemeWeights } from './scheme.js';
+import { readModelGolden } from './goldens.js';
+import { checkRun, type ModelGolden, stateOf } from './modelGolden.js';
 import { hasWebGpu } from './webGpu.js';
 
 /** What is tested. */
@@ -36,9 +33,6 @@ export interface FamilyOptions {
   /** How to build the model of each golden file, by its name without ending. */
   readonly builders: Readonly<Record<string, () => Module>>;
 }
-
-/** Above this many multiply-adds a golden is checked on its first image only. */
-const LARGE = 500e6;
 
 /** Registers the tests of a family. */
 export function testFamily(options: FamilyOptions): void {
@@ -139,27 +133,6 @@ function testGolden(golden: ModelGolden, build: () => Module): void {
   );
 }
 
-/** The state dict without what only counts. */
-const stateOf = ({ state }: ModelGolden): ModelGolden['state'] =>
-  state.filter(([name]) => !name.endsWith('num_batches_tracked'));
-
-/** Runs a model on the weights and pictures of a golden run and holds the logits to PyTorch's. */
-async function checkRun(
-  golden: ModelGolden,
-  run: ModelRun,
-  model: Module,
-  options: { readonly backend?: BackendName; readonly images?: number } = {},
-): Promise<void> {
-  const weights = schemeWeights(stateOf(golden), golden.gain2);
-  expect(bitsum(weights)).toBe(golden.weightBitsum);
-  const images = options.images ?? (run.macsPerImage > LARGE ? 1 : run.input[0]!);
-  const input = [images, ...run.input.slice(1)];
-  expect(summary(model, input).macs).toBe(run.macsPerImage);
-  await using session = await compile(model, { weights, input, backend: options.backend });
-  const { data, shape } = await session.run(schemeInput(input));
-  checkLogits(run, tensor(data, shape).data, images);
-}
-
 /**
  * The goldens on the GPU instead, in the project `gpu`: of a usual run the one with the least work on its
  * first image, all of them with CNN_SLOW_TESTS=1.
@@ -177,20 +150,4 @@ function testOnGpu({ goldens, builders }: FamilyOptions): void {
     { timeout: 600_000 },
     (row) => checkRun(row.golden, row.run, row.build(), { backend: 'gpu', images: 1 }),
   );
-}
-
-/** Holds the logits of the first images of a golden run to PyTorch's. */
-export function checkLogits(run: ModelRun, data: Float32Array, images: number): void {
-  const tolerance = modelTolerance(run);
-  const classes = run.logits0.length;
-  const near = (actual: number, expected: number, what: string): void => {
-    if (!(Math.abs(actual - expected) <= tolerance))
-      expect.fail(`${what} is ${actual}, PyTorch has ${expected}; tolerance ${tolerance}`);
-  };
-  for (const [i, logit] of run.logits0.entries()) near(data[i]!, logit, `logit ${i}`);
-  for (const { image, first10, argmax } of run.rest.filter((other) => other.image < images)) {
-    const logits = data.subarray(image * classes, (image + 1) * classes);
-    for (const [i, logit] of first10.entries()) near(logits[i]!, logit, `logit ${i} of image ${image}`);
-    expect(logits.indexOf(Math.max(...logits))).toBe(argmax);
-  }
 }

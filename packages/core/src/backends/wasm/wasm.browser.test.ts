@@ -1,4 +1,7 @@
-/** The conformance suite on the wasm back end in a browser, in a page whose threads can share memory. */
+/**
+ * The conformance suite on the wasm back end in a browser, in a page whose threads can share memory. Ops are
+ * tested one by one on two threads; with CNN_SLOW_TESTS=1 on one and on three too.
+ */
 import { testBackend } from '@cnn/testing/testBackend';
 import { expect, test } from 'vitest';
 import { wasmBackend } from './wasm.js';
@@ -6,4 +9,7 @@ import { wasmBackend } from './wasm.js';
 test('memory can be shared here', () => expect(crossOriginIsolated).toBe(true));
 
 for (const threads of [1, 2, 3])
-  testBackend(`wasm, ${threads} threads`, wasmBackend(), { compile: { threads } });
+  testBackend(`wasm, ${threads} threads`, wasmBackend(), {
+    compile: { threads },
+    oneByOne: threads === 2 || process.env.CNN_SLOW_TESTS === '1',
+  });

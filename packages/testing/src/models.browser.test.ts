@@ -1,0 +1,38 @@
+/** Every family's smallest network in Chromium, on the wasm back end with two threads: PyTorch's logits. */
+import { article as alexnet } from '@cnn/alexnet';
+import type { Module } from '@cnn/core';
+import { article as densenet } from '@cnn/densenet';
+import { efficientnetB0 } from '@cnn/efficientnet';
+import { article as googlenet } from '@cnn/googlenet';
+import { lenet5 } from '@cnn/lenet';
+import { mobilenetV1, mobilenetV2, mobilenetV3Small } from '@cnn/mobilenet';
+import { article as nin } from '@cnn/nin';
+import { article as resnet } from '@cnn/resnet';
+import { article as senet } from '@cnn/senet';
+import { shufflenetV1G3, shufflenetV2X1_0 } from '@cnn/shufflenet';
+import { article as vgg } from '@cnn/vgg';
+import { expect, test } from 'vitest';
+import { checkRun, type ModelGolden } from './modelGolden.js';
+
+test.each<[golden: string, build: () => Module]>([
+  ['alexnet/goldens/seed__Alexnet', () => alexnet.alexnet(10)],
+  ['densenet/goldens/seed__DenseNet', () => densenet.denseNet(10)],
+  ['efficientnet/goldens/tv__efficientnet_b0', efficientnetB0],
+  ['googlenet/goldens/seed__Googlenet', googlenet.googlenet],
+  ['lenet/goldens/pub__lenet5_relu', lenet5],
+  ['mobilenet/goldens/pub__mobilenet_v1', mobilenetV1],
+  ['mobilenet/goldens/tv__mobilenet_v2', mobilenetV2],
+  ['mobilenet/goldens/tv__mobilenet_v3_small', mobilenetV3Small],
+  ['nin/goldens/seed__NIN', () => nin.nin(10)],
+  ['resnet/goldens/seed__ResNet18', resnet.resnet18],
+  ['senet/goldens/fixed__SENet18', () => senet.seNet18({ corrected: true })],
+  ['shufflenet/goldens/pub__shufflenet_v1_g3', shufflenetV1G3],
+  ['shufflenet/goldens/tv__shufflenet_v2_x1_0', shufflenetV2X1_0],
+  ['vgg/goldens/seed__VGGNet16', () => vgg.vggNet(10, 16)],
+])("%s: PyTorch's logits", async (name, build) => {
+  const answer = await fetch(`/packages/${name}.json`);
+  expect(answer.ok).toBe(true);
+  const golden = (await answer.json()) as ModelGolden;
+  const run = golden.runs.reduce((a, b) => (b.macsPerImage < a.macsPerImage ? b : a));
+  await checkRun(golden, run, build(), { backend: 'wasm', images: 1 });
+});
