@@ -25,10 +25,11 @@ export function batchedNodes(graph: Graph): ReadonlySet<Node> {
 function mixesPictures(node: Node, batched: ReadonlySet<Node>): boolean {
   if (isOp(node, 'concat')) return node.inputs.some((input) => !batched.has(input));
   if (isOp(node, 'slice')) return node.attrs.axis === 0;
-  const summands = isOp(node, 'conv2d')
-    ? node.inputs.slice(3)
-    : isOp(node, 'add') || isOp(node, 'mul')
-      ? node.inputs
-      : [];
-  return summands.some((input) => !batched.has(input) && input.shape[0] !== 1);
+  return joined(node).some((input) => !batched.has(input) && input.shape[0] !== 1);
+}
+
+/** The inputs that are joined value by value; of a convolution that is the residual. */
+function joined(node: Node): readonly Node[] {
+  if (node.op === 'add' || node.op === 'mul') return node.inputs;
+  return node.op === 'conv2d' ? node.inputs.slice(3) : [];
 }

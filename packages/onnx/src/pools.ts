@@ -17,15 +17,14 @@ function coveringPadding({ kernel, stride, padding, dilation }: Window, from: Sh
   return [padding[0], padding[1], bottom, right];
 }
 
-const pads = ([top, left, bottom, right]: Padding): readonly number[] => [
+/** A padding of rows and columns for all four axes, as Pad takes it: first what comes before, then what comes after. */
+const pads = (padding: Padding): readonly number[] => [
   0,
   0,
-  top,
-  left,
+  ...padding.slice(0, 2),
   0,
   0,
-  bottom,
-  right,
+  ...padding.slice(2),
 ];
 const none: Padding = [0, 0, 0, 0];
 

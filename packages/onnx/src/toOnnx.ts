@@ -1,6 +1,7 @@
 /** From a graph and its weights to the bytes of an ONNX file. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
+  definitionOf,
   evaluateConstants,
   forInference,
   formatShape,
@@ -15,6 +16,7 @@ import {
   prune,
   requireMatch,
   type Shape,
+  verify,
   type Weights,
 } from '@cnn/core';
 import { version } from '../package.json';
@@ -48,6 +50,7 @@ export interface ToOnnxOptions {
  * Weights are copied once, into the file.
  * @throws OnnxExportError for a graph that trains, with the module and the op; for one that fixes the
  * number of pictures when that is to stay open; and for a file over protobuf's 2 GB.
+ * @throws ShapeError for a graph that is not legal.
  * @throws WeightsMismatch when weights are missing or have another shape, naming every key.
  * @example
  * const graph = trace(model, [1, 3, 224, 224], { name: 'resnet18' });
@@ -78,8 +81,7 @@ export function toOnnx(
     names.set(node, exportNode(node, names, batched, builder, alone));
   }
 
-  const outputs = nameOutputs(network, names, builder);
-  const shown = new Set(outputs.keys());
+  nameOutputs(network, names, builder);
   return encodeModel(
     {
       irVersion: BigInt(IR_VERSION),
@@ -92,10 +94,10 @@ export function toOnnx(
       name,
       node: builder.nodes,
       input: [...inputsOf(network)].map(([input, node]) => describe(input, node)),
-      output: [...outputs].map(([output, node]) => describe(output, node)),
+      output: [...network.outputs].map(([output, node]) => describe(output, node)),
       valueInfo: operations
         .map((node) => [names.get(node)!, node] as const)
-        .filter(([value]) => !shown.has(value))
+        .filter(([value]) => !network.outputs.has(value))
         .map(([value, node]) => describe(value, node)),
     },
     builder.initializers,
@@ -108,6 +110,7 @@ function prepare(graph: Graph, weights: Weights): { readonly graph: Graph; reado
     throw new OnnxExportError(
       `${graph.at('')}: the graph is a training step, it updates ${[...graph.updates.keys()][0]}. Export the graph that trace gives.`,
     );
+  verify(graph, definitionOf);
   const needed = prune(forInference(graph));
   const { missing, shapeMismatch } = matchParameters(parametersOf(needed), weights);
   // More weights than the graph needs are no mistake: those of the parts that only train are among them.
@@ -125,10 +128,10 @@ function exportNode(
   alone: boolean,
 ): string {
   // The table's entry for an op takes nodes with that op's attributes; `emit` has put them together.
-  const operator = operators[node.op as OpName] as Operator<object> | undefined;
+  const operator = operators[node.op as OpName] as Operator<object>;
   if (typeof operator !== 'function')
     throw new OnnxExportError(
-      `${node.graph.at(node.path)}: ${node.op} cannot be exported to ONNX: ${operator ?? 'there is no such op'}. Export the graph that trace gives.`,
+      `${node.graph.at(node.path)}: ${node.op} cannot be exported to ONNX: ${operator}. Export the graph that trace gives.`,
     );
   const call: Call = {
     node,
@@ -142,12 +145,8 @@ function exportNode(
   return operator(call);
 }
 
-/** Gives the values that a run returns their names. */
-function nameOutputs(
-  graph: Graph,
-  names: Map<Node, string>,
-  builder: GraphBuilder,
-): ReadonlyMap<string, Node> {
+/** Gives the values that a run returns the names of the outputs, which are claimed already. */
+function nameOutputs(graph: Graph, names: Map<Node, string>, builder: GraphBuilder): void {
   const taken = new Set<string>();
   for (const [output, node] of graph.outputs) {
     const value = names.get(node)!;
@@ -167,7 +166,6 @@ function nameOutputs(
       for (const list of [input, results])
         for (const [i, other] of list.entries()) if (other === value) list[i] = output;
   }
-  return graph.outputs;
 }
 
 const valueInfo = (
