@@ -27,7 +27,7 @@ try {
   const packed = (await readdir(folder)).map((file) => join(folder, file));
   for (const file of packed) {
     await look('publint', '--strict', file);
-    await look('attw', '--quiet', '--exclude-entrypoints', './weights/*', '--', file);
+    await look('attw', '--quiet', '--exclude-entrypoints', './weights/*', './worker.js', '--', file);
   }
   console.log(`${packed.length} packages looked at.`);
 } finally {

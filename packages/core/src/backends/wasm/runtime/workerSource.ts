@@ -14,8 +14,8 @@ export const Command = { run: 1, profile: 2, commit: 3, end: 4 } as const;
 const SPINS = 200_000;
 
 export const workerSource = `'use strict';
-const inNode = typeof require === 'function' && typeof process !== 'undefined';
-const port = inNode ? require('node:worker_threads').parentPort : self;
+const inNode = typeof process !== 'undefined' && typeof process.getBuiltinModule === 'function';
+const port = inNode ? process.getBuiltinModule('node:worker_threads').parentPort : self;
 const answer = (message, transfer) => port.postMessage(message, transfer || []);
 
 function share({ module, memory, thread, threads, from, ends, computing, times, byMessage }) {

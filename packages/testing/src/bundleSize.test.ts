@@ -1,0 +1,39 @@
+/** What a page has to load, and that loading it does nothing. */
+import { createContext, runInContext } from 'node:vm';
+import { build } from 'esbuild';
+import { expect, test } from 'vitest';
+import { bundleSize, familyPrograms } from './bundleSize.js';
+
+test('compile and MobileNetV2 are at most 60 kB, the wasm back end included', async () => {
+  const { first, later, text } = await bundleSize(familyPrograms.mobilenetV2!);
+  expect(first).toBeLessThanOrEqual(60_000);
+  expect(first).toBeGreaterThan(20_000);
+  expect(later.map(({ name }) => name).sort()).toEqual([
+    'packages/core/src/backends/gpu/compilers.ts',
+    'packages/core/src/backends/wasm/lower/training.ts',
+  ]);
+  // Modules of Node are asked for by name at run time, which no bundler has to know about.
+  expect(text).not.toMatch(/\bfrom\s*["']node:|import\(["']node:|\brequire\(["']node:(?!worker_threads)/);
+});
+
+test('loading needs nothing that only pages or only Node have', async () => {
+  const { outputFiles } = await build({
+    stdin: {
+      contents: "export * from '@cnn/core'; export * from '@cnn/mobilenet';",
+      resolveDir: '.',
+      loader: 'ts',
+    },
+    absWorkingDir: new URL('../../../', import.meta.url).pathname,
+    tsconfig: 'tsconfig.base.json',
+    bundle: true,
+    format: 'iife',
+    globalName: 'cnn',
+    platform: 'browser',
+    external: ['gpu.js'],
+    write: false,
+  });
+  // A context of the language alone: no window, document, navigator, process or require.
+  const context = createContext({});
+  runInContext(`${outputFiles[0]!.text}\nglobalThis.cnn = cnn;`, context);
+  expect(runInContext('typeof cnn.compile + typeof cnn.mobilenetV2', context)).toBe('functionfunction');
+});
