@@ -111,8 +111,7 @@ function shader({
   residual,
   activation,
 }: Variant): string {
-  const read = (input: number, texel: string): string =>
-    `fetch(user_a${input}, user_a${input}Size, ${texel})`;
+  const read = (input: number, texel: string): string => `fetch${input}(${texel})`;
   const row = range(kw)
     .map((kx) =>
       depthwise
@@ -123,13 +122,14 @@ s += ${range(PACK)
             .join(' + ')};`,
     )
     .join('\n');
-  const taps = `for (int ky = 0; ky < ${kh}; ky++) {
-${row}
+  const line = `${row}
 weight += ${depthwise ? kw : kw * PACK};
-at += ${dilation[0]} * inWidth;
-}`;
-  return `${names.map((name, index) => `#define ${name} sizes[${index}]`).join('\n')}
-vec4 compute(int texel) {
+at += step;`;
+  const taps = kh === 1 ? line : `for (int ky = 0; ky < ${kh}; ky++) {\n${line}\n}`;
+  return `vec4 compute(int texel) {
+${names.map((name, index) => `int ${name} = sizes[${index}];`).join('\n')}
+int step = ${dilation[0]} * inWidth;
+int inPlane = inHeight * inWidth;
 int line = texel / outWidth;
 int column = texel - line * outWidth - left;
 int plane = line / outHeight;
@@ -141,14 +141,14 @@ int corner = (row * ${stride[0]} + inTop) * inWidth + column * ${stride[1]} + in
 vec4 s = vec4(0.0);
 ${
   depthwise
-    ? `int at = plane * inHeight * inWidth + corner;
+    ? `int at = plane * inPlane + corner;
 int weight = block * ${kh * kw};
 ${taps}`
     : `vec4 x;
 int weight = block * depth * ${kh * kw * PACK};
 int first = image * inBlocks + (block / blocksPerGroup) * depth;
 for (int i = 0; i < depth; i++) {
-int at = (first + i) * inHeight * inWidth + corner;
+int at = (first + i) * inPlane + corner;
 ${taps}
 }`
 }

@@ -13,16 +13,16 @@ export function linearGlsl(call: Lowering<LinearAttrs>): Value | undefined {
   const [rows, features] = shape as readonly [number, number];
   const depth = node.inputs[1]!.shape[1]!;
   if (!hostData(w) || (rows > 1 && (features % PACK !== 0 || depth % PACK !== 0))) return undefined;
-  const weights = (i: number): string => `x[${i}] * fetch(user_a1, user_a1Size, weight + ${i})`;
-  const text = `#define depth sizes[0]
-#define tiles sizes[1]
-vec4 compute(int texel) {
+  const weights = (i: number): string => `x[${i}] * fetch1(weight + ${i})`;
+  const text = `vec4 compute(int texel) {
+int depth = sizes[0];
+int tiles = sizes[1];
 int row = texel / tiles;
 int tile = texel - row * tiles;
 int weight = tile * depth;
 vec4 s = vec4(0.0);
 for (int k = 0; k < depth; k += ${PACK}) {
-vec4 x = fetch(user_a0, user_a0Size, (row * depth + k) >> 2);
+vec4 x = fetch0((row * depth + k) >> 2);
 s += ${weights(0)};
 ${range(PACK)
   .slice(1)
@@ -30,7 +30,7 @@ ${range(PACK)
   .join('\n')}
 weight += ${PACK};
 }
-${bias ? 's += fetch(user_a2, user_a2Size, tile);' : ''}
+${bias ? 's += fetch2(tile);' : ''}
 return ${activate(attrs.activation, 's', 'vec4')};
 }`;
   return plan.call(

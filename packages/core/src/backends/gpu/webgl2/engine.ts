@@ -6,7 +6,7 @@ import { BackendUnavailable } from '../../../errors.js';
 import type { Engine, EngineCall, Prepared } from '../engine.js';
 import { heldBy, type Layout } from '../layout.js';
 import type { GlProgram, SharedContext } from './context.js';
-import { written } from './translate.js';
+import { elementwise, written } from './translate.js';
 
 /** Values in a texture of `1 << shift` by `height` texels. */
 export interface TextureValue {
@@ -16,6 +16,9 @@ export interface TextureValue {
   readonly shift: number;
   readonly height: number;
 }
+
+/** Texels across, as powers of two: of most textures, and of those that would be too high. */
+const [NARROW, WIDE] = [8, 12] as const;
 
 const LOST = 'The WebGL2 context was lost; compile the model again.';
 
@@ -33,11 +36,11 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
   const keyOf = ({ shift, height }: Pick<TextureValue, 'shift' | 'height'>): string => `${shift} ${height}`;
   const bytesOf = ({ shift, height }: TextureValue): number => (height << shift) * 16;
 
-  /** A texture is about square, and a power of two wide, so that a place in it needs no division. */
+  /** A texture is a power of two wide, so that a place in it needs no division; two widths, so that shaders are few. */
   function sizeOf(layout: Layout): Omit<TextureValue, 'texture'> {
     const floats = heldBy(layout);
     const texels = Math.max(1, Math.ceil(floats / 4));
-    const shift = Math.min(Math.floor(Math.log2(side)), Math.ceil(Math.log2(texels) / 2));
+    const shift = texels <= side << NARROW ? NARROW : WIDE;
     const height = Math.ceil(texels / 2 ** shift);
     if (height > side)
       throw new BackendUnavailable(
@@ -81,8 +84,10 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
   }
 
   const shaderOf = ({ kernel, layout, inputs }: EngineCall): string => {
-    if (kernel.language === 'javascript') return translate(kernel.text, layout.dims.length);
-    if (kernel.language === 'glsl') return written(inputs.length, kernel.text);
+    const shifts = inputs.map((input) => sizeOf(input).shift);
+    if (kernel.language === 'javascript')
+      return elementwise(shifts, translate(kernel.text, layout.dims.length));
+    if (kernel.language === 'glsl') return written(shifts, kernel.text);
     throw new Error(`A kernel in ${kernel.language} does not run on WebGL2.`);
   };
 
@@ -93,12 +98,11 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
     const prepared: Prepared<TextureValue> = (operands) => {
       const result = take(layout);
       gl.useProgram(program);
-      for (const [index, { texture, shift }] of operands.entries()) {
+      for (const [index, { texture }] of operands.entries()) {
         const name = `user_a${index}`;
         gl.activeTexture(gl.TEXTURE0 + index);
         gl.bindTexture(gl.TEXTURE_2D, texture);
         gl.uniform1i(location(name), index);
-        gl.uniform2i(location(`${name}Size`), shift, 2 ** shift - 1);
         if (!sizes) three(`${name}Dim`, inputs[index]!);
       }
       if (sizes) gl.uniform1iv(location('sizes'), sizes);

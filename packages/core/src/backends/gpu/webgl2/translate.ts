@@ -3,18 +3,27 @@
 import type { GpuInstance, GpuLibrary } from '../library.js';
 import { remember } from '../remember.js';
 
-/** What every shader starts with. A value lies four by four in a texture that is `1 << size.x` texels wide. */
-const preamble = (inputs: number): string => `#version 300 es
+/**
+ * What every shader starts with. A value lies four by four in a texture that is `1 << shift` texels wide; the
+ * shifts are in the text, as a GPU shifts by a constant much faster.
+ */
+const preamble = (shifts: readonly number[]): string => `#version 300 es
 precision highp float;
 precision highp int;
 precision highp sampler2D;
 out vec4 four;
 uniform ivec3 dims;
 uniform ivec2 place;
-${Array.from({ length: inputs }, (_, i) => `uniform sampler2D user_a${i};\nuniform ivec3 user_a${i}Dim;\nuniform ivec2 user_a${i}Size;`).join('\n')}
-vec4 fetch(sampler2D tex, ivec2 size, int texel) {
-  return texelFetch(tex, ivec2(texel & size.y, texel >> size.x), 0);
-}
+${shifts
+  .map(
+    (shift, i) => `uniform sampler2D user_a${i};
+uniform ivec3 user_a${i}Dim;
+const ivec2 user_a${i}Size = ivec2(${shift}, ${2 ** shift - 1});
+vec4 fetch${i}(int texel) {
+  return texelFetch(user_a${i}, ivec2(texel & ${2 ** shift - 1}, texel >> ${shift}), 0);
+}`,
+  )
+  .join('\n')}
 `;
 
 /** Where a fragment is among the texels of the result; those behind the last have nothing to do. */
@@ -26,7 +35,8 @@ const start = `int texel = int(gl_FragCoord.x) + (int(gl_FragCoord.y) << place.x
 const runtime = `
 float getMemoryOptimized32(sampler2D tex, ivec2 size, ivec3 dim, int z, int y, int x) {
   int index = x + dim.x * (y + dim.y * z);
-  return fetch(tex, size, index >> 2)[index & 3];
+  int texel = index >> 2;
+  return texelFetch(tex, ivec2(texel & size.y, texel >> size.x), 0)[index & 3];
 }
 float _pow(float a, float b) { return b == 0.0 ? 1.0 : pow(a, b); }
 ivec3 threadId;
@@ -34,7 +44,10 @@ float kernelResult;
 `;
 
 /** A shader that computes each of the four values with the translated function. */
-const elementwise = (inputs: number, translated: string): string => `${preamble(inputs)}${runtime}
+export const elementwise = (
+  shifts: readonly number[],
+  translated: string,
+): string => `${preamble(shifts)}${runtime}
 ${translated}
 void main() {
   ${start}
@@ -54,7 +67,7 @@ void main() {
 export const MOST_SIZES = 32;
 
 /** A shader around a written \`vec4 compute(int texel)\`. */
-export const written = (inputs: number, text: string): string => `${preamble(inputs)}
+export const written = (shifts: readonly number[], text: string): string => `${preamble(shifts)}
 uniform int sizes[${MOST_SIZES}];
 ${text}
 void main() {
@@ -74,7 +87,6 @@ export function translatorOn(
       output: Array.from({ length: rank }, () => 2),
       precision: 'single',
     });
-    const inputs = kernel.argumentNames.length;
     kernel.kernelConstants = [];
     kernel.kernelArguments = kernel.argumentNames.map((name) => ({
       name,
@@ -84,6 +96,6 @@ export function translatorOn(
     kernel.argumentBitRatios = kernel.argumentNames.map(() => 4);
     kernel.translateSource();
     gpu.kernels.length = 0;
-    return elementwise(inputs, kernel.translatedSource);
+    return kernel.translatedSource;
   });
 }
