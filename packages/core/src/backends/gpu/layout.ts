@@ -7,7 +7,7 @@
 
 import type { Padding } from '../../ops/window.js';
 import { type Shape, sizeOf } from '../../tensor/shape.js';
-import { PACK, packedDims, packedIndex, packedPlace } from './packed.js';
+import { PACK, packedDims, packedFrame, packedIndex, packedPlace } from './packed.js';
 
 /** Pixels of zeros around a picture: top, left, bottom, right. */
 export type Frame = Padding;
@@ -45,8 +45,9 @@ export interface Layout {
 }
 
 /** The layout of a shape. Frames are for pictures only, and so is packing. */
-export function layoutOf(shape: Shape, frame: Frame = noFrame, packs = false): Layout {
+export function layoutOf(shape: Shape, wanted: Frame = noFrame, packs = false): Layout {
   const rank = shape.length;
+  const frame = packs && rank === 4 ? packedFrame(shape, wanted) : wanted;
   const extents =
     rank === 4
       ? [shape[0]!, shape[1]!, frame[0] + shape[2]! + frame[2], frame[1] + shape[3]! + frame[3]]

@@ -1,11 +1,21 @@
-/** Pictures with four channels of a pixel together, as WebGL2 wants them: n, c / 4, h, w, and then four channels. */
-import { type Coordinate, divide, type Layout, type Place, plus } from './layout.js';
+/**
+ * Pictures with four channels of a pixel together, as WebGL2 wants them: n, c / 4, h, w, and then four channels.
+ * Rows are whole quads of pixels, since a fragment computes four of them.
+ */
+import type { Shape } from '../../tensor/shape.js';
+import { type Coordinate, divide, type Frame, type Layout, type Place, plus } from './layout.js';
 
 /** Values that WebGL2 computes at a time. */
 export const PACK = 4;
 
 /** Blocks of channels. */
 export const blocksOf = (channels: number): number => Math.ceil(channels / PACK);
+
+/** The frame with which rows are whole quads of pixels. */
+export function packedFrame(shape: Shape, [top, left, bottom, right]: Frame): Frame {
+  const width = left + shape[3]! + right;
+  return [top, left, bottom, right + Math.ceil(width / PACK) * PACK - width];
+}
 
 /** The kernel dimensions: the channel in its block, the column, and everything else. */
 export const packedDims = ({ extents: [n, c, h, w] }: Pick<Layout, 'extents'>): readonly number[] => [

@@ -51,8 +51,8 @@ export type Kernel =
       readonly workgroups: readonly [number, number, number];
     }
   /**
-   * A function for WebGL2, `vec4 compute(int texel)`: four values of the result, from `sizes` and the inputs
-   * a0, a1 and so on, which `fetch` reads four by four.
+   * A function for WebGL2, `void compute(int quad)`: four texels of the result, y0 to y3, from `sizes` and the
+   * inputs, of which `fetch0` and so on read a texel, `layer0` one of the four texels of a quad.
    */
   | { readonly language: 'glsl'; readonly text: string; readonly sizes: readonly number[] };
 

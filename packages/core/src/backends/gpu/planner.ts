@@ -78,7 +78,9 @@ function planUpdates(
       visit(node);
       const value = values.get(node)!;
       const free =
-        value.origin.kind === 'call' && sameFrame(value.layout.frame, noFrame) && !owned.has(value);
+        value.origin.kind === 'call' &&
+        sameFrame(value.layout.frame, plan.layout(node.shape).frame) &&
+        !owned.has(value);
       const next = free
         ? value
         : plan.kernel({ inputs: [value], shape: node.shape, body: ([x], at) => ({ value: x!(at) }) });

@@ -163,7 +163,7 @@ export const lowerReshape: Lower<ReshapeAttrs> = (call) => {
 
 /** What has been neutral since the graph was made ready for inference, or is so outside of training. */
 export const lowerNeutral: Lower<object> = (call) =>
-  sameFrame(call.inputs[0]!.layout.frame, call.frame)
+  sameFrame(call.inputs[0]!.layout.frame, call.plan.layout(call.shape, call.frame).frame)
     ? call.inputs[0]!
     : finish(call, call.inputs, ([x], at) => ({ value: x!(at) }));
 

@@ -1,7 +1,7 @@
 /**
- * Convolution for WebGL2, in GLSL: a fragment computes four channels of a pixel, and a texel of the input
- * holds four channels too, so that five texels read serve sixteen products. Sizes are parameters, so that
- * layers that differ in them alone share the kernel.
+ * Convolution for WebGL2, in GLSL: a fragment computes four channels of four pixels in a row, and a texel of
+ * the input holds four channels too, so that eight texels read serve 64 products. Sizes are parameters, so
+ * that layers that differ in them alone share the kernel.
  */
 import type { Activation } from '../../../ops/activation.js';
 import type { Conv2dAttrs } from '../../../ops/conv2d.js';
@@ -97,7 +97,7 @@ export function conv2dGlsl(call: Lowering<Conv2dAttrs>): Value | undefined {
     },
     [x, packed, ...more],
     layout,
-    depthwise ? 'depthwise, 4 channels' : 'direct, 4 channels',
+    depthwise ? 'depthwise 4x4' : 'direct 4x4',
   );
 }
 
@@ -111,49 +111,64 @@ function shader({
   residual,
   activation,
 }: Variant): string {
-  const read = (input: number, texel: string): string => `fetch${input}(${texel})`;
-  const row = range(kw)
-    .map((kx) =>
-      depthwise
-        ? `s += ${read(0, `at + ${kx * dilation[1]}`)} * ${read(1, `weight + ${kx}`)};`
-        : `x = ${read(0, `at + ${kx * dilation[1]}`)};
-s += ${range(PACK)
-            .map((i) => `x[${i}] * ${read(1, `weight + ${kx * PACK + i}`)}`)
-            .join(' + ')};`,
-    )
-    .join('\n');
-  const line = `${row}
-weight += ${depthwise ? kw : kw * PACK};
+  const pixels = range(PACK);
+  const columns = new Set(
+    pixels.flatMap((pixel) => range(kw).map((kx) => pixel * stride[1] + kx * dilation[1])),
+  );
+  const column = (pixel: number, kx: number): string => `x${pixel * stride[1] + kx * dilation[1]}`;
+  const loads = [...columns].map((at) => `vec4 x${at} = fetch0(at + ${at});`);
+  const products = range(kw).map((kx) =>
+    depthwise
+      ? `w = fetch1(weight + ${kx});
+${pixels.map((pixel) => `s${pixel} += ${column(pixel, kx)} * w;`).join('\n')}`
+      : pixels
+          .map(
+            (lane) => `w = layer1(weight + ${kx}, ${lane});
+${pixels.map((pixel) => `s${pixel} += ${column(pixel, kx)}[${lane}] * w;`).join('\n')}`,
+          )
+          .join('\n'),
+  );
+  const line = `${loads.join('\n')}
+${products.join('\n')}
+weight += ${kw};
 at += step;`;
   const taps = kh === 1 ? line : `for (int ky = 0; ky < ${kh}; ky++) {\n${line}\n}`;
-  return `vec4 compute(int texel) {
+  const store = (pixel: number): string => {
+    const more = residual ? ` + fetch${bias ? 3 : 2}(more + ${pixel})` : '';
+    return `if (column + ${pixel} >= 0 && column + ${pixel} < innerWidth) {
+vec4 s = s${pixel}${bias ? ' + shift' : ''}${more};
+y${pixel} = ${activate(activation, 's', 'vec4')};
+}`;
+  };
+  return `void compute(int quad) {
 ${names.map((name, index) => `int ${name} = sizes[${index}];`).join('\n')}
 int step = ${dilation[0]} * inWidth;
 int inPlane = inHeight * inWidth;
+int texel = quad * ${PACK};
 int line = texel / outWidth;
 int column = texel - line * outWidth - left;
 int plane = line / outHeight;
 int row = line - plane * outHeight - top;
-if (column < 0 || row < 0 || column >= innerWidth || row >= innerHeight) return vec4(0.0);
+if (row < 0 || row >= innerHeight) return;
 int image = plane / outBlocks;
 int block = plane - image * outBlocks;
 int corner = (row * ${stride[0]} + inTop) * inWidth + column * ${stride[1]} + inLeft;
-vec4 s = vec4(0.0);
+${pixels.map((pixel) => `vec4 s${pixel} = vec4(0.0);`).join('\n')}
+vec4 w;
 ${
   depthwise
     ? `int at = plane * inPlane + corner;
 int weight = block * ${kh * kw};
 ${taps}`
-    : `vec4 x;
-int weight = block * depth * ${kh * kw * PACK};
+    : `int weight = block * depth * ${kh * kw};
 int first = image * inBlocks + (block / blocksPerGroup) * depth;
 for (int i = 0; i < depth; i++) {
 int at = (first + i) * inPlane + corner;
 ${taps}
 }`
 }
-${bias ? `s += ${read(2, 'block')};` : ''}
-${residual ? `s += ${read(bias ? 3 : 2, '(plane * moreHeight + row + moreTop) * moreWidth + column + moreLeft')};` : ''}
-return ${activate(activation, 's', 'vec4')};
+${bias ? 'vec4 shift = fetch2(block);' : ''}
+${residual ? 'int more = (plane * moreHeight + row + moreTop) * moreWidth + column + moreLeft;' : ''}
+${pixels.map(store).join('\n')}
 }`;
 }

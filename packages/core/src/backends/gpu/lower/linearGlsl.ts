@@ -1,4 +1,4 @@
-/** Fully connected layers for WebGL2, in GLSL: a fragment computes four neighbouring features of one row. */
+/** Fully connected layers for WebGL2, in GLSL: a fragment computes sixteen neighbouring features of one row. */
 import type { LinearAttrs } from '../../../ops/linear.js';
 import { PACK } from '../packed.js';
 import type { Value } from '../plan.js';
@@ -12,31 +12,31 @@ export function linearGlsl(call: Lowering<LinearAttrs>): Value | undefined {
   const [x, w, bias] = inputs as [Value, Value, Value | undefined];
   const [rows, features] = shape as readonly [number, number];
   const depth = node.inputs[1]!.shape[1]!;
-  if (!hostData(w) || (rows > 1 && (features % PACK !== 0 || depth % PACK !== 0))) return undefined;
-  const weights = (i: number): string => `x[${i}] * fetch1(weight + ${i})`;
-  const text = `vec4 compute(int texel) {
+  if (!hostData(w) || (rows > 1 && features % (PACK * PACK) !== 0)) return undefined;
+  const lanes = range(PACK);
+  const text = `void compute(int quad) {
 int depth = sizes[0];
 int tiles = sizes[1];
-int row = texel / tiles;
-int tile = texel - row * tiles;
+int row = quad * ${PACK} / tiles;
+int tile = quad * ${PACK} - row * tiles;
 int weight = tile * depth;
-vec4 s = vec4(0.0);
-for (int k = 0; k < depth; k += ${PACK}) {
-vec4 x = fetch0((row * depth + k) >> 2);
-s += ${weights(0)};
-${range(PACK)
-  .slice(1)
-  .map((i) => `if (k + ${i} < depth) s += ${weights(i)};`)
-  .join('\n')}
-weight += ${PACK};
+${lanes.map((i) => `vec4 s${i} = vec4(0.0);`).join('\n')}
+for (int k = 0; k < depth; k++) {
+int at = row * depth + k;
+float x = fetch0(at >> 2)[at & 3];
+${lanes.map((i) => `s${i} += x * fetch1(weight + ${i} * depth + k);`).join('\n')}
 }
-${bias ? 's += fetch2(tile);' : ''}
-return ${activate(attrs.activation, 's', 'vec4')};
+${lanes
+  .map(
+    (i) =>
+      `${bias ? `s${i} += fetch2(tile + ${i});\n` : ''}y${i} = ${activate(attrs.activation, `s${i}`, 'vec4')};`,
+  )
+  .join('\n')}
 }`;
   return plan.call(
     { language: 'glsl', text, sizes: [depth, Math.ceil(features / PACK)] },
     [x, inTiles(plan, w, PACK), ...(bias ? [bias] : [])],
     plan.layout(shape, frame),
-    'rows of 4',
+    'rows of 16',
   );
 }

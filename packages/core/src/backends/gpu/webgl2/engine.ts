@@ -1,14 +1,15 @@
 /**
- * Programs on WebGL2: a value is a texture of four floats a texel, a kernel call draws one triangle over it.
+ * Programs on WebGL2: a value is a texture of four layers with four floats a texel, a kernel call draws one
+ * triangle over all layers at once, so that a fragment computes sixteen values with what it has read.
  * gpu.js translates kernels; textures, their reuse and reading back without blocking the page are ours.
  */
 import { BackendUnavailable } from '../../../errors.js';
 import type { Engine, EngineCall, Prepared } from '../engine.js';
 import { heldBy, type Layout } from '../layout.js';
 import type { GlProgram, SharedContext } from './context.js';
-import { elementwise, written } from './translate.js';
+import { elementwise, LAYERS, written } from './translate.js';
 
-/** Values in a texture of `1 << shift` by `height` texels. */
+/** Values in a texture of `1 << shift` by `height` texels in each layer. */
 export interface TextureValue {
   readonly texture: WebGLTexture;
   readonly floats: number;
@@ -18,7 +19,13 @@ export interface TextureValue {
 }
 
 /** Texels across, as powers of two: of most textures, and of those that would be too high. */
-const [NARROW, WIDE] = [8, 12] as const;
+const [NARROW, WIDE] = [6, 12] as const;
+
+/** The values of four layers one after the other, texel by texel. */
+function inOrder(held: Float32Array, floats: number): Float32Array {
+  const layer = held.length / LAYERS;
+  return new Float32Array(floats).map((_, i) => held[((i >> 2) & 3) * layer + (i >> 4) * 4 + (i & 3)]!);
+}
 
 const LOST = 'The WebGL2 context was lost; compile the model again.';
 
@@ -29,19 +36,21 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
   const pool = new Map<string, TextureValue[]>();
   const textures = new Set<TextureValue>();
   const frame = gl.createFramebuffer();
+  const attachments = Array.from({ length: LAYERS }, (_, layer) => gl.COLOR_ATTACHMENT0 + layer);
   let memory = 0;
   let kernels = 0;
   let disposed = false;
 
   const keyOf = ({ shift, height }: Pick<TextureValue, 'shift' | 'height'>): string => `${shift} ${height}`;
-  const bytesOf = ({ shift, height }: TextureValue): number => (height << shift) * 16;
+  const bytesOf = ({ shift, height }: TextureValue): number => (height << shift) * 16 * LAYERS;
 
   /** A texture is a power of two wide, so that a place in it needs no division; two widths, so that shaders are few. */
   function sizeOf(layout: Layout): Omit<TextureValue, 'texture'> {
     const floats = heldBy(layout);
     const texels = Math.max(1, Math.ceil(floats / 4));
-    const shift = texels <= side << NARROW ? NARROW : WIDE;
-    const height = Math.ceil(texels / 2 ** shift);
+    const quads = Math.ceil(texels / LAYERS);
+    const shift = quads <= side << NARROW ? NARROW : WIDE;
+    const height = Math.ceil(quads / 2 ** shift);
     if (height > side)
       throw new BackendUnavailable(
         'gpu',
@@ -61,10 +70,10 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
     }
     const texture = gl.createTexture();
     gl.activeTexture(gl.TEXTURE0);
-    gl.bindTexture(gl.TEXTURE_2D, texture);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
-    gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA32F, 2 ** size.shift, size.height);
+    gl.bindTexture(gl.TEXTURE_2D_ARRAY, texture);
+    gl.texParameteri(gl.TEXTURE_2D_ARRAY, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+    gl.texParameteri(gl.TEXTURE_2D_ARRAY, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+    gl.texStorage3D(gl.TEXTURE_2D_ARRAY, 1, gl.RGBA32F, 2 ** size.shift, size.height, LAYERS);
     const value = { ...size, texture };
     textures.add(value);
     memory += bytesOf(value);
@@ -73,7 +82,9 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
 
   function target({ texture }: TextureValue): void {
     gl.bindFramebuffer(gl.FRAMEBUFFER, frame);
-    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, texture, 0);
+    for (const [layer, attachment] of attachments.entries())
+      gl.framebufferTextureLayer(gl.FRAMEBUFFER, attachment, texture, 0, layer);
+    gl.drawBuffers(attachments);
   }
 
   function complain(): void {
@@ -101,7 +112,7 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
       for (const [index, { texture }] of operands.entries()) {
         const name = `user_a${index}`;
         gl.activeTexture(gl.TEXTURE0 + index);
-        gl.bindTexture(gl.TEXTURE_2D, texture);
+        gl.bindTexture(gl.TEXTURE_2D_ARRAY, texture);
         gl.uniform1i(location(name), index);
         if (!sizes) three(`${name}Dim`, inputs[index]!);
       }
@@ -166,16 +177,16 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
       const value = take(layout);
       const width = 2 ** value.shift;
       gl.activeTexture(gl.TEXTURE0);
-      gl.bindTexture(gl.TEXTURE_2D, value.texture);
-      const put = (row: number, columns: number, rows: number, from: Float32Array): void => {
-        if (columns * rows > 0)
-          gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, row, columns, rows, gl.RGBA, gl.FLOAT, from);
-      };
-      const whole = Math.floor(data.length / (width * 4));
-      put(0, width, whole, data);
-      const rest = new Float32Array(Math.ceil((data.length - whole * width * 4) / 4) * 4);
-      rest.set(data.subarray(whole * width * 4));
-      put(whole, rest.length / 4, 1, rest);
+      gl.bindTexture(gl.TEXTURE_2D_ARRAY, value.texture);
+      const held = new Float32Array(width * value.height * 4);
+      for (let layer = 0; layer < LAYERS; layer++) {
+        for (let to = 0, from = layer * 4; to < held.length; to += 4, from += LAYERS * 4)
+          for (let lane = 0; lane < 4; lane++) held[to + lane] = data[from + lane] ?? 0;
+        gl.texSubImage3D(
+          ...([gl.TEXTURE_2D_ARRAY, 0, 0, 0, layer, width, value.height, 1, gl.RGBA, gl.FLOAT] as const),
+          held,
+        );
+      }
       return value;
     },
     free(value) {
@@ -200,19 +211,23 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
       let at = 0;
       const starts = values.map((value) => {
         target(value);
-        gl.readPixels(0, 0, 2 ** value.shift, value.height, gl.RGBA, gl.FLOAT, at);
-        at += bytesOf(value);
-        return at - bytesOf(value);
+        const first = at;
+        for (const attachment of attachments) {
+          gl.readBuffer(attachment);
+          gl.readPixels(0, 0, 2 ** value.shift, value.height, gl.RGBA, gl.FLOAT, at);
+          at += bytesOf(value) / LAYERS;
+        }
+        return first;
       });
       gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
       try {
         await finished();
         complain();
         gl.bindBuffer(gl.PIXEL_PACK_BUFFER, buffer);
-        const results = values.map(({ floats }, index) => {
-          const data = new Float32Array(floats);
-          gl.getBufferSubData(gl.PIXEL_PACK_BUFFER, starts[index]!, data);
-          return data;
+        const results = values.map((value, index) => {
+          const held = new Float32Array(bytesOf(value) / 4);
+          gl.getBufferSubData(gl.PIXEL_PACK_BUFFER, starts[index]!, held);
+          return inOrder(held, value.floats);
         });
         gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
         return results;

@@ -3,47 +3,56 @@
 import type { GpuInstance, GpuLibrary } from '../library.js';
 import { remember } from '../remember.js';
 
+/** Texels of a value that a fragment computes, each to a layer of the target. */
+export const LAYERS = 4;
+
+const layers = Array.from({ length: LAYERS }, (_, layer) => layer);
+
 /**
- * What every shader starts with. A value lies four by four in a texture that is `1 << shift` texels wide; the
- * shifts are in the text, as a GPU shifts by a constant much faster.
+ * What every shader starts with. A value lies four by four in texels, and texel t in layer t & 3 of a texture
+ * that is `1 << shift` wide; the shifts are in the text, as a GPU shifts by a constant much faster.
  */
 const preamble = (shifts: readonly number[]): string => `#version 300 es
 precision highp float;
 precision highp int;
-precision highp sampler2D;
-out vec4 four;
+precision highp sampler2DArray;
+${layers.map((layer) => `layout(location = ${layer}) out vec4 y${layer};`).join('\n')}
 uniform ivec3 dims;
 uniform ivec2 place;
 ${shifts
   .map(
-    (shift, i) => `uniform sampler2D user_a${i};
+    (shift, i) => `uniform sampler2DArray user_a${i};
 uniform ivec3 user_a${i}Dim;
 const ivec2 user_a${i}Size = ivec2(${shift}, ${2 ** shift - 1});
 vec4 fetch${i}(int texel) {
-  return texelFetch(user_a${i}, ivec2(texel & ${2 ** shift - 1}, texel >> ${shift}), 0);
+  int quad = texel >> 2;
+  return texelFetch(user_a${i}, ivec3(quad & ${2 ** shift - 1}, quad >> ${shift}, texel & 3), 0);
+}
+vec4 layer${i}(int quad, int layer) {
+  return texelFetch(user_a${i}, ivec3(quad & ${2 ** shift - 1}, quad >> ${shift}, layer), 0);
 }`,
   )
   .join('\n')}
 `;
 
-/** Where a fragment is among the texels of the result; those behind the last have nothing to do. */
-const start = `int texel = int(gl_FragCoord.x) + (int(gl_FragCoord.y) << place.x);
-  four = vec4(0.0);
-  if (texel >= place.y) return;`;
+/** Which four texels a fragment computes; those behind the last have nothing to do. */
+const start = `int quad = int(gl_FragCoord.x) + (int(gl_FragCoord.y) << place.x);
+  ${layers.map((layer) => `y${layer} = vec4(0.0);`).join(' ')}
+  if (quad * ${LAYERS} >= place.y) return;`;
 
 /** What gpu.js's translation calls, reading with whole numbers and without divisions. */
 const runtime = `
-float getMemoryOptimized32(sampler2D tex, ivec2 size, ivec3 dim, int z, int y, int x) {
+float getMemoryOptimized32(sampler2DArray tex, ivec2 size, ivec3 dim, int z, int y, int x) {
   int index = x + dim.x * (y + dim.y * z);
-  int texel = index >> 2;
-  return texelFetch(tex, ivec2(texel & size.y, texel >> size.x), 0)[index & 3];
+  int quad = index >> 4;
+  return texelFetch(tex, ivec3(quad & size.y, quad >> size.x, (index >> 2) & 3), 0)[index & 3];
 }
 float _pow(float a, float b) { return b == 0.0 ? 1.0 : pow(a, b); }
 ivec3 threadId;
 float kernelResult;
 `;
 
-/** A shader that computes each of the four values with the translated function. */
+/** A shader that computes each value with the translated function. */
 export const elementwise = (
   shifts: readonly number[],
   translated: string,
@@ -51,28 +60,30 @@ export const elementwise = (
 ${translated}
 void main() {
   ${start}
-  vec4 values = vec4(0.0);
-  for (int lane = 0; lane < 4; lane++) {
-    int index = texel * 4 + lane;
-    if (index >= dims.x * dims.y * dims.z) break;
-    int row = index / dims.x;
-    threadId = ivec3(index - row * dims.x, row % dims.y, row / dims.y);
-    kernel();
-    values[lane] = kernelResult;
+  for (int layer = 0; layer < ${LAYERS}; layer++) {
+    vec4 four = vec4(0.0);
+    for (int lane = 0; lane < 4; lane++) {
+      int index = (quad * ${LAYERS} + layer) * 4 + lane;
+      if (index >= dims.x * dims.y * dims.z) break;
+      int row = index / dims.x;
+      threadId = ivec3(index - row * dims.x, row % dims.y, row / dims.y);
+      kernel();
+      four[lane] = kernelResult;
+    }
+    ${layers.map((layer) => `if (layer == ${layer}) y${layer} = four;`).join(' ')}
   }
-  four = values;
 }`;
 
 /** Sizes that a written shader can have. */
 export const MOST_SIZES = 32;
 
-/** A shader around a written \`vec4 compute(int texel)\`. */
+/** A shader around a written `void compute(int quad)`. */
 export const written = (shifts: readonly number[], text: string): string => `${preamble(shifts)}
 uniform int sizes[${MOST_SIZES}];
 ${text}
 void main() {
   ${start}
-  four = compute(texel);
+  compute(quad);
 }`;
 
 /** Translates with an instance of gpu.js on the context: the shader for a kernel with a result of \`rank\` dimensions. */
