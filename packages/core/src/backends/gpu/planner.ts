@@ -3,21 +3,29 @@ import { type Graph, isInput, isParameter, type Node, parametersOf } from '../..
 import { isOp } from '../../ops/index.js';
 import type { Weights } from '../../tensor/tensor.js';
 import { type Frame, noFrame, sameFrame } from './layout.js';
+import { hasShader } from './lower/conv2dGlsl.js';
 import { lowerNode } from './lower/index.js';
 import { type Mode, type Plan, PlanBuilder, type Value } from './plan.js';
 
-/** The padding that a node reads its first (or, for a weight's gradient, second) input with. */
-function framesRead(node: Node): readonly [input: Node, frame: Frame] | undefined {
-  if (isOp(node, 'conv2d')) return [node.inputs[0]!, node.attrs.padding];
+/** The frame that a node reads its first (or, for a weight's gradient, second) input with. */
+function framesRead(graph: Graph, node: Node, mode: Mode): readonly [input: Node, frame: Frame] | undefined {
+  if (isOp(node, 'conv2d')) {
+    const { padding, groups } = node.attrs;
+    const [x, w] = node.inputs as [Node, Node];
+    const fixed = isParameter(w) && !graph.updates.has(w.attrs.name);
+    // This shader wants no zeros beside the rows.
+    const tall = mode === 'webgl2' && fixed && hasShader(w.shape, groups);
+    return [x, tall ? [padding[0], 0, padding[2], 0] : padding];
+  }
   if (isOp(node, 'conv2dGradWeight')) return [node.inputs[1]!, node.attrs.padding];
   return undefined;
 }
 
 /** The frame around each value: the widest that a reader wants. */
-function framesOf(graph: Graph): ReadonlyMap<Node, Frame> {
+function framesOf(graph: Graph, mode: Mode): ReadonlyMap<Node, Frame> {
   const frames = new Map<Node, Frame>();
   for (const node of graph.nodes) {
-    const read = framesRead(node);
+    const read = framesRead(graph, node, mode);
     if (!read) continue;
     const [input, wanted] = read;
     const present = frames.get(input) ?? noFrame;
@@ -28,7 +36,7 @@ function framesOf(graph: Graph): ReadonlyMap<Node, Frame> {
 
 /** Plans a graph for a mode. The plan keeps copies of the weights it needs. */
 export function planGraph(graph: Graph, weights: Weights, mode: Mode): Plan {
-  const frames = framesOf(graph);
+  const frames = framesOf(graph, mode);
   const values = new Map<Node, Value>();
   let current = graph.nodes[0]!;
   const plan = new PlanBuilder(mode, () => current);

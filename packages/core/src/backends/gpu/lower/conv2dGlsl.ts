@@ -5,6 +5,8 @@
  */
 import type { Activation } from '../../../ops/activation.js';
 import type { Conv2dAttrs } from '../../../ops/conv2d.js';
+import type { Padding } from '../../../ops/window.js';
+import type { Shape } from '../../../tensor/shape.js';
 import type { Layout } from '../layout.js';
 import { blocksOf, PACK } from '../packed.js';
 import type { Value } from '../plan.js';
@@ -17,6 +19,7 @@ interface Variant {
   readonly kernel: readonly [number, number];
   readonly stride: readonly [number, number];
   readonly dilation: readonly [number, number];
+  readonly padding: Padding;
   /** Each channel on its own. */
   readonly depthwise: boolean;
   readonly bias: boolean;
@@ -29,7 +32,7 @@ type Extents = readonly [number, number, number, number];
 const names = [
   ...['outWidth', 'outHeight', 'outBlocks', 'top', 'left', 'innerWidth', 'innerHeight'],
   ...['inWidth', 'inHeight', 'inBlocks', 'inTop', 'inLeft', 'depth', 'blocksPerGroup'],
-  ...['moreWidth', 'moreHeight', 'moreTop', 'moreLeft'],
+  ...['moreWidth', 'moreHeight', 'moreTop', 'moreLeft', 'seenWidth'],
 ] as const;
 
 const extentsOf = ({
@@ -66,6 +69,18 @@ function packDepthwise(data: Float32Array, [out, , kh, kw]: Extents): Float32Arr
   return packed;
 }
 
+const isDepthwise = ([out, perGroup]: Extents, groups: number): boolean => perGroup === 1 && out === groups;
+
+/** Whether a convolution of constant weights has a shader here: groups fall into blocks of four, or are single channels. */
+export const hasShader = (weight: Shape, groups: number): boolean => {
+  const [out, perGroup] = weight as Extents;
+  return (
+    groups === 1 ||
+    isDepthwise(weight as Extents, groups) ||
+    (perGroup % PACK === 0 && (out / groups) % PACK === 0)
+  );
+};
+
 /** y = activation(x * w + b + residual); undefined where weights change or groups do not fall into blocks of four. */
 export function conv2dGlsl(call: Lowering<Conv2dAttrs>): Value | undefined {
   const { attrs, node, plan, shape, frame } = call;
@@ -74,10 +89,9 @@ export function conv2dGlsl(call: Lowering<Conv2dAttrs>): Value | undefined {
   const [out, perGroup, kh, kw] = weight;
   const { stride, dilation, padding, groups, activation, residual = false } = attrs;
   const outPerGroup = out / groups;
-  const depthwise = perGroup === 1 && outPerGroup === 1;
+  const depthwise = isDepthwise(weight, groups);
   const data = hostData(w);
-  if (!data || !(groups === 1 || depthwise || (perGroup % PACK === 0 && outPerGroup % PACK === 0)))
-    return undefined;
+  if (!data || !hasShader(weight, groups)) return undefined;
   const bias = more.length > (residual ? 1 : 0);
   const layout = plan.layout(shape, frame);
   const values = depthwise ? packDepthwise(data, weight) : packWeights(data, weight);
@@ -87,12 +101,13 @@ export function conv2dGlsl(call: Lowering<Conv2dAttrs>): Value | undefined {
   return plan.call(
     {
       language: 'glsl',
-      text: shader({ kernel: [kh, kw], stride, dilation, depthwise, bias, residual, activation }),
+      text: shader({ kernel: [kh, kw], stride, dilation, padding, depthwise, bias, residual, activation }),
       sizes: [
         ...[outWidth, outHeight, blocksOf(out), top, left, shape[3]!, shape[2]!],
         ...[inWidth, inHeight, blocksOf(x.layout.shape[1]!), inTop - padding[0], inLeft - padding[1]],
         ...[blocksOf(perGroup), blocksOf(outPerGroup)],
         ...extentsOf((residual ? more.at(-1)! : { layout }).layout),
+        x.layout.shape[3]!,
       ],
     },
     [x, packed, ...more],
@@ -101,11 +116,15 @@ export function conv2dGlsl(call: Lowering<Conv2dAttrs>): Value | undefined {
   );
 }
 
-/** The shader of a variant. Zeros around the picture are really there, so nothing is tested in the loops. */
+/**
+ * The shader of a variant. Zeros above and below are really there; what a row would see of its neighbours is
+ * multiplied by a zero that is known before the loops: zeros beside the rows would cost whole quads of pixels.
+ */
 function shader({
   kernel: [kh, kw],
   stride,
   dilation,
+  padding,
   depthwise,
   bias,
   residual,
@@ -116,7 +135,22 @@ function shader({
     pixels.flatMap((pixel) => range(kw).map((kx) => pixel * stride[1] + kx * dilation[1])),
   );
   const column = (pixel: number, kx: number): string => `x${pixel * stride[1] + kx * dilation[1]}`;
-  const loads = [...columns].map((at) => `vec4 x${at} = fetch0(at + ${at});`);
+  // Those that may lie before the first pixel of a row, or behind its last and not in what fills up the quad.
+  const [, before, , after] = padding;
+  const shrinks = stride[1] === 1 && before + after <= (kw - 1) * dilation[1];
+  const outside = [...columns].filter(
+    (at) =>
+      at < before ||
+      (!(shrinks && at < before + PACK) &&
+        pixels.some((pixel) =>
+          range(kw).some(
+            (kx) => at === pixel * stride[1] + kx * dilation[1] && (kw - 1 - kx) * dilation[1] < after,
+          ),
+        )),
+  );
+  const loads = [...columns].map(
+    (at) => `vec4 x${at} = fetch0(at + ${at})${outside.includes(at) ? ` * inside${at}` : ''};`,
+  );
   const products = range(kw).map((kx) =>
     depthwise
       ? `w = fetch1(weight + ${kx});
@@ -153,6 +187,12 @@ if (row < 0 || row >= innerHeight) return;
 int image = plane / outBlocks;
 int block = plane - image * outBlocks;
 int corner = (row * ${stride[0]} + inTop) * inWidth + column * ${stride[1]} + inLeft;
+${outside
+  .map((at) => {
+    const seen = `column * ${stride[1]} + ${at - before}`;
+    return `float inside${at} = ${seen} >= 0 && ${seen} < seenWidth ? 1.0 : 0.0;`;
+  })
+  .join('\n')}
 ${pixels.map((pixel) => `vec4 s${pixel} = vec4(0.0);`).join('\n')}
 vec4 w;
 ${
