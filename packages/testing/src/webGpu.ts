@@ -1,7 +1,7 @@
 /** WebGPU in Node for tests, as docs/gpu.md shows it. The project `gpu` runs this file before its tests. */
 import { createRequire } from 'node:module';
 
-const require = createRequire(new URL('../../core/package.json', import.meta.url));
+const require = createRequire(import.meta.url);
 
 /** Whether there is WebGPU. */
 export const hasWebGpu = (): boolean => typeof navigator !== 'undefined' && 'gpu' in navigator;
