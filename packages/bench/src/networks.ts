@@ -5,7 +5,7 @@ import type { Shape } from '@cnn/core';
 export interface Network {
   /** The published name. */
   readonly name: string;
-  /** The package that has it. */
+  /** The family that has it, or `cifar` for those of cifarModels.ts. */
   readonly family: string;
   /** Square of the gain of the weights. */
   readonly gain2: number;
@@ -52,3 +52,6 @@ export const lenet5: Network = { ...network('lenet5', 'lenet', 1, 0.4), picture:
 
 /** ResNet-20 in its form for CIFAR-10, for training. */
 export const resnet20: Network = { ...network('resnet20', 'resnet', 1, 41), picture: [3, 32, 32] };
+
+/** ResNet-18 in a form for CIFAR-10, for training. */
+export const resnet18Cifar: Network = { ...network('resnet18_cifar', 'cifar', 1, 500), picture: [3, 32, 32] };

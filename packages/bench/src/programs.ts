@@ -32,6 +32,9 @@ interface ProgramSource {
 
 const from = (file: string, ...names: string[]): string => `import { ${names.join(', ')} } from '${file}';`;
 
+const importOfModels = (family: string): string =>
+  from(family === 'cifar' ? './cifarModels.js' : `@cnn/${family}`, 'models');
+
 const programs: Readonly<Record<string, ProgramSource>> = {
   ours: { ofFamily: true, imports: [from('./peers/ours.js', 'ours')], peer: 'ours(models)' },
   'ours-webgpu': {
@@ -137,7 +140,7 @@ function bundleOnce(...[name, source, platform, options]: Parameters<typeof bund
 export async function programFor(peer: string, platform: Platform, { family }: Network): Promise<string> {
   const { imports, peer: expression, options, ofFamily } = programs[peer]!;
   const lines = [
-    ...(ofFamily ? [from(`@cnn/${family}`, 'models')] : []),
+    ...(ofFamily ? [importOfModels(family)] : []),
     ...imports,
     from(`./hosts/${platform}.js`, 'serve'),
     `serve(${expression});`,
@@ -149,8 +152,12 @@ export async function programFor(peer: string, platform: Platform, { family }: N
 /** Writes the files of a network for an input, as far as they are missing or made by other code; gives their folder, relative to the workplace. */
 export async function exportFiles(network: Network, input: Shape, work: Work): Promise<string> {
   const folder = `networks/${network.name}/`;
-  const source = `import { models } from '@cnn/${network.family}';\nimport { exportNetwork } from './exporter.js';\nawait exportNetwork(models);\n`;
-  const { file, hash } = await bundleOnce(`export-${network.family}`, source, 'node');
+  const lines = [
+    importOfModels(network.family),
+    from('./exporter.js', 'exportNetwork'),
+    'await exportNetwork(models);',
+  ];
+  const { file, hash } = await bundleOnce(`export-${network.family}`, lines.join('\n'), 'node');
   const record = `${workplace}${folder}made-by.json`;
   const made: Record<string, string> = existsSync(record) ? JSON.parse(await readFile(record, 'utf8')) : {};
   const wanted = Object.values(fileNames(input));

@@ -1,5 +1,5 @@
 /** What is measured: each suite compares contenders on all networks under the same conditions, and has its targets. */
-import { lenet5, type Network, networks, resnet20, smaller } from './networks.js';
+import { lenet5, type Network, networks, resnet18Cifar, resnet20, smaller } from './networks.js';
 
 /** Where a contender runs: a Node of that major version, this process's own, a browser, or a Python with PyTorch. */
 export type Runtime = 'node' | `node${number}` | 'chromium' | 'python';
@@ -77,10 +77,11 @@ const farAhead: readonly Target[] = ['onnxruntime-web', 'tfjs-wasm'].map((conten
 function trainingSuite(
   id: string,
   title: string,
-  network: Network,
+  trained: readonly Network[],
   batch: number,
   peers: readonly string[],
 ): Suite {
+  const all = (ratio: number) => Object.fromEntries(trained.map(({ name }) => [name, ratio]));
   const of = (name: string, peer: string, runtime: Runtime): Contender => ({ name, peer, runtime });
   return {
     id,
@@ -96,17 +97,17 @@ function trainingSuite(
       of('ours, Node 20', 'ours-training', 'node20'),
       ...peers.map((peer) => of(peer.replace('-training', ''), peer, 'node24')),
     ],
-    networks: [network],
+    networks: trained,
     tables: [
       {
         metric: 'time',
         targets: [
-          { contender: 'PyTorch', networks: { [network.name]: 1 } },
+          { contender: 'PyTorch', networks: all(1) },
           ...peers
             .filter((peer) => peer.startsWith('jax'))
             .map((peer) => ({
               contender: peer.replace('-training', ''),
-              networks: { [network.name]: 1 / 30 },
+              networks: all(1 / 30),
             })),
         ],
       },
@@ -246,8 +247,8 @@ export const suites: readonly Suite[] = [
   },
   gpuSuite('webgpu', 'WebGPU', ['tfjs-webgpu', 'onnxruntime-webgpu']),
   gpuSuite('webgl2', 'WebGL2', ['tfjs-webgl']),
-  trainingSuite('training-lenet', 'LeNet-5 (1x32x32)', lenet5, 64, ['jax-training', 'tfjs-training']),
-  trainingSuite('training-resnet', 'ResNet-20 (3x32x32)', resnet20, 16, []),
+  trainingSuite('training-lenet', 'LeNet-5 (1x32x32)', [lenet5], 64, ['jax-training', 'tfjs-training']),
+  trainingSuite('training-resnet', 'ResNets (3x32x32)', [resnet20, resnet18Cifar], 16, []),
 ];
 
 /** Names for several suites at once. */

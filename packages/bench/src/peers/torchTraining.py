@@ -57,7 +57,20 @@ def load(job):
                 y = relu(z + y)
         return linear(y.mean((2, 3)), p["linear.weight"], p["linear.bias"])
 
-    networks = {"lenet5": lenet5, "resnet20": resnet20}
+    def resnet18_cifar(y):
+        y = relu(norm("bn1", conv2d(y, p["conv1.weight"], padding=1)))
+        for stage in (1, 2, 3, 4):
+            for block in range(2):
+                name = f"layer{stage}.{block}."
+                stride = 2 if stage > 1 and block == 0 else 1
+                z = relu(norm(name + "bn1", conv2d(y, p[name + "conv1.weight"], padding=1)))
+                z = norm(name + "bn2", conv2d(z, p[name + "conv2.weight"], stride=stride, padding=1))
+                if stride == 2:
+                    y = norm(name + "shortcut.1", conv2d(y, p[name + "shortcut.0.weight"], stride=2))
+                y = relu(z + y)
+        return linear(y.mean((2, 3)), p["linear.weight"], p["linear.bias"])
+
+    networks = {"lenet5": lenet5, "resnet20": resnet20, "resnet18_cifar": resnet18_cifar}
     if job["network"] not in networks:
         raise NotImplementedError(job["network"] + " is not written for PyTorch")
     forward = networks[job["network"]]
