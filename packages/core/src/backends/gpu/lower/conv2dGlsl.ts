@@ -51,11 +51,12 @@ function packWeights(data: Float32Array, [out, perGroup, kh, kw]: Extents): Floa
   const depth = blocksOf(perGroup);
   const packed = new Float32Array(blocksOf(out) * depth * taps * PACK * PACK);
   for (let o = 0; o < out; o++)
-    for (let i = 0; i < perGroup; i++)
-      for (let tap = 0; tap < taps; tap++) {
-        const block = (Math.floor(o / PACK) * depth + Math.floor(i / PACK)) * taps + tap;
-        packed[(block * PACK + (i % PACK)) * PACK + (o % PACK)] = data[(o * perGroup + i) * taps + tap]!;
-      }
+    for (let i = 0; i < perGroup; i++) {
+      const block = (Math.floor(o / PACK) * depth + Math.floor(i / PACK)) * taps;
+      const to = (block * PACK + (i % PACK)) * PACK + (o % PACK);
+      const from = (o * perGroup + i) * taps;
+      for (let tap = 0; tap < taps; tap++) packed[to + tap * PACK * PACK] = data[from + tap]!;
+    }
   return packed;
 }
 

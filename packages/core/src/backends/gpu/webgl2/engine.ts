@@ -179,9 +179,17 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
       gl.activeTexture(gl.TEXTURE0);
       gl.bindTexture(gl.TEXTURE_2D_ARRAY, value.texture);
       const held = new Float32Array(width * value.height * 4);
+      const texels = Math.ceil(data.length / 4);
+      const last = data.subarray((texels - 1) * 4);
       for (let layer = 0; layer < LAYERS; layer++) {
-        for (let to = 0, from = layer * 4; to < held.length; to += 4, from += LAYERS * 4)
-          for (let lane = 0; lane < 4; lane++) held[to + lane] = data[from + lane] ?? 0;
+        for (let to = 0, from = layer; from < texels - 1; to += 4, from += LAYERS) {
+          held[to] = data[from * 4]!;
+          held[to + 1] = data[from * 4 + 1]!;
+          held[to + 2] = data[from * 4 + 2]!;
+          held[to + 3] = data[from * 4 + 3]!;
+        }
+        // The last texel may be a part of one only.
+        if ((texels - 1) % LAYERS === layer) held.set(last, Math.floor((texels - 1) / LAYERS) * 4);
         gl.texSubImage3D(
           ...([gl.TEXTURE_2D_ARRAY, 0, 0, 0, layer, width, value.height, 1, gl.RGBA, gl.FLOAT] as const),
           held,
