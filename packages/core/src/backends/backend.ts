@@ -45,7 +45,10 @@ export interface Program {
    * The graph's updates are taken on when the run is complete, and not at all when it is aborted.
    */
   run(feeds: ReadonlyMap<string, Tensor>, signal?: AbortSignal): Promise<ReadonlyMap<string, Tensor>>;
-  /** The present values of the parameters: those compiled in, with all updates since. */
+  /**
+   * The present values of the parameters: those compiled in, with all updates since. A program without
+   * updates may give none, so that it need not keep its weights a second time.
+   */
   parameters(): Promise<Weights>;
   /** Times one run on the given feeds, step by step. */
   profile(feeds: ReadonlyMap<string, Tensor>): Promise<Profile>;

@@ -216,6 +216,11 @@ function wasmProgram(
   runner: Runner,
 ): Program {
   let disposed = false;
+  // What stays alive with the program: not the planner and the image, which know how to fill memory with
+  // weights, and the weights themselves only if some of them change and the rest is asked for beside them.
+  const { pages, phases, computing } = image;
+  const { groups } = planner;
+  const kept = graph.updates.size > 0 ? weights : undefined;
   const inputs = new Map([...planner.inputs].map(([name, { at }]) => [name, at.address]));
   const fetches = [...outputs.values()].map(({ node, value }) => ({
     at: value.at.address,
@@ -234,7 +239,7 @@ function wasmProgram(
     threads: runner.threads,
     fallbackReason: runner.fallbackReason,
     get memory() {
-      return disposed ? 0 : image.pages * 65536;
+      return disposed ? 0 : pages * 65536;
     },
     async run(feeds, signal) {
       signal?.throwIfAborted();
@@ -245,18 +250,19 @@ function wasmProgram(
     },
     async parameters() {
       if (disposed) throw new Error(GONE);
-      const kept = [...parametersOf(graph).keys()].map((name) => [name, weights.get(name)!] as const);
+      if (!kept) return new Map();
+      const unchanged = [...parametersOf(graph).keys()].map((name) => [name, kept.get(name)!] as const);
       const values = await runner.read(
         [...state.values()].map(({ at, shape }) => ({ at: at.address, floats: sizeOf(shape) })),
       );
       const changed = [...state].map(([name, { shape }], i) => [name, { shape, data: values[i]! }] as const);
-      return new Map([...kept, ...changed]);
+      return new Map([...unchanged, ...changed]);
     },
     async profile(feeds) {
       const times = await runner.profile(feedsOf(feeds));
       const steps = new Map<Node, ProfileStep>();
-      for (const [index, { node, algorithm }] of image.phases.slice(0, image.computing).entries()) {
-        const together = planner.groups.get(node)?.nodes ?? [node];
+      for (const [index, { node, algorithm }] of phases.slice(0, computing).entries()) {
+        const together = groups.get(node)?.nodes ?? [node];
         const known = steps.get(node);
         steps.set(node, {
           path: commonPath(together.map(({ path }) => path)),

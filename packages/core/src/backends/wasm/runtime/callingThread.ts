@@ -2,7 +2,9 @@
 import { type Loaded, nextTurn, type Runner, readAll, SLICE, type Walk, writeAll } from './runner.js';
 
 export function callingThreadRunner({ image, module }: Loaded, fallbackReason?: string): Runner {
-  const memory = new WebAssembly.Memory({ initial: image.pages, maximum: image.pages });
+  // The image itself is not kept: it holds on to the weights that it has filled the memory with.
+  const { pages, computing } = image;
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   image.fill(memory.buffer);
   const walk = new WebAssembly.Instance(module, { env: { memory } }).exports.walk as Walk;
   const [{ from, ends }] = image.tracks as [(typeof image.tracks)[number]];
@@ -11,7 +13,7 @@ export function callingThreadRunner({ image, module }: Loaded, fallbackReason?: 
     const times: number[] = [];
     let start = from;
     let turn = performance.now();
-    for (const end of ends.slice(0, image.computing)) {
+    for (const end of ends.slice(0, computing)) {
       const before = performance.now();
       walk(start, end);
       start = end;
@@ -31,7 +33,7 @@ export function callingThreadRunner({ image, module }: Loaded, fallbackReason?: 
       writeAll(memory, feeds);
       await compute(signal);
       const outputs = readAll(memory, fetches);
-      walk(ends[image.computing - 1] ?? from, ends.at(-1) ?? from);
+      walk(ends[computing - 1] ?? from, ends.at(-1) ?? from);
       return outputs;
     },
     read: (fetches) => Promise.resolve(readAll(memory, fetches)),

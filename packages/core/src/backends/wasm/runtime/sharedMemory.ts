@@ -20,7 +20,8 @@ const waitAsync = (Atomics as unknown as { readonly waitAsync?: WaitAsync }).wai
 const OPEN = 2 ** 28;
 
 export async function sharedMemoryRunner({ image, module, workerUrl }: Loaded): Promise<Runner> {
-  const { pages, tracks, times } = image;
+  // The image itself is not kept: it holds on to the weights that it has filled the memory with.
+  const { pages, phases, computing, tracks, times } = image;
   const threads = tracks.length;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   image.fill(memory.buffer);
@@ -52,7 +53,7 @@ export async function sharedMemoryRunner({ image, module, workerUrl }: Loaded): 
               threads,
               from,
               ends,
-              computing: image.computing,
+              computing,
               times,
               byMessage: waitAsync === undefined,
             },
@@ -126,14 +127,14 @@ export async function sharedMemoryRunner({ image, module, workerUrl }: Loaded): 
       writeAll(memory, feeds);
       await perform(Command.run, signal);
       const outputs = readAll(memory, fetches);
-      if (image.computing < image.phases.length) await perform(Command.commit);
+      if (computing < phases.length) await perform(Command.commit);
       return outputs;
     },
     read: (fetches) => Promise.resolve(readAll(memory, fetches)),
     async profile(feeds) {
       writeAll(memory, feeds);
       await perform(Command.profile);
-      return durations(new Float64Array(memory.buffer, times, image.computing + 1));
+      return durations(new Float64Array(memory.buffer, times, computing + 1));
     },
     dispose: stop,
   };
