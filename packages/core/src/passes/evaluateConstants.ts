@@ -34,18 +34,18 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
     return computeReference(node, evaluate, new Float64Array(sizeOf(node.shape)));
   };
   // One buffer for all results on their way to float32: garbage of 8 bytes a weight would add up until it is collected.
-  let buffer = new Float64Array(0);
-  const valueOf = (node: Node): Float32Array => {
+  let room = new Float64Array(0);
+  const evaluateOnce = (node: Node): Float32Array => {
     const size = sizeOf(node.shape);
-    if (buffer.length < size) buffer = new Float64Array(size);
-    return Float32Array.from(computeReference(node, evaluate, buffer.subarray(0, size).fill(0)));
+    if (room.length < size) room = new Float64Array(size);
+    return Float32Array.from(computeReference(node, evaluate, room.subarray(0, size).fill(0)));
   };
   const result: Weights = new Map();
   const rewritten = rewrite(graph, (node, inputs, target, copy) => {
     if (!constant.has(node) || isParameter(node)) return copy();
     if (!wanted.has(node)) return copyNode(node, inputs, target);
     const name = `${node.path}:${node.op}:${result.size}`;
-    result.set(name, { shape: node.shape, data: valueOf(node) });
+    result.set(name, { shape: node.shape, data: evaluateOnce(node) });
     return target.parameter(name, node.shape, false);
   });
   for (const [name, value] of weights) result.set(name, value);
