@@ -2,3 +2,4 @@ import { join } from 'node:path';
 import { readmeExamples } from '@cnn/testing';
 
 readmeExamples(join(import.meta.dirname, '../README.md'));
+readmeExamples(join(import.meta.dirname, '../../../docs/training.md'));

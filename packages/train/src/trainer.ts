@@ -144,7 +144,7 @@ export interface Trainer {
   save(path: string): Promise<void>;
   /**
    * Takes on the state of a checkpoint; the run then gives the same numbers, bit for bit, as if it had never
-   * stopped (on the same back end with as many threads). The seed is the checkpoint's.
+   * stopped (on the same machine and back end, whatever the number of threads). The seed is the checkpoint's.
    * @param options - `limits` on the file, as for `readWeights`; the defaults take up to 2 GiB.
    * @throws FileFormatError when it is not a checkpoint, or over a limit.
    * @throws WeightsMismatch when it belongs to another model.

@@ -1,6 +1,14 @@
 /** `cnn finetune <model> --data <folder>`: published weights, a new classifier for the classes of the data. */
 import { join } from 'node:path';
-import { initialise, type ModelEntry, parameters, sameShape, type Weights } from '@cnn/core';
+import {
+  initialise,
+  type ModelEntry,
+  matchWeights,
+  parameters,
+  requireMatch,
+  sameShape,
+  type Weights,
+} from '@cnn/core';
 import type { ParameterGroup } from '@cnn/train';
 import { UsageError } from '../errors.js';
 import { type ModelRequest, openModel } from '../openModel.js';
@@ -39,6 +47,7 @@ export async function finetune(
 ): Promise<void> {
   const opened = await openModel({ ...options, model: name }, terminal, signal);
   const { entry } = opened;
+  requireMatch(entry.name, matchWeights(opened.model, opened.weights));
   const typed = parseModelOptions(opened.options);
   const classifier = classifierOf(entry, typed);
   const { freeze } = options;

@@ -34,12 +34,14 @@ export function trainingProgress(
     first ??= step - 1;
     const counted = `epoch ${epoch}/${epochs}`;
     const numbers = `loss ${loss.toFixed(4)}  accuracy ${percent(accuracy)}`;
-    const speed = `${Math.round(imagesPerSecond).toLocaleString('en-US')} pictures/s`;
+    // There is no speed when only the evaluation of an epoch was left to do.
+    const speed =
+      imagesPerSecond > 0 ? `  ${Math.round(imagesPerSecond).toLocaleString('en-US')} pictures/s` : '';
     if (epochDone) {
       const evaluated = validation
         ? `  evaluation loss ${validation.loss.toFixed(4)} accuracy ${percent(validation.accuracy)}`
         : '';
-      say(`${counted}  ${numbers}${evaluated}  ${speed}  ${duration(time - epochStarted)}`);
+      say(`${counted}  ${numbers}${evaluated}${speed}  ${duration(time - epochStarted)}`);
       [epochStarted, shown] = [time, time];
       return;
     }
@@ -49,7 +51,7 @@ export function trainingProgress(
     const left = `${duration(((time - started) / done) * (totalSteps - step))} left`;
     const perEpoch = totalSteps / epochs;
     const share = step / perEpoch - (epoch - 1);
-    if (terminal.live) terminal.progress(`${counted} ${bar(share, 16)} ${numbers}  ${speed}  ${left}`);
-    else terminal.note(`${counted}  ${Math.floor(100 * share)} %  ${numbers}  ${speed}  ${left}`);
+    if (terminal.live) terminal.progress(`${counted} ${bar(share, 16)} ${numbers}${speed}  ${left}`);
+    else terminal.note(`${counted}  ${Math.floor(100 * share)} %  ${numbers}${speed}  ${left}`);
   };
 }

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { random } from '@cnn/core';
+import { random, tensor, writeSafetensors } from '@cnn/core';
 import { encodePng } from '@cnn/image';
 import { realData } from '@cnn/testing';
 import colours from 'picocolors';
@@ -191,6 +191,11 @@ describe('finetune', () => {
     const args = tuning(digits, 'free', '--freeze', 'none', '--trunk-lr', '0');
     const { code } = await cnn([...args, '--epochs', '1']);
     expect(code).toBe(0);
+    const classic = tuning(digits, 'x').map((word) => (word === 'lenet5' ? 'lenet5_classic' : word));
+    expect((await cnn(classic)).notes).toMatch(/are for lenet5, but --model says lenet5_classic/);
+    writeFileSync(at('other.safetensors'), writeSafetensors(new Map([['fc.weight', tensor([1], [1])]])));
+    const misfit = await cnn(['finetune', 'lenet5', '--weights', at('other.safetensors'), '--data', digits]);
+    expect(misfit.notes).toMatch(/The weights do not fit lenet5.*conv1.weight/s);
     const unknown = await cnn(tuning(digits, 'x', '--freeze', 'conv9'));
     expect(unknown.notes).toMatch(/'freeze' names 'conv9', but no parameter's path starts so/);
   });
