@@ -23,10 +23,11 @@ export interface Site {
   close(): Promise<void>;
 }
 
-/** Serves what `find` gives for a path: a text, or the place of a file; 404 where it gives nothing. */
+/** Serves what `find` gives for a path: a text, bytes, or the place of a file; 404 where it gives nothing. Port 0 is any. */
 export async function serve(
-  find: (path: string) => string | URL | undefined,
+  find: (path: string) => string | Uint8Array | URL | undefined,
   headers: Readonly<Record<string, string>> = {},
+  port = 0,
 ): Promise<Site> {
   const server = createServer(async ({ url = '/' }, response) => {
     const { pathname } = new URL(url, 'http://localhost');
@@ -35,7 +36,10 @@ export async function serve(
     const type = types[extname(pathname) || '.html'] ?? 'application/octet-stream';
     response.writeHead(body === undefined ? 404 : 200, { 'content-type': type, ...headers }).end(body);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, '127.0.0.1', resolve);
+  });
   return {
     origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     close: () =>

@@ -1,0 +1,238 @@
+/** The playground: classifies a picture in the page and shows the classes, where it ran, and the time of each layer. */
+import {
+  compile,
+  type ModelEntry,
+  readWeights,
+  type Session,
+  type Weights,
+  type WeightsRecord,
+} from '@cnn/core';
+import { imagenetLabels, transform } from '@cnn/image';
+import { models as lenet } from '@cnn/lenet';
+import { models as mobilenet } from '@cnn/mobilenet';
+import { models as resnet } from '@cnn/resnet';
+import { models as shufflenet } from '@cnn/shufflenet';
+import { drawDigit } from '../../packages/cli/src/digits.js';
+
+/** What can be chosen; the first one's weights come with its package. */
+const entries: readonly ModelEntry[] = [
+  lenet.lenet5,
+  mobilenet.mobilenet_v2,
+  mobilenet.mobilenet_v3_small,
+  resnet.resnet18,
+  shufflenet.shufflenet_v2_x1_0,
+];
+
+const element = <E extends HTMLElement = HTMLElement>(id: string): E => document.getElementById(id) as E;
+const canvas = element<HTMLCanvasElement>('picture');
+const pen = canvas.getContext('2d', { willReadFrequently: true })!;
+const modelChoice = element<HTMLSelectElement>('model');
+const status = element('status');
+
+/** The network in use, once its weights are there. */
+let current:
+  | { readonly entry: ModelEntry; readonly record: WeightsRecord; readonly session: Session }
+  | undefined;
+
+function say(text: string, isError = false): void {
+  status.textContent = text;
+  status.classList.toggle('error', isError);
+}
+
+/** Does something that may fail, and says so where people see it. */
+const attempt = (work: () => Promise<void>): void =>
+  void work().catch((error: unknown) => say(error instanceof Error ? error.message : String(error), true));
+
+const recordOf = ({ weights }: ModelEntry): WeightsRecord => Object.values(weights)[0]!;
+
+/** The model that the choice names. */
+const chosen = (): ModelEntry => entries.find(({ name }) => name === modelChoice.value)!;
+
+async function use(entry: ModelEntry, weights: Weights): Promise<void> {
+  const record = recordOf(entry);
+  const { build, input } = entry;
+  const session = await compile(build(record.options), { weights, input });
+  await current?.session.dispose();
+  current = { entry, record, session };
+  await classify();
+}
+
+/** Makes ready for the chosen network: its weights are here, or have to be given. */
+async function choose(): Promise<void> {
+  const entry = chosen();
+  const digits = entry === lenet.lenet5;
+  const [, , height, width] = entry.input as readonly [number, number, number, number];
+  const kept = document.createElement('canvas');
+  [kept.width, kept.height] = [canvas.width, canvas.height];
+  kept.getContext('2d')!.drawImage(canvas, 0, 0);
+  [canvas.width, canvas.height] = [width, height];
+  pen.drawImage(kept, 0, 0, width, height);
+  canvas.classList.toggle('drawable', digits);
+  for (const id of ['samples', 'draw-hint']) element(id).hidden = !digits;
+  element('weights').hidden = digits;
+  await current?.session.dispose();
+  current = undefined;
+  element('classes').replaceChildren();
+  element('layers').replaceChildren();
+  element('why').hidden = true;
+  if (digits) {
+    say('Loading the weights…');
+    const answer = await fetch('lenet5.safetensors');
+    if (!answer.ok) throw new Error(`The weights could not be loaded (${answer.status}).`);
+    await use(entry, await readWeights(new Uint8Array(await answer.arrayBuffer())));
+    return;
+  }
+  const { url } = recordOf(entry);
+  const link = Object.assign(document.createElement('a'), { href: url, textContent: url.split('/').at(-1)! });
+  element('weights-hint').replaceChildren('Download ', link, ' and choose it here: ');
+  say('This network needs weights.');
+}
+
+/** The canvas as a picture. */
+function picture(): { readonly width: number; readonly height: number; readonly data: Uint8Array } {
+  const { width, height } = canvas;
+  const { data } = pen.getImageData(0, 0, width, height);
+  return {
+    width,
+    height,
+    data: Uint8Array.from({ length: width * height * 3 }, (_, i) => data[Math.floor(i / 3) * 4 + (i % 3)]!),
+  };
+}
+
+let asked = 0;
+
+/** Classifies what the canvas shows. When several are asked for at once, the last one counts. */
+async function classify(): Promise<void> {
+  if (!current) return;
+  const turn = ++asked;
+  const { entry, record, session } = current;
+  const [, , size] = entry.input as readonly [number, number, number];
+  // The canvas has the size that the network takes.
+  const input = transform(picture(), { ...record.transform, resize: size, crop: size });
+  const start = performance.now();
+  const { data } = await session.run(input);
+  const milliseconds = performance.now() - start;
+  const { steps } = await session.profile(input);
+  if (turn !== asked) return;
+  showClasses(data, record.categories === 'imagenet' ? imagenetLabels : record.categories);
+  showLayers(steps);
+  const threads = `${session.threads} thread${session.threads > 1 ? 's' : ''}`;
+  element('why').hidden = !session.fallbackReason;
+  element('reason').textContent = session.fallbackReason ?? '';
+  say(`${entry.name} on ${session.backend}, ${threads}: ${milliseconds.toFixed(1)} ms.`);
+}
+
+function showClasses(logits: Float32Array, labels: readonly string[]): void {
+  const largest = Math.max(...logits);
+  const exponentials = [...logits].map((logit) => Math.exp(logit - largest));
+  const sum = exponentials.reduce((a, b) => a + b, 0);
+  const best = exponentials
+    .map((value, index) => ({ share: value / sum, label: labels[index] ?? String(index) }))
+    .sort((a, b) => b.share - a.share)
+    .slice(0, 5);
+  element('classes').replaceChildren(
+    ...best.map(({ share, label }) => {
+      const item = document.createElement('li');
+      item.style.setProperty('--share', String(share));
+      for (const text of [label, `${(share * 100).toFixed(1)} %`])
+        item.append(Object.assign(document.createElement('span'), { textContent: text }));
+      return item;
+    }),
+  );
+}
+
+function showLayers(steps: Awaited<ReturnType<Session['profile']>>['steps']): void {
+  element('layers').replaceChildren(
+    ...steps.map(({ path, op, algorithm, milliseconds, flops }) => {
+      const row = document.createElement('tr');
+      const speed = milliseconds > 0 && flops > 0 ? (flops / milliseconds / 1e6).toFixed(1) : '';
+      for (const text of [path, op, algorithm, (milliseconds * 1000).toFixed(0), speed])
+        row.insertCell().textContent = text;
+      for (const cell of [...row.cells].slice(3)) cell.className = 'number';
+      return row;
+    }),
+  );
+}
+
+/** A drawn digit as the pixels of a canvas. */
+function putDigit(target: CanvasRenderingContext2D, digit: number): void {
+  const pixels = new ImageData(32, 32);
+  for (const [i, value] of drawDigit(digit).entries())
+    pixels.data.set([...Array(3).fill(value * 255), 255], i * 4);
+  target.putImageData(pixels, 0, 0);
+}
+
+function clear(): void {
+  pen.fillStyle = '#000';
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+}
+
+/** Fills the canvas with the middle of a picture. */
+async function show(file: Blob): Promise<void> {
+  const bitmap = await createImageBitmap(file).catch(() => {
+    throw new Error('This file is no picture that the browser can read.');
+  });
+  const { width, height } = bitmap;
+  const side = Math.min(width, height);
+  // As ImageNet's networks are evaluated: the middle 224 of 256.
+  const cut = chosen() === lenet.lenet5 ? side : (side * 224) / 256;
+  pen.imageSmoothingQuality = 'high';
+  pen.drawImage(bitmap, (width - cut) / 2, (height - cut) / 2, cut, cut, 0, 0, canvas.width, canvas.height);
+  bitmap.close();
+  await classify();
+}
+
+/** Drawing with a pen of two pixels. */
+function draw(event: PointerEvent): void {
+  if (!canvas.classList.contains('drawable') || (event.buttons & 1) === 0) return;
+  const { left, top, width } = canvas.getBoundingClientRect();
+  const scale = canvas.width / width;
+  const [x, y] = [(event.clientX - left) * scale, (event.clientY - top) * scale];
+  if (event.type === 'pointerdown') {
+    canvas.setPointerCapture(event.pointerId);
+    pen.beginPath();
+    pen.moveTo(x, y);
+  }
+  Object.assign(pen, { strokeStyle: '#fff', lineWidth: 2.6, lineCap: 'round', lineJoin: 'round' });
+  pen.lineTo(x, y);
+  pen.stroke();
+  attempt(classify);
+}
+
+for (const { name } of entries) modelChoice.append(new Option(name));
+for (let digit = 0; digit < 10; digit++) {
+  const button = document.createElement('button');
+  button.type = 'button';
+  button.setAttribute('aria-label', `Sample ${digit}`);
+  const sample = Object.assign(document.createElement('canvas'), { width: 32, height: 32 });
+  putDigit(sample.getContext('2d')!, digit);
+  button.append(sample);
+  button.addEventListener('click', () => {
+    putDigit(pen, digit);
+    attempt(classify);
+  });
+  element('samples').append(button);
+}
+canvas.addEventListener('pointerdown', draw);
+canvas.addEventListener('pointermove', draw);
+element('clear').addEventListener('click', () => {
+  clear();
+  attempt(classify);
+});
+element('file').addEventListener('change', ({ target }) => {
+  const [file] = (target as HTMLInputElement).files ?? [];
+  if (file) attempt(() => show(file));
+});
+element('weights-file').addEventListener('change', ({ target }) => {
+  const [file] = (target as HTMLInputElement).files ?? [];
+  const entry = chosen();
+  if (file)
+    attempt(async () => {
+      say('Reading the weights…');
+      const { rename } = recordOf(entry);
+      await use(entry, await readWeights(file, rename ? { rename } : {}));
+    });
+});
+modelChoice.addEventListener('change', () => attempt(choose));
+putDigit(pen, 3);
+attempt(choose);

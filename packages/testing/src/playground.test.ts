@@ -1,0 +1,103 @@
+/** The playground page, driven as a visitor would: by keyboard, by pen, and with files. */
+import { initialise, writeSafetensors } from '@cnn/core';
+import { encodePng } from '@cnn/image';
+import { models } from '@cnn/mobilenet';
+import { type Browser, chromium, type Page } from 'playwright';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { findBrowser } from './browser.js';
+import { playgroundFiles } from './playgroundSite.js';
+import { isolation, type Site, serve } from './site.js';
+
+const found = await findBrowser();
+
+describe.runIf(found)('the playground', () => {
+  let browser: Browser;
+  let site: Site;
+  let page: Page;
+  const problems: string[] = [];
+  beforeAll(async () => {
+    const files = await playgroundFiles();
+    site = await serve((path) => files.get(path.slice(1) || 'index.html'), isolation);
+    browser = await chromium.launch({ ...found! });
+    page = await browser.newPage({ viewport: { width: 1100, height: 900 } });
+    page.on('pageerror', ({ message }) => problems.push(message));
+    page.on('console', (message) => {
+      if (message.type() === 'error') problems.push(message.text());
+    });
+    await page.goto(site.origin);
+  });
+  afterAll(async () => {
+    await browser.close();
+    await site.close();
+    expect(problems).toEqual([]);
+  });
+
+  /** Waits for the class that stands first. */
+  const first = (label: string) =>
+    page.waitForFunction(
+      (wanted) => document.querySelector('#classes li span')?.textContent === wanted,
+      label,
+    );
+
+  test('classifies a sample at once, and says where and how fast', async () => {
+    await first('3');
+    expect(await page.textContent('#status')).toMatch(/^lenet5 on wasm, \d+ threads?: \d+\.\d ms\.$/);
+    expect(await page.textContent('#reason')).toContain('software adapter');
+    const shares = await page.locator('#classes li span:last-child').allTextContents();
+    expect(shares).toHaveLength(5);
+    expect(Number.parseFloat(shares[0]!)).toBeGreaterThan(50);
+    const layers = await page.locator('#layers tr td:first-child').allTextContents();
+    expect(layers).toEqual(expect.arrayContaining(['conv1', 'conv2', 'fc1', 'fc2', 'fc3']));
+  });
+
+  test('samples are taken with the keyboard', async () => {
+    await page.getByRole('button', { name: 'Sample 7' }).focus();
+    await page.keyboard.press('Enter');
+    await first('7');
+    await page.keyboard.press('Shift+Tab');
+    await page.keyboard.press('Space');
+    await first('6');
+  });
+
+  test('a digit can be drawn', async () => {
+    await page.getByRole('button', { name: 'Clear' }).click();
+    const { x, y, width } = (await page.locator('#picture').boundingBox())!;
+    await page.mouse.move(x + width * 0.52, y + width * 0.2);
+    await page.mouse.down();
+    await page.mouse.move(x + width * 0.48, y + width * 0.8, { steps: 8 });
+    await page.mouse.up();
+    await first('1');
+  });
+
+  test('what is no picture is refused with a sentence', async () => {
+    await page.setInputFiles('#file', { name: 'x.png', mimeType: 'image/png', buffer: Buffer.from('no') });
+    await page.getByText('This file is no picture that the browser can read.').waitFor();
+  });
+
+  test('another network takes its weights and a picture from files', async () => {
+    await page.selectOption('#model', 'mobilenet_v3_small');
+    await page.getByText('This network needs weights.').waitFor();
+    await page.setInputFiles('#weights-file', { name: 'x.pth', mimeType: '', buffer: Buffer.from('no') });
+    await page.locator('#status.error').waitFor();
+    const weights = writeSafetensors(initialise(models.mobilenet_v3_small.build(), { seed: 1 }));
+    await page.setInputFiles('#weights-file', {
+      name: 'weights.safetensors',
+      mimeType: '',
+      buffer: Buffer.from(weights),
+    });
+    await page.getByText(/^mobilenet_v3_small on wasm/).waitFor();
+    const photo = { width: 300, height: 200, data: new Uint8Array(180_000).map((_, i) => i % 251) };
+    const buffer = Buffer.from(await encodePng(photo));
+    const corner = () =>
+      page.locator('#picture').evaluate((canvas) => {
+        const [red] = (canvas as HTMLCanvasElement).getContext('2d')!.getImageData(5, 5, 1, 1).data;
+        return red;
+      });
+    expect(await corner()).toBe(0);
+    await page.setInputFiles('#file', { name: 'photo.png', mimeType: 'image/png', buffer });
+    await expect.poll(corner).toBeGreaterThan(0);
+    await page.getByText(/^mobilenet_v3_small on wasm/).waitFor();
+    expect(await page.locator('#classes li').count()).toBe(5);
+    expect(await page.textContent('#layers')).toContain('features.0.0');
+  });
+});

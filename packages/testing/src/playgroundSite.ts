@@ -1,0 +1,36 @@
+/** The playground page as a site: its files, its script bundled from the sources, and the weights of LeNet-5. */
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const repository = new URL('../../../', import.meta.url);
+
+/** The files of the site by name. */
+export async function playgroundFiles(): Promise<ReadonlyMap<string, Uint8Array>> {
+  const { outputFiles } = await build({
+    entryPoints: ['docs/playground/playground.ts'],
+    absWorkingDir: fileURLToPath(repository),
+    tsconfig: 'tsconfig.base.json',
+    bundle: true,
+    splitting: true,
+    minify: true,
+    format: 'esm',
+    platform: 'browser',
+    target: 'es2022',
+    // The gpu back end looks for it and goes on without.
+    external: ['gpu.js'],
+    outdir: 'site',
+    write: false,
+    logLevel: 'error',
+  });
+  const scripts = outputFiles.map(({ path, contents }) => [path.split(/[\\/]/).at(-1)!, contents] as const);
+  const places = {
+    'index.html': 'docs/playground/index.html',
+    'style.css': 'docs/playground/style.css',
+    'lenet5.safetensors': 'packages/lenet/weights/lenet5.safetensors',
+  };
+  const files = Object.entries(places).map(
+    async ([name, place]) => [name, new Uint8Array(await readFile(new URL(place, repository)))] as const,
+  );
+  return new Map([...scripts, ...(await Promise.all(files))]);
+}
