@@ -17,8 +17,6 @@ export async function playgroundFiles(): Promise<ReadonlyMap<string, Uint8Array>
     format: 'esm',
     platform: 'browser',
     target: 'es2022',
-    // The gpu back end looks for it and goes on without.
-    external: ['gpu.js'],
     outdir: 'site',
     write: false,
     logLevel: 'error',
