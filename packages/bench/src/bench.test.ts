@@ -100,9 +100,9 @@ test('a whole run measures real processes and makes the document', async () => {
     nodes: [],
     work: { note: () => {}, signal: new AbortController().signal },
     progress: () => {},
-    onRow: (_, network, row) => {
+    onRow: (_, network, { results }) => {
       expect(network).toBe(lenet);
-      rows.push(row);
+      rows.push(results);
     },
   });
   expect(rows[0]?.ours?.minimum).toBeGreaterThan(0);
@@ -110,10 +110,12 @@ test('a whole run measures real processes and makes the document', async () => {
   expect(rows[0]?.theirs).toMatchObject({ deviation: 0, runs: 2 });
   const records = withRow(readRecords('/nowhere'), { 'Node 20': 'v20' }, suite.id, lenet.name, {
     date: '2026-01-01',
+    busy: 0.5,
     results: rows[0]!,
   });
   const text = documentOf(records);
   expect(text).toContain('## Node 24, batch 1, 2 threads');
+  expect(text).toContain('other programs used the machine: lenet5 (50 % of the cores)');
   expect(text).toContain('## What was tried');
 });
 

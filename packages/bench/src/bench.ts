@@ -1,5 +1,6 @@
 /** Runs suites: gets what they need, measures network by network, and keeps every row as soon as it is there. */
 import { execFile } from 'node:child_process';
+import { cpus } from 'node:os';
 import { promisify } from 'node:util';
 import { type Browsers, openBrowsers } from './browserProcess.js';
 import { measure, type Row, type Schedule } from './measure.js';
@@ -24,7 +25,30 @@ export interface BenchOptions {
   /** What is being done now. */
   progress(line: string): void;
   /** A row that has been measured, with the versions of all that took part. */
-  onRow(suite: Suite, network: Network, row: Row, versions: Readonly<Record<string, string>>): void;
+  onRow(suite: Suite, network: Network, row: MeasuredRow, versions: Readonly<Record<string, string>>): void;
+}
+
+/** A row, and how busy the machine was before it. */
+export interface MeasuredRow {
+  readonly results: Row;
+  /** Share of the cores that other programs used. */
+  readonly busy: number;
+}
+
+/** Share of the cores that are in use, watched for a moment in which this process does nothing. */
+async function busyShare(): Promise<number> {
+  const times = () =>
+    cpus().reduce(
+      ({ idle, all }, { times }) => ({
+        idle: idle + times.idle,
+        all: all + times.idle + times.user + times.nice + times.sys + times.irq,
+      }),
+      { idle: 0, all: 0 },
+    );
+  const before = times();
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  const after = times();
+  return 1 - (after.idle - before.idle) / Math.max(1, after.all - before.all);
 }
 
 /** Multiply-adds a millisecond, in millions, that the peers are assumed to do: for estimates of time alone. */
@@ -132,11 +156,12 @@ export async function bench(options: BenchOptions): Promise<void> {
           const program = workplace + (await programFor(peer, 'node', network));
           return startInNode(nodes.get(runtime)!.path, program, placed, work.signal);
         };
-        const row = await measure(suite, start, options.scheduleFor(suite), (what) => {
+        const busy = await busyShare();
+        const results = await measure(suite, start, options.scheduleFor(suite), (what) => {
           work.signal.throwIfAborted();
           progress(`${suite.title}: ${network.name}: ${what}`);
         });
-        options.onRow(suite, network, row, versions(suite));
+        options.onRow(suite, network, { results, busy }, versions(suite));
       }
   } finally {
     await browsers?.close();

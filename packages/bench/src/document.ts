@@ -50,6 +50,7 @@ function section(suite: Suite, rows: Records['rows'][string]): string {
     suite.about,
     ...tablesOf(suite, rows).map(markdown),
     threadsOf(suite, rows),
+    busyRows(rows),
     failures.join('\n'),
   ];
   return [`## ${suite.title}`, ...parts.filter(Boolean)].join('\n\n');
@@ -63,6 +64,14 @@ function threadsOf({ threads, contenders }: Suite, rows: Records['rows'][string]
     return counts.size > 0 ? [`${name} ${[...counts].join(' or ')}`] : [];
   });
   return used.length > 0 ? `Threads: ${used.join(', ')}.` : '';
+}
+
+/** Rows whose times cannot be relied on. */
+function busyRows(rows: Records['rows'][string]): string {
+  const busy = Object.entries(rows).flatMap(([network, { busy }]) =>
+    busy ? [`${network} (${Math.round(100 * busy)} % of the cores)`] : [],
+  );
+  return busy.length > 0 ? `Measured while other programs used the machine: ${busy.join(', ')}.` : '';
 }
 
 /** The notes by hand: the files of the folder in order of their names. */

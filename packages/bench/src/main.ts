@@ -7,7 +7,7 @@ import { documentOf } from './document.js';
 import { schedule } from './measure.js';
 import { pictureOf } from './picture.js';
 import { peerNames } from './programs.js';
-import { type Records, readRecords, requireSameMachine, withRow, writeRecords } from './records.js';
+import { BUSY, type Records, readRecords, requireSameMachine, withRow, writeRecords } from './records.js';
 import { groups, quickSuite, type Suite, suites } from './suites.js';
 import { plain, tablesOf } from './tables.js';
 import { root } from './workplace.js';
@@ -135,8 +135,9 @@ async function run(ids: readonly string[], options: Options, signal: AbortSignal
     ...(options.python ? { python: options.python } : {}),
     work: { note, signal },
     progress: (line) => progress(`${done} of ${work.length}, ${line}`),
-    onRow(suite, network, results, versions) {
-      const row = { date: new Date().toISOString().slice(0, 10), results };
+    onRow(suite, network, { results, busy }, versions) {
+      const date = new Date().toISOString().slice(0, 10);
+      const row = { date, ...(busy > BUSY ? { busy: Number(busy.toFixed(2)) } : {}), results };
       if (kept) {
         records = withRow(records, versions, suite.id, network.name, row);
         writeRecords(json, records);
@@ -148,7 +149,7 @@ async function run(ids: readonly string[], options: Options, signal: AbortSignal
       const passed = (performance.now() - started) / 1000;
       const left = (total - expected) * (passed / expected);
       note(
-        `${done} of ${work.length}, ${suite.title}: ${network.name} done; ${(passed / 60).toFixed(1)} minutes passed, about ${(left / 60).toFixed(1)} left`,
+        `${done} of ${work.length}, ${suite.title}: ${network.name} done${busy > BUSY ? `, but other programs used ${Math.round(100 * busy)} % of the machine: times are too long` : ''}; ${(passed / 60).toFixed(1)} minutes passed, about ${(left / 60).toFixed(1)} left`,
       );
       if (suite.networks.at(-1) === network) {
         progress('');

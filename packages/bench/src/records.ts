@@ -17,6 +17,8 @@ export interface Machine {
 /** One row with the day on which it was measured: contenders of a row are always measured together. */
 export interface DatedRow {
   readonly date: string;
+  /** Share of the cores that other programs used before it; missing where it does not matter. */
+  readonly busy?: number;
   readonly results: Row;
 }
 
@@ -28,6 +30,9 @@ export interface Records {
   /** By suite, then by network. */
   readonly rows: Readonly<Record<string, Readonly<Record<string, DatedRow>>>>;
 }
+
+/** Other programs that use more of the cores than this make times too long. */
+export const BUSY = 0.1;
 
 /** This computer. */
 export function thisMachine(): Machine {
