@@ -46,6 +46,7 @@ export interface FolderDataset {
   readonly entries: readonly FolderEntry[];
   /** Pictures that could not be read. */
   readonly skipped: readonly SkippedPicture[];
+  /** The picture at an index, resized. @throws RangeError where there is none. */
   at(index: number): Promise<FolderExample>;
 }
 
