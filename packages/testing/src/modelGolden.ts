@@ -1,5 +1,5 @@
 /** What is known of a model's run in PyTorch, and how ours is held to it. Knows no file system, so that a page can do it too. */
-import { type BackendName, compile, type Module, type Shape, summary, tensor } from '@cnn/core';
+import { type Backend, type BackendName, compile, type Module, type Shape, summary, tensor } from '@cnn/core';
 import { expect } from 'vitest';
 import { bitsum, schemeInput, schemeWeights } from './scheme.js';
 
@@ -51,7 +51,7 @@ export async function checkRun(
   golden: ModelGolden,
   run: ModelRun,
   model: Module,
-  options: { readonly backend?: BackendName; readonly images?: number } = {},
+  options: { readonly backend?: BackendName | Backend; readonly images?: number } = {},
 ): Promise<void> {
   const weights = schemeWeights(stateOf(golden), golden.gain2);
   expect(bitsum(weights)).toBe(golden.weightBitsum);

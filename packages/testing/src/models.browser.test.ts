@@ -1,6 +1,10 @@
-/** Every family's smallest network in Chromium, on the wasm back end with two threads: PyTorch's logits. */
+/**
+ * Every family's smallest network in Chromium: PyTorch's logits, on the wasm back end with two threads and on
+ * the GPU. Without a real one a GPU is slow, so that only the smallest of all run there, and all of them
+ * with CNN_SLOW_TESTS=1.
+ */
 import { article as alexnet } from '@cnn/alexnet';
-import type { Module } from '@cnn/core';
+import { gpuBackend, type Module } from '@cnn/core';
 import { article as densenet } from '@cnn/densenet';
 import { efficientnetB0 } from '@cnn/efficientnet';
 import { article as googlenet } from '@cnn/googlenet';
@@ -11,10 +15,10 @@ import { article as resnet } from '@cnn/resnet';
 import { article as senet } from '@cnn/senet';
 import { shufflenetV1G3, shufflenetV2X1_0 } from '@cnn/shufflenet';
 import { article as vgg } from '@cnn/vgg';
-import { expect, test } from 'vitest';
-import { checkRun, type ModelGolden } from './modelGolden.js';
+import { describe, expect, test } from 'vitest';
+import { checkRun, type ModelGolden, type ModelRun } from './modelGolden.js';
 
-test.each<[golden: string, build: () => Module]>([
+const networks: readonly (readonly [golden: string, build: () => Module])[] = [
   ['alexnet/goldens/seed__Alexnet', () => alexnet.alexnet(10)],
   ['densenet/goldens/seed__DenseNet', () => densenet.denseNet(10)],
   ['efficientnet/goldens/tv__efficientnet_b0', efficientnetB0],
@@ -29,10 +33,28 @@ test.each<[golden: string, build: () => Module]>([
   ['shufflenet/goldens/pub__shufflenet_v1_g3', shufflenetV1G3],
   ['shufflenet/goldens/tv__shufflenet_v2_x1_0', shufflenetV2X1_0],
   ['vgg/goldens/seed__VGGNet16', () => vgg.vggNet(10, 16)],
-])("%s: PyTorch's logits", async (name, build) => {
+];
+
+const golden = async (name: string): Promise<ModelGolden> => {
   const answer = await fetch(`/packages/${name}.json`);
   expect(answer.ok).toBe(true);
-  const golden = (await answer.json()) as ModelGolden;
-  const run = golden.runs.reduce((a, b) => (b.macsPerImage < a.macsPerImage ? b : a));
-  await checkRun(golden, run, build(), { backend: 'wasm', images: 1 });
+  return (await answer.json()) as ModelGolden;
+};
+
+const leastWork = ({ runs }: ModelGolden): ModelRun =>
+  runs.reduce((a, b) => (b.macsPerImage < a.macsPerImage ? b : a));
+
+test.each(networks)("%s: PyTorch's logits", async (name, build) => {
+  const known = await golden(name);
+  await checkRun(known, leastWork(known), build(), { backend: 'wasm', images: 1 });
+});
+
+const few = networks.filter(([name]) => /lenet5|mobilenet_v3/.test(name));
+
+describe.each(['webgl2', 'webgpu'] as const)('on %s', (mode) => {
+  const chosen = process.env.CNN_SLOW_TESTS === '1' ? networks : few;
+  test.each(chosen)("%s: PyTorch's logits", { timeout: 300_000 }, async (name, build) => {
+    const known = await golden(name);
+    await checkRun(known, leastWork(known), build(), { backend: gpuBackend({ mode }), images: 1 });
+  });
 });

@@ -39,14 +39,18 @@ async function compileGpu(
       reasons.push(
         `The adapter of ${mode} (${adapter.name}) is a software adapter: it computes on the CPU, where wasm is faster.`,
       );
-    else {
-      // Everything else is loaded when there is a GPU to use it: pages that run on the CPU do not fetch it.
-      const [library, { compilers }] = await Promise.all([loadLibrary(), import('./compilers.js')]);
-      signal?.throwIfAborted();
-      const fallbackReason = reasons.join(' ') || undefined;
-      return compilers[mode](library, adapter, { graph, weights, signal, fallbackReason });
-    }
+    else
+      try {
+        // Everything else is loaded when there is a GPU to use it: pages that run on the CPU do not fetch it.
+        const [library, { compilers }] = await Promise.all([loadLibrary(), import('./compilers.js')]);
+        signal?.throwIfAborted();
+        const fallbackReason = reasons.join(' ') || undefined;
+        return await compilers[mode](library, adapter, { graph, weights, signal, fallbackReason });
+      } catch (error) {
+        if (!(error instanceof BackendUnavailable)) throw error;
+        reasons.push(error.message);
+      }
     signal?.throwIfAborted();
   }
-  throw new BackendUnavailable('gpu', reasons.filter(Boolean).join(' '));
+  throw new BackendUnavailable('gpu', [...new Set(reasons)].filter(Boolean).join(' '));
 }

@@ -37,6 +37,7 @@ export interface GpuLibrary {
   readonly Input: new (value: Float32Array, size: readonly number[]) => object;
   readonly WebGPUContext: {
     acquire(): Promise<{ readonly adapter: GPUAdapter; readonly device: GPUDevice }>;
+    destroy(): Promise<void>;
   };
 }
 

@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { hasWebGpu } from '@cnn/testing/webGpu';
 import { describe, expect, test } from 'vitest';
+import { BackendUnavailable } from '../../errors.js';
 import { conv2d, linear } from '../../nn/layers.js';
 import { sequential } from '../../nn/module.js';
 import { initialise } from '../../nn/walk.js';
@@ -40,6 +41,29 @@ describe.runIf(hasWebGpu())('a session on the GPU', () => {
     const { notes, steps } = await session.profile(x);
     expect(notes.join()).toMatch(/\d kernels/);
     expect(steps.map(({ op }) => op)).toEqual(['conv2d + relu', 'conv2d', 'globalAvgPool', 'linear']);
+  });
+
+  test('an adapter that gives no device is a back end that is not available', async () => {
+    const { gpu } = navigator;
+    const stubborn = {
+      requestAdapter: async () => {
+        const adapter = await gpu.requestAdapter();
+        return new Proxy(adapter!, {
+          get: (target, key) =>
+            key === 'requestDevice'
+              ? () => Promise.reject(new Error('no more devices'))
+              : Reflect.get(target, key, target),
+        });
+      },
+    };
+    await WebGPUContext.destroy();
+    Object.defineProperty(globalThis, 'navigator', { value: { gpu: stubborn }, configurable: true });
+    try {
+      await expect(compile(model, onGpu)).rejects.toThrow(/no device \(no more devices\)/);
+      await expect(compile(model, onGpu)).rejects.toBeInstanceOf(BackendUnavailable);
+    } finally {
+      Object.defineProperty(globalThis, 'navigator', { value: { gpu }, configurable: true });
+    }
   });
 
   test('auto leaves a software adapter alone and says so, in profiles too', async () => {

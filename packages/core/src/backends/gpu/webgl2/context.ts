@@ -1,6 +1,6 @@
 /** The WebGL2 context that all programs of a page share, with the kernels compiled on it. A lost one is replaced. */
-import type { Adapter } from '../adapter.js';
-import { canvas } from '../adapter.js';
+import { BackendUnavailable } from '../../../errors.js';
+import { type Adapter, canvas } from '../adapter.js';
 import type { GpuLibrary } from '../library.js';
 import { translatorOn } from './translate.js';
 
@@ -32,7 +32,7 @@ let shared: SharedContext | undefined;
 
 /**
  * The context; a new one when the last was lost.
- * @throws Error when there is none.
+ * @throws BackendUnavailable when there is none.
  */
 export function sharedContext(library: GpuLibrary, adapter: Adapter): SharedContext {
   if (shared && !shared.gl.isContextLost()) return shared;
@@ -40,7 +40,8 @@ export function sharedContext(library: GpuLibrary, adapter: Adapter): SharedCont
     | WebGL2RenderingContext
     | null
     | undefined;
-  if (!gl?.getExtension('EXT_color_buffer_float')) throw new Error('WebGL2 gives no context here.');
+  if (!gl?.getExtension('EXT_color_buffer_float'))
+    throw new BackendUnavailable('gpu', 'WebGL2 gives no context here.');
   shared = { gl, adapter, compile: compilerOn(gl), translate: translatorOn(library, gl) };
   return shared;
 }

@@ -1,4 +1,5 @@
 /** The WebGPU device that gpu.js holds for everyone, with what the programs on it share: compiled kernels, and its end. */
+import { BackendUnavailable } from '../../../errors.js';
 import { type Adapter, adapterOf } from '../adapter.js';
 import type { GpuLibrary } from '../library.js';
 import { remember } from '../remember.js';
@@ -29,10 +30,13 @@ const devices = new WeakMap<GPUDevice, SharedDevice>();
 
 /**
  * The device; a new one when the last was lost.
- * @throws Error when there is no adapter.
+ * @throws BackendUnavailable when the adapter gives none.
  */
 export async function sharedDevice(library: GpuLibrary): Promise<SharedDevice> {
-  const { adapter, device } = await library.WebGPUContext.acquire();
+  const { adapter, device } = await library.WebGPUContext.acquire().catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new BackendUnavailable('gpu', `WebGPU gives no device (${reason}).`);
+  });
   const known = devices.get(device);
   if (known) return known;
   let lost: string | undefined;
