@@ -62,6 +62,10 @@ const assumedSpeed: Readonly<Record<string, number>> = {
   'tfjs-webgpu': 0.3,
   'onnxruntime-webgpu': 0.3,
   'tfjs-webgl': 2,
+  'ours-training': 30,
+  pytorch: 30,
+  'jax-training': 0.06,
+  'tfjs-training': 0.02,
 };
 
 /** About how many seconds a network takes in a suite. */

@@ -1,13 +1,21 @@
 /** The command `npm run bench`: its options, and how it ends. */
-import { writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { bench, secondsFor } from './bench.js';
 import { documentOf } from './document.js';
 import { schedule } from './measure.js';
 import { pictureOf } from './picture.js';
 import { peerNames } from './programs.js';
-import { BUSY, type Records, readRecords, requireSameMachine, withRow, writeRecords } from './records.js';
+import {
+  BUSY,
+  type DatedRow,
+  type Records,
+  readRecords,
+  requireSameMachine,
+  withRow,
+  writeRecords,
+} from './records.js';
 import { groups, quickSuite, type Suite, suites } from './suites.js';
 import { plain, tablesOf } from './tables.js';
 import { root } from './workplace.js';
@@ -102,7 +110,11 @@ async function run(ids: readonly string[], options: Options, signal: AbortSignal
   const kept = !options.quick && !options.threads && !options.batch && !options.peers;
   let records = readRecords(json);
   if (options.report) return writeDocument(out, records);
-  if (kept) requireSameMachine(json, records);
+  if (kept) {
+    requireSameMachine(json, records);
+    // A folder that is missing is better noticed before the measurement than after it.
+    for (const file of [json, out]) mkdirSync(dirname(file), { recursive: true });
+  }
   const chosen = chosenSuites(ids, options);
   const planOf = ({ slow }: Suite) => schedule(options.rounds, slow);
   const work = chosen.flatMap((suite) =>
@@ -123,10 +135,7 @@ async function run(ids: readonly string[], options: Options, signal: AbortSignal
     progress('');
     console.error(line);
   };
-  const shown = new Map<
-    Suite,
-    Record<string, { date: string; results: Parameters<typeof withRow>[4]['results'] }>
-  >();
+  const shown = new Map<Suite, Record<string, DatedRow>>();
   await bench({
     suites: chosen,
     scheduleFor: planOf,
