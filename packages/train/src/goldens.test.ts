@@ -1,15 +1,18 @@
 /**
- * Twenty steps of five networks with PyTorch's optimizers, on PyTorch's inputs, in float64: losses, gradients,
- * weights, running statistics and logits must agree within PyTorch's own float32 deviation. A step of the
- * larger networks takes seconds on the reference back end, so a usual run makes fewer of them;
- * with CNN_SLOW_TESTS=1 all twenty are made.
+ * Twenty steps of five networks with PyTorch's optimizers, on PyTorch's inputs: losses, gradients, weights,
+ * running statistics and logits must agree within PyTorch's own float32 deviation on the reference in float64,
+ * and within a few times as much on the wasm back end, whose float32 rounds elsewhere. A step of the larger
+ * networks takes seconds on the reference back end, so a usual run makes fewer of them; with CNN_SLOW_TESTS=1
+ * all twenty are made, and the wasm back end runs all of them on one, two and three threads.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   add,
+  type Backend,
   batchNorm,
+  type CompileOptions,
   compile,
   conv2d,
   forInference,
@@ -26,6 +29,7 @@ import {
   type Tensor,
   tensor,
   trace,
+  wasmBackend,
 } from '@cnn/core';
 import { efficientnetB0 } from '@cnn/efficientnet';
 import { lenet5 } from '@cnn/lenet';
@@ -98,7 +102,32 @@ interface Case {
   readonly optimizer: Optimizer;
   /** Steps of a usual run. */
   readonly steps: number;
+  /**
+   * In the first batch an input of a relu in layer4 is 1.3e-5, where float32 has errors of 3e-5: what rounds it
+   * to the other side of zero has some gradients 2 % off. Seen in the values, not only guessed.
+   */
+  readonly atKink?: boolean;
 }
+
+/** A back end, and how many times PyTorch's float32 deviation it may have. */
+interface Run {
+  readonly name: string;
+  readonly backend: Backend;
+  readonly factor: number;
+  readonly compileOptions?: CompileOptions;
+}
+
+const all = process.env.CNN_SLOW_TESTS === '1';
+const onWasm = (threads: number): Run => ({
+  name: `wasm, ${threads} threads`,
+  backend: wasmBackend(),
+  factor: 5,
+  compileOptions: { threads },
+});
+const runs: readonly Run[] = [
+  { name: 'reference', backend: referenceBackend(), factor: 1 },
+  ...(all ? [1, 2, 3] : [2]).map(onWasm),
+];
 
 const momentum = { momentum: 0.9, weightDecay: 5e-4 };
 const cases: readonly Case[] = [
@@ -113,13 +142,15 @@ const cases: readonly Case[] = [
     file: 'tiny_resnet18_w8__sgd',
     model: tinyResnet,
     optimizer: sgd({ learningRate: 0.002, ...momentum }),
-    steps: 20,
+    steps: 5,
+    atKink: true,
   },
   {
     file: 'tiny_resnet18_w8__adam',
     model: tinyResnet,
     optimizer: adam({ learningRate: 2e-4, eps: 1e-3, weightDecay: 5e-4 }),
     steps: 5,
+    atKink: true,
   },
   {
     file: 'mobilenet_v2_w0.25__sgd',
@@ -144,15 +175,13 @@ const cases: readonly Case[] = [
 const folder = join(dirname(fileURLToPath(import.meta.url)), '../goldens');
 const read = (file: string): TrainingGolden =>
   JSON.parse(readFileSync(join(folder, `${file}.json`), 'utf8')) as TrainingGolden;
-const all = process.env.CNN_SLOW_TESTS === '1';
-
 const normOf = ({ data }: Tensor): number => Math.sqrt(data.reduce((sum, value) => sum + value ** 2, 0));
 function expectNear(what: string, actual: number, expected: number, tolerance: number): void {
   if (!(Math.abs(actual - expected) <= tolerance))
     expect.fail(`${what} is ${actual}, PyTorch has ${expected}; they may differ by ${tolerance}`);
 }
 
-describe.each(cases)('$file', ({ file, model: build, optimizer, steps: usual }) => {
+describe.each(cases)('$file', ({ file, model: build, optimizer, steps: usual, atKink }) => {
   const golden = read(file);
   const steps = all ? golden.steps : Math.min(golden.steps, usual);
   const model = build();
@@ -184,52 +213,61 @@ describe.each(cases)('$file', ({ file, model: build, optimizer, steps: usual }) 
       expect([...schemeLabels(`train/y/${batch}`, input[0]!, golden.classes)]).toEqual(labels);
   });
 
-  test('the gradients of the first step', async () => {
+  test.each(runs)('the gradients of the first step: $name', async ({ backend, factor, compileOptions }) => {
     const { graph, gradients } = differentiated(traced(), options);
     for (const [name, node] of gradients) graph.outputs.set(`gradient ${name}`, node);
     graph.updates.clear();
-    const program = await referenceBackend().compile(prune(graph), weights);
+    const program = await backend.compile(prune(graph), weights, compileOptions);
     const results = await program.run(feeds(0));
+    await program.dispose();
     for (const [index, expected] of golden.logitsStep1Image0.entries())
-      expectNear(`logit ${index}`, results.get('logits')!.data[index]!, expected, 1e-5);
+      expectNear(`logit ${index}`, results.get('logits')!.data[index]!, expected, factor * 1e-5);
     expect([...gradients.keys()].sort()).toEqual(Object.keys(golden.gradStep1).sort());
     const largest = Math.max(...Object.values(golden.gradStep1).map(({ norm }) => norm));
     for (const [name, { norm, first }] of Object.entries(golden.gradStep1)) {
       const gradient = results.get(`gradient ${name}`)!;
       // Some gradients are zero in exact arithmetic, so that only a share of the largest is left to compare with.
-      const tolerance = f32.gradNormMaxRelDev * norm + 1e-8 * largest;
+      const deviation = atKink && factor > 1 ? 0.03 : factor * f32.gradNormMaxRelDev;
+      const tolerance = deviation * norm + factor * 1e-8 * largest;
       expectNear(`the norm of ${name}'s gradient`, normOf(gradient), norm, tolerance);
       for (const [index, value] of first.entries())
         expectNear(`${name}'s gradient at ${index}`, gradient.data[index]!, value, tolerance);
     }
   });
 
-  test(`${steps} steps`, { timeout: 600_000 }, async () => {
-    const graph = stepOf(traced(), options);
-    const program = await referenceBackend().compile(graph, withOptimizerState(graph, weights));
-    for (let step = 0; step < steps; step++) {
-      const loss = (await program.run(feeds(step))).get('loss')!.data[0]!;
-      expectNear(`the loss of step ${step}`, loss, golden.losses[step]!, f32.lossMaxAbsDev);
-    }
-    if (steps < golden.steps) return;
-    const trained = await program.parameters();
-    for (const [name, { norm, first }] of Object.entries(golden.final)) {
-      const value = trained.get(name)!;
-      for (const [index, expected] of first.entries())
-        expectNear(`${name} at ${index}`, value.data[index]!, expected, f32.finalMaxAbsDev);
-      expectNear(
-        `the norm of ${name}`,
-        normOf(value),
-        norm,
-        f32.finalMaxAbsDev * Math.sqrt(value.data.length),
-      );
-    }
-    const shape = [2, ...input.slice(1)];
-    const final = new Map([...weights.keys()].map((name) => [name, trained.get(name)!]));
-    const session = await compile(model, { weights: final, input: shape, backend: 'reference' });
-    const size = shape.reduce((product, extent) => product * extent, 1);
-    const { data } = await session.run(schemeInput(input, 'train/x/0').data.subarray(0, size));
-    for (const [index, expected] of golden.evalLogitsAfter.flat().entries())
-      expectNear(`logit ${index} after training`, data[index]!, expected, f32.evalLogitsMaxAbsDev);
-  });
+  // Adam divides by the size of a gradient, so that a kink shows in every step.
+  const stable = runs.filter(({ factor }) => factor === 1 || !(atKink && optimizer.name === 'adam'));
+  test.each(stable)(
+    `${steps} steps: $name`,
+    { timeout: 600_000 },
+    async ({ backend, factor, compileOptions }) => {
+      const graph = stepOf(traced(), options);
+      const program = await backend.compile(graph, withOptimizerState(graph, weights), compileOptions);
+      for (let step = 0; step < steps; step++) {
+        const loss = (await program.run(feeds(step))).get('loss')!.data[0]!;
+        expectNear(`the loss of step ${step}`, loss, golden.losses[step]!, factor * f32.lossMaxAbsDev);
+      }
+      const trained = await program.parameters();
+      await program.dispose();
+      if (steps < golden.steps) return;
+      for (const [name, { norm, first }] of Object.entries(golden.final)) {
+        const value = trained.get(name)!;
+        for (const [index, expected] of first.entries())
+          expectNear(`${name} at ${index}`, value.data[index]!, expected, factor * f32.finalMaxAbsDev);
+        expectNear(
+          `the norm of ${name}`,
+          normOf(value),
+          norm,
+          factor * f32.finalMaxAbsDev * Math.sqrt(value.data.length),
+        );
+      }
+      const shape = [2, ...input.slice(1)];
+      const final = new Map([...weights.keys()].map((name) => [name, trained.get(name)!]));
+      const session = await compile(model, { weights: final, input: shape, backend: 'reference' });
+      const size = shape.reduce((product, extent) => product * extent, 1);
+      const { data } = await session.run(schemeInput(input, 'train/x/0').data.subarray(0, size));
+      for (const [index, expected] of golden.evalLogitsAfter.flat().entries())
+        expectNear(`logit ${index} after training`, data[index]!, expected, factor * f32.evalLogitsMaxAbsDev);
+    },
+  );
 });
