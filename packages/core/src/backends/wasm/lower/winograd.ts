@@ -2,17 +2,19 @@
 import type { Engine } from '../engine.js';
 import { FLOAT, paddedChannels } from '../kernels/kernel.js';
 import { type MatrixProduct, matrixProduct, panelColumns, tilingOf } from '../kernels/matrixProduct.js';
-import { productStride, transformWeights, winograd } from '../kernels/winograd.js';
+import { productStride, winograd } from '../kernels/winograd.js';
 import { winogradInput, winogradScratch } from '../kernels/winogradInput.js';
 import { winogradOutput } from '../kernels/winogradOutput.js';
 import type { Pointer } from '../plan/memory.js';
 import { type Call, type Planner, shareOf } from '../plan/planner.js';
 import type { Convolution } from './conv2d.js';
 import { biasOf, pixelsOf } from './lowering.js';
-import { columnPlace } from './product.js';
+import { packTransformed } from './winogradWeights.js';
 
 /** Bytes a second that weights come in at, from memory or the last cache. */
 const BANDWIDTH = 30e9;
+/** Bytes of transformed weights that two threads make in a second. */
+const TRANSFORMED = 10e9;
 /** What a thread's transformed input and products may take of its caches. */
 const PRIVATE_BYTES = 600 * 1024;
 /** Transformed weights up to this size are read again by every thread for every block of tiles. */
@@ -40,8 +42,7 @@ export function chooseWinograd(
     kernel.every((extent) => extent === 3) &&
     [...stride, ...dilation, groups].every((value) => value === 1) &&
     channels >= 16 &&
-    out >= 16 &&
-    p.constant(weight) !== undefined;
+    out >= 16;
   if (!suits) return undefined;
   const speed = peak(p.engine) * CORES;
   const seconds = (products: number, taps: number): number =>
@@ -51,7 +52,9 @@ export function chooseWinograd(
     const tiles = n * Math.ceil(h / outputs) * Math.ceil(w / outputs);
     // The transforms read and write each product's input and output once.
     const transforms = (2 * tiles * taps * (channels + out) * FLOAT) / (12e9 * CORES);
-    return seconds(tiles * taps, taps) + transforms;
+    // Weights that change are transformed in every run.
+    const weights = p.constant(weight) ? 0 : (taps * channels * out * FLOAT) / TRANSFORMED;
+    return seconds(tiles * taps, taps) + transforms + weights;
   };
   const ways = [
     { outputs: undefined, time: seconds(n * h * w * 9, 9) },
@@ -71,6 +74,23 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
   const [inPadded, outPadded] = [paddedChannels(channels), paddedChannels(out)];
   const tileColumns = Math.ceil(y.w / outputs);
   const tiles = tileColumns * Math.ceil(y.h / outputs);
+  /** The parts of a run of tiles, counted through all pictures, that each picture has. */
+  const pictures = (from: number, count: number) => {
+    const parts: {
+      readonly image: number;
+      readonly first: number;
+      readonly before: number;
+      readonly count: number;
+    }[] = [];
+    for (let tile = from; tile < from + count; ) {
+      const image = Math.floor(tile / tiles);
+      const end = Math.min(from + count, (image + 1) * tiles);
+      parts.push({ image, first: tile - image * tiles, before: tile - from, count: end - tile });
+      tile = end;
+    }
+    return parts;
+  };
+  const total = y.n * tiles;
   const panel = panelColumns(engine, engine.tileRows, outPadded);
   const productFloats = channels * outPadded;
   const weights = packTransformed(p, convolution, outputs, panel);
@@ -141,98 +161,77 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
     };
   };
   const scratch = p.scratchForEach(winogradScratch({ outputs, channels: inPadded }));
-  const forward = (
-    kernel: number,
-    image: number,
-    thread: number,
-    from: Pointer,
-    first: number,
-    count: number,
-  ): Call => ({
-    kernel,
-    parameters: [x.at.plus(image * x.image), from, scratch[thread]!, first, count],
-  });
-  const back = (kernel: number, image: number, from: Pointer, first: number, count: number): Call => ({
-    kernel,
-    parameters: [
-      from,
-      y.at.plus(image * y.image),
-      biasAt,
-      residualPixels?.at.plus(image * residualPixels.image) ?? 0,
-      first,
-      count,
-    ],
-  });
+  const forward = (kernel: number, thread: number, to: Pointer, from: number, count: number) =>
+    pictures(from, count).map(
+      ({ image, first, before, count: some }): Call => ({
+        kernel,
+        parameters: [
+          x.at.plus(image * x.image),
+          to.plus(before * inPadded * FLOAT),
+          scratch[thread]!,
+          first,
+          some,
+        ],
+      }),
+    );
+  const back = (kernel: number, products: Pointer, from: number, count: number) =>
+    pictures(from, count).map(
+      ({ image, first, before, count: some }): Call => ({
+        kernel,
+        parameters: [
+          products.plus(before * outPadded * FLOAT),
+          y.at.plus(image * y.image),
+          biasAt,
+          residualPixels?.at.plus(image * residualPixels.image) ?? 0,
+          first,
+          some,
+        ],
+      }),
+    );
   const name = `winograd ${outputs}x${outputs}`;
   const bytesPerTile = products * (inPadded + outPadded) * FLOAT;
 
   if (products * productFloats * FLOAT <= SHARED_WEIGHTS) {
     // Each thread takes its own tiles through all three steps, in blocks that its caches hold.
     const wanted = Math.max(2, Math.floor(PRIVATE_BYTES / bytesPerTile / engine.tileRows)) * engine.tileRows;
-    const held = Math.min(wanted, Math.ceil(tiles / threads));
+    const held = Math.min(wanted, Math.ceil(total / threads));
     const { input, output } = transforms(held);
     const transformed = p.scratchForEach(products * productStride(held, inPadded));
     const multiplied = p.scratchForEach(products * productStride(held, outPadded));
     p.algorithm(name);
     p.phase((thread) => {
-      const [from, to] = shareOf(tiles, thread, threads);
+      const [from, to] = shareOf(total, thread, threads);
       const calls: Call[] = [];
-      for (let image = 0; image < y.n; image++)
-        for (let first = from; first < to; first += held) {
-          const count = Math.min(held, to - first);
-          calls.push(
-            forward(input, image, thread, transformed[thread]!, first, count),
-            ...Array.from({ length: products }, (_, index) =>
-              multiply(index, transformed[thread]!, multiplied[thread]!, held, count),
-            ),
-            back(output, image, multiplied[thread]!, first, count),
-          );
-        }
+      for (let first = from; first < to; first += held) {
+        const count = Math.min(held, to - first);
+        calls.push(
+          ...forward(input, thread, transformed[thread]!, first, count),
+          ...Array.from({ length: products }, (_, index) =>
+            multiply(index, transformed[thread]!, multiplied[thread]!, held, count),
+          ),
+          ...back(output, multiplied[thread]!, first, count),
+        );
+      }
       return calls;
     });
     return;
   }
   // Large weights: every thread multiplies some of the positions, so that each weight is read once.
-  const held = Math.min(tiles, Math.max(engine.tileRows, Math.floor(24e6 / bytesPerTile)));
+  const held = Math.min(total, Math.max(engine.tileRows, Math.floor(24e6 / bytesPerTile)));
   const { input, output } = transforms(held);
   const transformed = p.scratch(products * productStride(held, inPadded));
   const multiplied = p.scratch(products * productStride(held, outPadded));
   p.algorithm(name);
-  for (let image = 0; image < y.n; image++)
-    for (let first = 0; first < tiles; first += held) {
-      const count = Math.min(held, tiles - first);
-      p.spread(count, (from, to, thread) => [
-        forward(input, image, thread, transformed.plus(from * inPadded * FLOAT), first + from, to - from),
-      ]);
-      p.spread(products, (from, to) =>
-        Array.from({ length: to - from }, (_, i) => multiply(from + i, transformed, multiplied, held, count)),
-      );
-      p.spread(count, (from, to) => [
-        back(output, image, multiplied.plus(from * outPadded * FLOAT), first + from, to - from),
-      ]);
-    }
-}
-
-/** The weights of each transformed position, in panels, one position after the other. */
-function packTransformed(
-  p: Planner,
-  { weight, order, channels, out }: Convolution,
-  outputs: 2 | 4,
-  panel: number,
-): Pointer {
-  const method = winograd[outputs];
-  const products = method.inputs ** 2;
-  const { data } = p.constant(weight)!;
-  const size = channels * paddedChannels(out);
-  return p.keep(products * size, (target) => {
-    const transformed = new Float64Array(products);
-    const places = Array.from({ length: out }, (_, o) => columnPlace(channels, out, panel, o));
-    // Output channels innermost: neighbours are written next to each other, in each of the products.
-    for (let c = 0; c < channels; c++)
-      for (const [o, { offset, width, within }] of places.entries()) {
-        transformWeights(method, data, order.start + o * order.out + c * order.in, order, transformed);
-        let at = offset + c * width + within;
-        for (let index = 0; index < products; index++, at += size) target[at] = transformed[index]!;
-      }
-  });
+  for (let first = 0; first < total; first += held) {
+    const count = Math.min(held, total - first);
+    p.spread(count, (from, to, thread) =>
+      forward(input, thread, transformed.plus(from * inPadded * FLOAT), first + from, to - from),
+    );
+    p.spread(products, (from, to) =>
+      Array.from({ length: to - from }, (_, i) => multiply(from + i, transformed, multiplied, held, count)),
+    );
+    p.spread(count, (from, to) =>
+      back(output, multiplied.plus(from * outPadded * FLOAT), first + from, to - from),
+    );
+  }
 }
