@@ -168,15 +168,19 @@ export const reach = (
   (w - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1,
 ];
 
-/** x with zeros around it, in scratch memory; x itself if it needs none. */
+/**
+ * x with zeros around it, in scratch memory; x itself if it needs none. If the distance of its pixels is given,
+ * pixels lie so far apart in any case.
+ */
 export function padPixels(
   p: Planner,
   x: Pixels,
   [top, left, bottom, right]: Conv2dAttrs['padding'],
   [height, width]: readonly [number, number],
+  distance?: number,
 ): Pixels {
-  if (top + left + bottom + right === 0) return x;
-  const pixel = paddedChannels(x.c) * FLOAT;
+  if (top + left + bottom + right === 0 && (distance ?? x.pixel) === x.pixel) return x;
+  const pixel = distance ?? paddedChannels(x.c) * FLOAT;
   const row = width * pixel;
   const padded: Pixels = {
     ...x,
