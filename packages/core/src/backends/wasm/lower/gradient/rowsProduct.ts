@@ -54,7 +54,7 @@ function merged(loops: readonly RowLoop[]): readonly RowLoop[] {
 }
 
 /** Divides rows into blocks of at most `most`: inner loops stay whole, the next one is cut evenly. */
-export function blocksOf(all: readonly RowLoop[], most: number): readonly Block[] {
+export function rowBlocks(all: readonly RowLoop[], most: number): readonly Block[] {
   const loops = merged(all);
   let depth = loops.length;
   let whole = 1;
@@ -112,7 +112,7 @@ export interface Parts {
  */
 export function rowsProducts(p: Planner, products: readonly RowsProduct[], whole?: Pointer): Parts {
   const [{ rows, a, columns }] = products as [RowsProduct];
-  const blocks = blocksOf(rows, BLOCK_ROWS);
+  const blocks = rowBlocks(rows, BLOCK_ROWS);
   const total = blocks.reduce((sum, block) => sum + block.rows, 0);
   const padded = paddedChannels(columns);
   const bytes = a.n * a.h * a.w * padded * FLOAT;
