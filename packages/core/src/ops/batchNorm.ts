@@ -282,9 +282,9 @@ export const foldedWeightOp = defineOp<EpsAttrs>({
   shape: ([w]) => w!,
   reference({ inputs: [w, weight, variance], attrs: { eps }, output }) {
     const perOutput = output.length / weight!.length;
-    for (let i = 0; i < output.length; i++) {
-      const c = Math.floor(i / perOutput);
-      output[i] = (w![i]! * weight![c]!) / Math.sqrt(variance![c]! + eps);
+    for (let c = 0, i = 0; c < weight!.length; c++) {
+      const [scale, deviation] = [weight![c]!, Math.sqrt(variance![c]! + eps)];
+      for (const end = i + perOutput; i < end; i++) output[i] = (w![i]! * scale) / deviation;
     }
   },
   gradient: 'folding belongs to inference',
