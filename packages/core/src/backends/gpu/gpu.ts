@@ -8,12 +8,11 @@ import type { Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from '../backend.js';
 import { findAdapter } from './adapter.js';
 import { loadLibrary } from './library.js';
-import type { Mode } from './plan.js';
 
 /** Options of {@link gpuBackend}. */
 export interface GpuOptions {
   /** Default: WebGPU where there is an adapter, else WebGL2, and the reason is told. */
-  readonly mode?: Mode;
+  readonly mode?: 'webgpu' | 'webgl2';
   /** Whether an adapter that computes on the CPU will do. Default true; `auto` says false, as wasm is faster. */
   readonly software?: boolean;
 }
