@@ -7,6 +7,7 @@
 
 import type { Padding } from '../../ops/window.js';
 import { type Shape, sizeOf } from '../../tensor/shape.js';
+import { type Coordinate, divide, plus } from './expression.js';
 import { PACK, packedDims, packedFrame, packedIndex, packedPlace } from './packed.js';
 
 /** Pixels of zeros around a picture: top, left, bottom, right. */
@@ -18,17 +19,11 @@ export const noFrame: Frame = [0, 0, 0, 0];
 /** Whether two frames are as wide. */
 export const sameFrame = (a: Frame, b: Frame): boolean => a.every((pixels, edge) => pixels === b[edge]);
 
-/** Where an element is along an axis: an expression, or one with a constant to add. */
-export type Coordinate = string | readonly [expression: string, offset: number];
-
 /** Most workgroups a WebGPU dispatch promises along one dimension; gpu.js takes one per plane. */
 const MOST_PLANES = 65535;
 
 /** Whole numbers from here on are not all float32 numbers. */
 export const EXACT = 2 ** 24;
-
-/** Beyond this, a quotient may round across a whole number and is corrected. */
-const SAFE_QUOTIENT = 2 ** 19;
 
 /** The layout of one tensor. */
 export interface Layout {
@@ -68,10 +63,6 @@ export function layoutOf(shape: Shape, wanted: Frame = noFrame, packs = false): 
 /** How many values a layout holds, frame included. */
 export const heldBy = ({ dims }: Layout): number => sizeOf(dims);
 
-/** A sum with a constant. */
-export const plus = (expression: string, offset: number): string =>
-  offset === 0 ? expression : `(${expression} ${offset < 0 ? '-' : '+'} ${Math.abs(offset)})`;
-
 /** `[z][y][x]` for the element at the given coordinates. */
 export function indexOf(layout: Layout, at: readonly Coordinate[]): string {
   const { extents, groups, frame } = layout;
@@ -90,13 +81,6 @@ export function indexOf(layout: Layout, at: readonly Coordinate[]): string {
       return `[${index || '0'}]`;
     })
     .join('');
-}
-
-/** Statements that take apart a whole number `name` below `bound` into a quotient and a rest. */
-export function divide(name: string, by: number, bound: number, quotient: string, rest: string): string {
-  const first = `let ${quotient} = Math.floor((${name} + 0.5) / ${by}); let ${rest} = ${name} - ${quotient} * ${by};`;
-  if (bound < SAFE_QUOTIENT) return first;
-  return `${first} if (${rest} < 0) { ${quotient} -= 1; ${rest} += ${by}; } if (${rest} >= ${by}) { ${quotient} += 1; ${rest} -= ${by}; }`;
 }
 
 const threads = ['this.thread.x', 'this.thread.y', 'this.thread.z'];

@@ -3,7 +3,8 @@
  * Rows are whole quads of pixels, since a fragment computes four of them.
  */
 import type { Shape } from '../../tensor/shape.js';
-import { type Coordinate, divide, type Frame, type Layout, type Place, plus } from './layout.js';
+import { type Coordinate, divide, plus } from './expression.js';
+import type { Frame, Layout, Place } from './layout.js';
 
 /** Values that WebGL2 computes at a time. */
 export const PACK = 4;

@@ -2,16 +2,8 @@
 import { BackendUnavailable } from '../../errors.js';
 import type { Node } from '../../graph/graph.js';
 import type { Shape } from '../../tensor/shape.js';
-import {
-  type Coordinate,
-  EXACT,
-  type Frame,
-  indexOf,
-  type Layout,
-  layoutOf,
-  placeOf,
-  toDevice,
-} from './layout.js';
+import type { Coordinate } from './expression.js';
+import { EXACT, type Frame, indexOf, type Layout, layoutOf, placeOf, toDevice } from './layout.js';
 
 /** The two interfaces to a GPU that kernels are written for. */
 export type Mode = 'webgpu' | 'webgl2';

@@ -11,7 +11,8 @@ import type { RandomMaskAttrs } from '../../../ops/dropout.js';
 import { maskKeeps, maskKey } from '../../../ops/dropout.js';
 import type { FillAttrs } from '../../../ops/fill.js';
 import { type Shape, sizeOf } from '../../../tensor/shape.js';
-import { divide, EXACT, noFrame, sameFrame } from '../layout.js';
+import { divide } from '../expression.js';
+import { EXACT, noFrame, sameFrame } from '../layout.js';
 import { type HostValues, MOST_INPUTS, type Value } from '../plan.js';
 import { finish, type Lower, type Lowering } from './lowering.js';
 

@@ -4,7 +4,8 @@
  */
 import type { Conv2dAttrs, Conv2dGradAttrs } from '../../../ops/conv2d.js';
 import type { Shape } from '../../../tensor/shape.js';
-import type { Coordinate } from '../layout.js';
+import type { Coordinate } from '../expression.js';
+
 import { conv2dGlsl } from './conv2dGlsl.js';
 import { conv2dWgsl } from './conv2dWgsl.js';
 import { activated, finish, type Lower, loop } from './lowering.js';

@@ -1,5 +1,6 @@
 /** Weights in the order in which a kernel reads them: arranged once by the host where they never change, else by a kernel. */
-import { divide, toHost } from '../layout.js';
+import { divide } from '../expression.js';
+import { toHost } from '../layout.js';
 import type { PlanBuilder, Value } from '../plan.js';
 
 /** The values of a constant in the host's order; undefined for anything else. */

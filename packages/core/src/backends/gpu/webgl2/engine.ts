@@ -5,7 +5,7 @@
  */
 import { BackendUnavailable } from '../../../errors.js';
 import type { Engine, EngineCall, Prepared } from '../engine.js';
-import { heldBy, type Layout } from '../layout.js';
+import { heldBy, type Layout, layoutOf } from '../layout.js';
 import type { GlProgram, SharedContext } from './context.js';
 import { elementwise, LAYERS, written } from './translate.js';
 
@@ -87,6 +87,26 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
     gl.drawBuffers(attachments);
   }
 
+  /** Some GPUs of phones cannot draw on so many floats at a time. */
+  function requireTargets(): void {
+    const value = take(layoutOf([1]));
+    target(value);
+    const status = gl.checkFramebufferStatus(gl.FRAMEBUFFER);
+    give(value);
+    if (status !== gl.FRAMEBUFFER_COMPLETE && !gl.isContextLost())
+      throw new BackendUnavailable(
+        'gpu',
+        `WebGL2 cannot draw on ${LAYERS} textures of float32 at once here.`,
+      );
+  }
+
+  function give(value: TextureValue): void {
+    const key = keyOf(value);
+    const places = pool.get(key);
+    if (places) places.push(value);
+    else pool.set(key, [value]);
+  }
+
   function complain(): void {
     if (gl.isContextLost()) throw new Error(LOST);
     const error = gl.getError();
@@ -161,6 +181,7 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
     },
     async prepare(calls, signal) {
       signal?.throwIfAborted();
+      requireTargets();
       for (const { layout, inputs } of calls) {
         [layout, ...inputs].forEach(sizeOf);
         if (inputs.length > units)
@@ -197,12 +218,7 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
       }
       return value;
     },
-    free(value) {
-      const key = keyOf(value);
-      const places = pool.get(key);
-      if (places) places.push(value);
-      else pool.set(key, [value]);
-    },
+    free: give,
     async read(values) {
       if (gl.isContextLost()) throw new Error(LOST);
       if (values.length === 0) {
