@@ -2,6 +2,7 @@
 import { buildModule } from '../emit/index.js';
 import { CONSTANTS, CONSTANTS_AT } from '../kernels/constants.js';
 import { barrier, control, RECORD, walkRecords } from '../kernels/control.js';
+import { nextTurn, SLICE } from '../turn.js';
 import { aligned, Region } from './memory.js';
 import type { Phase, Planner } from './planner.js';
 
@@ -31,8 +32,8 @@ export interface Image {
   readonly times: number;
   /** Bytes from the start that `fill` writes to. */
   readonly filled: number;
-  /** Writes records and constants into memory that is zero, from its start. */
-  readonly fill: (memory: ArrayBufferLike) => void;
+  /** Writes records and constants into memory that is zero, from its start. Packing weights takes long, so it is done in slices. */
+  readonly fill: (memory: ArrayBufferLike) => Promise<void>;
 }
 
 /** Settles addresses, builds the module. @throws RangeError when it is more than a memory can hold. */
@@ -76,7 +77,7 @@ export function layOut(planner: Planner, shared: boolean): Image {
     }),
     times: times.base,
     filled: planner.exchange.base,
-    fill(memory) {
+    async fill(memory) {
       const words = new Int32Array(memory, 0, planner.exchange.base / 4);
       new Float32Array(memory, CONSTANTS_AT, CONSTANTS.length).set(CONSTANTS);
       for (const [thread, { start }] of tracks.entries()) {
@@ -95,7 +96,13 @@ export function layOut(planner: Planner, shared: boolean): Image {
           }
         }
       }
-      for (const { at, floats, fill } of planner.packings) fill(new Float32Array(memory, at.address, floats));
+      let turn = performance.now();
+      for (const { at, floats, fill } of planner.packings) {
+        fill(new Float32Array(memory, at.address, floats));
+        if (performance.now() - turn < SLICE) continue;
+        await nextTurn();
+        turn = performance.now();
+      }
     },
   };
 }

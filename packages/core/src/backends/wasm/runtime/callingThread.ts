@@ -1,11 +1,15 @@
 /** Runs a plan on the calling thread, in slices, so that events get their turn: the last resort. */
-import { type Loaded, nextTurn, type Runner, readAll, SLICE, type Walk, writeAll } from './runner.js';
+import { nextTurn, SLICE } from '../turn.js';
+import { type Loaded, type Runner, readAll, type Walk, writeAll } from './runner.js';
 
-export function callingThreadRunner({ image, module }: Loaded, fallbackReason?: string): Runner {
+export async function callingThreadRunner(
+  { image, module }: Loaded,
+  fallbackReason?: string,
+): Promise<Runner> {
   // The image itself is not kept: it holds on to the weights that it has filled the memory with.
   const { pages, computing } = image;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  image.fill(memory.buffer);
+  await image.fill(memory.buffer);
   const walk = new WebAssembly.Instance(module, { env: { memory } }).exports.walk as Walk;
   const [{ from, ends }] = image.tracks as [(typeof image.tracks)[number]];
   /** Computes, and gives the milliseconds of each phase. */

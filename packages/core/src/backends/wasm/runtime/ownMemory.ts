@@ -19,7 +19,7 @@ export async function ownMemoryRunner(
 
   const start = async (): Promise<WorkerHandle> => {
     const bytes = new ArrayBuffer(image.filled);
-    image.fill(bytes);
+    await image.fill(bytes);
     const first = { own: { module, pages: image.pages, image: bytes } };
     const started = await readyWorker(first, { transfer: [bytes], workerUrl });
     started.onMessage((message) => settle.resolve(message as Answer));

@@ -50,20 +50,6 @@ export function writeAll(memory: WebAssembly.Memory, feeds: readonly Feed[]): vo
   for (const { at, data } of feeds) new Float32Array(memory.buffer, at, data.length).set(data);
 }
 
-/** Longest stretch of work in milliseconds on a thread that has other events to see to. */
-export const SLICE = 12;
-
-/** Lets other events have their turn. Timers would wait 4 ms each time, and a second in a tab that is not seen. */
-export const nextTurn = (): Promise<void> =>
-  new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(undefined);
-  });
-
 /** Differences of neighbouring times. */
 export const durations = (times: ArrayLike<number>): readonly number[] =>
   Array.from({ length: times.length - 1 }, (_, i) => times[i + 1]! - times[i]!);

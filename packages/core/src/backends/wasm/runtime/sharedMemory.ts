@@ -24,7 +24,7 @@ export async function sharedMemoryRunner({ image, module, workerUrl }: Loaded): 
   const { pages, phases, computing, tracks, times } = image;
   const threads = tracks.length;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  image.fill(memory.buffer);
+  await image.fill(memory.buffer);
   const words = new Int32Array(memory.buffer);
   const word = (name: keyof typeof control): number => control[name] / 4;
   let workers: readonly WorkerHandle[] = [];

@@ -5,7 +5,7 @@
  * and is told everything by messages.
  */
 import { control } from '../kernels/control.js';
-import { SLICE } from './runner.js';
+import { SLICE } from '../turn.js';
 
 /** What workers are asked through `control.command`. */
 export const Command = { run: 1, profile: 2, commit: 3, end: 4 } as const;
@@ -58,11 +58,14 @@ function share({ module, memory, thread, threads, from, ends, computing, times, 
 
 let own;
 let stopped = false;
-/** Lets messages have their turn; a timer would wait 4 ms each time. */
-const { port1, port2 } = new MessageChannel();
+/** Lets messages have their turn. In browsers timers would wait 4 ms each time; in Node messages to oneself come first. */
+const channel = inNode ? undefined : new MessageChannel();
 const nextTurn = () => new Promise((resolve) => {
-  port1.onmessage = resolve;
-  port2.postMessage(undefined);
+  if (inNode) setImmediate(resolve);
+  else {
+    channel.port1.onmessage = resolve;
+    channel.port2.postMessage(undefined);
+  }
 });
 function start({ module, pages, image }) {
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
