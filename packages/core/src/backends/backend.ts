@@ -19,6 +19,8 @@ export interface ProfileStep {
   /** How the back end computes it: `gemm 6x16`, `winograd 4x4`, `reference`. */
   readonly algorithm: string;
   readonly milliseconds: number;
+  /** What the back end expected it to take on two cores, in milliseconds, where it chose by that. */
+  readonly expected?: number;
   readonly flops: number;
 }
 

@@ -219,7 +219,7 @@ function wasmProgram(
   // What stays alive with the program: not the planner and the image, which know how to fill memory with
   // weights, and the weights themselves only if some of them change and the rest is asked for beside them.
   const { pages, phases, computing } = image;
-  const { groups } = planner;
+  const { groups, expected } = planner;
   const kept = graph.updates.size > 0 ? weights : undefined;
   const inputs = new Map([...planner.inputs].map(([name, { at }]) => [name, at.address]));
   const fetches = [...outputs.values()].map(({ node, value }) => ({
@@ -264,12 +264,14 @@ function wasmProgram(
       for (const [index, { node, algorithm }] of phases.slice(0, computing).entries()) {
         const together = groups.get(node)?.nodes ?? [node];
         const known = steps.get(node);
+        const seconds = expected.get(node);
         steps.set(node, {
           path: commonPath(together.map(({ path }) => path)),
           op: together.map(describe).join(', '),
           // An output's copy into the host's order belongs to its node, but is not how that is computed.
           algorithm: known && algorithm === 'copy' ? known.algorithm : algorithm,
           milliseconds: (known?.milliseconds ?? 0) + times[index]!,
+          ...(seconds === undefined ? {} : { expected: seconds * 1000 }),
           flops: together.reduce((sum, member) => sum + flopsOf(member), 0),
         });
       }

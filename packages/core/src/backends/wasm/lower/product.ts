@@ -14,6 +14,7 @@ import {
 import type { Pointer } from '../plan/memory.js';
 import { type Call, type Planner, shareOf } from '../plan/planner.js';
 import { type Pixels, pixelRuns } from '../plan/value.js';
+import { productSeconds } from './costModel.js';
 import { type PackedPart, pack } from './lowering.js';
 
 /** Weights above this stay in no cache while pixels pass: then panels go outermost, so that each is read once. */
@@ -111,6 +112,8 @@ export interface PlannedProduct {
   readonly panels: number;
   /** Whether the weights are larger than the input. */
   readonly heavy: boolean;
+  /** What the cost model expects it to take. */
+  readonly seconds: number;
   /** The calls for some of the units and some of the panels. */
   readonly calls: (units: Range, panels: Range) => readonly Call[];
 }
@@ -190,6 +193,7 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
   };
   const algorithm = `${name} ${tiling.tileRows}x${panel}`;
   const panels = Math.ceil(padded / panel);
+  const seconds = productSeconds(engine, { pixels: y.n * y.h * y.w, inner: size, columns });
   if (runs.count === 1)
     return {
       algorithm,
@@ -197,6 +201,7 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
       block: heavy ? tiles : Math.max(1, Math.floor(BLOCK_BYTES / (size * FLOAT * tiling.tileRows))),
       panels,
       heavy,
+      seconds,
       calls: (range, panelRange) => [call(0, 1, range, panelRange)],
     };
   // Rows of one picture lie a constant distance apart: one call can do them all.
@@ -207,6 +212,7 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
     block: weightBytes > LARGE_WEIGHTS ? inPicture : 1,
     panels,
     heavy,
+    seconds,
     calls([from, to], panelRange) {
       const calls: Call[] = [];
       for (let run = from; run < to; ) {
@@ -234,6 +240,7 @@ export function productPhase(p: Planner, ...layers: readonly LayerProduct[]): vo
   const [{ algorithm, units, block, panels, heavy }] = planned as [PlannedProduct];
   const byPanels = panels >= p.threads && (heavy || units < 2 * p.threads);
   p.algorithm(algorithm);
+  p.expect(planned.reduce((sum, { seconds }) => sum + seconds, 0));
   p.phase((thread) => {
     const panelRange: Range = byPanels ? shareOf(panels, thread, p.threads) : [0, panels];
     const unitRange: Range = byPanels ? [0, units] : shareOf(units, thread, p.threads);

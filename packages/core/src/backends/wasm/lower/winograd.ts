@@ -1,5 +1,4 @@
 /** Winograd convolutions: when they pay, and how their three steps are divided among threads. */
-import type { Engine } from '../engine.js';
 import { FLOAT, paddedChannels } from '../kernels/kernel.js';
 import { type MatrixProduct, matrixProduct, panelColumns, tilingOf } from '../kernels/matrixProduct.js';
 import { productStride, winograd } from '../kernels/winograd.js';
@@ -8,30 +7,18 @@ import { winogradOutput } from '../kernels/winogradOutput.js';
 import type { Pointer } from '../plan/memory.js';
 import { type Call, type Planner, shareOf } from '../plan/planner.js';
 import type { Convolution } from './conv2d.js';
+import { fastestWay, winogradSeconds } from './costModel.js';
 import { biasOf, pixelsOf } from './lowering.js';
 import { packTransformed } from './winogradWeights.js';
 
-/** Bytes a second that weights come in at, from memory or the last cache. */
-const BANDWIDTH = 30e9;
-/** Bytes of transformed weights that two threads make in a second. */
-const TRANSFORMED = 10e9;
 /** What a thread's transformed input and products may take of its caches. */
 const PRIVATE_BYTES = 600 * 1024;
 /** Transformed weights up to this size are read again by every thread for every block of tiles. */
 const SHARED_WEIGHTS = 1.5e6;
 
 /**
- * Cores that the model counts on. Not the number of threads: what is chosen changes the last digits of the
- * result, which must not depend on it.
- */
-const CORES = 2;
-
-const peak = ({ wide, fma }: Engine): number => (wide ? 100e9 : fma ? 52e9 : 42e9);
-
-/**
- * The fastest of direct, F(2x2) and F(4x4) by a model of arithmetic and of the traffic of weights, which
- * F(4x4) multiplies by 4 and F(2x2) by 1.8: late layers are bound by it.
- * @returns outputs of a tile, or undefined for the direct way.
+ * Outputs of a tile where Winograd's method is possible and the cost model expects it to be the fastest way;
+ * undefined for the direct one.
  */
 export function chooseWinograd(
   p: Planner,
@@ -43,25 +30,7 @@ export function chooseWinograd(
     [...stride, ...dilation, groups].every((value) => value === 1) &&
     channels >= 16 &&
     out >= 16;
-  if (!suits) return undefined;
-  const speed = peak(p.engine) * CORES;
-  const seconds = (products: number, taps: number): number =>
-    (2 * products * channels * out) / speed + (taps * channels * out * FLOAT) / BANDWIDTH;
-  const tiled = (outputs: 2 | 4): number => {
-    const taps = winograd[outputs].inputs ** 2;
-    const tiles = n * Math.ceil(h / outputs) * Math.ceil(w / outputs);
-    // The transforms read and write each product's input and output once.
-    const transforms = (2 * tiles * taps * (channels + out) * FLOAT) / (12e9 * CORES);
-    // Weights that change are transformed in every run.
-    const weights = p.constant(weight) ? 0 : (taps * channels * out * FLOAT) / TRANSFORMED;
-    return seconds(tiles * taps, taps) + transforms + weights;
-  };
-  const ways = [
-    { outputs: undefined, time: seconds(n * h * w * 9, 9) },
-    { outputs: 2, time: tiled(2) },
-    { outputs: 4, time: tiled(4) },
-  ] as const;
-  return ways.reduce((best, way) => (way.time < best.time ? way : best)).outputs;
+  return suits ? fastestWay(p.engine, { n, h, w, channels, out, changing: !p.constant(weight) }) : undefined;
 }
 
 export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 | 4): void {
@@ -188,6 +157,8 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
         ],
       }),
     );
+  const changing = !p.constant(convolution.weight);
+  p.expect(winogradSeconds(engine, outputs, { n: y.n, h: y.h, w: y.w, channels, out, changing }));
   const name = `winograd ${outputs}x${outputs}`;
   const bytesPerTile = products * (inPadded + outPadded) * FLOAT;
 

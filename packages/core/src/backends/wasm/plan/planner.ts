@@ -62,6 +62,9 @@ export class Planner {
   /** Nodes that are computed together, by the last of them. */
   readonly groups: ReadonlyMap<Node, Group>;
 
+  /** Seconds that nodes are expected to take, where the cost model has an opinion. */
+  readonly expected = new Map<Node, number>();
+
   /** How many of the phases compute; those behind them take on updates, when the run is complete. */
   computing = 0;
 
@@ -196,6 +199,11 @@ export class Planner {
   /** Names the way the node at hand is computed, for profiles; phases that follow carry it. */
   algorithm(name: string): void {
     if (!this.#named) this.#algorithm = name;
+  }
+
+  /** What the cost model expects the node at hand to take, for profiles. */
+  expect(seconds: number): void {
+    this.expected.set(this.#node, (this.expected.get(this.#node) ?? 0) + seconds);
   }
 
   /** Gives one name to all that `lower` plans. */
