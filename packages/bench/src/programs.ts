@@ -26,6 +26,8 @@ interface ProgramSource {
   readonly peer: string;
   /** What its bundle needs beyond what all have. */
   readonly options?: BundleOptions;
+  /** The same, in pages alone. */
+  readonly pageOptions?: BundleOptions;
   /** Whether it holds the models of the network's family. */
   readonly ofFamily?: boolean;
 }
@@ -67,7 +69,7 @@ const programs: Readonly<Record<string, ProgramSource>> = {
     imports: [from('./peers/onnxruntimeWeb.js', 'onnxruntimeWeb')],
     peer: 'onnxruntimeWeb',
     // In Node it is not bundled; in a page this is the part of it that the CPU needs.
-    options: { alias: { 'onnxruntime-web': 'onnxruntime-web/wasm' } },
+    pageOptions: { alias: { 'onnxruntime-web': 'onnxruntime-web/wasm' } },
   },
   'onnxruntime-webgpu': {
     imports: [from('./peers/onnxruntimeWebgpu.js', 'onnxruntimeWebgpu')],
@@ -138,7 +140,8 @@ function bundleOnce(...[name, source, platform, options]: Parameters<typeof bund
 
 /** The program of a peer for a network: a file in the workplace, as a path relative to it. */
 export async function programFor(peer: string, platform: Platform, { family }: Network): Promise<string> {
-  const { imports, peer: expression, options, ofFamily } = programs[peer]!;
+  const { imports, peer: expression, ofFamily, ...source } = programs[peer]!;
+  const options = { ...source.options, ...(platform === 'page' ? source.pageOptions : {}) };
   const lines = [
     ...(ofFamily ? [importOfModels(family)] : []),
     ...imports,

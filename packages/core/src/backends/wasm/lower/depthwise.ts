@@ -4,7 +4,7 @@ import { FLOAT, LANES, paddedChannels } from '../kernels/kernel.js';
 import type { Pointer } from '../plan/memory.js';
 import type { Call, Planner } from '../plan/planner.js';
 import type { Pixels } from '../plan/value.js';
-import type { Convolution } from './conv2d.js';
+import type { Convolution } from './convolution.js';
 import { biasOf, pack, pixelsOf } from './lowering.js';
 
 /** A depthwise convolution whose kernels and weights are there, to be called row by row. */

@@ -6,7 +6,7 @@ import { winogradInput, winogradScratch } from '../kernels/winogradInput.js';
 import { winogradOutput } from '../kernels/winogradOutput.js';
 import type { Pointer } from '../plan/memory.js';
 import { type Call, type Planner, shareOf } from '../plan/planner.js';
-import type { Convolution } from './conv2d.js';
+import type { Convolution } from './convolution.js';
 import { fastestWay, winogradSeconds } from './costModel.js';
 import { biasOf, pixelsOf } from './lowering.js';
 import { packTransformed } from './winogradWeights.js';

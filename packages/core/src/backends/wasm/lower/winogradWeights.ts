@@ -4,7 +4,7 @@ import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
 import { transformWeights, winograd } from '../kernels/winograd.js';
 import type { Pointer } from '../plan/memory.js';
 import type { Call, Planner } from '../plan/planner.js';
-import type { Convolution } from './conv2d.js';
+import type { Convolution } from './convolution.js';
 import { columnPlace, packPanels } from './product.js';
 
 /** The weights of each transformed position, in panels, one position after the other. */

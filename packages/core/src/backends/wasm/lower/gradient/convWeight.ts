@@ -5,8 +5,8 @@ import { MOST_ROWS } from '../../kernels/depthwise.js';
 import { CACHE_LINE, FLOAT, paddedChannels } from '../../kernels/kernel.js';
 import type { Planner } from '../../plan/planner.js';
 import { type Pixels, stridesOf } from '../../plan/value.js';
-import { padPixels, reach } from '../conv2d.js';
 import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, zeroPhase } from '../lowering.js';
+import { padPixels, reach } from '../padding.js';
 import { lowerDepthwiseGradWeight } from './depthwiseWeight.js';
 import { type RowLoop, rowsProducts, sumPartsPhase } from './rowsProduct.js';
 

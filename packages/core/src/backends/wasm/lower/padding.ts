@@ -1,0 +1,99 @@
+/** Zeros around pictures, so that no window has to be tested for edges. */
+import type { Conv2dAttrs } from '../../../ops/conv2d.js';
+import { FLOAT, paddedChannels } from '../kernels/kernel.js';
+import { paddedRows } from '../kernels/padding.js';
+import type { Pointer } from '../plan/memory.js';
+import type { Call, Planner } from '../plan/planner.js';
+import type { Pixels } from '../plan/value.js';
+
+/** Rows and columns of the padded input that the windows of h x w outputs touch. */
+export const reach = (
+  { stride, dilation }: Pick<Conv2dAttrs, 'stride' | 'dilation'>,
+  kernel: readonly [number, number],
+  { h, w }: { readonly h: number; readonly w: number },
+): readonly [number, number] => [
+  (h - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1,
+  (w - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1,
+];
+
+/**
+ * x with zeros around it, in scratch memory; x itself if it needs none. If the distance of its pixels is given,
+ * pixels lie so far apart in any case.
+ */
+export function padPixels(
+  p: Planner,
+  x: Pixels,
+  [top, left, bottom, right]: Conv2dAttrs['padding'],
+  [height, width]: readonly [number, number],
+  distance?: number,
+): Pixels {
+  if (top + left + bottom + right === 0 && (distance ?? x.pixel) === x.pixel) return x;
+  const pixel = distance ?? paddedChannels(x.c) * FLOAT;
+  const row = width * pixel;
+  const padded: Pixels = {
+    ...x,
+    at: p.scratch(x.n * height * row),
+    h: height,
+    w: width,
+    pixel,
+    row,
+    image: height * row,
+  };
+  const columns = Math.min(x.w, width - left);
+  const whole = x.pixel === pixel;
+  const kernel = p.kernel(
+    'padded rows',
+    {
+      from: x.row,
+      to: row,
+      before: left * pixel,
+      after: (width - left - columns) * pixel,
+      runs: whole ? 1 : columns,
+      runBytes: whole ? columns * pixel : pixel,
+      runFrom: x.pixel,
+    },
+    (_, shape) => paddedRows(shape),
+  );
+  p.algorithm('pad');
+  p.spread(x.n * height, (from, to) =>
+    padCalls(kernel, height, top, Math.min(x.h, height - top), from, to, {
+      source: (image, y) => x.at.plus(image * x.image + y * x.row),
+      target: (image, y) => padded.at.plus(image * padded.image + y * row),
+    }),
+  );
+  return padded;
+}
+
+/** Calls that make padded rows `from` to `to`, counted through all pictures: rows of zeros, or of content. */
+export function padCalls(
+  kernel: number,
+  height: number,
+  top: number,
+  content: number,
+  from: number,
+  to: number,
+  {
+    source,
+    target,
+  }: {
+    readonly source: (image: number, y: number) => Pointer;
+    readonly target: (image: number, y: number) => Pointer;
+  },
+): readonly Call[] {
+  const calls: Call[] = [];
+  for (let at = from; at < to; ) {
+    const image = Math.floor(at / height);
+    const y = at - image * height;
+    const inside = y >= top && y < top + content;
+    const border = y < top ? top : inside ? top + content : height;
+    const rows = Math.min(to, image * height + border) - at;
+    calls.push({
+      kernel,
+      parameters: inside
+        ? [source(image, y - top), target(image, y), rows, 0]
+        : [0, target(image, y), 0, rows],
+    });
+    at += rows;
+  }
+  return calls;
+}
