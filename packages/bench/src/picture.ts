@@ -25,6 +25,7 @@ export function pictureOf({ rows }: Records): string | undefined {
   }
   if (parts.length === 0) return undefined;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y}" font-family="system-ui, sans-serif" font-size="12">
+<title>How many times as fast as its peers each network runs</title>
 <style>text{fill:#333}.quiet{fill:#777}.line{stroke:#999}.target{stroke:#c0392b;stroke-width:2}@media(prefers-color-scheme:dark){text{fill:#ddd}.quiet{fill:#999}}</style>
 ${parts.join('\n')}
 </svg>
