@@ -29,7 +29,7 @@ describe.each(ways)('%s', (_, options, threads) => {
 
   // Repeated because another process may take the core in the moment that counts.
   test('a run is aborted in the middle, and the next one works', { retry: 3 }, async () => {
-    const net = network(24, 96, 56);
+    const net = network(64, 96, 56);
     const program = await compile(net);
     const started = performance.now();
     const expected = await program.run(net.feeds);
@@ -38,7 +38,9 @@ describe.each(ways)('%s', (_, options, threads) => {
     const reason = new Error('enough');
     const aborted = program.run(net.feeds, controller.signal);
     setTimeout(() => controller.abort(reason), whole / 10);
+    const again = performance.now();
     await expect(aborted).rejects.toBe(reason);
+    expect(performance.now() - again).toBeLessThan(whole * 0.8);
     expect(await program.run(net.feeds)).toEqual(expected);
     await program.dispose();
   });
