@@ -34,7 +34,7 @@ const pretend =
   async ({ name }: Contender) => ({
     started: {
       ...{ output: outputs[name]!, threads: 1, notes: [], time: 0 },
-      ...{ firstResult: 1, kernels: 0, peakMemory: 0 },
+      ...{ firstResult: 2, compile: 1, kernels: 0, peakMemory: 0 },
     },
     async block() {
       log.push(name);
@@ -49,7 +49,14 @@ test('contenders take turns forwards and backwards, and all are ended', async ()
   const log: string[] = [];
   const row = await measure(suite, pretend({ ours: [1, 2], theirs: [1, 2.0001] }, 3, log), once, () => {});
   expect(log.slice(2)).toEqual(['ours', 'theirs', 'theirs', 'ours', 'ours ended', 'theirs ended']);
-  expect(row.theirs).toMatchObject({ median: 3, minimum: 3, runs: 2, deviation: 1e-4 });
+  expect(row.theirs).toMatchObject({
+    median: 3,
+    minimum: 3,
+    runs: 2,
+    deviation: 1e-4,
+    firstResult: 2,
+    compile: 1,
+  });
 });
 
 test.each([

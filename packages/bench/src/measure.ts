@@ -23,6 +23,8 @@ export interface Result {
   readonly memory?: number;
   /** From the beginning of loading to the first result, in ms; once. */
   readonly firstResult?: number;
+  /** The part of it after the model and its weights were in memory. */
+  readonly compile?: number;
   /** Kernels that were compiled for a GPU by then. */
   readonly kernels?: number;
 }
@@ -93,10 +95,11 @@ function comparison(): (output: readonly number[]) => Pick<Result, 'deviation' |
 const rounded = (value: number): number => Number(value.toPrecision(4));
 
 /** What a program says of itself, as far as it says something. */
-const told = ({ threads, notes, firstResult, kernels }: Started): Result => ({
+const told = ({ threads, notes, firstResult, compile, kernels }: Started): Result => ({
   ...(threads ? { threads } : {}),
   ...(notes.length > 0 ? { notes: notes.join(' ') } : {}),
   firstResult: rounded(firstResult),
+  ...(compile ? { compile: rounded(compile) } : {}),
   ...(kernels ? { kernels } : {}),
 });
 

@@ -33,6 +33,11 @@ export interface Workload {
   readonly threads: number;
   /** Whatever else explains the speed. */
   readonly notes: readonly string[];
+  /**
+   * When the model and its weights were in memory and compiling began, as `performance.now()` tells it; missing
+   * where the peer reads and compiles at once.
+   */
+  readonly inMemory?: number;
 }
 
 /** A library that can run a job. */
@@ -59,6 +64,8 @@ export interface Started {
   readonly time: number;
   /** From the beginning of loading to the result, in ms: files, compiling and the first run. */
   readonly firstResult: number;
+  /** The part of it after the model and its weights were in memory; missing where the peer does not part them. */
+  readonly compile?: number;
   /** Kernels that were compiled for a GPU so far. */
   readonly kernels: number;
   /** Most memory that the process has held so far, in MB; 0 where it cannot be asked for. */

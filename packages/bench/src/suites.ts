@@ -14,7 +14,7 @@ export interface Contender {
 }
 
 /** What is told of a contender; all come from one measurement. */
-export type Metric = 'time' | 'throughput' | 'start' | 'memory' | 'firstResult' | 'kernels';
+export type Metric = 'time' | 'throughput' | 'start' | 'memory' | 'firstResult' | 'compile' | 'kernels';
 
 /** A table of a suite. */
 export interface SuiteTable {
@@ -119,7 +119,7 @@ function trainingSuite(
 
 const gpuNetworks = ['resnet18', 'mobilenet_v2'].map((name) => smaller(name, 128));
 
-/** Our gpu back end against others on the same interface: latency, time to the first result, kernels. */
+/** Our gpu back end against others on the same interface: latency, compile time, time to the first result, kernels. */
 function gpuSuite(id: string, title: string, peers: readonly string[]): Suite {
   const atMost = (contender: string, ratio: number): Target => ({
     contender,
@@ -130,14 +130,15 @@ function gpuSuite(id: string, title: string, peers: readonly string[]): Suite {
     id,
     title: `${title} in Chromium, batch 1, 128x128 pixels`,
     about:
-      'The GPU is the one that the page gets; where there is none, Chromium computes on the CPU (SwiftShader), and the times say little about real GPUs. First result: from the beginning of loading to the first output, with compiling; kernels: distinct pipelines (WebGPU) or programs (WebGL2) compiled by then.',
+      'The GPU is the one that the page gets; where there is none, Chromium computes on the CPU (SwiftShader), and the times say little about real GPUs. Compile: from the model and its weights in memory to the first output. Of ours it is all of `compile`, which folds batch norm, opens the device, compiles and uploads, and the first run; of tfjs the warm-up, its first prediction, with batch norm folded and weights laid out before, in the file, and with its back end already initialised; of onnxruntime-web making the session from bytes, with the start of its WebAssembly, and the first run. First result: that and the reading of files before it, from the beginning of loading. Kernels: distinct pipelines (WebGPU) or programs (WebGL2) compiled by then.',
     kind: 'turns',
     batch: 1,
     contenders: [`ours-${id}`, ...peers].map((peer) => ({ name: peer, peer, runtime: 'chromium' })),
     networks: gpuNetworks,
     tables: [
       { metric: 'time', targets: [atMost(tfjs, 1)] },
-      { metric: 'firstResult', targets: [atMost(tfjs, 1 / 3)] },
+      { metric: 'compile', targets: [atMost(tfjs, 1 / 3)] },
+      { metric: 'firstResult' },
       { metric: 'kernels' },
     ],
     slow: true,

@@ -38,6 +38,11 @@ const metrics: Readonly<Record<Metric, MetricRule>> = {
     cell: ({ firstResult }) => firstResult?.toFixed(0) ?? '',
     value: ({ firstResult }) => firstResult,
   },
+  compile: {
+    title: 'compile, ms',
+    cell: ({ compile }) => compile?.toFixed(0) ?? '',
+    value: ({ compile }) => compile,
+  },
   kernels: {
     title: 'kernels',
     cell: ({ kernels }) => kernels?.toFixed(0) ?? '',

@@ -34,6 +34,7 @@ export function programOf(peer: Peer, { readerFor, peakMemory, kernels }: Surrou
           notes: workload.notes,
           time: performance.timeOrigin + now,
           firstResult: now - begun,
+          ...(workload.inMemory === undefined ? {} : { compile: now - workload.inMemory }),
           kernels: kernels(),
           peakMemory: peakMemory(),
         };

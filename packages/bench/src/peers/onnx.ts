@@ -6,6 +6,7 @@ import { fileNames, type Peer } from '../protocol.js';
 interface OnnxRuntime {
   readonly InferenceSession: {
     create(path: string, options: InferenceSession.SessionOptions): Promise<InferenceSession>;
+    create(file: Uint8Array, options: InferenceSession.SessionOptions): Promise<InferenceSession>;
   };
   readonly Tensor: new (type: 'float32', data: Float32Array, dims: readonly number[]) => Tensor;
 }
@@ -15,6 +16,8 @@ export interface OnnxOptions {
   readonly session: InferenceSession.SessionOptions;
   readonly threads: () => number;
   readonly notes?: readonly string[];
+  /** Whether the file is read first, so that compiling can be told from reading. Default: the library reads it. */
+  readonly readsFirst?: boolean;
 }
 
 /** A peer on one of the libraries. */
@@ -24,8 +27,13 @@ export const onnxPeer = (
 ): Peer => ({
   async load({ input, files, threads }, read) {
     const options = optionsFor(threads);
-    const session = await InferenceSession.create(files + fileNames(input).onnx, options.session);
-    const x = new Float32Array(await read(fileNames(input).input));
+    const names = fileNames(input);
+    const x = new Float32Array(await read(names.input));
+    const file = options.readsFirst ? new Uint8Array(await read(names.onnx)) : undefined;
+    const inMemory = file && performance.now();
+    const session = await (file
+      ? InferenceSession.create(file, options.session)
+      : InferenceSession.create(files + names.onnx, options.session));
     const [inputName, outputName] = [session.inputNames[0]!, session.outputNames[0]!];
     return {
       async run() {
@@ -34,6 +42,7 @@ export const onnxPeer = (
       },
       threads: options.threads(),
       notes: options.notes ?? [],
+      ...(inMemory === undefined ? {} : { inMemory }),
     };
   },
 });

@@ -5,5 +5,5 @@ import { onnxPeer } from './onnx.js';
 /** The peer. */
 export const onnxruntimeWebgpu = onnxPeer({ InferenceSession, Tensor }, () => {
   env.wasm.wasmPaths = '/node_modules/onnxruntime-web/dist/';
-  return { session: { executionProviders: ['webgpu'] }, threads: () => 0 };
+  return { session: { executionProviders: ['webgpu'] }, threads: () => 0, readsFirst: true };
 });

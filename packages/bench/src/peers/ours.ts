@@ -18,16 +18,18 @@ export const ours = (
   async load({ network, input, files, threads, wide }, read) {
     if (wide) enableWideSimd();
     const model = models[network]!.build();
+    const weights = await readWeights(files + fileNames(input).weights);
+    const x = new Float32Array(await read(fileNames(input).input), 0, sizeOf(input));
+    const inMemory = performance.now();
     const session = await compile(model, {
-      weights: await readWeights(files + fileNames(input).weights),
+      weights,
       input,
       backend,
       strict: threads !== undefined,
       name: network,
       ...(threads ? { threads } : {}),
     });
-    const x = new Float32Array(await read(fileNames(input).input), 0, sizeOf(input));
     const notes = [session.backend, ...(session.fallbackReason ? [session.fallbackReason] : [])];
-    return { run: async () => (await session.run(x)).data, threads: session.threads, notes };
+    return { run: async () => (await session.run(x)).data, threads: session.threads, notes, inMemory };
   },
 });

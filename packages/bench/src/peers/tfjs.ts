@@ -151,7 +151,9 @@ const kernels: Readonly<Record<string, Kernel>> = {
 };
 
 /** A peer on the back end that `prepare` makes the current one; it gives threads and notes. */
-export const tfjs = (prepare: (threads: number | undefined) => Promise<Omit<Workload, 'run'>>): Peer => ({
+export const tfjs = (
+  prepare: (threads: number | undefined) => Promise<Omit<Workload, 'run' | 'inMemory'>>,
+): Peer => ({
   async load({ input, threads }, read) {
     const names = fileNames(input);
     const model = JSON.parse(new TextDecoder().decode(await read(names.tfjs))) as TfjsModel;
@@ -170,6 +172,7 @@ export const tfjs = (prepare: (threads: number | undefined) => Promise<Omit<Work
     for (const [index, { inputs }] of model.steps.entries())
       for (const value of inputs) lastUse.set(value, index);
     const x = toChannelsLast(new Float32Array(await read(names.input)), model.input);
+    const inMemory = performance.now();
     const run = async (): Promise<Float32Array> => {
       const live = new Map<number, tf.Tensor>([[0, tf.tensor(x, channelsLast(model.input), 'float32')]]);
       for (const [index, step] of model.steps.entries()) {
@@ -189,7 +192,7 @@ export const tfjs = (prepare: (threads: number | undefined) => Promise<Omit<Work
       for (const tensor of live.values()) tensor.dispose();
       return data;
     };
-    return { ...prepared, run };
+    return { ...prepared, run, inMemory };
   },
 });
 
