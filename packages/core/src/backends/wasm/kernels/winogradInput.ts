@@ -1,12 +1,17 @@
-/** The first step of Winograd's method: tiles of the input become a row for each of the matrix products. */
+/**
+ * The first step of Winograd's method: tiles of the input become a row for each of the matrix products. For the
+ * gradient of the weights, tiles of the output's gradient do so too.
+ */
 import { type FunctionBuilder, f32x4, i32, type V128, v128 } from '../emit/index.js';
 import type { Engine } from '../engine.js';
-import { defineKernel, FLOAT, VECTOR } from './kernel.js';
+import { CHANNEL_BLOCK, defineKernel, FLOAT, VECTOR } from './kernel.js';
 import { PAIR, product, winograd } from './winograd.js';
 
 /** Everything that is fixed when an input transform is generated. Strides are in bytes. */
 export interface WinogradInput {
   readonly outputs: 2 | 4;
+  /** Which tiles: those of the input, which overlap, or those of the output's gradient, which do not. */
+  readonly of: 'input' | 'gradient';
   readonly height: number;
   readonly width: number;
   /** Channels as they are stored. */
@@ -20,11 +25,19 @@ export interface WinogradInput {
   readonly tileColumns: number;
   /** From one product's rows to the next product's: see `productStride`. */
   readonly product: number;
+  /** From one tile's row to the next. */
+  readonly tile: number;
+  /** If rows are cut into panels: the channels of one, of which there is a whole number, and bytes from one to the next. */
+  readonly panel?: { readonly channels: number; readonly bytes: number };
 }
 
+/** Pixels that a tile has in each direction. */
+const tileSize = ({ outputs, of }: Pick<WinogradInput, 'outputs' | 'of'>): number =>
+  of === 'input' ? winograd[outputs].inputs : outputs;
+
 /** Bytes of scratch that an input transform wants: one tile with its border of zeros. */
-export const winogradScratch = ({ outputs, channels }: Pick<WinogradInput, 'outputs' | 'channels'>): number =>
-  winograd[outputs].inputs ** 2 * channels * FLOAT;
+export const winogradScratch = (shape: Pick<WinogradInput, 'outputs' | 'of' | 'channels'>): number =>
+  tileSize(shape) ** 2 * shape.channels * FLOAT;
 
 /**
  * Transforms the input: [product][tile][channel]. Tiles at the edge are copied into a tile of zeros first.
@@ -33,9 +46,9 @@ export const winogradScratch = ({ outputs, channels }: Pick<WinogradInput, 'outp
  */
 export const winogradInput = (engine: Engine, shape: WinogradInput): FunctionBuilder =>
   defineKernel(['x', 'result', 'scratch', 'first', 'count'], (f, p) => {
-    const { height, width, channels, top, left, row, pixel, tileColumns } = shape;
-    const method = winograd[shape.outputs];
-    const size = method.inputs;
+    const { height, width, channels, top, left, row, pixel, tileColumns, panel } = shape;
+    const { inputs: results, [shape.of]: transformed } = winograd[shape.outputs];
+    const size = tileSize(shape);
     const tileBytes = channels * FLOAT;
     const tile = f.pointer('tile');
     const [y, x] = [f.pointer('y'), f.pointer('x')];
@@ -47,29 +60,37 @@ export const winogradInput = (engine: Engine, shape: WinogradInput): FunctionBui
     const channelPair = (pixelBytes: number): void => {
       const loaded = PAIR.map((v) => f.vectors(`loaded ${v}`, size));
       const temporary = PAIR.map((v) => f.vectors(`temporary ${v}`, 4));
-      const half = PAIR.map((v) => f.vectors(`half ${v}`, size * size));
+      const half = PAIR.map((v) => f.vectors(`half ${v}`, results * size));
       for (let column = 0; column < size; column++) {
         for (let i = 0; i < size; i++)
           for (const v of PAIR) f.set(loaded[v]![i]!, v128.load(rows[i]!, column * pixelBytes + v * VECTOR));
-        const results = PAIR.map((v) => method.input(f, engine, loaded[v]!, temporary[v]!));
-        for (let i = 0; i < size; i++)
-          for (const v of PAIR) f.set(half[v]![i * size + column]!, results[v]![i]!);
+        const filtered = PAIR.map((v) => transformed(f, engine, loaded[v]!, temporary[v]!));
+        for (let i = 0; i < results; i++)
+          for (const v of PAIR) f.set(half[v]![i * size + column]!, filtered[v]![i]!);
       }
-      for (let i = 0; i < size; i++) {
-        const results = PAIR.map((v) =>
-          method.input(f, engine, half[v]!.slice(i * size, (i + 1) * size), temporary[v]!),
+      for (let i = 0; i < results; i++) {
+        const finished = PAIR.map((v) =>
+          transformed(f, engine, half[v]!.slice(i * size, (i + 1) * size), temporary[v]!),
         );
-        for (let j = 0; j < size; j++)
-          for (const v of PAIR) f.store(result, results[v]![j]!, (i * size + j) * shape.product + v * VECTOR);
+        for (let j = 0; j < results; j++)
+          for (const v of PAIR)
+            f.store(result, finished[v]![j]!, (i * results + j) * shape.product + v * VECTOR);
       }
     };
     const transform = (pixelBytes: number): void => {
       for (const [index, address] of rows.entries()) f.set(address, i32.add(base, product(index, rowStep)));
       f.set(result, p.result);
-      f.repeat(channels / 8, () => {
-        channelPair(pixelBytes);
-        for (const address of [...rows, result]) f.advance(address, 2 * VECTOR);
-      });
+      const run = (count: number): void =>
+        f.repeat(count / CHANNEL_BLOCK, () => {
+          channelPair(pixelBytes);
+          for (const address of [...rows, result]) f.advance(address, 2 * VECTOR);
+        });
+      if (!panel) run(channels);
+      else
+        f.repeat(channels / panel.channels, () => {
+          run(panel.channels);
+          f.advance(result, panel.bytes - panel.channels * FLOAT);
+        });
     };
     /**
      * Copies what exists of the tile into the scratch, with zeros for the rest, a pair of vectors at a time:
@@ -127,7 +148,7 @@ export const winogradInput = (engine: Engine, shape: WinogradInput): FunctionBui
           transform(tileBytes);
         },
       );
-      f.advance(p.result, tileBytes);
+      f.advance(p.result, shape.tile);
       f.advance(tile, 1);
     });
   });

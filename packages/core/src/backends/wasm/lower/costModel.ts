@@ -103,3 +103,29 @@ export function fastestWay(engine: Engine, convolution: ConvolutionCost): 2 | 4 
   ] as const;
   return ways.reduce((best, way) => (way.seconds < best.seconds ? way : best)).outputs;
 }
+
+/** What it takes to begin and end a tile of a product, in steps of its inner dimension. */
+const OVERHEAD = 8;
+
+/**
+ * The fastest way to the gradient of a weight: outputs of Winograd's tiles, or undefined for the direct one.
+ * Its products sum over tiles instead of channels, and short sums spend part of their time on beginning and ending.
+ */
+export function fastestGradient(
+  engine: Engine,
+  { n, h, w, channels, out }: Omit<ConvolutionCost, 'changing'>,
+): 2 | 4 | undefined {
+  const { product, transform } = ratesOf(engine);
+  const multiplied = (products: number, inner: number): number =>
+    (2 * products * (inner + OVERHEAD) * channels * out) / product;
+  const by = (outputs: 2 | 4) => {
+    const products = winograd[outputs].inputs ** 2;
+    const tiles = n * Math.ceil(h / outputs) * Math.ceil(w / outputs);
+    const { input, output } = transform[outputs];
+    const transformed = tiles * products * (channels + out);
+    const finished = products * channels * out;
+    return { outputs, seconds: multiplied(products, tiles) + transformed / input + finished / output };
+  };
+  const ways = [{ outputs: undefined, seconds: multiplied(9, n * h * w) }, by(2), by(4)] as const;
+  return ways.reduce((best, way) => (way.seconds < best.seconds ? way : best)).outputs;
+}

@@ -33,6 +33,28 @@ export function chooseWinograd(
   return suits ? fastestWay(p.engine, { n, h, w, channels, out, changing: !p.constant(weight) }) : undefined;
 }
 
+/** The parts of a run of tiles, counted through all pictures, that each picture has. */
+export function tilesByPicture(
+  tiles: number,
+  from: number,
+  count: number,
+): readonly {
+  readonly image: number;
+  readonly first: number;
+  /** Tiles of the run before these, and these. */
+  readonly before: number;
+  readonly count: number;
+}[] {
+  const parts = [];
+  for (let tile = from; tile < from + count; ) {
+    const image = Math.floor(tile / tiles);
+    const end = Math.min(from + count, (image + 1) * tiles);
+    parts.push({ image, first: tile - image * tiles, before: tile - from, count: end - tile });
+    tile = end;
+  }
+  return parts;
+}
+
 export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 | 4): void {
   const { attrs, bias, residual, channels, out, y } = convolution;
   const { engine, threads } = p;
@@ -43,22 +65,6 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
   const [inPadded, outPadded] = [paddedChannels(channels), paddedChannels(out)];
   const tileColumns = Math.ceil(y.w / outputs);
   const tiles = tileColumns * Math.ceil(y.h / outputs);
-  /** The parts of a run of tiles, counted through all pictures, that each picture has. */
-  const pictures = (from: number, count: number) => {
-    const parts: {
-      readonly image: number;
-      readonly first: number;
-      readonly before: number;
-      readonly count: number;
-    }[] = [];
-    for (let tile = from; tile < from + count; ) {
-      const image = Math.floor(tile / tiles);
-      const end = Math.min(from + count, (image + 1) * tiles);
-      parts.push({ image, first: tile - image * tiles, before: tile - from, count: end - tile });
-      tile = end;
-    }
-    return parts;
-  };
   const total = y.n * tiles;
   const panel = panelColumns(engine, engine.tileRows, outPadded);
   const productFloats = channels * outPadded;
@@ -71,6 +77,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
       'winograd input',
       {
         outputs,
+        of: 'input',
         height: x.h,
         width: x.w,
         channels: inPadded,
@@ -80,6 +87,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
         pixel: x.pixel,
         tileColumns,
         product: productStride(held, inPadded),
+        tile: inPadded * FLOAT,
       },
       winogradInput,
     ),
@@ -129,9 +137,9 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
       ],
     };
   };
-  const scratch = p.scratchForEach(winogradScratch({ outputs, channels: inPadded }));
+  const scratch = p.scratchForEach(winogradScratch({ outputs, of: 'input', channels: inPadded }));
   const forward = (kernel: number, thread: number, to: Pointer, from: number, count: number) =>
-    pictures(from, count).map(
+    tilesByPicture(tiles, from, count).map(
       ({ image, first, before, count: some }): Call => ({
         kernel,
         parameters: [
@@ -144,7 +152,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
       }),
     );
   const back = (kernel: number, products: Pointer, from: number, count: number) =>
-    pictures(from, count).map(
+    tilesByPicture(tiles, from, count).map(
       ({ image, first, before, count: some }): Call => ({
         kernel,
         parameters: [

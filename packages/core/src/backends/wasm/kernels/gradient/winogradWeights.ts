@@ -5,7 +5,7 @@
  */
 import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../../emit/index.js';
 import { defineKernel, VECTOR } from '../kernel.js';
-import { PAIR, winograd } from '../winograd.js';
+import { PAIR, times, winograd } from '../winograd.js';
 
 type Vector = Local<'v128'>;
 
@@ -16,8 +16,6 @@ export interface WinogradWeights {
   readonly tap: number;
   readonly product: number;
 }
-
-const times = (x: V128, factor: number): V128 => f32x4.mul(x, f32x4.const(factor));
 
 /** One direction: the rows of the method's matrix times (a, b, c), with what they share computed once. */
 function transform(

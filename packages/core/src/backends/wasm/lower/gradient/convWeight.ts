@@ -3,12 +3,15 @@ import type { Node } from '../../../../graph/graph.js';
 import type { Conv2dGradAttrs } from '../../../../ops/conv2d.js';
 import { MOST_ROWS } from '../../kernels/depthwise.js';
 import { CACHE_LINE, FLOAT, paddedChannels } from '../../kernels/kernel.js';
+import { panelColumns } from '../../kernels/matrixProduct.js';
 import type { Planner } from '../../plan/planner.js';
 import { type Pixels, stridesOf } from '../../plan/value.js';
+import { fastestGradient } from '../costModel.js';
 import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, zeroPhase } from '../lowering.js';
 import { padPixels, reach } from '../padding.js';
 import { lowerDepthwiseGradWeight } from './depthwiseWeight.js';
 import { type RowLoop, rowsProducts, sumPartsPhase } from './rowsProduct.js';
+import { winogradWeightPhases } from './winogradWeight.js';
 
 export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
   const [gradient, input] = node.inputs as [Node, Node];
@@ -20,6 +23,12 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
     return;
   }
   const dy = pixelsOf(p, gradient);
+  const outputs = chooseWinogradWeight(p, node, dy);
+  if (outputs) {
+    const [top, left] = padding;
+    winogradWeightPhases(p, { x: pixelsOf(p, input), dy, top, left, to: p.value(node).at }, outputs);
+    return;
+  }
   const outEach = out / groups;
   const touched = reach(node.attrs, kernel, dy);
   const join = groups === 1 && dilation[1] === 1 && kernelColumns > 1;
@@ -66,6 +75,23 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
     },
   );
 };
+
+/** Outputs of a tile where Winograd's method is possible and expected to be fastest. */
+function chooseWinogradWeight(
+  p: Planner,
+  { attrs }: Node<Conv2dGradAttrs>,
+  { n, c, h, w }: Pixels,
+): 2 | 4 | undefined {
+  const { stride, dilation, groups, shape } = attrs;
+  const [, channels, ...kernel] = shape as [number, number, number, number];
+  const suits =
+    kernel.every((extent) => extent === 3) &&
+    [...stride, ...dilation, groups].every((value) => value === 1) &&
+    channels >= 16 &&
+    c >= 16 &&
+    paddedChannels(c) % panelColumns(p.engine, p.engine.tileRows, paddedChannels(c)) === 0;
+  return suits ? fastestGradient(p.engine, { n, h, w, channels, out: c }) : undefined;
+}
 
 /** Output channels that pay for a copy of the input. */
 const WORTH_A_COPY = 32;

@@ -1,0 +1,272 @@
+/**
+ * The gradient of a 3x3 convolution's weight by Winograd's method, transposed: tiles of the input and of the
+ * output's gradient are transformed, multiplied for each transformed position, summed over all tiles, and
+ * transformed back into windows. F(4x4) takes 4 times fewer multiplications than the direct way.
+ * The sums are cut by shape, never by thread, so results are the same for any number of threads.
+ */
+import { winogradGradient } from '../../kernels/gradient/winogradGradient.js';
+import { CACHE_LINE, CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../kernels/kernel.js';
+import { type MatrixProduct, matrixProduct, panelColumns, tilingOf } from '../../kernels/matrixProduct.js';
+import { productStride, winograd } from '../../kernels/winograd.js';
+import { winogradInput, winogradScratch } from '../../kernels/winogradInput.js';
+import type { Pointer } from '../../plan/memory.js';
+import { type Call, type Planner, shareOf } from '../../plan/planner.js';
+import type { Pixels } from '../../plan/value.js';
+import { tilesByPicture } from '../winograd.js';
+
+/** What is computed: dy and x of a convolution of stride 1, and where the gradient goes, in the host's order. */
+export interface WeightGradient {
+  readonly x: Pixels;
+  readonly dy: Pixels;
+  /** Rows of padding above, columns of padding on the left. */
+  readonly top: number;
+  readonly left: number;
+  readonly to: Pointer;
+}
+
+/** Sums up to this size stay in a thread's cache while its tiles pass. */
+const PRIVATE_SUMS = 1.25e6;
+/** Tiles whose transforms stay there with them. */
+const PRIVATE_TILES = 32;
+/** Parts that tiles are summed in where threads share them, and tiles in one at least. */
+const PARTS = 8;
+const PART_TILES = 16;
+/** Otherwise: tiles that are multiplied together, and channels of input and output that one thread takes. */
+const SHARED_TILES = 256;
+const UNIT = { input: 64, output: 32 } as const;
+
+/** A range, from its first up to but not including its end. */
+type Range = readonly [from: number, to: number];
+
+/** A range in even parts of at most `most`, cut at multiples of `unit`. */
+function evenly(total: number, most: number, unit = 1): readonly Range[] {
+  const units = Math.ceil(total / unit);
+  const count = Math.ceil(total / most);
+  return Array.from({ length: count }, (_, index): Range => {
+    const [from, to] = shareOf(units, index, count);
+    return [from * unit, Math.min(total, to * unit)];
+  });
+}
+
+/** A block of the weight: input and output channels. */
+interface Unit {
+  readonly input: Range;
+  readonly output: Range;
+}
+
+/** Where transformed tiles lie. */
+interface Transformed {
+  readonly x: Pointer;
+  readonly dy: Pointer;
+}
+
+/** The steps, as calls, for a planner and a gradient. */
+function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, outputs: 2 | 4) {
+  const { engine } = p;
+  const products = winograd[outputs].inputs ** 2;
+  const [inPadded, outPadded] = [paddedChannels(x.c), paddedChannels(dy.c)];
+  const panel = panelColumns(engine, engine.tileRows, outPadded);
+  const tileColumns = Math.ceil(dy.w / outputs);
+  const tiles = tileColumns * Math.ceil(dy.h / outputs);
+  // An odd number of cache lines: a product walks over the same channels of one tile after the other.
+  const pitch = (Math.ceil((inPadded * FLOAT) / CACHE_LINE) | 1) * CACHE_LINE;
+  const stride = {
+    x: (count: number): number => productStride(count, pitch / FLOAT),
+    dy: (count: number): number => productStride(count, outPadded),
+  };
+  const scratch = p.scratchForEach(
+    Math.max(
+      winogradScratch({ outputs, of: 'input', channels: inPadded }),
+      winogradScratch({ outputs, of: 'gradient', channels: outPadded }),
+    ),
+  );
+  const sumStride = ({ input, output }: Unit): number =>
+    productStride(input[1] - input[0], output[1] - output[0]);
+
+  return {
+    total: dy.n * tiles,
+    panel,
+    /** Bytes of so many tiles' transforms. */
+    transformedBytes: (count: number) => ({ x: products * stride.x(count), dy: products * stride.dy(count) }),
+    sumBytes: (unit: Unit): number => products * sumStride(unit),
+
+    /** Transforms some of the tiles that are held together; `at` are all of them. */
+    transform(at: Transformed, held: Range, some: Range, thread: number): Call[] {
+      const count = held[1] - held[0];
+      const shared = { outputs, tileColumns };
+      const ofInput = p.kernel(
+        'winograd input',
+        {
+          ...shared,
+          ...{
+            of: 'input',
+            height: x.h,
+            width: x.w,
+            channels: inPadded,
+            top,
+            left,
+            row: x.row,
+            pixel: x.pixel,
+          },
+          ...{ product: stride.x(count), tile: pitch },
+        },
+        winogradInput,
+      );
+      const ofGradient = p.kernel(
+        'winograd input',
+        {
+          ...shared,
+          ...{ of: 'gradient', height: dy.h, width: dy.w, channels: outPadded, top: 0, left: 0 },
+          ...{ row: dy.row, pixel: dy.pixel, product: stride.dy(count), tile: panel * FLOAT },
+          panel: { channels: panel, bytes: count * panel * FLOAT },
+        },
+        winogradInput,
+      );
+      const before = some[0] - held[0];
+      return tilesByPicture(tiles, some[0], some[1] - some[0]).flatMap(
+        ({ image, first, before: behind, count: few }): readonly Call[] => {
+          const row = before + behind;
+          const rest = [scratch[thread]!, first, few];
+          return [
+            {
+              kernel: ofInput,
+              parameters: [x.at.plus(image * x.image), at.x.plus(row * pitch), ...rest],
+            },
+            {
+              kernel: ofGradient,
+              parameters: [dy.at.plus(image * dy.image), at.dy.plus(row * panel * FLOAT), ...rest],
+            },
+          ];
+        },
+      );
+    },
+
+    /** Multiplies the tiles that are held together, for a block of the weight; adds to the sums unless they are the first. */
+    multiply(at: Transformed, held: Range, unit: Unit, sums: Pointer, first: boolean): Call[] {
+      const count = held[1] - held[0];
+      const columns = unit.output[1] - unit.output[0];
+      const { tileRows, large, small } = tilingOf(unit.input[1] - unit.input[0], engine.tileRows);
+      const product: MatrixProduct = {
+        inner: { loops: [], run: count, step: pitch },
+        ...{ tileRows, panel, narrowPanel: 0 },
+        pixel: { a: FLOAT, c: columns * FLOAT, residual: first ? 0 : columns * FLOAT },
+        row: { a: 0, c: 0, residual: 0 },
+        ...{ bias: false, residual: !first },
+      };
+      const kernel = p.kernel('matrix product', product, matrixProduct);
+      return Array.from({ length: products }, (_, index): Call => {
+        const c = sums.plus(index * sumStride(unit));
+        return {
+          kernel,
+          parameters: [
+            at.x.plus(index * stride.x(count) + unit.input[0] * FLOAT),
+            at.dy.plus(index * stride.dy(count) + unit.output[0] * count * FLOAT),
+            ...[c, 0, first ? 0 : c],
+            ...[1, large, small, columns / panel, 0],
+          ],
+        };
+      });
+    },
+
+    /** Transforms the sums of a block back; `channels` are some of its input channels, `groups` of its output channels. */
+    finish(unit: Unit, sums: Pointer, parts: number, channels: Range, groups: Range): Call[] {
+      const columns = unit.output[1] - unit.output[0];
+      return Array.from({ length: groups[1] - groups[0] }, (_, index) => {
+        const column = (groups[0] + index) * CHANNEL_BLOCK;
+        const out = unit.output[0] + column;
+        return {
+          lanes: Math.min(CHANNEL_BLOCK, dy.c - out),
+          parameters: [
+            sums.plus((channels[0] * columns + column) * FLOAT),
+            to.plus((out * x.c + unit.input[0] + channels[0]) * 9 * FLOAT),
+            channels[1] - channels[0],
+          ],
+        };
+      })
+        .filter(({ lanes }) => lanes > 0)
+        .map(({ lanes, parameters }) => ({
+          kernel: p.kernel(
+            'winograd gradient',
+            {
+              ...{ outputs, parts, partBytes: products * sumStride(unit), product: sumStride(unit) },
+              ...{ row: columns * FLOAT, lanes, column: x.c * 9 * FLOAT },
+            },
+            winogradGradient,
+          ),
+          parameters,
+        }));
+    },
+  };
+}
+
+/** Adds the phases of a weight's gradient. */
+export function winogradWeightPhases(p: Planner, gradient: WeightGradient, outputs: 2 | 4): void {
+  const step = steps(p, gradient, outputs);
+  const [channels, out] = [gradient.x.c, paddedChannels(gradient.dy.c)];
+  p.algorithm(`winograd ${outputs}x${outputs} over tiles`);
+  const whole: Unit = { input: [0, channels], output: [0, out] };
+  const bytes = step.sumBytes(whole);
+  if (bytes <= PRIVATE_SUMS) {
+    // Each thread takes its own tiles through transforms and products, into sums of its own.
+    const count = Math.min(PARTS, Math.ceil(step.total / PART_TILES));
+    const parts = Array.from({ length: count }, (_, part) => {
+      const [from, to] = shareOf(step.total, part, count);
+      return evenly(to - from, PRIVATE_TILES).map(([first, end]): Range => [from + first, from + end]);
+    });
+    const most = step.transformedBytes(PRIVATE_TILES);
+    const sums = p.scratch(count * bytes);
+    const xs = p.scratchForEach(most.x);
+    const dys = p.scratchForEach(most.dy);
+    p.spread(count, (from, to, thread) => {
+      const at = { x: xs[thread]!, dy: dys[thread]! };
+      return parts
+        .slice(from, to)
+        .flatMap((held, index) =>
+          held.flatMap((range, block) => [
+            ...step.transform(at, range, range, thread),
+            ...step.multiply(at, range, whole, sums.plus((from + index) * bytes), block === 0),
+          ]),
+        );
+    });
+    const groups = out / CHANNEL_BLOCK;
+    p.spread(groups * channels, (from, to) => {
+      const calls: Call[] = [];
+      for (let item = from; item < to; ) {
+        const group = Math.floor(item / channels);
+        const end = Math.min(to, (group + 1) * channels);
+        const range: Range = [item - group * channels, end - group * channels];
+        calls.push(...step.finish(whole, sums, count, range, [group, group + 1]));
+        item = end;
+      }
+      return calls;
+    });
+    return;
+  }
+  // Transforms are shared; each thread takes blocks of the weight, with the sums of a block in its cache.
+  const units = evenly(channels, UNIT.input, CHANNEL_BLOCK).flatMap((input) =>
+    evenly(out, Math.max(UNIT.output, step.panel), step.panel).map((output): Unit => ({ input, output })),
+  );
+  const held = evenly(step.total, SHARED_TILES);
+  const most = step.transformedBytes(Math.min(step.total, SHARED_TILES));
+  const at = { x: p.scratch(most.x), dy: p.scratch(most.dy) };
+  const unitBytes = Math.max(...units.map(step.sumBytes));
+  const own = held.length > 1 ? undefined : p.scratchForEach(unitBytes);
+  const shared = held.length > 1 ? p.scratch(units.length * unitBytes) : undefined;
+  for (const [block, range] of held.entries()) {
+    p.spread(range[1] - range[0], (from, to, thread) =>
+      step.transform(at, range, [range[0] + from, range[0] + to], thread),
+    );
+    p.spread(units.length, (from, to, thread) =>
+      units.slice(from, to).flatMap((unit, index) => {
+        const sums = shared?.plus((from + index) * unitBytes) ?? own![thread]!;
+        const [rows, columns] = [unit.input[1] - unit.input[0], unit.output[1] - unit.output[0]];
+        return [
+          ...step.multiply(at, range, unit, sums, block === 0),
+          ...(block === held.length - 1
+            ? step.finish(unit, sums, 1, [0, rows], [0, columns / CHANNEL_BLOCK])
+            : []),
+        ];
+      }),
+    );
+  }
+}
