@@ -10,7 +10,7 @@ import type { Backend, CompileOptions, ProfileStep, Program } from '../backend.j
 import { describe, flopsOf } from '../describe.js';
 import { detectFeatures, type Engine, engineFor } from './engine.js';
 import { FLOAT } from './kernels/kernel.js';
-import { type LowerNode, lowererFor } from './lower/index.js';
+import { type Lowerer, lowererFor } from './lower/index.js';
 import { copiesPhase, copyLoops, copyPhase } from './lower/lowering.js';
 import { layOut } from './plan/image.js';
 import type { Pointer } from './plan/memory.js';
@@ -149,9 +149,9 @@ function commonPath([first = '', ...others]: readonly string[]): string {
 }
 
 /** Plans all phases, those that bring outputs into the host's order included. */
-function planGraph(graph: Graph, weights: Weights, engine: Engine, threads: number, lower: LowerNode) {
+function planGraph(graph: Graph, weights: Weights, engine: Engine, threads: number, lower: Lowerer) {
   const planner = new Planner(graph, weights, engine, threads);
-  planner.plan((node) => lower(planner, node));
+  planner.plan((node) => lower.node(planner, node));
   const outputs = new Map<string, { readonly node: Node; readonly value: Dense }>();
   for (const [name, node] of graph.outputs) {
     const value = planner.value(node);
@@ -165,20 +165,24 @@ function planGraph(graph: Graph, weights: Weights, engine: Engine, threads: numb
       outputs.set(name, { node, value: dense });
     }
   }
-  const state = planUpdates(graph, planner);
+  const state = planUpdates(graph, planner, lower);
   return { planner, outputs, state };
 }
 
 /**
- * Adds the phase that takes on updates, all at once. New values lie in places of their own; only a parameter
- * that becomes another's value is put aside first, as it may change itself.
+ * Adds the phases that take on updates, all at once: steps of optimizers are computed there, other new values
+ * lie in places of their own. Only a parameter that becomes another's value is put aside first, as it may
+ * change itself.
  */
 function planUpdates(
   graph: Graph,
   planner: Planner,
+  lower: Lowerer,
 ): ReadonlyMap<string, { readonly at: Pointer; readonly shape: Shape }> {
   const parameters = parametersOf(graph);
-  const updates = [...graph.updates].map(([name, node]) => {
+  const chained = new Set(planner.chains.flatMap(({ updates }) => updates.map(([name]) => name)));
+  const copied = [...graph.updates].filter(([name]) => !chained.has(name));
+  const updates = copied.map(([name, node]) => {
     const { shape } = node;
     let from = planner.value(node);
     if (isParameter(node)) {
@@ -200,7 +204,13 @@ function planUpdates(
         loops: copyLoops(shape, stridesOf(from, shape), stridesOf(to, shape)),
       })),
     );
-  return new Map(updates.map(({ name, shape, to }) => [name, { at: to.at, shape }]));
+  if (planner.chains.length > 0) lower.updates(planner);
+  return new Map(
+    [...graph.updates.keys()].map((name) => {
+      const parameter = parameters.get(name)!;
+      return [name, { at: planner.value(parameter).at, shape: parameter.shape }];
+    }),
+  );
 }
 
 function wasmProgram(

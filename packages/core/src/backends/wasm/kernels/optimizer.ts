@@ -41,39 +41,94 @@ function constantsOf(step: OptimizerStep, rate: V128, corrections: I32): readonl
   }
 }
 
-/** Parameters: addresses of y, x, z, v, the rate and the corrections; pairs of vectors. */
-export const optimizerStep = (engine: Engine, step: OptimizerStep): FunctionBuilder =>
-  defineKernel(['y', 'x', 'z', 'v', 'rate', 'corrections', 'groups'], (f, p) => {
-    const results = f.vectors('result', 2);
-    const [first, second, third] = f.vectors('constant', 3) as readonly [Vector, Vector, Vector];
-    for (const [index, value] of constantsOf(step, v128.loadSplat(p.rate), p.corrections).entries())
-      f.set([first, second, third][index]!, value);
-    const value = (offset: number): V128 => {
-      const x = v128.load(p.x, offset);
-      const z = v128.load(p.z, offset);
-      switch (step.fn) {
-        case 'combine':
-          return multiplyAdd(engine, z, second, f32x4.mul(x, first));
-        case 'combineSquare':
-          return multiplyAdd(engine, f32x4.mul(z, z), second, f32x4.mul(x, first));
-        case 'descend':
-          return multiplyAdd(engine, z, first, x);
-        case 'adaptiveDescend':
-          return f32x4.sub(
-            f32x4.mul(x, first),
-            f32x4.div(
-              f32x4.mul(second, z),
-              f32x4.add(f32x4.sqrt(f32x4.div(v128.load(p.v, offset), third)), f32x4.const(step.eps)),
-            ),
-          );
-        case 'clip':
-          return f32x4.mul(x, first);
-      }
-    };
+type Operands = readonly [x: Vector, z: Vector, v: Vector];
+
+/** The result of a step. */
+function stepped(
+  engine: Engine,
+  step: OptimizerStep,
+  [x, z, v]: Operands,
+  [first, second, third]: readonly [Vector, Vector, Vector],
+): V128 {
+  switch (step.fn) {
+    case 'combine':
+      return multiplyAdd(engine, z, second, f32x4.mul(x, first));
+    case 'combineSquare':
+      return multiplyAdd(engine, f32x4.mul(z, z), second, f32x4.mul(x, first));
+    case 'descend':
+      return multiplyAdd(engine, z, first, x);
+    case 'adaptiveDescend':
+      return f32x4.sub(
+        f32x4.mul(x, first),
+        f32x4.div(f32x4.mul(second, z), f32x4.add(f32x4.sqrt(f32x4.div(v, third)), f32x4.const(step.eps))),
+      );
+    case 'clip':
+      return f32x4.mul(x, first);
+  }
+}
+
+/** A step among several on the same values. */
+export interface ChainedStep {
+  readonly step: OptimizerStep;
+  /** Where x, z and v come from: an index among the operands and, behind those, the results of the steps before. */
+  readonly operands: readonly number[];
+  /** Indices of the rate and the corrections among the addresses. */
+  readonly rate?: number;
+  readonly corrections?: number;
+}
+
+/** Everything that is fixed when the kernel is generated. */
+export interface OptimizerChain {
+  /** Addresses in all, of which the first `operands` are those of values to load. */
+  readonly addresses: number;
+  readonly operands: number;
+  readonly steps: readonly ChainedStep[];
+  /** Which results are kept, and at which of the addresses. The address of an operand may be one of them. */
+  readonly results: readonly { readonly step: number; readonly address: number }[];
+}
+
+/**
+ * Steps on the same values, one after the other while they are at hand. All that is loaded is loaded before
+ * anything is stored. Parameters: pairs of vectors, then the addresses.
+ */
+export const optimizerChain = (
+  engine: Engine,
+  { addresses, operands, steps, results }: OptimizerChain,
+): FunctionBuilder =>
+  defineKernel(['groups'], (f, p) => {
+    const at = f.parameters.slice(1, 1 + addresses);
+    const moving = new Set([...at.slice(0, operands), ...results.map(({ address }) => at[address]!)]);
+    const constants = steps.map(({ step, rate, corrections }, index) => {
+      const given = constantsOf(
+        step,
+        v128.loadSplat(rate === undefined ? 0 : at[rate]!),
+        corrections === undefined ? 0 : at[corrections]!,
+      );
+      const kept = f.vectors(`constants ${index}`, given.length);
+      for (const [i, value] of given.entries()) f.set(kept[i]!, value);
+      return kept as readonly [Vector, Vector, Vector];
+    });
+    const pair = (name: string) => f.vectors(name, 2);
     f.repeat(p.groups, () => {
-      for (const [v, result] of results.entries()) f.set(result, value(v * VECTOR));
-      for (const [v, result] of results.entries()) f.store(p.y, result, v * VECTOR);
-      for (const address of [p.y, p.x, p.z, p.v]) f.advance(address, 2 * VECTOR);
+      const values = Array.from({ length: operands }, (_, i) => {
+        const loaded = pair(`operand ${i}`);
+        for (const [v, vector] of loaded.entries()) f.set(vector, v128.load(at[i]!, v * VECTOR));
+        return loaded;
+      });
+      for (const [index, { step, operands: from }] of steps.entries()) {
+        const result = pair(`result ${index}`);
+        const [x, z, w] = from.map((i) => values[i]!);
+        for (const [v, vector] of result.entries())
+          f.set(
+            vector,
+            stepped(engine, step, [x?.[v], z?.[v], w?.[v]] as unknown as Operands, constants[index]!),
+          );
+        values.push(result);
+      }
+      for (const { step, address } of results)
+        for (const [v, vector] of values[operands + step]!.entries())
+          f.store(at[address]!, vector, v * VECTOR);
+      for (const address of moving) f.advance(address, 2 * VECTOR);
     });
   });
 

@@ -58,22 +58,31 @@ export const lowerings = {
   stochasticDepth: lowerNeutral,
 } as const satisfies { readonly [K in OpName]?: Lowering<AttrsOf<K>> };
 
-/** Adds the phases of one node, and of those that are computed together with it. */
-export type LowerNode = (planner: Planner, node: Node) => void;
+/** What makes phases. */
+export interface Lowerer {
+  /** Adds the phases of one node, and of those that are computed together with it. */
+  node(planner: Planner, node: Node): void;
+  /** Adds the phase that computes and takes on chains of updates. */
+  updates(planner: Planner): void;
+}
 
 /** What lowers the nodes of a graph; loads the ops of training when there are some. */
-export async function lowererFor({ nodes }: Graph): Promise<LowerNode> {
+export async function lowererFor({ nodes }: Graph): Promise<Lowerer> {
   const trains = nodes.some((node) => !isInput(node) && !isParameter(node) && !(node.op in lowerings));
-  const table = { ...lowerings, ...(trains ? (await import('./training.js')).trainingLowerings : {}) };
-  return (planner, node) => {
-    const group = planner.groups.get(node);
-    if (group?.kind === 'block') lowerBlock(planner, group);
-    else if (group?.kind === 'interleaving') lowerInterleaving(planner, group, node);
-    // The cast is where the type of the attributes is lost: a node's attributes are those of its op.
-    else
-      (table as Record<string, unknown> as Record<OpName, Lowering<object>>)[node.op as OpName](
-        planner,
-        node,
-      );
+  const training = trains ? await import('./training.js') : undefined;
+  const table = { ...lowerings, ...training?.trainingLowerings };
+  return {
+    node(planner, node) {
+      const group = planner.groups.get(node);
+      if (group?.kind === 'block') lowerBlock(planner, group);
+      else if (group?.kind === 'interleaving') lowerInterleaving(planner, group, node);
+      // The cast is where the type of the attributes is lost: a node's attributes are those of its op.
+      else
+        (table as Record<string, unknown> as Record<OpName, Lowering<object>>)[node.op as OpName](
+          planner,
+          node,
+        );
+    },
+    updates: (planner) => training?.lowerUpdateChains(planner, planner.chains),
   };
 }

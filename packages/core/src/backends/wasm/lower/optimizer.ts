@@ -1,5 +1,5 @@
 /** The steps of optimizers, over values in the host's order. */
-import type { Node } from '../../../graph/graph.js';
+import { type Node, parametersOf } from '../../../graph/graph.js';
 import type { RunningAverageAttrs } from '../../../ops/batchNorm.js';
 import type {
   AdaptiveStepAttrs,
@@ -9,59 +9,131 @@ import type {
 } from '../../../ops/optimizer.js';
 import { sizeOf } from '../../../tensor/shape.js';
 import { CHANNEL_BLOCK, FLOAT, VECTOR } from '../kernels/kernel.js';
-import { type OptimizerStep, optimizerStep, SQUARES, squareParts, sumVectors } from '../kernels/optimizer.js';
+import {
+  type OptimizerChain,
+  type OptimizerStep,
+  optimizerChain,
+  SQUARES,
+  squareParts,
+  sumVectors,
+} from '../kernels/optimizer.js';
 import type { Pointer } from '../plan/memory.js';
-import type { Planner } from '../plan/planner.js';
+import type { Call, Planner } from '../plan/planner.js';
+import type { OptimizerOp, UpdateChain } from '../plan/updates.js';
 import { denseOf, type Lowering } from './lowering.js';
 
-export const lowerLinearCombination: Lowering<LinearCombinationAttrs> = (p, node) =>
-  step(p, node, 2, { fn: 'combine', ...node.attrs });
+/** What a node computes of how many of its inputs; behind those stand the rate and the corrections, if it has them. */
+interface Step {
+  readonly step: OptimizerStep;
+  readonly operands: number;
+  /** Which of the rates. */
+  readonly index?: number;
+}
 
-export const lowerRunningAverage: Lowering<RunningAverageAttrs> = (p, node) => {
-  const { momentum, scale } = node.attrs;
-  step(p, node, 2, { fn: 'combine', a: 1 - momentum, b: momentum * scale });
-};
+/** How each op is a step. */
+const steps = {
+  adaptiveDescend: ({ eps, decay, index }: AdaptiveStepAttrs): Step => ({
+    step: { fn: 'adaptiveDescend', eps, decay },
+    operands: 3,
+    index,
+  }),
+  clipByNorm: ({ maxNorm }: ClipAttrs): Step => ({ step: { fn: 'clip', maxNorm }, operands: 1 }),
+  descend: ({ index }: StepAttrs): Step => ({ step: { fn: 'descend' }, operands: 2, index }),
+  linearCombination: ({ a, b }: LinearCombinationAttrs): Step => ({
+    step: { fn: 'combine', a, b },
+    operands: 2,
+  }),
+  runningAverage: ({ momentum, scale }: RunningAverageAttrs): Step => ({
+    step: { fn: 'combine', a: 1 - momentum, b: momentum * scale },
+    operands: 2,
+  }),
+  squareAverage: ({ a, b }: LinearCombinationAttrs): Step => ({
+    step: { fn: 'combineSquare', a, b },
+    operands: 2,
+  }),
+} as const satisfies Readonly<Record<OptimizerOp, unknown>>;
 
-export const lowerSquareAverage: Lowering<LinearCombinationAttrs> = (p, node) =>
-  step(p, node, 2, { fn: 'combineSquare', ...node.attrs });
+const stepOf = (node: Node): Step =>
+  (steps as unknown as Readonly<Record<string, (attrs: object) => Step>>)[node.op]!(node.attrs);
 
-export const lowerDescend: Lowering<StepAttrs> = (p, node) => step(p, node, 2, { fn: 'descend' }, node.attrs);
-
-export const lowerAdaptiveDescend: Lowering<AdaptiveStepAttrs> = (p, node) => {
-  const { eps, decay } = node.attrs;
-  step(p, node, 3, { fn: 'adaptiveDescend', eps, decay }, node.attrs);
-};
-
-export const lowerClipByNorm: Lowering<ClipAttrs> = (p, node) =>
-  step(p, node, 1, { fn: 'clip', ...node.attrs }, { index: 0 });
-
-/** A step on the first `operands` inputs; behind them stand the rate and the corrections, if it has them. */
-function step(
-  p: Planner,
-  node: Node,
-  operands: number,
-  shape: OptimizerStep,
-  { index }: StepAttrs = { index: 0 },
-): void {
-  const [x, z, v] = node.inputs.slice(0, operands).map((input) => denseOf(p, input));
-  const [rate, corrections] = node.inputs.slice(operands).map((input) => p.value(input).at);
-  const y = p.value(node).at;
-  const kernel = p.kernel('optimizer step', shape, optimizerStep);
+/** A step by itself. */
+export const lowerOptimizerStep: Lowering<object> = (p, node) => {
   p.algorithm('elementwise');
-  p.spread(Math.ceil(sizeOf(node.shape) / CHANNEL_BLOCK), (from, to) => {
-    const at = (pointer: Pointer | undefined) => pointer?.plus(from * CHANNEL_BLOCK * FLOAT) ?? 0;
-    return [
-      {
-        kernel,
-        parameters: [
-          ...[at(y), at(x), at(z), at(v)],
-          rate?.plus(index * FLOAT) ?? 0,
-          corrections ?? 0,
-          to - from,
-        ],
-      },
-    ];
+  chainsPhase(p, [{ nodes: [node], results: [{ node, to: p.value(node).at }] }]);
+};
+
+/** Steps on values of one shape, and where results go. */
+interface PlacedChain {
+  readonly nodes: readonly Node[];
+  readonly results: readonly { readonly node: Node; readonly to: Pointer }[];
+}
+
+/** A phase of chains that do not touch each other; threads share the values of all of them. */
+function chainsPhase(p: Planner, chains: readonly PlacedChain[]): void {
+  const planned = chains.map((chain) => ({
+    ...plannedChain(p, chain),
+    groups: Math.ceil(sizeOf(chain.nodes[0]!.shape) / CHANNEL_BLOCK),
+  }));
+  p.spread(
+    planned.reduce((sum, { groups }) => sum + groups, 0),
+    (first, last) => {
+      const calls: Call[] = [];
+      let before = 0;
+      for (const { kernel, addresses, groups } of planned) {
+        const [from, to] = [Math.max(0, first - before), Math.min(groups, last - before)];
+        before += groups;
+        if (from >= to) continue;
+        const parameters = addresses.map(({ at, moving }) =>
+          moving ? at.plus(from * CHANNEL_BLOCK * FLOAT) : at,
+        );
+        calls.push({ kernel, parameters: [to - from, ...parameters] });
+      }
+      return calls;
+    },
+  );
+}
+
+/** A chain's kernel and addresses: operands first, then what is the same for all values, then results elsewhere. */
+function plannedChain(p: Planner, { nodes, results }: PlacedChain) {
+  const operandsOf = (node: Node): readonly Node[] => node.inputs.slice(0, stepOf(node).operands);
+  const operands = [...new Set(nodes.flatMap(operandsOf))].filter((node) => !nodes.includes(node));
+  const values = [...operands, ...nodes];
+  const addresses = operands.map((node) => ({ at: denseOf(p, node), moving: true }));
+  const addressOf = (at: Pointer, moving: boolean): number => {
+    const known = addresses.findIndex(
+      (address) =>
+        address.at.region === at.region && address.at.offset === at.offset && address.moving === moving,
+    );
+    return known >= 0 ? known : addresses.push({ at, moving }) - 1;
+  };
+  const chained = nodes.map((node) => {
+    const { step, operands: count, index = 0 } = stepOf(node);
+    const [rate, corrections] = node.inputs.slice(count).map((input) => p.value(input).at);
+    return {
+      step,
+      operands: operandsOf(node).map((input) => values.indexOf(input)),
+      rate: rate && addressOf(rate.plus(index * FLOAT), false),
+      corrections: corrections && addressOf(corrections, false),
+    };
   });
+  const kept = results.map(({ node, to }) => ({ step: nodes.indexOf(node), address: addressOf(to, true) }));
+  const shape: OptimizerChain = {
+    ...{ operands: operands.length, steps: chained, results: kept, addresses: addresses.length },
+  };
+  return { kernel: p.kernel('optimizer chain', shape, optimizerChain), addresses };
+}
+
+/** The phase that takes on what `updateChains` has found: every value is read and written once. */
+export function lowerUpdateChains(p: Planner, chains: readonly UpdateChain[]): void {
+  const parameters = parametersOf(p.graph);
+  p.algorithm('elementwise');
+  chainsPhase(
+    p,
+    chains.map(({ nodes, updates }) => ({
+      nodes,
+      results: updates.map(([name, node]) => ({ node, to: p.value(parameters.get(name)!).at })),
+    })),
+  );
 }
 
 /** Partial sums of a fixed number of values each, then their sum: the same for any number of threads. */

@@ -21,15 +21,7 @@ import {
 import type { lowerings } from './index.js';
 import { lowerCrossEntropy, lowerCrossEntropyGrad, lowerNllLoss, lowerNllLossGrad } from './loss.js';
 import type { Lowering } from './lowering.js';
-import {
-  lowerAdaptiveDescend,
-  lowerClipByNorm,
-  lowerDescend,
-  lowerLinearCombination,
-  lowerRunningAverage,
-  lowerSquareAverage,
-  lowerSumOfSquares,
-} from './optimizer.js';
+import { lowerOptimizerStep, lowerSumOfSquares, lowerUpdateChains } from './optimizer.js';
 import { lowerRandomMask } from './randomMask.js';
 import {
   lowerBatchNormGradWeight,
@@ -43,7 +35,7 @@ import {
 export const trainingLowerings = {
   activationGrad: lowerActivationGrad,
   adaptiveAvgPoolGrad: lowerAdaptiveAvgPoolGrad,
-  adaptiveDescend: lowerAdaptiveDescend,
+  adaptiveDescend: lowerOptimizerStep,
   adaptiveMaxPoolGrad: lowerAdaptiveMaxPoolGrad,
   avgPoolGrad: lowerAvgPoolGrad,
   batchNormGradInput: lowerBatchNormGradInput,
@@ -52,14 +44,14 @@ export const trainingLowerings = {
   channelMean: lowerChannelMean,
   channelSum: lowerChannelSum,
   channelVariance: lowerChannelVariance,
-  clipByNorm: lowerClipByNorm,
+  clipByNorm: lowerOptimizerStep,
   conv2dGradInput: lowerConv2dGradInput,
   conv2dGradWeight: lowerConv2dGradWeight,
   crossEntropy: lowerCrossEntropy,
   crossEntropyGrad: lowerCrossEntropyGrad,
-  descend: lowerDescend,
+  descend: lowerOptimizerStep,
   globalAvgPoolGrad: lowerGlobalAvgPoolGrad,
-  linearCombination: lowerLinearCombination,
+  linearCombination: lowerOptimizerStep,
   localResponseNormGrad: lowerLocalResponseNormGrad,
   logSoftmaxGrad: lowerLogSoftmaxGrad,
   matmul: lowerMatmul,
@@ -67,10 +59,12 @@ export const trainingLowerings = {
   nllLoss: lowerNllLoss,
   nllLossGrad: lowerNllLossGrad,
   randomMask: lowerRandomMask,
-  runningAverage: lowerRunningAverage,
+  runningAverage: lowerOptimizerStep,
   sliceGrad: lowerSliceGrad,
   softmaxGrad: lowerSoftmaxGrad,
-  squareAverage: lowerSquareAverage,
+  squareAverage: lowerOptimizerStep,
   sumOfSquares: lowerSumOfSquares,
   sumTo: lowerSumTo,
 } as const satisfies { readonly [K in Exclude<OpName, keyof typeof lowerings>]: Lowering<AttrsOf<K>> };
+
+export { lowerUpdateChains };

@@ -88,13 +88,22 @@ function isSameOrder(node: Node): boolean {
 /**
  * Where each value goes.
  * @param groups nodes that are computed together, by the last of them: the others' values go nowhere.
+ * @param last nodes that are computed where updates are taken on: their values go there, and what they read lives so long.
  */
-export function placeValues(graph: Graph, groups: ReadonlyMap<Node, Group> = new Map()): Placement {
+export function placeValues(
+  graph: Graph,
+  groups: ReadonlyMap<Node, Group> = new Map(),
+  last: ReadonlySet<Node> = new Set(),
+): Placement {
   const readers = readersOf(graph);
   const lastOf = new Map([...groups].flatMap(([last, { nodes }]) => nodes.map((node) => [node, last])));
   const isInner = (node: Node): boolean => lastOf.has(node) && lastOf.get(node) !== node;
   // Outputs are read after a run, and updates taken on: both live to its end.
-  const outputs = new Set([...graph.outputs.values(), ...graph.updates.values()]);
+  const outputs = new Set([
+    ...graph.outputs.values(),
+    ...graph.updates.values(),
+    ...[...last].flatMap(({ inputs }) => inputs),
+  ]);
   const weights = weightNodes(graph);
   const { hosts, prefixes } = concatenateInPlace(graph, weights, isInner);
   const placed = new Map<Node, Placed>();
@@ -152,7 +161,7 @@ export function placeValues(graph: Graph, groups: ReadonlyMap<Node, Group> = new
 
   for (const node of graph.nodes) {
     if (isLeaf(node)) continue;
-    if (isInner(node)) {
+    if (isInner(node) || last.has(node)) {
       free.add(node);
       continue;
     }

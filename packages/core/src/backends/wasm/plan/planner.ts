@@ -13,6 +13,7 @@ import { FLOAT } from '../kernels/kernel.js';
 import { findGroups, type Group } from './groups.js';
 import { Arena, type Pointer, Region } from './memory.js';
 import { type Place, type Placement, placeValues } from './place.js';
+import { type UpdateChain, updateChains } from './updates.js';
 import { type Dense, type Pixels, type Value, valueAt } from './value.js';
 
 /** One call of a kernel. */
@@ -61,6 +62,8 @@ export class Planner {
   readonly placement: Placement;
   /** Nodes that are computed together, by the last of them. */
   readonly groups: ReadonlyMap<Node, Group>;
+  /** Nodes that are computed where updates are taken on. */
+  readonly chains: readonly UpdateChain[];
 
   /** Seconds that nodes are expected to take, where the cost model has an opinion. */
   readonly expected = new Map<Node, number>();
@@ -85,7 +88,8 @@ export class Planner {
     readonly threads: number,
   ) {
     this.groups = findGroups(graph);
-    this.placement = placeValues(graph, this.groups);
+    this.chains = updateChains(graph);
+    this.placement = placeValues(graph, this.groups, new Set(this.chains.flatMap(({ nodes }) => nodes)));
     for (const node of graph.nodes)
       if (isInput(node)) {
         const at = this.exchange.reserve(sizeOf(node.shape) * FLOAT);
