@@ -23,7 +23,7 @@ export interface DepthwiseRow extends WindowRow {
   /** Bytes from one pixel of the residual to the next; 0 without one. */
   readonly residualPixel: number;
   readonly residual: boolean;
-  /** Whether each channel's results are added to a sum of the row, instead of a residual. */
+  /** Whether each channel's results are summed along the row too; instead of a residual. */
   readonly sums?: boolean;
   readonly activation?: Activation;
 }
@@ -69,8 +69,8 @@ export const depthwiseRow = (engine: Engine, shape: DepthwiseRow): FunctionBuild
       slideAlongRow(
         f,
         shape,
-        { size: BLOCK, vectors, rows, y: p.y, groups: p.groups, others },
-        ({ outputs, columns: present, tap }, x, y) => {
+        { size: BLOCK, vectors, rows, y: p.y, groups: p.groups, others, apart: sums },
+        ({ start, outputs, columns: present, tap }, x, y) => {
           const accumulators = f.vectors('accumulator', outputs * vectors);
           const taps = f.vectors('tap', columns * vectors);
           const values = f.vectors('value', vectors);
@@ -107,7 +107,8 @@ export const depthwiseRow = (engine: Engine, shape: DepthwiseRow): FunctionBuild
           applyActivation(f, engine, shape.activation, accumulators);
           if (sums) {
             const totals = f.vectors('total', vectors);
-            for (const v of pairs) f.set(totals[v]!, v128.load(sumsAt, v * VECTOR));
+            for (const v of pairs)
+              f.set(totals[v]!, start === 0 ? f32x4.const(0) : v128.load(sumsAt, v * VECTOR));
             for (let output = 0; output < outputs; output++)
               for (const v of pairs) f.set(totals[v]!, f32x4.add(totals[v]!, at(accumulators, output, v)));
             for (const v of pairs) f.store(sumsAt, totals[v]!, v * VECTOR);

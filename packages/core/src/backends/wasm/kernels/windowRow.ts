@@ -30,8 +30,11 @@ interface Block {
 /** The first input column under output x. */
 const firstColumn = ({ stride, left }: WindowRow, x: number): number => x * stride - left;
 
-/** Blocks of at most `size` outputs; those wholly inside the picture are one, repeated. */
-export function blocksOf(window: WindowRow, size: number): readonly Block[] {
+/**
+ * Blocks of at most `size` outputs; those wholly inside the picture are one, repeated.
+ * @param apart whether the first is on its own in any case.
+ */
+export function blocksOf(window: WindowRow, size: number, apart = false): readonly Block[] {
   const { columns, dilation, width, outputWidth } = window;
   const inside = (start: number, count: number): boolean =>
     start + count <= outputWidth &&
@@ -40,7 +43,7 @@ export function blocksOf(window: WindowRow, size: number): readonly Block[] {
   const blocks: Block[] = [];
   for (let start = 0; start < outputWidth; ) {
     let repeat = 0;
-    while (inside(start + repeat * size, size)) repeat++;
+    while (inside(start + repeat * size, size) && !(apart && start === 0 && repeat === 1)) repeat++;
     const count = Math.min(size, outputWidth - start);
     blocks.push({ start, count, repeat: Math.max(1, repeat) });
     start += count * Math.max(1, repeat);
@@ -74,6 +77,7 @@ export function slideAlongRow(
     y,
     groups,
     others = [],
+    apart,
   }: {
     readonly size: number;
     /** Vectors in a group of channels. */
@@ -88,6 +92,8 @@ export function slideAlongRow(
       /** How far it moves from one output pixel to the next; 0 for weights. */
       readonly pixel: number;
     }[];
+    /** Whether the first block is generated on its own. */
+    readonly apart?: boolean;
   },
   body: (code: BlockCode, x: readonly Local<'i32'>[], y: Local<'i32'>) => void,
 ): void {
@@ -98,7 +104,7 @@ export function slideAlongRow(
   const block = f.pointer('block');
   f.set(xOffset, firstColumn(window, 0) * pixel.x);
   f.set(block, 0);
-  for (const { start, count, repeat } of blocksOf(window, size)) {
+  for (const { start, count, repeat } of blocksOf(window, size, apart)) {
     const span = (count - 1) * stride + (columns - 1) * dilation + 1;
     const tap = (output: number, column: number): number => {
       const distance = column - output * stride;

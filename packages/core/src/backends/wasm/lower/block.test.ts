@@ -14,11 +14,13 @@ interface BlockShape {
   readonly kernel: number;
   readonly stride: number;
   readonly squeezed?: number;
+  /** Whether the depthwise convolution has no padding. */
+  readonly unpadded?: boolean;
   readonly residual?: boolean;
 }
 
 /** A block as the fuse pass leaves it. */
-function blockOf({ input, hidden, out, kernel, stride, squeezed, residual }: BlockShape) {
+function blockOf({ input, hidden, out, kernel, stride, squeezed, residual, unpadded }: BlockShape) {
   const graph = new Graph();
   const weights: Weights = new Map();
   const parameter = (shape: readonly number[], scale: number): Node => {
@@ -36,7 +38,7 @@ function blockOf({ input, hidden, out, kernel, stride, squeezed, residual }: Blo
     other?: Node,
   ): Node => {
     const each = x.shape[1]! / groups;
-    const pad = (size - 1) / 2;
+    const pad = unpadded ? 0 : (size - 1) / 2;
     const step = groups > 1 ? stride : 1;
     const weight = parameter([channels, each, size, size], 2 / Math.sqrt(each * size * size));
     const inputs: [Node, ...Node[]] = [x, weight, parameter([channels], 0.5), ...(other ? [other] : [])];
@@ -81,6 +83,9 @@ const cases: Readonly<Record<string, BlockShape>> = {
   'by rows, stride 2, two pictures': { input: [2, 12, 13, 9], hidden: 24, out: 20, kernel: 5, stride: 2 },
   'by rows, no expansion': { input: [1, 24, 12, 30], out: 16, kernel: 3, stride: 1 },
   'by rows, squeeze': { input: [1, 16, 18, 10], hidden: 48, out: 24, kernel: 3, stride: 1, squeezed: 8 },
+  'by rows, squeeze, without padding': {
+    ...{ input: [1, 16, 14, 30], hidden: 32, out: 24, kernel: 3, stride: 1, squeezed: 8, unpadded: true },
+  },
   'by channels': { input: [1, 40, 7, 7], hidden: 200, out: 40, kernel: 3, stride: 1, residual: true },
   'by channels, squeeze, two pictures': {
     ...{ input: [2, 16, 5, 7], hidden: 72, out: 24, kernel: 5, stride: 1, squeezed: 10 },

@@ -1,5 +1,8 @@
 /** Products whose pixels are given call by call: rows of a ring, parts of a picture. */
+import type { Node } from '../../../graph/graph.js';
 import type { Activation } from '../../../ops/activation.js';
+import type { Conv2dAttrs } from '../../../ops/conv2d.js';
+import { sizeOf } from '../../../tensor/shape.js';
 import { FLOAT, paddedChannels } from '../kernels/kernel.js';
 import {
   innerSize,
@@ -10,6 +13,12 @@ import {
 } from '../kernels/matrixProduct.js';
 import type { Pointer } from '../plan/memory.js';
 import type { Call, Planner } from '../plan/planner.js';
+import type { Pixels } from '../plan/value.js';
+import { biasOf, weightStrides } from './lowering.js';
+import { packPanels } from './product.js';
+
+/** Weights above this are read from the shared cache again and again where products are called for a few rows. */
+export const LARGE_WEIGHTS = 256 * 1024;
 
 /** A product as a part of a block sees it. Strides are in bytes. */
 export interface RowLayer {
@@ -91,3 +100,43 @@ export function planRowProduct(p: Planner, layer: RowLayer): RowProduct {
 /** The largest tile wherever it and one of a row less can make up the pixels, so that most counts share a kernel. */
 const tileRowsFor = (pixels: number, largest: number): number =>
   Math.ceil(pixels / largest) * (largest - 1) <= pixels ? largest : tilingOf(pixels, largest).tileRows;
+
+/** A 1x1 convolution as such a product. */
+export function pointwiseProduct(
+  p: Planner,
+  node: Node<Conv2dAttrs>,
+  pixel: { readonly a: number; readonly c: number; readonly residual: number },
+): RowProduct {
+  const [, weight, bias] = node.inputs as [Node, Node, Node | undefined];
+  const [out, channels] = weight.shape as [number, number];
+  const [outStride, inStride] = weightStrides(p, weight) as [number, number];
+  return planRowProduct(p, {
+    inner: { loops: [], run: channels },
+    columns: out,
+    weights: (panel) => packPanels(p, weight, out, panel, [{ count: channels, from: inStride }], outStride),
+    bias: bias && biasOf(p, bias, out),
+    activation: node.attrs.activation,
+    streamed: sizeOf(weight.shape) * FLOAT > LARGE_WEIGHTS,
+    pixel,
+  });
+}
+
+/** Calls that make the pixels of some rows of a picture, in one if they lie one after the other. */
+export function productOfRows(
+  { call }: RowProduct,
+  rows: number,
+  width: number,
+  x: { readonly at: Pointer; readonly row: number; readonly pixel: number },
+  y: { readonly at: Pointer; readonly row: number; readonly pixel: number },
+  options: { readonly residual?: Pixels; readonly panels?: readonly [number, number] } = {},
+): Call[] {
+  const { residual, panels } = options;
+  const joined = [x, y, ...(residual ? [residual] : [])].every(({ row, pixel }) => row === width * pixel);
+  const [count, pixels] = joined ? [1, rows * width] : [rows, width];
+  return Array.from({ length: count }, (_, i) =>
+    call(pixels, x.at.plus(i * x.row), y.at.plus(i * y.row), {
+      residual: residual?.at.plus(i * residual.row),
+      panels,
+    }),
+  );
+}
