@@ -22,12 +22,15 @@ const SHARED_WEIGHTS = 1.5e6;
  */
 export function chooseWinograd(
   p: Planner,
-  { attrs, kernel, channels, out, y: { n, h, w }, weight }: Convolution,
+  { attrs, kernel, channels, out, order, y: { n, h, w }, weight }: Convolution,
 ): 2 | 4 | undefined {
   const { stride, dilation, groups } = attrs;
   const suits =
     kernel.every((extent) => extent === 3) &&
     [...stride, ...dilation, groups].every((value) => value === 1) &&
+    // Windows are read whole, forwards or backwards.
+    Math.abs(order.column) === 1 &&
+    Math.abs(order.row) === 3 &&
     channels >= 16 &&
     out >= 16;
   return suits ? fastestWay(p.engine, { n, h, w, channels, out, changing: !p.constant(weight) }) : undefined;
@@ -67,8 +70,8 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
   const tiles = tileColumns * Math.ceil(y.h / outputs);
   const total = y.n * tiles;
   const panel = panelColumns(engine, engine.tileRows, outPadded);
-  const productFloats = channels * outPadded;
   const weights = packTransformed(p, convolution, outputs, panel);
+  const weightBytes = products * weights.stride;
   const biasAt = biasOf(p, bias, out);
 
   /** Transforms for scratch that holds so many tiles. */
@@ -119,13 +122,13 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
       row: { a: 0, c: 0, residual: 0 },
       bias: false,
       residual: false,
-      streamed: large + small > 1 && products * productFloats * FLOAT > SHARED_WEIGHTS,
+      streamed: large + small > 1 && weightBytes > SHARED_WEIGHTS,
     };
     return {
       kernel: p.kernel('matrix product', product, matrixProduct),
       parameters: [
         from.plus(index * productStride(held, inPadded)),
-        weights.plus(index * productFloats * FLOAT),
+        weights.at.plus(index * weights.stride),
         to.plus(index * productStride(held, outPadded)),
         0,
         0,
@@ -170,7 +173,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
   const name = `winograd ${outputs}x${outputs}`;
   const bytesPerTile = products * (inPadded + outPadded) * FLOAT;
 
-  if (products * productFloats * FLOAT <= SHARED_WEIGHTS) {
+  if (weightBytes <= SHARED_WEIGHTS) {
     // Each thread takes its own tiles through all three steps, in blocks that its caches hold.
     const wanted = Math.max(2, Math.floor(PRIVATE_BYTES / bytesPerTile / engine.tileRows)) * engine.tileRows;
     const held = Math.min(wanted, Math.ceil(total / threads));

@@ -1,37 +1,46 @@
 /** The transformed weights of a Winograd convolution: made once if they are constant, else in every run. */
 import { winogradWeights } from '../kernels/gradient/winogradWeights.js';
-import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
-import { transformWeights, winograd } from '../kernels/winograd.js';
+import { FLOAT, paddedChannels } from '../kernels/kernel.js';
+import { productStride, transformWeights, winograd } from '../kernels/winograd.js';
 import type { Pointer } from '../plan/memory.js';
 import type { Call, Planner } from '../plan/planner.js';
 import type { Convolution } from './convolution.js';
-import { columnPlace, packPanels } from './product.js';
+import { columnPlace } from './product.js';
 
-/** The weights of each transformed position, in panels, one position after the other. */
+/** The weights of each transformed position, in panels. */
+export interface Transformed {
+  readonly at: Pointer;
+  /** Bytes from one position's to the next. */
+  readonly stride: number;
+}
+
+/** Transforms the weights and packs them. */
 export function packTransformed(
   p: Planner,
   convolution: Convolution,
   outputs: 2 | 4,
   panel: number,
-): Pointer {
+): Transformed {
   const { weight, order, channels, out } = convolution;
+  const stride = productStride(channels, paddedChannels(out));
   const constant = p.constant(weight);
-  if (!constant) return transformInRun(p, convolution, outputs, panel);
+  if (!constant) return { at: transformInRun(p, convolution, outputs, panel, stride), stride };
   const { data } = constant;
   const method = winograd[outputs];
   const products = method.inputs ** 2;
-  const size = channels * paddedChannels(out);
-  return p.keep(products * size, (target) => {
+  const step = stride / FLOAT;
+  const at = p.keep(products * step, (target) => {
     const transformed = new Float64Array(products);
     const places = Array.from({ length: out }, (_, o) => columnPlace(channels, out, panel, o));
     // Output channels innermost: neighbours are written next to each other, in each of the products.
     for (let c = 0; c < channels; c++)
       for (const [o, { offset, width, within }] of places.entries()) {
         transformWeights(method, data, order.start + o * order.out + c * order.in, order, transformed);
-        let at = offset + c * width + within;
-        for (let index = 0; index < products; index++, at += size) target[at] = transformed[index]!;
+        let place = offset + c * width + within;
+        for (let index = 0; index < products; index++, place += step) target[place] = transformed[index]!;
       }
   });
+  return { at, stride };
 }
 
 function transformInRun(
@@ -39,45 +48,35 @@ function transformInRun(
   { weight, order, channels, out }: Convolution,
   outputs: 2 | 4,
   panel: number,
+  product: number,
 ): Pointer {
-  const products = winograd[outputs].inputs ** 2;
+  const from = p.value(weight).at;
   const padded = paddedChannels(out);
-  const size = channels * padded;
-  const direct = packPanels(
-    p,
-    weight,
-    out,
-    panel,
-    [
-      { count: 3, from: order.row },
-      { count: 3, from: order.column },
-      { count: channels, from: order.in },
-    ],
-    order.out,
-    order.start,
-  );
-  const target = p.scratch(products * size * FLOAT);
-  const full = Math.floor(padded / panel);
-  const panels = Array.from({ length: Math.ceil(padded / panel) }, (_, index) => {
-    const width = index < full ? panel : padded - full * panel;
-    return { offset: index * panel * channels, floats: width * channels };
-  });
+  const target = p.scratch(winograd[outputs].inputs ** 2 * product);
+  // Read backwards, the first tap is the last one in memory.
+  const rotated = order.column < 0;
+  const start = order.start + (rotated ? 2 * (order.row + order.column) : 0);
   p.algorithm('pack');
-  p.spread(size / CHANNEL_BLOCK, (from, to) => {
+  p.spread(Math.ceil(padded / panel) * channels, (first, last) => {
     const calls: Call[] = [];
-    for (const { offset, floats } of panels) {
-      const start = Math.max(0, from * CHANNEL_BLOCK - offset);
-      const end = Math.min(floats, to * CHANNEL_BLOCK - offset);
-      if (end <= start) continue;
-      const shape = { outputs, tap: floats * FLOAT, product: size * FLOAT };
+    for (let item = first; item < last; ) {
+      const column = Math.floor(item / channels) * panel;
+      const channel = item % channels;
+      const count = Math.min(last - item, channels - channel);
+      const width = Math.min(panel, padded - column);
+      const shape = {
+        ...{ outputs, product, rotated, width, columns: Math.min(width, out - column) },
+        ...{ column: order.out * FLOAT, channel: order.in * FLOAT },
+      };
       calls.push({
         kernel: p.kernel('winograd weights', shape, (_, fixed) => winogradWeights(fixed)),
         parameters: [
-          direct.plus((9 * offset + start) * FLOAT),
-          target.plus((offset + start) * FLOAT),
-          (end - start) / CHANNEL_BLOCK,
+          from.plus((start + column * order.out + channel * order.in) * FLOAT),
+          target.plus((column * channels + channel * width) * FLOAT),
+          count,
         ],
       });
+      item += count;
     }
     return calls;
   });

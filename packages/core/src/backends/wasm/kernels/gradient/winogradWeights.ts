@@ -1,19 +1,30 @@
 /**
  * Transforms the weights of a Winograd convolution in every run: where they change from step to step, as in
- * training. They come packed as for a direct convolution, [tap][input channel][output channel] in panels, so
- * that each value is the work of one lane.
+ * training. They are read as the host has them, the taps of a window next to each other, and turned round on the
+ * way, so that each value is the work of one lane.
  */
 import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../../emit/index.js';
-import { defineKernel, VECTOR } from '../kernel.js';
+import { CHANNEL_BLOCK, defineKernel, FLOAT, LANES, VECTOR } from '../kernel.js';
+import { transpose } from '../transpose.js';
 import { PAIR, times, winograd } from '../winograd.js';
 
 type Vector = Local<'v128'>;
 
+/** Taps of a window. */
+const TAPS = 9;
+
 /** Everything that is fixed when the kernel is generated, in bytes. */
 export interface WinogradWeights {
   readonly outputs: 2 | 4;
-  /** From one tap to the next, and from one product's weights to the next product's. */
-  readonly tap: number;
+  /** Columns of the panel, and how many of them there are. */
+  readonly width: number;
+  readonly columns: number;
+  /** From one column's window to the next, and from one inner channel's. */
+  readonly column: number;
+  readonly channel: number;
+  /** Whether windows are read backwards. */
+  readonly rotated: boolean;
+  /** From one product's weights to the next product's. */
   readonly product: number;
 }
 
@@ -43,31 +54,59 @@ function transform(
   ];
 }
 
-/** Parameters: addresses of the first tap's weights and of the first product's; pairs of vectors. */
-export const winogradWeights = ({ outputs, tap, product }: WinogradWeights): FunctionBuilder =>
-  defineKernel(['from', 'to', 'pairs'], (f, p) => {
+/** Parameters: addresses of the first window and of the first product's weights; inner channels. */
+export const winogradWeights = (shape: WinogradWeights): FunctionBuilder =>
+  defineKernel(['from', 'to', 'channels'], (f, p) => {
+    const { outputs, width, columns, column, channel, rotated, product } = shape;
     const size = winograd[outputs].inputs;
-    const loaded = PAIR.map((v) => f.vectors(`loaded ${v}`, 3));
+    const taps = PAIR.map((v) => f.vectors(`tap ${v}`, TAPS));
     const half = PAIR.map((v) => f.vectors(`half ${v}`, size * 3));
     const shared = PAIR.map(
       (v) => f.vectors(`shared ${v}`, 4) as unknown as readonly [Vector, Vector, Vector, Vector],
     );
-    const three = (list: readonly Vector[], at: number) =>
-      list.slice(at, at + 3) as unknown as readonly [Vector, Vector, Vector];
-    f.repeat(p.pairs, () => {
-      for (let column = 0; column < 3; column++) {
-        for (let row = 0; row < 3; row++)
-          for (const v of PAIR)
-            f.set(loaded[v]![row]!, v128.load(p.from, (row * 3 + column) * tap + v * VECTOR));
-        const results = PAIR.map((v) => transform(f, outputs, three(loaded[v]!, 0), shared[v]!));
-        for (let i = 0; i < size; i++)
-          for (const v of PAIR) f.set(half[v]![i * 3 + column]!, results[v]![i]!);
+    const three = (list: readonly Vector[], at: (index: number) => number) =>
+      [0, 1, 2].map((index) => list[at(index)]!) as unknown as readonly [Vector, Vector, Vector];
+    /** The windows of four columns: a vector for each tap. */
+    const loadTaps = (first: number, to: readonly Vector[], temporary: readonly Vector[]): void => {
+      // Columns that are missing only reach padding, so another one may stand for them.
+      const rows = (tap: number) =>
+        Array.from({ length: LANES }, (_, lane) =>
+          v128.load(p.from, Math.min(first + lane, columns - 1) * column + tap * FLOAT),
+        ) as unknown as readonly [V128, V128, V128, V128];
+      const set = (tap: number, value: V128): void => f.set(to[rotated ? TAPS - 1 - tap : tap]!, value);
+      for (const tap of [0, LANES])
+        for (const [i, value] of transpose(f, rows(tap), temporary).entries()) set(tap + i, value);
+      set(TAPS - 1, transpose(f, rows(TAPS - LANES), temporary)[LANES - 1]!);
+    };
+    f.repeat(p.channels, () => {
+      for (let group = 0; group < width; group += CHANNEL_BLOCK) {
+        for (const v of PAIR) loadTaps(group + v * LANES, taps[v]!, shared[v]!);
+        for (let j = 0; j < 3; j++) {
+          const results = PAIR.map((v) =>
+            transform(
+              f,
+              outputs,
+              three(taps[v]!, (i) => i * 3 + j),
+              shared[v]!,
+            ),
+          );
+          for (let i = 0; i < size; i++) for (const v of PAIR) f.set(half[v]![i * 3 + j]!, results[v]![i]!);
+        }
+        for (let i = 0; i < size; i++) {
+          const results = PAIR.map((v) =>
+            transform(
+              f,
+              outputs,
+              three(half[v]!, (j) => i * 3 + j),
+              shared[v]!,
+            ),
+          );
+          for (let j = 0; j < size; j++)
+            for (const v of PAIR)
+              f.store(p.to, results[v]![j]!, (i * size + j) * product + group * FLOAT + v * VECTOR);
+        }
       }
-      for (let i = 0; i < size; i++) {
-        const results = PAIR.map((v) => transform(f, outputs, three(half[v]!, i * 3), shared[v]!));
-        for (let j = 0; j < size; j++)
-          for (const v of PAIR) f.store(p.to, results[v]![j]!, (i * size + j) * product + v * VECTOR);
-      }
-      for (const address of [p.from, p.to]) f.advance(address, 2 * VECTOR);
+      f.advance(p.from, channel);
+      f.advance(p.to, width * FLOAT);
     });
   });

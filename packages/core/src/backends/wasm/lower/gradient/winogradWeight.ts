@@ -32,7 +32,7 @@ const PRIVATE_TILES = 32;
 const PARTS = 8;
 const PART_TILES = 16;
 /** Otherwise: tiles that are multiplied together, and channels of input and output that one thread takes. */
-const SHARED_TILES = 256;
+const SHARED_TILES = 128;
 const UNIT = { input: 64, output: 32 } as const;
 
 /** A range, from its first up to but not including its end. */
