@@ -1,6 +1,7 @@
 /** Adds up the parts of a weight's gradient and brings it from the order it was computed in to the host's. */
-import { type FunctionBuilder, type f32, f32x4, type V128, v128 } from '../../emit/index.js';
+import { type FunctionBuilder, f32x4, type V128, v128 } from '../../emit/index.js';
 import { defineKernel, FLOAT, LANES, VECTOR } from '../kernel.js';
+import { transpose } from '../transpose.js';
 
 /** Everything that is fixed when the kernel is generated. Distances are in bytes. */
 export interface SumParts {
@@ -15,44 +16,58 @@ export interface SumParts {
 }
 
 /**
- * Parameters: addresses of the first channel on both sides, channels. The taps of a channel are neighbours
- * in the result, so they are written one after the other while their cache lines are at hand.
+ * Parameters: addresses of the first channel on both sides, channels. The taps of a channel are neighbours in
+ * the result: where columns are not, four taps of four columns are turned round and written together.
  */
 export const sumParts = ({ parts, partBytes, taps, columns, from, to }: SumParts): FunctionBuilder =>
   defineKernel(['from', 'to', 'channels'], (f, p) => {
-    const [tapFrom, tapTo] = [f.pointer('tap from'), f.pointer('tap to')];
     const [source, target] = [f.pointer('source'), f.pointer('target')];
+    const [tapSource, tapTarget] = [f.pointer('tap source'), f.pointer('tap target')];
     const part = f.pointer('part');
-    const [sum] = f.vectors('sum', 1);
-    const vector = (lanes: number): void => {
-      f.set(sum!, v128.load(source));
-      if (parts > 1) {
-        f.set(part, source);
+    const sums = f.vectors('sum', LANES);
+    const temporary = f.vectors('temporary', LANES);
+    const turned = to.column !== FLOAT && to.tap === FLOAT ? Math.floor(taps / LANES) : 0;
+    /** Four columns, or fewer, of some taps. */
+    const load = (count: number): readonly V128[] =>
+      sums.slice(0, count).map((sum, tap) => {
+        f.set(sum, v128.load(tapSource, tap * from.tap));
+        if (parts === 1) return sum;
+        f.set(part, tapSource);
         f.repeat(parts - 1, () => {
           f.advance(part, partBytes);
-          f.set(sum!, f32x4.add(sum!, v128.load(part)));
+          f.set(sum, f32x4.add(sum, v128.load(part, tap * from.tap)));
         });
-      }
-      if (to.column === FLOAT && lanes === LANES) f.store(target, sum as V128);
-      else
-        for (let lane = 0; lane < lanes; lane++)
-          f.storeF32(target, f32x4.lane(sum!, lane) as ReturnType<typeof f32.load>, lane * to.column);
+        return sum;
+      });
+    const vector = (lanes: number): void => {
+      f.set(tapSource, source);
+      f.set(tapTarget, target);
+      f.repeat(turned, () => {
+        const rows = load(LANES) as unknown as readonly [V128, V128, V128, V128];
+        for (const [lane, values] of transpose(f, rows, temporary).slice(0, lanes).entries())
+          f.store(tapTarget, values, lane * to.column);
+        f.advance(tapSource, LANES * from.tap);
+        f.advance(tapTarget, LANES * to.tap);
+      });
+      f.repeat(taps - turned * LANES, () => {
+        const [sum] = load(1) as [V128];
+        if (to.column === FLOAT && lanes === LANES) f.store(tapTarget, sum);
+        else
+          for (let lane = 0; lane < lanes; lane++)
+            f.storeF32(tapTarget, f32x4.lane(sum, lane), lane * to.column);
+        f.advance(tapSource, from.tap);
+        f.advance(tapTarget, to.tap);
+      });
     };
     f.repeat(p.channels, () => {
-      f.set(tapFrom, p.from);
-      f.set(tapTo, p.to);
-      f.repeat(taps, () => {
-        f.set(source, tapFrom);
-        f.set(target, tapTo);
-        f.repeat(Math.floor(columns / LANES), () => {
-          vector(LANES);
-          f.advance(source, VECTOR);
-          f.advance(target, LANES * to.column);
-        });
-        if (columns % LANES > 0) vector(columns % LANES);
-        f.advance(tapFrom, from.tap);
-        f.advance(tapTo, to.tap);
+      f.set(source, p.from);
+      f.set(target, p.to);
+      f.repeat(Math.floor(columns / LANES), () => {
+        vector(LANES);
+        f.advance(source, VECTOR);
+        f.advance(target, LANES * to.column);
       });
+      if (columns % LANES > 0) vector(columns % LANES);
       f.advance(p.from, from.channel);
       f.advance(p.to, to.channel);
     });

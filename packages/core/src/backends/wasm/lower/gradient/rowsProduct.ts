@@ -219,8 +219,8 @@ function packRows(
   return target;
 }
 
-/** Columns that are scattered together: their addresses lie far apart, on pages of their own. */
-const SCATTERED = 64;
+/** Columns that are scattered together, a cache line: their addresses lie far apart, often in a few sets of the cache. */
+const SCATTERED = 16;
 
 /** Adds up parts and brings the sums into the host's order. `channels` of `taps` rows each are divided among the threads. */
 export function sumPartsPhase(
