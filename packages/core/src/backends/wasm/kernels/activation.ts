@@ -6,9 +6,9 @@
 import type { Activation } from '../../../ops/activation.js';
 import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../emit/index.js';
 import type { Engine } from '../engine.js';
-import { constant, SMALL_TANH } from './constants.js';
+import { constant, heldConstant, SMALL_TANH } from './constants.js';
 import { multiplyAdd } from './kernel.js';
-import { exponential, inStep, polynomial } from './math.js';
+import { exponentialParts, inStep, polynomial } from './math.js';
 
 type Vector = Local<'v128'>;
 
@@ -37,7 +37,6 @@ function applyToGroup(
 ): void {
   const each = (value: (x: V128, index: number) => V128): void =>
     inStep(values, (x, index) => f.set(x, value(x, index)));
-  const temporary = (): readonly Vector[] => f.vectors('activation', values.length);
   switch (activation.fn) {
     case 'relu':
       each((x) => f32x4.pmax(x, constant(0)));
@@ -63,27 +62,32 @@ function applyToGroup(
       break;
     case 'sigmoid':
     case 'silu': {
-      const power = temporary();
-      exponential(f, engine, values, power, -1);
-      const one = constant(1);
-      each((x, i) => f32x4.div(activation.fn === 'silu' ? x : one, f32x4.add(power[i]!, one)));
+      const { scale, mantissa } = exponentialParts(f, engine, values, -1);
+      const one = heldConstant(f, engine, 'first constant', 1);
+      each((x, i) =>
+        f32x4.div(
+          activation.fn === 'silu' ? x : one(i),
+          multiplyAdd(engine, scale[i]!, mantissa[i]!, one(i)),
+        ),
+      );
       break;
     }
     case 'tanh': {
       // 1 - 2 / (exp(2x) + 1) loses digits near zero: a polynomial there.
-      const power = temporary();
+      const { scale, mantissa } = exponentialParts(f, engine, values, 2);
+      const large = mantissa;
+      inStep(large, (y, i) => {
+        const sum = multiplyAdd(engine, scale[i]!, y, constant(1));
+        f.set(y, f32x4.sub(constant(1), f32x4.div(constant(2), sum)));
+      });
       const square = f.vectors('exponent rest', values.length);
-      exponential(f, engine, values, power, 2);
-      inStep(power, (y) =>
-        f.set(y, f32x4.sub(constant(1), f32x4.div(constant(2), f32x4.add(y, constant(1))))),
-      );
-      const small = f.vectors('exponent', values.length);
+      const small = scale;
       inStep(square, (s, i) => f.set(s, f32x4.mul(values[i]!, values[i]!)));
       polynomial(f, engine, SMALL_TANH, square, small);
       each((x, i) =>
         v128.select(
           multiplyAdd(engine, f32x4.mul(x, square[i]!), small[i]!, x),
-          power[i]!,
+          large[i]!,
           f32x4.lt(f32x4.abs(x), constant(0.625)),
         ),
       );

@@ -3,9 +3,9 @@
  * SiLU, tanh, softmax and response normalisation are made of.
  */
 
-import { type FunctionBuilder, f32x4, i32x4, type Local, type V128 } from '../emit/index.js';
+import { type FunctionBuilder, f32x4, i32x4, type Local } from '../emit/index.js';
 import type { Engine } from '../engine.js';
-import { constant, LOGARITHM, POWER_OF_TWO, ROUND } from './constants.js';
+import { BIASED_ROUND, constant, heldConstant, LOGARITHM, MOST_EXPONENT, POWER_OF_TWO } from './constants.js';
 import { multiplyAdd } from './kernel.js';
 
 type Vector = Local<'v128'>;
@@ -22,16 +22,43 @@ export function polynomial(
   x: readonly Vector[],
   result: readonly Vector[],
 ): void {
-  const [highest, second, ...rest] = coefficients as [number, number, ...number[]];
-  inStep(result, (y, i) => f.set(y, multiplyAdd(engine, x[i]!, constant(highest), constant(second))));
-  for (const coefficient of rest)
-    inStep(result, (y, i) => f.set(y, multiplyAdd(engine, y, x[i]!, constant(coefficient))));
+  const [highest, ...rest] = coefficients as [number, ...number[]];
+  const first = heldConstant(f, engine, 'highest coefficient', highest);
+  for (const [k, value] of rest.entries()) {
+    const coefficient = heldConstant(f, engine, 'coefficient', value);
+    inStep(result, (y, i) => f.set(y, multiplyAdd(engine, k === 0 ? first(i) : y, x[i]!, coefficient(i))));
+  }
 }
 
 /**
- * result = exp(factor * x). Arguments are cut at +-126 in powers of two, so that large negative ones give
- * 1e-38. NaN stays NaN. `result` may not be `x`.
+ * exp(factor * x) as scale * mantissa, a whole power of two and a value between sqrt(1/2) and sqrt(2). The
+ * exponent is cut at +-126, so that large negative arguments give 1e-38. NaN stays NaN in the mantissa.
  */
+export function exponentialParts(
+  f: FunctionBuilder,
+  engine: Engine,
+  x: readonly Vector[],
+  factor: number,
+): { readonly scale: readonly Vector[]; readonly mantissa: readonly Vector[] } {
+  const scale = f.vectors('exponent', x.length);
+  const rest = f.vectors('exponent rest', x.length);
+  const mantissa = f.vectors('mantissa', x.length);
+  const binary = factor * Math.LOG2E;
+  const bound = MOST_EXPONENT / Math.abs(binary);
+  const least = heldConstant(f, engine, 'first constant', -bound);
+  const most = heldConstant(f, engine, 'second constant', bound);
+  inStep(rest, (y, i) => f.set(y, f32x4.pmin(f32x4.pmax(x[i]!, least(i)), most(i))));
+  // The whole number stands in the lowest bits, with the bias of an exponent: shifted up it is the power.
+  const toBinary = heldConstant(f, engine, 'first constant', binary);
+  const round = heldConstant(f, engine, 'second constant', BIASED_ROUND);
+  inStep(scale, (n, i) => f.set(n, multiplyAdd(engine, rest[i]!, toBinary(i), round(i))));
+  inStep(rest, (y, i) => f.set(y, multiplyAdd(engine, y, toBinary(i), f32x4.sub(round(i), scale[i]!))));
+  inStep(scale, (n) => f.set(n, i32x4.shl(n, 23)));
+  polynomial(f, engine, POWER_OF_TWO, rest, mantissa);
+  return { scale, mantissa };
+}
+
+/** result = exp(factor * x), as `exponentialParts` has it. */
 export function exponential(
   f: FunctionBuilder,
   engine: Engine,
@@ -39,16 +66,8 @@ export function exponential(
   result: readonly Vector[],
   factor = 1,
 ): void {
-  const exponent = f.vectors('exponent', x.length);
-  const rest = f.vectors('exponent rest', x.length);
-  const bound = (value: V128): V128 => f32x4.pmin(f32x4.pmax(value, constant(-126)), constant(126));
-  inStep(rest, (y, i) => f.set(y, bound(f32x4.mul(x[i]!, constant(factor * Math.LOG2E)))));
-  inStep(exponent, (n, i) => f.set(n, f32x4.add(rest[i]!, constant(ROUND))));
-  inStep(rest, (y, i) => f.set(y, f32x4.sub(y, f32x4.sub(exponent[i]!, constant(ROUND)))));
-  polynomial(f, engine, POWER_OF_TWO, rest, result);
-  // The whole number stands in the lowest bits: shifted up it is added to the exponent field.
-  inStep(exponent, (n) => f.set(n, i32x4.shl(n, 23)));
-  inStep(result, (y, i) => f.set(y, i32x4.add(y, exponent[i]!)));
+  const { scale, mantissa } = exponentialParts(f, engine, x, factor);
+  inStep(result, (y, i) => f.set(y, f32x4.mul(scale[i]!, mantissa[i]!)));
 }
 
 /** result = log(x) for normal positive x. `result` may not be `x`. */
