@@ -66,10 +66,11 @@ export const depthwiseRow = (engine: Engine, shape: DepthwiseRow): FunctionBuild
           : []),
         ...(sums ? [{ from: p.residual, at: sumsAt, bytes: tapBytes(vectors), pixel: 0 }] : []),
       ];
+      const step = { x: tapBytes(vectors), y: tapBytes(vectors) };
       slideAlongRow(
         f,
         shape,
-        { size: BLOCK, vectors, rows, y: p.y, groups: p.groups, others, apart: sums },
+        { size: BLOCK, step, rows, y: p.y, groups: p.groups, others, apart: sums },
         ({ start, outputs, columns: present, tap }, x, y) => {
           const accumulators = f.vectors('accumulator', outputs * vectors);
           const taps = f.vectors('tap', columns * vectors);

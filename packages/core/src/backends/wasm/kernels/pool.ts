@@ -34,7 +34,7 @@ export const poolRow = (_: Engine, shape: PoolRow): FunctionBuilder =>
     slideAlongRow(
       f,
       shape,
-      { size: 4, vectors: 2, rows, y: p.y, groups: p.groups },
+      { size: 4, step: { x: 2 * VECTOR, y: 2 * VECTOR }, rows, y: p.y, groups: p.groups },
       ({ start, outputs, columns, tap }, x, y) => {
         const reduced = new Map<number, readonly Local<'v128'>[]>();
         for (const [index, column] of columns.entries()) {

@@ -4,7 +4,7 @@
  * without the columns that are not there.
  */
 import { type FunctionBuilder, i32, type Local } from '../emit/index.js';
-import { FLOAT, LANES, VECTOR } from './kernel.js';
+import { FLOAT, LANES } from './kernel.js';
 
 /** A window sliding along a row. Extents are in pixels, strides in bytes. */
 export interface WindowRow {
@@ -72,7 +72,7 @@ export function slideAlongRow(
   window: WindowRow,
   {
     size,
-    vectors,
+    step,
     rows,
     y,
     groups,
@@ -80,8 +80,8 @@ export function slideAlongRow(
     apart,
   }: {
     readonly size: number;
-    /** Vectors in a group of channels. */
-    readonly vectors: number;
+    /** How far the addresses of x and y move on with each group of channels, in bytes. */
+    readonly step: { readonly x: number; readonly y: number };
     readonly rows: readonly Local<'i32'>[];
     readonly y: Local<'i32'>;
     readonly groups: Local<'i32'>;
@@ -121,11 +121,12 @@ export function slideAlongRow(
     f.repeat(repeat, () => {
       for (const [index, row] of rows.entries()) f.set(x[index]!, i32.add(row, xOffset));
       f.set(yAt, i32.add(y, i32.mul(block, pixel.y)));
-      for (const { from, at, pixel: step } of others)
-        f.set(at, step === 0 ? from : i32.add(from, i32.mul(block, step)));
+      for (const { from, at, pixel: distance } of others)
+        f.set(at, distance === 0 ? from : i32.add(from, i32.mul(block, distance)));
       f.repeat(groups, () => {
         body({ start, outputs: count, columns: used, tap }, x, yAt);
-        for (const address of [...x, yAt]) f.advance(address, vectors * VECTOR);
+        for (const address of x) f.advance(address, step.x);
+        f.advance(yAt, step.y);
         for (const { at, bytes } of others) f.advance(at, bytes);
       });
       f.advance(xOffset, count * stride * pixel.x);

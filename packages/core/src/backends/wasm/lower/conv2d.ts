@@ -7,6 +7,7 @@ import type { Planner } from '../plan/planner.js';
 import { type Convolution, convolutionOf, convolve, underWindow } from './convolution.js';
 import { lowerDepthwise } from './depthwise.js';
 import { lowerGrouped } from './grouped.js';
+import { chooseGroupedRows, lowerGroupedRows } from './groupedRows.js';
 import { type Lowering, pixelsOf } from './lowering.js';
 import { lowerPlanar } from './planar.js';
 import { chooseWinograd, lowerWinograd } from './winograd.js';
@@ -33,7 +34,9 @@ export function lowerConvolution(p: Planner, convolution: Convolution): void {
     return;
   }
   if (groups > 1) {
-    lowerGrouped(p, convolution);
+    const lanes = chooseGroupedRows(p, convolution);
+    if (lanes) lowerGroupedRows(p, convolution, lanes);
+    else lowerGrouped(p, convolution);
     return;
   }
   const outputs = chooseWinograd(p, convolution);
