@@ -14,13 +14,18 @@ interface BlockShape {
   readonly kernel: number;
   readonly stride: number;
   readonly squeezed?: number;
+  /** Whether the expansion is a 3x3 convolution of stride 2 on the input's planes. */
+  readonly stem?: boolean;
+  /** Stride of a depthwise convolution behind the block. */
+  readonly filter?: number;
   /** Whether the depthwise convolution has no padding. */
   readonly unpadded?: boolean;
   readonly residual?: boolean;
 }
 
 /** A block as the fuse pass leaves it. */
-function blockOf({ input, hidden, out, kernel, stride, squeezed, residual, unpadded }: BlockShape) {
+function blockOf(shape: BlockShape) {
+  const { input, hidden, out, kernel, stride, squeezed, residual, stem, filter, unpadded } = shape;
   const graph = new Graph();
   const weights: Weights = new Map();
   const parameter = (shape: readonly number[], scale: number): Node => {
@@ -36,10 +41,10 @@ function blockOf({ input, hidden, out, kernel, stride, squeezed, residual, unpad
     groups = 1,
     fn?: Activation['fn'],
     other?: Node,
+    step = 1,
   ): Node => {
     const each = x.shape[1]! / groups;
     const pad = unpadded ? 0 : (size - 1) / 2;
-    const step = groups > 1 ? stride : 1;
     const weight = parameter([channels, each, size, size], 2 / Math.sqrt(each * size * size));
     const inputs: [Node, ...Node[]] = [x, weight, parameter([channels], 0.5), ...(other ? [other] : [])];
     return emit(ops.conv2d, inputs, {
@@ -52,13 +57,14 @@ function blockOf({ input, hidden, out, kernel, stride, squeezed, residual, unpad
     });
   };
   const x = graph.input('x', input);
-  const wide = hidden ? conv(x, hidden, 1, 1, 'silu') : x;
-  let middle = conv(wide, wide.shape[1]!, kernel, wide.shape[1]!, 'hardSwish');
+  const wide = hidden ? conv(x, hidden, stem ? 3 : 1, 1, 'silu', undefined, stem ? 2 : 1) : x;
+  let middle = conv(wide, wide.shape[1]!, kernel, wide.shape[1]!, 'hardSwish', undefined, stride);
   if (squeezed) {
     const mean = adaptiveAvgPool(1)(middle);
     middle = mul(middle, conv(conv(mean, squeezed, 1, 1, 'relu'), middle.shape[1]!, 1, 1, 'hardSigmoid'));
   }
-  graph.outputs.set('y', conv(middle, out, 1, 1, undefined, residual ? x : undefined));
+  const projected = conv(middle, out, 1, 1, undefined, residual ? x : undefined);
+  graph.outputs.set('y', filter ? conv(projected, out, 3, out, 'relu', undefined, filter) : projected);
   return {
     graph,
     weights,
@@ -85,6 +91,23 @@ const cases: Readonly<Record<string, BlockShape>> = {
   'by rows, squeeze': { input: [1, 16, 18, 10], hidden: 48, out: 24, kernel: 3, stride: 1, squeezed: 8 },
   'by rows, squeeze, without padding': {
     ...{ input: [1, 16, 14, 30], hidden: 32, out: 24, kernel: 3, stride: 1, squeezed: 8, unpadded: true },
+  },
+  'first layer, by rows, two pictures': {
+    ...{ input: [2, 3, 31, 22], hidden: 16, out: 24, kernel: 3, stride: 1, stem: true },
+  },
+  'first layer, squeeze': {
+    ...{ input: [1, 3, 30, 50], hidden: 16, out: 8, kernel: 3, stride: 2, stem: true, squeezed: 8 },
+  },
+  'first layer, by channels': { input: [1, 3, 9, 9], hidden: 32, out: 16, kernel: 3, stride: 1, stem: true },
+  'by rows, a depthwise convolution behind': {
+    ...{ input: [1, 16, 128, 9], hidden: 24, out: 20, kernel: 3, stride: 1, filter: 2 },
+  },
+  'all in one': { input: [1, 3, 260, 12], hidden: 16, out: 20, kernel: 3, stride: 1, stem: true, filter: 2 },
+  'by rows, then a depthwise convolution': {
+    ...{ input: [1, 16, 24, 9], hidden: 24, out: 20, kernel: 3, stride: 1, filter: 2 },
+  },
+  'by channels, then a depthwise convolution': {
+    ...{ input: [1, 40, 7, 7], hidden: 64, out: 48, kernel: 3, stride: 1, filter: 1 },
   },
   'by channels': { input: [1, 40, 7, 7], hidden: 200, out: 40, kernel: 3, stride: 1, residual: true },
   'by channels, squeeze, two pictures': {
@@ -124,6 +147,19 @@ describe('inverted residuals', () => {
           new Uint32Array(one.data.buffer),
         );
     }
+  });
+
+  test('go by rows together with their neighbours where that pays', async () => {
+    const algorithms = async (name: string, threads: number) => {
+      const { profile } = await runOn(wasmBackend(), blockOf(cases[name]!), threads);
+      return profile.steps.map(({ algorithm }) => algorithm);
+    };
+    expect(await algorithms('all in one', 2)).toEqual([
+      'first layer, depthwise 3x3, project, depthwise 3x3 by rows',
+    ]);
+    expect(await algorithms('first layer, by channels', 2)).toEqual([
+      'first layer, depthwise 3x3 by channels, project',
+    ]);
   });
 
   test('are one step of a profile, with the operations of all parts', async () => {

@@ -1,8 +1,9 @@
 /** Convolutions: which way each is computed. */
-import { isInput, type Node } from '../../../graph/graph.js';
+import type { Node } from '../../../graph/graph.js';
 import type { Conv2dAttrs } from '../../../ops/conv2d.js';
 import { MOST_ROWS } from '../kernels/depthwise.js';
 import { FLOAT } from '../kernels/kernel.js';
+import { isStem } from '../plan/groups.js';
 import type { Planner } from '../plan/planner.js';
 import { type Convolution, convolutionOf, convolve, underWindow } from './convolution.js';
 import { lowerDepthwise } from './depthwise.js';
@@ -12,16 +13,10 @@ import { type Lowering, pixelsOf } from './lowering.js';
 import { lowerPlanar } from './planar.js';
 import { chooseWinograd, lowerWinograd } from './winograd.js';
 
-/** Planar pictures of few channels, as the host gives them, are read as they are by a direct convolution. */
-const MOST_PLANES = 4;
-
 export const lowerConv2d: Lowering<Conv2dAttrs> = (p, node) => {
-  const [x, weight] = node.inputs as [Node, Node];
-  const { attrs } = node;
-  const perGroup = weight.shape[1]!;
+  const [x] = node.inputs as [Node];
   const convolution = convolutionOf(p, node, () => pixelsOf(p, x), pixelsOf(p, node));
-  if (isInput(x) && attrs.groups === 1 && perGroup > 1 && perGroup <= MOST_PLANES)
-    lowerPlanar(p, convolution, x);
+  if (isStem(node)) lowerPlanar(p, convolution, x);
   else lowerConvolution(p, convolution);
 };
 

@@ -19,15 +19,9 @@ export interface WeightOrder {
   readonly column: number;
 }
 
-/**
- * Everything about a convolution that its lowerings ask for. The gradient of one with respect to its input is
- * a convolution too, with another order of the same weight.
- */
-export interface Convolution {
+/** What a convolution is, wherever its values lie. */
+export interface ConvolutionLayer {
   readonly attrs: Omit<Conv2dAttrs, 'residual'>;
-  /** Asked for where it is read pixel by pixel. */
-  readonly x: () => Pixels;
-  readonly y: Pixels;
   readonly weight: Node;
   readonly order: WeightOrder;
   readonly bias?: Node;
@@ -37,16 +31,24 @@ export interface Convolution {
   readonly kernel: readonly [number, number];
 }
 
-/** What lowerings ask for of a node, with its input and output where they are said to lie. */
-export function convolutionOf(p: Planner, node: Node<Conv2dAttrs>, x: () => Pixels, y: Pixels): Convolution {
+/**
+ * Everything about a convolution that its lowerings ask for. The gradient of one with respect to its input is
+ * a convolution too, with another order of the same weight.
+ */
+export interface Convolution extends ConvolutionLayer {
+  /** Asked for where it is read pixel by pixel. */
+  readonly x: () => Pixels;
+  readonly y: Pixels;
+}
+
+/** The layer that a node is. */
+export function layerOf(p: Planner, node: Node<Conv2dAttrs>): ConvolutionLayer {
   const [, weight, bias, residual] = node.inputs as [Node, Node, Node | undefined, Node | undefined];
   const { attrs } = node;
   const [out, perGroup, ...kernel] = weight.shape as [number, number, number, number];
   const [outStride, inStride, row, column] = weightStrides(p, weight) as [number, number, number, number];
   return {
     attrs,
-    x,
-    y,
     weight,
     order: {
       start: 0,
@@ -59,6 +61,14 @@ export function convolutionOf(p: Planner, node: Node<Conv2dAttrs>, x: () => Pixe
     kernel,
   };
 }
+
+/** What lowerings ask for of a node, with its input and output where they are said to lie. */
+export const convolutionOf = (
+  p: Planner,
+  node: Node<Conv2dAttrs>,
+  x: () => Pixels,
+  y: Pixels,
+): Convolution => ({ ...layerOf(p, node), x, y });
 
 /** A convolution as a product over an input that needs no edges. */
 export interface Window {

@@ -4,7 +4,7 @@ import { FLOAT, LANES, paddedChannels } from '../kernels/kernel.js';
 import type { Pointer } from '../plan/memory.js';
 import type { Call, Planner } from '../plan/planner.js';
 import type { Pixels } from '../plan/value.js';
-import type { Convolution } from './convolution.js';
+import type { Convolution, ConvolutionLayer } from './convolution.js';
 import { biasOf, pack, pixelsOf } from './lowering.js';
 
 /** A depthwise convolution whose kernels and weights are there, to be called row by row. */
@@ -14,6 +14,8 @@ export interface DepthwiseRows {
   readonly groupChannels: number;
   /** The rows of x under a row of y that lie inside the picture: from the first up to but not including the end. */
   readonly under: (row: number) => readonly [first: number, end: number];
+  /** The most rows of x under some rows of y next to each other. */
+  readonly span: (rows: number) => number;
   /** Makes one row of y. `source` gives the address of a row of x. */
   readonly call: (
     row: number,
@@ -31,7 +33,7 @@ type RowShape = Pick<Pixels, 'h' | 'w' | 'pixel'>;
 /** Packs the weights of a depthwise convolution. `residualPixel` is given if there is a residual to add. */
 export function planDepthwise(
   p: Planner,
-  { attrs, weight, order, bias, kernel, channels }: Convolution,
+  { attrs, weight, order, bias, kernel, channels }: ConvolutionLayer,
   x: RowShape,
   y: RowShape,
   { residualPixel, sums = false }: { readonly residualPixel?: number; readonly sums?: boolean } = {},
@@ -69,6 +71,7 @@ export function planDepthwise(
       const present = inside(row);
       return present.length > 0 ? [source(row, present[0]!), source(row, present.at(-1)!) + 1] : [0, 0];
     },
+    span: (rows) => (rows - 1) * stride[0] + (windowRows - 1) * dilation[0] + 1,
     call(row, rowAt, yAt, [firstGroup, endGroup], other) {
       const present = inside(row);
       const firstRow = present[0] ?? 0;

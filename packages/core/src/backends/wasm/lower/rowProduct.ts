@@ -121,13 +121,20 @@ export function pointwiseProduct(
   });
 }
 
+/** Rows of a picture, from the first of them. Distances are in bytes. */
+export interface Rows {
+  readonly at: Pointer;
+  readonly row: number;
+  readonly pixel: number;
+}
+
 /** Calls that make the pixels of some rows of a picture, in one if they lie one after the other. */
 export function productOfRows(
   { call }: RowProduct,
   rows: number,
   width: number,
-  x: { readonly at: Pointer; readonly row: number; readonly pixel: number },
-  y: { readonly at: Pointer; readonly row: number; readonly pixel: number },
+  x: Rows,
+  y: Rows,
   options: { readonly residual?: Pixels; readonly panels?: readonly [number, number] } = {},
 ): Call[] {
   const { residual, panels } = options;

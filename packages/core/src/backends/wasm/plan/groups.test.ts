@@ -46,6 +46,16 @@ describe('blocks', () => {
     ]);
   });
 
+  test('with a first layer before it, and a depthwise convolution behind it', () => {
+    const graph = new Graph();
+    const stem = conv(graph.input('x', [1, 3, 6, 6]), 8, 3);
+    graph.outputs.set('y', conv(depthwise(conv(depthwise(conv(depthwise(stem), 16)), 8)), 8));
+    expect(found(graph)).toEqual([
+      ['conv2d', 'conv2d', 'conv2d', 'conv2d'],
+      ['conv2d', 'conv2d', 'conv2d'],
+    ]);
+  });
+
   test('a value that is an output, or read from elsewhere, is not hidden in one', () => {
     const middle = graphOf((x) => conv(depthwise(conv(x, 24)), 8));
     const [expand, filter] = middle.nodes.filter(({ op }) => op === 'conv2d') as [Node, Node];

@@ -2,7 +2,7 @@
  * Which nodes are computed together, so that the values between them never have a place of their own: the
  * blocks that MobileNets and their like are made of, and concatenations whose channels are then shuffled.
  */
-import { type Graph, isParameter, type Node, readersOf } from '../../../graph/graph.js';
+import { type Graph, isInput, isParameter, type Node, readersOf } from '../../../graph/graph.js';
 import type { AdaptivePoolAttrs } from '../../../ops/adaptivePool.js';
 import type { ChannelShuffleAttrs } from '../../../ops/arrange.js';
 import type { Conv2dAttrs } from '../../../ops/conv2d.js';
@@ -10,6 +10,9 @@ import { isOp } from '../../../ops/index.js';
 import { MOST_ROWS } from '../kernels/depthwise.js';
 
 type Conv = Node<Conv2dAttrs>;
+
+/** Channels of a picture that is read plane by plane. */
+const MOST_PLANES = 4;
 
 /** Squeeze-and-excitation: channels are scaled by gates that two layers compute from their means. */
 export interface Squeeze {
@@ -22,10 +25,13 @@ export interface Squeeze {
 /** An inverted residual, or its latter part: `expand` is missing where a block does not widen its input. */
 export interface Block {
   readonly kind: 'block';
+  /** A 1x1 convolution, or a network's first layer: see `isStem`. */
   readonly expand?: Conv;
   readonly depthwise: Conv;
   readonly squeeze?: Squeeze;
   readonly project: Conv;
+  /** A depthwise convolution that alone reads what is projected. */
+  readonly filter?: Conv;
   /** All of them, in order. Only the last one's value has a place. */
   readonly nodes: readonly Node[];
 }
@@ -39,6 +45,14 @@ export interface Interleaving {
 
 /** Nodes that are computed together. */
 export type Group = Block | Interleaving;
+
+/** A convolution on planar pictures of few channels, which are read as the host gives them: a network's first layer. */
+export const isStem = (node: Node): node is Conv =>
+  isOp(node, 'conv2d') &&
+  isInput(node.inputs[0]!) &&
+  node.attrs.groups === 1 &&
+  node.inputs[1]!.shape[1]! > 1 &&
+  node.inputs[1]!.shape[1]! <= MOST_PLANES;
 
 /** A 1x1 convolution of all channels on pixels as they lie, with a weight that no run changes. */
 const isPointwise = (node: Node): node is Conv =>
@@ -94,19 +108,22 @@ export function findGroups(graph: Graph): ReadonlyMap<Node, Group> {
     if (!project) return undefined;
     const [before] = depthwise.inputs as [Node];
     const expand =
-      isPointwise(before) &&
+      (isPointwise(before) || isStem(before)) &&
       !before.attrs.residual &&
       hasConstants(before) &&
       soleReader(before) === depthwise
         ? before
         : undefined;
+    const next = squeeze || project.attrs.residual ? undefined : soleReader(project);
+    const filter = next && isDepthwise(next) && hasConstants(next) ? next : undefined;
     const nodes = [
       ...(expand ? [expand] : []),
       depthwise,
       ...(squeeze ? [squeeze.pool, squeeze.reduce, squeeze.gate, squeeze.scale] : []),
       project,
+      ...(filter ? [filter] : []),
     ];
-    return { kind: 'block', expand, depthwise, squeeze, project, nodes };
+    return { kind: 'block', expand, depthwise, squeeze, project, filter, nodes };
   };
 
   const interleavingBefore = (shuffle: Node<ChannelShuffleAttrs>): Interleaving | undefined => {
