@@ -1,5 +1,5 @@
 /**
- * Winograd's minimal filtering for 3x3 windows of stride 1 (https://arxiv.org/abs/1509.09308): m x m outputs
+ * Winograd's minimal filtering for 3x3 windows (https://arxiv.org/abs/1509.09308): with stride 1, m x m outputs
  * come from (m + 2) x (m + 2) products, one matrix product each, after the input has been transformed and
  * before the output is. F(4x4) needs 4 times fewer multiplications than the direct way, F(2x2) 2.25 times.
  * Root mean square error against float64, 64 / 512 channels: direct 3.2e-7 / 9.7e-7, F(2x2) 2.1e-7 / 4.8e-7,
@@ -19,19 +19,22 @@ type Transform = (
   t: readonly Vector[],
 ) => readonly V128[];
 
-/** An instance of the method. */
+/** An instance of the method. Extents are those of a tile in each direction. */
 export interface Winograd {
-  /** Outputs of a tile in each direction. */
-  readonly outputs: 2 | 4;
-  /** Inputs of a tile in each direction: two more. */
+  /** How profiles call it. */
+  readonly name: string;
+  readonly outputs: number;
   readonly inputs: number;
+  /** Inputs from one tile to the next. */
+  readonly step: number;
+  readonly products: number;
   readonly input: Transform;
   readonly output: Transform;
   /** The output's transform transposed: what the gradient of a tile of outputs is multiplied as. */
-  readonly gradient: Transform;
+  readonly gradient?: Transform;
   /** The weights' transform transposed: products of gradients become the gradient of a window. */
-  readonly weightGradient: Transform;
-  /** The weights' transform: inputs x 3. */
+  readonly weightGradient?: Transform;
+  /** The weights' transform: products x 3. */
   readonly weights: readonly (readonly [number, number, number])[];
 }
 
@@ -50,8 +53,11 @@ function scaled(f: FunctionBuilder, engine: Engine, x: Vector, factor: number, p
 export const times = (x: V128, factor: number): V128 => f32x4.mul(x, f32x4.const(factor));
 
 const four: Winograd = {
+  name: 'winograd 4x4',
   outputs: 4,
   inputs: 6,
+  step: 4,
+  products: 6,
   input(f, engine, d, t) {
     const [d0, d1, d2, d3, d4, d5] = d as [Vector, Vector, Vector, Vector, Vector, Vector];
     const [even, odd, c, e] = t as [Vector, Vector, Vector, Vector];
@@ -125,8 +131,11 @@ const four: Winograd = {
 };
 
 const two: Winograd = {
+  name: 'winograd 2x2',
   outputs: 2,
   inputs: 4,
+  step: 2,
+  products: 4,
   input(_f, _engine, d) {
     const [d0, d1, d2, d3] = d as [Vector, Vector, Vector, Vector];
     return [f32x4.sub(d0, d2), f32x4.add(d1, d2), f32x4.sub(d2, d1), f32x4.sub(d1, d3)];
@@ -154,12 +163,69 @@ const two: Winograd = {
   ],
 };
 
-/** F(2x2, 3x3) and F(4x4, 3x3). */
-export const winograd = { 2: two, 4: four } as const;
+/**
+ * Stride 2: the first and the last tap of a row meet inputs of odd places, as a window of two with stride 1
+ * would (three products for two outputs), the middle one those of even places. 25 products for 4 outputs instead
+ * of 36, of sums and differences alone, so that it rounds as the direct way does.
+ */
+const strided: Winograd = {
+  name: 'winograd 2x2 stride 2',
+  outputs: 2,
+  inputs: 5,
+  step: 4,
+  products: 5,
+  input(_f, _engine, d) {
+    const [d0, d1, d2, d3, d4] = d as [Vector, Vector, Vector, Vector, Vector];
+    return [f32x4.sub(d0, d2), d2, f32x4.sub(d2, d4), d1, d3];
+  },
+  output(_f, _engine, d) {
+    const [d0, d1, d2, d3, d4] = d as [Vector, Vector, Vector, Vector, Vector];
+    return [f32x4.add(f32x4.add(d0, d1), d3), f32x4.add(f32x4.sub(d1, d2), d4)];
+  },
+  gradient(_f, _engine, d) {
+    const [d0, d1] = d as [Vector, Vector];
+    return [d0, f32x4.add(d0, d1), f32x4.sub(f32x4.const(0), d1), d0, d1];
+  },
+  weightGradient(_f, _engine, d) {
+    const [d0, d1, d2, d3, d4] = d as [Vector, Vector, Vector, Vector, Vector];
+    return [f32x4.add(d0, d1), f32x4.add(d3, d4), f32x4.add(d1, d2)];
+  },
+  weights: [
+    [1, 0, 0],
+    [1, 0, 1],
+    [0, 0, 1],
+    [0, 1, 0],
+    [0, 1, 0],
+  ],
+};
+
+/** The same transposed: from outputs of stride 2, padded by one, to inputs. Windows are read backwards. */
+const spread: Winograd = {
+  name: 'winograd 4x4 spread',
+  outputs: 4,
+  inputs: 3,
+  step: 2,
+  products: 5,
+  input(_f, _engine, d) {
+    const [d0, d1, d2] = d as [Vector, Vector, Vector];
+    return [f32x4.sub(d0, d1), d1, f32x4.sub(d1, d2), d0, d1];
+  },
+  output(_f, _engine, d) {
+    const [d0, d1, d2, d3, d4] = d as [Vector, Vector, Vector, Vector, Vector];
+    return [d3, f32x4.add(d0, d1), d4, f32x4.sub(d1, d2)];
+  },
+  weights: strided.weights,
+};
+
+/** F(2x2, 3x3) and F(4x4, 3x3), and what becomes of the method with stride 2. */
+export const winograd = { 2: two, 4: four, strided, spread } as const;
+
+/** One of the instances. */
+export type WinogradMethod = keyof typeof winograd;
 
 /**
- * Transforms the 3x3 window that starts at `at`, its rows and columns so many floats apart: inputs x inputs
- * values into `result`. Plain loops over float64, as it is done for every pair of channels when a model is
+ * Transforms the 3x3 window that starts at `at`, its rows and columns so many floats apart: products x
+ * products values into `result`. Plain loops over float64, as it is done for every pair of channels when a model is
  * loaded.
  */
 export function transformWeights(

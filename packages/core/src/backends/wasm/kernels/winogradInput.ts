@@ -5,11 +5,11 @@
 import { type FunctionBuilder, f32x4, i32, type V128, v128 } from '../emit/index.js';
 import type { Engine } from '../engine.js';
 import { CHANNEL_BLOCK, defineKernel, FLOAT, VECTOR } from './kernel.js';
-import { PAIR, product, winograd } from './winograd.js';
+import { PAIR, product, type Winograd, type WinogradMethod, winograd } from './winograd.js';
 
 /** Everything that is fixed when an input transform is generated. Strides are in bytes. */
 export interface WinogradInput {
-  readonly outputs: 2 | 4;
+  readonly method: WinogradMethod;
   /** Which tiles: those of the input, which overlap, or those of the output's gradient, which do not. */
   readonly of: 'input' | 'gradient';
   readonly height: number;
@@ -32,11 +32,11 @@ export interface WinogradInput {
 }
 
 /** Pixels that a tile has in each direction. */
-const tileSize = ({ outputs, of }: Pick<WinogradInput, 'outputs' | 'of'>): number =>
-  of === 'input' ? winograd[outputs].inputs : outputs;
+const tileSize = ({ method, of }: Pick<WinogradInput, 'method' | 'of'>): number =>
+  of === 'input' ? winograd[method].inputs : winograd[method].outputs;
 
 /** Bytes of scratch that an input transform wants: one tile with its border of zeros. */
-export const winogradScratch = (shape: Pick<WinogradInput, 'outputs' | 'of' | 'channels'>): number =>
+export const winogradScratch = (shape: Pick<WinogradInput, 'method' | 'of' | 'channels'>): number =>
   tileSize(shape) ** 2 * shape.channels * FLOAT;
 
 /**
@@ -47,7 +47,10 @@ export const winogradScratch = (shape: Pick<WinogradInput, 'outputs' | 'of' | 'c
 export const winogradInput = (engine: Engine, shape: WinogradInput): FunctionBuilder =>
   defineKernel(['x', 'result', 'scratch', 'first', 'count'], (f, p) => {
     const { height, width, channels, top, left, row, pixel, tileColumns, panel } = shape;
-    const { inputs: results, [shape.of]: transformed } = winograd[shape.outputs];
+    const method: Winograd = winograd[shape.method];
+    const results = method.products;
+    const transformed = method[shape.of]!;
+    const step = shape.of === 'input' ? method.step : method.outputs;
     const size = tileSize(shape);
     const tileBytes = channels * FLOAT;
     const tile = f.pointer('tile');
@@ -128,8 +131,8 @@ export const winogradInput = (engine: Engine, shape: WinogradInput): FunctionBui
     f.set(end, i32.add(p.first, p.count));
     f.while(i32.ltS(tile, end), () => {
       f.set(y, i32.divU(tile, tileColumns));
-      f.set(x, i32.sub(product(shape.outputs, i32.sub(tile, product(tileColumns, y))), left));
-      f.set(y, i32.sub(product(shape.outputs, y), top));
+      f.set(x, i32.sub(product(step, i32.sub(tile, product(tileColumns, y))), left));
+      f.set(y, i32.sub(product(step, y), top));
       const inside = i32.and(
         i32.and(i32.geS(y, 0), i32.geS(x, 0)),
         i32.and(i32.ltS(y, height - size + 1), i32.ltS(x, width - size + 1)),

@@ -4,11 +4,11 @@ import { type Expression, type FunctionBuilder, f32x4, i32, type Local, v128 } f
 import type { Engine } from '../engine.js';
 import { applyActivation } from './activation.js';
 import { defineKernel, FLOAT, VECTOR } from './kernel.js';
-import { PAIR, product, winograd } from './winograd.js';
+import { PAIR, product, type Winograd, type WinogradMethod, winograd } from './winograd.js';
 
 /** Everything that is fixed when an output transform is generated. Strides are in bytes. */
 export interface WinogradOutput {
-  readonly outputs: 2 | 4;
+  readonly method: WinogradMethod;
   readonly height: number;
   readonly width: number;
   /** Output channels as they are stored. */
@@ -28,9 +28,9 @@ export interface WinogradOutput {
  */
 export const winogradOutput = (engine: Engine, shape: WinogradOutput): FunctionBuilder =>
   defineKernel(['products', 'y', 'bias', 'residual', 'first', 'count'], (f, p) => {
-    const { outputs, height, width, channels, tileColumns, activation } = shape;
-    const method = winograd[outputs];
-    const size = method.inputs;
+    const { height, width, channels, tileColumns, activation } = shape;
+    const method: Winograd = winograd[shape.method];
+    const { outputs, products: size } = method;
     const tileBytes = channels * FLOAT;
     const [tile, end] = [f.pointer('tile'), f.pointer('end')];
     const [tileRow, tileColumn] = [f.pointer('tile row'), f.pointer('tile column')];

@@ -34,9 +34,9 @@ export function lowerConvolution(p: Planner, convolution: Convolution): void {
     else lowerGrouped(p, convolution);
     return;
   }
-  const outputs = chooseWinograd(p, convolution);
-  if (outputs) {
-    lowerWinograd(p, convolution, outputs);
+  const method = chooseWinograd(p, convolution);
+  if (method) {
+    lowerWinograd(p, convolution, method);
     return;
   }
   const x = convolution.x();

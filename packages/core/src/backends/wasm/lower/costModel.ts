@@ -11,7 +11,7 @@
  */
 import type { Engine } from '../engine.js';
 import { FLOAT } from '../kernels/kernel.js';
-import { winograd } from '../kernels/winograd.js';
+import { type WinogradMethod, winograd } from '../kernels/winograd.js';
 
 /**
  * Cores that the model counts on. Not the number of threads: what is chosen changes the last digits of the
@@ -22,8 +22,9 @@ const CORES = 2;
 /** Bytes a second that weights come in at, from memory or the last cache, for all cores together. */
 const BANDWIDTH = 30e9;
 
-/** Bytes of transformed weights that all cores make in a second. */
-const TRANSFORMED = 10e9;
+/** Bytes of weights that all cores transform in a second, and pack; counted where they arrive. */
+const TRANSFORMED = 20e9;
+const PACKED = 10e9;
 
 /** What one core does in a second: see `ratesOf`. */
 interface Rates {
@@ -71,27 +72,51 @@ export const groupedSeconds = (engine: Engine, { pixels, count = 1, inner, colum
   productSeconds(engine, { pixels, count, inner, columns }) +
   (2 * pixels * count * inner * columns * (1 / 0.85 - 1)) / (ratesOf(engine).product * CORES);
 
-/** A 3x3 convolution of stride 1: its output's extents and its channels. */
+/** A 3x3 convolution: its output's extents, its channels and its stride. */
 export interface ConvolutionCost {
   readonly n: number;
   readonly h: number;
   readonly w: number;
   readonly channels: number;
   readonly out: number;
-  /** Whether the weights change, and so are transformed in every run. */
+  /** 1 or 2. */
+  readonly stride: number;
+  /** Whether the weights change, and so are packed or transformed in every run. */
   readonly changing: boolean;
 }
 
-/** Seconds of Winograd's method with tiles of `outputs` x `outputs`. */
+/** The instances of Winograd's method for a stride. */
+const methodsFor = (stride: number): readonly WinogradMethod[] => (stride === 1 ? [2, 4] : ['strided']);
+
+/** Tiles of an instance, products for each of them, and what its transforms do in a second. */
+function tilesOf(engine: Engine, method: WinogradMethod, { n, h, w }: { n: number; h: number; w: number }) {
+  const { outputs, products } = winograd[method];
+  const { transform } = ratesOf(engine);
+  return {
+    tiles: n * Math.ceil(h / outputs) * Math.ceil(w / outputs),
+    products: products ** 2,
+    // The instances of stride 2 transform by sums and differences alone, as F(2x2) does.
+    rates: transform[method === 4 ? 4 : 2],
+  };
+}
+
+/** The way that takes least; undefined if that is the direct one. */
+function fastest(
+  direct: number,
+  methods: readonly (readonly [WinogradMethod, seconds: number])[],
+): WinogradMethod | undefined {
+  const [best, seconds] = methods.reduce((a, b) => (b[1] < a[1] ? b : a));
+  return seconds < direct ? best : undefined;
+}
+
+/** Seconds of Winograd's method. */
 export function winogradSeconds(
   engine: Engine,
-  outputs: 2 | 4,
-  { n, h, w, channels, out, changing }: ConvolutionCost,
+  method: WinogradMethod,
+  { n, h, w, channels, out, changing }: Omit<ConvolutionCost, 'stride'>,
 ): number {
-  const products = winograd[outputs].inputs ** 2;
-  const tiles = n * Math.ceil(h / outputs) * Math.ceil(w / outputs);
-  const { input, output } = ratesOf(engine).transform[outputs];
-  const transforms = (tiles * products * (channels / input + out / output)) / CORES;
+  const { tiles, products, rates } = tilesOf(engine, method, { n, h, w });
+  const transforms = (tiles * products * (channels / rates.input + out / rates.output)) / CORES;
   const weights = changing ? (products * channels * out * FLOAT) / TRANSFORMED : 0;
   return (
     weights +
@@ -100,40 +125,40 @@ export function winogradSeconds(
   );
 }
 
-/** The fastest way: outputs of Winograd's tiles, or undefined for the direct one. */
-export function fastestWay(engine: Engine, convolution: ConvolutionCost): 2 | 4 | undefined {
-  const { n, h, w, channels, out } = convolution;
-  const direct = { pixels: n * h * w, inner: 9 * channels, columns: out };
-  const ways = [
-    { outputs: undefined, seconds: productSeconds(engine, direct) },
-    { outputs: 2, seconds: winogradSeconds(engine, 2, convolution) },
-    { outputs: 4, seconds: winogradSeconds(engine, 4, convolution) },
-  ] as const;
-  return ways.reduce((best, way) => (way.seconds < best.seconds ? way : best)).outputs;
-}
+/** Seconds of a convolution as a product under a window of nine taps, for so many pixels. */
+export const directSeconds = (
+  engine: Engine,
+  pixels: number,
+  { channels, out, changing }: Pick<ConvolutionCost, 'channels' | 'out' | 'changing'>,
+): number =>
+  productSeconds(engine, { pixels, inner: 9 * channels, columns: out }) +
+  (changing ? (9 * channels * out * FLOAT) / PACKED : 0);
+
+/** The instance of Winograd's method that is the fastest way, or undefined for the direct one. */
+export const fastestWay = (engine: Engine, convolution: ConvolutionCost): WinogradMethod | undefined =>
+  fastest(
+    directSeconds(engine, convolution.n * convolution.h * convolution.w, convolution),
+    methodsFor(convolution.stride).map((method) => [method, winogradSeconds(engine, method, convolution)]),
+  );
 
 /** What it takes to begin and end a tile of a product, in steps of its inner dimension. */
 const OVERHEAD = 8;
 
 /**
- * The fastest way to the gradient of a weight: outputs of Winograd's tiles, or undefined for the direct one.
- * Its products sum over tiles instead of channels, and short sums spend part of their time on beginning and ending.
+ * The fastest way to the gradient of a weight, as for the convolution itself. Its products sum over tiles instead
+ * of channels, and short sums spend part of their time on beginning and ending.
  */
 export function fastestGradient(
   engine: Engine,
-  { n, h, w, channels, out }: Omit<ConvolutionCost, 'changing'>,
-): 2 | 4 | undefined {
-  const { product, transform } = ratesOf(engine);
+  { n, h, w, channels, out, stride }: Omit<ConvolutionCost, 'changing'>,
+): WinogradMethod | undefined {
   const multiplied = (products: number, inner: number): number =>
-    (2 * products * (inner + OVERHEAD) * channels * out) / product;
-  const by = (outputs: 2 | 4) => {
-    const products = winograd[outputs].inputs ** 2;
-    const tiles = n * Math.ceil(h / outputs) * Math.ceil(w / outputs);
-    const { input, output } = transform[outputs];
-    const transformed = tiles * products * (channels + out);
-    const finished = products * channels * out;
-    return { outputs, seconds: multiplied(products, tiles) + transformed / input + finished / output };
+    (2 * products * (inner + OVERHEAD) * channels * out) / ratesOf(engine).product;
+  const by = (method: WinogradMethod) => {
+    const { tiles, products, rates } = tilesOf(engine, method, { n, h, w });
+    const transformed = (tiles * products * (channels + out)) / rates.input;
+    const finished = (products * channels * out) / rates.output;
+    return [method, multiplied(products, tiles) + transformed + finished] as const;
   };
-  const ways = [{ outputs: undefined, seconds: multiplied(9, n * h * w) }, by(2), by(4)] as const;
-  return ways.reduce((best, way) => (way.seconds < best.seconds ? way : best)).outputs;
+  return fastest(multiplied(9, n * h * w), methodsFor(stride).map(by));
 }

@@ -1,7 +1,7 @@
 /** Winograd convolutions: when they pay, and how their three steps are divided among threads. */
 import { FLOAT, paddedChannels } from '../kernels/kernel.js';
 import { type MatrixProduct, matrixProduct, panelColumns, tilingOf } from '../kernels/matrixProduct.js';
-import { productStride, winograd } from '../kernels/winograd.js';
+import { productStride, type WinogradMethod, winograd } from '../kernels/winograd.js';
 import { winogradInput, winogradScratch } from '../kernels/winogradInput.js';
 import { winogradOutput } from '../kernels/winogradOutput.js';
 import type { Pointer } from '../plan/memory.js';
@@ -23,17 +23,20 @@ const SHARED_WEIGHTS = 1.5e6;
 export function chooseWinograd(
   p: Planner,
   { attrs, kernel, channels, out, order, y: { n, h, w }, weight }: Convolution,
-): 2 | 4 | undefined {
+): WinogradMethod | undefined {
   const { stride, dilation, groups } = attrs;
   const suits =
     kernel.every((extent) => extent === 3) &&
-    [...stride, ...dilation, groups].every((value) => value === 1) &&
+    stride[0] === stride[1] &&
+    stride[0] <= 2 &&
+    [...dilation, groups].every((value) => value === 1) &&
     // Windows are read whole, forwards or backwards.
     Math.abs(order.column) === 1 &&
     Math.abs(order.row) === 3 &&
     channels >= 16 &&
     out >= 16;
-  return suits ? fastestWay(p.engine, { n, h, w, channels, out, changing: !p.constant(weight) }) : undefined;
+  const changing = !p.constant(weight);
+  return suits ? fastestWay(p.engine, { n, h, w, channels, out, changing, stride: stride[0] }) : undefined;
 }
 
 /** The parts of a run of tiles, counted through all pictures, that each picture has. */
@@ -58,11 +61,11 @@ export function tilesByPicture(
   return parts;
 }
 
-export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 | 4): void {
+export function lowerWinograd(p: Planner, convolution: Convolution, method: WinogradMethod): void {
   const { attrs, bias, residual, channels, out, y } = convolution;
   const { engine, threads } = p;
-  const method = winograd[outputs];
-  const products = method.inputs ** 2;
+  const { outputs, name } = winograd[method];
+  const products = winograd[method].products ** 2;
   const x = convolution.x();
   const residualPixels = residual && pixelsOf(p, residual);
   const [inPadded, outPadded] = [paddedChannels(channels), paddedChannels(out)];
@@ -70,7 +73,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
   const tiles = tileColumns * Math.ceil(y.h / outputs);
   const total = y.n * tiles;
   const panel = panelColumns(engine, engine.tileRows, outPadded);
-  const weights = packTransformed(p, convolution, outputs, panel);
+  const weights = packTransformed(p, convolution, method, panel);
   const weightBytes = products * weights.stride;
   const biasAt = biasOf(p, bias, out);
 
@@ -79,7 +82,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
     input: p.kernel(
       'winograd input',
       {
-        outputs,
+        method,
         of: 'input',
         height: x.h,
         width: x.w,
@@ -97,7 +100,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
     output: p.kernel(
       'winograd output',
       {
-        outputs,
+        method,
         height: y.h,
         width: y.w,
         channels: outPadded,
@@ -140,7 +143,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
       ],
     };
   };
-  const scratch = p.scratchForEach(winogradScratch({ outputs, of: 'input', channels: inPadded }));
+  const scratch = p.scratchForEach(winogradScratch({ method, of: 'input', channels: inPadded }));
   const forward = (kernel: number, thread: number, to: Pointer, from: number, count: number) =>
     tilesByPicture(tiles, from, count).map(
       ({ image, first, before, count: some }): Call => ({
@@ -169,8 +172,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, outputs: 2 |
       }),
     );
   const changing = !p.constant(convolution.weight);
-  p.expect(winogradSeconds(engine, outputs, { n: y.n, h: y.h, w: y.w, channels, out, changing }));
-  const name = `winograd ${outputs}x${outputs}`;
+  p.expect(winogradSeconds(engine, method, { n: y.n, h: y.h, w: y.w, channels, out, changing }));
   const bytesPerTile = products * (inPadded + outPadded) * FLOAT;
 
   if (weightBytes <= SHARED_WEIGHTS) {

@@ -1,7 +1,7 @@
 /** The transformed weights of a Winograd convolution: made once if they are constant, else in every run. */
 import { winogradWeights } from '../kernels/gradient/winogradWeights.js';
 import { FLOAT, paddedChannels } from '../kernels/kernel.js';
-import { productStride, transformWeights, winograd } from '../kernels/winograd.js';
+import { productStride, transformWeights, type WinogradMethod, winograd } from '../kernels/winograd.js';
 import type { Pointer } from '../plan/memory.js';
 import type { Call, Planner } from '../plan/planner.js';
 import type { Convolution } from './convolution.js';
@@ -18,16 +18,16 @@ export interface Transformed {
 export function packTransformed(
   p: Planner,
   convolution: Convolution,
-  outputs: 2 | 4,
+  method: WinogradMethod,
   panel: number,
 ): Transformed {
   const { weight, order, channels, out } = convolution;
   const stride = productStride(channels, paddedChannels(out));
   const constant = p.constant(weight);
-  if (!constant) return { at: transformInRun(p, convolution, outputs, panel, stride), stride };
+  if (!constant) return { at: transformInRun(p, convolution, method, panel, stride), stride };
   const { data } = constant;
-  const method = winograd[outputs];
-  const products = method.inputs ** 2;
+  const instance = winograd[method];
+  const products = instance.products ** 2;
   const step = stride / FLOAT;
   const at = p.keep(products * step, (target) => {
     const transformed = new Float64Array(products);
@@ -35,7 +35,7 @@ export function packTransformed(
     // Output channels innermost: neighbours are written next to each other, in each of the products.
     for (let c = 0; c < channels; c++)
       for (const [o, { offset, width, within }] of places.entries()) {
-        transformWeights(method, data, order.start + o * order.out + c * order.in, order, transformed);
+        transformWeights(instance, data, order.start + o * order.out + c * order.in, order, transformed);
         let place = offset + c * width + within;
         for (let index = 0; index < products; index++, place += step) target[place] = transformed[index]!;
       }
@@ -46,13 +46,13 @@ export function packTransformed(
 function transformInRun(
   p: Planner,
   { weight, order, channels, out }: Convolution,
-  outputs: 2 | 4,
+  method: WinogradMethod,
   panel: number,
   product: number,
 ): Pointer {
   const from = p.value(weight).at;
   const padded = paddedChannels(out);
-  const target = p.scratch(winograd[outputs].inputs ** 2 * product);
+  const target = p.scratch(winograd[method].products ** 2 * product);
   // Read backwards, the first tap is the last one in memory.
   const rotated = order.column < 0;
   const start = order.start + (rotated ? 2 * (order.row + order.column) : 0);
@@ -65,7 +65,7 @@ function transformInRun(
       const count = Math.min(last - item, channels - channel);
       const width = Math.min(panel, padded - column);
       const shape = {
-        ...{ outputs, product, rotated, width, columns: Math.min(width, out - column) },
+        ...{ method, product, rotated, width, columns: Math.min(width, out - column) },
         ...{ column: order.out * FLOAT, channel: order.in * FLOAT },
       };
       calls.push({

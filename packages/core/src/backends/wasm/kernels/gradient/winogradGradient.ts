@@ -3,11 +3,11 @@ import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../../
 import type { Engine } from '../../engine.js';
 import { defineKernel, FLOAT, LANES, VECTOR } from '../kernel.js';
 import { transpose } from '../transpose.js';
-import { PAIR, winograd } from '../winograd.js';
+import { PAIR, type Winograd, type WinogradMethod, winograd } from '../winograd.js';
 
 /** Everything that is fixed when the kernel is generated. Distances are in bytes. */
 export interface WinogradGradient {
-  readonly outputs: 2 | 4;
+  readonly method: WinogradMethod;
   /** Sums of different tiles, which are added up first, and from one to the next. */
   readonly parts: number;
   readonly partBytes: number;
@@ -29,8 +29,10 @@ const TAPS = 9;
  */
 export const winogradGradient = (engine: Engine, shape: WinogradGradient): FunctionBuilder =>
   defineKernel(['from', 'to', 'channels'], (f, p) => {
-    const { outputs, parts, partBytes, product, row, lanes, column } = shape;
-    const { inputs: size, weightGradient } = winograd[outputs];
+    const { parts, partBytes, product, row, lanes, column } = shape;
+    const method: Winograd = winograd[shape.method];
+    const size = method.products;
+    const weightGradient = method.weightGradient!;
     const part = f.pointer('part');
     const loaded = PAIR.map((v) => f.vectors(`loaded ${v}`, size));
     const temporary = PAIR.map((v) => f.vectors(`temporary ${v}`, 4));

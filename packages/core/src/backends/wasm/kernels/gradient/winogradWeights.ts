@@ -6,7 +6,7 @@
 import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../../emit/index.js';
 import { CHANNEL_BLOCK, defineKernel, FLOAT, LANES, VECTOR } from '../kernel.js';
 import { transpose } from '../transpose.js';
-import { PAIR, times, winograd } from '../winograd.js';
+import { PAIR, times, type WinogradMethod, winograd } from '../winograd.js';
 
 type Vector = Local<'v128'>;
 
@@ -15,7 +15,7 @@ const TAPS = 9;
 
 /** Everything that is fixed when the kernel is generated, in bytes. */
 export interface WinogradWeights {
-  readonly outputs: 2 | 4;
+  readonly method: WinogradMethod;
   /** Columns of the panel, and how many of them there are. */
   readonly width: number;
   readonly columns: number;
@@ -31,11 +31,12 @@ export interface WinogradWeights {
 /** One direction: the rows of the method's matrix times (a, b, c), with what they share computed once. */
 function transform(
   f: FunctionBuilder,
-  outputs: 2 | 4,
+  method: WinogradMethod,
   [a, b, c]: readonly [V128, V128, V128],
   [even, odd, outerEven, outerOdd]: readonly [Vector, Vector, Vector, Vector],
 ): readonly V128[] {
-  if (outputs === 2) {
+  if (method === 'strided' || method === 'spread') return [a, f32x4.add(a, c), c, b, b];
+  if (method === 2) {
     f.set(even, times(f32x4.add(a, c), 1 / 2));
     f.set(odd, times(b, 1 / 2));
     return [a, f32x4.add(even, odd), f32x4.sub(even, odd), c];
@@ -57,8 +58,8 @@ function transform(
 /** Parameters: addresses of the first window and of the first product's weights; inner channels. */
 export const winogradWeights = (shape: WinogradWeights): FunctionBuilder =>
   defineKernel(['from', 'to', 'channels'], (f, p) => {
-    const { outputs, width, columns, column, channel, rotated, product } = shape;
-    const size = winograd[outputs].inputs;
+    const { method, width, columns, column, channel, rotated, product } = shape;
+    const size = winograd[method].products;
     const taps = PAIR.map((v) => f.vectors(`tap ${v}`, TAPS));
     const half = PAIR.map((v) => f.vectors(`half ${v}`, size * 3));
     const shared = PAIR.map(
@@ -85,7 +86,7 @@ export const winogradWeights = (shape: WinogradWeights): FunctionBuilder =>
           const results = PAIR.map((v) =>
             transform(
               f,
-              outputs,
+              method,
               three(taps[v]!, (i) => i * 3 + j),
               shared[v]!,
             ),
@@ -96,7 +97,7 @@ export const winogradWeights = (shape: WinogradWeights): FunctionBuilder =>
           const results = PAIR.map((v) =>
             transform(
               f,
-              outputs,
+              method,
               three(half[v]!, (j) => i * 3 + j),
               shared[v]!,
             ),

@@ -8,7 +8,10 @@ import { FLOAT } from '../../kernels/kernel.js';
 import type { Planner } from '../../plan/planner.js';
 import type { Pixels } from '../../plan/value.js';
 import { lowerConvolution } from '../conv2d.js';
+import type { Convolution } from '../convolution.js';
+import { directSeconds, winogradSeconds } from '../costModel.js';
 import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, weightStrides, zeros } from '../lowering.js';
+import { lowerWinograd } from '../winograd.js';
 
 /**
  * Positions along one axis of dx that the same taps of the window reach: with stride s there are s such
@@ -69,6 +72,23 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
     dilation: dilation[axis],
     padding: padding[axis],
   });
+  const whole: Convolution = {
+    attrs: { stride: [1, 1], dilation: [1, 1], padding: [0, 0, 0, 0], groups },
+    x: () => dy,
+    y: dx,
+    weight,
+    order: {
+      start: (kernelRows - 1) * row + (kernelColumns - 1) * column,
+      ...{ group: (out / groups) * outStride, out: inStride, in: outStride, row: -row, column: -column },
+    },
+    channels: out,
+    out: perGroup * groups,
+    kernel: [kernelRows, kernelColumns],
+  };
+  if (spreads(p, node.attrs, whole)) {
+    lowerWinograd(p, whole, 'spread');
+    return;
+  }
   for (const rows of positionsOf(dx.h, kernelRows, along(0)))
     for (const columns of positionsOf(dx.w, kernelColumns, along(1))) {
       const y: Pixels = {
@@ -93,29 +113,40 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
       const beyond = ({ count, taps, dilation: step }: Positions, before: number, extent: number): number =>
         Math.max(0, count + (taps - 1) * step - before - extent);
       lowerConvolution(p, {
+        ...whole,
         attrs: {
-          stride: [1, 1],
+          ...whole.attrs,
           dilation: [rows.dilation, columns.dilation],
           padding: [top, left, beyond(rows, top, x.h), beyond(columns, left, x.w)],
-          groups,
         },
         x: () => x,
         y,
-        weight,
         order: {
+          ...whole.order,
           start: rows.lastTap * row + columns.lastTap * column,
-          group: (out / groups) * outStride,
-          out: inStride,
-          in: outStride,
           row: -rows.tapStep * row,
           column: -columns.tapStep * column,
         },
-        channels: out,
-        out: perGroup * groups,
         kernel: [rows.taps, columns.taps],
       });
     }
 };
+
+/** Whether all classes of a 3x3 window with stride 2 are computed together, by Winograd's method. */
+function spreads(
+  p: Planner,
+  { stride, dilation, padding: [top, left], groups }: Conv2dGradAttrs,
+  { kernel, order, channels, out, weight, y: { n, h, w } }: Convolution,
+): boolean {
+  const suits =
+    [...kernel, 3 * Math.abs(order.column), Math.abs(order.row)].every((extent) => extent === 3) &&
+    stride.every((value) => value === 2) &&
+    [...dilation, groups, top, left].every((value) => value === 1) &&
+    channels >= 16 &&
+    out >= 16;
+  const cost = { n, h, w, channels, out, changing: !p.constant(weight) };
+  return suits && winogradSeconds(p.engine, 'spread', cost) < directSeconds(p.engine, (n * h * w) / 4, cost);
+}
 
 /** Positions that no tap reaches. */
 function clear(p: Planner, y: Pixels): void {

@@ -4,6 +4,7 @@ import type { Conv2dGradAttrs } from '../../../../ops/conv2d.js';
 import { MOST_ROWS } from '../../kernels/depthwise.js';
 import { CACHE_LINE, FLOAT, paddedChannels } from '../../kernels/kernel.js';
 import { panelColumns } from '../../kernels/matrixProduct.js';
+import type { WinogradMethod } from '../../kernels/winograd.js';
 import type { Planner } from '../../plan/planner.js';
 import { type Pixels, stridesOf } from '../../plan/value.js';
 import { fastestGradient } from '../costModel.js';
@@ -23,10 +24,10 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
     return;
   }
   const dy = pixelsOf(p, gradient);
-  const outputs = chooseWinogradWeight(p, node, dy);
-  if (outputs) {
+  const method = chooseWinogradWeight(p, node, dy);
+  if (method) {
     const [top, left] = padding;
-    winogradWeightPhases(p, { x: pixelsOf(p, input), dy, top, left, to: p.value(node).at }, outputs);
+    winogradWeightPhases(p, { x: pixelsOf(p, input), dy, top, left, to: p.value(node).at }, method);
     return;
   }
   const outEach = out / groups;
@@ -76,21 +77,23 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
   );
 };
 
-/** Outputs of a tile where Winograd's method is possible and expected to be fastest. */
+/** The instance of Winograd's method that is possible and expected to be fastest; undefined for the direct way. */
 function chooseWinogradWeight(
   p: Planner,
   { attrs }: Node<Conv2dGradAttrs>,
   { n, c, h, w }: Pixels,
-): 2 | 4 | undefined {
+): WinogradMethod | undefined {
   const { stride, dilation, groups, shape } = attrs;
   const [, channels, ...kernel] = shape as [number, number, number, number];
   const suits =
     kernel.every((extent) => extent === 3) &&
-    [...stride, ...dilation, groups].every((value) => value === 1) &&
+    stride[0] === stride[1] &&
+    stride[0] <= 2 &&
+    [...dilation, groups].every((value) => value === 1) &&
     channels >= 16 &&
     c >= 16 &&
     paddedChannels(c) % panelColumns(p.engine, p.engine.tileRows, paddedChannels(c)) === 0;
-  return suits ? fastestGradient(p.engine, { n, h, w, channels, out: c }) : undefined;
+  return suits ? fastestGradient(p.engine, { n, h, w, channels, out: c, stride: stride[0] }) : undefined;
 }
 
 /** Output channels that pay for a copy of the input. */

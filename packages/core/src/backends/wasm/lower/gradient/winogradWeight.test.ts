@@ -16,18 +16,28 @@ test.each([
   { name: 'no padding', x: [9, 24, 10, 14], out: 16, padding: 0, way: '4x4' },
   { name: 'small tiles', x: [9, 16, 2, 2], out: 32, padding: 1, way: '2x2' },
   { name: 'small tiles over the edge', x: [4, 48, 5, 5], out: 61, padding: 1, way: '2x2' },
+  { name: 'stride 2', x: [5, 61, 24, 21], out: 60, padding: 1, way: '2x2 stride 2', stride: 2 },
+  {
+    name: 'stride 2, shared tiles',
+    x: [9, 136, 18, 17],
+    out: 112,
+    padding: 0,
+    way: '2x2 stride 2',
+    stride: 2,
+  },
   { name: 'shared tiles', x: [8, 136, 4, 8], out: 80, padding: 1, way: '4x4' },
   { name: 'shared tiles in turns', x: [3, 96, 40, 37], out: 112, padding: 1, way: '4x4' },
-])('$name', async ({ x: input, out, padding, way }) => {
+])('$name', async ({ x: input, out, padding, way, stride = 1 }) => {
   const [n, channels, h, w] = input as [number, number, number, number];
-  const output = [n, out, h + 2 * padding - 2, w + 2 * padding - 2];
+  const extent = (size: number): number => Math.floor((size + 2 * padding - 3) / stride) + 1;
+  const output = [n, out, extent(h), extent(w)];
   const shape = [out, channels, 3, 3];
   const graph = new Graph();
   const operand = (name: string, of: Shape) => graph.input(name, of);
   graph.outputs.set(
     'dw',
     emit(ops.conv2dGradWeight, [operand('dy', output), operand('x', input)], {
-      stride: [1, 1],
+      stride: [stride, stride],
       padding: [padding, padding, padding, padding],
       dilation: [1, 1],
       groups: 1,

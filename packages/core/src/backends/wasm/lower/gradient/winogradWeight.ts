@@ -7,14 +7,14 @@
 import { winogradGradient } from '../../kernels/gradient/winogradGradient.js';
 import { CACHE_LINE, CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../kernels/kernel.js';
 import { type MatrixProduct, matrixProduct, panelColumns, tilingOf } from '../../kernels/matrixProduct.js';
-import { productStride, winograd } from '../../kernels/winograd.js';
+import { productStride, type WinogradMethod, winograd } from '../../kernels/winograd.js';
 import { winogradInput, winogradScratch } from '../../kernels/winogradInput.js';
 import type { Pointer } from '../../plan/memory.js';
 import { type Call, type Planner, shareOf } from '../../plan/planner.js';
 import type { Pixels } from '../../plan/value.js';
 import { tilesByPicture } from '../winograd.js';
 
-/** What is computed: dy and x of a convolution of stride 1, and where the gradient goes, in the host's order. */
+/** What is computed: dy and x of a convolution, and where the gradient goes, in the host's order. */
 export interface WeightGradient {
   readonly x: Pixels;
   readonly dy: Pixels;
@@ -61,9 +61,10 @@ interface Transformed {
 }
 
 /** The steps, as calls, for a planner and a gradient. */
-function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, outputs: 2 | 4) {
+function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, method: WinogradMethod) {
   const { engine } = p;
-  const products = winograd[outputs].inputs ** 2;
+  const { outputs } = winograd[method];
+  const products = winograd[method].products ** 2;
   const [inPadded, outPadded] = [paddedChannels(x.c), paddedChannels(dy.c)];
   const panel = panelColumns(engine, engine.tileRows, outPadded);
   const tileColumns = Math.ceil(dy.w / outputs);
@@ -76,8 +77,8 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, outputs: 2 
   };
   const scratch = p.scratchForEach(
     Math.max(
-      winogradScratch({ outputs, of: 'input', channels: inPadded }),
-      winogradScratch({ outputs, of: 'gradient', channels: outPadded }),
+      winogradScratch({ method, of: 'input', channels: inPadded }),
+      winogradScratch({ method, of: 'gradient', channels: outPadded }),
     ),
   );
   const sumStride = ({ input, output }: Unit): number =>
@@ -93,7 +94,7 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, outputs: 2 
     /** Transforms some of the tiles that are held together; `at` are all of them. */
     transform(at: Transformed, held: Range, some: Range, thread: number): Call[] {
       const count = held[1] - held[0];
-      const shared = { outputs, tileColumns };
+      const shared = { method, tileColumns };
       const ofInput = p.kernel(
         'winograd input',
         {
@@ -188,7 +189,7 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, outputs: 2 
           kernel: p.kernel(
             'winograd gradient',
             {
-              ...{ outputs, parts, partBytes: products * sumStride(unit), product: sumStride(unit) },
+              ...{ method, parts, partBytes: products * sumStride(unit), product: sumStride(unit) },
               ...{ row: columns * FLOAT, lanes, column: x.c * 9 * FLOAT },
             },
             winogradGradient,
@@ -200,10 +201,10 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, outputs: 2 
 }
 
 /** Adds the phases of a weight's gradient. */
-export function winogradWeightPhases(p: Planner, gradient: WeightGradient, outputs: 2 | 4): void {
-  const step = steps(p, gradient, outputs);
+export function winogradWeightPhases(p: Planner, gradient: WeightGradient, method: WinogradMethod): void {
+  const step = steps(p, gradient, method);
   const [channels, out] = [gradient.x.c, paddedChannels(gradient.dy.c)];
-  p.algorithm(`winograd ${outputs}x${outputs} over tiles`);
+  p.algorithm(`${winograd[method].name} over tiles`);
   const whole: Unit = { input: [0, channels], output: [0, out] };
   const bytes = step.sumBytes(whole);
   if (bytes <= PRIVATE_SUMS) {
