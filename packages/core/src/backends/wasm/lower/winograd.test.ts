@@ -49,7 +49,7 @@ test.each([
     const expected = (await reference.run(feeds)).get('y')!.data;
     const scale = Math.sqrt(expected.reduce((sum, v) => sum + v ** 2, 0) / expected.length);
     for (const [kind, engine] of enginesToTry())
-      for (const threads of [1, 3]) {
+      for (const threads of changing ? [1, 3] : [2]) {
         const program = await wasmBackend({ engine }).compile(graph, weights, { threads });
         const { data } = (await program.run(feeds)).get('y')!;
         const worst = data.reduce((most, v, i) => Math.max(most, Math.abs(v - expected[i]!)), 0);
