@@ -142,20 +142,47 @@ export const lowerMul: Lowering<object> = (p, node) => {
   flat(p, 'mul', [p.value(a).at, whole], p.value(node).at, storedFloats(node.shape));
 };
 
+/** What a normalisation multiplies each channel with, and what it adds. */
+interface NormCoefficients {
+  readonly scale: Pointer;
+  readonly shift: Pointer;
+}
+
+/** The coefficients of a normalisation by statistics that no run changes; undefined for others. */
+export function constantCoefficients(p: Planner, node: Node<EpsAttrs>): NormCoefficients | undefined {
+  const statistics = node.inputs.slice(1).map((statistic) => p.constant(statistic)?.data);
+  const [weight, bias, mean, variance] = statistics;
+  if (!weight || !bias || !mean || !variance) return undefined;
+  const floats = paddedChannels(weight.length);
+  const scale = p.keep(2 * floats, (target) => {
+    for (let c = 0; c < weight.length; c++) {
+      const factor = weight[c]! / Math.sqrt(variance[c]! + node.attrs.eps);
+      target[c] = factor;
+      target[floats + c] = bias[c]! - mean[c]! * factor;
+    }
+  });
+  return { scale, shift: scale.plus(floats * FLOAT) };
+}
+
+/** Plans the phase that computes the coefficients of a normalisation in every run. */
+function changingCoefficients(p: Planner, node: Node<EpsAttrs>): NormCoefficients {
+  const channels = node.shape[1]!;
+  const bytes = paddedChannels(channels) * FLOAT;
+  const [scale, shift] = [p.scratch(bytes), p.scratch(bytes)];
+  const statistics = node.inputs.slice(1).map((statistic) => p.value(statistic).at);
+  const kernel = p.kernel('norm coefficients', { eps: node.attrs.eps }, normCoefficients);
+  p.spread(1, () => [{ kernel, parameters: [...statistics, scale, shift, channelGroups(channels)] }]);
+  return { scale, shift };
+}
+
 /** y = x * scale + shift, the two computed from the four statistics first. */
 export const lowerBatchNorm: Lowering<EpsAttrs & Partial<BatchNormAttrs>> = (p, node) => {
-  const [x, ...statistics] = node.inputs as [Node, ...Node[]];
-  const { eps, activation } = node.attrs;
+  const [x] = node.inputs as [Node];
   const y = pixelsOf(p, node);
-  const floats = paddedChannels(y.c);
-  const [weight, bias, mean, variance] = statistics.map((statistic) => p.value(statistic).at);
-  const [scale, shift] = [p.scratch(floats * FLOAT), p.scratch(floats * FLOAT)];
   p.algorithm('elementwise');
-  const kernel = p.kernel('norm coefficients', { eps }, normCoefficients);
-  p.spread(1, () => [
-    { kernel, parameters: [weight!, bias!, mean!, variance!, scale, shift, channelGroups(y.c)] },
-  ]);
-  onPixels(p, 'affine', [pixelsOf(p, x), perChannel(y, scale), perChannel(y, shift)], y, activation);
+  const { scale, shift } = constantCoefficients(p, node) ?? changingCoefficients(p, node);
+  const operands = [pixelsOf(p, x), perChannel(y, scale), perChannel(y, shift)];
+  onPixels(p, 'affine', operands, y, node.attrs.activation);
 };
 
 /** One number for each channel, as an operand that is the same for all pixels of y. */

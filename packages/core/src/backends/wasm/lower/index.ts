@@ -21,6 +21,7 @@ import {
 import { lowerFoldedBias, lowerFoldedWeight } from './fold.js';
 import { lowerLinear } from './linear.js';
 import type { Lowering } from './lowering.js';
+import { lowerNormedProduct } from './normedProduct.js';
 import {
   lowerAdaptiveAvgPool,
   lowerAdaptiveMaxPool,
@@ -76,6 +77,7 @@ export async function lowererFor({ nodes }: Graph): Promise<Lowerer> {
       const group = planner.groups.get(node);
       if (group?.kind === 'block') lowerBlock(planner, group);
       else if (group?.kind === 'interleaving') lowerInterleaving(planner, group, node);
+      else if (group?.kind === 'normed product') lowerNormedProduct(planner, group);
       // The cast is where the type of the attributes is lost: a node's attributes are those of its op.
       else
         (table as Record<string, unknown> as Record<OpName, Lowering<object>>)[node.op as OpName](

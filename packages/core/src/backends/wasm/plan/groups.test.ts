@@ -87,3 +87,39 @@ test('a shuffled concatenation is one where the parts are the groups', () => {
   expect(found(shuffled(2))).toEqual([['concat', 'channelShuffle']]);
   expect(found(shuffled(4))).toEqual([]);
 });
+
+describe('1x1 convolutions of normalised values', () => {
+  const normed = (x: Node): Node => {
+    const statistics = ['weight', 'bias', 'mean', 'variance'].map((name) =>
+      x.graph.parameter(name, [x.shape[1]!], true),
+    );
+    return emit(ops.batchNorm, [x, ...statistics], { eps: 1e-5, momentum: 0.1 });
+  };
+
+  test('are computed together, unless an inverted residual begins with them', () => {
+    expect(found(graphOf((x) => conv(normed(x), 16)))).toEqual([['batchNorm', 'conv2d']]);
+    expect(found(graphOf((x) => conv(depthwise(conv(normed(x), 16)), 8)))).toEqual([
+      ['conv2d', 'conv2d', 'conv2d'],
+    ]);
+  });
+
+  test('are not where the window is larger, others read the values, or a run changes the statistics', () => {
+    expect(found(graphOf((x) => conv(normed(x), 16, 3)))).toEqual([]);
+    expect(
+      found(
+        graphOf((x) => {
+          const values = normed(x);
+          return concat([conv(values, 8), values]);
+        }),
+      ),
+    ).toEqual([]);
+    const graph = graphOf((x) => conv(normed(x), 16));
+    graph.updates.set(
+      'mean',
+      graph.nodes.find(
+        (node) => node.op === 'parameter' && (node.attrs as { name: string }).name === 'mean',
+      )!,
+    );
+    expect(found(graph)).toEqual([]);
+  });
+});

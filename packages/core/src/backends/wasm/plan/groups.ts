@@ -1,10 +1,12 @@
 /**
  * Which nodes are computed together, so that the values between them never have a place of their own: the
- * blocks that MobileNets and their like are made of, and concatenations whose channels are then shuffled.
+ * blocks that MobileNets and their like are made of, concatenations whose channels are then shuffled, and 1x1
+ * convolutions of normalised values.
  */
 import { type Graph, isInput, isParameter, type Node, readersOf } from '../../../graph/graph.js';
 import type { AdaptivePoolAttrs } from '../../../ops/adaptivePool.js';
 import type { ChannelShuffleAttrs } from '../../../ops/arrange.js';
+import type { BatchNormAttrs } from '../../../ops/batchNorm.js';
 import type { Conv2dAttrs } from '../../../ops/conv2d.js';
 import { isOp } from '../../../ops/index.js';
 import { MOST_ROWS } from '../kernels/depthwise.js';
@@ -43,8 +45,16 @@ export interface Interleaving {
   readonly nodes: readonly Node[];
 }
 
+/** A 1x1 convolution of values that are normalised first by statistics that no run changes. */
+export interface NormedProduct {
+  readonly kind: 'normed product';
+  readonly norm: Node<BatchNormAttrs>;
+  readonly conv: Conv;
+  readonly nodes: readonly Node[];
+}
+
 /** Nodes that are computed together. */
-export type Group = Block | Interleaving;
+export type Group = Block | Interleaving | NormedProduct;
 
 /** A convolution on planar pictures of few channels, which are read as the host gives them: a network's first layer. */
 export const isStem = (node: Node): node is Conv =>
@@ -136,6 +146,15 @@ export function findGroups(graph: Graph): ReadonlyMap<Node, Group> {
     return same ? { kind: 'interleaving', parts, nodes: [concat, shuffle] } : undefined;
   };
 
+  const normedProductAfter = (norm: Node<BatchNormAttrs>): NormedProduct | undefined => {
+    const conv = pointwiseAfter(norm);
+    if (!conv || conv.attrs.residual || !norm.inputs.slice(1).every(constant)) return undefined;
+    const next = soleReader(conv);
+    // The expansion of an inverted residual is better computed together with that.
+    if (next && isDepthwise(next)) return undefined;
+    return { kind: 'normed product', norm, conv, nodes: [norm, conv] };
+  };
+
   const groups = new Map<Node, Group>();
   const taken = new Set<Node>();
   for (const node of graph.nodes) {
@@ -143,7 +162,9 @@ export function findGroups(graph: Graph): ReadonlyMap<Node, Group> {
       ? blockAround(node)
       : isOp(node, 'channelShuffle')
         ? interleavingBefore(node)
-        : undefined;
+        : isOp(node, 'batchNorm')
+          ? normedProductAfter(node)
+          : undefined;
     if (!group || group.nodes.some((member) => taken.has(member))) continue;
     for (const member of group.nodes) taken.add(member);
     groups.set(group.nodes.at(-1)!, group);
