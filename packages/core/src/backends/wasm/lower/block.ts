@@ -9,7 +9,7 @@ import { FLOAT, paddedChannels } from '../kernels/kernel.js';
 import { type Block, isStem } from '../plan/groups.js';
 import type { Planner } from '../plan/planner.js';
 import { extents, type Pixels, storedFloats, valueAt } from '../plan/value.js';
-import { channelsPhase } from './blockChannels.js';
+import { channelsPhase, expandedChannels } from './blockChannels.js';
 import { lowerConvolution } from './conv2d.js';
 import { convolutionOf, layerOf } from './convolution.js';
 import { lowerDepthwise, planDepthwise } from './depthwise.js';
@@ -149,12 +149,11 @@ function lowerByChannels(p: Planner, { expand, depthwise, squeeze, project, filt
     );
     first = undefined;
   } else x = pixelsOf(p, (expand ?? depthwise).inputs[0]!);
-  const widePixel = first ? pixelBytes(first) : x.pixel;
+  const widePixel = first ? expandedChannels(x) * FLOAT : x.pixel;
   channelsPhase(p, {
     x,
     y: filtered,
     expand: first && pointwiseProduct(p, first, { a: x.pixel, c: widePixel, residual: 0 }),
-    widePixel,
     depthwise: depthwiseRows(p, depthwise, { x: widePixel, y: filtered.pixel }, squeeze !== undefined),
     sums,
   });
