@@ -5,6 +5,7 @@ import {
   emit,
   fill,
   forTraining,
+  fuse,
   type Graph,
   isParameter,
   type Module,
@@ -100,7 +101,7 @@ export function stepOf(traced: Graph, options: StepOptions): Graph {
     for (const slot of optimizer.slots) graph.updates.set(slotName(slot, name), updated.slots[slot]!);
   }
   if (ema !== undefined) average(graph, ema);
-  return prune(graph);
+  return prune(fuse(graph));
 }
 
 /** The forward pass in its training form, the loss over all heads, and the gradients. */

@@ -74,6 +74,15 @@ export const everyActivation: readonly Activation[] = [
   { fn: 'hardSigmoid' },
 ];
 
+/**
+ * Whether the slope at y = f(x) is the one at x. Then the gradient reads y, which the next layer reads too, and
+ * nothing needs x: it can be overwritten, or never be stored.
+ */
+const slopeAtOutput = (activation: Activation): boolean =>
+  activation.fn === 'relu' ||
+  activation.fn === 'relu6' ||
+  (activation.fn === 'leakyRelu' && activation.slope >= 0);
+
 /** y = f(x), element by element; any shape. */
 export const activationOp = defineOp<Activation>({
   op: 'activation',
@@ -81,7 +90,9 @@ export const activationOp = defineOp<Activation>({
   reference({ inputs: [x], attrs, output }) {
     for (let i = 0; i < output.length; i++) output[i] = activate(attrs, x![i]!);
   },
-  gradient: (node, upstream) => [emit(activationGradOp, [upstream, node.inputs[0]!], node.attrs)],
+  gradient: (node, upstream) => [
+    emit(activationGradOp, [upstream, slopeAtOutput(node.attrs) ? node : node.inputs[0]!], node.attrs),
+  ],
   flops: (_, output) => sizeOf(output),
   samples: () =>
     everyActivation.map((activation) => ({
@@ -91,7 +102,7 @@ export const activationOp = defineOp<Activation>({
     })),
 });
 
-/** dx = dy * f'(x). Inputs: dy, x. */
+/** dx = dy * f'(x). Inputs: dy, x (or y, where the slope there is the same). */
 export const activationGradOp = defineOp<Activation>({
   op: 'activationGrad',
   shape: ([upstream]) => upstream!,

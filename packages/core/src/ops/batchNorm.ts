@@ -25,6 +25,12 @@ export interface EpsAttrs {
   readonly eps: number;
 }
 
+/** Attributes of a normalisation by the batch's own statistics. */
+export interface BatchNormTrainAttrs extends EpsAttrs {
+  /** Applied last. Set by the fuse pass. */
+  readonly activation?: Activation;
+}
+
 function checkChannels(op: string, x: Shape | undefined, others: readonly (Shape | undefined)[]): void {
   if (!x || x.length < 2) throw new ShapeError(`${op} expects n x c x ..., got ${formatShape(x ?? [])}`);
   for (const other of others)
@@ -41,17 +47,11 @@ export const batchNormOp = defineOp<BatchNormAttrs>({
     checkChannels('batchNorm', x, rest);
     return x!;
   },
-  reference(call) {
-    normalise(call);
-    const { activation } = call.attrs;
-    if (activation)
-      for (let i = 0; i < call.output.length; i++) call.output[i] = activate(activation, call.output[i]!);
-  },
+  reference: normalise,
   gradient(node, upstream) {
     const [x, weight, , mean, variance] = node.inputs as [Node, Node, Node, Node, Node];
-    const { eps, activation } = node.attrs;
-    if (activation)
-      throw new Error(`${node.graph.at(node.path)}: differentiate the graph before it is fused.`);
+    const { eps } = node.attrs;
+    requireUnfused(node);
     return [
       emit(batchNormGradInputOp, [upstream, weight, variance], { eps }),
       emit(batchNormGradWeightOp, [upstream, x, mean, variance], { eps }),
@@ -72,13 +72,14 @@ export const batchNormOp = defineOp<BatchNormAttrs>({
  * The same with the statistics of the batch itself: mean and variance are nodes computed from x, and
  * the gradient with respect to x accounts for that. Inputs: x, weight, bias, mean, variance.
  */
-export const batchNormTrainOp = defineOp<EpsAttrs>({
+export const batchNormTrainOp = defineOp<BatchNormTrainAttrs>({
   op: 'batchNormTrain',
   shape: (shapes) => batchNormOp.shape(shapes, { eps: 0, momentum: 0 }),
   reference: normalise,
   gradient(node, upstream) {
     const [x, weight, , mean, variance] = node.inputs as [Node, Node, Node, Node, Node];
     const attrs = { eps: node.attrs.eps };
+    requireUnfused(node);
     const weightGradient = emit(batchNormGradWeightOp, [upstream, x, mean, variance], attrs);
     const biasGradient = emit(channelSumOp, [upstream], {});
     return [
@@ -92,19 +93,31 @@ export const batchNormTrainOp = defineOp<EpsAttrs>({
     ];
   },
   flops: (_, output) => 2 * sizeOf(output),
-  samples: () => normSamples({ eps: 1e-3 }),
+  samples: () => [
+    ...normSamples({ eps: 1e-3 }),
+    ...normSamples({ eps: 1e-3, activation: { fn: 'relu' } as const }).map((sample) => ({
+      ...sample,
+      name: `${sample.name}, relu`,
+    })),
+  ],
 });
+
+function requireUnfused(node: Node<BatchNormTrainAttrs>): void {
+  if (node.attrs.activation)
+    throw new Error(`${node.graph.at(node.path)}: differentiate the graph before it is fused.`);
+}
 
 function normalise({
   inputs: [x, weight, bias, mean, variance],
   shapes: [xs],
-  attrs: { eps },
+  attrs: { eps, activation },
   output,
-}: ReferenceCall<EpsAttrs>): void {
+}: ReferenceCall<BatchNormTrainAttrs>): void {
   const channel = channelOf(xs!);
   for (let i = 0; i < output.length; i++) {
     const c = channel(i);
-    output[i] = ((x![i]! - mean![c]!) / Math.sqrt(variance![c]! + eps)) * weight![c]! + bias![c]!;
+    const value = ((x![i]! - mean![c]!) / Math.sqrt(variance![c]! + eps)) * weight![c]! + bias![c]!;
+    output[i] = activation ? activate(activation, value) : value;
   }
 }
 

@@ -21,7 +21,8 @@ export function foldBatchNorm(graph: Graph): Graph {
     if (readers.get(source)?.length !== 1 || outputs.has(source)) return copy();
     const [, weight, bias, mean, variance] = inputs as [Node, Node, Node, Node, Node];
     const [x, w, own] = layer.inputs as [Node, Node, Node | undefined];
-    const { eps } = node.attrs;
+    const { eps, activation } = node.attrs;
+    const after = activation && { activation };
     const folded = (): [Node, Node, Node] => [
       x,
       emit(foldedWeightOp, [w, weight, variance], { eps }, layer.path),
@@ -33,9 +34,9 @@ export function foldBatchNorm(graph: Graph): Graph {
       ),
     ];
     if (isOp(layer, 'conv2d') && !layer.attrs.activation && !layer.attrs.residual)
-      return emit(conv2dOp, folded(), layer.attrs, layer.path);
+      return emit(conv2dOp, folded(), { ...layer.attrs, ...after }, layer.path);
     if (isOp(layer, 'linear') && !layer.attrs.activation)
-      return emit(linearOp, folded(), layer.attrs, layer.path);
+      return emit(linearOp, folded(), { ...layer.attrs, ...after }, layer.path);
     return copy();
   });
 }

@@ -1,12 +1,13 @@
 /**
  * Fuses what a kernel can do on its way out or in: an activation and a shortcut's sum into the layer
- * before, a zero padding into the convolution after. One node then touches memory once.
+ * before, a zero padding into the convolution after. One node then touches memory once. A training step is fused
+ * after it has been differentiated.
  */
 import { type Graph, type Node, readersOf } from '../graph/graph.js';
 import { rewrite } from '../graph/rewrite.js';
 import type { Activation } from '../ops/activation.js';
 import { addOp } from '../ops/arithmetic.js';
-import { batchNormOp } from '../ops/batchNorm.js';
+import { batchNormOp, batchNormTrainOp } from '../ops/batchNorm.js';
 import { conv2dOp } from '../ops/conv2d.js';
 import { emit } from '../ops/define.js';
 import { isOp } from '../ops/index.js';
@@ -26,6 +27,8 @@ function withActivation(node: Node, activation: Activation): Node | undefined {
     return emit(addOp, inputs, { ...node.attrs, activation }, node.path);
   if (isOp(node, 'batchNorm') && !node.attrs.activation)
     return emit(batchNormOp, inputs, { ...node.attrs, activation }, node.path);
+  if (isOp(node, 'batchNormTrain') && !node.attrs.activation)
+    return emit(batchNormTrainOp, inputs, { ...node.attrs, activation }, node.path);
   return undefined;
 }
 
@@ -40,7 +43,7 @@ function withResidual(node: Node, residual: Node): Node | undefined {
 /** A graph with the same outputs and fewer nodes. */
 export function fuse(graph: Graph): Graph {
   const readers = readersOf(graph);
-  const outputs = new Set(graph.outputs.values());
+  const outputs = new Set([...graph.outputs.values(), ...graph.updates.values()]);
   const free = (node: Node): boolean => readers.get(node)?.length === 1 && !outputs.has(node);
   return rewrite(graph, (node, inputs, _, copy) => {
     const [first, second] = inputs as [Node, Node];

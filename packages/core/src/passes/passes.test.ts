@@ -1,7 +1,7 @@
 /** Each pass on a small graph that is printed before and after, and all of them together against no pass at all. */
 import { describe, expect, test } from 'vitest';
 import { referenceBackend } from '../backends/reference/reference.js';
-import { Graph, type Node } from '../graph/graph.js';
+import { Graph, type Node, parametersOf } from '../graph/graph.js';
 import { printGraph } from '../graph/print.js';
 import { verify } from '../graph/verify.js';
 import { batchNorm, conv2d, linear } from '../nn/layers.js';
@@ -12,6 +12,7 @@ import {
   add,
   definitionOf,
   dropout,
+  fill,
   flatten,
   globalAvgPool,
   maxPool,
@@ -63,6 +64,33 @@ test('a residual block becomes one convolution', () => {
     '%1 = conv2d(%x, conv:foldedWeight:0, conv:foldedBias:1, %x) stride=1,1 padding=1,1,1,1 dilation=1,1 groups=1 residual=true activation=relu : 1x2x4x4  # conv',
     'return output = %1',
   ]);
+});
+
+test('an activation that a batch norm has taken on goes into the layer with it', () => {
+  const traced = trace(sequential(conv2d(2, 2, 1), batchNorm(2), relu), [1, 2, 4, 4]);
+  const folded = prune(foldBatchNorm(prune(fuse(traced))));
+  expect(folded.output.op).toBe('conv2d');
+  expect(folded.output.attrs).toMatchObject({ activation: { fn: 'relu' } });
+});
+
+test('a training step keeps its gradients when it is fused', async () => {
+  const model = sequential(conv2d(2, 3, 3, { padding: 1 }), batchNorm(3), relu, globalAvgPool);
+  const traced = forTraining(trace(model, [2, 2, 4, 4], { mode: 'training' }));
+  const trained = [...parametersOf(traced)].filter(([, { attrs }]) => attrs.trainable);
+  const gradients = differentiate(
+    traced.output,
+    trained.map(([, node]) => node),
+    fill(traced, 1, traced.output.shape),
+  );
+  for (const [name, node] of trained) traced.outputs.set(name, gradients.get(node)!);
+  const fused = fuse(traced);
+  const count = (graph: Graph, op: string): number => graph.nodes.filter((node) => node.op === op).length;
+  expect([count(traced, 'activation'), count(fused, 'activation')]).toEqual([1, 0]);
+  const feeds = new Map([
+    ['x', { shape: [2, 2, 4, 4], data: Float32Array.from({ length: 64 }, (_, i) => Math.sin(i)) }],
+  ]);
+  const run = async (graph: Graph) => (await referenceBackend().compile(graph, mixed(model))).run(feeds);
+  expect(await run(fused)).toEqual(await run(traced));
 });
 
 describe('the passes keep what a model computes', () => {

@@ -1,7 +1,7 @@
 /** Batch normalisation, its statistics and its gradients. */
-import type { BatchNormAttrs, EpsAttrs, RunningAverageAttrs } from '../../../ops/batchNorm.js';
+import type { BatchNormTrainAttrs, EpsAttrs, RunningAverageAttrs } from '../../../ops/batchNorm.js';
 import { sizeOf } from '../../../tensor/shape.js';
-import type { Body, Read, Value } from '../plan.js';
+import type { Read, Value } from '../plan.js';
 import { activated, elementwise, finish, type Lower, literal } from './lowering.js';
 import { channelReduce } from './reduce.js';
 
@@ -14,15 +14,11 @@ const normalised = (
   return `(${x!(at)} - ${mean!(c)}) / Math.sqrt(${variance!(c)} + ${eps}) * ${weight!(c)} + ${bias!(c)}`;
 };
 
-/** y = activation((x - mean) / sqrt(variance + eps) * weight + bias). */
-export const lowerBatchNorm: Lower<BatchNormAttrs> = (call) =>
+/** y = activation((x - mean) / sqrt(variance + eps) * weight + bias), whatever the statistics are of. */
+export const lowerBatchNorm: Lower<BatchNormTrainAttrs> = (call) =>
   finish(call, call.inputs, (read, at) =>
     activated(call.attrs.activation, normalised(read, at, call.attrs.eps)),
   );
-
-/** The same with the statistics of the batch. */
-export const lowerBatchNormTrain: Lower<EpsAttrs> = (call) =>
-  finish(call, call.inputs, (read, at): Body => ({ value: normalised(read, at, call.attrs.eps) }));
 
 /** How many values each channel has. */
 const perChannelOf = (shape: readonly number[]): number => sizeOf(shape) / shape[1]!;

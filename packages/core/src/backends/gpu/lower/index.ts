@@ -26,7 +26,7 @@ export const lowerings: { readonly [K in OpName]: Lower<AttrsOf<K>> } = {
   batchNorm: batchNorm.lowerBatchNorm,
   batchNormGradInput: batchNorm.lowerBatchNormGradInput,
   batchNormGradWeight: batchNorm.lowerBatchNormGradWeight,
-  batchNormTrain: batchNorm.lowerBatchNormTrain,
+  batchNormTrain: batchNorm.lowerBatchNorm,
   batchNormTrainGradInput: batchNorm.lowerBatchNormTrainGradInput,
   channelMean: batchNorm.lowerChannelMean,
   channelShuffle: arrange.lowerChannelShuffle,

@@ -2,7 +2,7 @@
 import type { Node } from '../../../graph/graph.js';
 import type { Activation } from '../../../ops/activation.js';
 import type { AddAttrs } from '../../../ops/arithmetic.js';
-import type { BatchNormAttrs, EpsAttrs } from '../../../ops/batchNorm.js';
+import type { BatchNormTrainAttrs, EpsAttrs } from '../../../ops/batchNorm.js';
 import type { FillAttrs } from '../../../ops/fill.js';
 import { sameShape, sizeOf } from '../../../tensor/shape.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
@@ -176,7 +176,7 @@ function changingCoefficients(p: Planner, node: Node<EpsAttrs>): NormCoefficient
 }
 
 /** y = x * scale + shift, the two computed from the four statistics first. */
-export const lowerBatchNorm: Lowering<EpsAttrs & Partial<BatchNormAttrs>> = (p, node) => {
+export const lowerBatchNorm: Lowering<BatchNormTrainAttrs> = (p, node) => {
   const [x] = node.inputs as [Node];
   const y = pixelsOf(p, node);
   p.algorithm('elementwise');

@@ -201,7 +201,8 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
     return;
   }
   // Large weights: every thread multiplies some of the positions, so that each weight is read once.
-  const held = Math.min(total, Math.max(engine.tileRows, Math.floor(24e6 / bytesPerTile)));
+  const most = Math.max(engine.tileRows, Math.floor(24e6 / bytesPerTile));
+  const held = Math.ceil(total / Math.ceil(total / most));
   const { input, output } = transforms(held);
   const transformed = p.scratch(products * productStride(held, inPadded));
   const multiplied = p.scratch(products * productStride(held, outPadded));
