@@ -188,7 +188,7 @@ function microKernel(
   const { unroll } = engine;
   const run = (): void => {
     // A short run inside a loop, as a stem has it, is unrolled whole.
-    if (unroll > 1 && inner.loops.length > 0 && inner.run <= 2 * unroll) {
+    if (unroll > 1 && inner.loops.length > 0 && inner.run <= 3 * unroll) {
       steps(inner.run);
       return;
     }

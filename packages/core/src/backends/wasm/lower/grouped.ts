@@ -1,5 +1,5 @@
 /** Convolutions in groups, such as ResNeXt's: products on parts of the channels. */
-import { FLOAT, paddedChannels } from '../kernels/kernel.js';
+import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
 import type { Pointer } from '../plan/memory.js';
 import type { Planner } from '../plan/planner.js';
 import type { Pixels } from '../plan/value.js';
@@ -8,15 +8,26 @@ import { biasOf, type PackedPart, pack, pixelsOf } from './lowering.js';
 import { columnPlace, productPhase } from './product.js';
 
 /**
- * Convolutions in groups: each group is a convolution on a part of the channels. Groups with few output
- * channels are taken together, with zeros between them, until they fill whole blocks of eight.
+ * How many groups are taken together, with zeros between them, so that their outputs fill whole blocks of channels.
+ * Where that multiplies more zeros than it saves, each group is on its own, and what it writes behind its channels
+ * is written again by the next one: if the last one stays within the pixel, and there is no residual, which may lie
+ * where the output is written.
  */
+function groupsTogether(groups: number, outEach: number, residual: boolean): number {
+  let together = 1;
+  while (together < groups && ((together * outEach) % CHANNEL_BLOCK !== 0 || groups % together !== 0))
+    together++;
+  const alone = paddedChannels(outEach);
+  const fits = (groups - 1) * outEach + alone <= paddedChannels(groups * outEach);
+  return fits && !residual && alone < together * outEach ? 1 : together;
+}
+
+/** Convolutions in groups: each group is a convolution on a part of the channels. */
 export function lowerGrouped(p: Planner, convolution: Convolution): void {
   const { attrs, weight, order, bias, residual, kernel, channels, out, y } = convolution;
   const { groups } = attrs;
   const [outEach, inEach] = [out / groups, channels / groups];
-  let together = 1;
-  while (together < groups && ((together * outEach) % 8 !== 0 || groups % together !== 0)) together++;
+  const together = groupsTogether(groups, outEach, residual !== undefined);
   const sets = groups / together;
   const [setOut, setIn] = [together * outEach, together * inEach];
   const x = convolution.x();
@@ -63,6 +74,7 @@ export function lowerGrouped(p: Planner, convolution: Convolution): void {
       x: part(window.x, set * setIn),
       y: part(y, set * setOut),
       inputBytes: x.n * x.image,
+      overlaps: setOut % CHANNEL_BLOCK !== 0,
     })),
   );
 }

@@ -97,6 +97,8 @@ export interface LayerProduct {
   readonly y: Pixels;
   /** Bytes of x that are read, to weigh them against the weights. */
   readonly inputBytes: number;
+  /** Whether what is written to fill up the last block of columns belongs to the next of several layers. */
+  readonly overlaps?: boolean;
 }
 
 /** A range, from its first up to but not including its end. */
@@ -231,14 +233,16 @@ function* blocks([from, to]: Range, size: number): Generator<Range> {
 }
 
 /**
- * Adds the phase of a product, or of several with the same pixels that do not touch each other's columns.
+ * Adds the phase of a product, or of several with the same pixels and columns of their own.
  * Threads share the panels where weights are the larger part of the traffic, so that each core reads its
  * own; otherwise the pixels.
  */
 export function productPhase(p: Planner, ...layers: readonly LayerProduct[]): void {
   const planned = layers.map((layer) => planProduct(p, layer));
   const [{ algorithm, units, block, panels, heavy }] = planned as [PlannedProduct];
-  const byPanels = panels >= p.threads && (heavy || units < 2 * p.threads);
+  const overlap = layers.some(({ overlaps }) => overlaps);
+  // Layers that overlap have to follow each other on the same thread.
+  const byPanels = !overlap && panels >= p.threads && (heavy || units < 2 * p.threads);
   p.algorithm(algorithm);
   p.expect(planned.reduce((sum, { seconds }) => sum + seconds, 0));
   p.phase((thread) => {

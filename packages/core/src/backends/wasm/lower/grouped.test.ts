@@ -49,6 +49,26 @@ const cases: Readonly<Record<string, GroupedShape>> = {
   'no padding, 7x7': { input: [1, 16, 10, 23], out: 16, groups: 2, kernel: 7, padding: 0 },
 };
 
+/** 1x1, which are products on the groups' channels. */
+const products: Readonly<Record<string, GroupedShape>> = {
+  'groups that write into the next one': { input: [2, 24, 9, 7], out: 60, groups: 3 },
+  'with a residual, together': { input: [1, 24, 5, 7], out: 60, groups: 3, residual: true },
+  'groups that would write into the next pixel': { input: [1, 16, 5, 7], out: 68, groups: 4 },
+  'few pixels': { input: [1, 96, 2, 2], out: 60, groups: 3, fn: 'relu' },
+};
+
+describe('1x1 convolutions in groups', () => {
+  const pointwise = (shape: GroupedShape): TestGraph => graphOf({ ...shape, kernel: 1, padding: 0 });
+  test.each(Object.entries(products))('%s', (_, shape) =>
+    pointwise(shape).expectReference(/^direct grouped/),
+  );
+
+  test('give the same bits on one, two and three threads, and NaN where there is one', async () => {
+    expect.hasAssertions();
+    for (const shape of Object.values(products)) await pointwise(shape).expectSameBits();
+  });
+});
+
 describe('convolutions in groups, row by row', () => {
   test.each(Object.entries(cases))('%s', (_, shape) => graphOf(shape).expectReference(/^grouped /));
 
