@@ -3,6 +3,7 @@ import { BackendUnavailable } from '../../errors.js';
 
 /** A kernel of gpu.js in WebGPU mode, as far as its translation to WGSL. */
 export interface WgslKernel {
+  readonly argumentNames: readonly string[];
   threadDim: number[];
   paramsLayout: unknown;
   setupConstants(): void;
@@ -28,12 +29,13 @@ export interface GlslKernel {
 export interface GpuInstance {
   /** Everything it ever made. */
   readonly kernels: unknown[];
-  createKernel(source: string, settings: object): { readonly kernel: WgslKernel & GlslKernel };
+  createKernel(source: string, settings: object): { readonly kernel: WgslKernel };
 }
 
 /** What is used of the library. */
 export interface GpuLibrary {
   readonly GPU: new (settings: object) => GpuInstance;
+  readonly WebGL2Kernel: new (source: string, settings: object) => GlslKernel;
   readonly Input: new (value: Float32Array, size: readonly number[]) => object;
   readonly WebGPUContext: {
     acquire(): Promise<{ readonly adapter: GPUAdapter; readonly device: GPUDevice }>;

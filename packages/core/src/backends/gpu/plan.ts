@@ -3,7 +3,8 @@ import { BackendUnavailable } from '../../errors.js';
 import type { Node } from '../../graph/graph.js';
 import type { Shape } from '../../tensor/shape.js';
 import type { Coordinate } from './expression.js';
-import { EXACT, type Frame, indexOf, type Layout, layoutOf, placeOf, toDevice } from './layout.js';
+import { EXACT, type Frame, indexOf, type Layout, layoutOf, placeOf } from './layout.js';
+import { PACK } from './packed.js';
 
 /** The two interfaces to a GPU that kernels are written for. */
 export type Mode = 'webgpu' | 'webgl2';
@@ -13,11 +14,16 @@ export type HostValues = (input: string) => Float32Array;
 
 /** Where a value comes from. */
 export type Origin =
-  /** Stays on the device; `data` has the frame. */
+  /** Stays on the device. `data` is as the host has it. */
   | { readonly kind: 'constant'; readonly data: Float32Array }
-  /** A parameter that runs update: stays on the device too, and is replaced by its new value. `data` as for a constant. */
+  /**
+   * A constant as WebGL2's textures hold it: of each four texels the first, then of each the second, and so on.
+   * It is arranged when it is uploaded, while the device compiles.
+   */
+  | { readonly kind: 'layers'; readonly arrange: () => Float32Array }
+  /** A parameter that runs update: stays on the device too, and is replaced by its new value. */
   | { readonly kind: 'state'; readonly name: string; readonly data: Float32Array }
-  /** Given anew for each run; without the frame. */
+  /** Given anew for each run. */
   | { readonly kind: 'fed'; readonly of: (host: HostValues) => Float32Array }
   /** The result of a kernel. */
   | { readonly kind: 'call'; readonly call: KernelCall };
@@ -145,8 +151,12 @@ return result;
 
   /** A value that never changes. */
   constant(data: Float32Array, shape: Shape, frame?: Frame): Value {
-    const layout = this.layout(shape, frame);
-    return { layout, origin: { kind: 'constant', data: toDevice(layout, data) } };
+    return { layout: this.layout(shape, frame), origin: { kind: 'constant', data } };
+  }
+
+  /** A value of so many texels that never changes, in four layers. */
+  layers(texels: number, arrange: () => Float32Array): Value {
+    return { layout: this.layout([texels, PACK]), origin: { kind: 'layers', arrange } };
   }
 
   /** A value that the host gives for each run. */
@@ -156,8 +166,7 @@ return result;
 
   /** A parameter that runs update, as it is at first. */
   state(name: string, data: Float32Array, shape: Shape): Value {
-    const layout = this.layout(shape);
-    return { layout, origin: { kind: 'state', name, data: toDevice(layout, data) } };
+    return { layout: this.layout(shape), origin: { kind: 'state', name, data } };
   }
 
   /** Runs before each run; throws when a fed value is not legal. */

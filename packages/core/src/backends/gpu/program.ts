@@ -196,7 +196,8 @@ function place<H>(plan: Plan, engine: Engine<H>) {
     slots.set(value, slot);
     const { layout, origin } = value;
     if (origin.kind === 'fed') fed.push({ slot, layout, of: origin.of });
-    else if (origin.kind !== 'call') resident.set(slot, engine.upload(layout, origin.data));
+    else if (origin.kind === 'layers') resident.set(slot, engine.upload(layout, origin.arrange(), true));
+    else if (origin.kind !== 'call') resident.set(slot, engine.upload(layout, toDevice(layout, origin.data)));
     return slot;
   };
   for (const { inputs } of plan.calls) inputs.forEach(slotOf);

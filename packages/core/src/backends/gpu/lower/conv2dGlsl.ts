@@ -45,17 +45,21 @@ const extentsOf = ({
   frame[1],
 ];
 
-/** Weights as texels of four output channels: by block of those, then by input channel (four by four) and tap. */
+/**
+ * Weights as texels of four output channels: by block of those, then by block of input channels and tap; each
+ * input channel of a block has a layer.
+ */
 function packWeights(data: Float32Array, [out, perGroup, kh, kw]: Extents): Float32Array {
   const taps = kh * kw;
   const depth = blocksOf(perGroup);
-  const packed = new Float32Array(blocksOf(out) * depth * taps * PACK * PACK);
+  const layer = blocksOf(out) * depth * taps * PACK;
+  const packed = new Float32Array(layer * PACK);
   for (let o = 0; o < out; o++)
     for (let i = 0; i < perGroup; i++) {
       const block = (Math.floor(o / PACK) * depth + Math.floor(i / PACK)) * taps;
-      const to = (block * PACK + (i % PACK)) * PACK + (o % PACK);
+      const to = (i % PACK) * layer + block * PACK + (o % PACK);
       const from = (o * perGroup + i) * taps;
-      for (let tap = 0; tap < taps; tap++) packed[to + tap * PACK * PACK] = data[from + tap]!;
+      for (let tap = 0; tap < taps; tap++) packed[to + tap * PACK] = data[from + tap]!;
     }
   return packed;
 }
@@ -95,8 +99,9 @@ export function conv2dGlsl(call: Lowering<Conv2dAttrs>): Value | undefined {
   if (!data || !hasShader(weight, groups)) return undefined;
   const bias = more.length > (residual ? 1 : 0);
   const layout = plan.layout(shape, frame);
-  const values = depthwise ? packDepthwise(data, weight) : packWeights(data, weight);
-  const packed = plan.constant(values, [values.length / PACK, PACK]);
+  const packed = depthwise
+    ? plan.constant(packDepthwise(data, weight), [blocksOf(out) * kh * kw, PACK])
+    : plan.layers(blocksOf(out) * blocksOf(perGroup) * kh * kw * PACK, () => packWeights(data, weight));
   const [outWidth, outHeight, top, left] = extentsOf(layout);
   const [inWidth, inHeight, inTop, inLeft] = extentsOf(x.layout);
   return plan.call(

@@ -1,11 +1,10 @@
 /** Weights in the order in which a kernel reads them: arranged once by the host where they never change, else by a kernel. */
 import { divide } from '../expression.js';
-import { toHost } from '../layout.js';
 import type { PlanBuilder, Value } from '../plan.js';
 
 /** The values of a constant in the host's order; undefined for anything else. */
-export const hostData = ({ layout, origin }: Value): Float32Array | undefined =>
-  origin.kind === 'constant' ? toHost(layout, origin.data) : undefined;
+export const hostData = ({ origin }: Value): Float32Array | undefined =>
+  origin.kind === 'constant' ? origin.data : undefined;
 
 /**
  * A weight (out x in x kh x kw, or out x in) as tiles x (in * kh * kw) x channels: the output channels of a

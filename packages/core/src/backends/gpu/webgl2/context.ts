@@ -14,8 +14,11 @@ export interface GlProgram {
 export interface SharedContext {
   readonly gl: WebGL2RenderingContext;
   readonly adapter: Adapter;
-  /** Compiled forms of fragment shaders. */
-  readonly compile: (shaders: ReadonlySet<string>) => Promise<ReadonlyMap<string, GlProgram>>;
+  /** Compiled forms of fragment shaders; `ready` is told of each new one, as soon as it is there. */
+  readonly compile: (
+    shaders: ReadonlySet<string>,
+    ready: (program: GlProgram) => void,
+  ) => Promise<ReadonlyMap<string, GlProgram>>;
   readonly translate: (source: string, rank: number) => string;
 }
 
@@ -69,7 +72,7 @@ function compilerOn(gl: WebGL2RenderingContext): SharedContext['compile'] {
     return { program, fragment };
   };
 
-  return async (shaders) => {
+  return async (shaders, ready) => {
     if (programs.size + shaders.size > MOST_PROGRAMS) programs.clear();
     // All are begun before one is asked for, so that the browser compiles them side by side.
     const begun = [...shaders]
@@ -88,7 +91,7 @@ function compilerOn(gl: WebGL2RenderingContext): SharedContext['compile'] {
         );
       gl.deleteShader(fragment);
       const locations = new Map<string, WebGLUniformLocation | null>();
-      programs.set(source, {
+      const compiled: GlProgram = {
         program,
         location(name) {
           const known = locations.get(name);
@@ -97,7 +100,9 @@ function compilerOn(gl: WebGL2RenderingContext): SharedContext['compile'] {
           locations.set(name, found);
           return found;
         },
-      });
+      };
+      programs.set(source, compiled);
+      ready(compiled);
     }
     return new Map([...shaders].map((source) => [source, programs.get(source)!]));
   };

@@ -27,6 +27,14 @@ function inOrder(held: Float32Array, floats: number): Float32Array {
   return new Float32Array(floats).map((_, i) => held[((i >> 2) & 3) * layer + (i >> 4) * 4 + (i & 3)]!);
 }
 
+/** The other way: whole texels, layer by layer. */
+function inLayers(data: Float32Array): Float32Array {
+  const layer = Math.ceil(data.length / (LAYERS * 4)) * 4;
+  const layers = new Float32Array(layer * LAYERS);
+  for (let i = 0; i < data.length; i++) layers[((i >> 2) & 3) * layer + (i >> 4) * 4 + (i & 3)] = data[i]!;
+  return layers;
+}
+
 const LOST = 'The WebGL2 context was lost; compile the model again.';
 
 /** An engine on the context. */
@@ -100,6 +108,20 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
       );
   }
 
+  /** Draws nothing: drivers end compiling at the first draw, so this has it done while weights are uploaded. */
+  function warmUp({ program, location }: GlProgram): void {
+    const value = take(layoutOf([1]));
+    target(value);
+    gl.viewport(0, 0, 1, 1);
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D_ARRAY, null);
+    gl.useProgram(program);
+    gl.uniform2i(location('place'), 0, 0);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    gl.flush();
+    give(value);
+  }
+
   function give(value: TextureValue): void {
     const key = keyOf(value);
     const places = pool.get(key);
@@ -147,7 +169,10 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
     return prepared;
   }
 
-  /** Resolves when everything asked for so far is done, giving the page its turns in between. */
+  /**
+   * Resolves when everything asked for so far is done, giving the page its turns in between. It looks a
+   * thousand times a second, not all the time: where the GPU is software, that would take its cores.
+   */
   async function finished(): Promise<void> {
     const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
     gl.flush();
@@ -158,9 +183,9 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
         const status = gl.clientWaitSync(fence, 0, 0);
         if (status === gl.ALREADY_SIGNALED || status === gl.CONDITION_SATISFIED) return;
         if (status === gl.WAIT_FAILED) throw new Error('Waiting for the GPU failed.');
-        // A message comes back sooner than the shortest timeout.
+        // Timeouts that follow each other are made longer, to four milliseconds; those that follow a message are not.
         await new Promise((resolve) => {
-          port1.onmessage = resolve;
+          port1.onmessage = () => setTimeout(resolve, 1);
           port2.postMessage(undefined);
         });
       }
@@ -190,31 +215,27 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
       const shaders = calls.map(shaderOf);
       const distinct = new Set(shaders);
       kernels = distinct.size;
-      const programs = await compile(distinct);
+      const programs = await compile(distinct, warmUp);
       complain();
       return calls.map((call, index) => preparedCall(call, programs.get(shaders[index]!)!));
     },
-    upload(layout, data) {
+    upload(layout, data, layered = false) {
       const value = take(layout);
       const width = 2 ** value.shift;
+      const layers = layered ? data : inLayers(data);
+      const quads = layers.length / (LAYERS * 4);
+      const rows = Math.floor(quads / width);
+      const put = (layer: number, row: number, columns: number, height: number): void =>
+        gl.texSubImage3D(
+          ...([gl.TEXTURE_2D_ARRAY, 0, 0, row, layer, columns, height, 1, gl.RGBA, gl.FLOAT] as const),
+          layers,
+          (layer * quads + row * width) * 4,
+        );
       gl.activeTexture(gl.TEXTURE0);
       gl.bindTexture(gl.TEXTURE_2D_ARRAY, value.texture);
-      const held = new Float32Array(width * value.height * 4);
-      const texels = Math.ceil(data.length / 4);
-      const last = data.subarray((texels - 1) * 4);
       for (let layer = 0; layer < LAYERS; layer++) {
-        for (let to = 0, from = layer; from < texels - 1; to += 4, from += LAYERS) {
-          held[to] = data[from * 4]!;
-          held[to + 1] = data[from * 4 + 1]!;
-          held[to + 2] = data[from * 4 + 2]!;
-          held[to + 3] = data[from * 4 + 3]!;
-        }
-        // The last texel may be a part of one only.
-        if ((texels - 1) % LAYERS === layer) held.set(last, Math.floor((texels - 1) / LAYERS) * 4);
-        gl.texSubImage3D(
-          ...([gl.TEXTURE_2D_ARRAY, 0, 0, 0, layer, width, value.height, 1, gl.RGBA, gl.FLOAT] as const),
-          held,
-        );
+        if (rows > 0) put(layer, 0, width, rows);
+        if (quads > rows * width) put(layer, rows, quads - rows * width, 1);
       }
       return value;
     },

@@ -1,6 +1,6 @@
 /** Kernels in JavaScript become GLSL: gpu.js translates the function, and the shader around it is ours. */
 
-import type { GpuInstance, GpuLibrary } from '../library.js';
+import type { GpuLibrary } from '../library.js';
 import { remember } from '../remember.js';
 
 /** Texels of a value that a fragment computes, each to a layer of the target. */
@@ -86,15 +86,18 @@ void main() {
   compute(quad);
 }`;
 
-/** Translates with an instance of gpu.js on the context: the shader for a kernel with a result of \`rank\` dimensions. */
+/** Translates with gpu.js: the function in GLSL for a kernel with a result of `rank` dimensions. */
 export function translatorOn(
   library: GpuLibrary,
   context: WebGL2RenderingContext,
 ): (source: string, rank: number) => string {
-  let gpu: GpuInstance | undefined;
   return remember((source, rank) => {
-    gpu ??= new library.GPU({ mode: 'webgl2', canvas: context.canvas, context });
-    const { kernel } = gpu.createKernel(source, {
+    // Not by `GPU.createKernel`, which would first try on a context of its own what WebGL2 can do here.
+    const kernel = new library.WebGL2Kernel(source, {
+      canvas: context.canvas,
+      context,
+      functions: [],
+      nativeFunctions: [],
       output: Array.from({ length: rank }, () => 2),
       precision: 'single',
     });
@@ -106,7 +109,6 @@ export function translatorOn(
     kernel.argumentSizes = kernel.argumentNames.map(() => [1, 1]);
     kernel.argumentBitRatios = kernel.argumentNames.map(() => 4);
     kernel.translateSource();
-    gpu.kernels.length = 0;
     return kernel.translatedSource;
   });
 }
