@@ -17,7 +17,7 @@ const PRIVATE_BYTES = 600 * 1024;
 const SHARED_WEIGHTS = 1.5e6;
 
 /**
- * Outputs of a tile where Winograd's method is possible and the cost model expects it to be the fastest way;
+ * The instance of Winograd's method that is possible and that the cost model expects to be the fastest way;
  * undefined for the direct one.
  */
 export function chooseWinograd(

@@ -54,6 +54,22 @@ describe('chains of updates', () => {
     ]);
   });
 
+  test('Adam on clipped gradients with an average of the weights is one', () => {
+    const graph = new Graph();
+    const shape = [5, 2];
+    const value = (name: string) => graph.parameter(name, shape, false);
+    const [rate, total, corrections] = [graph.input('r', [1]), graph.input('t', [1]), graph.input('c', [2])];
+    const gradient = emit(ops.clipByNorm, [graph.input('g', shape), total], { maxNorm: 1 });
+    const mean = emit(ops.linearCombination, [value('mean'), gradient], { a: 0.9, b: 0.1 });
+    const square = emit(ops.squareAverage, [value('square'), gradient], { a: 0.9, b: 0.1 });
+    const descended = emit(ops.adaptiveDescend, [value('p'), mean, square, rate, corrections], {
+      ...{ index: 0, eps: 1e-8, decay: 0 },
+    });
+    const average = emit(ops.linearCombination, [value('average'), descended], { a: 0.9, b: 0.1 });
+    graph.updates.set('p', descended).set('mean', mean).set('square', square).set('average', average);
+    expect(updateChains(graph).map(({ nodes }) => nodes.length)).toEqual([5]);
+  });
+
   test.each<[string, (graph: Graph, first: Updated) => void]>([
     ['an output', (graph, { velocity }) => graph.outputs.set('velocity', velocity)],
     ['read by another op', (graph, { velocity }) => graph.outputs.set('y', relu(velocity))],

@@ -66,7 +66,11 @@ export function updateChains(graph: Graph): readonly UpdateChain[] {
   return [...found.values()].filter(({ nodes, updates }) => {
     const [first] = nodes;
     const own = new Set(nodes);
-    const addresses = new Set([...nodes.flatMap(({ inputs }) => inputs), ...updates.map(([name]) => name)]);
+    const read = nodes.flatMap(({ inputs }) => inputs.filter((input) => !own.has(input)));
+    const addresses = new Set([
+      ...read.map((node) => (isParameter(node) ? node.attrs.name : node)),
+      ...updates.map(([name]) => name),
+    ]);
     return (
       first !== undefined &&
       updates.length > 0 &&
