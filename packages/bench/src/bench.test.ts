@@ -1,5 +1,6 @@
 /** The harness works: turns, comparison, tables, and one whole run without peers on a tiny network. */
 import { expect, test } from 'vitest';
+import { hideAvx512, holdToAvx2 } from './avx2.js';
 import { bench } from './bench.js';
 import { documentOf } from './document.js';
 import { measure, type Row, type Schedule } from './measure.js';
@@ -19,7 +20,7 @@ const suite: Suite = {
   threads: 1,
   contenders: [contender('ours'), contender('theirs')],
   networks: [lenet],
-  tables: [{ metric: 'time', targets: [{ contender: 'theirs', networks: { lenet5: 0.9 } }] }],
+  tables: [{ metric: 'time', targets: [{ contenders: ['theirs'], networks: { lenet5: 0.9 } }] }],
 };
 const once: Schedule = {
   rounds: 2,
@@ -77,13 +78,61 @@ test('tables have ratios of minima, marks for targets and geometric means', () =
   });
   const two: Suite = { ...suite, networks: [lenet, { ...lenet, name: 'other' }] };
   const [table] = tablesOf(two, { lenet5: row(2, 4), other: row(4, 2) });
-  expect(table).toEqual([
+  expect(table?.cells).toEqual([
     ['network', 'ours, ms', 'theirs, ms', 'ratio', 'target', 'deviation'],
     ['lenet5', '4.00 / 2.00', '9.00 / 4.00', '0.50 ✓', '0.90', ''],
     ['other', '8.00 / 4.00', '9.00 / 2.00', '2.00', '', ''],
     ['**geometric mean**', '', '', '**1.00**', '', ''],
   ]);
-  expect(markdown(table!)).toContain('| lenet5 | 4.00 / 2.00 |');
+  expect(markdown(table!.cells)).toContain('| lenet5 | 4.00 / 2.00 |');
+});
+
+test('contenders share a target, are left out where none was measured, and tables choose among them', () => {
+  const times = (minimum: number) => ({ median: minimum, minimum, deviation: 1e-6 });
+  const results = { ours: times(1), theirs: times(2), narrow: times(4), old: times(3) };
+  const rows = { lenet5: { date: '2026-01-01', results } };
+  const targets = [{ contenders: ['theirs', 'narrow', 'absent'], networks: { lenet5: 0.3 } }];
+  const all: Suite = {
+    ...suite,
+    contenders: ['ours', 'theirs', 'narrow', 'absent', 'old'].map(contender),
+    tables: [
+      { metric: 'time', targets },
+      { metric: 'time', about: 'Old ones:', contenders: ['old', 'theirs'], targets },
+      { metric: 'time', contenders: ['absent'] },
+    ],
+  };
+  expect(tablesOf(all, rows)).toEqual([
+    {
+      cells: [
+        [
+          ...['network', 'ours, ms', 'theirs, ms', 'ratio', 'narrow, ms', 'ratio', 'target'],
+          ...['old, ms', 'ratio', 'deviation'],
+        ],
+        [
+          ...['lenet5', '1.00 / 1.00', '2.00 / 2.00', '0.50 ✗', '4.00 / 4.00', '0.25 ✓', '0.30'],
+          ...['3.00 / 3.00', '0.33', '1e-6'],
+        ],
+      ],
+    },
+    {
+      about: 'Old ones:',
+      cells: [
+        ['network', 'theirs, ms', 'old, ms', 'ratio'],
+        ['lenet5', '2.00 / 2.00', '3.00 / 3.00', '0.67'],
+      ],
+    },
+  ]);
+});
+
+test('AVX-512 is hidden where a library asks for it, and nowhere else', () => {
+  const library = Buffer.from('0f01d0c3'.concat('83e00f01d0c3', '900f01d0'), 'hex');
+  expect(hideAvx512(library)).toBe(2);
+  expect(library.toString('hex')).toBe('6a0758c3'.concat('83e00f01d0c3', '906a0758'));
+});
+
+test('a peer that cannot be held to AVX2 says why', async () => {
+  const work = { note: () => {}, signal: new AbortController().signal };
+  expect(await holdToAvx2('tfjs-wasm', work)).toEqual({ impossible: expect.stringContaining('tfjs-wasm') });
 });
 
 test('the picture has a bar for each time, and a mark for each target', () => {

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { cpus } from 'node:os';
 import { promisify } from 'node:util';
+import { type Environment, holdToAvx2 } from './avx2.js';
 import { type Browsers, openBrowsers } from './browserProcess.js';
 import { measure, type Row, type Schedule } from './measure.js';
 import type { Network } from './networks.js';
@@ -116,9 +117,26 @@ async function versionOf(path: string): Promise<string> {
   }
 }
 
+/** What the peers that are held to AVX2 need in their environments; says why where one cannot be held. */
+async function holdPeers(suites: readonly Suite[], work: Work): Promise<ReadonlyMap<string, Environment>> {
+  const held = new Map<string, Environment>();
+  const peers = suites.flatMap(({ contenders }) => contenders.filter(({ avx2 }) => avx2));
+  for (const peer of new Set(peers.map(({ peer }) => peer))) {
+    const answer = await holdToAvx2(peer, work);
+    if ('environment' in answer) held.set(peer, answer.environment);
+    else work.note(`${peer} is not measured with AVX2 alone: ${answer.impossible}.`);
+  }
+  return held;
+}
+
 /** Runs all suites. Everything that it started has ended when it returns or throws. */
 export async function bench(options: BenchOptions): Promise<void> {
-  const { suites, work, progress } = options;
+  const { work, progress } = options;
+  const held = await holdPeers(options.suites, work);
+  const suites = options.suites.map((suite) => ({
+    ...suite,
+    contenders: suite.contenders.filter(({ peer, avx2 }) => !avx2 || held.has(peer)),
+  }));
   const contenders = suites.flatMap((suite) => suite.contenders);
   if (contenders.some(({ peer }) => /^(tfjs|jax|onnxruntime-web)/.test(peer))) await installPeers(work);
   const runtimes = new Set(contenders.map(({ runtime }) => runtime));
@@ -143,7 +161,7 @@ export async function bench(options: BenchOptions): Promise<void> {
       for (const network of suite.networks) {
         const input = [suite.batch, ...network.picture];
         const files = await exportFiles(network, input, work);
-        const start = async ({ name, peer, runtime, wide }: Contender) => {
+        const start = async ({ name, peer, runtime, wide, avx2 }: Contender) => {
           const job: Job = {
             network: network.name,
             input,
@@ -154,11 +172,12 @@ export async function bench(options: BenchOptions): Promise<void> {
           };
           if (runtime === 'chromium')
             return browsers!.start(name, await programFor(peer, 'page', network), job, work.signal);
+          const [executable, program] =
+            runtime === 'python'
+              ? [options.python ?? 'python3', torchProgram]
+              : [nodes.get(runtime)!.path, workplace + (await programFor(peer, 'node', network))];
           const placed = { ...job, files: workplace + files };
-          if (runtime === 'python')
-            return startInNode(options.python ?? 'python3', torchProgram, placed, work.signal);
-          const program = workplace + (await programFor(peer, 'node', network));
-          return startInNode(nodes.get(runtime)!.path, program, placed, work.signal);
+          return startInNode(executable, program, placed, work.signal, avx2 ? held.get(peer) : {});
         };
         const busy = await busyShare();
         const results = await measure(suite, start, options.scheduleFor(suite), (what) => {

@@ -8,6 +8,15 @@ import { markdown, tablesOf } from './tables.js';
 
 const notes = fileURLToPath(new URL('../notes', import.meta.url));
 
+/** Said of machines with AVX-512. */
+const wideMachine = `
+This machine has AVX-512: onnxruntime-node and PyTorch compute with vectors of 512 bits, while WebAssembly
+reaches 256 bits at most (Node 24, paired), and 128 bits in Node 20 and in browsers. \`onnxruntime-node, 256-bit\`
+and \`PyTorch, 256-bit\` are the same libraries held to AVX2, with the same targets: they show how the engines
+compare at the width that JavaScript reaches, and on processors without AVX-512. PyTorch has settings for that;
+of onnxruntime-node, which has none, a copy is measured that does not see AVX-512.
+`;
+
 /** The document; suites without a row are left out. `picture` is a link to the picture, where there is one. */
 export function documentOf({ machine, versions, rows }: Records, picture?: string): string {
   const dates = Object.values(rows).flatMap((suite) => Object.values(suite).map(({ date }) => date));
@@ -30,7 +39,7 @@ thousandth of the largest output is shown as failed. Then they take turns, A B C
 each, and sleep while others have their turn. Cells show median / minimum (throughput: of the median and the
 best run). A ratio is our minimum over the other's: below 1 we are faster. ✓ and ✗ say whether it reaches
 its target; the picture has red marks there.
-${machine.vectors.includes('avx512f') ? '\nThis machine has AVX-512: onnxruntime-node computes with vectors of 512 bits, while WebAssembly reaches 256\nbits at most (Node 24, paired), and 128 bits in Node 20 and in browsers.\n' : ''}
+${machine.vectors.includes('avx512f') ? wideMachine : ''}
 ${picture ? `\n![How many times as fast as its peers](${picture})\n` : ''}
 ${sections.join('\n\n')}
 
@@ -48,7 +57,7 @@ function section(suite: Suite, rows: Records['rows'][string]): string {
   );
   const parts = [
     suite.about,
-    ...tablesOf(suite, rows).map(markdown),
+    ...tablesOf(suite, rows).flatMap(({ about, cells }) => [about ?? '', markdown(cells)]),
     threadsOf(suite, rows),
     busyRows(rows),
     failures.join('\n'),

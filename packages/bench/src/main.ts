@@ -13,6 +13,7 @@ import {
   type Records,
   readRecords,
   requireSameMachine,
+  thisMachine,
   withRow,
   writeRecords,
 } from './records.js';
@@ -91,6 +92,7 @@ function chosenSuites(
   for (const id of wanted)
     if (!suites.some((suite) => suite.id === id))
       throw new Error(`There is no suite ${id}; there are ${suiteNames}.`);
+  const wider = thisMachine().vectors.includes('avx512f');
   const chosen = quick ? [quickSuite] : suites.filter(({ id }) => ids.length === 0 || wanted.includes(id));
   return chosen
     .map((suite) => ({
@@ -98,7 +100,10 @@ function chosenSuites(
       ...(threads ? { threads } : {}),
       ...(batch ? { batch } : {}),
       title: `${suite.title}${threads ? `, with ${threads} threads` : ''}${batch ? `, with batch ${batch}` : ''}`,
-      contenders: suite.contenders.filter(({ peer }) => !peers || peers.includes(peer)),
+      // Elsewhere AVX2 is what native peers have anyway.
+      contenders: suite.contenders
+        .filter(({ avx2 }) => wider || !avx2)
+        .filter(({ peer }) => !peers || peers.includes(peer)),
       networks: suite.networks.filter(({ name }) => !models || models.includes(name)),
     }))
     .filter(({ contenders, networks }) => contenders.length > 0 && networks.length > 0);
@@ -162,7 +167,10 @@ async function run(ids: readonly string[], options: Options, signal: AbortSignal
       );
       if (suite.networks.at(-1) === network) {
         progress('');
-        console.log(`\n${suite.title}\n${tablesOf(suite, rows).map(plain).join('\n\n')}\n`);
+        const tables = tablesOf(suite, rows).flatMap(({ about, cells }) =>
+          [about ?? [], plain(cells)].flat(),
+        );
+        console.log(`\n${suite.title}\n${tables.join('\n\n')}\n`);
         for (const [name, { results }] of Object.entries(rows))
           for (const [contender, { failure }] of Object.entries(results))
             if (failure) console.log(`${name}, ${contender}: ${failure}`);

@@ -8,18 +8,20 @@ export interface NodeRunning extends Running {
   readonly spawned: number;
 }
 
-/** Starts a program on a job. Ends the process when the signal says so, or when it does not answer. */
+/** Starts a program on a job, with further variables in its environment. Ends the process when the signal says so, or when it does not answer. */
 export async function startInNode(
   node: string,
   program: string,
   job: Job,
   signal: AbortSignal,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<NodeRunning> {
   signal.throwIfAborted();
   const spawned = performance.timeOrigin + performance.now();
   const child = fork(program, [JSON.stringify(job)], {
     execPath: node,
     execArgv: [],
+    env: { ...process.env, ...environment },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   let complaints = '';

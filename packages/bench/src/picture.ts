@@ -1,7 +1,7 @@
 /** Draws docs/benchmarks.svg: for each network a bar that says how many times as fast as a peer we are. */
 import type { DatedRow, Records } from './records.js';
-import { type Contender, type Suite, suites } from './suites.js';
-import { ratioOf } from './tables.js';
+import { type Suite, suites } from './suites.js';
+import { measuredContenders, ratioOf } from './tables.js';
 
 /** The suites that are drawn, one panel for each. */
 const drawn = ['node24', 'node20', 'chromium'];
@@ -38,15 +38,15 @@ function panelOf(
   rows: Readonly<Record<string, DatedRow>>,
   top: number,
 ): { svg: string; bottom: number } {
-  const [own, ...others] = suite.contenders as readonly [Contender, ...Contender[]];
-  const peers = others.filter(({ peer }) => peer !== own.peer);
+  const own = suite.contenders[0]!;
+  const peers = measuredContenders(suite, rows).filter(({ peer }) => peer !== own.peer);
   const networks = suite.networks.map(({ name }) => name).filter((name) => rows[name]);
   const bars = networks.flatMap((network) =>
     peers.map(({ name }, index) => {
       const ratio = ratioOf('time', rows[network]!.results[own.name], rows[network]!.results[name]);
       const target = suite.tables
         .flatMap(({ targets = [] }) => targets)
-        .find(({ contender }) => contender === name)?.networks[network];
+        .find(({ contenders }) => contenders.includes(name))?.networks[network];
       return { network, index, speed: ratio && 1 / ratio, target: target && 1 / target };
     }),
   );

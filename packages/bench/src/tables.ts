@@ -1,7 +1,7 @@
 /** The tables of the document and of the terminal: a suite's rows with ratios, geometric means and targets. */
 import type { Result } from './measure.js';
 import type { DatedRow } from './records.js';
-import type { Metric, Suite, SuiteTable, Target } from './suites.js';
+import type { Contender, Metric, Suite, SuiteTable, Target } from './suites.js';
 
 /** Cells; the first row is the head. */
 export type Table = readonly (readonly string[])[];
@@ -74,42 +74,67 @@ export function ratioOf(
 /** Rows by network. */
 type Rows = Readonly<Record<string, DatedRow>>;
 
-/** The tables of a suite: a row for each network that was measured, and one for the geometric means. */
-export const tablesOf = (suite: Suite, rows: Rows): readonly Table[] =>
-  suite.tables.map((table, index) => {
-    const cells = tableOf(suite, table, rows);
-    // Outputs were compared once, for all tables.
-    return index === 0 ? cells : cells.map((row) => row.slice(0, -1));
-  });
+/** The contenders that were measured: some are left out on some machines. */
+export const measuredContenders = ({ contenders }: Suite, rows: Rows): readonly Contender[] =>
+  contenders.filter(({ name }) => Object.values(rows).some(({ results }) => results[name]));
 
-function tableOf(suite: Suite, { metric, targets = [], limits }: SuiteTable, rows: Rows): Table {
+/** The tables of a suite: a row for each network that was measured, and one for the geometric means. */
+export function tablesOf(suite: Suite, rows: Rows): readonly { about?: string; cells: Table }[] {
+  const measured = measuredContenders(suite, rows).map(({ name }) => name);
+  return suite.tables.flatMap((table, index) => {
+    const contenders = measured.filter((name) => table.contenders?.includes(name) ?? true);
+    if (contenders.length === 0) return [];
+    const cells = tableOf(suite, table, contenders, rows);
+    return {
+      ...(table.about ? { about: table.about } : {}),
+      // Outputs were compared once, for all tables.
+      cells: index === 0 ? cells : cells.map((row) => row.slice(0, -1)),
+    };
+  });
+}
+
+function tableOf(
+  suite: Suite,
+  { metric, targets = [], limits }: SuiteTable,
+  contenders: readonly string[],
+  rows: Rows,
+): Table {
   const rule = metrics[metric];
-  const [own, ...others] = suite.contenders.map(({ name }) => name) as [string, ...string[]];
+  const [own, ...others] = contenders as [string, ...string[]];
   const measured = suite.networks.map(({ name }) => name).filter((name) => rows[name]);
   const targetOf = (contender: string): Target | undefined =>
-    targets.find((target) => target.contender === contender);
+    targets.find(({ contenders }) => contenders.includes(contender));
+  /** Cells for each of the others; a target has a column, behind the last of those that it is for. */
+  const columns = (
+    cells: (name: string, target: Target | undefined) => readonly string[],
+    targetCell: (target: Target) => string,
+  ): readonly string[] =>
+    others.flatMap((name, index) => {
+      const target = targetOf(name);
+      const last = target && target !== targetOf(others[index + 1] ?? '');
+      return [...cells(name, target), ...(last ? [targetCell(target)] : [])];
+    });
   const cell = (result: Result | undefined): string => {
     if (!result?.failure) return result ? rule.cell(result, suite.batch) : '';
     return result.failure.startsWith('not supported') ? 'not supported' : 'failed';
   };
+  const optional = (value: number | undefined): string => (value === undefined ? '' : hundredths(value));
   const body = measured.map((network) => {
     const { results } = rows[network]!;
     const ours = results[own];
     const limit = limits?.[network];
-    const deviations = others.flatMap((name) => results[name]?.deviation ?? []);
+    const deviations = Object.values(results).flatMap(({ deviation }) => deviation ?? []);
     return [
       network,
       cell(ours) + mark(ours && rule.value(ours), limit),
       ...(limits ? [limit?.toFixed(0) ?? ''] : []),
-      ...others.flatMap((name) => {
-        const ratio = ratioOf(metric, ours, results[name]);
-        const target = targetOf(name)?.networks[network];
-        return [
-          cell(results[name]),
-          ratio === undefined ? '' : hundredths(ratio) + mark(ratio, target),
-          ...(targetOf(name) ? [target === undefined ? '' : hundredths(target)] : []),
-        ];
-      }),
+      ...columns(
+        (name, target) => {
+          const ratio = ratioOf(metric, ours, results[name]);
+          return [cell(results[name]), optional(ratio) + mark(ratio, target?.networks[network])];
+        },
+        ({ networks }) => optional(networks[network]),
+      ),
       deviations.length > 0 ? Math.max(...deviations).toExponential(0) : '',
     ];
   });
@@ -117,25 +142,26 @@ function tableOf(suite: Suite, { metric, targets = [], limits }: SuiteTable, row
     'network',
     `${own}, ${rule.title}`,
     ...(limits ? ['at most'] : []),
-    ...others.flatMap((name) => [`${name}, ${rule.title}`, 'ratio', ...(targetOf(name) ? ['target'] : [])]),
+    ...columns(
+      (name) => [`${name}, ${rule.title}`, 'ratio'],
+      () => 'target',
+    ),
     'deviation',
   ];
   const means = [
     '**geometric mean**',
     '',
     ...(limits ? [''] : []),
-    ...others.flatMap((name) => {
-      const ratios = measured.flatMap(
-        (network) => ratioOf(metric, rows[network]!.results[own], rows[network]!.results[name]) ?? [],
-      );
-      const mean = geometricMean(ratios);
-      const target = targetOf(name)?.geometricMean;
-      return [
-        '',
-        mean === undefined ? '' : `**${hundredths(mean)}**${mark(mean, target)}`,
-        ...(targetOf(name) ? [target === undefined ? '' : hundredths(target)] : []),
-      ];
-    }),
+    ...columns(
+      (name, target) => {
+        const ratios = measured.flatMap(
+          (network) => ratioOf(metric, rows[network]!.results[own], rows[network]!.results[name]) ?? [],
+        );
+        const mean = geometricMean(ratios);
+        return ['', mean === undefined ? '' : `**${hundredths(mean)}**${mark(mean, target?.geometricMean)}`];
+      },
+      ({ geometricMean }) => optional(geometricMean),
+    ),
     '',
   ];
   return [head, ...body, ...(measured.length > 1 && others.length > 0 ? [means] : [])];
