@@ -155,16 +155,15 @@ function microKernel(
   each((accumulator, _, j) => f.set(accumulator, bias ? v128.load(biasAt, j * VECTOR) : f32x4.const(0)));
 
   const aStep = inner.step ?? FLOAT;
-  // One address for all pixels of the tile, or one for each.
-  const a = Array.from({ length: gathered ? rows : 1 }, (_, i) => f.pointer(`tile a ${i}`));
+  // An address for each pixel: V8 adds the offset of a splat load by an instruction of its own, which takes the
+  // place of a multiplication. So the pixels share their offsets: 121 to 130 GFLOP/s of a core's 131.
+  const a = Array.from({ length: rows }, (_, i) => f.pointer(`tile a ${i}`));
   const b = f.pointer('tile b');
   for (const [i, address] of a.entries())
-    f.set(address, gathered ? i32.add(base, i32.load(at.a, i * FLOAT)) : at.a);
+    f.set(address, gathered ? i32.add(base, i32.load(at.a, i * FLOAT)) : i32.add(at.a, i * pixel.a));
   const advanceA = (bytes: number): void => {
     for (const address of a) f.advance(address, bytes);
   };
-  const loadA = (i: number, k: number) =>
-    gathered ? v128.loadSplat(a[i]!, k * aStep) : v128.loadSplat(a[0]!, i * pixel.a + k * aStep);
   f.set(b, panel);
   const bRow = f.vectors('b', rows === 1 ? 0 : vectors);
   const [aValue] = f.vectors('a', 1) as [Local<'v128'>];
@@ -173,7 +172,7 @@ function microKernel(
     const load = (j: number) => v128.load(b, (k * columns + j * LANES) * FLOAT);
     for (const [j, vector] of bRow.entries()) f.set(vector, load(j));
     for (let i = 0; i < rows; i++) {
-      f.set(aValue, loadA(i, k));
+      f.set(aValue, v128.loadSplat(a[i]!, k * aStep));
       for (let j = 0; j < vectors; j++) {
         const accumulator = accumulators[i * vectors + j]!;
         f.set(accumulator, multiplyAdd(engine, aValue, bRow[j] ?? load(j), accumulator));
