@@ -117,8 +117,8 @@ test('contenders share a target, are left out where none was measured, and table
     {
       about: 'Old ones:',
       cells: [
-        ['network', 'theirs, ms', 'old, ms', 'ratio'],
-        ['lenet5', '2.00 / 2.00', '3.00 / 3.00', '0.67'],
+        ['network', 'old, ms', 'theirs, ms', 'ratio', 'target'],
+        ['lenet5', '3.00 / 3.00', '2.00 / 2.00', '1.50 ✗', '0.30'],
       ],
     },
   ]);

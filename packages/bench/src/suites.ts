@@ -24,7 +24,7 @@ export interface SuiteTable {
   readonly metric: Metric;
   /** Said above the table. */
   readonly about?: string;
-  /** By name, in the order of the suite; the first is the one that the others are compared with. Default: all. */
+  /** Names of those that are shown; the first is the one that the others are compared with. Default: all. */
   readonly contenders?: readonly string[];
   /** What is wanted of ours, compared with others. */
   readonly targets?: readonly Target[];
@@ -32,7 +32,7 @@ export interface SuiteTable {
   readonly limits?: Readonly<Record<string, number>>;
 }
 
-/** Ours over that of other contenders, at most; they follow one another in the suite. */
+/** Ours over that of other contenders, at most; they stand side by side in the table. */
 export interface Target {
   readonly contenders: readonly string[];
   readonly networks: Readonly<Record<string, number>>;

@@ -82,7 +82,7 @@ export const measuredContenders = ({ contenders }: Suite, rows: Rows): readonly 
 export function tablesOf(suite: Suite, rows: Rows): readonly { about?: string; cells: Table }[] {
   const measured = measuredContenders(suite, rows).map(({ name }) => name);
   return suite.tables.flatMap((table, index) => {
-    const contenders = measured.filter((name) => table.contenders?.includes(name) ?? true);
+    const contenders = table.contenders?.filter((name) => measured.includes(name)) ?? measured;
     if (contenders.length === 0) return [];
     const cells = tableOf(suite, table, contenders, rows);
     return {
