@@ -98,6 +98,6 @@ describe.runIf(found)('the playground', () => {
     await expect.poll(corner).toBeGreaterThan(0);
     await page.getByText(/^mobilenet_v3_small on wasm/).waitFor();
     expect(await page.locator('#classes li').count()).toBe(5);
-    expect(await page.textContent('#layers')).toContain('features.0.0');
+    expect(await page.textContent('#layers')).toContain('features.2.block');
   });
 });
