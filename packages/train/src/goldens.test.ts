@@ -103,10 +103,12 @@ interface Case {
   /** Steps of a usual run. */
   readonly steps: number;
   /**
-   * In the first batch an input of a relu in layer4 is 1.3e-5, where float32 has errors of 3e-5: what rounds it
-   * to the other side of zero has some gradients 2 % off. Seen in the values, not only guessed.
+   * Steps that float32 follows, where that is not all: inputs of relus are then nearer to zero than float32 tells
+   * from it (7.6e-7 in step 2 of sgd, -3.2e-7 in step 7 of adam), and what rounds them to the other side changes
+   * all that follows. PyTorch's own float32, with the pictures of each batch in other orders, ended 100 to 160 times
+   * beyond what the file states in 12 of 12 runs (sgd), and 30 times in 11 of 12 (adam).
    */
-  readonly atKink?: boolean;
+  readonly resolved?: number;
 }
 
 /** A back end, and how many times PyTorch's float32 deviation it may have. */
@@ -143,14 +145,14 @@ const cases: readonly Case[] = [
     model: tinyResnet,
     optimizer: sgd({ learningRate: 0.002, ...momentum }),
     steps: 5,
-    atKink: true,
+    resolved: 5,
   },
   {
     file: 'tiny_resnet18_w8__adam',
     model: tinyResnet,
     optimizer: adam({ learningRate: 2e-4, eps: 1e-3, weightDecay: 5e-4 }),
     steps: 5,
-    atKink: true,
+    resolved: 7,
   },
   {
     file: 'mobilenet_v2_w0.25__sgd',
@@ -181,7 +183,7 @@ function expectNear(what: string, actual: number, expected: number, tolerance: n
     expect.fail(`${what} is ${actual}, PyTorch has ${expected}; they may differ by ${tolerance}`);
 }
 
-describe.each(cases)('$file', ({ file, model: build, optimizer, steps: usual, atKink }) => {
+describe.each(cases)('$file', ({ file, model: build, optimizer, steps: usual, resolved }) => {
   const golden = read(file);
   const steps = all ? golden.steps : Math.min(golden.steps, usual);
   const model = build();
@@ -227,29 +229,27 @@ describe.each(cases)('$file', ({ file, model: build, optimizer, steps: usual, at
     for (const [name, { norm, first }] of Object.entries(golden.gradStep1)) {
       const gradient = results.get(`gradient ${name}`)!;
       // Some gradients are zero in exact arithmetic, so that only a share of the largest is left to compare with.
-      const deviation = atKink && factor > 1 ? 0.03 : factor * f32.gradNormMaxRelDev;
-      const tolerance = deviation * norm + factor * 1e-8 * largest;
+      const tolerance = factor * (f32.gradNormMaxRelDev * norm + 1e-8 * largest);
       expectNear(`the norm of ${name}'s gradient`, normOf(gradient), norm, tolerance);
       for (const [index, value] of first.entries())
         expectNear(`${name}'s gradient at ${index}`, gradient.data[index]!, value, tolerance);
     }
   });
 
-  // Adam divides by the size of a gradient, so that a kink shows in every step.
-  const stable = runs.filter(({ factor }) => factor === 1 || !(atKink && optimizer.name === 'adam'));
-  test.each(stable)(
-    `${steps} steps: $name`,
+  test.each(runs)(
+    `up to ${steps} steps: $name`,
     { timeout: 600_000 },
     async ({ backend, factor, compileOptions }) => {
       const graph = stepOf(traced(), options);
       const program = await backend.compile(graph, withOptimizerState(graph, weights), compileOptions);
-      for (let step = 0; step < steps; step++) {
+      const followed = factor > 1 ? Math.min(steps, resolved ?? steps) : steps;
+      for (let step = 0; step < followed; step++) {
         const loss = (await program.run(feeds(step))).get('loss')!.data[0]!;
         expectNear(`the loss of step ${step}`, loss, golden.losses[step]!, factor * f32.lossMaxAbsDev);
       }
       const trained = await program.parameters();
       await program.dispose();
-      if (steps < golden.steps) return;
+      if (followed < golden.steps) return;
       for (const [name, { norm, first }] of Object.entries(golden.final)) {
         const value = trained.get(name)!;
         for (const [index, expected] of first.entries())

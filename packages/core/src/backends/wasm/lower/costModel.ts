@@ -83,10 +83,15 @@ export interface ConvolutionCost {
   readonly stride: number;
   /** Whether the weights change, and so are packed or transformed in every run. */
   readonly changing: boolean;
+  /** Whether F(4x4) rounds too much. */
+  readonly precise: boolean;
 }
 
 /** The instances of Winograd's method for a stride. */
-const methodsFor = (stride: number): readonly WinogradMethod[] => (stride === 1 ? [2, 4] : ['strided']);
+function methodsFor({ stride, precise }: { stride: number; precise: boolean }): readonly WinogradMethod[] {
+  if (stride === 2) return ['strided'];
+  return precise ? [2] : [2, 4];
+}
 
 /** Tiles of an instance, products for each of them, and what its transforms do in a second. */
 function tilesOf(engine: Engine, method: WinogradMethod, { n, h, w }: { n: number; h: number; w: number }) {
@@ -113,7 +118,7 @@ function fastest(
 export function winogradSeconds(
   engine: Engine,
   method: WinogradMethod,
-  { n, h, w, channels, out, changing }: Omit<ConvolutionCost, 'stride'>,
+  { n, h, w, channels, out, changing }: Omit<ConvolutionCost, 'stride' | 'precise'>,
 ): number {
   const { tiles, products, rates } = tilesOf(engine, method, { n, h, w });
   const transforms = (tiles * products * (channels / rates.input + out / rates.output)) / CORES;
@@ -138,7 +143,7 @@ export const directSeconds = (
 export const fastestWay = (engine: Engine, convolution: ConvolutionCost): WinogradMethod | undefined =>
   fastest(
     directSeconds(engine, convolution.n * convolution.h * convolution.w, convolution),
-    methodsFor(convolution.stride).map((method) => [method, winogradSeconds(engine, method, convolution)]),
+    methodsFor(convolution).map((method) => [method, winogradSeconds(engine, method, convolution)]),
   );
 
 /** What it takes to begin and end a tile of a product, in steps of its inner dimension. */
@@ -150,7 +155,7 @@ const OVERHEAD = 8;
  */
 export function fastestGradient(
   engine: Engine,
-  { n, h, w, channels, out, stride }: Omit<ConvolutionCost, 'changing'>,
+  { n, h, w, channels, out, stride }: Omit<ConvolutionCost, 'changing' | 'precise'>,
 ): WinogradMethod | undefined {
   const multiplied = (products: number, inner: number): number =>
     (2 * products * (inner + OVERHEAD) * channels * out) / ratesOf(engine).product;
@@ -160,5 +165,5 @@ export function fastestGradient(
     const finished = (products * channels * out) / rates.output;
     return [method, multiplied(products, tiles) + transformed + finished] as const;
   };
-  return fastest(multiplied(9, n * h * w), methodsFor(stride).map(by));
+  return fastest(multiplied(9, n * h * w), methodsFor({ stride, precise: false }).map(by));
 }

@@ -62,6 +62,8 @@ export class Planner {
   readonly placement: Placement;
   /** Nodes that are computed together, by the last of them. */
   readonly groups: ReadonlyMap<Node, Group>;
+  /** Whether gradients are taken, as in a training step. */
+  readonly differentiates: boolean;
   /** Nodes that are computed where updates are taken on. */
   readonly chains: readonly UpdateChain[];
 
@@ -88,6 +90,7 @@ export class Planner {
     readonly threads: number,
   ) {
     this.groups = findGroups(graph);
+    this.differentiates = graph.nodes.some(({ op }) => op.includes('Grad'));
     this.chains = updateChains(graph);
     this.placement = placeValues(graph, this.groups, new Set(this.chains.flatMap(({ nodes }) => nodes)));
     for (const node of graph.nodes)

@@ -84,6 +84,7 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
     channels: out,
     out: perGroup * groups,
     kernel: [kernelRows, kernelColumns],
+    precise: false,
   };
   if (spreads(p, node.attrs, whole)) {
     lowerWinograd(p, whole, 'spread');
