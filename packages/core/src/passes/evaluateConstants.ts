@@ -1,10 +1,10 @@
-/** Computes, once and in float64, every node that depends on parameters alone; it becomes a parameter itself. */
+/** Makes a parameter of every node that depends on parameters alone; its values are computed in float64. */
 import { type Graph, isInput, isParameter, type Node } from '../graph/graph.js';
 import { copyNode, rewrite } from '../graph/rewrite.js';
 import type { Values } from '../ops/define.js';
 import { computeReference } from '../ops/index.js';
 import { sizeOf } from '../tensor/shape.js';
-import type { Weights } from '../tensor/tensor.js';
+import type { Tensor, Weights } from '../tensor/tensor.js';
 
 /** A graph and the weights it needs. */
 export interface Evaluated {
@@ -14,7 +14,9 @@ export interface Evaluated {
 
 /**
  * The graph with constant nodes replaced by parameters, and the weights with those added. For programs
- * whose parameters never change. Values in between are held only as long as they are needed.
+ * whose parameters never change. The values of those are computed when they are read and are held weakly, so that
+ * a back end which packs weights one by one never holds all of them twice: the weights that were given must
+ * stay as they are until then.
  */
 export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
   const constant = new Set<Node>();
@@ -40,12 +42,24 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
     if (room.length < size) room = new Float64Array(size);
     return Float32Array.from(computeReference(node, evaluate, room.subarray(0, size).fill(0)));
   };
+  /** Computed again if it is read after it was collected. */
+  const computedWhenRead = (node: Node): Tensor => {
+    let held: WeakRef<Float32Array> | undefined;
+    return {
+      shape: node.shape,
+      get data() {
+        const data = held?.deref() ?? evaluateOnce(node);
+        held = new WeakRef(data);
+        return data;
+      },
+    };
+  };
   const result: Weights = new Map();
   const rewritten = rewrite(graph, (node, inputs, target, copy) => {
     if (!constant.has(node) || isParameter(node)) return copy();
     if (!wanted.has(node)) return copyNode(node, inputs, target);
     const name = `${node.path}:${node.op}:${result.size}`;
-    result.set(name, { shape: node.shape, data: evaluateOnce(node) });
+    result.set(name, computedWhenRead(node));
     return target.parameter(name, node.shape, false);
   });
   for (const [name, value] of weights) result.set(name, value);

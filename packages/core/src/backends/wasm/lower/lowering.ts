@@ -136,7 +136,8 @@ export function pack(p: Planner, weight: Node, floats: number, parts: readonly P
   const constant = p.constant(weight);
   if (constant)
     return p.keep(floats, (target) => {
-      for (const { loops, from, to } of parts) copyValues(constant.data, target, loops, from, to);
+      const { data } = constant;
+      for (const { loops, from, to } of parts) copyValues(data, target, loops, from, to);
     });
   const target = p.scratch(floats * FLOAT);
   const source = p.value(weight).at;

@@ -25,11 +25,11 @@ export function packTransformed(
   const stride = productStride(channels, paddedChannels(out));
   const constant = p.constant(weight);
   if (!constant) return { at: transformInRun(p, convolution, method, panel, stride), stride };
-  const { data } = constant;
   const instance = winograd[method];
   const products = instance.products ** 2;
   const step = stride / FLOAT;
   const at = p.keep(products * step, (target) => {
+    const { data } = constant;
     const transformed = new Float64Array(products);
     const places = Array.from({ length: out }, (_, o) => columnPlace(channels, out, panel, o));
     // Output channels innermost: neighbours are written next to each other, in each of the products.

@@ -130,8 +130,9 @@ export class Planner {
   #locate(node: Node): Value {
     if (isInput(node)) return this.inputs.get(node.attrs.name)!;
     if (isParameter(node)) {
-      const { data } = this.#weight(node);
-      return { kind: 'dense', at: this.keep(data.length, (target) => target.set(data)), shape: node.shape };
+      const weight = this.#weight(node);
+      const at = this.keep(sizeOf(node.shape), (target) => target.set(weight.data));
+      return { kind: 'dense', at, shape: node.shape };
     }
     const { place, value } = this.placement.placed.get(node)!;
     return value(this.#addresses.get(place)!);
