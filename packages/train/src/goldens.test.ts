@@ -106,7 +106,7 @@ interface Case {
    * Steps that float32 follows, where that is not all: inputs of relus are then nearer to zero than float32 tells
    * from it (7.6e-7 in step 2 of sgd, -3.2e-7 in step 7 of adam), and what rounds them to the other side changes
    * all that follows. PyTorch's own float32, with the pictures of each batch in other orders, ended 100 to 160 times
-   * beyond what the file states in 12 of 12 runs (sgd), and 30 times in 11 of 12 (adam).
+   * beyond what the file states in 17 of 18 runs (sgd), and 30 times in 16 of 18 (adam).
    */
   readonly resolved?: number;
 }

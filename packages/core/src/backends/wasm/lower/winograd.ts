@@ -20,7 +20,7 @@ const SHARED_WEIGHTS = 1.5e6;
  * The instance of Winograd's method that is possible and that the cost model expects to be the fastest way;
  * undefined for the direct one. F(4x4) rounds about three times as much as the direct way, F(2x2) as much. Where
  * gradients are taken, an activation that lands on the other side of zero changes them by far more than rounding,
- * so there the forward pass does without F(4x4) and is as exact as PyTorch's.
+ * so there the pass forwards and the one back do without F(4x4) and are as exact as PyTorch's.
  */
 export function chooseWinograd(
   p: Planner,
