@@ -148,6 +148,7 @@ const refused: Readonly<Record<string, RegExp>> = {
   'odd/jpegdec-crash/imagetestsuite__5482a54657765056f1a94116a8dbffe7.jpg': /stray bytes/,
   'odd/jpegdec-crash/imagetestsuite__8a9cc8eeed66aeb423a91c44111d9450.jpg': /cut short/,
   'odd/jpegdec-crash/imagetestsuite__f6b4389c3cf0f5997b2e5a4b905aea8d.jpg': /stray bytes/,
+  // Node 24's text decoder refuses before the keyword is looked at.
   'odd/image-rs/bugfixes__issue#2026.png': /keyword|invalid latin1 text/,
   'odd/ljt/testimgari.jpg': /arithmetic/,
   'odd/image-png/bugfixes__large-text-chunks-issue#337.png': /interlaced/,

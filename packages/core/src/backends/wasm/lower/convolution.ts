@@ -29,8 +29,6 @@ export interface ConvolutionLayer {
   readonly channels: number;
   readonly out: number;
   readonly kernel: readonly [number, number];
-  /** Whether it rounds no more than the sums themselves do: see `chooseWinograd`. */
-  readonly precise: boolean;
 }
 
 /**
@@ -61,7 +59,6 @@ export function layerOf(p: Planner, node: Node<Conv2dAttrs>): ConvolutionLayer {
     channels: perGroup * attrs.groups,
     out,
     kernel,
-    precise: p.differentiates,
   };
 }
 

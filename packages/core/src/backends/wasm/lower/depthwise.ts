@@ -6,6 +6,7 @@ import type { Call, Planner } from '../plan/planner.js';
 import type { Pixels } from '../plan/value.js';
 import type { Convolution, ConvolutionLayer } from './convolution.js';
 import { biasOf, pack, pixelsOf } from './lowering.js';
+import { insideWindow } from './padding.js';
 
 /** A depthwise convolution whose kernels and weights are there, to be called row by row. */
 export interface DepthwiseRows {
@@ -59,27 +60,22 @@ export function planDepthwise(
   ]);
   const biasAt = biasOf(p, bias, channels);
   const source = (row: number, tap: number): number => row * stride[0] - padding[0] + tap * dilation[0];
-  /** Taps of the window that lie inside: rows of it may lie beyond the edge on either side. */
-  const inside = (row: number): readonly number[] =>
-    Array.from({ length: windowRows }, (_, tap) => tap).filter(
-      (tap) => source(row, tap) >= 0 && source(row, tap) < x.h,
-    );
+  const inside = (row: number) => insideWindow(source(row, 0), windowRows, dilation[0], x.h);
   return {
     groups: padded / groupFloats,
     groupChannels: groupFloats,
     under(row) {
-      const present = inside(row);
-      return present.length > 0 ? [source(row, present[0]!), source(row, present.at(-1)!) + 1] : [0, 0];
+      const [first, end] = inside(row);
+      return first < end ? [source(row, first), source(row, end - 1) + 1] : [0, 0];
     },
     span: (rows) => (rows - 1) * stride[0] + (windowRows - 1) * dilation[0] + 1,
     call(row, rowAt, yAt, [firstGroup, endGroup], other) {
-      const present = inside(row);
-      const firstRow = present[0] ?? 0;
+      const [firstRow, endRow] = inside(row);
       const shape = {
         columns,
         windowRows,
         firstRow,
-        endRow: firstRow + present.length,
+        endRow,
         stride: stride[1],
         dilation: dilation[1],
         left: padding[1],
@@ -92,7 +88,9 @@ export function planDepthwise(
         activation,
       };
       const channel = firstGroup * groupFloats * FLOAT;
-      const rows = present.map((tap) => rowAt(source(row, tap)).plus(channel));
+      const rows = Array.from({ length: endRow - firstRow }, (_, tap) =>
+        rowAt(source(row, firstRow + tap)).plus(channel),
+      );
       return {
         kernel: p.kernel('depthwise row', shape, depthwiseRow),
         parameters: [

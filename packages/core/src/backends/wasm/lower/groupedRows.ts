@@ -8,6 +8,7 @@ import type { Pixels } from '../plan/value.js';
 import type { Convolution } from './convolution.js';
 import { groupedSeconds } from './costModel.js';
 import { biasOf, pack, pixelsOf } from './lowering.js';
+import { insideWindow } from './padding.js';
 
 /** Sets whose weights take no more than this, so that a first-level cache holds them, pass over all rows together. */
 const CACHED_WEIGHTS = 16 * 1024;
@@ -58,16 +59,13 @@ export function lowerGroupedRows(p: Planner, convolution: Convolution, lanes: Gr
     const [image, row] = [Math.floor(index / y.h), index % y.h];
     const at = (value: Pixels, of: number): Pointer => value.at.plus(image * value.image + of * value.row);
     const source = (tap: number): number => row * stride[0] - padding[0] + tap * dilation[0];
-    const present = Array.from({ length: windowRows }, (_, tap) => tap).filter(
-      (tap) => source(tap) >= 0 && source(tap) < x.h,
-    );
-    const firstRow = present[0] ?? 0;
+    const [firstRow, endRow] = insideWindow(source(0), windowRows, dilation[0], x.h);
     const shape: GroupedRow = {
       channels: lanes,
       columns,
       windowRows,
       firstRow,
-      endRow: firstRow + present.length,
+      endRow,
       stride: stride[1],
       dilation: dilation[1],
       left: padding[1],
@@ -77,7 +75,9 @@ export function lowerGroupedRows(p: Planner, convolution: Convolution, lanes: Gr
       residualPixel: residualPixels?.pixel,
       activation,
     };
-    const rows = present.map((tap) => at(x, source(tap)).plus(first * setIn * FLOAT));
+    const rows = Array.from({ length: endRow - firstRow }, (_, tap) =>
+      at(x, source(firstRow + tap)).plus(first * setIn * FLOAT),
+    );
     return {
       kernel: p.kernel('grouped row', shape, groupedRow),
       parameters: [

@@ -1,10 +1,22 @@
-/** Zeros around pictures, so that no window has to be tested for edges. */
+/** Edges: zeros around pictures, so that no window has to be tested for them, or the part of a window that lies inside. */
 import type { Conv2dAttrs } from '../../../ops/conv2d.js';
 import { FLOAT, paddedChannels } from '../kernels/kernel.js';
 import { paddedRows } from '../kernels/padding.js';
 import type { Pointer } from '../plan/memory.js';
 import type { Call, Planner } from '../plan/planner.js';
 import type { Pixels } from '../plan/value.js';
+
+/** Taps of a window that lie inside: from `first` up to but not including `end`. */
+export function insideWindow(
+  start: number,
+  taps: number,
+  dilation: number,
+  extent: number,
+): readonly [number, number] {
+  const first = Math.max(0, Math.ceil(-start / dilation));
+  const end = Math.max(0, Math.min(taps, Math.ceil((extent - start) / dilation)));
+  return [Math.min(first, end), end];
+}
 
 /** Rows and columns of the padded input that the windows of h x w outputs touch. */
 export const reach = (

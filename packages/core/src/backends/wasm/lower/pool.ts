@@ -8,6 +8,7 @@ import { poolArea, poolRow, type Reduction } from '../kernels/pool.js';
 import type { Call, Planner } from '../plan/planner.js';
 import type { Pixels } from '../plan/value.js';
 import { channelGroups, float32Bits, type Lowering, pixelsOf } from './lowering.js';
+import { insideWindow } from './padding.js';
 
 export const lowerMaxPool: Lowering<MaxPoolAttrs> = (p, node) => slidingWindow(p, node, node.attrs, 'max');
 
@@ -18,18 +19,6 @@ export const lowerAdaptiveAvgPool: Lowering<AdaptivePoolAttrs> = (p, node) => ad
 export const lowerAdaptiveMaxPool: Lowering<AdaptivePoolAttrs> = (p, node) => adaptive(p, node, 'max');
 
 export const lowerGlobalAvgPool: Lowering<object> = (p, node) => adaptive(p, node, 'mean');
-
-/** Taps of a window that lie inside: from `first` up to but not including `end`. */
-export function insideWindow(
-  start: number,
-  taps: number,
-  dilation: number,
-  extent: number,
-): readonly [number, number] {
-  const first = Math.max(0, Math.ceil(-start / dilation));
-  const end = Math.min(taps, Math.ceil((extent - start) / dilation));
-  return [Math.min(first, end), end];
-}
 
 /** What a mean divides by in one direction: the window cut at the picture's extent, or at its padding. */
 export function poolDivisor(

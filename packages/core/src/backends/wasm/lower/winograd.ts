@@ -24,7 +24,7 @@ const SHARED_WEIGHTS = 1.5e6;
  */
 export function chooseWinograd(
   p: Planner,
-  { attrs, kernel, channels, out, order, y: { n, h, w }, weight, precise }: Convolution,
+  { attrs, kernel, channels, out, order, y: { n, h, w }, weight }: Convolution,
 ): WinogradMethod | undefined {
   const { stride, dilation, groups } = attrs;
   const suits =
@@ -38,7 +38,7 @@ export function chooseWinograd(
     channels >= 16 &&
     out >= 16;
   const changing = !p.constant(weight);
-  const cost = { n, h, w, channels, out, changing, precise, stride: stride[0] };
+  const cost = { n, h, w, channels, out, changing, precise: p.differentiates, stride: stride[0] };
   return suits ? fastestWay(p.engine, cost) : undefined;
 }
 

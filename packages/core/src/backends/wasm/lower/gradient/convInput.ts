@@ -84,7 +84,6 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
     channels: out,
     out: perGroup * groups,
     kernel: [kernelRows, kernelColumns],
-    precise: true,
   };
   if (spreads(p, node.attrs, whole)) {
     lowerWinograd(p, whole, 'spread');

@@ -17,7 +17,8 @@ import {
   zeroPhase,
   zeros,
 } from '../lowering.js';
-import { insideWindow, poolDivisor } from '../pool.js';
+import { insideWindow } from '../padding.js';
+import { poolDivisor } from '../pool.js';
 
 export const lowerMaxPoolGrad: Lowering<MaxPoolAttrs> = (p, node) => sliding(p, node, node.attrs, 'max');
 
