@@ -1,8 +1,8 @@
 /** From what is typed about a model to the model itself with its weights, its input and its classes. */
-import type { ModelEntry, Module, Transform, Weights, WeightsRecord } from '@cnn/core';
+import type { ModelEntry, Module, Shape, Transform, Weights, WeightsRecord } from '@cnn/core';
 import { imagenetLabels, imagenetPreset } from '@cnn/image';
 import { UsageError } from './errors.js';
-import { buildModel, parseModelOptions } from './options.js';
+import { buildModel, parseModelOptions } from './modelOptions.js';
 import { type Family, findModel } from './registry.js';
 import { readDescription } from './savedModel.js';
 import type { Terminal } from './terminal.js';
@@ -32,6 +32,8 @@ export interface OpenModel extends Reading {
   readonly options: readonly string[];
   readonly model: Module;
   readonly weights: Weights;
+  /** The shape of one picture as the model takes it: 1 x channels x side x side. */
+  readonly input: Shape;
 }
 
 /** How pictures are read for a model: as its weights' record says, else as is usual for its input. */
@@ -80,5 +82,6 @@ export async function openModel(
     ? { preset: saved.transform, labels: saved.classes }
     : readingOf(entry, recordOf(entry, source));
   const weights = await loadWeights(model, entry, family, { source, cache, signal }, terminal);
-  return { entry, family, options, model, weights, ...reading };
+  const { mean, crop } = reading.preset;
+  return { entry, family, options, model, weights, input: [1, mean.length, crop, crop], ...reading };
 }

@@ -172,7 +172,7 @@ describe('explain', () => {
     [['--class', 'nine'], /no class 'nine'/],
     [['--class', '12'], /no class 12; the model has classes 0 to 9/],
     [['--layer', 'fc1'], /'fc1' gives 1x120, which has no rows and columns; look at one of conv1/],
-    [['--opacity', '2'], /'2' is not a number from 0 to 1/],
+    [['--opacity', '2'], /--opacity <share>' argument '2' is invalid. Give a number from 0 to 1/],
   ])('refuses %j', async (args, message) => {
     const { code, notes } = await cnn('explain', digit, '--model', 'lenet5', ...args);
     expect(code).not.toBe(0);
@@ -193,7 +193,7 @@ describe('export', () => {
     const { out } = await cnn(
       ...['export', 'lenet5', '--out', file, '--json', '--input', '4x1x32x32', '--dynamic-batch'],
     );
-    expect(JSON.parse(out)).toEqual({
+    expect(JSON.parse(out)).toMatchObject({
       model: 'lenet5',
       file,
       bytes: readFileSync(file).length,
@@ -216,10 +216,11 @@ test.each([
   [['classify', 'x.png'], 2, /Say which model with --model/],
   [['classify', 'x.png', '--model', 'seresnet18'], 2, /No weights are published for seresnet18/],
   [['summary', 'vgg11', '--input', '1x3x8x8'], 1, /vgg|larger input|does not fit/],
-  [['summary', 'vgg11', '--input', 'large'], 2, /'large' is not a shape/],
+  [['summary', 'vgg11', '--input', 'large'], 2, /argument 'large' is invalid. Write a shape as 1x3x224x224/],
   [['summary', 'vgg11', '--option', 'width'], 2, /write it as width=0.25/],
   [['summary', 'vgg11', '--option', 'widht=0.5'], 2, /vgg11 has no option 'widht'; it has numClasses/],
   [['summary', 'mobilenet_v1', '--option', 'activation=step'], 2, /no activation 'step'; use relu, /],
+  [['bench', 'lenet5', '--threads', 'many'], 2, /--threads <n>' argument 'many' is invalid. Give a whole/],
   [['bench', 'lenet5', '--backend', 'tpu'], 2, /Allowed choices are auto, gpu, wasm, reference/],
   [['nonsense'], 2, /unknown command/],
 ])('%j ends with %i', async (args, expected, message) => {

@@ -1,5 +1,6 @@
 /** The commands with their options and help, and how they end: results, exit codes, one-sentence errors. */
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, type Option } from 'commander';
+import { version } from '../package.json';
 import { bench } from './commands/bench.js';
 import { classify } from './commands/classify.js';
 import { demo } from './commands/demo.js';
@@ -11,11 +12,9 @@ import { list } from './commands/list.js';
 import { summary } from './commands/summary.js';
 import { train } from './commands/train.js';
 import { UsageError } from './errors.js';
-import { backendNames, parseShape } from './options.js';
+import { count, option, share, shared } from './options.js';
 import type { Terminal } from './terminal.js';
-import { augmentNames, optimizerNames, scheduleNames } from './training/settings.js';
-
-const collect = (value: string, all: readonly string[]): readonly string[] => [...all, value];
+import { rate, trainingOptions } from './training/options.js';
 
 /**
  * Runs the command line. Gives the exit code: 0 when all went well, 1 when something failed, 2 when what
@@ -29,7 +28,7 @@ export async function run(
   let code = 0;
   const program = new Command('cnn')
     .description('The classic convolutional networks: list, describe, run and train them.')
-    .version('0.0.0', '-V, --version')
+    .version(version, '-V, --version')
     .option('--debug', 'show the stack of an error')
     .showHelpAfterError("Add --help to see a command's options.")
     .exitOverride()
@@ -37,203 +36,135 @@ export async function run(
       writeOut: (text) => terminal.print(text.trimEnd()),
       writeErr: (text) => terminal.note(text.trimEnd()),
     });
-  const modelOption = [
-    '--option <key=value>',
-    'option of the model, such as width=0.5; may be repeated',
-    collect,
-    [],
-  ] as const;
-  const backendOption = new Option('--backend <name>', 'what to run on')
-    .choices(backendNames)
-    .default('auto');
+  const command = (usage: string, description: string, options: readonly Option[], ...help: string[]) => {
+    const made = program.command(usage).description(description);
+    for (const each of options) made.addOption(each);
+    return made.addHelpText('after', ['', ...help].join('\n'));
+  };
+  const { model, weights, modelOption, input, backend, threads, cache, data, badImage, json } = shared;
 
-  program
-    .command('list')
-    .description('list the models of the installed families')
-    .option('--json', 'as JSON')
-    .addHelpText('after', '\nExamples:\n  cnn list\n  cnn list --json')
-    .action((options) => list(options, terminal));
-  program
-    .command('summary <model>')
-    .description('show the layers of a model with shapes, parameters and multiply-adds')
-    .option('--input <shape>', 'input shape, such as 1x3x224x224', parseShape)
-    .option(...modelOption)
-    .option('--json', 'as JSON')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  cnn summary resnet18\n  cnn summary mobilenet_v1 --option width=0.25 --input 1x3x96x96',
-    )
-    .action((model, options) => summary(model, options, terminal));
-  program
-    .command('classify <picture...>')
-    .description('name what is in pictures')
-    .option('--model <name>', "one of 'cnn list'; may be left out with weights that cnn has trained")
-    .option('--weights <source>', 'a file, a URL, a name of published weights, or default')
-    .option('--top <n>', 'how many classes to show', '5')
-    .option(...modelOption)
-    .addOption(backendOption)
-    .option('--threads <n>', 'threads for the CPU')
-    .option('--cache <folder>', 'where downloads are kept')
-    .option('--json', 'as JSON')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  cnn classify photo.jpg --model mobilenet_v2 --weights default\n  cnn classify *.png --model resnet50 --weights resnet50.pth --top 1 --json',
-    )
-    .action(async (pictures, options) => {
-      code = await classify(pictures, options, terminal, signal);
-    });
-  program
-    .command('bench <model>')
-    .description('time a model, layer by layer')
-    .option('--runs <n>', 'runs after the first', '10')
-    .option(...modelOption)
-    .addOption(backendOption)
-    .option('--threads <n>', 'threads for the CPU')
-    .option('--html <file>', 'write a page with a picture')
-    .option('--json', 'as JSON')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  cnn bench mobilenet_v2\n  cnn bench resnet18 --threads 1 --html resnet18.html',
-    )
-    .action((model, options) => bench(model, options, terminal, signal));
-  program
-    .command('explain <picture>')
-    .description('show where in a picture the evidence for a class lies, as a heat map (Grad-CAM)')
-    .option('--model <name>', "one of 'cnn list'; may be left out with weights that cnn has trained")
-    .option('--weights <source>', 'a file, a URL, a name of published weights, or default')
-    .option('--layer <path>', 'the module to look at; default: the last with rows and columns')
-    .option('--class <index|label>', 'the class to explain; default: the most likely one')
-    .option('--opacity <share>', 'how much of the heat map is seen, from 0 to 1', '0.5')
-    .option('--out <file>', 'where the picture goes; default: <picture>-explained.png here')
-    .option('--filters <file>', 'write the filters of the first convolution as well')
-    .option('--features <file>', "write the layer's feature maps as well")
-    .option(...modelOption)
-    .addOption(backendOption)
-    .option('--threads <n>', 'threads for the CPU')
-    .option('--cache <folder>', 'where downloads are kept')
-    .option('--json', 'as JSON')
-    .addHelpText(
-      'after',
-      "\nExamples:\n  cnn explain photo.jpg --model resnet18 --weights default\n  cnn explain photo.jpg --model mobilenet_v2 --weights default --class 'tabby cat' --layer features.13 --features maps.png",
-    )
-    .action((picture, options) => explain(picture, options, terminal, signal));
-  const badImageOption = new Option('--on-bad-image <what>', 'what a picture that cannot be read does')
-    .choices(['skip', 'fail'])
-    .default('fail');
-  const dataOption = [
-    '--data <folder>',
-    'a folder with the files of MNIST or CIFAR-10, or with a folder of pictures for each class',
-  ] as const;
-  /** What training from scratch and fine-tuning have in common. */
-  const trainable = (command: Command, defaults: { readonly epochs: string; readonly augment: string }) =>
-    command
-      .requiredOption(...dataOption)
-      .option('--epochs <n>', 'times that every picture is seen', defaults.epochs)
-      .option('--batch <n>', 'pictures in a step', '64')
-      .option('--lr <rate>', 'highest learning rate; default: 0.05 for sgd, 0.001 for the others')
-      .addOption(
-        new Option('--optimizer <name>', 'sgd and rmsprop have a momentum of 0.9')
-          .choices(optimizerNames)
-          .default('adam'),
-      )
-      .option('--weight-decay <factor>', 'default: 0.0005 for sgd, 0.01 for adamW, else 0')
-      .addOption(
-        new Option('--schedule <name>', 'how the learning rate changes')
-          .choices(scheduleNames)
-          .default('cosine'),
-      )
-      .addOption(
-        new Option(
-          '--augment <name>',
-          `how pictures are varied: standard crops and mirrors, color changes colours too, alexnet is the recipe of its paper; default: ${defaults.augment}`,
-        ).choices(augmentNames),
-      )
-      .option('--size <pixels>', "side of the model's input; default: what the model was published for")
-      .option('--validation <share>', 'share of an image folder that is held back for evaluation', '0.2')
-      .option(
-        '--patience <n>',
-        'stop after so many epochs without a better accuracy, and keep the best weights',
-      )
-      .addOption(badImageOption)
-      .option('--seed <n>', 'decides weights, order and augmentation', '0')
-      .option('--out <folder>', 'where weights, checkpoint and report go; default: runs/<model>')
-      .option('--resume', 'go on with the run in that folder')
-      .option(...modelOption)
-      .addOption(backendOption)
-      .option('--threads <n>', 'threads for the CPU')
-      .option('--json', 'the result as JSON');
-  trainable(program.command('train <model>').description('train a network from scratch'), {
-    epochs: '10',
-    augment: 'standard',
-  })
-    .addHelpText(
-      'after',
-      '\nCtrl-C saves the run; the same line with --resume goes on with it. A second Ctrl-C ends at once.\n\nExamples:\n  cnn train lenet5 --data mnist --epochs 5 --lr 0.002\n  cnn train resnet20 --data cifar-10-batches-bin --optimizer sgd --lr 0.1 --epochs 60\n  cnn train mobilenet_v2 --data flowers --size 128 --on-bad-image skip',
-    )
-    .action((model, options) => train(model, { ...options, args }, terminal, signal));
-  trainable(
-    program
-      .command('finetune [model]')
-      .description('train a published network on for new classes, named by folders')
-      .option('--weights <source>', 'a file, a URL, a name of published weights, or default')
-      .option('--cache <folder>', 'where downloads are kept')
-      .option(
+  command('list', 'list the models of the installed families', [json]).action((options) =>
+    list(options, terminal),
+  );
+  command(
+    'summary <model>',
+    'show the layers of a model with shapes, parameters and multiply-adds',
+    [input, modelOption, json],
+    'Examples:',
+    '  cnn summary resnet18',
+    '  cnn summary mobilenet_v1 --option width=0.25 --input 1x3x96x96',
+  ).action((name, options) => summary(name, options, terminal));
+  command(
+    'classify <picture...>',
+    'name what is in pictures',
+    [
+      ...[model, weights, option('--top <n>', 'how many classes to show', count, 5)],
+      ...[modelOption, backend, threads, cache, json],
+    ],
+    'A picture is a JPEG or PNG file, a URL of one, or - for the standard input.',
+    '',
+    'Examples:',
+    '  cnn classify photo.jpg --model mobilenet_v2 --weights default',
+    '  cnn classify *.png --model resnet50 --weights resnet50.pth --top 1 --json',
+    '  cnn classify photo.jpg --weights runs/flowers/model.safetensors',
+  ).action(async (pictures, options) => {
+    code = await classify(pictures, options, terminal, signal);
+  });
+  command(
+    'bench <model>',
+    'time a model, layer by layer',
+    [
+      ...[input, option('--runs <n>', 'runs after the first', count, 10)],
+      ...[modelOption, backend, threads, option('--html <file>', 'write a page with a picture'), json],
+    ],
+    'Examples:',
+    '  cnn bench mobilenet_v2',
+    '  cnn bench resnet18 --threads 1 --html resnet18.html',
+  ).action((name, options) => bench(name, options, terminal, signal));
+  command(
+    'explain <picture>',
+    'show where in a picture the evidence for a class lies, as a heat map (Grad-CAM)',
+    [
+      ...[model, weights],
+      option('--layer <path>', 'the module to look at; default: the last with rows and columns'),
+      option('--class <index|label>', 'the class to explain; default: the most likely one'),
+      option('--opacity <share>', 'how much of the heat map is seen, from 0 to 1', share, 0.5),
+      option('--out <file>', 'where the picture goes; default: <picture>-explained.png here'),
+      option('--filters <file>', 'write the filters of the first convolution as well'),
+      option('--features <file>', "write the layer's feature maps as well"),
+      ...[modelOption, backend, threads, cache, json],
+    ],
+    'A picture is a JPEG or PNG file, a URL of one, or - for the standard input. What is written is PNG.',
+    '',
+    'Examples:',
+    '  cnn explain photo.jpg --model resnet18 --weights default',
+    "  cnn explain photo.jpg --model mobilenet_v2 --weights default --class 'tabby cat' --layer features.13 --features maps.png",
+  ).action((picture, options) => explain(picture, options, terminal, signal));
+  command(
+    'train <model>',
+    'train a network from scratch',
+    trainingOptions({ augment: 'standard', out: 'runs/<model>' }),
+    'Ctrl-C saves the run; the same line with --resume goes on with it. A second Ctrl-C ends at once.',
+    '',
+    'Examples:',
+    '  cnn train lenet5 --data mnist --epochs 5 --lr 0.002',
+    '  cnn train resnet20 --data cifar-10-batches-bin --optimizer sgd --lr 0.1 --epochs 60',
+    '  cnn train mobilenet_v2 --data flowers --size 128 --on-bad-image skip --class-weights balanced',
+  ).action((name, options) => train(name, { ...options, args }, terminal, signal));
+  command(
+    'finetune [model]',
+    'train a published network on for new classes, named by folders',
+    [
+      ...[weights, cache],
+      option(
         '--freeze <parts>',
         'what stays as it is: trunk (all but the classifier), none, or paths such as conv1,layer1',
+        undefined,
         'trunk',
-      )
-      .option('--trunk-lr <rate>', 'learning rate of all but the classifier; default: a tenth of --lr'),
-    {
-      epochs: '10',
-      augment: 'none with a frozen trunk, whose features are then computed once, else standard',
-    },
-  )
-    .addHelpText(
-      'after',
-      '\nExamples:\n  cnn finetune mobilenet_v2 --data flowers\n  cnn finetune resnet18 --data flowers --freeze conv1,bn1,layer1 --lr 0.001 --trunk-lr 0.0001\n  cnn classify photo.jpg --weights runs/mobilenet_v2-finetuned/model.safetensors',
-    )
-    .action((model, options) => finetune(model, { ...options, args }, terminal, signal));
-  program
-    .command('evaluate [model]')
-    .description('count how often a model is right, and what it takes for what')
-    .requiredOption(...dataOption)
-    .option('--weights <source>', 'a file, a URL, a name of published weights, or default')
-    .option('--batch <n>', 'pictures in a run', '50')
-    .option('--size <pixels>', "side of the model's input; default: what its weights were made for")
-    .option('--ten-crop', 'average over the corners, the middle and their mirror images, as AlexNet did')
-    .addOption(badImageOption)
-    .option('--html <file>', 'write a page with the confusion matrix')
-    .option(...modelOption)
-    .addOption(backendOption)
-    .option('--threads <n>', 'threads for the CPU')
-    .option('--cache <folder>', 'where downloads are kept')
-    .option('--json', 'as JSON')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  cnn evaluate lenet5 --data mnist\n  cnn evaluate --weights runs/resnet20/model.safetensors --data cifar-10-batches-bin --html confusion.html',
-    )
-    .action((model, options) => evaluate(model, options, terminal, signal));
-  program
-    .command('export <model>')
-    .description('write a model with its weights as an ONNX file, for any other engine')
-    .option('--weights <source>', 'a file, a URL, a name of published weights, or default')
-    .option('--input <shape>', 'input shape, such as 1x3x224x224', parseShape)
-    .option('--out <file>', 'where it goes; default: <model>.onnx here')
-    .option('--dynamic-batch', 'leave the number of pictures open')
-    .option(...modelOption)
-    .option('--cache <folder>', 'where downloads are kept')
-    .option('--json', 'as JSON')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  cnn export mobilenet_v2 --weights default\n  cnn export resnet50 --weights resnet50.pth --out resnet50.onnx --dynamic-batch',
-    )
-    .action((model, options) => exportOnnx(model, options, terminal, signal));
-  program
-    .command('demo')
-    .description('classify a handful of digits drawn here')
-    .action(async () => {
-      await demo(terminal, signal);
-    });
+      ),
+      option('--trunk-lr <rate>', 'learning rate of all but the classifier; default: a tenth of --lr', rate),
+      ...trainingOptions({
+        augment: 'none with a frozen trunk, whose features are then computed once, else standard',
+        out: 'runs/<model>-finetuned',
+      }),
+    ],
+    'Ctrl-C saves the run; the same line with --resume goes on with it. A second Ctrl-C ends at once.',
+    '',
+    'Examples:',
+    '  cnn finetune mobilenet_v2 --data flowers',
+    '  cnn finetune resnet18 --data flowers --freeze conv1,bn1,layer1 --lr 0.001 --trunk-lr 0.0001',
+    '  cnn classify photo.jpg --weights runs/mobilenet_v2-finetuned/model.safetensors',
+  ).action((name, options) => finetune(name, { ...options, args }, terminal, signal));
+  command(
+    'evaluate [model]',
+    'count how often a model is right, and what it takes for what',
+    [
+      ...[data, weights, option('--batch <n>', 'pictures in a run', count, 50)],
+      option('--size <pixels>', "side of the model's input; default: what its weights were made for", count),
+      option('--ten-crop', 'average over the corners, the middle and their mirror images, as AlexNet did'),
+      ...[badImage, option('--html <file>', 'write a page with the confusion matrix')],
+      ...[modelOption, backend, threads, cache, json],
+    ],
+    'Examples:',
+    '  cnn evaluate lenet5 --data mnist',
+    '  cnn evaluate --weights runs/resnet20/model.safetensors --data cifar-10-batches-bin --html confusion.html',
+  ).action((name, options) => evaluate(name, options, terminal, signal));
+  command(
+    'export [model]',
+    'write a model with its weights as an ONNX file, for any other engine',
+    [
+      ...[weights, input, option('--out <file>', 'where it goes; default: <model>.onnx here')],
+      option('--dynamic-batch', 'leave the number of pictures open'),
+      ...[modelOption, cache, json],
+    ],
+    'Examples:',
+    '  cnn export mobilenet_v2 --weights default',
+    '  cnn export resnet50 --weights resnet50.pth --out resnet50.onnx --dynamic-batch',
+    '  cnn export --weights runs/flowers/model.safetensors --out flowers.onnx',
+  ).action((name, options) => exportOnnx(name, options, terminal, signal));
+  command('demo', 'classify a handful of digits drawn here', []).action(async () => {
+    await demo(terminal, signal);
+  });
 
   try {
     await program.parseAsync(args, { from: 'user' });

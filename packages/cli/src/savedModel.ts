@@ -1,6 +1,7 @@
 /** What a weight file of ours says about itself, so that a trained model can be used without repeating its options. */
 import { existsSync } from 'node:fs';
 import { FileFormatError, readSafetensorsMetadata, type Transform } from '@cnn/core';
+import { UsageError } from './errors.js';
 
 /** What is kept with weights that `cnn` has trained. */
 export interface Description {
@@ -40,11 +41,17 @@ function isDescription(value: unknown): value is Description {
 
 /**
  * The description in a weight file; undefined where the source is no local safetensors file, or one that says
- * nothing. @throws FileFormatError when it is damaged.
+ * nothing.
+ * @throws FileFormatError when it is damaged.
+ * @throws UsageError for the checkpoint of a run, which holds more than weights.
  */
 export async function readDescription(source: string | undefined): Promise<Description | undefined> {
   if (!source?.endsWith('.safetensors') || !existsSync(source)) return undefined;
-  const text = (await readSafetensorsMetadata(source))[KEY];
+  const { [KEY]: text, format } = await readSafetensorsMetadata(source);
+  if (format?.startsWith('cnn training checkpoint'))
+    throw new UsageError(
+      `${source} is the state of a training run. Its weights are in model.safetensors beside it, after its first epoch; go on with the run by --resume.`,
+    );
   if (text === undefined) return undefined;
   let value: unknown;
   try {

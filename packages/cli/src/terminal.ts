@@ -53,6 +53,13 @@ export function terminalOn({ stdout, stderr, env }: Streams): Terminal {
   };
 }
 
+/** Prints a result for programs. */
+export const printJson = (terminal: Terminal, value: unknown): void =>
+  terminal.print(JSON.stringify(value, null, 2));
+
+/** `1 thread`, `2 threads`. */
+export const threadsOf = (threads: number): string => `${threads} ${threads === 1 ? 'thread' : 'threads'}`;
+
 /** Columns as wide as their widest cell; those named in `right` are aligned to the right. */
 export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));

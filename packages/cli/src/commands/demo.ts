@@ -1,10 +1,10 @@
 /** `cnn demo`: draws a handful of digits, classifies them with the weights that LeNet-5 ships, and says what to do next. */
 import { compile } from '@cnn/core';
+import { rank } from '../classes.js';
 import { drawDigit } from '../digits.js';
 import { findModel } from '../registry.js';
-import { greyPicture, type Terminal, topLines } from '../terminal.js';
+import { greyPicture, type Terminal, threadsOf, topLines } from '../terminal.js';
 import { loadWeights } from '../weights.js';
-import { rank } from './classify.js';
 
 const shown = [3, 1, 4, 5, 9, 2, 6];
 
@@ -13,16 +13,16 @@ export async function demo(terminal: Terminal, signal?: AbortSignal): Promise<nu
   const { colours } = terminal;
   const { entry, family } = await findModel('lenet5');
   const model = entry.build();
-  const weights = await loadWeights(model, entry, family, signal ? { signal } : {}, terminal);
+  const weights = await loadWeights(model, entry, family, { signal }, terminal);
   await using session = await compile(model, { weights, input: entry.input });
   terminal.print(
-    `LeNet-5 with the weights this project trained on MNIST, on ${session.backend} (${session.threads} threads).`,
+    `LeNet-5 with the weights this project trained on MNIST, on ${session.backend} (${threadsOf(session.threads)}).`,
   );
   const labels = Array.from({ length: 10 }, (_, digit) => String(digit));
   let right = 0;
   for (const digit of shown) {
     const pixels = drawDigit(digit);
-    const { data } = await session.run(pixels, signal ? { signal } : {});
+    const { data } = await session.run(pixels, { signal });
     const top = rank(data, labels, 3);
     if (top[0]!.index === digit) right++;
     terminal.print(`\n${greyPicture(pixels, 32, colours).join('\n')}\n${topLines(top, colours).join('\n')}`);

@@ -1,26 +1,24 @@
 /** `cnn evaluate --weights <file> --data <folder>`: how often a model is right, and what it takes for what. */
-import { writeFile } from 'node:fs/promises';
-import type { BackendName } from '@cnn/core';
 import { type Dataset, evaluate as evaluateModel } from '@cnn/train';
 import { UsageError } from '../errors.js';
+import { writeResult } from '../files.js';
 import { type ModelRequest, openModel } from '../openModel.js';
-import { parseCount } from '../options.js';
-import type { Terminal } from '../terminal.js';
+import type { PlaceOptions } from '../options.js';
+import { printJson, type Terminal } from '../terminal.js';
 import { confusionText } from '../training/confusion.js';
 import { openData } from '../training/data.js';
+import { preparationOf } from '../training/recipes.js';
 import { evaluationLine, reportPage } from '../training/report.js';
-import { preparationOf, presetOf } from '../training/settings.js';
+import { presetOf } from '../training/settings.js';
 
 /** Options of the command. */
-export interface EvaluateOptions extends ModelRequest {
+export interface EvaluateOptions extends ModelRequest, PlaceOptions {
   readonly data: string;
-  readonly batch: string;
-  readonly size?: string;
+  readonly batch: number;
+  readonly size?: number;
   readonly tenCrop?: boolean;
   readonly onBadImage: 'skip' | 'fail';
   readonly html?: string;
-  readonly backend: BackendName;
-  readonly threads?: string;
   readonly json?: boolean;
 }
 
@@ -33,9 +31,10 @@ export async function evaluate(
 ): Promise<void> {
   const opened = await openModel({ ...options, model: name }, terminal, signal);
   const { entry, model, weights } = opened;
-  const preset = presetOf(opened.preset, options.size ? parseCount(options.size) : opened.preset.crop);
+  const preset = presetOf(opened.preset, options.size ?? opened.preset.crop);
+  const { onBadImage, backend, threads } = options;
   const data = await openData(
-    { data: options.data, preset, onBadImage: options.onBadImage, validation: 0, seed: 0 },
+    { data: options.data, preset, onBadImage, validation: 0, seed: 0 },
     terminal,
     signal,
   );
@@ -43,19 +42,16 @@ export async function evaluate(
   const { dataset, classes } = labelledFor(opened.labels, data.classes, pictures);
   const { prepare, normalise, views } = preparationOf(options.tenCrop ? 'alexnet' : 'none', preset, pictures);
   const perPicture = views?.count ?? 1;
-  const batch = Math.min(parseCount(options.batch), pictures.size) * perPicture;
+  const batch = Math.min(options.batch, pictures.size) * perPicture;
   const started = performance.now();
   const result = await evaluateModel({
-    ...{ model, weights, dataset, prepare, backend: options.backend, signal },
+    ...{ model, weights, dataset, prepare, normalise, views, backend, threads, signal },
     input: [batch, preset.mean.length, preset.crop, preset.crop],
-    ...(normalise ? { normalise } : {}),
-    ...(views ? { views } : {}),
-    ...(options.threads ? { threads: parseCount(options.threads) } : {}),
   });
   const seconds = (performance.now() - started) / 1000;
   const facts = { model: entry.name, weights: options.weights ?? 'default', data: options.data };
   if (options.html)
-    await writeFile(
+    await writeResult(
       options.html,
       reportPage({
         title: `${entry.name} on ${data.kind}`,
@@ -64,18 +60,12 @@ export async function evaluate(
       }),
     );
   if (options.json)
-    return terminal.print(
-      JSON.stringify(
-        {
-          ...facts,
-          ...{ count: result.count, accuracy: result.accuracy, loss: result.loss, seconds },
-          topK: Object.fromEntries(result.topK),
-          ...{ classes, confusion: result.confusion, skipped: data.skipped },
-        },
-        null,
-        2,
-      ),
-    );
+    return printJson(terminal, {
+      ...facts,
+      ...{ count: result.count, accuracy: result.accuracy, loss: result.loss, seconds },
+      topK: Object.fromEntries(result.topK),
+      ...{ classes, confusion: result.confusion, skipped: data.skipped },
+    });
   terminal.print(`${entry.name}: ${evaluationLine(result)}.`);
   terminal.print(`\n${confusionText(result.confusion, classes)}`);
   if (options.html) terminal.print(`\nThe report is ${options.html}.`);

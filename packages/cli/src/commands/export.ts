@@ -1,38 +1,40 @@
-/** `cnn export <model>`: a model with its weights as an ONNX file, for any other engine. */
-import { formatShape, inputsOf, matchWeights, requireMatch, trace, writeAtomically } from '@cnn/core';
+/** `cnn export [model]`: a model with its weights as an ONNX file, for any other engine. */
+import { formatShape, inputsOf, matchWeights, requireMatch, trace } from '@cnn/core';
 import { toOnnx } from '@cnn/onnx';
+import { writeResult } from '../files.js';
 import { type ModelRequest, openModel } from '../openModel.js';
-import { megabytes, type Terminal } from '../terminal.js';
+import { megabytes, printJson, type Terminal } from '../terminal.js';
 
 /** Options of the command. */
-export interface ExportOptions extends Omit<ModelRequest, 'model'> {
+export interface ExportOptions extends ModelRequest {
   readonly input?: readonly number[];
   readonly out?: string;
   readonly dynamicBatch?: boolean;
   readonly json?: boolean;
 }
 
-/** Writes the file, and says what it holds. */
+/** Writes the file, and says what it holds: the input is as large as what the weights were made for. */
 export async function exportOnnx(
-  name: string,
+  model: string | undefined,
   options: ExportOptions,
   terminal: Terminal,
   signal?: AbortSignal,
 ): Promise<void> {
-  const { entry, model, weights } = await openModel({ ...options, model: name }, terminal, signal);
-  const graph = trace(model, options.input ?? entry.input, { name });
+  const opened = await openModel({ ...options, model }, terminal, signal);
+  const { weights, preset, labels } = opened;
+  const { name } = opened.entry;
+  const graph = trace(opened.model, options.input ?? opened.input, { name });
   // Weights of another model may hold all the names that this one needs, and more.
-  requireMatch(name, matchWeights(model, weights));
+  requireMatch(name, matchWeights(opened.model, weights));
   const bytes = toOnnx(graph, weights, { dynamicBatch: options.dynamicBatch });
   signal?.throwIfAborted();
   const file = options.out ?? `${name}.onnx`;
-  await writeAtomically(file, bytes);
-  const shapes = {
-    input: inputsOf(graph).get('x')!.shape,
-    output: graph.output.shape,
-  };
+  await writeResult(file, bytes);
+  const shapes = { input: inputsOf(graph).get('x')!.shape, output: graph.output.shape };
   if (options.json)
-    return terminal.print(JSON.stringify({ model: name, file, bytes: bytes.length, ...shapes }, null, 2));
+    return printJson(terminal, {
+      ...{ model: name, file, bytes: bytes.length, ...shapes, transform: preset, classes: labels },
+    });
   const pictures = options.dynamicBatch ? ', for any number of pictures' : '';
   terminal.print(
     `${name} is in ${file} (${megabytes(bytes.length)}): x ${formatShape(shapes.input)} to output ${formatShape(shapes.output)}${pictures}.`,

@@ -10,18 +10,18 @@ import {
   type Weights,
 } from '@cnn/core';
 import type { ParameterGroup } from '@cnn/train';
-import { UsageError } from '../errors.js';
+import { buildModel, parseModelOptions } from '../modelOptions.js';
 import { type ModelRequest, openModel } from '../openModel.js';
-import { buildModel, parseModelOptions } from '../options.js';
 import type { Terminal } from '../terminal.js';
 import { openData } from '../training/data.js';
+import type { TrainingOptions } from '../training/options.js';
 import { requireOut, runTraining } from '../training/session.js';
-import { parseSettings, presetOf, type Settings, type TrainingOptions } from '../training/settings.js';
+import { presetOf, type Settings, settingsOf } from '../training/settings.js';
 
 /** Options of the command. */
 export interface FinetuneOptions extends TrainingOptions, ModelRequest {
   readonly freeze: string;
-  readonly trunkLr?: string;
+  readonly trunkLr?: number;
   readonly option: readonly string[];
 }
 
@@ -50,13 +50,13 @@ export async function finetune(
   requireMatch(entry.name, matchWeights(opened.model, opened.weights));
   const typed = parseModelOptions(opened.options);
   const classifier = classifierOf(entry, typed);
-  const { freeze } = options;
+  const { freeze, trunkLr, weights: source = 'default' } = options;
   const settings: Settings = {
-    ...parseSettings(entry.name, options, opened.preset, {
+    ...settingsOf(entry.name, options, {
       augment: freeze === 'trunk' ? 'none' : 'standard',
+      size: opened.preset.crop,
     }),
-    ...{ options: opened.options, weights: options.weights ?? 'default', freeze },
-    ...(options.trunkLr === undefined ? {} : { trunkLr: parseRate(options.trunkLr) }),
+    ...{ options: opened.options, weights: source, freeze, trunkLr },
   };
   const out = options.out ?? join('runs', `${entry.name}-finetuned`);
   await requireOut(out, options.resume ?? false, settings);
@@ -76,7 +76,7 @@ export async function finetune(
     frozen.some((prefix) => key === prefix || key.startsWith(`${prefix}.`));
   const slow = trainable.filter((key) => !classifier.has(key) && !isFrozen(key));
   const groups: ParameterGroup[] =
-    slow.length > 0 ? [{ paths: slow, learningRate: settings.trunkLr ?? settings.lr / 10 }] : [];
+    slow.length > 0 ? [{ paths: slow, learningRate: trunkLr ?? settings.lr / 10 }] : [];
   await runTraining(
     { model, weights, data, preset, settings, out, freeze: frozen, groups },
     options,
@@ -89,10 +89,4 @@ export async function finetune(
 function frozenOf(freeze: string, trunk: readonly string[]): readonly string[] {
   if (freeze === 'none') return [];
   return freeze === 'trunk' ? trunk : freeze.split(',').filter(Boolean);
-}
-
-function parseRate(text: string): number {
-  const rate = Number(text);
-  if (!text.trim() || !(rate >= 0)) throw new UsageError(`--trunk-lr is '${text}'; give a number from 0 up.`);
-  return rate;
 }

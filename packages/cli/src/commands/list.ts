@@ -1,6 +1,6 @@
 /** `cnn list`: every model of the installed families, and how to install the others. */
 import { allFamilies } from '../registry.js';
-import { type Terminal, table } from '../terminal.js';
+import { printJson, type Terminal, table } from '../terminal.js';
 
 /** Prints the models, as a table or as JSON. */
 export async function list({ json }: { readonly json?: boolean }, terminal: Terminal): Promise<void> {
@@ -18,7 +18,7 @@ export async function list({ json }: { readonly json?: boolean }, terminal: Term
   const missing = families
     .filter(({ loaded }) => !loaded)
     .map(({ family, install }) => ({ family, install }));
-  if (json) return terminal.print(JSON.stringify({ models, missing }, null, 2));
+  if (json) return printJson(terminal, { models, missing });
   terminal.print(
     table(
       [

@@ -1,8 +1,8 @@
 /** `cnn summary <model>`: what each layer puts out, its parameters and its multiply-adds. */
 import { summary as summarise } from '@cnn/core';
-import { buildModel, parseModelOptions } from '../options.js';
+import { buildModel, parseModelOptions } from '../modelOptions.js';
 import { findModel } from '../registry.js';
-import type { Terminal } from '../terminal.js';
+import { printJson, type Terminal } from '../terminal.js';
 
 /** Options of the command. */
 export interface SummaryOptions {
@@ -16,5 +16,6 @@ export async function summary(name: string, options: SummaryOptions, terminal: T
   const { entry } = await findModel(name);
   const model = buildModel(entry, parseModelOptions(options.option));
   const result = summarise(model, options.input ?? entry.input);
-  terminal.print(options.json ? JSON.stringify({ model: name, ...result }, null, 2) : String(result));
+  if (options.json) printJson(terminal, { model: name, ...result });
+  else terminal.print(String(result));
 }

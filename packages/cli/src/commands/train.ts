@@ -1,13 +1,14 @@
 /** `cnn train <model> --data <folder>`: trains a network from scratch. */
 import { join } from 'node:path';
 import { initialise } from '@cnn/core';
+import { buildModel, parseModelOptions } from '../modelOptions.js';
 import { readingOf } from '../openModel.js';
-import { buildModel, parseModelOptions } from '../options.js';
 import { findModel } from '../registry.js';
 import type { Terminal } from '../terminal.js';
 import { openData } from '../training/data.js';
+import type { TrainingOptions } from '../training/options.js';
 import { requireOut, runTraining } from '../training/session.js';
-import { parseSettings, presetOf, type TrainingOptions } from '../training/settings.js';
+import { presetOf, settingsOf } from '../training/settings.js';
 
 /** Trains a model; its classes are those of the data. */
 export async function train(
@@ -19,7 +20,7 @@ export async function train(
   const { entry } = await findModel(name);
   const typed = parseModelOptions(options.option);
   const reading = readingOf(entry);
-  const settings = parseSettings(name, options, reading.preset, { augment: 'standard' });
+  const settings = settingsOf(name, options, { augment: 'standard', size: reading.preset.crop });
   const out = options.out ?? join('runs', name);
   await requireOut(out, options.resume ?? false, settings);
   const channels = Number(typed.inChannels ?? reading.preset.mean.length);

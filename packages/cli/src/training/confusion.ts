@@ -1,5 +1,6 @@
 /** What was taken for what, as text and as a table of a page. */
 import type { ConfusionMatrix, Evaluation } from '@cnn/train';
+import { labelOf } from '../classes.js';
 import { escaped } from '../html.js';
 import { table } from '../terminal.js';
 
@@ -17,13 +18,11 @@ export const mistakes = (
     .sort(([, , a], [, , b]) => b - a)
     .slice(0, limit);
 
-const nameOf = (labels: readonly string[], index: number): string => labels[index] ?? `class ${index}`;
-
 /** The matrix as lines of text; of many classes only the commonest mistakes. */
 export function confusionText(matrix: ConfusionMatrix, labels: readonly string[]): string {
   if (matrix.length <= WHOLE) {
-    const short = matrix.map((_, index) => nameOf(labels, index).slice(0, 8));
-    const rows = matrix.map((row, index) => [nameOf(labels, index), ...row.map(String)]);
+    const short = matrix.map((_, index) => labelOf(labels, index).slice(0, 8));
+    const rows = matrix.map((row, index) => [labelOf(labels, index), ...row.map(String)]);
     return `Rows are true classes, columns what they were taken for:\n${table(
       [['', ...short], ...rows],
       short.map((_, column) => column + 1),
@@ -35,7 +34,7 @@ export function confusionText(matrix: ConfusionMatrix, labels: readonly string[]
     : `The commonest mistakes:\n${table(
         found.map(([truth, answer, count]) => [
           String(count),
-          `${nameOf(labels, truth)} taken for ${nameOf(labels, answer)}`,
+          `${labelOf(labels, truth)} taken for ${labelOf(labels, answer)}`,
         ]),
         [0],
       )}`;
@@ -44,14 +43,14 @@ export function confusionText(matrix: ConfusionMatrix, labels: readonly string[]
 /** The same for a page; the darker a cell, the more of its row it holds. */
 export function confusionHtml({ confusion }: Evaluation, labels: readonly string[]): string {
   if (confusion.length > WHOLE) return `<pre>${escaped(confusionText(confusion, labels))}</pre>`;
-  const head = confusion.map((_, index) => `<th>${escaped(nameOf(labels, index))}</th>`).join('');
+  const head = confusion.map((_, index) => `<th>${escaped(labelOf(labels, index))}</th>`).join('');
   const rows = confusion.map((row, truth) => {
     const total = row.reduce((sum, count) => sum + count, 0);
     const cells = row.map(
       (count, answer) =>
         `<td style="background:rgb(${truth === answer ? '42 157 143' : '214 39 40'}/${total === 0 ? 0 : (count / total).toFixed(3)})">${count}</td>`,
     );
-    return `<tr><th>${escaped(nameOf(labels, truth))}</th>${cells.join('')}</tr>`;
+    return `<tr><th>${escaped(labelOf(labels, truth))}</th>${cells.join('')}</tr>`;
   });
   return `<table class="confusion"><tr><th></th>${head}</tr>${rows.join('')}</table><p>Rows are true classes, columns what they were taken for.</p>`;
 }

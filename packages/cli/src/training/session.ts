@@ -4,6 +4,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Module, type Transform, type Weights, writeAtomically, writeSafetensors } from '@cnn/core';
 import {
+  crossEntropy,
   type Evaluation,
   evaluate,
   type ParameterGroup,
@@ -12,21 +13,16 @@ import {
   trainer,
 } from '@cnn/train';
 import { UsageError } from '../errors.js';
-import { parseCount } from '../options.js';
 import { metadataOf } from '../savedModel.js';
-import { noteFallback, type Terminal } from '../terminal.js';
+import { noteFallback, printJson, type Terminal, threadsOf } from '../terminal.js';
 import { curves } from './chart.js';
+import { classWeightsFor } from './classWeights.js';
 import type { LabelledData } from './data.js';
+import type { TrainingOptions } from './options.js';
 import { duration, trainingProgress } from './progress.js';
+import { optimizers, preparationOf, schedules } from './recipes.js';
 import { evaluationLine, reportPage } from './report.js';
-import {
-  optimizerOf,
-  preparationOf,
-  requireSame,
-  type Settings,
-  scheduleOf,
-  type TrainingOptions,
-} from './settings.js';
+import { requireSame, type Settings } from './settings.js';
 
 /** What is trained, and on what. */
 export interface Job {
@@ -45,6 +41,7 @@ const writeText = (path: string, text: string): Promise<void> =>
   writeAtomically(path, new TextEncoder().encode(text));
 const CHECKPOINT = 'checkpoint.safetensors';
 const SETTINGS = 'run.json';
+const MODEL = 'model.safetensors';
 
 /**
  * Looks at the folder of the run before anything is loaded.
@@ -105,8 +102,10 @@ export async function runTraining(
   terminal: Terminal,
   signal?: AbortSignal,
 ): Promise<void> {
-  const { model, weights, data, preset, settings, out, freeze = [], groups = [] } = job;
-  const epochs = parseCount(options.epochs);
+  const { model, weights, data, preset, settings, out, freeze, groups } = job;
+  const { epochs, backend, threads } = options;
+  const { labelSmoothing, lr: learningRate, weightDecay, clip, ema, seed } = settings;
+  const classWeights = await classWeightsFor(settings.classWeights, data.classes, data.train);
   const preparation = preparationOf(settings.augment, preset, data.train);
   const checkpoint = join(out, CHECKPOINT);
   const say = (line: string): void => (options.json ? terminal.note(line) : terminal.print(line));
@@ -114,11 +113,12 @@ export async function runTraining(
   await mkdir(out, { recursive: true });
   await writeText(join(out, SETTINGS), `${JSON.stringify(settings, null, 2)}\n`);
   await using run = trainer({
-    ...{ model, weights, input: inputOf(job), seed: settings.seed, backend: options.backend },
-    ...{ optimizer: optimizerOf(settings), schedule: scheduleOf(settings, epochs), freeze, groups },
+    ...{ model, weights, input: inputOf(job), seed, backend, threads, freeze, groups, clip, ema },
+    optimizer: optimizers[settings.optimizer].make({ learningRate, weightDecay }),
+    schedule: schedules[settings.schedule](epochs),
+    loss: crossEntropy({ labelSmoothing, classWeights }),
     ...preparation,
     cacheFeatures: settings.freeze === 'trunk' && !preparation.augment,
-    ...(options.threads ? { threads: parseCount(options.threads) } : {}),
   });
   if (options.resume) {
     await run.restore(checkpoint);
@@ -133,8 +133,9 @@ export async function runTraining(
       terminal.note(`The state after the last whole epoch is in ${checkpoint}.`);
     if (!signal?.aborted) throw error;
     await run.save(checkpoint);
+    const usable = run.epoch > 0 ? `, the weights after epoch ${run.epoch} in ${join(out, MODEL)}` : '';
     terminal.note(
-      `Stopped after ${run.step} steps, in epoch ${run.epoch + 1}; the state is in ${checkpoint}. Go on with:\n  ${resumeLine(options.args, out)}`,
+      `Stopped after ${run.step} steps, in epoch ${run.epoch + 1}; the state is in ${checkpoint}${usable}. Go on with:\n  ${resumeLine(options.args, out)}`,
     );
     throw error;
   }
@@ -145,7 +146,7 @@ async function fit(
   job: Job,
   run: Trainer,
   { epochs, checkpoint }: { readonly epochs: number; readonly checkpoint: string },
-  { options, terminal, signal, say }: Surroundings,
+  { options: { backend, patience }, terminal, signal, say }: Surroundings,
 ): Promise<Evaluation | undefined> {
   const { data } = job;
   const show = trainingProgress(terminal, epochs, say);
@@ -153,15 +154,13 @@ async function fit(
   let told = false;
   for await (const progress of run.fit(data.train, {
     epochs,
-    ...(data.test ? { validation: data.test } : {}),
-    ...(options.patience === undefined
-      ? {}
-      : { earlyStopping: { patience: parseCount(options.patience), monitor: 'accuracy' } }),
+    validation: data.test,
+    earlyStopping: patience === undefined ? undefined : { patience, monitor: 'accuracy' },
     checkpoint: { path: checkpoint },
-    ...(signal ? { signal } : {}),
+    signal,
   })) {
     if (!told)
-      noteFallback(terminal, options.backend, {
+      noteFallback(terminal, backend, {
         backend: run.backend ?? '',
         fallbackReason: run.fallbackReason,
       });
@@ -169,14 +168,28 @@ async function fit(
     show(progress);
     if (!progress.epochDone) continue;
     evaluation = progress.validation;
+    await writeModel(job, await usableWeights(job, run, patience !== undefined));
     await writeReport(job, run, evaluation);
-    if (progress.stopped) say(`No better result for ${options.patience} epochs; the best weights are kept.`);
+    if (progress.stopped) say(`No better result for ${patience} epochs; the best weights are kept.`);
   }
   terminal.progress('');
   return evaluation;
 }
 
-/** Writes the weights and what is known of them, and says how to use them. */
+/** The weights to keep: the best ones where a run may end early, averaged ones where there are, else the last. */
+const usableWeights = ({ settings }: Job, run: Trainer, best: boolean): Promise<Weights> =>
+  best ? run.bestWeights() : settings.ema === undefined ? run.weights() : run.averagedWeights();
+
+/** Writes weights with what is known of them. Gives the path. */
+async function writeModel({ data, preset, settings, out }: Job, weights: Weights): Promise<string> {
+  const { model, options } = settings;
+  const description = { model, options, classes: data.classes, transform: preset };
+  const file = join(out, MODEL);
+  await writeAtomically(file, writeSafetensors(weights, metadataOf(description)));
+  return file;
+}
+
+/** Writes the weights and the report, and says how to use them. */
 async function finish(
   job: Job,
   run: Trainer,
@@ -185,7 +198,7 @@ async function finish(
 ): Promise<void> {
   const { model, data, preset, settings, out } = job;
   const best = options.patience !== undefined;
-  const weights = await (best ? run.bestWeights() : run.weights());
+  const weights = await usableWeights(job, run, best);
   const evaluation =
     data.test && (best || !last)
       ? await evaluate({
@@ -193,10 +206,7 @@ async function finish(
           ...preparationOf(settings.augment, preset, data.train),
         })
       : last;
-  const file = join(out, 'model.safetensors');
-  const { model: name, options: typed } = settings;
-  const description = { model: name, options: typed, classes: data.classes, transform: preset };
-  await writeAtomically(file, writeSafetensors(weights, metadataOf(description)));
+  const file = await writeModel(job, weights);
   await writeReport(job, run, evaluation);
   const milliseconds = performance.now() - started;
   if (options.json) {
@@ -207,11 +217,9 @@ async function finish(
       skipped: data.skipped,
       evaluation: evaluation && { ...evaluation, topK: Object.fromEntries(evaluation.topK) },
     };
-    return terminal.print(JSON.stringify(result, null, 2));
+    return printJson(terminal, result);
   }
-  const place = run.backend
-    ? ` on ${run.backend} (${run.threads} ${run.threads === 1 ? 'thread' : 'threads'})`
-    : '';
+  const place = run.backend ? ` on ${run.backend} (${threadsOf(run.threads!)})` : '';
   say(
     `${run.epoch} epochs in ${duration(milliseconds)}${place}.${evaluation ? ` ${evaluationLine(evaluation)}.` : ''}`,
   );

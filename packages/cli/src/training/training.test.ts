@@ -2,13 +2,15 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { random, tensor, writeSafetensors } from '@cnn/core';
+import { initialise, parameters, random, readSafetensors, tensor, writeSafetensors } from '@cnn/core';
 import { encodePng } from '@cnn/image';
+import { lenet5 } from '@cnn/lenet';
 import { realData } from '@cnn/testing';
 import colours from 'picocolors';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { drawDigit } from '../digits.js';
 import { run } from '../program.js';
+import { classWeightsFor } from './classWeights.js';
 
 const root = mkdtempSync(join(tmpdir(), 'cnn-training-'));
 const at = (...path: string[]) => join(root, ...path);
@@ -90,6 +92,7 @@ beforeAll(() => {
 
 const training = (out: string, ...more: string[]) => [
   ...['train', 'lenet5', '--data', mnist, '--epochs', '3', '--batch', '10', '--lr', '0.003'],
+  ...['--ema', '0.9', '--clip', '1', '--label-smoothing', '0.1', '--class-weights', 'balanced'],
   ...['--out', at(out), '--seed', '4', ...more],
 ];
 
@@ -118,7 +121,11 @@ describe('train', () => {
     });
     expect(first.code).toBe(130);
     expect(first.notes).toMatch(/Stopped after 6 steps, in epoch 2; .*\n {2}cnn train lenet5 .* --resume/);
-    expect(existsSync(at('parts', 'model.safetensors'))).toBe(false);
+    // What there is can be used already.
+    const soFar = ['evaluate', '--weights', at('parts', 'model.safetensors'), '--data', mnist];
+    expect((await cnn(soFar)).out).toMatch(/^lenet5: top-1 /);
+    const state = await cnn(soFar.map((word) => word.replace('model.', 'checkpoint.')));
+    expect([state.code, state.notes]).toEqual([2, expect.stringMatching(/weights are in model.safetensors/)]);
     const second = await cnn(training('parts', '--resume', '--json'));
     expect(second.code).toBe(0);
     const result = JSON.parse(second.out) as { history: unknown[]; evaluation: { count: number } };
@@ -136,7 +143,16 @@ describe('train', () => {
       training('whole', '--resume').map((word) => (word === 'lenet5' ? 'lenet5_classic' : word)),
       /model was lenet5 and is lenet5_classic/,
     ],
-    [training('x', '--lr', 'fast'), /--lr is 'fast'; give a number from 0 up/],
+    [training('x', '--lr', 'fast'), /--lr <rate>' argument 'fast' is invalid. Give a number from 0 up/],
+    [training('whole', '--resume', '--ema', '0.99'), /ema was 0.9 and is 0.99/],
+    [training('whole', '--resume', '--clip', '9'), /clip was 1 and is 9/],
+    [training('x', '--ema', '1'), /Give a number above 0 and below 1/],
+    [training('x', '--clip', '0'), /Give a number above 0/],
+    [training('x', '--label-smoothing', '1.5'), /Give a number from 0 to 1/],
+    [training('x', '--class-weights', '1,-2'), /Give balanced, weights by name .*; '-2' is none of them/],
+    [training('x', '--class-weights', '1,7=2'), /Give either all weights by name, or a number for each/],
+    [training('x', '--class-weights', '7=2,seven=2'), /names 'seven', but the classes are 0, 1, 2/],
+    [training('x', '--class-weights', '1,2'), /gives 2 numbers for 10 classes/],
     [training('x', '--optimizer', 'sgb'), /Allowed choices are sgd, adam, adamW, rmsprop/],
   ])('%j makes no sense', async (args, message) => {
     const { code, notes } = await cnn(args);
@@ -156,6 +172,100 @@ describe('train', () => {
     expect(notes).toMatch(/label of example 7 is 11; there are 10 classes/);
     expect(code).toBe(1);
   });
+});
+
+describe('what an option does to the only step of a run', () => {
+  /** Trains one step on all 60 pictures without augmentation. Gives its loss, the weights, and the whole state. */
+  async function oneStep(name: string, ...options: string[]) {
+    const { code, out, notes } = await cnn([
+      ...['train', 'lenet5', '--data', mnist, '--epochs', '1', '--batch', '60', '--augment', 'none'],
+      ...[
+        '--optimizer',
+        'sgd',
+        '--lr',
+        '0.1',
+        '--weight-decay',
+        '0',
+        '--out',
+        at(name),
+        '--json',
+        ...options,
+      ],
+    ]);
+    expect([code, notes.includes('Stopped')]).toEqual([0, false]);
+    const { history } = JSON.parse(out) as { history: { loss: number }[] };
+    const read = (file: string) => readSafetensors(readFileSync(at(name, file))).weights;
+    return {
+      loss: history[0]!.loss,
+      weights: read('model.safetensors'),
+      state: read('checkpoint.safetensors'),
+    };
+  }
+  const start = initialise(lenet5(), { seed: 0 });
+  const trained = [...parameters(lenet5())].flatMap(([name, { trainable }]) => (trainable ? [name] : []));
+
+  test('--label-smoothing: the loss goes in proportion from the target to all classes alike', async () => {
+    const { loss: none } = await oneStep('smooth-none');
+    const { loss: half } = await oneStep('smooth-half', '--label-smoothing', '0.5');
+    const { loss: all } = await oneStep('smooth-all', '--label-smoothing', '1');
+    expect(Math.abs(all - none)).toBeGreaterThan(1e-3);
+    expect(half).toBeCloseTo((none + all) / 2, 5);
+  });
+
+  test('--class-weights: the loss is the mean over the classes that count', async () => {
+    const { loss: plain } = await oneStep('weights-none');
+    // Six pictures of each digit: halves of the classes are halves of the loss.
+    const { loss: low } = await oneStep('weights-low', '--class-weights', '1,1,1,1,1,0,0,0,0,0');
+    const { loss: high } = await oneStep('weights-high', '--class-weights', '0=0,1=0,2=0,3=0,4=0');
+    expect(Math.abs(low - high)).toBeGreaterThan(1e-3);
+    expect(plain).toBeCloseTo((low + high) / 2, 5);
+    expect((await oneStep('weights-balanced', '--class-weights', 'balanced')).loss).toBeCloseTo(plain, 6);
+  });
+
+  test('--clip: all weights together move by the rate times the norm', async () => {
+    const { weights } = await oneStep('clipped', '--clip', '0.01');
+    let squares = 0;
+    for (const name of trained)
+      for (const [index, value] of weights.get(name)!.data.entries())
+        squares += (value - start.get(name)!.data[index]!) ** 2;
+    expect(Math.sqrt(squares)).toBeCloseTo(0.1 * 0.01, 6);
+  });
+
+  test('--ema: the average is what is written, the weights go on without it', async () => {
+    const { state: plain } = await oneStep('ema-none');
+    const { weights, state } = await oneStep('ema', '--ema', '0.75');
+    for (const name of trained) {
+      expect(state.get(name)).toEqual(plain.get(name));
+      for (const [index, value] of weights.get(name)!.data.entries())
+        expect(value).toBeCloseTo(
+          0.75 * start.get(name)!.data[index]! + 0.25 * plain.get(name)!.data[index]!,
+          6,
+        );
+    }
+  });
+});
+
+test('balanced class weights make rare classes count as much as common ones', async () => {
+  const labels = [0, 0, 0, 1];
+  const pictures = { size: 4, at: (index: number) => ({ pixels: new Uint8Array(1), label: labels[index]! }) };
+  expect(await classWeightsFor('balanced', ['common', 'rare', 'absent'], pictures)).toEqual([
+    4 / 9,
+    4 / 3,
+    0,
+  ]);
+  expect(await classWeightsFor('rare=3', ['common', 'rare'], pictures)).toEqual([1, 3]);
+});
+
+test('export takes the size, channels and classes that a model was trained with', async () => {
+  const training = ['train', 'resnet20', '--data', digits, '--size', '16', '--epochs', '1', '--batch', '5'];
+  expect((await cnn([...training, '--out', at('small')])).code).toBe(0);
+  const weights = at('small', 'model.safetensors');
+  const exported = await cnn(['export', '--weights', weights, '--out', at('small.onnx'), '--json']);
+  expect(JSON.parse(exported.out)).toMatchObject({
+    ...{ model: 'resnet20', input: [1, 3, 16, 16], output: [1, 3], classes: ['one', 'seven', 'zero'] },
+    transform: { crop: 16 },
+  });
+  expect(existsSync(at('small.onnx'))).toBe(true);
 });
 
 describe('finetune', () => {

@@ -1,0 +1,81 @@
+/** The files that commands read and write, with errors that say what to do: pictures in, results out. */
+import { createReadStream } from 'node:fs';
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { writeAtomically } from '@cnn/core';
+import { decodeImage, type RgbImage } from '@cnn/image';
+
+/** Bytes of a picture file; more is taken for a mistake. */
+const MOST = 2 ** 28;
+
+/** What is wrong with a path, where the system has a code for it. */
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file or folder',
+  ENOTDIR: 'a part of the path is a file, not a folder',
+  EEXIST: 'a part of the path is a file, not a folder',
+  EISDIR: 'it is a folder, not a file',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'the disk is read-only',
+  ENOSPC: 'the disk is full',
+};
+
+/** What the system says of a file, in words. */
+export const reasonOf = (error: unknown): string => {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  return reasons[code] ?? message;
+};
+
+/**
+ * Reads a picture: a file, a URL, or `-` for the standard input.
+ * @throws Error for what cannot be read, and FileFormatError for what is no picture.
+ */
+export async function readPicture(source: string, signal?: AbortSignal): Promise<RgbImage> {
+  return decodeImage(await bytesOf(await openPicture(source, signal), signal), { signal });
+}
+
+async function openPicture(source: string, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  if (source === '-') return process.stdin;
+  if (/^https?:/i.test(source)) {
+    const { ok, status, body } = await fetch(source, { signal }).catch((error: Error) => {
+      signal?.throwIfAborted();
+      const { code, message } = (error.cause ?? error) as NodeJS.ErrnoException;
+      throw new Error(`it could not be fetched (${code ?? message})`);
+    });
+    if (!ok || !body) throw new Error(`the server answered ${status}; check the address`);
+    return body;
+  }
+  try {
+    if ((await stat(source)).isDirectory())
+      throw new Error('it is a folder; name the pictures in it, such as folder/*.jpg');
+  } catch (error) {
+    throw new Error(reasonOf(error));
+  }
+  return createReadStream(source, { signal });
+}
+
+async function bytesOf(parts: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<Uint8Array> {
+  const all: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of parts) {
+    signal?.throwIfAborted();
+    length += part.length;
+    if (length > MOST) throw new Error(`it is larger than ${MOST >> 20} MiB, which no picture is`);
+    all.push(part);
+  }
+  return Buffer.concat(all);
+}
+
+/**
+ * Writes a result, whole or not at all, into a folder that is made where there is none.
+ * @throws Error with the path and what to do.
+ */
+export async function writeResult(path: string, content: Uint8Array | string): Promise<void> {
+  const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await writeAtomically(path, bytes);
+  } catch (error) {
+    throw new Error(`Cannot write ${path}: ${reasonOf(error)}. Give another place.`, { cause: error });
+  }
+}

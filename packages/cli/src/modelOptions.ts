@@ -1,0 +1,84 @@
+/** The options of a model, from what is typed (`width=0.25`) to the model that is built with them. */
+import {
+  hardSwish,
+  leakyRelu,
+  type ModelEntry,
+  type Module,
+  type Node,
+  relu,
+  relu6,
+  ShapeError,
+  sigmoid,
+  silu,
+  tanh,
+} from '@cnn/core';
+import { UsageError } from './errors.js';
+
+const activations: Readonly<Record<string, (x: Node) => Node>> = {
+  relu,
+  relu6,
+  silu,
+  hardSwish,
+  sigmoid,
+  tanh,
+};
+
+/** `width=0.25`, `activation=leakyRelu:0.1`, ... as the options of a model. */
+export function parseModelOptions(pairs: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const [key, value] = pair.split(/=(.*)/s) as [string, string | undefined];
+      if (!key || value === undefined)
+        throw new UsageError(`'${pair}' is not an option of a model; write it as width=0.25.`);
+      return [key, key === 'activation' ? parseActivation(value) : parseValue(value)];
+    }),
+  );
+}
+
+function parseActivation(text: string): (x: Node) => Node {
+  const [name, slope, ...rest] = text.split(':') as [string, ...string[]];
+  if (name === 'leakyRelu' && rest.length === 0) {
+    if (slope === undefined) return leakyRelu();
+    if (slope.trim() && Number.isFinite(Number(slope))) return leakyRelu(Number(slope));
+    throw new UsageError(`'${slope}' is not the slope of a leakyRelu; write it as leakyRelu:0.1.`);
+  }
+  if (!Object.hasOwn(activations, text))
+    throw new UsageError(
+      `There is no activation '${text}'; use ${Object.keys(activations).join(', ')} or leakyRelu:0.1.`,
+    );
+  return activations[text]!;
+}
+
+function parseValue(value: string): unknown {
+  if (value === 'true' || value === 'false') return value === 'true';
+  return value.trim() && Number.isFinite(Number(value)) ? Number(value) : value;
+}
+
+/**
+ * Builds a model with options as they were typed.
+ * @throws UsageError for an option that the model never looks at, naming those it does look at.
+ */
+export function buildModel(entry: ModelEntry, options: Readonly<Record<string, unknown>>): Module {
+  const known = new Set<string>();
+  // A builder takes its options apart by name: the names it asks for are the options it has.
+  const watched = new Proxy(options, {
+    get(target, key) {
+      if (typeof key === 'string') known.add(key);
+      return Reflect.get(target, key);
+    },
+  });
+  let model: Module;
+  try {
+    model = entry.build(watched);
+  } catch (error) {
+    if (error instanceof ShapeError || error instanceof RangeError || error instanceof TypeError)
+      throw new UsageError(`${entry.name} cannot be built with these options: ${error.message}`);
+    throw error;
+  }
+  const unknown = Object.keys(options).filter((key) => !known.has(key));
+  if (unknown.length > 0)
+    throw new UsageError(
+      `${entry.name} has no option ${unknown.map((key) => `'${key}'`).join(' or ')}; it has ${[...known].join(', ')}.`,
+    );
+  return model;
+}

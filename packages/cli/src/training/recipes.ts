@@ -1,0 +1,97 @@
+/** What the names of optimizers, schedules and augmentations on the command line stand for. */
+import type { Transform } from '@cnn/core';
+import {
+  type Augmentation,
+  adam,
+  adamW,
+  alexnetRecipe,
+  centerCrop,
+  colorJitter,
+  compose,
+  constantRate,
+  cosine,
+  type Dataset,
+  type Normalisation,
+  oneCycle,
+  randomCrop,
+  randomHorizontalFlip,
+  randomResizedCrop,
+  reduceOnPlateau,
+  resizeTo,
+  rmsprop,
+  type Schedule,
+  sgd,
+  stepDecay,
+  type Views,
+} from '@cnn/train';
+
+/** Optimizers with their usual learning rate and weight decay. */
+export const optimizers = {
+  sgd: { lr: 0.05, weightDecay: 5e-4, make: (o: Rates) => sgd({ ...o, momentum: 0.9 }) },
+  adam: { lr: 1e-3, weightDecay: 0, make: (o: Rates) => adam(o) },
+  adamW: { lr: 1e-3, weightDecay: 0.01, make: (o: Rates) => adamW(o) },
+  rmsprop: { lr: 1e-3, weightDecay: 0, make: (o: Rates) => rmsprop({ ...o, momentum: 0.9 }) },
+} as const;
+interface Rates {
+  readonly learningRate: number;
+  readonly weightDecay: number;
+}
+
+/** What `--optimizer` may be. */
+export type OptimizerName = keyof typeof optimizers;
+/** The names that `--optimizer` takes. */
+export const optimizerNames = Object.keys(optimizers) as readonly OptimizerName[];
+
+/** Schedules, by the epochs of the run. */
+export const schedules = {
+  cosine: () => cosine(),
+  constant: () => constantRate(),
+  step: (epochs: number) => stepDecay({ epochs: Math.max(1, Math.ceil(epochs / 3)) }),
+  'one-cycle': () => oneCycle(),
+  plateau: () => reduceOnPlateau({ patience: 3 }),
+} as const satisfies Record<string, (epochs: number) => Schedule>;
+
+/** What `--schedule` may be. */
+export type ScheduleName = keyof typeof schedules;
+/** The names that `--schedule` takes. */
+export const scheduleNames = Object.keys(schedules) as readonly ScheduleName[];
+
+/** The names that `--augment` takes. */
+export const augmentNames = ['none', 'standard', 'color', 'alexnet'] as const;
+/** What `--augment` may be. */
+export type AugmentName = (typeof augmentNames)[number];
+
+/** How pictures are made ready. */
+export interface Preparation {
+  readonly prepare: Augmentation;
+  readonly augment?: Augmentation;
+  readonly normalise?: Normalisation;
+  readonly views?: Views;
+}
+
+/** Cuts a square out of the middle; pictures that are much smaller or larger are resized first. */
+const fitted =
+  (resize: number, crop: number): Augmentation =>
+  (picture, source) => {
+    const shorter = Math.min(picture.shape[1]!, picture.shape[2]!);
+    const near = shorter >= 0.8 * crop && shorter <= 1.25 * resize;
+    return compose(...(near ? [] : [resizeTo(resize)]), centerCrop(crop))(picture, source);
+  };
+
+/** How the pictures of a dataset are made ready for a model. */
+export function preparationOf(augment: AugmentName, preset: Transform, { shape }: Dataset): Preparation {
+  const { resize, crop, mean, std } = preset;
+  const plain = mean.every((value) => value === 0) && std.every((value) => value === 1);
+  const prepare = fitted(resize, crop);
+  const common = { prepare, ...(plain ? {} : { normalise: { mean, std } }) };
+  if (augment === 'none') return common;
+  if (augment === 'alexnet') return { ...common, ...alexnetRecipe({ size: crop, from: resize }) };
+  // Pictures of one small size are moved about, photos are cropped; digits have no mirror image.
+  const moved = shape
+    ? [prepare, randomCrop(crop, { padding: Math.max(1, crop >> (shape[0] === 1 ? 4 : 3)) })]
+    : [randomResizedCrop(crop)];
+  const mirrored = shape?.[0] === 1 || mean.length === 1 ? [] : [randomHorizontalFlip()];
+  const coloured =
+    augment === 'color' ? [colorJitter({ brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 })] : [];
+  return { ...common, augment: compose(...moved, ...mirrored, ...coloured) };
+}
