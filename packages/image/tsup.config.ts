@@ -2,11 +2,7 @@ import { preset } from '../../scripts/tsup.preset.js';
 
 export default [
   preset({ format: ['esm'], shims: true }),
-  // The codecs are ES modules only: in the CommonJS build they are part of the bundle.
-  preset({
-    format: ['cjs'],
-    shims: true,
-    clean: false,
-    noExternal: ['@jsquash/jpeg', 'fast-png', 'iobuffer', 'fflate'],
-  }),
+  // The codec of PNG is an ES module only: in the CommonJS build it is part of the bundle. That of JPEG is imported
+  // on demand, which CommonJS can do too.
+  preset({ format: ['cjs'], shims: true, clean: false, noExternal: ['fast-png', 'iobuffer', 'fflate'] }),
 ];

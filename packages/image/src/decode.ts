@@ -2,28 +2,37 @@
 import { FileFormatError } from '@cnn/core';
 import { defaultImageLimits, type ImageLimits, type RgbImage } from './image.js';
 import { decodeJpeg, isJpeg } from './jpeg.js';
+import { upright } from './orientation.js';
 import { decodePng, isPng } from './png.js';
 
 /** Options of {@link decodeImage}. */
 export interface DecodeOptions {
   readonly limits?: Partial<ImageLimits>;
+  /**
+   * Turns a JPEG the way its EXIF data says, as Pillow's `ImageOps.exif_transpose` does: photos of phones are often
+   * stored on their side. Default false, as in torchvision's evaluation.
+   */
+  readonly upright?: boolean;
   readonly signal?: AbortSignal;
 }
 
 /**
  * The RGB pixels of a JPEG or PNG file, those that Pillow's `Image.open(f).convert('RGB')` gives:
- * transparency is left out, EXIF orientation is not applied.
+ * transparency is left out, and EXIF orientation is applied only if you ask for it.
  * @throws FileFormatError for anything that is not a complete picture within the limits.
  * @example
  * const image = await decodeImage(encodePng({ width: 1, height: 1, data: Uint8Array.of(255, 0, 0) }));
  */
 export async function decodeImage(
   bytes: Uint8Array,
-  { limits, signal }: DecodeOptions = {},
+  { limits, upright: turn = false, signal }: DecodeOptions = {},
 ): Promise<RgbImage> {
   signal?.throwIfAborted();
   const bounds = { ...defaultImageLimits, ...limits };
-  if (isJpeg(bytes)) return decodeJpeg(bytes, bounds);
+  if (isJpeg(bytes)) {
+    const { image, orientation } = await decodeJpeg(bytes, bounds);
+    return turn ? upright(image, orientation) : image;
+  }
   if (isPng(bytes)) return decodePng(bytes, bounds);
   const start = [...bytes.subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
   throw new FileFormatError(

@@ -3,8 +3,9 @@
  * file's structure is checked first: the decoder itself would fill in what a truncated file lacks.
  */
 import { FileFormatError } from '@cnn/core';
-import decode, { init } from '@jsquash/jpeg/decode.js';
+import type { MozJPEGModule } from '@jsquash/jpeg/codec/dec/mozjpeg_dec.js';
 import type { ImageLimits, RgbImage } from './image.js';
+import { exifOrientation, type Orientation } from './orientation.js';
 
 const fail = (reason: string, offset?: number): never => {
   throw new FileFormatError('JPEG', reason, offset);
@@ -33,10 +34,20 @@ const kinds: Readonly<Record<number, string>> = {
   207: 'hierarchical',
 };
 
+/** What stands before the picture's data. */
+interface Header {
+  readonly frame: Frame;
+  /** What the EXIF data says, 1 where there is none. */
+  readonly orientation: Orientation;
+  /** Where the first scan's data begins. */
+  readonly scan: number;
+}
+
 /** Walks over the segments up to the first scan. */
-function frameOf(bytes: Uint8Array): { readonly frame: Frame; readonly scan: number } {
+function headerOf(bytes: Uint8Array): Header {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let frame: Frame | undefined;
+  let orientation: Orientation = 1;
   for (let at = 2; ; ) {
     if (at < bytes.length && bytes[at] !== 0xff)
       return fail('there are stray bytes between its segments', at);
@@ -51,7 +62,7 @@ function frameOf(bytes: Uint8Array): { readonly frame: Frame; readonly scan: num
       return fail(`a segment of ${length} bytes goes beyond its end`, at);
     if (marker === 0xda) {
       if (!frame) return fail('a scan comes before the frame header', at);
-      return { frame, scan: at + length };
+      return { frame, orientation, scan: at + length };
     }
     const kind = kinds[marker];
     if (kind) return fail(`it is ${kind}, which is not read. Save it as a baseline or progressive JPEG.`, at);
@@ -61,6 +72,9 @@ function frameOf(bytes: Uint8Array): { readonly frame: Frame; readonly scan: num
         return fail(`it has ${bytes[at + 2]} bits a sample, 8 are read. Save it with 8 bits.`, at);
       frame = { height: view.getUint16(at + 3), width: view.getUint16(at + 5), components: bytes[at + 7]! };
     }
+    // One of several EXIF segments that states an orientation is enough; the first one counts.
+    if (marker === 0xe1 && orientation === 1)
+      orientation = exifOrientation(bytes.subarray(at + 2, at + length));
     at += length;
   }
 }
@@ -72,26 +86,41 @@ function isComplete(bytes: Uint8Array, scan: number): boolean {
   return false;
 }
 
-let ready: Promise<void> | undefined;
-
 /** In Node the decoder's code is read from its package; bundlers and browsers find it by themselves. */
-async function prepare(): Promise<void> {
+async function codeInNode(): Promise<WebAssembly.Module | undefined> {
   const module = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:module');
-  if (!module) return;
+  if (!module) return undefined;
   const path = module.createRequire(import.meta.url).resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm');
   const code = await process.getBuiltinModule('node:fs/promises').readFile(path);
-  const compiled = await WebAssembly.compile(new Uint8Array(code));
-  const overrides = {
-    // The decoder's own talk about odd files; what matters comes as an error.
-    printErr: () => undefined,
-    instantiateWasm(imports: WebAssembly.Imports, done: unknown) {
-      const instance = new WebAssembly.Instance(compiled, imports);
-      (done as (instance: WebAssembly.Instance) => void)(instance);
-      return instance.exports;
-    },
-  };
-  await init(overrides);
+  return WebAssembly.compile(new Uint8Array(code));
 }
+
+/** The decoder, which is fetched when the first JPEG is decoded: PNG needs none of it. */
+async function load(): Promise<MozJPEGModule> {
+  const quiet = { noInitialRun: true, print: () => undefined, printErr: () => undefined };
+  try {
+    const { default: create } = await import('@jsquash/jpeg/codec/dec/mozjpeg_dec.js');
+    const code = await codeInNode();
+    if (!code) return await create(quiet);
+    return await create({
+      ...quiet,
+      instantiateWasm(imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) {
+        const instance = new WebAssembly.Instance(code, imports);
+        done(instance);
+        return instance.exports;
+      },
+    });
+  } catch (error) {
+    throw new Error(
+      `The JPEG decoder could not be loaded (${error instanceof Error ? error.message : String(error)}). In a page, ` +
+        'its file mozjpeg_dec.wasm has to be served beside the bundled script: Vite and webpack see to it, for ' +
+        'others copy it from node_modules/@jsquash/jpeg/codec/dec. In a bundle for Node, leave @jsquash/jpeg out.',
+      { cause: error },
+    );
+  }
+}
+
+let decoder: Promise<MozJPEGModule> | undefined;
 
 /** The decoder hands its result over as the browser's ImageData, which Node lacks. */
 class PlainImageData {
@@ -108,12 +137,19 @@ async function decodeRgba(bytes: Uint8Array): Promise<ImageData> {
   const missing = scope.ImageData === undefined;
   if (missing) scope.ImageData = PlainImageData;
   try {
-    ready ??= prepare();
-    await ready;
-    return await decode(Uint8Array.from(bytes).buffer);
+    decoder ??= load();
+    const { decode } = await decoder;
+    try {
+      return decode(Uint8Array.from(bytes), false) ?? fail('its compressed data is broken');
+    } catch (error) {
+      if (error instanceof FileFormatError) throw error;
+      return fail(
+        `its compressed data is broken (${error instanceof Error ? error.message : String(error)})`,
+      );
+    }
   } catch (error) {
     // After an abort the decoder's memory is in an unknown state: the next picture gets a new one.
-    ready = undefined;
+    decoder = undefined;
     throw error;
   } finally {
     if (missing) delete scope.ImageData;
@@ -123,9 +159,15 @@ async function decodeRgba(bytes: Uint8Array): Promise<ImageData> {
 /** One decode at a time: the decoder and the stand-in are shared. */
 let queue: Promise<unknown> = Promise.resolve();
 
+/** A picture as it is stored, and which way up it is meant to be. */
+interface StoredPicture {
+  readonly image: RgbImage;
+  readonly orientation: Orientation;
+}
+
 /** Decodes a JPEG file. @throws FileFormatError with the reason. */
-export async function decodeJpeg(bytes: Uint8Array, limits: ImageLimits): Promise<RgbImage> {
-  const { frame, scan } = frameOf(bytes);
+export async function decodeJpeg(bytes: Uint8Array, limits: ImageLimits): Promise<StoredPicture> {
+  const { frame, orientation, scan } = headerOf(bytes);
   const { width, height, components } = frame;
   if (width === 0 || height === 0) fail(`its frame header says ${width} x ${height} pixels`);
   if (width * height > limits.maxPixels)
@@ -137,9 +179,7 @@ export async function decodeJpeg(bytes: Uint8Array, limits: ImageLimits): Promis
   if (!isComplete(bytes, scan)) fail('it is cut short: its end marker is missing', bytes.length);
   const turn = queue.then(() => decodeRgba(bytes));
   queue = turn.catch(() => undefined);
-  const rgba = await turn.catch((error: unknown) =>
-    fail(`its compressed data is broken (${error instanceof Error ? error.message : String(error)})`),
-  );
+  const rgba = await turn;
   const data = new Uint8Array(3 * width * height);
   if (rgba.data.length !== 4 * width * height)
     fail(`it decodes to ${rgba.data.length} bytes for ${width} x ${height} pixels`);
@@ -148,5 +188,5 @@ export async function decodeJpeg(bytes: Uint8Array, limits: ImageLimits): Promis
     data[to + 1] = rgba.data[from + 1]!;
     data[to + 2] = rgba.data[from + 2]!;
   }
-  return { width, height, data };
+  return { image: { width, height, data }, orientation };
 }

@@ -1,0 +1,86 @@
+/** JPEG without files from elsewhere: two pictures of 20x12 pixels that Pillow 9.4 wrote, and the pixels it reads. */
+import { createHash } from 'node:crypto';
+import { FileFormatError, random } from '@cnn/core';
+import { describe, expect, test, vi } from 'vitest';
+import { decodeImage, type RgbImage } from './index.js';
+
+const bytesOf = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, 'base64'));
+const baseline = bytesOf(
+  '/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAA0JCgsKCA0LCgsODg0PEyAVExISEyccHhcgLikxMC4pLSwzOko+MzZGNywtQFdBRkxOUlNSMj5aYVpQYEpRUk//2wBDAQ4ODhMREyYVFSZPNS01T09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT0//wAARCAAMABQDASIAAhEBAxEB/8QAHwAAAQUBAQEBAQEAAAAAAAAAAAECAwQFBgcICQoL/8QAtRAAAgEDAwIEAwUFBAQAAAF9AQIDAAQRBRIhMUEGE1FhByJxFDKBkaEII0KxwRVS0fAkM2JyggkKFhcYGRolJicoKSo0NTY3ODk6Q0RFRkdISUpTVFVWV1hZWmNkZWZnaGlqc3R1dnd4eXqDhIWGh4iJipKTlJWWl5iZmqKjpKWmp6ipqrKztLW2t7i5usLDxMXGx8jJytLT1NXW19jZ2uHi4+Tl5ufo6erx8vP09fb3+Pn6/8QAHwEAAwEBAQEBAQEBAQAAAAAAAAECAwQFBgcICQoL/8QAtREAAgECBAQDBAcFBAQAAQJ3AAECAxEEBSExBhJBUQdhcRMiMoEIFEKRobHBCSMzUvAVYnLRChYkNOEl8RcYGRomJygpKjU2Nzg5OkNERUZHSElKU1RVVldYWVpjZGVmZ2hpanN0dXZ3eHl6goOEhYaHiImKkpOUlZaXmJmaoqOkpaanqKmqsrO0tba3uLm6wsPExcbHyMnK0tPU1dbX2Nna4uPk5ebn6Onq8vP09fb3+Pn6/9oADAMBAAIRAxEAPwDkrfSeny1qW+j5x8tb9rbRcfLWva2sXHy15cKzqbnNgcymrHMpo3y/doruo7WHYPlorp9kj6OOaTsf/9k=',
+);
+const progressive = bytesOf(
+  '/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAA0JCgsKCA0LCgsODg0PEyAVExISEyccHhcgLikxMC4pLSwzOko+MzZGNywtQFdBRkxOUlNSMj5aYVpQYEpRUk//2wBDAQ4ODhMREyYVFSZPNS01T09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT0//wgARCAAMABQDASIAAhEBAxEB/8QAFgABAQEAAAAAAAAAAAAAAAAABQAE/8QAFgEBAQEAAAAAAAAAAAAAAAAAAwQF/9oADAMBAAIQAxAAAAEjUhrlIydk0v/EABgQAAMBAQAAAAAAAAAAAAAAAAABAgMT/9oACAEBAAEFApyJxOJMomUKUf/EABcRAAMBAAAAAAAAAAAAAAAAAAABBAP/2gAIAQMBAT8BwpYqmf/EABcRAAMBAAAAAAAAAAAAAAAAAAABEgL/2gAIAQIBAT8BW6JP/8QAFBABAAAAAAAAAAAAAAAAAAAAIP/aAAgBAQAGPwJf/8QAGhABAAIDAQAAAAAAAAAAAAAAADFRARFhIf/aAAgBAQABPyHi4MeIVFZpw//aAAwDAQACAAMAAAAQ1+//xAAWEQEBAQAAAAAAAAAAAAAAAAAAEQH/2gAIAQMBAT8QwxC//8QAFxEBAAMAAAAAAAAAAAAAAAAAAAERMf/aAAgBAgEBPxCbSr//xAAYEAADAQEAAAAAAAAAAAAAAAAAESEQMf/aAAgBAQABPxDgGLGRiEIR/9k=',
+);
+const pixels = 'edf2623651950cd04e054579103b2533f3c28e57a35c779ee8f959a4140b328c';
+
+const hash = ({ data }: RgbImage): string => createHash('sha256').update(data).digest('hex');
+
+/** The file with an EXIF segment that states an orientation, in either order of bytes. */
+function oriented(orientation: number, little = false): Uint8Array {
+  const tiff = little ? '49492a000800000001001201030001000000' : '4d4d002a0000000800010112000300000001';
+  const block = Buffer.from(`457869660000${tiff}0000000000000000`, 'hex');
+  if (little) block.writeUInt16LE(orientation, 24);
+  else block.writeUInt16BE(orientation, 24);
+  const head = Buffer.from([0xff, 0xd8, 0xff, 0xe1, 0, block.length + 2]);
+  return new Uint8Array(Buffer.concat([head, block, baseline.subarray(2)]));
+}
+
+describe('JPEG', () => {
+  test.each([
+    ['baseline', baseline],
+    ['progressive', progressive],
+  ])("%s files give Pillow's pixels", async (_, file) => {
+    const image = await decodeImage(file);
+    expect([image.width, image.height]).toEqual([20, 12]);
+    expect(hash(image)).toBe(pixels);
+  });
+
+  // Width, height and pixels of ImageOps.exif_transpose.
+  test.each([
+    [1, 20, 12, pixels],
+    [2, 20, 12, 'eae9d3d762ede04df96497da5b6c475f0be7ed6b27add9e7c9eb2cd1e53aea6f'],
+    [3, 20, 12, 'cf6d9e5ab82c02a276bb20b798196d864dc53f71b11d67b4ac76cba7315be6b3'],
+    [4, 20, 12, '755a1f5d5d514d172224615d4533271e396c94ee6a920e6e9ad722a21bf71eca'],
+    [5, 12, 20, '0b8e60ca8174f71e7f60d488e4f222e1879dcf83590a7fe0e22a06301c041937'],
+    [6, 12, 20, '141cf37034a6e53a2bc37c58d7bc902d13ae921f1b3317d19f3d45f84ba01ff2'],
+    [7, 12, 20, '5f2b6487e9a2548c53fd4898307ab30070e76233c151b2386b8921b7736fc181'],
+    [8, 12, 20, '1e48094b935b9605221603351a44265811c7eabcb57437f30de8e98f10265d5f'],
+    [9, 20, 12, pixels],
+  ])('orientation %i is applied when it is asked for', async (orientation, width, height, expected) => {
+    for (const file of [oriented(orientation), oriented(orientation, true)]) {
+      const turned = await decodeImage(file, { upright: true });
+      expect([turned.width, turned.height, hash(turned)]).toEqual([width, height, expected]);
+      expect(hash(await decodeImage(file))).toBe(pixels);
+    }
+  });
+
+  test('a file cut anywhere or with flipped bits gives a picture or a FileFormatError', async () => {
+    const source = random(5);
+    const file = oriented(6);
+    const broken = [
+      ...Array.from({ length: 60 }, () => file.slice(0, source.integer(file.length))),
+      ...Array.from({ length: 120 }, () => {
+        const copy = file.slice();
+        copy[source.integer(copy.length)]! ^= 1 << source.integer(8);
+        return copy;
+      }),
+    ];
+    for (const bytes of broken)
+      await decodeImage(bytes, { upright: true, limits: { maxPixels: 1e6 } }).catch((error: unknown) => {
+        if (!(error instanceof FileFormatError)) throw error;
+      });
+  });
+
+  test('a decoder that cannot be loaded is no fault of the file, and is looked for again', async () => {
+    vi.resetModules();
+    vi.doMock('@jsquash/jpeg/codec/dec/mozjpeg_dec.js', () => ({
+      default: () => Promise.reject(new Error('404')),
+    }));
+    const { decodeImage: decode } = await import('./index.js');
+    await expect(decode(baseline)).rejects.toThrow(
+      /^The JPEG decoder could not be loaded \(404\)\. In a page/,
+    );
+    vi.doUnmock('@jsquash/jpeg/codec/dec/mozjpeg_dec.js');
+    expect(hash(await decode(baseline))).toBe(pixels);
+  });
+});

@@ -1,0 +1,47 @@
+/** Which way up a picture is: cameras store what the sensor saw and say in the EXIF data how it was held. */
+import type { RgbImage } from './image.js';
+
+/** EXIF's values: 1 is upright, 2 to 4 are mirrored or upside down, 5 to 8 lie on a side. */
+export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
+
+const isOrientation = (value: number): value is Orientation => value >= 1 && value <= 8;
+
+/** The orientation that an EXIF block states (`Exif`, two zeros, a TIFF header); 1 where it states none. */
+export function exifOrientation(block: Uint8Array): Orientation {
+  const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
+  const tiff = 6;
+  if (block.length < tiff + 8 || view.getUint32(0) !== 0x45786966) return 1;
+  const little = view.getUint16(tiff) === 0x4949;
+  const directory = tiff + view.getUint32(tiff + 4, little);
+  if (directory + 2 > block.length) return 1;
+  const entries = view.getUint16(directory, little);
+  for (let entry = 0; entry < entries; entry++) {
+    const at = directory + 2 + 12 * entry;
+    if (at + 12 > block.length) return 1;
+    if (view.getUint16(at, little) !== 0x0112) continue;
+    const value = view.getUint16(at + 8, little);
+    return isOrientation(value) ? value : 1;
+  }
+  return 1;
+}
+
+/** The picture as it is meant to be seen, as Pillow's `ImageOps.exif_transpose` gives it. */
+export function upright(image: RgbImage, orientation: Orientation): RgbImage {
+  if (orientation === 1) return image;
+  const { width, height, data } = image;
+  const onSide = orientation >= 5;
+  const [outWidth, outHeight] = onSide ? [height, width] : [width, height];
+  // Where a stored row or column runs backwards in the upright picture.
+  const rightToLeft = [2, 3, 7, 8].includes(orientation);
+  const bottomToTop = [3, 4, 6, 7].includes(orientation);
+  const result = new Uint8Array(data.length);
+  for (let row = 0, to = 0; row < outHeight; row++)
+    for (let column = 0; column < outWidth; column++, to += 3) {
+      const [x, y] = onSide ? [row, column] : [column, row];
+      const from = 3 * ((bottomToTop ? height - 1 - y : y) * width + (rightToLeft ? width - 1 - x : x));
+      result[to] = data[from]!;
+      result[to + 1] = data[from + 1]!;
+      result[to + 2] = data[from + 2]!;
+    }
+  return { width: outWidth, height: outHeight, data: result };
+}

@@ -1,0 +1,66 @@
+/** The built packages in plain Node: each can be imported and required, and both ways give the same names. */
+import { execFile } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, test } from 'vitest';
+
+const packages = new URL('../../', import.meta.url);
+
+/** Packages with an entry for both formats; `cnn` has a command only. */
+const names = readdirSync(packages).filter((name) => {
+  const { private: own, main } = JSON.parse(
+    readFileSync(new URL(`${name}/package.json`, packages), 'utf8'),
+  ) as { readonly private?: boolean; readonly main?: string };
+  return !own && main;
+});
+const built = names.every((name) => existsSync(new URL(`${name}/dist/index.js`, packages)));
+if (!built) {
+  const message = 'The packages are not built, so they cannot be loaded; run npx turbo run build.';
+  if (process.env.CI) throw new Error(message);
+  console.warn(message);
+}
+
+/** Runs a program in a Node of its own, which knows nothing of the sources, and gives what it prints as JSON. */
+async function inNode(type: 'module' | 'commonjs', program: string): Promise<unknown> {
+  const { stdout } = await promisify(execFile)(process.execPath, [`--input-type=${type}`, '-e', program], {
+    cwd: fileURLToPath(new URL('cli', packages)),
+  });
+  return JSON.parse(stdout);
+}
+
+const paths = (format: string): string =>
+  JSON.stringify(names.map((name) => fileURLToPath(new URL(`${name}/dist/index.${format}`, packages))));
+
+describe.runIf(built)('the builds', () => {
+  test('are the same as ES modules and as CommonJS', async () => {
+    const [imported, required] = await Promise.all([
+      inNode(
+        'module',
+        `const all = await Promise.all(${paths('js')}.map((path) => import(path)));
+        console.log(JSON.stringify(all.map((names) => Object.keys(names).sort())));`,
+      ),
+      inNode(
+        'commonjs',
+        `console.log(JSON.stringify(${paths('cjs')}.map((path) => Object.keys(require(path)).sort())));`,
+      ),
+    ]);
+    expect(names).toEqual(expect.arrayContaining(['core', 'image', 'resnet']));
+    expect(required).toEqual(imported);
+  });
+
+  // Its decoder is an ES module with WebAssembly beside it.
+  test('decode JPEG in both', async () => {
+    const text = readFileSync(new URL('image/src/jpeg.test.ts', packages), 'utf8');
+    const [, file] = /bytesOf\(\s*'([^']+)'/.exec(text)!;
+    const decode = `decodeImage(Buffer.from('${file}', 'base64')).then(({ width, height }) => console.log(JSON.stringify([width, height])));`;
+    const results = [
+      inNode('module', `import { decodeImage } from '@cnn/image'; ${decode}`),
+      inNode('commonjs', `const { decodeImage } = require('@cnn/image'); ${decode}`),
+    ];
+    expect(await Promise.all(results)).toEqual([
+      [20, 12],
+      [20, 12],
+    ]);
+  });
+});
