@@ -1,10 +1,11 @@
 /**
- * Checks what no other tool does: every family has the same files and fields, and imports point one way
- * only, between packages and between the folders of @cnn/core.
+ * Checks what no other tool does: every family has the same files and fields, imports point one way only, between
+ * packages and between the folders of @cnn/core, and links of documents lead somewhere.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { linkProblems } from './markdownLinks.mjs';
 
 const families = [
   ...[
@@ -96,12 +97,17 @@ export function problemsOf(root) {
     'exports',
     'engines',
     'publishConfig',
+    'repository',
+    'homepage',
+    'bugs',
   ];
   for (const name of packages) {
     const manifest = JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'));
     if (manifest.private) continue;
     for (const field of fields)
       if (!(field in manifest)) problems.push(`packages/${name}/package.json has no field '${field}'.`);
+    if (manifest.repository?.directory !== `packages/${name}`)
+      problems.push(`packages/${name}/package.json names another folder as its 'repository.directory'.`);
   }
   for (const name of packages)
     for (const file of sources(join(root, 'packages', name, 'src'))) {
@@ -119,7 +125,7 @@ export function problemsOf(root) {
         }
       }
     }
-  return problems;
+  return [...problems, ...linkProblems(root)];
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -34,3 +34,26 @@ test('a missing file, a wrong import between packages and one between layers are
   expect(problems).toContain('imports @cnn/resnet, which @cnn/vgg may not');
   expect(problems).toContain('tensor may not know graph');
 });
+
+test('links that lead nowhere, or out of a published package, are found', () => {
+  write(
+    'README.md',
+    '# Top\n\n[a](none.md) [b](#no-heading) [c](#top) `[d](code)` [e](https://example.com)\n',
+  );
+  write('packages/nin/package.json', '{ "files": ["dist", "block.svg"] }');
+  write('packages/nin/block.svg', '');
+  write('packages/nin/README.md', '![x](block.svg) [y](../../README.md) [z](../../README.md#missing)\n');
+  const published = 'https://github.com/cnn-js/cnn/blob/main/README.md';
+  write('packages/bench/package.json', '{ "private": true }');
+  write('packages/bench/README.md', `[1](../../README.md#top) [2](${published}) [3](${published}#missing)\n`);
+  const found = problemsOf(root).filter((problem) => problem.includes('points to'));
+  expect(found).toEqual([
+    'README.md points to none.md, which does not exist.',
+    'README.md points to #no-heading, which has no such heading.',
+    `packages/bench/README.md points to ${published}#missing, which has no such heading.`,
+    expect.stringMatching(
+      /^packages.nin.README.md points to ..\/..\/README.md, which is not in the published package/,
+    ),
+    'packages/nin/README.md points to ../../README.md#missing, which has no such heading.',
+  ]);
+});
