@@ -73,7 +73,12 @@ export const shared = {
     ['skip', 'fail'],
     'fail',
   ),
-  backend: choice('--backend <name>', 'what to run on', Object.keys(backends), 'auto'),
+  backend: choice(
+    '--backend <name>',
+    'what to run on; auto is the CPU here, gpu needs the packages gpu.js and webgpu',
+    Object.keys(backends),
+    'auto',
+  ),
   threads: option('--threads <n>', 'threads for the CPU; default: one for each core', count),
   json: option('--json', 'the result as JSON'),
 } as const;

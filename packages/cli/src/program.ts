@@ -12,6 +12,7 @@ import { list } from './commands/list.js';
 import { summary } from './commands/summary.js';
 import { train } from './commands/train.js';
 import { UsageError } from './errors.js';
+import { provideGpu } from './gpu.js';
 import { count, option, share, shared } from './options.js';
 import type { Terminal } from './terminal.js';
 import { rate, trainingOptions } from './training/options.js';
@@ -166,6 +167,9 @@ export async function run(
     await demo(terminal, signal);
   });
 
+  program.hook('preAction', async (_, command) => {
+    if (command.getOptionValue('backend') === 'gpu') await provideGpu();
+  });
   try {
     await program.parseAsync(args, { from: 'user' });
     return code;

@@ -55,7 +55,7 @@ export async function loadFamily(
 }
 
 /** Whether it is the package itself that is missing, and not something that it needs. */
-const isMissing = (error: unknown, name: string): boolean =>
+export const isMissing = (error: unknown, name: string): boolean =>
   error instanceof Error &&
   (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND' &&
   error.message.includes(`'${name}'`);

@@ -2,14 +2,13 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { initialise, parameters, random, readSafetensors, tensor, writeSafetensors } from '@cnn/core';
-import { encodePng } from '@cnn/image';
+import { initialise, parameters, readSafetensors, tensor, writeSafetensors } from '@cnn/core';
 import { lenet5 } from '@cnn/lenet';
 import { realData } from '@cnn/testing';
 import colours from 'picocolors';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { drawDigit } from '../digits.js';
 import { run } from '../program.js';
+import { writeFolder, writeMnist } from '../testData.js';
 import { classWeightsFor } from './classWeights.js';
 
 const root = mkdtempSync(join(tmpdir(), 'cnn-training-'));
@@ -35,51 +34,6 @@ async function cnn(
     signal,
   );
   return { code, out: out.join('\n'), notes: notes.join('\n') };
-}
-
-/** 28 x 28 bytes of a digit, moved a little. */
-function digitBytes(digit: number, seed: number): Uint8Array {
-  const source = random(seed);
-  const [top, left] = [source.integer(5), source.integer(5)];
-  const pixels = drawDigit(digit);
-  return Uint8Array.from(
-    { length: 784 },
-    (_, i) => pixels[(Math.floor(i / 28) + top) * 32 + (i % 28) + left]! * 255,
-  );
-}
-
-/** Writes pictures and labels in the format of MNIST. */
-function writeMnist(
-  folder: string,
-  part: string,
-  count: number,
-  label = (index: number) => index % 10,
-): void {
-  const header = (type: number, ...extents: number[]) =>
-    Buffer.concat([
-      Buffer.from([0, 0, 8, type]),
-      ...extents.map((extent) => Buffer.from([0, 0, extent >> 8, extent & 255])),
-    ]);
-  mkdirSync(folder, { recursive: true });
-  const pictures = Array.from({ length: count }, (_, index) => digitBytes(index % 10, index));
-  writeFileSync(
-    join(folder, `${part}-images-idx3-ubyte`),
-    Buffer.concat([header(3, count, 28, 28), ...pictures]),
-  );
-  const labels = Uint8Array.from({ length: count }, (_, index) => label(index));
-  writeFileSync(join(folder, `${part}-labels-idx1-ubyte`), Buffer.concat([header(1, count), labels]));
-}
-
-/** A folder with pictures of some digits for each class. */
-function writeFolder(folder: string, classes: Readonly<Record<string, number>>, count: number): void {
-  for (const [name, digit] of Object.entries(classes)) {
-    mkdirSync(join(folder, name), { recursive: true });
-    for (let index = 0; index < count; index++) {
-      const bytes = digitBytes(digit, index);
-      const data = Uint8Array.from({ length: 3 * 784 }, (_, i) => bytes[Math.floor(i / 3)]!);
-      writeFileSync(join(folder, name, `${index}.png`), encodePng({ width: 28, height: 28, data }));
-    }
-  }
 }
 
 const mnist = at('mnist');

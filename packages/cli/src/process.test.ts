@@ -1,0 +1,145 @@
+/**
+ * The command as a process of its own: Ctrl-C once and twice, pipes that close, a GPU. Whatever is waited for is
+ * something that the process says or does, never a time.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { findBrowser } from '@cnn/testing/browser';
+import { softwareVulkan } from '@cnn/testing/vulkan';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { writeFolder, writeMnist } from './testData.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'cnn-process-'));
+// One bundle where the packages are found that it may load, and one where none is installed.
+const installed = mkdtempSync(join(import.meta.dirname, '../node_modules/.cnn-process-'));
+const mnist = join(folder, 'mnist');
+const running = new Set<ReturnType<typeof spawn>>();
+
+beforeAll(async () => {
+  for (const outdir of [installed, folder])
+    await build({
+      entryPoints: { cnn: join(import.meta.dirname, 'main.ts') },
+      tsconfig: join(import.meta.dirname, '../../../tsconfig.base.json'),
+      ...{ bundle: true, platform: 'node', format: 'esm', target: 'node20', outdir },
+      outExtension: { '.js': '.mjs' },
+      external: ['gpu.js', 'webgpu'],
+      // For packages in CommonJS.
+      banner: {
+        js: "import { createRequire as of } from 'node:module'; const require = of(import.meta.url);",
+      },
+    });
+  writeMnist(mnist, 'train', 60);
+  writeFolder(join(folder, 'digits'), { seven: 7 }, 1);
+});
+afterAll(() => {
+  for (const child of running) child.kill('SIGKILL');
+  for (const path of [folder, installed]) rmSync(path, { recursive: true });
+});
+
+/** Starts the command. */
+function start(args: readonly string[], { from = installed, env = {} } = {}) {
+  const child = spawn(process.execPath, [join(from, 'cnn.mjs'), ...args], {
+    ...{ cwd: folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
+  });
+  running.add(child);
+  const text = { out: '', notes: '' };
+  child.stdout!.on('data', (part) => (text.out += part));
+  child.stderr!.on('data', (part) => (text.notes += part));
+  const ended = once(child, 'close').then(([code, signal]) => {
+    running.delete(child);
+    return { code, signal, ...text };
+  });
+  return {
+    ended,
+    interrupt: () => child.kill('SIGINT'),
+    /** Waits until it has said something, and fails when it ends before. */
+    async says(what: string): Promise<void> {
+      while (!(text.out + text.notes).includes(what))
+        if (
+          !(await Promise.race([
+            once(child.stdout!, 'data'),
+            once(child.stderr!, 'data'),
+            ended.then(() => 0),
+          ]))
+        )
+          throw new Error(`It ended without saying '${what}': ${JSON.stringify(await ended)}`);
+    },
+  };
+}
+
+test('Ctrl-C saves the run, and the line that it prints goes on with it to the same bits', async () => {
+  // So many epochs that the run never ends by itself, and a rate that does not depend on how many.
+  const training = (out: string, epochs: number) => [
+    ...['train', 'lenet5', '--data', mnist, '--batch', '20', '--schedule', 'constant', '--threads', '1'],
+    ...['--ema', '0.9', '--out', join(folder, out), '--epochs', String(epochs)],
+  ];
+  const first = start(training('stopped', 1_000_000));
+  await first.says('epoch 1/');
+  first.interrupt();
+  const { code, notes } = await first.ended;
+  expect([code, notes]).toEqual([130, expect.stringMatching(/^Stopping.*\nInterrupted\.\n$/s)]);
+
+  const [, stopped, line] = /Stopped after \d+ steps, in epoch (\d+);.* Go on with:\n {2}cnn (.*)\n/.exec(
+    notes,
+  )!;
+  const epochs = Number(stopped) + 1;
+  const second = await start(line!.replace('1000000', String(epochs)).split(' ')).ended;
+  expect(second.out).toMatch(/^Going on after \d+ steps/);
+  expect(second).toMatchObject({ code: 0, notes: '' });
+  expect(await start(training('whole', epochs)).ended).toMatchObject({ code: 0, notes: '' });
+  for (const file of ['model.safetensors', 'checkpoint.safetensors'])
+    expect(
+      readFileSync(join(folder, 'stopped', file)).equals(readFileSync(join(folder, 'whole', file))),
+    ).toBe(true);
+});
+
+test.skipIf(process.platform === 'win32')('a second Ctrl-C ends at once, whatever goes on', async () => {
+  // A pipe that nobody writes into keeps the command waiting for its data, and cannot be interrupted.
+  const waiting = join(folder, 'waiting');
+  mkdirSync(waiting);
+  const [images, labels] = ['train-images-idx3-ubyte', 'train-labels-idx1-ubyte'].map((file) =>
+    join(waiting, file),
+  );
+  execFileSync('mkfifo', [images!, labels!]);
+  const child = start(['train', 'lenet5', '--data', waiting, '--out', join(folder, 'none')]);
+  // Opening it for writing ends when the command opens it for reading.
+  const pipe = await open(images!, 'w');
+  child.interrupt();
+  await child.says('Ctrl-C again ends at once');
+  child.interrupt();
+  expect(await child.ended).toMatchObject({ code: null, signal: 'SIGINT' });
+  await pipe.close();
+  expect(existsSync(join(folder, 'none'))).toBe(false);
+});
+
+describe('--backend gpu', () => {
+  const classify = ['classify', 'digits/seven/0.png', '--model', 'lenet5', '--top', '1', '--json'];
+
+  test('names what to install where the package webgpu is missing', async () => {
+    expect(await start([...classify, '--backend', 'gpu'], { from: folder }).ended).toEqual({
+      ...{ code: 1, signal: null, out: '' },
+      notes: expect.stringMatching(
+        /^cnn: .*webgpu.* not installed.* npm install gpu\.js@2\.24 webgpu@0\.6\n$/,
+      ),
+    });
+  });
+
+  test('runs on the GPU that the package webgpu finds, and ends', async ({ skip }) => {
+    const env = process.env.CNN_GPU === 'real' ? {} : softwareVulkan(await findBrowser());
+    if (!env) return skip('No Vulkan was found for WebGPU in Node. Install Chromium.');
+    const onCpu = await start([...classify, '--backend', 'wasm']).ended;
+    const onGpu = await start([...classify, '--backend', 'gpu'], { env }).ended;
+    expect(onGpu).toMatchObject({ code: 0, signal: null, notes: '' });
+    const resultOf = ({ out }: { readonly out: string }) =>
+      JSON.parse(out) as { backend: string; results: { top: { label: string; probability: number }[] }[] };
+    const [expected, got] = [resultOf(onCpu), resultOf(onGpu)];
+    expect([expected.backend, got.backend]).toEqual(['wasm', 'gpu:webgpu']);
+    expect(got.results[0]!.top[0]!.label).toBe('7');
+    expect(got.results[0]!.top[0]!.probability).toBeCloseTo(expected.results[0]!.top[0]!.probability, 4);
+  });
+});
