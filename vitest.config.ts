@@ -54,6 +54,7 @@ export default defineConfig({
           root: `${root}/packages/${name}`,
           include: ['src/**/*.test.ts'],
           exclude: ['src/**/*.{browser,gpu}.test.ts'],
+          setupFiles: process.env.CNN_WIDE_SIMD === '1' ? [`${root}/packages/testing/src/wideSimd.ts`] : [],
           testTimeout: 60_000,
         },
       })),
