@@ -6,9 +6,9 @@ import { documentOf } from './document.js';
 import { measure, type Row, type Schedule } from './measure.js';
 import type { Network } from './networks.js';
 import { pictureOf } from './picture.js';
-import { readRecords, thisMachine, withRow } from './records.js';
-import type { Contender, Suite } from './suites.js';
-import { markdown, tablesOf } from './tables.js';
+import { type Records, readRecords, thisMachine, withRow } from './records.js';
+import type { Contender, Suite } from './suite.js';
+import { markdown, summaryOf, tablesOf } from './tables.js';
 
 const lenet: Network = { name: 'lenet5', family: 'lenet', gain2: 1, macs: 1, picture: [1, 32, 32] };
 const contender = (name: string): Contender => ({ name, peer: 'ours', runtime: 'node' });
@@ -85,6 +85,10 @@ test('tables have ratios of minima, marks for targets and geometric means', () =
     ['**geometric mean**', '', '', '**1.00**', '', ''],
   ]);
   expect(markdown(table!.cells)).toContain('| lenet5 | 4.00 / 2.00 |');
+  expect(summaryOf([[two, { lenet5: row(2, 4), other: row(4, 2) }]])).toEqual([
+    ['', 'beside', 'ratio', 'least', 'most'],
+    ['A test', 'theirs', '1.00', 'lenet5 0.50', 'other 2.00'],
+  ]);
 });
 
 test('contenders share a target, are left out where none was measured, and tables choose among them', () => {
@@ -173,6 +177,30 @@ test('a whole run measures real processes and makes the document', async () => {
   expect(text).toContain('## Node 24, batch 1, 2 threads');
   expect(text).toContain('other programs used the machine: lenet5 (50 % of the cores)');
   expect(text).toContain('## What was tried');
+});
+
+test('the document says when, where not all was measured at once', () => {
+  const dated = (date: string, core?: string) => ({
+    date,
+    ...(core ? { core } : {}),
+    results: { 'ours, 256-bit': {} },
+  });
+  const records = (rows: Records['rows']): Records => ({ machine: thisMachine(), versions: {}, rows });
+  const once = documentOf(
+    records({ node24: { vgg16: dated('2026-01-01') }, batch8: { vgg16: dated('2026-01-01') } }),
+  );
+  expect(once.match(/Measured: .*/g)).toEqual(['Measured: 2026-01-01.']);
+  const often = documentOf(
+    records({
+      node24: { vgg16: dated('2026-01-01'), alexnet: dated('2026-01-02', '12ab34cd') },
+      batch8: { vgg16: dated('2026-01-02', '12ab34cd') },
+    }),
+  );
+  expect(often.match(/Measured: .*/g)).toEqual([
+    expect.stringContaining('Measured: not all at once; each section says when. The state of'),
+    'Measured: 2026-01-01: vgg16; 2026-01-02, core 12ab34cd: alexnet.',
+    'Measured: 2026-01-02, core 12ab34cd.',
+  ]);
 });
 
 test('a run that is stopped ends', async () => {

@@ -9,7 +9,7 @@ import type { Network } from './networks.js';
 import { startInNode } from './nodeProcess.js';
 import { exportFiles, programFor, torchProgram } from './programs.js';
 import type { Job } from './protocol.js';
-import type { Contender, Runtime, Suite } from './suites.js';
+import type { Contender, Runtime, Suite } from './suite.js';
 import { installNode, installPeers, libraryOf, type Work, workplace } from './workplace.js';
 
 /** What to run, and whom to tell. */

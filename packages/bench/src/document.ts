@@ -2,9 +2,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Records } from './records.js';
-import { type Suite, suites } from './suites.js';
-import { markdown, tablesOf } from './tables.js';
+import { CORE, type DatedRow, type Records } from './records.js';
+import type { Suite } from './suite.js';
+import { suites } from './suites.js';
+import { markdown, summaryOf, tablesOf } from './tables.js';
 
 const notes = fileURLToPath(new URL('../notes', import.meta.url));
 
@@ -12,17 +13,30 @@ const notes = fileURLToPath(new URL('../notes', import.meta.url));
 const wideMachine = `
 This machine has AVX-512: onnxruntime-node and PyTorch compute with vectors of 512 bits, while WebAssembly
 reaches 256 bits at most (Node 24, paired), and 128 bits in Node 20 and in browsers. \`onnxruntime-node, 256-bit\`
-and \`PyTorch, 256-bit\` are the same libraries held to AVX2, with the same targets: they show how the engines
-compare at the width that JavaScript reaches, and on processors without AVX-512. PyTorch has settings for that;
-of onnxruntime-node, which has none, a copy is measured that does not see AVX-512.
+and \`PyTorch, 256-bit\` are the same libraries held to AVX2: they show how the engines compare at the width that
+JavaScript reaches, and on processors without AVX-512. PyTorch has settings for that; of onnxruntime-node, which
+has none, a copy is measured that does not see AVX-512. The targets were set on a processor that computes 256 bits
+at a time. They stand beside both, and most are missed beside AVX-512.
 `;
 
 /** The document; suites without a row are left out. `picture` is a link to the picture, where there is one. */
 export function documentOf({ machine, versions, rows }: Records, picture?: string): string {
-  const dates = Object.values(rows).flatMap((suite) => Object.values(suite).map(({ date }) => date));
-  const [first, last] = [dates.toSorted()[0], dates.toSorted().at(-1)];
+  const measured = suites.flatMap((suite) => (rows[suite.id] ? [[suite, rows[suite.id]!] as const] : []));
   const named = Object.entries(versions).map(([name, version]) => `${name.replace(/ \d+$/, '')} ${version}`);
-  const sections = suites.filter(({ id }) => rows[id]).map((suite) => section(suite, rows[suite.id]!));
+  // Python's says its version itself.
+  const results = measured.flatMap(([, dated]) =>
+    Object.values(dated).flatMap(({ results }) => Object.values(results)),
+  );
+  const torch = results.find(({ notes }) => notes?.startsWith('PyTorch'))?.notes;
+  if (torch) named.push(torch);
+  const times = [...new Set(measured.flatMap(([, dated]) => [...timesOf(dated).keys()]))];
+  const abouts = new Map<string, string>();
+  const sections = measured.map(([suite, dated]) => {
+    const before = suite.about && abouts.get(suite.about);
+    if (suite.about && !before) abouts.set(suite.about, suite.title);
+    const about = before ? `Measured in the same way as ${before}.` : suite.about;
+    return section({ ...suite, about }, dated, times.length > 1);
+  });
   return `# Benchmarks
 
 This page is generated: \`npm run bench\` measures and writes it, see
@@ -31,16 +45,20 @@ inputs; the weights are made up, which changes no time.
 
 - Machine: ${machine.processor}, ${machine.cores} cores, ${machine.memory} GB, ${machine.system}${machine.vectors ? `, vector instructions ${machine.vectors}` : ''}.
 - Versions: ${named.join(', ')}.
-- Measured: ${first === last ? first : `${first} to ${last}`}.
+- Measured: ${times.length > 1 ? 'not all at once; each section says when' : times[0]}.${times.some((time) => time.includes('core')) ? ` The state of \`@cnn/core\` is named by what \`git rev-parse HEAD:${CORE}\` says.` : ''}
 
+A ratio is ours over the other's, of times (for throughput too), memory or kernels: below 1 ours is better. In
+short, with the geometric mean over the networks and those with the least and the greatest ratio:
+
+${markdown(summaryOf(measured))}
+${picture ? `\n![How many times as fast as its peers](${picture})\n` : ''}
 Each peer runs in a process (or browser) of its own. All peers of a row are loaded and compared first: the
 deviation is the largest absolute difference of an output from ours, and a peer that differs by more than a
 thousandth of the largest output is shown as failed. Then they take turns, A B C C B A, a fifth of a second
 each, and sleep while others have their turn. Cells show median / minimum (throughput: of the median and the
-best run). A ratio is our minimum over the other's: below 1 we are faster. ✓ and ✗ say whether it reaches
-its target; the picture has red marks there.
+best run); ratios are of minima. A target is the ratio that this project set out to reach at most, before it
+was built; ✓ and ✗ say whether it is reached, and the picture has red marks there.
 ${machine.vectors.includes('avx512f') ? wideMachine : ''}
-${picture ? `\n![How many times as fast as its peers](${picture})\n` : ''}
 ${sections.join('\n\n')}
 
 ## What was tried
@@ -49,7 +67,7 @@ ${readNotes()}
 `;
 }
 
-function section(suite: Suite, rows: Records['rows'][string]): string {
+function section(suite: Suite, rows: Records['rows'][string], timed: boolean): string {
   const failures = Object.entries(rows).flatMap(([network, { results }]) =>
     Object.entries(results).flatMap(([name, { failure }]) =>
       failure ? [`- ${network}, ${name}: ${failure}`] : [],
@@ -58,11 +76,31 @@ function section(suite: Suite, rows: Records['rows'][string]): string {
   const parts = [
     suite.about,
     ...tablesOf(suite, rows).flatMap(({ about, cells }) => [about ?? '', markdown(cells)]),
+    timed ? timesLine(rows) : '',
     threadsOf(suite, rows),
     busyRows(rows),
     failures.join('\n'),
   ];
   return [`## ${suite.title}`, ...parts.filter(Boolean)].join('\n\n');
+}
+
+/** The days on which rows were measured and the states of the sources then, with the networks of each. */
+function timesOf(rows: Records['rows'][string]): ReadonlyMap<string, readonly string[]> {
+  const times = new Map<string, string[]>();
+  const timeOf = ({ date, core }: DatedRow): string => (core ? `${date}, core ${core}` : date);
+  for (const [network, row] of Object.entries(rows)) {
+    const time = timeOf(row);
+    times.set(time, [...(times.get(time) ?? []), network]);
+  }
+  return times;
+}
+
+function timesLine(rows: Records['rows'][string]): string {
+  const times = [...timesOf(rows)];
+  const parts = times.map(([time, networks]) =>
+    times.length > 1 ? `${time}: ${networks.join(', ')}` : time,
+  );
+  return `Measured: ${parts.join('; ')}.`;
 }
 
 /** How many threads each contender took by itself; nothing where all were told. */

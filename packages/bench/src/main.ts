@@ -13,11 +13,13 @@ import {
   type Records,
   readRecords,
   requireSameMachine,
+  stateOfCore,
   thisMachine,
   withRow,
   writeRecords,
 } from './records.js';
-import { groups, quickSuite, type Suite, suites } from './suites.js';
+import type { Suite } from './suite.js';
+import { groups, quickSuite, suites } from './suites.js';
 import { plain, tablesOf } from './tables.js';
 import { root } from './workplace.js';
 
@@ -140,6 +142,7 @@ async function run(ids: readonly string[], options: Options, signal: AbortSignal
     progress('');
     console.error(line);
   };
+  const core = stateOfCore();
   const shown = new Map<Suite, Record<string, DatedRow>>();
   await bench({
     suites: chosen,
@@ -151,7 +154,12 @@ async function run(ids: readonly string[], options: Options, signal: AbortSignal
     progress: (line) => progress(`${done} of ${work.length}, ${line}`),
     onRow(suite, network, { results, busy }, versions) {
       const date = new Date().toISOString().slice(0, 10);
-      const row = { date, ...(busy > BUSY ? { busy: Number(busy.toFixed(2)) } : {}), results };
+      const row = {
+        date,
+        ...(core ? { core } : {}),
+        ...(busy > BUSY ? { busy: Number(busy.toFixed(2)) } : {}),
+        results,
+      };
       if (kept) {
         records = withRow(records, versions, suite.id, network.name, row);
         writeRecords(json, records);

@@ -1,7 +1,7 @@
 /** Measures the contenders of a suite on one network: all are started, compared, and then take turns. */
 import type { Effort, Started } from './protocol.js';
 import { PeerFailure, type Running } from './running.js';
-import type { Contender, Suite } from './suites.js';
+import type { Contender, Suite } from './suite.js';
 
 /** Starts a contender on the network that is being measured. */
 export type Start = (contender: Contender) => Promise<Running & { readonly spawned?: number }>;

@@ -1,6 +1,7 @@
 /** Draws docs/benchmarks.svg: for each network a bar that says how many times as fast as a peer we are. */
 import type { DatedRow, Records } from './records.js';
-import { type Suite, suites } from './suites.js';
+import type { Suite } from './suite.js';
+import { suites } from './suites.js';
 import { measuredContenders, ratioOf } from './tables.js';
 
 /** The suites that are drawn, one panel for each. */

@@ -1,7 +1,9 @@
 /** The measurements on file: a run replaces the rows that it measured, so that the tables can be made in pieces. */
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import type { Row } from './measure.js';
+import { root } from './workplace.js';
 
 /** The computer that measured. */
 export interface Machine {
@@ -17,6 +19,8 @@ export interface Machine {
 /** One row with the day on which it was measured: contenders of a row are always measured together. */
 export interface DatedRow {
   readonly date: string;
+  /** What was measured: see `stateOfCore`. */
+  readonly core?: string;
   /** Share of the cores that other programs used before it; missing where it does not matter. */
   readonly busy?: number;
   readonly results: Row;
@@ -50,6 +54,23 @@ export function thisMachine(): Machine {
     vectors: vectors.join(', '),
     system: `${process.platform} ${process.arch}`,
   };
+}
+
+/** Where the sources lie of which `stateOfCore` speaks. */
+export const CORE = 'packages/core/src';
+
+/**
+ * Which state of `@cnn/core` is here: the first digits of what `git rev-parse HEAD:packages/core/src` says, with a plus
+ * where files differ from it; undefined outside of a git repository.
+ */
+export function stateOfCore(): string | undefined {
+  const git = (...args: string[]): string =>
+    execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+  try {
+    return git('rev-parse', '--short=8', `HEAD:${CORE}`) + (git('status', '--porcelain', CORE) && '+');
+  } catch {
+    return undefined;
+  }
 }
 
 /** The records of a file; none where there is no file. */

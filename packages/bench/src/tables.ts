@@ -1,7 +1,7 @@
 /** The tables of the document and of the terminal: a suite's rows with ratios, geometric means and targets. */
 import type { Result } from './measure.js';
 import type { DatedRow } from './records.js';
-import type { Contender, Metric, Suite, SuiteTable, Target } from './suites.js';
+import type { Contender, Metric, Suite, SuiteTable, Target } from './suite.js';
 
 /** Cells; the first row is the head. */
 export type Table = readonly (readonly string[])[];
@@ -165,6 +165,30 @@ function tableOf(
     '',
   ];
   return [head, ...body, ...(measured.length > 1 && others.length > 0 ? [means] : [])];
+}
+
+/** All suites on one look: the geometric mean and the range of the ratios in the first table of each. */
+export function summaryOf(measured: readonly (readonly [Suite, Rows])[]): Table {
+  const body = measured.flatMap(([suite, rows]) => {
+    const [table] = suite.tables as [SuiteTable];
+    const shown = measuredContenders(suite, rows).filter(
+      ({ name }) => table.contenders?.includes(name) ?? true,
+    );
+    const [own, ...others] = shown.map(({ name }) => name);
+    return others.map((name) => {
+      const ratios = Object.entries(rows)
+        .flatMap(([network, { results }]) => {
+          const ratio = ratioOf(table.metric, results[own!], results[name]);
+          return ratio === undefined ? [] : [{ network, ratio }];
+        })
+        .toSorted((a, b) => a.ratio - b.ratio);
+      const mean = geometricMean(ratios.map(({ ratio }) => ratio));
+      const end = (at: number): string =>
+        ratios.length > 1 ? `${ratios.at(at)!.network} ${hundredths(ratios.at(at)!.ratio)}` : '';
+      return [suite.title, name, mean === undefined ? '' : hundredths(mean), end(0), end(-1)];
+    });
+  });
+  return [['', 'beside', 'ratio', 'least', 'most'], ...body];
 }
 
 /** A table in Markdown; all columns but the first are numbers. */
