@@ -1,0 +1,113 @@
+/** A compiled graph as the wasm back end runs it: values by name go in and out, profiles speak of modules. */
+import { ShapeError } from '../../errors.js';
+import { type Graph, type Node, parametersOf } from '../../graph/graph.js';
+import { formatShape, sizeOf } from '../../tensor/shape.js';
+import type { Tensor, Weights } from '../../tensor/tensor.js';
+import type { ProfileStep, Program } from '../backend.js';
+import { describe, flopsOf } from '../describe.js';
+import type { Engine } from './engine.js';
+import type { PlannedGraph } from './lower/graph.js';
+import type { Image } from './plan/image.js';
+import type { Runner } from './runtime/runner.js';
+
+const GONE = 'This program has been disposed of; compile the model again.';
+
+/** A program that has its runner run the plan of a graph. */
+export function wasmProgram(
+  graph: Graph,
+  weights: Weights,
+  engine: Engine,
+  { image, outputs, planner, state }: PlannedGraph & { readonly image: Image },
+  runner: Runner,
+): Program {
+  let disposed = false;
+  // What stays alive with the program: not the planner and the image, which know how to fill memory with
+  // weights, and the weights themselves only if some of them change and the rest is asked for beside them.
+  const { pages, phases, computing } = image;
+  const { groups, expected } = planner;
+  const kept = graph.updates.size > 0 ? weights : undefined;
+  const inputs = new Map(
+    [...planner.inputs].map(([name, { at, shape }]) => [name, { at: at.address, shape }]),
+  );
+  const fetches = [...outputs.values()].map(({ node, value }) => ({
+    at: value.at.address,
+    floats: sizeOf(node.shape),
+  }));
+  const feedsOf = (feeds: ReadonlyMap<string, Tensor>) => {
+    if (disposed) throw new Error(GONE);
+    return [...inputs].map(([name, { at, shape }]) => {
+      const data = feeds.get(name)?.data;
+      if (!data) throw new Error(`${graph.at('')}: the run lacks the input '${name}'.`);
+      if (data.length !== sizeOf(shape))
+        throw new ShapeError(
+          `${graph.at('')}: the input '${name}' of ${formatShape(shape)} has ${sizeOf(shape)} values, got ${data.length}.`,
+        );
+      return { at, data };
+    });
+  };
+  return {
+    backend: 'wasm',
+    threads: runner.threads,
+    fallbackReason: runner.fallbackReason,
+    get memory() {
+      return disposed ? 0 : pages * 65536;
+    },
+    async run(feeds, signal) {
+      signal?.throwIfAborted();
+      const values = await runner.run(feedsOf(feeds), fetches, signal);
+      return new Map(
+        [...outputs].map(([name, { node }], index) => [name, { shape: node.shape, data: values[index]! }]),
+      );
+    },
+    async parameters() {
+      if (disposed) throw new Error(GONE);
+      if (!kept) return new Map();
+      const unchanged = [...parametersOf(graph).keys()].map((name) => [name, kept.get(name)!] as const);
+      const values = await runner.read(
+        [...state.values()].map(({ at, shape }) => ({ at: at.address, floats: sizeOf(shape) })),
+      );
+      const changed = [...state].map(([name, { shape }], i) => [name, { shape, data: values[i]! }] as const);
+      return new Map([...unchanged, ...changed]);
+    },
+    async profile(feeds) {
+      const times = await runner.profile(feedsOf(feeds));
+      const steps = new Map<Node, ProfileStep>();
+      for (const [index, { node, algorithm }] of phases.slice(0, computing).entries()) {
+        const together = groups.get(node)?.nodes ?? [node];
+        const known = steps.get(node);
+        const seconds = expected.get(node);
+        steps.set(node, {
+          path: commonPath(together.map(({ path }) => path)),
+          op: together.map(describe).join(', '),
+          // An output's copy into the host's order belongs to its node, but is not how that is computed.
+          algorithm: known && algorithm === 'copy' ? known.algorithm : algorithm,
+          milliseconds: (known?.milliseconds ?? 0) + times[index]!,
+          ...(seconds === undefined ? {} : { expected: seconds * 1000 }),
+          flops: together.reduce((sum, member) => sum + flopsOf(member), 0),
+        });
+      }
+      return {
+        backend: 'wasm',
+        threads: runner.threads,
+        notes: [engine.wide ? '256-bit SIMD' : '128-bit SIMD', ...(engine.fma ? ['FMA'] : [])],
+        steps: [...steps.values()],
+      };
+    },
+    async dispose() {
+      if (disposed) return;
+      disposed = true;
+      await runner.dispose();
+    },
+  };
+}
+
+/** The path of the module that all of these are in; where they are entries of a list, with the first's and last's index. */
+function commonPath(paths: readonly string[]): string {
+  const names = paths.map((path) => path.split('.'));
+  const [first, last] = [names[0]!, names.at(-1)!];
+  const depth = first.findIndex((name, depth) => names.some((other) => other[depth] !== name));
+  if (depth < 0) return paths[0]!;
+  const shared = first.slice(0, depth);
+  const listed = names.every((path) => /^\d+$/.test(path[depth] ?? ''));
+  return [...shared, ...(listed ? [`${first[depth]}-${last[depth]}`] : [])].join('.');
+}
