@@ -10,4 +10,7 @@ testFamily({
     tv__alexnet: alexnet,
     seed__Alexnet: () => article.alexnet(10),
   },
+  counts: {
+    'for 10 classes': [57_044_810, () => alexnet({ numClasses: 10 })],
+  },
 });

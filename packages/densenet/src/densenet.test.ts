@@ -10,4 +10,7 @@ testFamily({
     tv__densenet121: densenet121,
     seed__DenseNet: () => article.denseNet(10),
   },
+  counts: {
+    'densenet121 that grows by 16': [2_338_816, () => densenet121({ growthRate: 16 })],
+  },
 });

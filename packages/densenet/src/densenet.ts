@@ -7,6 +7,7 @@ import {
   avgPool,
   batchNorm,
   concat,
+  constant,
   conv2d,
   dropout,
   globalAvgPool,
@@ -117,8 +118,9 @@ function densenet(
     channels = kept;
   }
   features[`norm${blocks.length + 1}`] = batchNorm(channels);
-  return module({ features: named(features), classifier: linear(channels, numClasses) }, (m, x) =>
-    pipe(x, m.features, relu, globalAvgPool, m.classifier),
+  return module(
+    { features: named(features), classifier: linear(channels, numClasses, { biasInit: constant(0) }) },
+    (m, x) => pipe(x, m.features, relu, globalAvgPool, m.classifier),
   );
 }
 

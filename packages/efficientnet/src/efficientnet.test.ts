@@ -11,4 +11,11 @@ testFamily({
     tv__efficientnet_b1: efficientnetB1,
     seed__EfficientNet_1_1: () => article.efficientNet(1, 1),
   },
+  counts: {
+    'for 10 classes, padded as in TensorFlow': [
+      4_020_358,
+      () => efficientnetB0({ numClasses: 10, padding: 'same' }),
+    ],
+    "the article's B3": [12_233_232, () => article.efficientNet(1.2, 1.4)],
+  },
 });

@@ -7,6 +7,7 @@
  */
 import {
   add,
+  constant,
   convBnAct,
   dropout,
   globalAvgPool,
@@ -59,6 +60,9 @@ const scalings = {
 /** Chance that the last block is skipped in training; blocks before it in proportion to their place. */
 const STOCHASTIC_DEPTH = 0.2;
 
+/** How torchvision begins. */
+const inits = { init: kaimingNormal('fanOut'), biasInit: constant(0) };
+
 const efficientnet =
   ({ width, depth, dropout: rate, tensorflowNorm }: (typeof scalings)[keyof typeof scalings]) =>
   ({ numClasses = 1000, padding = 'symmetric' }: EfficientnetOptions = {}): Module => {
@@ -76,7 +80,7 @@ const efficientnet =
         stride: options.stride ?? 1,
         groups: options.groups ?? 1,
         padding: padding === 'same' ? 'same' : kernel >> 1,
-        init: kaimingNormal('fanOut'),
+        init: inits.init,
         norm,
         ...(options.linear ? {} : { activation: silu }),
       });
@@ -94,7 +98,7 @@ const efficientnet =
       const parts = [
         ...(expand === 1 ? [] : [conv(inC, hidden, 1)]),
         conv(hidden, hidden, kernel, { stride, groups: hidden }),
-        squeezeExcitation(hidden, Math.max(1, Math.floor(inC / 4)), { activation: silu }),
+        squeezeExcitation(hidden, Math.max(1, Math.floor(inC / 4)), { ...inits, activation: silu }),
         conv(hidden, outC, 1, { linear: true }),
       ];
       const shortcut = stride === 1 && inC === outC;
@@ -130,7 +134,7 @@ const efficientnet =
         features: sequential(conv(3, scaled(32), 3, { stride: 2 }), ...body, conv(inC, last, 1)),
         classifier: sequential(
           dropout(rate),
-          linear(last, numClasses, { init: uniform(1 / Math.sqrt(numClasses)) }),
+          linear(last, numClasses, { ...inits, init: uniform(1 / Math.sqrt(numClasses)) }),
         ),
       },
       (m, x) => pipe(x, m.features, globalAvgPool, m.classifier),

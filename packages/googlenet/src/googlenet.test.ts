@@ -10,4 +10,8 @@ testFamily({
     tv__googlenet: googlenet,
     seed__Googlenet: article.googlenet,
   },
+  counts: {
+    'with auxiliary heads': [13_004_888, () => googlenet({ auxLogits: true })],
+    'with auxiliary heads, for 10 classes': [9_960_638, () => googlenet({ auxLogits: true, numClasses: 10 })],
+  },
 });

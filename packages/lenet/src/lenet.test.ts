@@ -10,4 +10,7 @@ testFamily({
     pub__lenet5_relu: lenet5,
     seed__Lenet: article.lenet,
   },
+  counts: {
+    'for 3 channels': [62_006, () => lenet5({ inChannels: 3 })],
+  },
 });

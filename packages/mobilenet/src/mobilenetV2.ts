@@ -5,6 +5,7 @@
 import {
   add,
   batchNorm,
+  constant,
   conv2d,
   convBnAct,
   dropout,
@@ -89,7 +90,10 @@ export function mobilenetV2(options: MobileNetV2Options = {}): Module {
         ...blocks,
         convBnAct(inC, last, 1, { init, activation }),
       ),
-      classifier: sequential(dropout(rate), linear(last, numClasses, { init: normal(0.01) })),
+      classifier: sequential(
+        dropout(rate),
+        linear(last, numClasses, { init: normal(0.01), biasInit: constant(0) }),
+      ),
     },
     (m, x) => pipe(x, m.features, globalAvgPool, m.classifier),
   );

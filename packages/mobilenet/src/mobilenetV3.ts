@@ -4,6 +4,7 @@
  */
 import {
   add,
+  constant,
   convBnAct,
   dropout,
   globalAvgPool,
@@ -76,6 +77,9 @@ export interface MobileNetV3Options {
   readonly dropout?: number;
 }
 
+/** How torchvision begins: weights as below, every bias at 0. */
+const zero = constant(0);
+const inits = { init: normal(0.01), biasInit: zero };
 const common = { init: kaimingNormal('fanOut'), norm: { eps: 0.001, momentum: 0.01 } };
 
 /** Figure 4: an inverted residual with squeeze and excitation between filter and projection. */
@@ -91,7 +95,13 @@ function bottleneck(inC: number, [kernel, expanded, outC, se, nl, stride]: Row):
       activation,
     }),
     ...(se
-      ? [squeezeExcitation(expanded, makeDivisible(Math.floor(expanded / 4)), { gate: hardSigmoid })]
+      ? [
+          squeezeExcitation(expanded, makeDivisible(Math.floor(expanded / 4)), {
+            init: common.init,
+            biasInit: zero,
+            gate: hardSigmoid,
+          }),
+        ]
       : []),
     convBnAct(expanded, outC, 1, common),
   ];
@@ -120,8 +130,8 @@ const mobilenetV3 =
           convBnAct(inC, last, 1, { ...common, activation: hardSwish }),
         ),
         classifier: sequential(
-          ...[linear(last, scaled(hidden), { init: normal(0.01) }), hardSwish, dropout(rate)],
-          linear(scaled(hidden), numClasses, { init: normal(0.01) }),
+          ...[linear(last, scaled(hidden), inits), hardSwish, dropout(rate)],
+          linear(scaled(hidden), numClasses, inits),
         ),
       },
       (m, x) => pipe(x, m.features, globalAvgPool, m.classifier),

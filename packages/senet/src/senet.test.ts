@@ -11,4 +11,7 @@ testFamily({
     seed__SENet18: article.seNet18,
     fixed__SENet18: () => article.seNet18({ corrected: true }),
   },
+  counts: {
+    'seresnet50 that squeezes by 8': [30_603_912, () => seresnet50({ reduction: 8 })],
+  },
 });

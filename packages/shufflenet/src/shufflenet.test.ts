@@ -13,4 +13,8 @@ testFamily({
     seed__ShuffleNetV1_g3: article.shuffleNetV1,
     seed__ShuffleNetV2_x1: article.shuffleNetV2,
   },
+  counts: {
+    "the article's V1 with 8 groups": [2_450_848, () => article.shuffleNetV1({ groups: 8 })],
+    "the article's V2, twice as wide": [7_366_536, () => article.shuffleNetV2({ widthMult: 2 })],
+  },
 });

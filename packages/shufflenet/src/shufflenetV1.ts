@@ -11,6 +11,7 @@ import {
   batchNorm,
   channelShuffle,
   concat,
+  constant,
   conv2d,
   globalAvgPool,
   kaimingNormal,
@@ -133,7 +134,7 @@ const shufflenetV1 =
         stage2: stage(0),
         stage3: stage(1),
         stage4: stage(2),
-        fc: linear(channels[3], numClasses, { init: normal(0.001) }),
+        fc: linear(channels[3], numClasses, { init: normal(0.001), biasInit: constant(0) }),
       },
       (m, x) =>
         pipe(

@@ -32,6 +32,8 @@ export interface FamilyOptions {
   readonly block: { readonly model: string; readonly path: string };
   /** How to build the model of each golden file, by its name without ending. */
   readonly builders: Readonly<Record<string, () => Module>>;
+  /** Forms that options make, with the trainable values that PyTorch counts in them. */
+  readonly counts?: Readonly<Record<string, readonly [parameters: number, build: () => Module]>>;
 }
 
 /** Registers the tests of a family. */
@@ -40,13 +42,17 @@ export function testFamily(options: FamilyOptions): void {
   else testEverything(options);
 }
 
-function testEverything({ models, goldens, block, builders }: FamilyOptions): void {
+function testEverything({ models, goldens, block, builders, counts = {} }: FamilyOptions): void {
   describe.each(Object.entries(models))('%s', (name, entry) => testEntry(name, entry));
 
   test('block.svg is what the graph says (`vitest -u` draws it anew)', async () => {
     const { build, input } = models[block.model]!;
     const picture = blockPicture(trace(build(), input, { name: block.model }), block.path);
     await expect(picture).toMatchFileSnapshot(join(goldens, '../block.svg'));
+  });
+
+  test.each(Object.entries(counts))('%s has as many parameters as in PyTorch', (_, [expected, build]) => {
+    expect(countParameters(build())).toBe(expected);
   });
 
   const files = readdirSync(goldens).map((file) => basename(file, '.json'));
@@ -84,6 +90,10 @@ function testEntry(name: string, entry: ModelEntry): void {
     expect(() => trace(model, [1, channels + 1, ...entry.input.slice(2)], { name })).toThrow(
       new RegExp(`^${name}/.*expected ${channels} channels, got ${channels + 1}`),
     );
+  });
+
+  test('tells apart as many classes as are asked for', () => {
+    expect(trace(entry.build({ numClasses: 7 }), entry.input).output.shape).toEqual([1, 7]);
   });
 
   test('every trainable parameter gets a gradient', () => {

@@ -7,6 +7,7 @@
 import {
   adaptiveAvgPool,
   batchNorm,
+  constant,
   conv2d,
   dropout,
   flatten,
@@ -58,6 +59,9 @@ export interface VggOptions {
   readonly inChannels?: number;
 }
 
+/** How torchvision begins: every bias at 0. */
+const zero = constant(0);
+
 type Step = Module | ((x: Node) => Node);
 
 const vgg =
@@ -65,11 +69,11 @@ const vgg =
   ({ numClasses = 1000, dropout: rate = 0.5, inChannels = 3 }: VggOptions = {}): Module => {
     let inC = inChannels;
     const layer = (outC: number): Step[] => {
-      const convolution = conv2d(inC, outC, 3, { padding: 1, init: kaimingNormal('fanOut') });
+      const convolution = conv2d(inC, outC, 3, { padding: 1, init: kaimingNormal('fanOut'), biasInit: zero });
       inC = outC;
       return normalised ? [convolution, batchNorm(outC), relu] : [convolution, relu];
     };
-    const wide = { init: normal(0.01) };
+    const wide = { init: normal(0.01), biasInit: zero };
     return module(
       {
         features: sequential(

@@ -4,11 +4,12 @@ import { relu, sigmoid } from '../ops/activation.js';
 import { adaptiveAvgPool } from '../ops/adaptivePool.js';
 import { mul } from '../ops/arithmetic.js';
 import type { Pair } from '../ops/window.js';
+import type { Initialiser } from './init.js';
 import { type BatchNormOptions, batchNorm, type Conv2dOptions, conv2d } from './layers.js';
 import { type Module, module, pipe, sequential } from './module.js';
 
 /** Options of {@link convBnAct}. */
-export interface ConvBnActOptions extends Omit<Conv2dOptions, 'bias'> {
+export interface ConvBnActOptions extends Omit<Conv2dOptions, 'bias' | 'biasInit'> {
   /** Default none: the output stays linear. */
   readonly activation?: (x: Node) => Node;
   readonly norm?: BatchNormOptions;
@@ -35,6 +36,10 @@ export interface SqueezeExcitationOptions {
   readonly activation?: (x: Node) => Node;
   /** Makes the gates. Default the sigmoid. */
   readonly gate?: (x: Node) => Node;
+  /** How the weights of both layers are drawn. Default as in {@link conv2d}. */
+  readonly init?: Initialiser;
+  /** How the biases of both layers are drawn. Default as in {@link conv2d}. */
+  readonly biasInit?: Initialiser;
 }
 
 /**
@@ -44,9 +49,9 @@ export interface SqueezeExcitationOptions {
 export const squeezeExcitation = (
   channels: number,
   squeezed: number,
-  { activation = relu, gate = sigmoid }: SqueezeExcitationOptions = {},
+  { activation = relu, gate = sigmoid, ...inits }: SqueezeExcitationOptions = {},
 ): Module =>
-  module({ fc1: conv2d(channels, squeezed, 1), fc2: conv2d(squeezed, channels, 1) }, (m, x) =>
+  module({ fc1: conv2d(channels, squeezed, 1, inits), fc2: conv2d(squeezed, channels, 1, inits) }, (m, x) =>
     mul(x, pipe(x, adaptiveAvgPool(1), m.fc1, activation, m.fc2, gate)),
   );
 

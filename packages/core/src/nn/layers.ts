@@ -22,6 +22,8 @@ export interface Conv2dOptions {
   readonly bias?: boolean;
   /** How the weight is drawn. Default: uniform in +-1 / sqrt(fan_in), as in PyTorch. */
   readonly init?: Initialiser;
+  /** How the bias is drawn. Default: uniform in +-1 / sqrt(fan_in of the weight), as in PyTorch. */
+  readonly biasInit?: Initialiser;
 }
 
 function positive(what: string, value: number): void {
@@ -37,7 +39,7 @@ function positive(what: string, value: number): void {
  * conv2d(3, 64, 7, { stride: 2, padding: 3, bias: false })
  */
 export function conv2d(inChannels: number, outChannels: number, kernel: Pair, options: Conv2dOptions = {}) {
-  const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, init = defaultUniform } = options;
+  const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true } = options;
   positive('The input channels of conv2d', inChannels);
   positive('The output channels of conv2d', outChannels);
   positive('The groups of conv2d', groups);
@@ -46,10 +48,11 @@ export function conv2d(inChannels: number, outChannels: number, kernel: Pair, op
       `conv2d cannot divide ${inChannels} input and ${outChannels} output channels into ${groups} groups; both must be multiples.`,
     );
   const shape = [outChannels, inChannels / groups, ...pair(kernel)];
+  const { init = defaultUniform, biasInit = uniform(1 / Math.sqrt(fanIn(shape))) } = options;
   return module(
     {
       weight: param(shape, init),
-      bias: bias ? param([outChannels], uniform(1 / Math.sqrt(fanIn(shape)))) : undefined,
+      bias: bias ? param([outChannels], biasInit) : undefined,
     },
     (m, x) => {
       const [, , height, width] = pictureShape('conv2d', x.shape);
@@ -70,6 +73,8 @@ export interface LinearOptions {
   readonly bias?: boolean;
   /** How the weight is drawn. Default: uniform in +-1 / sqrt(inFeatures), as in PyTorch. */
   readonly init?: Initialiser;
+  /** How the bias is drawn. Default: uniform in +-1 / sqrt(inFeatures), as in PyTorch. */
+  readonly biasInit?: Initialiser;
 }
 
 /**
@@ -77,13 +82,13 @@ export interface LinearOptions {
  * Children `weight` (out x in) and `bias` (out).
  */
 export function linear(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
-  const { bias = true, init = defaultUniform } = options;
+  const { bias = true, init = defaultUniform, biasInit = uniform(1 / Math.sqrt(inFeatures)) } = options;
   positive('The input features of linear', inFeatures);
   positive('The output features of linear', outFeatures);
   return module(
     {
       weight: param([outFeatures, inFeatures], init),
-      bias: bias ? param([outFeatures], uniform(1 / Math.sqrt(inFeatures))) : undefined,
+      bias: bias ? param([outFeatures], biasInit) : undefined,
     },
     (m, x) => emit(linearOp, m.bias ? [x, m.weight, m.bias] : [x, m.weight], {}),
   );
