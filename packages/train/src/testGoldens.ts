@@ -1,0 +1,187 @@
+/**
+ * PyTorch's training runs (goldens/*.json, float64) as tests use them: networks, optimizers, weights, batches, and
+ * how far float32 may be from them.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  add,
+  batchNorm,
+  conv2d,
+  forInference,
+  type Graph,
+  globalAvgPool,
+  linear,
+  type Module,
+  module,
+  parameters,
+  pipe,
+  relu,
+  sequential,
+  type Tensor,
+  tensor,
+  trace,
+  type Weights,
+} from '@cnn/core';
+import { efficientnetB0 } from '@cnn/efficientnet';
+import { lenet5 } from '@cnn/lenet';
+import { mobilenetV2 } from '@cnn/mobilenet';
+import { shufflenetV2X0_5 } from '@cnn/shufflenet';
+import { bitsum, schemeInput, schemeWeights } from '@cnn/testing';
+import { expect } from 'vitest';
+import spreads from '../goldens/spread.json' with { type: 'json' };
+import { adam, adamW, crossEntropy, type Optimizer, sgd } from './index.js';
+import type { StepOptions } from './step.js';
+
+interface Summary {
+  readonly norm: number;
+  readonly first: readonly number[];
+}
+
+/** A file: what PyTorch has in float64, and how far its own float32 was from that in one run. */
+interface TrainingGolden {
+  readonly gain2: number;
+  readonly initBitsum: number;
+  readonly input: readonly number[];
+  readonly classes: number;
+  readonly steps: number;
+  readonly labels: readonly (readonly number[])[];
+  readonly losses: readonly number[];
+  readonly logitsStep1Image0: readonly number[];
+  readonly gradStep1: Readonly<Record<string, Summary>>;
+  readonly final: Readonly<Record<string, Summary>>;
+  readonly evalLogitsAfter: readonly (readonly number[])[];
+  readonly f32: {
+    readonly lossMaxAbsDev: number;
+    readonly gradNormMaxRelDev: number;
+    readonly finalMaxAbsDev: number;
+    readonly evalLogitsMaxAbsDev: number;
+  };
+}
+
+/** The article's ResNet-18 with 8 channels where it has 64; the stride is in a block's second convolution. */
+function tinyResnet(): Module {
+  const conv = (inC: number, outC: number, kernel: number, stride = 1) =>
+    conv2d(inC, outC, kernel, { stride, padding: kernel >> 1, bias: false });
+  const block = (inC: number, outC: number, stride: number): Module =>
+    module(
+      {
+        conv1: conv(inC, outC, 3),
+        bn1: batchNorm(outC),
+        conv2: conv(outC, outC, 3, stride),
+        bn2: batchNorm(outC),
+        shortcut: stride === 1 ? undefined : sequential(conv(inC, outC, 1, stride), batchNorm(outC)),
+      },
+      (m, x) => relu(add(pipe(x, m.conv1, m.bn1, relu, m.conv2, m.bn2), m.shortcut?.(x) ?? x)),
+    );
+  const stage = (inC: number, outC: number): Module =>
+    sequential(block(inC, outC, inC === outC ? 1 : 2), block(outC, outC, 1));
+  return module(
+    {
+      conv1: conv(3, 8, 3),
+      bn1: batchNorm(8),
+      layer1: stage(8, 8),
+      layer2: stage(8, 16),
+      layer3: stage(16, 32),
+      layer4: stage(32, 64),
+      linear: linear(64, 10),
+    },
+    (m, x) => pipe(x, m.conv1, m.bn1, relu, m.layer1, m.layer2, m.layer3, m.layer4, globalAvgPool, m.linear),
+  );
+}
+
+const momentum = { momentum: 0.9, weightDecay: 5e-4 };
+/** The runs by their files: networks without anything random in them, and PyTorch's optimizers. */
+const networks = {
+  lenet5_relu__sgd: [lenet5, sgd({ learningRate: 0.01, ...momentum })],
+  lenet5_relu__adam: [lenet5, adam({ learningRate: 5e-4, weightDecay: 5e-4 })],
+  tiny_resnet18_w8__sgd: [tinyResnet, sgd({ learningRate: 0.002, ...momentum })],
+  tiny_resnet18_w8__adam: [tinyResnet, adam({ learningRate: 2e-4, eps: 1e-3, weightDecay: 5e-4 })],
+  'mobilenet_v2_w0.25__sgd': [
+    () => mobilenetV2({ width: 0.25, numClasses: 10, dropout: 0 }),
+    sgd({ learningRate: 1e-6, ...momentum }),
+  ],
+  shufflenet_v2_x0_5__adamw: [
+    () => shufflenetV2X0_5({ numClasses: 10 }),
+    adamW({ learningRate: 2e-6, eps: 1e-4, weightDecay: 0.01 }),
+  ],
+  efficientnet_b0__sgd: [() => efficientnetB0({ numClasses: 10 }), sgd({ learningRate: 4e-6, ...momentum })],
+} as const satisfies Readonly<Record<string, readonly [() => Module, Optimizer]>>;
+
+/** Name of a run's file. */
+export type GoldenName = keyof typeof networks;
+
+/** A deviation from the golden. */
+export type Deviation = 'loss' | 'gradNorm' | 'gradFirst' | 'final' | 'evalLogits';
+
+/** A run of PyTorch's. */
+export interface GoldenRun extends TrainingGolden {
+  readonly model: Module;
+  /** The weights that it begins with; their sum of bits is checked. */
+  readonly weights: Weights;
+  readonly options: StepOptions;
+  /** The traced network, afresh. */
+  traced(): Graph;
+  /** What goes into a step, counted from 0. */
+  feeds(step: number): Map<string, Tensor>;
+  /** The largest norm of a gradient in the first step. */
+  readonly largest: number;
+  /** What the file states of PyTorch's float32; of single gradients it states nothing. */
+  readonly stated: Readonly<Record<Exclude<Deviation, 'gradFirst'>, number>>;
+  /** The most that PyTorch's float32 deviates when it adds up in other orders: see scripts/spread.py. */
+  readonly spread: Readonly<Partial<Record<Deviation, number>>> & { readonly gradFirst: number };
+}
+
+/** Reads a run. */
+export function goldenRun(name: GoldenName): GoldenRun {
+  const golden = JSON.parse(
+    readFileSync(join(import.meta.dirname, `../goldens/${name}.json`), 'utf8'),
+  ) as TrainingGolden;
+  const [build, optimizer] = networks[name];
+  const model = build();
+  const { input, f32, labels } = golden;
+  const weights = schemeWeights(
+    [...parameters(model)].map(([path, { shape }]) => [path, shape] as const),
+    golden.gain2,
+  );
+  expect(bitsum(weights)).toBe(golden.initBitsum);
+  // Fresh running statistics, everything else by the scheme.
+  for (const [path, { data }] of weights) {
+    if (path.endsWith('running_mean')) data.fill(0);
+    if (path.endsWith('running_var')) data.fill(1);
+  }
+  return {
+    ...golden,
+    model,
+    weights,
+    options: { input, loss: crossEntropy(), optimizer },
+    traced: () => forInference(trace(model, input, { mode: 'training' })),
+    feeds: (step) =>
+      new Map([
+        ['x', schemeInput(input, `train/x/${step % 4}`)],
+        ['labels', tensor(labels[step % 4]!, [input[0]!])],
+        ['rate', tensor([optimizer.learningRate], [1])],
+        ['corrections', tensor(optimizer.corrections(step + 1), [2])],
+      ]),
+    largest: Math.max(...Object.values(golden.gradStep1).map(({ norm }) => norm)),
+    stated: {
+      loss: f32.lossMaxAbsDev,
+      gradNorm: f32.gradNormMaxRelDev,
+      final: f32.finalMaxAbsDev,
+      evalLogits: f32.evalLogitsMaxAbsDev,
+    },
+    spread: spreads.spread[name],
+  };
+}
+
+/** The length of a tensor as a vector. */
+export const normOf = ({ data }: Tensor): number =>
+  Math.sqrt(data.reduce((sum, value) => sum + value ** 2, 0));
+
+/** Fails when a value is further from the one expected than the tolerance. */
+export function expectNear(what: string, actual: number, expected: number, tolerance: number): void {
+  if (!(Math.abs(actual - expected) <= tolerance))
+    expect.fail(
+      `${what} is ${actual}, not ${expected}: ${(Math.abs(actual - expected) / tolerance).toFixed(2)} times the ${tolerance} that they may differ by`,
+    );
+}
