@@ -245,6 +245,11 @@ describe('bombs', () => {
     expect(described(quickly(() => read(bytesOf(doubled, '.'))))).toBe('a list of 2');
   });
 
+  test.each(['F', 'L'])('a number that is a million digits and a letter is refused at once (%s)', (op) => {
+    const bytes = bytesOf(op, '1'.repeat(1_000_000), 'x\n.');
+    expect(() => quickly(() => read(bytes))).toThrow(/is not a number/);
+  });
+
   const many = (count: number, ...parts: readonly Part[]): Uint8Array => {
     const one = bytesOf(...parts);
     const bytes = new Uint8Array(count * one.length);

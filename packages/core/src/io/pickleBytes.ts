@@ -100,7 +100,8 @@ export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): P
       const digits = line();
       const special = { inf: Number.POSITIVE_INFINITY, '-inf': Number.NEGATIVE_INFINITY, nan: Number.NaN };
       if (digits === 'inf' || digits === '-inf' || digits === 'nan') return special[digits];
-      if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?L?$/i.test(digits))
+      // No two parts can match the same digits: a line of 16 MB that is no number fails at once.
+      if (!/^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?L?$/i.test(digits))
         fail(`'${digits.slice(0, 40)}' is not a number`);
       return Number(digits.replace(/L$/, ''));
     },
