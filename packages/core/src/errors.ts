@@ -20,7 +20,7 @@ export class WeightsMismatch extends Error {
     readonly missing: readonly string[],
     /** Names the weights have and the model lacks. */
     readonly unexpected: readonly string[],
-    /** Names both have, with different shapes. */
+    /** Names both have, with different shapes or with values that do not fill theirs. */
     readonly shapeMismatch: readonly string[],
   ) {
     super(message);

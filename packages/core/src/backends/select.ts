@@ -33,12 +33,12 @@ export async function compileOn(
   weights: Weights,
   { strict = false, ...options }: CompileOptions & { readonly strict?: boolean },
 ): Promise<Selected> {
-  const list = typeof choice === 'string' ? candidates[choice] : [choice];
-  if (!list)
+  if (typeof choice === 'string' && !Object.hasOwn(candidates, choice))
     throw new BackendUnavailable(
-      String(choice),
+      choice,
       `There is no back end called '${choice}'; use one of ${Object.keys(candidates).join(', ')}.`,
     );
+  const list = typeof choice === 'string' ? candidates[choice] : [choice];
   const reasons: string[] = [];
   for (const backend of list) {
     try {

@@ -2,7 +2,7 @@
 import { ShapeError } from '../errors.js';
 import { batchNormOp } from '../ops/batchNorm.js';
 import { conv2dOp } from '../ops/conv2d.js';
-import { emit, pictureShape } from '../ops/define.js';
+import { emit } from '../ops/define.js';
 import { linearOp } from '../ops/linear.js';
 import { type Pair, pair, samePadding, symmetric } from '../ops/window.js';
 import { buffer, constant, defaultUniform, fanIn, type Initialiser, param, uniform } from './init.js';
@@ -55,7 +55,7 @@ export function conv2d(inChannels: number, outChannels: number, kernel: Pair, op
       bias: bias ? param([outChannels], biasInit) : undefined,
     },
     (m, x) => {
-      const [, , height, width] = pictureShape('conv2d', x.shape);
+      const [, , height = 0, width = 0] = x.shape;
       const window = { kernel: pair(kernel), stride: pair(stride), dilation: pair(dilation) };
       return emit(conv2dOp, m.bias ? [x, m.weight, m.bias] : [x, m.weight], {
         stride: window.stride,

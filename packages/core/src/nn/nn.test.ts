@@ -1,7 +1,7 @@
 /** Modules, their names, their surgery, and the sentences they answer mistakes with. */
 import { describe, expect, test } from 'vitest';
 import { ShapeError, WeightsMismatch } from '../errors.js';
-import { flatten, maxPool, relu } from '../ops/index.js';
+import { flatten, maxPool, relu, reshape } from '../ops/index.js';
 import { compile } from '../runtime/compile.js';
 import { sizeOf } from '../tensor/shape.js';
 import { kaimingNormal } from './init.js';
@@ -96,9 +96,35 @@ describe('mistakes are sentences with the path and both values', () => {
     [() => conv2d(3, 8, 3, { groups: 2 }), 'cannot divide 3 input and 8 output channels into 2 groups'],
     [() => conv2d(3, 0, 3), 'output channels of conv2d must be a whole number from 1 up, got 0'],
     [() => trace(linear(2, 3), [1, 2, 2, 2]), 'flatten the input first'],
+    [
+      () =>
+        trace(
+          module({ conv: conv2d(1, 2, 3) }, (m, x) => m.conv(x)),
+          [1, 64],
+          { name: 'net' },
+        ),
+      'net/conv: conv2d expects a batch of pictures (n x c x h x w), got 1x64',
+    ],
+    [
+      () =>
+        trace(
+          module({ conv: conv2d(1, 2, 9) }, (m, x) => pipe(x, reshape([1, 1, 8, 8]), m.conv)),
+          [1, 64],
+          { name: 'net' },
+        ),
+      'net/conv: conv2d with a 9x9 window does not fit into 8x8 pixels',
+    ],
   ])('%#', (make, message) => {
     expect(make).toThrow(ShapeError);
     expect(make).toThrow(message);
+  });
+
+  test('values that do not fill their shape are refused', async () => {
+    const weights = initialise(net);
+    weights.set('heads.1.bias', { shape: [2], data: new Float32Array(1) });
+    await expect(compile(net, { weights, input })).rejects.toThrow(
+      'of another shape (1): heads.1.bias: model 2, weights 2 with 1 values',
+    );
   });
 
   test('weights that do not fit are refused with every key', async () => {
@@ -157,12 +183,26 @@ describe('a session', () => {
     },
   );
 
+  test('goes by the input shape as it was, whatever becomes of the list', async () => {
+    const shape = [...input];
+    await using session = await compile(net, { weights, input: shape, backend: 'reference' });
+    shape[0] = 2;
+    expect((await session.run(x)).shape).toEqual([1, 2]);
+  });
+
   test('unknown back ends and module paths are named', async () => {
     await expect(compile(net, { weights, input, backend: 'cuda' as 'auto' })).rejects.toThrow(
       "no back end called 'cuda'",
     );
+    await expect(compile(net, { weights, input, backend: 'constructor' as 'auto' })).rejects.toThrow(
+      "no back end called 'constructor'",
+    );
     await expect(compile(net, { weights, input, outputs: ['layer9'] })).rejects.toThrow(
       "no module at 'layer9'",
     );
+    const other = module({ output: linear(2, 2) }, (m, x) => relu(m.output(x)));
+    await expect(
+      compile(other, { weights: initialise(other), input: [1, 2], outputs: ['output'] }),
+    ).rejects.toThrow("module 'output' has the name of another output");
   });
 });

@@ -32,7 +32,9 @@ export function trace(model: Module, inputShape: Shape, options: TraceOptions = 
 }
 
 /** The smallest square picture, not smaller than the one that failed, that a model takes; found by doubling and halving. */
-function smallestSquare(model: Module, [n, c, h, w]: Shape): number | undefined {
+function smallestSquare(model: Module, inputShape: Shape): number | undefined {
+  if (inputShape.length !== 4) return undefined;
+  const [n, c, h, w] = inputShape;
   const fits = (pixels: number): boolean => {
     try {
       traceOnce(model, [n!, c!, pixels, pixels], {});

@@ -90,7 +90,10 @@ export interface WeightsMatch {
   readonly missing: readonly string[];
   /** Names the weights have and the model lacks; PyTorch's `num_batches_tracked` is not counted. */
   readonly unexpected: readonly string[];
-  /** Names both have, with both shapes: `fc.weight: model 10x512, weights 1000x512`. */
+  /**
+   * Names both have, with both shapes: `fc.weight: model 10x512, weights 1000x512`. Also those whose values do
+   * not fill their shape.
+   */
   readonly shapeMismatch: readonly string[];
 }
 
@@ -106,10 +109,12 @@ export function matchParameters(
       (name) => !shapes.has(name) && !name.endsWith('num_batches_tracked'),
     ),
     shapeMismatch: [...shapes].flatMap(([name, shape]) => {
-      const found = weights.get(name)?.shape;
-      return !found || sameShape(found, shape)
-        ? []
-        : [`${name}: model ${formatShape(shape)}, weights ${formatShape(found)}`];
+      const found = weights.get(name);
+      if (!found) return [];
+      const mismatch = `${name}: model ${formatShape(shape)}, weights ${formatShape(found.shape)}`;
+      if (!sameShape(found.shape, shape)) return [mismatch];
+      const { length } = found.data;
+      return length === sizeOf(shape) ? [] : [`${mismatch} with ${length} values`];
     }),
   };
 }

@@ -60,7 +60,6 @@ export const simplify = (graph: Graph): Graph => prune(fuse(foldBatchNorm(forInf
 export async function compile(model: Module, options: CompileModelOptions): Promise<Session> {
   const {
     weights,
-    input,
     backend = 'auto',
     outputs = [],
     strict,
@@ -70,6 +69,8 @@ export async function compile(model: Module, options: CompileModelOptions): Prom
     name = '',
     signal,
   } = options;
+  // A copy: the session goes by it for as long as it lives, whatever becomes of the caller's list.
+  const input = [...options.input];
   signal?.throwIfAborted();
   const traced = trace(model, input, { name });
   for (const path of outputs) {
@@ -77,6 +78,10 @@ export async function compile(model: Module, options: CompileModelOptions): Prom
     if (!node)
       throw new ShapeError(
         `${traced.at('')}: there is no module at '${path}' to give the output of; there are ${[...traced.modules.keys()].filter(Boolean).join(', ')}.`,
+      );
+    if ((traced.outputs.get(path) ?? node) !== node)
+      throw new ShapeError(
+        `${traced.at('')}: the module '${path}' has the name of another output of the model; rename it to ask for what it gives.`,
       );
     traced.outputs.set(path, node);
   }

@@ -24,7 +24,8 @@ export interface Session {
   /** The main output's shape. */
   readonly output: Shape;
   /**
-   * Runs the model on one batch. Calls may overlap; they run in order.
+   * Runs the model on one batch. Calls may overlap; they run in order. The values of x are read when the run's
+   * turn comes, not copied before: leave them as they are until the promise is settled.
    * @throws ShapeError when x has another shape than the session was compiled for.
    */
   run(x: Tensor | Float32Array, options?: RunOptions): Promise<Tensor>;
