@@ -223,9 +223,9 @@ export interface ReshapeAttrs {
 export const reshapeOp: OpDefinition<ReshapeAttrs> = defineOp<ReshapeAttrs>({
   op: 'reshape',
   shape([x], { shape }) {
-    if (sizeOf(shape) !== sizeOf(x!))
+    if (sizeOf(shape) !== sizeOf(x!) || shape.some((extent) => !Number.isInteger(extent) || extent < 0))
       throw new ShapeError(
-        `cannot reshape ${formatShape(x!)} to ${formatShape(shape)}: the number of values must stay`,
+        `cannot reshape ${formatShape(x!)} to ${formatShape(shape)}: the number of values must stay, and extents are whole numbers`,
       );
     return shape;
   },

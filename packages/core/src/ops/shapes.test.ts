@@ -87,7 +87,12 @@ test.each<[what: string, build: Build, message: string]>([
   [
     'a reshape that loses values',
     (x) => reshape([1, 5])(x(1, 4)),
-    'cannot reshape 1x4 to 1x5: the number of values must stay',
+    'cannot reshape 1x4 to 1x5: the number of values must stay, and extents are whole numbers',
+  ],
+  [
+    'a reshape to no shape',
+    (x) => reshape([-2, -2])(x(1, 4)),
+    'cannot reshape 1x4 to -2x-2: the number of values must stay, and extents are whole numbers',
   ],
   [
     'groups that do not divide',

@@ -19,7 +19,8 @@ export const SEED = 'seed';
  * keeps its running statistics. Adds the input `seed` when something is random.
  */
 export function forTraining(graph: Graph): Graph {
-  const statistics: { name: string; value: Node }[] = [];
+  /** The newest running statistics by name: a batch norm that is used twice averages twice, as PyTorch's does. */
+  const statistics = new Map<string, Node>();
   let streams = 0;
   const masked = (x: Node, rate: number, rowWise: boolean): Node => {
     if (rate === 0) return x;
@@ -39,16 +40,15 @@ export function forTraining(graph: Graph): Graph {
     const variance = emit(channelVarianceOp, [x, mean], {}, node.path);
     const count = sizeOf(x.shape) / x.shape[1]!;
     const track = (running: Node, value: Node, scale: number): void => {
-      if (isParameter(running))
-        statistics.push({
-          name: running.attrs.name,
-          value: emit(runningAverageOp, [running, value], { momentum, scale }, node.path),
-        });
+      if (!isParameter(running)) return;
+      const { name } = running.attrs;
+      const before = statistics.get(name) ?? running;
+      statistics.set(name, emit(runningAverageOp, [before, value], { momentum, scale }, node.path));
     };
     track(runningMean, mean, 1);
     track(runningVariance, variance, count / Math.max(1, count - 1));
     return emit(batchNormTrainOp, [x, weight, bias, mean, variance], { eps }, node.path);
   });
-  for (const { name, value } of statistics) result.updates.set(name, value);
+  for (const [name, value] of statistics) result.updates.set(name, value);
   return result;
 }

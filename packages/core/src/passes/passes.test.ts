@@ -1,6 +1,7 @@
 /** Each pass on a small graph that is printed before and after, and all of them together against no pass at all. */
 import { describe, expect, test } from 'vitest';
 import { referenceBackend } from '../backends/reference/reference.js';
+import { wasmBackend } from '../backends/wasm/wasm.js';
 import { Graph, type Node, parametersOf } from '../graph/graph.js';
 import { printGraph } from '../graph/print.js';
 import { verify } from '../graph/verify.js';
@@ -23,7 +24,7 @@ import {
 import { compile } from '../runtime/compile.js';
 import { random } from '../tensor/random.js';
 import { sizeOf } from '../tensor/shape.js';
-import type { Weights } from '../tensor/tensor.js';
+import { tensor, type Weights } from '../tensor/tensor.js';
 import { differentiate } from './differentiate.js';
 import { evaluateConstants } from './evaluateConstants.js';
 import { foldBatchNorm } from './foldBatchNorm.js';
@@ -160,6 +161,26 @@ describe('for training', () => {
     verify(graph, definitionOf);
   });
 
+  test.each([referenceBackend(), wasmBackend()])(
+    'a batch norm that is used twice averages twice on $name, as PyTorch does',
+    async (backend) => {
+      const model = module({ bn: batchNorm(2) }, (m, x) => pipe(x, m.bn, relu, m.bn));
+      const weights = initialise(model);
+      weights.set('bn.weight', tensor([2, 0.5], [2]));
+      weights.set('bn.bias', tensor([0.25, -0.5], [2]));
+      const program = await backend.compile(prune(forTraining(trace(model, [3, 2]))), weights);
+      await program.run(new Map([['x', tensor([1, -2, 3, 0.5, -1, 4], [3, 2])]]));
+      const after = await program.parameters();
+      await program.dispose();
+      // BatchNorm1d of PyTorch 1.13 in float64.
+      for (const [name, expected] of [
+        ['bn.running_mean', [0.18831617166676096, 0.07978068857133744]],
+        ['bn.running_var', [1.3924949595861695, 1.6281856494964837]],
+      ] as const)
+        for (const [c, value] of expected.entries()) expect(after.get(name)!.data[c]).toBeCloseTo(value, 6);
+    },
+  );
+
   test('dropout multiplies by a mask from the seed, each with a stream of its own', () => {
     const graph = forTraining(trace(sequential(dropout(0.5), stochasticDepth(0.25)), [4, 3, 2, 2]));
     expect(
@@ -209,6 +230,14 @@ describe('differentiate', () => {
       ]),
     );
     expect([...result.get('dx')!.data]).toEqual([2, 1, 2, 1, 2, 1]);
+  });
+
+  test('refuses a gradient of another shape than what it comes in at', () => {
+    const graph = new Graph({ name: 'net' });
+    const x = graph.input('x', [2, 3]);
+    expect(() => differentiate(relu(x), [x], graph.input('dy', [3, 2]))).toThrow(
+      'net: the gradient that comes in at activation is 2x3, got 3x2',
+    );
   });
 
   test('says which op on the way has no gradient, and where', () => {
