@@ -4,7 +4,7 @@
  */
 import type { Node } from '../graph/graph.js';
 import { sizeOf } from '../tensor/shape.js';
-import { defineOp, emit } from './define.js';
+import { BACKWARD, defineOp, emit } from './define.js';
 
 /** An activation as plain data; `slope` belongs to `leakyRelu`. */
 export type Activation =
@@ -109,7 +109,7 @@ export const activationGradOp = defineOp<Activation>({
   reference({ inputs: [upstream, x], attrs, output }) {
     for (let i = 0; i < output.length; i++) output[i] = upstream![i]! * activationSlope(attrs, x![i]!);
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: (_, output) => 2 * sizeOf(output),
   samples: () =>
     everyActivation.map((activation) => ({

@@ -2,7 +2,7 @@
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
-import { defineOp, emit, pictureShape } from './define.js';
+import { BACKWARD, defineOp, emit, pictureShape } from './define.js';
 import { argmax, type Pair, pair } from './window.js';
 
 /** Attributes of adaptive pooling. */
@@ -109,7 +109,7 @@ export const adaptiveAvgPoolGradOp = defineOp<AdaptivePoolAttrs>({
       for (const pixel of pixels) output[pixel]! += dy![y]! / pixels.length;
     });
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: (_, output) => sizeOf(output),
   samples: gradSamples,
 });
@@ -137,7 +137,7 @@ export const adaptiveMaxPoolGradOp = defineOp<AdaptivePoolAttrs>({
       output[argmax(x!, pixels)]! += dy![y]!;
     });
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: (_, output) => sizeOf(output),
   samples: gradSamples,
 });
@@ -166,7 +166,7 @@ export const globalAvgPoolGradOp = defineOp<object>({
     const plane = output.length / dy!.length;
     for (let i = 0; i < output.length; i++) output[i] = dy![Math.floor(i / plane)]! / plane;
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: (_, output) => sizeOf(output),
   samples: () =>
     cases().map(({ shape }) => ({

@@ -2,7 +2,7 @@
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
-import { defineOp, emit, type OpDefinition, pictureShape } from './define.js';
+import { BACKWARD, defineOp, emit, type OpDefinition, pictureShape } from './define.js';
 
 const free = (): number => 0;
 
@@ -142,7 +142,7 @@ export const sliceGradOp: OpDefinition<SliceAttrs> = defineOp<SliceAttrs>({
   reference({ inputs: [dy], attrs, output, shape }) {
     eachSlice(shape, attrs, (at, sliceAt, length) => output.set(dy!.subarray(sliceAt, sliceAt + length), at));
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: free,
   samples: () =>
     sliceCases().map(({ name, shape, attrs }) => ({

@@ -7,7 +7,7 @@ import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { type Activation, activate } from './activation.js';
-import { defineOp, emit, type ReferenceCall, type SampleInput } from './define.js';
+import { BACKWARD, defineOp, emit, type ReferenceCall, type SampleInput } from './define.js';
 import { channelOf, channelSumOp, perChannel } from './reduce.js';
 
 /** Attributes of a normalisation. */
@@ -182,7 +182,7 @@ export const batchNormGradInputOp = defineOp<EpsAttrs>({
       output[i] = (dy![i]! * weight![c]!) / Math.sqrt(variance![c]! + eps);
     }
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: (_, output) => sizeOf(output),
   samples: () =>
     perChannel.map((shape) => {
@@ -207,7 +207,7 @@ export const batchNormGradWeightOp = defineOp<EpsAttrs>({
     for (let i = 0; i < dy!.length; i++) output[channel(i)]! += dy![i]! * (x![i]! - mean![channel(i)]!);
     for (let c = 0; c < output.length; c++) output[c]! /= Math.sqrt(variance![c]! + eps);
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: ([dy]) => 3 * sizeOf(dy!),
   samples: () =>
     perChannel.map((shape) => {
@@ -246,7 +246,7 @@ export const batchNormTrainGradInputOp = defineOp<EpsAttrs>({
       output[i] = (weight![c]! / deviation) * (dy![i]! - (dbias![c]! + normalised * dweight![c]!) / count);
     }
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: (_, output) => 6 * sizeOf(output),
   samples: () =>
     perChannel.map((shape) => {

@@ -2,7 +2,7 @@
 import { ShapeError } from '../errors.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { type Activation, activate } from './activation.js';
-import { defineOp, emit, pictureShape, type Sample } from './define.js';
+import { BACKWARD, defineOp, emit, pictureShape, type Sample } from './define.js';
 import { channelSumOp } from './reduce.js';
 import { symmetric, type Window, windowOutput } from './window.js';
 
@@ -134,7 +134,7 @@ export const conv2dGradInputOp = defineOp<Conv2dGradAttrs>({
       for (let i = 0; i < count; i++) output[xi + i * step]! += weight * dy![yi + i]!;
     });
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: ([dy, w]) => 2 * conv2dMacs([[], w!], dy!),
   samples: () => gradSamples((x, w, y) => [y, w, x]),
 });
@@ -150,7 +150,7 @@ export const conv2dGradWeightOp = defineOp<Conv2dGradAttrs>({
       output[wi]! += sum;
     });
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: ([dy], shape) => 2 * conv2dMacs([[], shape], dy!),
   samples: () => gradSamples((x, w, y) => [y, x, w]),
 });

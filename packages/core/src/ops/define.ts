@@ -43,7 +43,8 @@ export interface OpDefinition<A extends object = object> {
   reference(call: ReferenceCall<A>): void;
   /**
    * The gradients of a scalar with respect to each input, given the one with respect to the node;
-   * undefined for an input that has none. A string says why the op has no gradient at all.
+   * undefined for an input that has none. A string says why the op has no gradient at all: {@link BACKWARD}, for
+   * instance.
    */
   readonly gradient: ((node: Node<A>, upstream: Node) => readonly (Node | undefined)[]) | string;
   /** Floating-point operations of one call. */
@@ -53,6 +54,9 @@ export interface OpDefinition<A extends object = object> {
   /** Made when asked for: only tests want them. */
   readonly samples: () => readonly Sample<A>[];
 }
+
+/** Why the ops that gradients are computed with have none: what marks them as a part of a backward pass. */
+export const BACKWARD = 'it is a gradient itself, and gradients of gradients are not offered';
 
 /** Gives a record its type; the place where inference of `A` happens. */
 export const defineOp = <A extends object>(definition: OpDefinition<A>): OpDefinition<A> => definition;

@@ -3,7 +3,7 @@ import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { type Activation, activate } from './activation.js';
-import { defineOp, emit } from './define.js';
+import { BACKWARD, defineOp, emit } from './define.js';
 import { channelSumOp } from './reduce.js';
 
 /** Attributes of a fully connected layer. */
@@ -110,7 +110,7 @@ export const matmulOp = defineOp<MatmulAttrs>({
         output[i * columns! + j] = sum;
       }
   },
-  gradient: 'it is a gradient itself, and gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: ([a], output, { transposeA }) => 2 * sizeOf(output) * oriented(a!, transposeA)[1],
   samples: () =>
     [false, true].flatMap((transposeA) =>

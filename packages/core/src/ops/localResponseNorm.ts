@@ -2,7 +2,7 @@
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
-import { defineOp, emit, pictureShape, type Values } from './define.js';
+import { BACKWARD, defineOp, emit, pictureShape, type Values } from './define.js';
 
 /** Attributes of local response normalisation. */
 export interface LocalResponseNormAttrs {
@@ -76,7 +76,7 @@ export const localResponseNormGradOp = defineOp<LocalResponseNormAttrs>({
           output[at] = dy![at]! * scale[at]! ** -beta - ((2 * alpha * beta) / size) * x![at]! * sum;
         }
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: ([x], _, { size }) => sizeOf(x!) * (4 * size + 3),
   samples: () =>
     samples().map(([name, shape, attrs]) => ({ name, inputs: [{ shape }, { shape, scale: 4 }], attrs })),

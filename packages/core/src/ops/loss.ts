@@ -2,7 +2,7 @@
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
-import { defineOp, emit, type OpDefinition, type SampleInput, type Values } from './define.js';
+import { BACKWARD, defineOp, emit, type OpDefinition, type SampleInput, type Values } from './define.js';
 
 /** How the losses of a batch become one number; `'mean'` divides by the sum of the labels' class weights. */
 export type Reduction = 'mean' | 'sum' | 'none';
@@ -135,7 +135,7 @@ export const crossEntropyGradOp = defineOp<CrossEntropyAttrs>({
       for (let c = 0; c < classes; c++) output[row * classes + c]! += upstream * total * Math.exp(logs[c]!);
     }
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: ([, x]) => 6 * sizeOf(x!),
   samples: () =>
     lossSamples().map(({ name, inputs, attrs }) => ({
@@ -181,7 +181,7 @@ export const nllLossGradOp: OpDefinition<NllLossAttrs> = defineOp<NllLossAttrs>(
         (-dy![reduction === 'none' ? row : 0]! * (weights ? weights[label]! : 1)) / by;
     }
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: ([, x]) => x![0]!,
   samples: () =>
     nllLossOp.samples().map(({ name, inputs, attrs }) => ({

@@ -2,7 +2,7 @@
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
-import { defineOp, emit, pictureShape } from './define.js';
+import { BACKWARD, defineOp, emit, pictureShape } from './define.js';
 import { argmax, type Pair, pair, symmetric, type Window, windowOutput } from './window.js';
 
 /** Attributes of max pooling. */
@@ -107,7 +107,7 @@ export const maxPoolGradOp = defineOp<MaxPoolAttrs>({
       output[argmax(x!, pixels)]! += dy![y]!;
     });
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: ([dy], _, attrs) => windowFlops(dy!, attrs),
   samples: () =>
     maxCases().map(({ name, shape, attrs }) => ({
@@ -186,7 +186,7 @@ export const avgPoolGradOp = defineOp<AvgPoolAttrs>({
       for (const pixel of pixels) output[pixel]! += share;
     });
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: ([dy], _, attrs) => windowFlops(dy!, attrs),
   samples: () =>
     avgCases().map(({ name, shape, attrs }) => ({

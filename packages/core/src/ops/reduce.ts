@@ -1,7 +1,7 @@
 /** Sums and means over some of the dimensions: what biases, batch norm and broadcasts need for their gradients. */
 import { ShapeError } from '../errors.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
-import { defineOp } from './define.js';
+import { BACKWARD, defineOp } from './define.js';
 
 /** Which channel the element at flat index i belongs to; dimension 1 is the channel. */
 export const channelOf = (shape: Shape): ((index: number) => number) => {
@@ -29,7 +29,7 @@ export const channelSumOp = defineOp<object>({
     const channel = channelOf(xs!);
     for (let i = 0; i < x!.length; i++) output[channel(i)]! += x![i]!;
   },
-  gradient: 'it is a gradient itself, and gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: ([x]) => sizeOf(x!),
   samples: () => perChannel.map((shape) => ({ name: formatShape(shape), inputs: [{ shape }], attrs: {} })),
 });
@@ -76,7 +76,7 @@ export const sumToOp = defineOp<SumToAttrs>({
     const to = broadcastIndex(shape, xs!);
     for (let i = 0; i < x!.length; i++) output[to(i)]! += x![i]!;
   },
-  gradient: 'it is a gradient itself, and gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: ([x]) => sizeOf(x!),
   samples: () =>
     (

@@ -2,7 +2,7 @@
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
-import { defineOp, emit, type ReferenceCall } from './define.js';
+import { BACKWARD, defineOp, emit, type ReferenceCall } from './define.js';
 
 /** Calls `visit` for each set of values that belong together: flat indices start, start + step, ... */
 export function eachDistribution(
@@ -83,7 +83,7 @@ export const softmaxGradOp = defineOp<object>({
       for (let at = start, c = 0; c < classes; c++, at += step) output[at] = y![at]! * (dy![at]! - sum);
     });
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: (_, output) => 4 * sizeOf(output),
   samples: () =>
     shapes.map((shape) => ({ name: formatShape(shape), inputs: [{ shape }, { shape }], attrs: {} })),
@@ -101,7 +101,7 @@ export const logSoftmaxGradOp = defineOp<object>({
         output[at] = dy![at]! - Math.exp(y![at]!) * sum;
     });
   },
-  gradient: 'gradients of gradients are not offered',
+  gradient: BACKWARD,
   flops: (_, output) => 4 * sizeOf(output),
   samples: () =>
     shapes.map((shape) => ({

@@ -5,6 +5,8 @@
  */
 import type { Graph, Node } from '../../../graph/graph.js';
 import { isInput, isParameter, type ParameterAttrs } from '../../../graph/graph.js';
+import { BACKWARD } from '../../../ops/define.js';
+import { definitionOf } from '../../../ops/index.js';
 import { sizeOf } from '../../../tensor/shape.js';
 import type { Tensor, Weights } from '../../../tensor/tensor.js';
 import type { FunctionBuilder } from '../emit/index.js';
@@ -90,7 +92,9 @@ export class Planner {
     readonly threads: number,
   ) {
     this.groups = findGroups(graph);
-    this.differentiates = graph.nodes.some(({ op }) => op.includes('Grad'));
+    this.differentiates = graph.nodes.some(
+      (node) => !isInput(node) && !isParameter(node) && definitionOf(node).gradient === BACKWARD,
+    );
     this.chains = updateChains(graph);
     this.placement = placeValues(graph, this.groups, new Set(this.chains.flatMap(({ nodes }) => nodes)));
     for (const node of graph.nodes)
