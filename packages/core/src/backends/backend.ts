@@ -52,7 +52,7 @@ export interface Program {
    * updates may give none, so that it need not keep its weights a second time.
    */
   parameters(): Promise<Weights>;
-  /** Times one run on the given feeds, step by step. */
+  /** Times one run on the given feeds, step by step. Updates are taken on as in any run. */
   profile(feeds: ReadonlyMap<string, Tensor>): Promise<Profile>;
   /** Gives back everything; the program cannot run any more. */
   dispose(): Promise<void>;

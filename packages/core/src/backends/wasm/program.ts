@@ -24,7 +24,8 @@ export function wasmProgram(
   // What stays alive with the program: not the planner and the image, which know how to fill memory with
   // weights, and the weights themselves only if some of them change and the rest is asked for beside them.
   const { pages, phases, computing } = image;
-  const { groups, expected } = planner;
+  const { groups, expected, chains } = planner;
+  const updateFlops = chains.flatMap(({ nodes }) => nodes).reduce((sum, node) => sum + flopsOf(node), 0);
   const kept = graph.updates.size > 0 ? weights : undefined;
   const inputs = new Map(
     [...planner.inputs].map(([name, { at, shape }]) => [name, { at: at.address, shape }]),
@@ -86,11 +87,19 @@ export function wasmProgram(
           flops: together.reduce((sum, member) => sum + flopsOf(member), 0),
         });
       }
+      // The phases that take on updates belong to no node: they go through all parameters at once.
+      const updates = phases.slice(computing).map(({ algorithm }, index) => ({
+        path: '',
+        op: 'updates',
+        algorithm,
+        milliseconds: times[computing + index]!,
+        flops: algorithm === 'copy' ? 0 : updateFlops,
+      }));
       return {
         backend: 'wasm',
         threads: runner.threads,
         notes: [engine.wide ? '256-bit SIMD' : '128-bit SIMD', ...(engine.fma ? ['FMA'] : [])],
-        steps: [...steps.values()],
+        steps: [...steps.values(), ...updates],
       };
     },
     async dispose() {

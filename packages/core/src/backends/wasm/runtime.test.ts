@@ -1,6 +1,10 @@
 /** What the three ways to run a plan promise: the same bits, aborting in the middle, errors that pass, giving everything back. */
 import workerThreads, { type Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Graph } from '../../graph/graph.js';
+import { add, emit, ops } from '../../ops/index.js';
+import { sizeOf } from '../../tensor/shape.js';
+import { tensor } from '../../tensor/tensor.js';
 import type { Program } from '../backend.js';
 import { network } from './testNetwork.js';
 import { type WasmOptions, wasmBackend } from './wasm.js';
@@ -71,6 +75,35 @@ describe.each(ways)('%s', (_, options, threads) => {
       expect(milliseconds).toBeGreaterThanOrEqual(0);
       expect(flops).toBeGreaterThanOrEqual(0);
     }
+    await program.dispose();
+  });
+
+  test('a profile of a training step is a step, and has the time of its updates', async () => {
+    const graph = new Graph();
+    const [rate, gradient] = [graph.input('rate', [1]), graph.input('gradient', [3, 5])];
+    const descend = (name: string) =>
+      emit(ops.descend, [graph.parameter(name, [3, 5], true), gradient, rate], { index: 0 });
+    graph.outputs.set('doubled', add(gradient, gradient));
+    // The second new value is an output too, so that it is computed before and copied.
+    for (const name of ['chained', 'copied']) graph.updates.set(name, descend(name));
+    graph.outputs.set('new', graph.updates.get('copied')!);
+    const values = (value: number, shape: readonly number[]) =>
+      tensor(new Float32Array(sizeOf(shape)).fill(value), shape);
+    const weights = new Map(['chained', 'copied'].map((name) => [name, values(2, [3, 5])]));
+    const feeds = new Map([
+      ['rate', values(0.5, [1])],
+      ['gradient', values(1, [3, 5])],
+    ]);
+    const program = await wasmBackend(options).compile(graph, weights, { threads: 2 });
+    const { steps } = await program.profile(feeds);
+    expect(steps.filter(({ op }) => op === 'updates').map(({ algorithm }) => algorithm)).toEqual([
+      'copy',
+      'elementwise',
+    ]);
+    for (const { milliseconds } of steps) expect(milliseconds).toBeGreaterThanOrEqual(0);
+    expect(steps.at(-1)!.flops).toBe(30);
+    await program.run(feeds);
+    for (const [, { data }] of await program.parameters()) expect([...data]).toEqual(Array(15).fill(1));
     await program.dispose();
   });
 

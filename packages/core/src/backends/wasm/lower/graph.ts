@@ -60,7 +60,8 @@ function planUpdates(
     return { name, shape, from, to: planner.value(parameters.get(name)!) };
   });
   planner.computing = planner.phases.length;
-  if (updates.length > 0)
+  if (updates.length > 0) {
+    planner.algorithm('copy');
     copiesPhase(
       planner,
       updates.map(({ shape, from, to }) => ({
@@ -69,6 +70,7 @@ function planUpdates(
         loops: copyLoops(shape, stridesOf(from, shape), stridesOf(to, shape)),
       })),
     );
+  }
   if (planner.chains.length > 0) lower.updates(planner);
   return new Map(
     [...graph.updates.keys()].map((name) => {

@@ -25,7 +25,7 @@ export interface Runner {
   ): Promise<readonly Float32Array[]>;
   /** Values as they are between runs. */
   read(fetches: readonly Fetch[]): Promise<readonly Float32Array[]>;
-  /** Runs the plan phase by phase: the milliseconds of each that computes. */
+  /** Runs the plan phase by phase: the milliseconds of each. */
   profile(feeds: readonly Feed[]): Promise<readonly number[]>;
   dispose(): Promise<void>;
 }

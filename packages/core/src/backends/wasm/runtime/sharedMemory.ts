@@ -133,8 +133,13 @@ export async function sharedMemoryRunner({ image, module, workerUrl }: Loaded): 
     read: (fetches) => Promise.resolve(readAll(memory, fetches)),
     async profile(feeds) {
       writeAll(memory, feeds);
-      await perform(Command.profile);
-      return durations(new Float64Array(memory.buffer, times, computing + 1));
+      const timed = async (command: number, count: number): Promise<readonly number[]> => {
+        await perform(command);
+        return durations(new Float64Array(memory.buffer, times, count + 1));
+      };
+      const computed = await timed(Command.profile, computing);
+      const updates = phases.length - computing;
+      return updates === 0 ? computed : [...computed, ...(await timed(Command.profileCommit, updates))];
     },
     dispose: stop,
   };

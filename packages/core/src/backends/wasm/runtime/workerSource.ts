@@ -8,7 +8,7 @@ import { control } from '../kernels/control.js';
 import { SLICE } from '../turn.js';
 
 /** What workers are asked through `control.command`. */
-export const Command = { run: 1, profile: 2, commit: 3, end: 4 } as const;
+export const Command = { run: 1, profile: 2, commit: 3, profileCommit: 4, end: 5 } as const;
 
 /** How often a worker looks for a run before it goes to sleep: 1 to 2 ms, and never inside a plan. */
 const SPINS = 200_000;
@@ -21,7 +21,7 @@ const answer = (message, transfer) => port.postMessage(message, transfer || []);
 function share({ module, memory, thread, threads, from, ends, computing, times, byMessage }) {
   const { walk } = new WebAssembly.Instance(module, { env: { memory } }).exports;
   const words = new Int32Array(memory.buffer);
-  const stamps = new Float64Array(memory.buffer, times, computing + 1);
+  const stamps = new Float64Array(memory.buffer, times, ends.length + 1);
   const middle = computing ? ends[computing - 1] : from;
   const end = ends.length ? ends[ends.length - 1] : from;
   let asked = Atomics.load(words, ${control.asked / 4});
@@ -40,12 +40,13 @@ function share({ module, memory, thread, threads, from, ends, computing, times, 
     else if (command === ${Command.commit}) walk(middle, end);
     else if (command === ${Command.end}) return;
     else {
-      let start = from;
+      const [first, last] = command === ${Command.profile} ? [0, computing] : [computing, ends.length];
+      let start = first ? middle : from;
       if (thread === 0) stamps[0] = performance.now();
-      for (let phase = 0; phase < computing; phase++) {
+      for (let phase = first; phase < last; phase++) {
         walk(start, ends[phase]);
         start = ends[phase];
-        if (thread === 0) stamps[phase + 1] = performance.now();
+        if (thread === 0) stamps[phase - first + 1] = performance.now();
       }
     }
     if (Atomics.add(words, ${control.finished / 4}, 1) === threads - 1) {
@@ -93,7 +94,11 @@ async function run({ feeds, fetches, from, ends, computing, timed }) {
     }
   }
   const outputs = read(fetches);
-  if (!timed && ends.length > computing) own.walk(at, ends[ends.length - 1]);
+  for (const end of ends.slice(computing)) {
+    own.walk(at, end);
+    at = end;
+    times.push(performance.now());
+  }
   answerWith(outputs, times);
 }
 /** Resolves when the lock is held that a page watches: it is free again when this worker is gone. */
