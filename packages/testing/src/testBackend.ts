@@ -3,6 +3,7 @@ import {
   add,
   type Backend,
   type CompileOptions,
+  crossEntropyLoss,
   emit,
   Graph,
   isInput,
@@ -213,6 +214,26 @@ function promises(backend: Backend, options: CompileOptions): void {
       expect(await values(program, 'counter')).toEqual([outcome ? 10 : 11]);
       expect(await values(program, 'a')).toEqual(outcome ? [1, 2, 3, 4, 5] : [-1, -2, -3, -4, -5]);
     }));
+
+  test('a label that is no class is refused, and the next run works', async () => {
+    const graph = new Graph();
+    const labels = graph.input('labels', [2]);
+    graph.outputs.set('loss', crossEntropyLoss(graph.input('x', [2, 3]), labels));
+    const feeds = (label: number): Feeds =>
+      new Map([
+        ['x', tensor([1, 2, 3, 3, 2, 1], [2, 3])],
+        ['labels', tensor([0, label], [2])],
+      ]);
+    await using({ graph, weights: new Map() }, async (program) => {
+      for (const label of [3, -1, 0.5, Number.NaN]) {
+        const message = `The label of row 1 is ${label}; with 3 classes labels go from 0 to 2.`;
+        await expect(program.run(feeds(label))).rejects.toThrow(message);
+        await expect(program.profile(feeds(label))).rejects.toThrow(message);
+      }
+      const { data } = (await program.run(feeds(1))).get('loss')!;
+      expect(data[0]).toBeCloseTo(1.9076, 3);
+    });
+  });
 
   test('aborted compiling rejects with its reason', async () => {
     const { graph, weights } = forwardGraph();

@@ -1,4 +1,7 @@
-/** Classification losses. Labels are whole numbers held as float32, one per row. */
+/**
+ * Classification losses. Labels are whole numbers held as float32, one per row. A run with one that is no class is
+ * refused on every back end.
+ */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
@@ -25,6 +28,11 @@ function lossShape([x, labels, weights]: readonly Shape[], { reduction }: NllLos
   if (weights && (weights.length !== 1 || weights[0] !== x[1]))
     throw new ShapeError(`${x[1]} classes need ${x[1]} class weights, got ${formatShape(weights)}`);
   return reduction === 'none' ? [x[0]!] : [];
+}
+
+/** @throws RangeError when one of the labels is no class, for back ends whose kernels cannot complain. */
+export function requireLabels(labels: Values, classes: number): void {
+  for (const row of labels.keys()) labelOf(labels, row, classes);
 }
 
 function labelOf(labels: Values, row: number, classes: number): number {

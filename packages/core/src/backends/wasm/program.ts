@@ -24,7 +24,7 @@ export function wasmProgram(
   // What stays alive with the program: not the planner and the image, which know how to fill memory with
   // weights, and the weights themselves only if some of them change and the rest is asked for beside them.
   const { pages, phases, computing } = image;
-  const { groups, expected, chains } = planner;
+  const { groups, expected, chains, checks } = planner;
   const updateFlops = chains.flatMap(({ nodes }) => nodes).reduce((sum, node) => sum + flopsOf(node), 0);
   const kept = graph.updates.size > 0 ? weights : undefined;
   const inputs = new Map(
@@ -36,7 +36,7 @@ export function wasmProgram(
   }));
   const feedsOf = (feeds: ReadonlyMap<string, Tensor>) => {
     if (disposed) throw new Error(GONE);
-    return [...inputs].map(([name, { at, shape }]) => {
+    const found = [...inputs].map(([name, { at, shape }]) => {
       const data = feeds.get(name)?.data;
       if (!data) throw new Error(`${graph.at('')}: the run lacks the input '${name}'.`);
       if (data.length !== sizeOf(shape))
@@ -45,6 +45,8 @@ export function wasmProgram(
         );
       return { at, data };
     });
+    for (const check of checks) check(feeds);
+    return found;
   };
   return {
     backend: 'wasm',

@@ -1,5 +1,5 @@
 /** Softmax, its logarithm, and the losses. A first kernel finds the largest value and the sum of each row. */
-import type { CrossEntropyAttrs, NllLossAttrs } from '../../../ops/loss.js';
+import { type CrossEntropyAttrs, type NllLossAttrs, requireLabels } from '../../../ops/loss.js';
 import type { Shape } from '../../../tensor/shape.js';
 import type { PlanBuilder, Read, Value } from '../plan.js';
 import { finish, type Lower, type Lowering, literal, loop } from './lowering.js';
@@ -88,14 +88,7 @@ export const lowerLogSoftmaxGrad: Lower<object> = (call) =>
 function checkLabels({ plan }: Lowering<object>, labels: Value, classes: number): void {
   const { origin } = labels;
   if (origin.kind === 'call' || origin.kind === 'layers') return;
-  plan.check((host) => {
-    const data = origin.kind === 'fed' ? origin.of(host) : origin.data;
-    for (const [row, label] of data.entries())
-      if (!Number.isInteger(label) || label < 0 || label >= classes)
-        throw new RangeError(
-          `The label of row ${row} is ${label}; with ${classes} classes labels go from 0 to ${classes - 1}.`,
-        );
-  });
+  plan.check((host) => requireLabels(origin.kind === 'fed' ? origin.of(host) : origin.data, classes));
 }
 
 /** What the losses of a batch are divided by: an expression in a read of the one value, if there is one. */

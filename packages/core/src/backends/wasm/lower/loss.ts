@@ -1,6 +1,6 @@
 /** Classification losses and their gradients. */
 import type { Node } from '../../../graph/graph.js';
-import type { CrossEntropyAttrs, NllLossAttrs } from '../../../ops/loss.js';
+import { type CrossEntropyAttrs, type NllLossAttrs, requireLabels } from '../../../ops/loss.js';
 import { FLOAT } from '../kernels/kernel.js';
 import {
   classNumbers,
@@ -49,6 +49,7 @@ function prepare(
 ): Prepared {
   const [input, labelsNode, weightsNode] = inputs as [Node, Node, Node | undefined];
   const [rows, classes] = input.shape as [number, number];
+  p.check(labelsNode, (data) => requireLabels(data, classes));
   const x = pixelsOf(p, input);
   const labels = p.value(labelsNode).at;
   const weights = weightsNode ? p.value(weightsNode).at : 0;

@@ -61,6 +61,8 @@ export class Planner {
   readonly exchange = new Region();
   readonly arena = new Arena();
   readonly inputs = new Map<string, Dense>();
+  /** What is looked at before each run, since kernels cannot complain. */
+  readonly checks: ((feeds: ReadonlyMap<string, Tensor>) => void)[] = [];
   readonly placement: Placement;
   /** Nodes that are computed together, by the last of them. */
   readonly groups: ReadonlyMap<Node, Group>;
@@ -170,6 +172,13 @@ export class Planner {
     const value = this.weights.get(name);
     if (!value) throw new Error(`${this.graph.at('')}: there is no weight called ${name}.`);
     return value;
+  }
+
+  /** Has the host test a node's values before each run, where it knows them: those of inputs and constants. */
+  check(node: Node, test: (data: Float32Array) => void): void {
+    const constant = this.constant(node);
+    if (constant) this.checks.push(() => test(constant.data));
+    if (isInput(node)) this.checks.push((feeds) => test(feeds.get(node.attrs.name)!.data));
   }
 
   /** Memory for constants; `fill` is called with it, zero at first, when the program is loaded. */
