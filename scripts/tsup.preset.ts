@@ -1,6 +1,15 @@
 /** How every package is built: ESM, CommonJS and types, each from src/index.ts. */
 import { defineConfig, type Options } from 'tsup';
 
+/**
+ * Tells bundlers that what is built at the top of a file, and the entries of `models` there, have no effect of their
+ * own, so that builders which a program does not use are left out of its bundle.
+ */
+const pureCalls: NonNullable<Options['plugins']>[number] = {
+  name: 'pure-calls',
+  renderChunk: (code) => ({ code: code.replace(/^(var \w+ = | {2}\w+: )(?=\w+\()/gm, '$1/* @__PURE__ */ ') }),
+};
+
 /** The preset, with what a package needs beside it. */
 export const preset = (extra: Options = {}) =>
   defineConfig({
@@ -13,5 +22,6 @@ export const preset = (extra: Options = {}) =>
     treeshake: true,
     clean: true,
     silent: true,
+    plugins: [pureCalls],
     ...extra,
   });

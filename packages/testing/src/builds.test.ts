@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { build } from 'esbuild';
 import { describe, expect, test } from 'vitest';
 
 const packages = new URL('../../', import.meta.url);
@@ -47,6 +48,28 @@ describe.runIf(built)('the builds', () => {
     ]);
     expect(names).toEqual(expect.arrayContaining(['core', 'image', 'resnet']));
     expect(required).toEqual(imported);
+  });
+
+  test.each([
+    ['resnet', 'resnet18'],
+    ['mobilenet', 'mobilenetV1'],
+    ['shufflenet', 'shufflenetV2X1_0'],
+  ])('of %s leave in a bundle what %s needs alone', async (family, builder) => {
+    const { outputFiles } = await build({
+      stdin: {
+        contents: `export { ${builder} } from '@cnn/${family}';`,
+        resolveDir: fileURLToPath(new URL('cli', packages)),
+      },
+      bundle: true,
+      format: 'esm',
+      external: ['@cnn/core'],
+      tsconfigRaw: {},
+      write: false,
+    });
+    const [{ text }] = outputFiles as [{ readonly text: string }];
+    expect(text).toContain(builder);
+    // The records of published weights, and blocks that only other networks of the family have.
+    expect(text).not.toMatch(/torchvisionWeights|download.pytorch|hardSwish|megvii|skipAndPad/);
   });
 
   // Its decoder is an ES module with WebAssembly beside it.
