@@ -2,12 +2,17 @@
 import { defineConfig, type Options } from 'tsup';
 
 /**
- * Tells bundlers that what is built at the top of a file, and the entries of `models` there, have no effect of their
- * own, so that builders which a program does not use are left out of its bundle.
+ * Tells bundlers that what is built at the top of a file, entries of `models` and records of weights have no effect of
+ * their own, so that builders which a program does not use are left out of its bundle.
  */
 const pureCalls: NonNullable<Options['plugins']>[number] = {
   name: 'pure-calls',
-  renderChunk: (code) => ({ code: code.replace(/^(var \w+ = | {2}\w+: )(?=\w+\()/gm, '$1/* @__PURE__ */ ') }),
+  renderChunk: (code) => ({
+    code: code.replace(
+      /^(var \w+ = | {2}\w+: )(?!torchvisionWeights)(?=\w+\()|(?<=: )(?=torchvisionWeights\()/gm,
+      '$1/* @__PURE__ */ ',
+    ),
+  }),
 };
 
 /** The preset, with what a package needs beside it. */

@@ -14,7 +14,7 @@ export const weights = {
     IMAGENET1K_V2: torchvisionWeights('efficientnet_b1-c27df63c.pth', 79.838, 94.934, {
       transform: { resize: 255, crop: 240 },
     }),
-    ...v1('efficientnet_b1_rwightman-bac287d4.pth', 78.642, 94.186, 256, 240),
+    IMAGENET1K_V1: v1('efficientnet_b1_rwightman-bac287d4.pth', 78.642, 94.186, 256, 240).IMAGENET1K_V1,
   },
   efficientnet_b2: v1('efficientnet_b2_rwightman-c35c1473.pth', 80.608, 95.31, 288, 288),
   efficientnet_b3: v1('efficientnet_b3_rwightman-b3899882.pth', 82.008, 96.054, 320, 300),
