@@ -101,6 +101,7 @@ function squeezeExcitationNet(
       linear: linear(corrected ? 512 : 25_088, numClasses),
     },
     (m, x) => {
+      // The first pre-activation block normalises and rectifies once more what comes out of the stem.
       const features = pipe(x, m.conv1, m.bn1, relu, m.layer1, m.layer2, m.layer3, m.layer4);
       return m.linear(corrected ? globalAvgPool(features) : pipe(features, avgPool(4), flatten));
     },
