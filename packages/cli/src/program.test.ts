@@ -143,7 +143,8 @@ describe('explain', () => {
     );
     expect(code).toBe(0);
     expect(said).toContain(`What speaks for '7' at conv2 is in ${out}.`);
-    expect((await decodeImage(readFileSync(out!))).width).toBe(32);
+    // Every pixel of 32 x 32 became a square of 7.
+    expect((await decodeImage(readFileSync(out!))).width).toBe(224);
     // 6 filters of 5x5 and 16 maps of 10x10, 7 and 4 times enlarged, with gaps of 2.
     expect(await decodeImage(readFileSync(filters!))).toMatchObject({
       width: 3 * 37 + 2,

@@ -75,7 +75,7 @@ export async function run(
     'bench <model>',
     'time a model, layer by layer',
     [
-      ...[input, option('--runs <n>', 'runs after the first', count, 10)],
+      ...[input, option('--runs <n>', 'runs after the first, and as many again for the steps', count, 10)],
       ...[modelOption, backend, threads, option('--html <file>', 'write a page with a picture'), json],
     ],
     'Examples:',

@@ -33,6 +33,14 @@ test('a result takes the line of progress away first, and progress is cut to the
   expect(out).toEqual(['done\n', 'more\n']);
 });
 
+test('of what follows a line of progress only whole parts are shown', () => {
+  const { terminal, notes } = streams();
+  terminal.progress('epoch 1', 'loss 2.5', 'accuracy 10 %', 'a');
+  expect(notes).toEqual(['\r\x1b[Kepoch 1  loss 2.5']);
+  terminal.progress('epoch 1', 'loss 2.51234', '9 s');
+  expect(notes[1]).toBe('\r\x1b[Kepoch 1  9 s');
+});
+
 test('no progress is written into a pipe', () => {
   const { terminal, notes } = streams({ isTTY: false });
   terminal.progress('half');

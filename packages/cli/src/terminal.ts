@@ -12,8 +12,11 @@ export interface Terminal {
   note(line: string): void;
   /** Whether lines of progress are seen. */
   readonly live: boolean;
-  /** A line that overwrites itself, shown on a terminal only; an empty one takes it away. */
-  progress(line: string): void;
+  /**
+   * A line that overwrites itself, shown on a terminal only; an empty one takes it away.
+   * @param more - what follows it, each part as far as there is room for it.
+   */
+  progress(line: string, ...more: readonly string[]): void;
   /** Colours for `print`, where they are wanted. */
   readonly colours: Colours;
 }
@@ -32,10 +35,15 @@ export interface Streams {
 export function terminalOn({ stdout, stderr, env }: Streams): Terminal {
   const coloured = !env.NO_COLOR && (env.FORCE_COLOR ? true : stdout.isTTY && env.TERM !== 'dumb');
   let shown = false;
-  const progress = (line: string): void => {
+  const progress = (line: string, ...more: readonly string[]): void => {
     if (!stderr.isTTY || (!line && !shown)) return;
     // A line that wraps could not be taken back.
-    stderr.write(`\r\x1b[K${line.slice(0, (stderr.columns || 80) - 1)}`);
+    const room = (stderr.columns || 80) - 1;
+    const fitting = more.reduce(
+      (all, part) => (all.length + 2 + part.length <= room ? `${all}  ${part}` : all),
+      line.slice(0, room),
+    );
+    stderr.write(`\r\x1b[K${fitting}`);
     shown = line !== '';
   };
   return {

@@ -23,7 +23,11 @@ interface Times {
   readonly median: number;
 }
 
-/** Times warm runs and one profiled run with random weights. */
+/** The value in the middle, the upper of two. */
+const medianOf = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[values.length >> 1]!;
+
+/** Times warm runs, and then as many with the time of each step, with random weights. */
 export async function bench(
   name: string,
   options: BenchOptions,
@@ -38,20 +42,31 @@ export async function bench(
   await using session = await compile(model, { weights, input, backend, threads, name, signal });
   noteFallback(terminal, backend, session);
   const x = new Float32Array(sizeOf(input)).fill(0.5);
-  const sorted: number[] = [];
+  const milliseconds: number[] = [];
   for (let run = 0; run <= runs; run++) {
     const started = performance.now();
     await session.run(x, { signal });
-    if (run > 0) sorted.push(performance.now() - started);
+    if (run > 0) milliseconds.push(performance.now() - started);
     terminal.progress(`run ${run} of ${runs}`);
   }
+  const times = { runs, minimum: Math.min(...milliseconds), median: medianOf(milliseconds) };
+  const profiles: Profile[] = [];
+  for (let run = 1; run <= runs; run++) {
+    signal?.throwIfAborted();
+    profiles.push(await session.profile(x));
+    terminal.progress(`run ${run} of ${runs}, step by step`);
+  }
   terminal.progress('');
-  sorted.sort((a, b) => a - b);
-  const times = { runs, minimum: sorted[0]!, median: sorted[sorted.length >> 1]! };
-  const measured = await session.profile(x);
-  // Why it is no GPU is said above, where anybody asked for one.
-  const notes = measured.notes.filter((note) => note !== session.fallbackReason);
-  const profile = { ...measured, notes };
+  const [{ steps, notes, ...place }] = profiles as [Profile];
+  const profile = {
+    ...place,
+    // Why it is no GPU is said above, where anybody asked for one.
+    notes: notes.filter((note) => note !== session.fallbackReason),
+    steps: steps.map((step, index) => ({
+      ...step,
+      milliseconds: medianOf(profiles.map((each) => each.steps[index]!.milliseconds)),
+    })),
+  };
   if (options.html) await writeResult(options.html, benchPage(name, input, profile, times));
   if (options.json) return printJson(terminal, { model: name, input, ...times, profile });
   terminal.print(table([columns, ...stepsOf(profile)], numeric));
@@ -83,7 +98,7 @@ function sentence(
   { minimum, median, runs }: Times,
 ): string {
   const noted = notes.length > 0 ? `; ${notes.join(', ')}` : '';
-  return `${input.join('x')}, on ${backend} (${threadsOf(threads)}${noted}): minimum ${minimum.toFixed(2)} ms, median ${median.toFixed(2)} ms of ${runs} runs.`;
+  return `${input.join('x')}, on ${backend} (${threadsOf(threads)}${noted}): minimum ${minimum.toFixed(2)} ms, median ${median.toFixed(2)} ms of ${runs} ${runs === 1 ? 'run' : 'runs'}.`;
 }
 
 /** A page with a bar for each step. */

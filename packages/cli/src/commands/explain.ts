@@ -50,7 +50,7 @@ export async function explain(
   };
   await write(
     options.out ?? `${nameOf(picture)}-explained.png`,
-    overlay(cropped(image, preset), map, options.opacity),
+    overlay(enlarged(cropped(image, preset)), map, options.opacity),
   );
   if (options.filters) await write(options.filters, filterSheet(firstFilters(model, weights)));
   if (options.features) {
@@ -73,11 +73,29 @@ export async function explain(
   if (options.features) terminal.print(`The feature maps of ${cam.layer} are in ${options.features}.`);
 }
 
+/** Pixels a side that a picture has at least, so that a digit can be seen. */
+const SMALLEST = 224;
+
+/** A small picture with squares for pixels. */
+function enlarged(picture: RgbImage): RgbImage {
+  const zoom = Math.ceil(SMALLEST / Math.min(picture.width, picture.height));
+  if (zoom === 1) return picture;
+  const [width, height] = [zoom * picture.width, zoom * picture.height];
+  const data = new Uint8Array(3 * width * height);
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const from = 3 * (Math.floor(y / zoom) * picture.width + Math.floor(x / zoom));
+      data.set(picture.data.subarray(from, from + 3), 3 * (y * width + x));
+    }
+  return { width, height, data };
+}
+
 /** The name of a picture without its folder and its kind. */
 function nameOf(picture: string): string {
   if (picture === '-') return 'picture';
-  const file = basename(picture.split(/[?#]/, 1)[0]!);
-  return basename(file, extname(file));
+  const isUrl = /^https?:/i.test(picture);
+  const file = basename(isUrl ? decodeURI(new URL(picture).pathname) : picture);
+  return basename(file, extname(file)) || 'picture';
 }
 
 /** The weight of the first convolution. */

@@ -18,12 +18,12 @@ const curvesOf = (history: readonly EpochRecord[], value: 'loss' | 'accuracy'): 
   [
     {
       name: 'training',
-      colour: '#1f77b4',
+      colour: '#2b8ac6',
       points: history.map((record) => [record.epoch, record[value]] as const),
     },
     {
       name: 'evaluation',
-      colour: '#d62728',
+      colour: '#e0483e',
       points: history.flatMap(({ epoch, validation }) =>
         validation ? [[epoch, validation[value]] as const] : [],
       ),
@@ -54,7 +54,7 @@ function panel(
     .ticks(6)
     .map(
       (tick) =>
-        `<line x1="${margin.left}" x2="${WIDTH - margin.right}" y1="${y(tick).toFixed(1)}" y2="${y(tick).toFixed(1)}" stroke="#ddd"/><text x="${margin.left - 6}" y="${(y(tick) + 4).toFixed(1)}" text-anchor="end">${format(tick)}</text>`,
+        `<line x1="${margin.left}" x2="${WIDTH - margin.right}" y1="${y(tick).toFixed(1)}" y2="${y(tick).toFixed(1)}" class="grid" stroke="#ddd"/><text x="${margin.left - 6}" y="${(y(tick) + 4).toFixed(1)}" text-anchor="end">${format(tick)}</text>`,
     );
   const below = x
     .ticks(Math.min(10, last))
@@ -64,14 +64,19 @@ function panel(
         `<text x="${x(tick).toFixed(1)}" y="${HEIGHT - margin.bottom + 16}" text-anchor="middle">${tick}</text>`,
     );
   const drawn = curves.map(
-    ({ name, colour, points }, index) =>
-      `<path d="${path(points) ?? ''}" fill="none" stroke="${colour}" stroke-width="2" stroke-linejoin="round"/>${points.map(([epoch, value]) => `<circle cx="${x(epoch).toFixed(1)}" cy="${y(value).toFixed(1)}" r="2.5" fill="${colour}"/>`).join('')}<text x="${WIDTH - margin.right}" y="${margin.top - 18 + 14 * index}" text-anchor="end" fill="${colour}">${name}</text>`,
+    ({ colour, points }) =>
+      `<path d="${path(points) ?? ''}" fill="none" stroke="${colour}" stroke-width="2" stroke-linejoin="round"/>${points.map(([epoch, value]) => `<circle cx="${x(epoch).toFixed(1)}" cy="${y(value).toFixed(1)}" r="2.5" fill="${colour}"/>`).join('')}`,
   );
-  return `<g transform="translate(${left} 0)"><text x="${margin.left}" y="20" font-size="14" font-weight="bold">${escaped(title)}</text>${grid.join('')}${below.join('')}<text x="${(margin.left + WIDTH - margin.right) / 2}" y="${HEIGHT - 6}" text-anchor="middle">epoch</text>${drawn.join('')}</g>`;
+  const legend = curves.map(({ name, colour }) => `<tspan fill="${colour}">${name}</tspan>`);
+  return `<g transform="translate(${left} 0)"><text x="${margin.left}" y="20" font-size="14" font-weight="bold">${escaped(title)}</text><text x="${WIDTH - margin.right}" y="20" text-anchor="end">${legend.join('&#160;&#160;&#160;')}</text>${grid.join('')}${below.join('')}<text x="${(margin.left + WIDTH - margin.right) / 2}" y="${HEIGHT - 6}" text-anchor="middle">epoch</text>${drawn.join('')}</g>`;
 }
+
+/** Other colours where the reader's are dark; programs that know no style sheets show the light ones. */
+const dark =
+  '@media (prefers-color-scheme: dark) { .curves { fill: #ddd } .curves .paper { fill: #161616 } .curves .grid { stroke: #444 } }';
 
 /** The picture of a run that has finished at least one epoch. */
 export function curves(history: readonly EpochRecord[]): string {
   const percent = (value: number): string => `${+(100 * value).toFixed(1)} %`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${2 * WIDTH} ${HEIGHT}" width="${2 * WIDTH}" height="${HEIGHT}" font-family="system-ui, sans-serif" font-size="11" fill="#333"><rect width="100%" height="100%" fill="#fff"/>${panel('loss', curvesOf(history, 'loss'), 0, (value) => String(+value.toPrecision(3)))}${panel('accuracy', curvesOf(history, 'accuracy'), WIDTH, percent)}</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${2 * WIDTH} ${HEIGHT}" width="${2 * WIDTH}" height="${HEIGHT}" font-family="system-ui, sans-serif" font-size="11" fill="#333" class="curves"><style>${dark}</style><rect width="100%" height="100%" class="paper" fill="#fff"/>${panel('loss', curvesOf(history, 'loss'), 0, (value) => String(+value.toPrecision(3)))}${panel('accuracy', curvesOf(history, 'accuracy'), WIDTH, percent)}</svg>\n`;
 }

@@ -43,12 +43,14 @@ export function confusionText(matrix: ConfusionMatrix, labels: readonly string[]
 /** The same for a page; the darker a cell, the more of its row it holds. */
 export function confusionHtml({ confusion }: Evaluation, labels: readonly string[]): string {
   if (confusion.length > WHOLE) return `<pre>${escaped(confusionText(confusion, labels))}</pre>`;
-  const head = confusion.map((_, index) => `<th>${escaped(labelOf(labels, index))}</th>`).join('');
+  const head = confusion
+    .map((_, index) => `<th class="number">${escaped(labelOf(labels, index))}</th>`)
+    .join('');
   const rows = confusion.map((row, truth) => {
     const total = row.reduce((sum, count) => sum + count, 0);
     const cells = row.map(
       (count, answer) =>
-        `<td style="background:rgb(${truth === answer ? '42 157 143' : '214 39 40'}/${total === 0 ? 0 : (count / total).toFixed(3)})">${count}</td>`,
+        `<td class="number" style="background:rgb(${truth === answer ? '42 157 143' : '214 39 40'}/${total === 0 ? 0 : (count / total).toFixed(3)})">${count}</td>`,
     );
     return `<tr><th>${escaped(labelOf(labels, truth))}</th>${cells.join('')}</tr>`;
   });

@@ -33,15 +33,15 @@ export function trainingProgress(
     const time = now();
     first ??= step - 1;
     const counted = `epoch ${epoch}/${epochs}`;
-    const numbers = `loss ${loss.toFixed(4)}  accuracy ${percent(accuracy)}`;
+    const numbers = [`loss ${loss.toFixed(4)}`, `accuracy ${percent(accuracy)}`];
     // There is no speed when only the evaluation of an epoch was left to do.
     const speed =
-      imagesPerSecond > 0 ? `  ${Math.round(imagesPerSecond).toLocaleString('en-US')} pictures/s` : '';
+      imagesPerSecond > 0 ? [`${Math.round(imagesPerSecond).toLocaleString('en-US')} pictures/s`] : [];
     if (epochDone) {
       const evaluated = validation
-        ? `  evaluation loss ${validation.loss.toFixed(4)} accuracy ${percent(validation.accuracy)}`
-        : '';
-      say(`${counted}  ${numbers}${evaluated}${speed}  ${duration(time - epochStarted)}`);
+        ? [`evaluation loss ${validation.loss.toFixed(4)} accuracy ${percent(validation.accuracy)}`]
+        : [];
+      say([counted, ...numbers, ...evaluated, ...speed, duration(time - epochStarted)].join('  '));
       [epochStarted, shown] = [time, time];
       return;
     }
@@ -51,7 +51,7 @@ export function trainingProgress(
     const left = `${duration(((time - started) / done) * (totalSteps - step))} left`;
     const perEpoch = totalSteps / epochs;
     const share = step / perEpoch - (epoch - 1);
-    if (terminal.live) terminal.progress(`${counted} ${bar(share, 16)} ${numbers}${speed}  ${left}`);
-    else terminal.note(`${counted}  ${Math.floor(100 * share)} %  ${numbers}${speed}  ${left}`);
+    if (terminal.live) terminal.progress(`${counted} ${bar(share, 12)}`, ...numbers, left, ...speed);
+    else terminal.note([counted, `${Math.floor(100 * share)} %`, ...numbers, left, ...speed].join('  '));
   };
 }

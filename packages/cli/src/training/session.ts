@@ -22,7 +22,7 @@ import type { TrainingOptions } from './options.js';
 import { duration, trainingProgress } from './progress.js';
 import { optimizers, preparationOf, schedules } from './recipes.js';
 import { evaluationLine, reportPage } from './report.js';
-import { requireSame, type Settings } from './settings.js';
+import { flagOf, requireSame, type Settings } from './settings.js';
 
 /** What is trained, and on what. */
 export interface Job {
@@ -68,10 +68,12 @@ export async function requireOut(out: string, resume: boolean, settings: Setting
   requireSame(before, settings, out);
 }
 
+/** A word as a shell takes it. */
+const quoted = (text: string): string =>
+  /^[\w./:=@,+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+
 /** The command line that goes on with a run. */
 export function resumeLine(args: readonly string[], out: string): string {
-  const quoted = (text: string): string =>
-    /^[\w./:=@,+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
   const given = args.some((word) => word === '--out' || word.startsWith('--out='));
   const words = args.filter((word) => word !== '--resume');
   return ['cnn', ...words, ...(given ? [] : ['--out', out]), '--resume'].map(quoted).join(' ');
@@ -224,7 +226,7 @@ async function finish(
     `${run.epoch} epochs in ${duration(milliseconds)}${place}.${evaluation ? ` ${evaluationLine(evaluation)}.` : ''}`,
   );
   say(`The weights are in ${file}, the report is ${join(out, 'report.html')}. Use them:`);
-  say(`  cnn classify <picture> --weights ${file}`);
+  say(`  cnn classify <picture> --weights ${quoted(file)}`);
 }
 
 /** Writes the page of a run and its curves. */
@@ -235,7 +237,12 @@ async function writeReport(
 ): Promise<void> {
   const { history, backend, threads } = run;
   const facts = {
-    ...{ ...settings, options: settings.options.join(' ') },
+    ...Object.fromEntries(
+      Object.entries({ ...settings, options: settings.options.join(' ') }).map(([key, value]) => [
+        flagOf(key),
+        value,
+      ]),
+    ),
     'training pictures': data.train.size,
     'pictures for evaluation': data.test?.size,
     'pictures left out': data.skipped.length,

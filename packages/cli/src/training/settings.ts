@@ -47,6 +47,9 @@ export function settingsOf(
   };
 }
 
+/** The option that a setting comes from, as it is typed: `weight-decay` for `weightDecay`. */
+export const flagOf = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
 /** The preset for pictures of another size: the resize keeps its proportion to the crop. */
 export const presetOf = (preset: Transform, size: number): Transform => ({
   ...preset,
@@ -64,6 +67,6 @@ export function requireSame(before: Settings, now: Settings, out: string): void 
   const changed = keys.filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]));
   if (changed.length > 0)
     throw new UsageError(
-      `The run in ${out} cannot go on with other settings: ${changed.map((key) => `${key} was ${shown(before[key])} and is ${shown(now[key])}`).join('; ')}. Give the same, or start anew with another --out.`,
+      `The run in ${out} cannot go on with other settings: ${changed.map((key) => `${flagOf(key)} was ${shown(before[key])} and is ${shown(now[key])}`).join('; ')}. Give the same, or start anew with another --out.`,
     );
 }
