@@ -105,7 +105,15 @@ const pooling = {
   ceilMode: false,
 };
 
-/** Finite values that overflow, cancel or hit a default: exponentials, sums of squares, the zeros of a padding. */
+/** A convolution all of whose windows lie within the padding. */
+const beside = {
+  x: { shape: [1, 5, 2, 2] },
+  w: { shape: [3, 5, 1, 1] },
+  dy: { shape: [1, 3, 2, 1] },
+  attrs: { stride: [3, 5], padding: [2, 2, 1, 0], dilation: [1, 1], groups: 1 },
+};
+
+/** Values and shapes at which kernels break: what overflows, cancels or hits a default, windows without a pixel. */
 const edges: Samples = {
   activation: everyActivation.map((attrs) => ({
     name: `${attrs.fn} far out`,
@@ -121,6 +129,21 @@ const edges: Samples = {
         { shape: [5], scale: 0, offset: 128 },
       ],
       attrs: {},
+    },
+  ],
+  conv2d: [{ name: 'beside the picture', inputs: [beside.x, beside.w, { shape: [3] }], attrs: beside.attrs }],
+  conv2dGradInput: [
+    {
+      name: 'beside the picture',
+      inputs: [beside.dy, beside.w],
+      attrs: { ...beside.attrs, shape: beside.x.shape },
+    },
+  ],
+  conv2dGradWeight: [
+    {
+      name: 'beside the picture',
+      inputs: [beside.dy, beside.x],
+      attrs: { ...beside.attrs, shape: beside.w.shape },
     },
   ],
   crossEntropy: [

@@ -20,12 +20,14 @@ interface BlockShape {
   readonly filter?: number;
   /** Whether the depthwise convolution has no padding. */
   readonly unpadded?: boolean;
+  /** Rows of padding below depthwise convolutions, besides those that they have anyway. */
+  readonly below?: number;
   readonly residual?: boolean;
 }
 
 /** A block as the fuse pass leaves it. */
 function blockOf(shape: BlockShape) {
-  const { input, hidden, out, kernel, stride, squeezed, residual, stem, filter, unpadded } = shape;
+  const { input, hidden, out, kernel, stride, squeezed, residual, stem, filter, unpadded, below = 0 } = shape;
   const graph = new Graph();
   const weights: Weights = new Map();
   const parameter = (shape: readonly number[], scale: number): Node => {
@@ -49,7 +51,7 @@ function blockOf(shape: BlockShape) {
     const inputs: [Node, ...Node[]] = [x, weight, parameter([channels], 0.5), ...(other ? [other] : [])];
     return emit(ops.conv2d, inputs, {
       stride: [step, step],
-      padding: [pad, pad, pad, pad],
+      padding: [pad, pad, pad + (groups > 1 ? below : 0), pad],
       dilation: [1, 1],
       groups,
       activation: fn && ({ fn } as Activation),
@@ -88,6 +90,9 @@ const cases: Readonly<Record<string, BlockShape>> = {
   'by rows, residual': { input: [1, 16, 14, 14], hidden: 40, out: 16, kernel: 3, stride: 1, residual: true },
   'by rows, stride 2, two pictures': { input: [2, 12, 13, 9], hidden: 24, out: 20, kernel: 5, stride: 2 },
   'by rows, no expansion': { input: [1, 24, 12, 30], out: 16, kernel: 3, stride: 1 },
+  'by rows, windows that lie below the picture': {
+    ...{ input: [1, 16, 16, 6], hidden: 24, out: 16, kernel: 3, stride: 1, below: 3 },
+  },
   'by rows, squeeze': { input: [1, 16, 18, 10], hidden: 48, out: 24, kernel: 3, stride: 1, squeezed: 8 },
   'by rows, squeeze, without padding': {
     ...{ input: [1, 16, 14, 30], hidden: 32, out: 24, kernel: 3, stride: 1, squeezed: 8, unpadded: true },

@@ -13,8 +13,8 @@ export interface DepthwiseRows {
   /** Groups of channels that a kernel handles together, and how many channels a group has. */
   readonly groups: number;
   readonly groupChannels: number;
-  /** The rows of x under a row of y that lie inside the picture: from the first up to but not including the end. */
-  readonly under: (row: number) => readonly [first: number, end: number];
+  /** The rows of x under rows `from` to `to` of y, as far as there are any: from the first up to but not including the end. */
+  readonly under: (from: number, to: number) => readonly [first: number, end: number];
   /** The most rows of x under some rows of y next to each other. */
   readonly span: (rows: number) => number;
   /** Makes one row of y. `source` gives the address of a row of x. */
@@ -60,17 +60,14 @@ export function planDepthwise(
   ]);
   const biasAt = biasOf(p, bias, channels);
   const source = (row: number, tap: number): number => row * stride[0] - padding[0] + tap * dilation[0];
-  const inside = (row: number) => insideWindow(source(row, 0), windowRows, dilation[0], x.h);
+  const within = (row: number): number => Math.max(0, Math.min(row, x.h));
   return {
     groups: padded / groupFloats,
     groupChannels: groupFloats,
-    under(row) {
-      const [first, end] = inside(row);
-      return first < end ? [source(row, first), source(row, end - 1) + 1] : [0, 0];
-    },
+    under: (from, to) => [within(source(from, 0)), within(source(to - 1, windowRows - 1) + 1)],
     span: (rows) => (rows - 1) * stride[0] + (windowRows - 1) * dilation[0] + 1,
     call(row, rowAt, yAt, [firstGroup, endGroup], other) {
-      const [firstRow, endRow] = inside(row);
+      const [firstRow, endRow] = insideWindow(source(row, 0), windowRows, dilation[0], x.h);
       const shape = {
         columns,
         windowRows,

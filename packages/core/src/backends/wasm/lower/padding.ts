@@ -18,14 +18,14 @@ export function insideWindow(
   return [Math.min(first, end), end];
 }
 
-/** Rows and columns of the padded input that the windows of h x w outputs touch. */
+/** Rows and columns of the padded input that the windows of h x w outputs touch, and those before the picture in any case. */
 export const reach = (
-  { stride, dilation }: Pick<Conv2dAttrs, 'stride' | 'dilation'>,
+  { stride, dilation, padding: [top, left] }: Pick<Conv2dAttrs, 'stride' | 'dilation' | 'padding'>,
   kernel: readonly [number, number],
   { h, w }: { readonly h: number; readonly w: number },
 ): readonly [number, number] => [
-  (h - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1,
-  (w - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1,
+  Math.max(top, (h - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1),
+  Math.max(left, (w - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1),
 ];
 
 /**

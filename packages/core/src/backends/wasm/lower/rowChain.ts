@@ -93,7 +93,7 @@ export function chainPhase(p: Planner, stages: readonly Stage[], x: Pixels | und
       if (way.kind === 'stem') {
         calls.push(...way.rows.calls(image, [first, end], next.has(stages[index]!), target));
       } else if (way.kind === 'depthwise') {
-        if (before) makeUntil(index - 1, way.rows.under(first)[0], way.rows.under(end - 1)[1]);
+        if (before) makeUntil(index - 1, ...way.rows.under(first, end));
         const source = (row: number): Pointer => (before ? kept(before, row) : placeOf(x!, row));
         for (let row = first; row < end; row++) {
           const sums = way.sums?.plus((image * stages[index]!.h + row) * stages[index]!.pixel);
