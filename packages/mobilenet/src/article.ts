@@ -55,7 +55,7 @@ function mobileNetV1(): Module {
 
 /** Options of the article's MobileNetV2. */
 interface V2Options {
-  /** The article's default is 15, of no data set that it names; published, 1000. */
+  /** The article's default is 15; published, 1000. */
   readonly nClass?: number;
   /** Default 1. */
   readonly widthMult?: number;
@@ -205,9 +205,9 @@ interface V3Options {
 }
 
 /**
- * The article's MobileNetV3: n x 3 x h x w to n x `numClasses` logits. All convolutions but the expansions have a
- * bias, and batch norm an eps of 1e-5 and a momentum of 0.1, where published forms have none, 1e-3 and 0.01. The small
- * form's head has 1280 channels; published, 1024.
+ * The article's MobileNetV3: n x 3 x h x w to n x `numClasses` logits. Convolutions before
+ * batch norm have a bias, but for the expansions; published, none has. Batch norm has PyTorch's eps and momentum;
+ * published, 1e-3 and 0.01. The small form's head has 1280 channels; published, 1024.
  * @throws ShapeError for another mode, where the article builds an empty network.
  */
 function mobileNetV3(mode: 'LARGE' | 'SMALL' = 'SMALL', options: V3Options = {}): Module {
