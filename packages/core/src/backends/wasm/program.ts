@@ -48,6 +48,11 @@ export function wasmProgram(
     for (const check of checks) check(feeds);
     return found;
   };
+  /** What is under way when the program is disposed of gives no half of a result. */
+  const unlessDisposed = <T>(work: Promise<T>): Promise<T> =>
+    work.finally(() => {
+      if (disposed) throw new Error(GONE);
+    });
   return {
     backend: 'wasm',
     threads: runner.threads,
@@ -57,7 +62,7 @@ export function wasmProgram(
     },
     async run(feeds, signal) {
       signal?.throwIfAborted();
-      const values = await runner.run(feedsOf(feeds), fetches, signal);
+      const values = await unlessDisposed(runner.run(feedsOf(feeds), fetches, signal));
       return new Map(
         [...outputs].map(([name, { node }], index) => [name, { shape: node.shape, data: values[index]! }]),
       );
@@ -73,7 +78,7 @@ export function wasmProgram(
       return new Map([...unchanged, ...changed]);
     },
     async profile(feeds) {
-      const times = await runner.profile(feedsOf(feeds));
+      const times = await unlessDisposed(runner.profile(feedsOf(feeds)));
       const steps = new Map<Node, ProfileStep>();
       for (const [index, { node, algorithm }] of phases.slice(0, computing).entries()) {
         const together = groups.get(node)?.nodes ?? [node];

@@ -49,6 +49,24 @@ describe.each(ways)('%s', (_, options, threads) => {
     await program.dispose();
   });
 
+  test('a run that is under way when the program is disposed of rejects', async () => {
+    const net = network(24, 96, 56);
+    const program = await compile(net);
+    const running = expect(program.run(net.feeds)).rejects.toThrow('disposed');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await program.dispose();
+    await running;
+  });
+
+  test('two programs run at once, each with its own results', async () => {
+    const nets = [network(3, 24, 13), network(4, 16, 9)];
+    const programs = await Promise.all(nets.map(compile));
+    const alone = [];
+    for (const [i, program] of programs.entries()) alone.push(await program.run(nets[i]!.feeds));
+    expect(await Promise.all(programs.map((program, i) => program.run(nets[i]!.feeds)))).toEqual(alone);
+    await Promise.all(programs.map((program) => program.dispose()));
+  });
+
   test('events get their turn during a run', async () => {
     const net = network(24, 96, 56);
     const program = await compile(net);

@@ -71,6 +71,7 @@ export async function ownMemoryRunner(
     async dispose() {
       await worker?.terminate();
       worker = undefined;
+      settle?.reject(new Error('The worker of the wasm back end has been ended.'));
     },
   };
 }

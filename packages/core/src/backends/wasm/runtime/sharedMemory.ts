@@ -141,6 +141,10 @@ export async function sharedMemoryRunner({ image, module, workerUrl }: Loaded): 
       const updates = phases.length - computing;
       return updates === 0 ? computed : [...computed, ...(await timed(Command.profileCommit, updates))];
     },
-    dispose: stop,
+    async dispose() {
+      failure = new Error('it has been ended');
+      await stop();
+      wake();
+    },
   };
 }
