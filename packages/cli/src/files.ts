@@ -2,6 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { addAbortSignal } from 'node:stream';
 import { writeAtomically } from '@cnn/core';
 import { decodeImage, type RgbImage } from '@cnn/image';
 
@@ -12,7 +13,7 @@ const MOST = 2 ** 28;
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file or folder',
   ENOTDIR: 'a part of the path is a file, not a folder',
-  EEXIST: 'a part of the path is a file, not a folder',
+  EEXIST: 'a file of that name is in the way',
   EISDIR: 'it is a folder, not a file',
   EACCES: 'permission denied',
   EPERM: 'permission denied',
@@ -35,7 +36,7 @@ export async function readPicture(source: string, signal?: AbortSignal): Promise
 }
 
 async function openPicture(source: string, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-  if (source === '-') return process.stdin;
+  if (source === '-') return signal ? addAbortSignal(signal, process.stdin) : process.stdin;
   if (/^https?:/i.test(source)) {
     const { ok, status, body } = await fetch(source, { signal }).catch((error: Error) => {
       signal?.throwIfAborted();
@@ -66,14 +67,22 @@ async function bytesOf(parts: AsyncIterable<Uint8Array>, signal?: AbortSignal): 
   return Buffer.concat(all);
 }
 
+/** Makes a folder where there is none. @throws Error with the path and what to do. */
+export const makeFolder = (path: string): Promise<unknown> =>
+  mkdir(path, { recursive: true }).catch((error: unknown) => {
+    throw new Error(`Cannot make the folder ${path}: ${reasonOf(error)}. Give another place.`, {
+      cause: error,
+    });
+  });
+
 /**
  * Writes a result, whole or not at all, into a folder that is made where there is none.
  * @throws Error with the path and what to do.
  */
 export async function writeResult(path: string, content: Uint8Array | string): Promise<void> {
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+  await makeFolder(dirname(path));
   try {
-    await mkdir(dirname(path), { recursive: true });
     await writeAtomically(path, bytes);
   } catch (error) {
     throw new Error(`Cannot write ${path}: ${reasonOf(error)}. Give another place.`, { cause: error });

@@ -38,6 +38,7 @@ beforeAll(async () => {
   );
   const weights = writeSafetensors(initialise(lenet5(), { seed: 1 }));
   server = createServer((request, response) => {
+    if (request.url === '/seven.png') return response.end(readFileSync(digit));
     if (request.url !== '/weights.safetensors') return response.writeHead(404).end();
     return response.writeHead(200, { 'content-length': weights.length }).end(weights);
   });
@@ -114,6 +115,18 @@ describe('classify', () => {
     );
     expect(bad.code).toBe(1);
     expect(bad.notes).toMatch(/404/);
+  });
+
+  test('takes pictures from a URL, and says what is wrong with those it cannot get', async () => {
+    const { code, out, notes } = await cnn(
+      ...['classify', `${address}/seven.png`, `${address}/none.png`, folder, join(folder, 'none.png')],
+      ...['--model', 'lenet5', '--top', '1'],
+    );
+    expect(code).toBe(1);
+    expect(out).toMatch(/seven\.png\n.* 7$/);
+    expect(notes).toContain(`${address}/none.png: the server answered 404`);
+    expect(notes).toContain(`${folder}: it is a folder; name the pictures in it`);
+    expect(notes).toContain(`${join(folder, 'none.png')}: there is no such file or folder`);
   });
 
   test('an unreadable picture is named, the others are classified, and the exit code is 1', async () => {

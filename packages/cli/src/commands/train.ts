@@ -1,6 +1,7 @@
 /** `cnn train <model> --data <folder>`: trains a network from scratch. */
 import { join } from 'node:path';
 import { initialise } from '@cnn/core';
+import { UsageError } from '../errors.js';
 import { buildModel, parseModelOptions } from '../modelOptions.js';
 import { readingOf } from '../openModel.js';
 import { findModel } from '../registry.js';
@@ -19,6 +20,8 @@ export async function train(
 ): Promise<void> {
   const { entry } = await findModel(name);
   const typed = parseModelOptions(options.option);
+  if ('numClasses' in typed)
+    throw new UsageError("The number of classes follows from the data; leave '--option numClasses' out.");
   const reading = readingOf(entry);
   const settings = settingsOf(name, options, { augment: 'standard', size: reading.preset.crop });
   const out = options.out ?? join('runs', name);

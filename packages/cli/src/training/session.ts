@@ -1,6 +1,6 @@
 /** A training run on disk: goes on where it stopped, shows how it fares, saves itself when it is interrupted. */
 import { existsSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Module, type Transform, type Weights, writeAtomically, writeSafetensors } from '@cnn/core';
 import {
@@ -13,6 +13,7 @@ import {
   trainer,
 } from '@cnn/train';
 import { UsageError } from '../errors.js';
+import { makeFolder } from '../files.js';
 import { metadataOf } from '../savedModel.js';
 import { noteFallback, printJson, type Terminal, threadsOf } from '../terminal.js';
 import { curves } from './chart.js';
@@ -112,7 +113,7 @@ export async function runTraining(
   const checkpoint = join(out, CHECKPOINT);
   const say = (line: string): void => (options.json ? terminal.note(line) : terminal.print(line));
   const around: Surroundings = { options, terminal, signal, say, started: performance.now() };
-  await mkdir(out, { recursive: true });
+  await makeFolder(out);
   await writeText(join(out, SETTINGS), `${JSON.stringify(settings, null, 2)}\n`);
   await using run = trainer({
     ...{ model, weights, input: inputOf(job), seed, backend, threads, freeze, groups, clip, ema },
@@ -184,7 +185,9 @@ const usableWeights = ({ settings }: Job, run: Trainer, best: boolean): Promise<
 
 /** Writes weights with what is known of them. Gives the path. */
 async function writeModel({ data, preset, settings, out }: Job, weights: Weights): Promise<string> {
-  const { model, options } = settings;
+  const { model } = settings;
+  // Fine-tuning may have started with another number of classes than there are now.
+  const options = settings.options.filter((pair) => !pair.startsWith('numClasses='));
   const description = { model, options, classes: data.classes, transform: preset };
   const file = join(out, MODEL);
   await writeAtomically(file, writeSafetensors(weights, metadataOf(description)));
@@ -223,7 +226,7 @@ async function finish(
   }
   const place = run.backend ? ` on ${run.backend} (${threadsOf(run.threads!)})` : '';
   say(
-    `${run.epoch} epochs in ${duration(milliseconds)}${place}.${evaluation ? ` ${evaluationLine(evaluation)}.` : ''}`,
+    `${run.epoch} ${run.epoch === 1 ? 'epoch' : 'epochs'} in ${duration(milliseconds)}${place}.${evaluation ? ` ${evaluationLine(evaluation)}.` : ''}`,
   );
   say(`The weights are in ${file}, the report is ${join(out, 'report.html')}. Use them:`);
   say(`  cnn classify <picture> --weights ${quoted(file)}`);

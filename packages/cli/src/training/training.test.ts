@@ -107,11 +107,19 @@ describe('train', () => {
     [training('x', '--class-weights', '1,7=2'), /Give either all weights by name, or a number for each/],
     [training('x', '--class-weights', '7=2,seven=2'), /names 'seven', but the classes are 0, 1, 2/],
     [training('x', '--class-weights', '1,2'), /gives 2 numbers for 10 classes/],
+    [training('x', '--option', 'numClasses=5'), /number of classes follows from the data/],
     [training('x', '--optimizer', 'sgb'), /Allowed choices are sgd, adam, adamW, rmsprop/],
   ])('%j makes no sense', async (args, message) => {
     const { code, notes } = await cnn(args);
     expect(notes).toMatch(message);
     expect(code).toBe(2);
+  });
+
+  test('a file where the folder of the run should be is named', async () => {
+    writeFileSync(at('file'), '');
+    const { code, notes } = await cnn(training('file'));
+    expect(notes).toMatch(/^cnn: Cannot make the folder .*file: a file of that name is in the way\. Give/);
+    expect(code).toBe(1);
   });
 
   test('a loss that is no number ends the run with step, place and advice', async () => {
@@ -262,6 +270,21 @@ describe('finetune', () => {
     expect(misfit.notes).toMatch(/The weights do not fit lenet5.*conv1.weight/s);
     const unknown = await cnn(tuning(digits, 'x', '--freeze', 'conv9'));
     expect(unknown.notes).toMatch(/'freeze' names 'conv9', but no parameter's path starts so/);
+  });
+
+  test('weights that came with another number of classes are forgotten about', async () => {
+    const plain = readSafetensors(readFileSync(at('whole', 'model.safetensors'))).weights;
+    writeFileSync(at('plain.safetensors'), writeSafetensors(plain));
+    const args = tuning(digits, 'three', '--option', 'numClasses=10', '--epochs', '1');
+    expect((await cnn(args.map((word) => word.replace(at('whole', 'model'), at('plain'))))).code).toBe(0);
+    const evaluated = await cnn([
+      'evaluate',
+      '--weights',
+      at('three', 'model.safetensors'),
+      '--data',
+      digits,
+    ]);
+    expect(evaluated.out).toMatch(/one +seven +zero\none /);
   });
 
   test('says what is wrong with a folder', async () => {
