@@ -5,13 +5,19 @@ import {
   compile,
   type Module,
   random,
-  type Session,
   type Shape,
   ShapeError,
   type Tensor,
   type Weights,
 } from '@cnn/core';
-import { type Augmentation, type Dataset, loadBatch, type Normalisation, normalised } from './data.js';
+import {
+  type Augmentation,
+  type Batch,
+  type Dataset,
+  loadBatch,
+  type Normalisation,
+  normalised,
+} from './data.js';
 import { argmax, type ConfusionMatrix, confusionMatrix, isInTop, logSoftmaxRow } from './metrics.js';
 
 /** Several pictures of one, whose probabilities are averaged: ten crops, for instance. */
@@ -73,22 +79,35 @@ export interface Evaluation {
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { model, weights, input, backend, threads, signal } = options;
-  if (options.dataset.size === 0) throw new RangeError('The dataset to evaluate on has no examples.');
   const session = await compile(model, { weights, input, backend, threads, signal });
   try {
-    return await count(session, options);
+    return await count(options, session.output, async (_, load) => {
+      const { x, labels } = await load();
+      const logits = await session.run(x, { signal });
+      return { logits: logits.data, labels: labels.data };
+    });
   } finally {
     await session.dispose();
   }
 }
 
-async function count(session: Session, options: EvaluateOptions): Promise<Evaluation> {
+/** The logits and labels of some examples, a row for each view; `load` loads them. */
+export type Scores = (
+  indices: readonly number[],
+  load: () => Promise<Batch>,
+) => Promise<{ readonly logits: Float32Array; readonly labels: Float32Array }>;
+
+/** Counts what is right in the scores of all examples. */
+export async function count(
+  options: Omit<EvaluateOptions, 'model' | 'weights'>,
+  output: Shape,
+  scoresOf: Scores,
+): Promise<Evaluation> {
   const { dataset, input, prepare, normalise, views, signal } = options;
-  if (session.output.length !== 2)
-    throw new ShapeError(
-      `Evaluation needs logits of n x classes, but the output is [${session.output.join(', ')}].`,
-    );
-  const classes = session.output[1]!;
+  if (dataset.size === 0) throw new RangeError('The dataset to evaluate on has no examples.');
+  if (output.length !== 2)
+    throw new ShapeError(`Evaluation needs logits of n x classes, but the output is [${output.join(', ')}].`);
+  const classes = output[1]!;
   const perExample = views?.count ?? 1;
   const examples = Math.floor(input[0]! / perExample);
   if (examples === 0)
@@ -104,16 +123,17 @@ async function count(session: Session, options: EvaluateOptions): Promise<Evalua
   for (let first = 0; first < dataset.size; first += examples) {
     signal?.throwIfAborted();
     const indices = Array.from({ length: Math.min(examples, dataset.size - first) }, (_, i) => first + i);
-    const batch = await loadBatch(dataset, indices, input, classes, (picture) => {
-      // Always the same numbers: an evaluation must not depend on chance, nor on what came before.
-      const prepared = prepare ? prepare(picture, random(0)) : picture;
-      const all = views ? views.of(prepared) : [prepared];
-      return normalise ? all.map((view) => normalised(view, normalise)) : all;
-    });
-    const { data } = await session.run(batch.x, { signal });
+    const load = () =>
+      loadBatch(dataset, indices, input, classes, (picture) => {
+        // Always the same numbers: an evaluation must not depend on chance, nor on what came before.
+        const prepared = prepare ? prepare(picture, random(0)) : picture;
+        const all = views ? views.of(prepared) : [prepared];
+        return normalise ? all.map((view) => normalised(view, normalise)) : all;
+      });
+    const found = await scoresOf(indices, load);
     for (const place of indices.keys()) {
-      const label = batch.labels.data[place * perExample]!;
-      const scores = averaged(data, place * perExample, perExample, classes);
+      const label = found.labels[place * perExample]!;
+      const scores = averaged(found.logits, place * perExample, perExample, classes);
       loss -= scores[label]!;
       labels.push(label);
       predictions.push(argmax(scores));

@@ -50,7 +50,7 @@ export function stepFeeds(plan: StepPlan, options: RunOptions): StepFeeds {
           return [normalise ? normalised(made, normalise) : made];
         });
       if (plan.split) cache ??= await featureCache(plan.split, weights, options);
-      const values = cache ? await cache.feeds(indices, load, signal) : feedsOfBatch(await load());
+      const values = cache ? await cache.feeds(dataset, indices, load, signal) : feedsOfBatch(await load());
       const factor = schedule.factor(moment, memory);
       const rates = [...groups, optimizer].map(({ learningRate }) => learningRate * factor);
       const all: Feeds = new Map([

@@ -79,6 +79,16 @@ test.each(Object.entries(optimizers))('%s', async (name, optimizer) => {
   for (const [i, value] of expected.entries()) expect(actual[i]).toBeCloseTo(value, 6);
 });
 
+test.each([
+  [() => sgd({ learningRate: -1 }), "'learningRate' of sgd is -1"],
+  [() => adam({ eps: Number.NaN }), "'eps' of adam is NaN"],
+  [() => adamW({ betas: [0.9, 1] }), 'A beta of adamW is 1'],
+  [() => rmsprop({ alpha: 2 }), 'The alpha of rmsprop is 2'],
+  [() => rmsprop({ weightDecay: Infinity }), "'weightDecay' of rmsprop is Infinity"],
+] as const)('options out of range are refused: %#', (make, message) => {
+  expect(make).toThrow(message);
+});
+
 test('gradients are clipped by the norm of all of them together', async () => {
   const graph = new Graph();
   const gradients = new Map(['a', 'b'].map((name) => [name, graph.input(name, [4])]));
@@ -123,6 +133,17 @@ describe('schedules', () => {
       expect(schedule.factor(moment, memory), `epoch ${i}`).toBeCloseTo(expected, 9);
       memory = schedule.observe!(memory, golden.losses[i]!);
     }
+  });
+
+  test('reduceOnPlateau takes no loss that is not finite for the best', () => {
+    const { factor, memory, observe } = reduceOnPlateau({ patience: 1, gamma: 0.5 });
+    const moment = { step: 0, stepsPerEpoch: 1, totalSteps: 9 };
+    let now = memory!;
+    const factors = [Number.NaN, 3, 2, 2, 2].map((loss) => {
+      now = observe!(now, loss);
+      return factor(moment, now);
+    });
+    expect(factors).toEqual([1, 1, 1, 1, 0.5]);
   });
 
   test('stepDecay counts epochs, the others steps', () => {

@@ -40,6 +40,16 @@ function requireShare(what: string, value: number): void {
     throw new RangeError(`${what} is ${value}; it is a share from 0 up to but not including 1.`);
 }
 
+/** Checks the options that all optimizers have. */
+function requireSound(
+  name: string,
+  options: { readonly learningRate: number; readonly weightDecay: number; readonly eps?: number },
+): void {
+  for (const [what, value] of Object.entries(options))
+    if (!(value >= 0 && Number.isFinite(value)))
+      throw new RangeError(`'${what}' of ${name} is ${value}; give a finite number from 0 up.`);
+}
+
 /** Options of {@link sgd}. */
 export interface SgdOptions {
   readonly learningRate?: number;
@@ -54,6 +64,7 @@ export interface SgdOptions {
 /** Stochastic gradient descent. Default learning rate 0.01. */
 export function sgd(options: SgdOptions = {}): Optimizer<'velocity'> {
   const { learningRate = 0.01, momentum = 0, nesterov = false, weightDecay = 0 } = options;
+  requireSound('sgd', { learningRate, weightDecay });
   requireShare('The momentum of sgd', momentum);
   if (nesterov && momentum === 0)
     throw new RangeError('Nesterov looks ahead along the momentum; give sgd a momentum above 0.');
@@ -84,30 +95,34 @@ export interface AdamOptions {
   readonly weightDecay?: number;
 }
 
-const adamLike = (
+function adamLike(
   name: string,
   { learningRate = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0 }: AdamOptions,
   decoupled: boolean,
-): Optimizer<'mean' | 'square'> => ({
-  name,
-  learningRate,
-  slots: ['mean', 'square'],
-  update({ parameter, gradient, slots, rate, group: index, corrections }) {
-    const direction = decoupled ? gradient : combine(gradient, 1, parameter, weightDecay);
-    const mean = combine(slots.mean, betas[0], direction, 1 - betas[0]);
-    const square = emit(ops.squareAverage, [slots.square, direction], { a: betas[1], b: 1 - betas[1] });
-    const decay = decoupled ? weightDecay : 0;
-    return {
-      parameter: emit(ops.adaptiveDescend, [parameter, mean, square, rate, corrections], {
-        index,
-        eps,
-        decay,
-      }),
-      slots: { mean, square },
-    };
-  },
-  corrections: (step) => [1 - betas[0] ** step, 1 - betas[1] ** step],
-});
+): Optimizer<'mean' | 'square'> {
+  requireSound(name, { learningRate, weightDecay, eps });
+  for (const beta of betas) requireShare(`A beta of ${name}`, beta);
+  return {
+    name,
+    learningRate,
+    slots: ['mean', 'square'],
+    update({ parameter, gradient, slots, rate, group: index, corrections }) {
+      const direction = decoupled ? gradient : combine(gradient, 1, parameter, weightDecay);
+      const mean = combine(slots.mean, betas[0], direction, 1 - betas[0]);
+      const square = emit(ops.squareAverage, [slots.square, direction], { a: betas[1], b: 1 - betas[1] });
+      const decay = decoupled ? weightDecay : 0;
+      return {
+        parameter: emit(ops.adaptiveDescend, [parameter, mean, square, rate, corrections], {
+          index,
+          eps,
+          decay,
+        }),
+        slots: { mean, square },
+      };
+    },
+    corrections: (step) => [1 - betas[0] ** step, 1 - betas[1] ** step],
+  };
+}
 
 /** Adam (https://arxiv.org/abs/1412.6980). Default learning rate 0.001. */
 export const adam = (options: AdamOptions = {}): Optimizer<'mean' | 'square'> =>
@@ -133,7 +148,9 @@ export interface RmspropOptions {
 /** RMSprop (Hinton, 2012, lecture 6e), PyTorch's form. Default learning rate 0.01. */
 export function rmsprop(options: RmspropOptions = {}): Optimizer<'square' | 'velocity'> {
   const { learningRate = 0.01, alpha = 0.99, eps = 1e-8, momentum = 0, weightDecay = 0 } = options;
+  requireSound('rmsprop', { learningRate, weightDecay, eps });
   requireShare('The momentum of rmsprop', momentum);
+  requireShare('The alpha of rmsprop', alpha);
   return {
     name: 'rmsprop',
     learningRate,

@@ -19,7 +19,7 @@ import {
   verify,
   type Weights,
 } from '@cnn/core';
-import type { Batch } from './data.js';
+import type { Batch, Dataset } from './data.js';
 import { type Split, splitFrozen } from './split.js';
 import { type StepOptions, stepInputs, trainingStep, withOptimizerState } from './step.js';
 
@@ -96,29 +96,50 @@ export const feedsOfBatch = ({ x, labels }: Batch): Feeds =>
     [stepInputs.labels, labels],
   ]);
 
-/** The features of every picture that has been seen, computed by the frozen trunk. */
+/** Compiles a graph without anything to train, with what follows from its weights alone computed in advance. */
+export async function compileFixed(
+  graph: Graph,
+  weights: Weights,
+  place: PlaceOptions,
+  signal?: AbortSignal,
+): Promise<Program> {
+  const evaluated = evaluateConstants(simplify(graph), weights);
+  const final = prune(evaluated.graph);
+  verify(final, definitionOf);
+  return (await compileStep(final, evaluated.weights, place, signal)).program;
+}
+
+/** The features of every picture of a dataset that has been seen, computed by the frozen trunk. */
 export interface FeatureCache {
-  /** The features and labels of a batch; what is not known yet is loaded and computed. */
-  feeds(indices: readonly number[], load: () => Promise<Batch>, signal?: AbortSignal): Promise<Feeds>;
+  /**
+   * The features and labels of a batch, rows behind them 0; what is not known yet is loaded and computed. What is
+   * known of another dataset is forgotten.
+   */
+  feeds(
+    dataset: Dataset,
+    indices: readonly number[],
+    load: () => Promise<Batch>,
+    signal?: AbortSignal,
+  ): Promise<Feeds>;
   dispose(): Promise<void>;
 }
 
-/** A cache for the trunk of a split step. */
+/** A cache for the trunk of a split graph. */
 export async function featureCache(
   { trunk, features }: Split,
   weights: Weights,
   place: PlaceOptions,
 ): Promise<FeatureCache> {
-  const evaluated = evaluateConstants(simplify(trunk), weights);
-  const graph = prune(evaluated.graph);
-  verify(graph, definitionOf);
-  const { program } = await compileStep(graph, evaluated.weights, place);
+  const program = await compileFixed(trunk, weights, place);
+  let of: Dataset | undefined;
   const known = new Map<
     number,
     { readonly label: number; readonly rows: ReadonlyMap<string, Float32Array> }
   >();
   return {
-    async feeds(indices, load, signal) {
+    async feeds(dataset, indices, load, signal) {
+      if (dataset !== of) known.clear();
+      of = dataset;
       if (indices.some((index) => !known.has(index))) await compute(program, indices, await load(), signal);
       const batch = [...features].map(([name, shape]): [string, Tensor] => {
         const data = new Float32Array(sizeOf(shape));

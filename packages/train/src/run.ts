@@ -19,6 +19,7 @@ import { type Dataset, epochOrder } from './data.js';
 import { explain, type Snapshot } from './diagnose.js';
 import { watch } from './earlyStopping.js';
 import { type Evaluation, type EvaluationOptions, evaluate } from './evaluate.js';
+import { featureEvaluation } from './featureEvaluation.js';
 import { type StepSource, stepFeeds } from './feeds.js';
 import { argmax, rowsOf } from './metrics.js';
 import { compileStep, type Feeds, initialState, planStep, trainingBackend } from './program.js';
@@ -33,12 +34,22 @@ export type RunOptions = TrainerOptions &
 /** Steps between two copies of the state that are kept for finding out where a NaN came from. */
 const SNAPSHOT_EVERY = 50;
 
+function requireCount(what: string, value: number, least: number): void {
+  if (!Number.isInteger(value) || value < least)
+    throw new RangeError(`${what} is ${value}; give a whole number from ${least} up.`);
+}
+
 /** Makes the run; nothing is compiled before the first step. */
 export function createRun(options: RunOptions): Trainer {
   const { model, input, optimizer, schedule } = options;
   const batch = input[0]!;
   const plan = planStep(options);
   const feeds = stepFeeds(plan, options);
+  // Several views of a picture have features of their own, ten times as many: they are not kept.
+  const behindTrunk =
+    plan.split && !options.views
+      ? featureEvaluation(options, (name) => plan.graph.updates.has(name))
+      : undefined;
   const names = [...parameters(model)].map(([name]) => name);
 
   /** The state as it was when nothing was compiled; a program, once there is one, has the newer. */
@@ -127,7 +138,14 @@ export function createRun(options: RunOptions): Trainer {
   }
 
   /** Checks that the data goes with the options and with the place in the run. Gives the steps of an epoch. */
-  function requireFitting({ size }: Dataset, { validation, earlyStopping }: FitOptions): number {
+  function requireFitting({ size }: Dataset, fitOptions: FitOptions): number {
+    const { epochs, validation, earlyStopping, checkpoint } = fitOptions;
+    requireCount("'epochs'", epochs, 0);
+    requireCount("'size' of the dataset", size, 0);
+    if (validation) requireCount("'size' of the validation set", validation.size, 1);
+    if (earlyStopping) requireCount("'patience' of earlyStopping", earlyStopping.patience, 0);
+    if (checkpoint?.everySteps !== undefined)
+      requireCount("'everySteps' of checkpoint", checkpoint.everySteps, 1);
     if (size < batch)
       throw new RangeError(
         `The dataset has ${size} examples, fewer than a batch of ${batch}; give 'input' a smaller batch.`,
@@ -198,14 +216,11 @@ export function createRun(options: RunOptions): Trainer {
     return { validation, stopped: verdict?.stopped ?? false };
   }
 
-  const evaluateNow = async (dataset: Dataset, what: EvaluationOptions = {}): Promise<Evaluation> =>
-    evaluate({
-      ...options,
-      ...what,
-      weights: await usableNow(),
-      dataset,
-      backend: trainingBackend(options.backend),
-    });
+  const evaluateNow = async (dataset: Dataset, what: EvaluationOptions = {}): Promise<Evaluation> => {
+    const weights = await usableNow();
+    if (behindTrunk) return behindTrunk.evaluate(weights, dataset, what);
+    return evaluate({ ...options, ...what, weights, dataset, backend: trainingBackend(options.backend) });
+  };
 
   const checkpointNow = async (): Promise<Uint8Array> =>
     writeCheckpoint({ position, optimizer: optimizer.name, state: withBest(await stateNow(), best) });
@@ -233,6 +248,7 @@ export function createRun(options: RunOptions): Trainer {
   async function release(): Promise<void> {
     await selected?.program.dispose();
     await feeds.clear();
+    await behindTrunk?.clear();
     [selected, snapshot] = [undefined, undefined];
   }
 

@@ -137,9 +137,10 @@ export function reduceOnPlateau(options: PlateauOptions = {}): Schedule {
     memory: [1, 0, 0, -1],
     factor: (_, [factor]) => factor!,
     observe([factor, waited, best, known], loss) {
-      if (known === -1 || loss < best! * (1 - threshold)) return [factor!, 0, loss, 1];
-      if (waited! + 1 <= patience) return [factor!, waited! + 1, best!, 1];
-      return [Math.max(minimum, factor! * gamma), 0, best!, 1];
+      // A loss that is not finite is never the best: nothing could be better than NaN.
+      if (known === -1 ? Number.isFinite(loss) : loss < best! * (1 - threshold)) return [factor!, 0, loss, 1];
+      if (waited! + 1 <= patience) return [factor!, waited! + 1, best!, known!];
+      return [Math.max(minimum, factor! * gamma), 0, best!, known!];
     },
   };
 }

@@ -1,25 +1,29 @@
 /**
- * Splits a step's graph into what never changes (the frozen trunk) and the rest, so that the trunk's values
+ * Splits the graph of a step or of a model into what never changes (the frozen trunk) and the rest, so that the trunk's values
  * can be computed once for each picture and kept.
  */
 import { copyNode, Graph, isInput, isParameter, type Node, type Shape } from '@cnn/core';
 import { stepInputs } from './step.js';
 
-/** A training step in two parts. */
+/** A training step, or a model, in two parts. */
 export interface Split {
   /** From `x` to the features: an inference graph. */
   readonly trunk: Graph;
-  /** The step with the features as inputs in the place of `x`. */
+  /** The rest with the features as inputs in the place of `x`. */
   readonly head: Graph;
   /** Names and shapes (batch first) of the features. */
   readonly features: ReadonlyMap<string, Shape>;
 }
 
 /**
- * Cuts a step where values stop being fixed: those computed from `x` and from parameters that nothing updates.
+ * Cuts a graph where values stop being fixed: those computed from `x` and from parameters that do not change, which
+ * are by default those that nothing in the graph updates.
  * @throws RangeError when nothing is frozen before the first layer that learns.
  */
-export function splitFrozen(step: Graph): Split {
+export function splitFrozen(
+  step: Graph,
+  changing: (name: string) => boolean = (name) => step.updates.has(name),
+): Split {
   const seesPictures = new Set<Node>();
   const changes = new Set<Node>();
   for (const node of step.nodes) {
@@ -27,7 +31,7 @@ export function splitFrozen(step: Graph): Split {
     if (isX || node.inputs.some((input) => seesPictures.has(input))) seesPictures.add(node);
     if (
       (isInput(node) && !isX) ||
-      (isParameter(node) && step.updates.has(node.attrs.name)) ||
+      (isParameter(node) && changing(node.attrs.name)) ||
       node.inputs.some((input) => changes.has(input))
     )
       changes.add(node);

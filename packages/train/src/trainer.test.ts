@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  type Backend,
   batchNorm,
   conv2d,
   dropout,
@@ -13,8 +14,11 @@ import {
   module,
   pipe,
   random,
+  readSafetensors,
+  referenceBackend,
   relu,
   type Weights,
+  writeSafetensors,
 } from '@cnn/core';
 import { describe, expect, test } from 'vitest';
 import {
@@ -23,6 +27,7 @@ import {
   compose,
   crossEntropy,
   type Dataset,
+  type FitOptions,
   type Progress,
   randomCrop,
   sgd,
@@ -252,6 +257,40 @@ test.each([
   await expect(fit()).rejects.toThrow(message);
 });
 
+test.each<[string, Partial<FitOptions>, RegExp]>([
+  ['epochs that are no number', { epochs: Number.NaN }, /'epochs' is NaN/],
+  ['an empty validation set', { validation: dataset(0, 1) }, /'size' of the validation set is 0/],
+  [
+    'patience below zero',
+    { validation: dataset(8, 1), earlyStopping: { patience: -1 } },
+    /'patience' of earlyStopping is -1/,
+  ],
+  ['no steps between checkpoints', { checkpoint: { path: 'x', everySteps: 0 } }, /'everySteps' .* is 0/],
+])('refuses %s before the first step', async (_, options, message) => {
+  await using run = make();
+  await expect(run.fit(trained, { epochs: 1, ...options }).next()).rejects.toThrow(message);
+  expect(run.step).toBe(0);
+});
+
+test('refuses to train a batch norm on a single value for each channel, unless it is frozen', () => {
+  const single = module({ norm: batchNorm(3), fc: linear(3, 3) }, (m, x) => pipe(x, m.norm, flatten, m.fc));
+  const options = { model: single, input: [1, 3, 1, 1], optimizer: sgd() };
+  expect(() => trainer(options)).toThrow('norm: batch norm cannot be trained on one value for each channel');
+  expect(() => trainer({ ...options, freeze: ['norm'] })).not.toThrow();
+});
+
+test('a run whose optimizer state holds no numbers says which parameter it spoilt', async () => {
+  await using run = make({ optimizer: sgd({ learningRate: 0.01, momentum: 0.9 }) });
+  for await (const _ of run.fit(trained, { epochs: 1 })) break;
+  const { weights, metadata } = readSafetensors(await run.checkpoint());
+  weights.get('optimizer.velocity.fc.weight')!.data[5] = Number.NaN;
+  await run.restore(writeSafetensors(weights, metadata));
+  const fit = async () => {
+    for await (const _ of run.fit(trained, { epochs: 1 }));
+  };
+  await expect(fit()).rejects.toThrow(/The parameter (optimizer\.velocity\.)?fc\.weight held NaN/);
+});
+
 test('frozen parts cost no backward pass', () => {
   const step = (freeze: readonly string[]) =>
     trainingStep(model, { input: [8, 1, 6, 6], loss: crossEntropy(), optimizer: sgd(), freeze });
@@ -275,6 +314,60 @@ describe('with the features of frozen layers cached', () => {
     const actual = await frozenTo(cached, 2);
     // Folding the frozen batch norm rounds differently.
     for (const [i, value] of expected.entries()) expect(actual[i]).toBeCloseTo(value, 5);
+  });
+
+  /** The reference, and how often it has run a graph with a convolution in it. */
+  const counting = () => {
+    const counted = { runs: 0 };
+    const backend: Backend = {
+      name: 'reference',
+      async compile(graph, weights, how) {
+        const program = await referenceBackend().compile(graph, weights, how);
+        const hasTrunk = graph.nodes.some(({ op }) => op === 'conv2d');
+        return {
+          ...program,
+          run(...call) {
+            if (hasTrunk) counted.runs++;
+            return program.run(...call);
+          },
+        };
+      },
+    };
+    return { backend, counted };
+  };
+
+  test('the trunk runs once for each picture that is trained or evaluated on', async () => {
+    const { backend, counted } = counting();
+    const validation = dataset(29, 2);
+    const evaluations = async (run: Trainer) => {
+      const found: number[] = [];
+      for await (const { validation: seen } of run.fit(dataset(32, 1), { epochs: 3, validation }))
+        if (seen) found.push(seen.loss, seen.accuracy);
+      return found;
+    };
+    await using cached = make({ ...options, backend, cacheFeatures: true });
+    const actual = await evaluations(cached);
+    // Four batches of training, four of validation, the last of them not full.
+    expect(counted.runs).toBe(8);
+    await using plain = make({ ...options, backend });
+    const expected = await evaluations(plain);
+    expect(actual.length).toBe(6);
+    for (const [i, value] of expected.entries()) expect(actual[i]).toBeCloseTo(value, 5);
+    // Another dataset has features of its own, and so has the first one afterwards.
+    const other = dataset(29, 3);
+    expect((await cached.evaluate(other)).loss).toBeCloseTo((await plain.evaluate(other)).loss, 5);
+    expect((await cached.evaluate(validation)).loss).toBeCloseTo(expected.at(-2)!, 5);
+  });
+
+  test('training on other data takes its features, not those of the data before', async () => {
+    const after = async (cacheFeatures: boolean) => {
+      await using run = make({ ...options, cacheFeatures });
+      for await (const _ of run.fit(trained, { epochs: 1 }));
+      for await (const _ of run.fit(dataset(60, 9), { epochs: 2 }));
+      return (await run.weights()).get('fc.weight')!.data;
+    };
+    const [cached, plain] = [await after(true), await after(false)];
+    for (const [i, value] of plain.entries()) expect(cached[i]).toBeCloseTo(value, 5);
   });
 
   test('a restored run takes the features from the weights of the checkpoint', async () => {

@@ -45,7 +45,10 @@ export interface TrainerOptions extends PlaceOptions, PreparationOptions {
   readonly auxiliaryWeight?: number;
   /** Applied to training pictures in the place of `prepare`. Default: `prepare`. */
   readonly augment?: Augmentation;
-  /** Computes frozen layers at the start once for each picture and keeps their outputs. Not with `augment`. Default false. */
+  /**
+   * Computes frozen layers at the start once for each picture and keeps their outputs, for training and for the last
+   * dataset that was evaluated on (not with `views`). Not with `augment`. Default false.
+   */
   readonly cacheFeatures?: boolean;
 }
 
@@ -127,7 +130,8 @@ export interface Trainer {
    * Trains until `epochs` are done, yielding after every step. Leaving the loop pauses the run: another `fit`
    * (on the same data) goes on where it stopped.
    * @throws TrainingDiverged when a loss is infinite or NaN.
-   * @throws RangeError for a label that the model has no class for, and for a dataset smaller than a batch.
+   * @throws RangeError for a label that the model has no class for, for a dataset smaller than a batch or an empty
+   * validation set, and for options out of range.
    */
   fit(dataset: Dataset, options: FitOptions): AsyncGenerator<Progress, void, void>;
   /** Evaluates the weights as they are now: the averaged ones where there are. */
