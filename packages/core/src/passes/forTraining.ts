@@ -2,6 +2,7 @@
  * Makes a graph ready for a training step: batch norm takes the statistics of the batch and updates the
  * running ones, dropout and stochastic depth multiply by masks drawn from the `seed` input.
  */
+import { ShapeError } from '../errors.js';
 import { type Graph, isParameter, type Node } from '../graph/graph.js';
 import { rewrite } from '../graph/rewrite.js';
 import { mulOp } from '../ops/arithmetic.js';
@@ -9,7 +10,7 @@ import { batchNormTrainOp, channelMeanOp, channelVarianceOp, runningAverageOp } 
 import { emit } from '../ops/define.js';
 import { randomMaskOp } from '../ops/dropout.js';
 import { isOp } from '../ops/index.js';
-import { sizeOf } from '../tensor/shape.js';
+import { formatShape, sizeOf } from '../tensor/shape.js';
 
 /** The name of the input that changes every step and seeds all masks; shape (1). */
 export const SEED = 'seed';
@@ -17,6 +18,7 @@ export const SEED = 'seed';
 /**
  * The training form of a forward graph. A batch norm whose weight is not trainable (a frozen one)
  * keeps its running statistics. Adds the input `seed` when something is random.
+ * @throws ShapeError for a batch norm over a single value for each channel, which has no variance.
  */
 export function forTraining(graph: Graph): Graph {
   /** The newest running statistics by name: a batch norm that is used twice averages twice, as PyTorch's does. */
@@ -36,9 +38,13 @@ export function forTraining(graph: Graph): Graph {
     const [, weight, bias, runningMean, runningVariance] = inputs as [Node, Node, Node, Node, Node];
     if (!isParameter(weight) || !weight.attrs.trainable) return copy();
     const { eps, momentum } = node.attrs;
+    const count = sizeOf(x.shape) / x.shape[1]!;
+    if (count === 1)
+      throw new ShapeError(
+        `${graph.at(node.path)}: batch norm cannot be trained on one value for each channel, as in ${formatShape(x.shape)}; give a batch of two or more, or freeze the layer.`,
+      );
     const mean = emit(channelMeanOp, [x], {}, node.path);
     const variance = emit(channelVarianceOp, [x, mean], {}, node.path);
-    const count = sizeOf(x.shape) / x.shape[1]!;
     const track = (running: Node, value: Node, scale: number): void => {
       if (!isParameter(running)) return;
       const { name } = running.attrs;
