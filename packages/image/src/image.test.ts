@@ -73,6 +73,12 @@ describe('geometry', () => {
   test('sizes that cannot be are errors', () => {
     expect(() => resize(gradient, 0, 3)).toThrow('0 x 3');
     expect(() => centerCrop(gradient, 4)).toThrow('5 x 3');
+    // Narrow files would grow beyond all memory; small as they are.
+    const line = { width: 1, height: 65_500, data: new Uint8Array(196_500) };
+    expect(() => cropped(line, imagenetPreset)).toThrow(
+      /1 x 65500 pixels is not resized to 256 x 16768000.* over the limit/,
+    );
+    expect(() => resize(line, 65_500, 1)).toThrow('over the limit');
   });
 
   test('normalisation is (x / 255 - mean) / std, by channel', () => {

@@ -3,7 +3,7 @@
  * filter, widened when shrinking, in fixed-point arithmetic, rows first and columns after, with a
  * rounding to bytes in between. The pixels equal Pillow's bit for bit.
  */
-import type { RgbImage } from './image.js';
+import { defaultImageLimits, type RgbImage } from './image.js';
 
 /** The filters by Pillow's names. */
 export type Interpolation = 'bilinear' | 'bicubic';
@@ -107,7 +107,11 @@ function vertical(image: RgbImage, outHeight: number, interpolation: Interpolati
   return { width, height: outHeight, data: result };
 }
 
-/** The picture at another size. Default filter `'bilinear'`. @throws RangeError for a size below 1x1. */
+/**
+ * The picture at another size. Default filter `'bilinear'`.
+ * @throws RangeError for a size below 1x1, and for one of more than 100 million pixels: a file that is one pixel wide and
+ * very high would take all memory there is when its shorter side grows.
+ */
 export function resize(
   image: RgbImage,
   width: number,
@@ -117,6 +121,12 @@ export function resize(
   if (!Number.isInteger(width) || !Number.isInteger(height) || width < 1 || height < 1)
     throw new RangeError(
       `A picture cannot be resized to ${width} x ${height} pixels; both must be whole numbers from 1 up.`,
+    );
+  // Rows are resized first, so that as many rows as before of the new width lie in between.
+  const most = width * Math.max(height, image.height);
+  if (most > Math.max(defaultImageLimits.maxPixels, image.width * image.height))
+    throw new RangeError(
+      `A picture of ${image.width} x ${image.height} pixels is not resized to ${width} x ${height}: that takes ${most} pixels, over the limit of ${defaultImageLimits.maxPixels}. Cut it to another shape first.`,
     );
   const wide = width === image.width ? image : horizontal(image, width, interpolation);
   return height === image.height ? wide : vertical(wide, height, interpolation);
