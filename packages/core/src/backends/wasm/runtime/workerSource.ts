@@ -13,6 +13,9 @@ export const Command = { run: 1, profile: 2, commit: 3, profileCommit: 4, end: 5
 /** How often a worker looks for a run before it goes to sleep: 1 to 2 ms, and never inside a plan. */
 const SPINS = 200_000;
 
+// Comments inside the text would be loaded by every page, so they stand here. `share` and `own` are the two ways.
+// `nextTurn` lets messages have their turn: in browsers timers would wait 4 ms each time, in Node messages to oneself
+// come first. `locked` resolves when the lock is held that a page watches: it is free again when this worker is gone.
 export const workerSource = `'use strict';
 const inNode = typeof process !== 'undefined' && typeof process.getBuiltinModule === 'function';
 const port = inNode ? process.getBuiltinModule('node:worker_threads').parentPort : self;
@@ -59,7 +62,6 @@ function share({ module, memory, thread, threads, from, ends, computing, times, 
 
 let own;
 let stopped = false;
-/** Lets messages have their turn. In browsers timers would wait 4 ms each time; in Node messages to oneself come first. */
 const channel = inNode ? undefined : new MessageChannel();
 const nextTurn = () => new Promise((resolve) => {
   if (inNode) setImmediate(resolve);
@@ -101,7 +103,6 @@ async function run({ feeds, fetches, from, ends, computing, timed }) {
   }
   answerWith(outputs, times);
 }
-/** Resolves when the lock is held that a page watches: it is free again when this worker is gone. */
 let locked = Promise.resolve();
 const hold = (lock) => new Promise((resolve) => {
   navigator.locks.request(lock, () => {
