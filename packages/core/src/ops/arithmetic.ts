@@ -3,7 +3,7 @@ import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
 import { type Activation, activate } from './activation.js';
-import { defineOp, emit, type OpDefinition } from './define.js';
+import { defineOp, emit, type OpDefinition, requireUnfused } from './define.js';
 import { broadcastIndex, broadcastsTo, sumToOp } from './reduce.js';
 
 /** Attributes of `add`. */
@@ -27,8 +27,7 @@ export const addOp = defineOp<AddAttrs>({
     }
   },
   gradient(node, upstream) {
-    if (node.attrs.activation)
-      throw new Error(`${node.graph.at(node.path)}: differentiate the graph before it is fused.`);
+    requireUnfused(node);
     return [upstream, upstream];
   },
   flops: (_, output) => sizeOf(output),

@@ -7,7 +7,7 @@ import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { type Activation, activate } from './activation.js';
-import { BACKWARD, defineOp, emit, type ReferenceCall, type SampleInput } from './define.js';
+import { BACKWARD, defineOp, emit, type ReferenceCall, requireUnfused, type SampleInput } from './define.js';
 import { channelOf, channelSumOp, perChannel } from './reduce.js';
 
 /** Attributes of a normalisation. */
@@ -101,11 +101,6 @@ export const batchNormTrainOp = defineOp<BatchNormTrainAttrs>({
     })),
   ],
 });
-
-function requireUnfused(node: Node<BatchNormTrainAttrs>): void {
-  if (node.attrs.activation)
-    throw new Error(`${node.graph.at(node.path)}: differentiate the graph before it is fused.`);
-}
 
 function normalise({
   inputs: [x, weight, bias, mean, variance],

@@ -2,7 +2,7 @@
 import { ShapeError } from '../errors.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { type Activation, activate } from './activation.js';
-import { BACKWARD, defineOp, emit, pictureShape, type Sample } from './define.js';
+import { BACKWARD, defineOp, emit, pictureShape, requireUnfused, type Sample } from './define.js';
 import { channelSumOp } from './reduce.js';
 import { symmetric, type Window, windowOutput } from './window.js';
 
@@ -109,9 +109,8 @@ export const conv2dOp = defineOp<Conv2dAttrs>({
   },
   gradient(node, upstream) {
     const [x, w, b] = node.inputs;
-    const { stride, padding, dilation, groups, activation } = node.attrs;
-    if (activation || node.attrs.residual)
-      throw new Error(`${node.graph.at(node.path)}: differentiate the graph before it is fused.`);
+    const { stride, padding, dilation, groups } = node.attrs;
+    requireUnfused(node);
     const attrs = { stride, padding, dilation, groups };
     return [
       emit(conv2dGradInputOp, [upstream, w!], { ...attrs, shape: x!.shape }),

@@ -82,6 +82,13 @@ export function emit<A extends object>(
   }
 }
 
+/** Throws for the gradient of a node that a pass has given more to do than its rule knows of. */
+export function requireUnfused({ graph, path, attrs }: Node): void {
+  const { activation, residual } = attrs as { readonly activation?: object; readonly residual?: boolean };
+  if (activation || residual)
+    throw new Error(`${graph.at(path)}: differentiate the graph before it is fused.`);
+}
+
 /** The four extents of a picture batch, or a ShapeError that says what came instead. */
 export function pictureShape(
   op: string,

@@ -3,7 +3,7 @@ import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { type Activation, activate } from './activation.js';
-import { BACKWARD, defineOp, emit } from './define.js';
+import { BACKWARD, defineOp, emit, requireUnfused } from './define.js';
 import { channelSumOp } from './reduce.js';
 
 /** Attributes of a fully connected layer. */
@@ -38,8 +38,7 @@ export const linearOp = defineOp<LinearAttrs>({
   },
   gradient(node, upstream) {
     const [x, w, b] = node.inputs as [Node, Node, Node | undefined];
-    if (node.attrs.activation)
-      throw new Error(`${node.graph.at(node.path)}: differentiate the graph before it is fused.`);
+    requireUnfused(node);
     return [
       emit(matmulOp, [upstream, w], { transposeA: false, transposeB: false }),
       emit(matmulOp, [upstream, x], { transposeA: true, transposeB: false }),

@@ -4,10 +4,11 @@
  */
 import { type Graph, isInput, isParameter, type Node } from '../../graph/graph.js';
 import type { Values } from '../../ops/define.js';
-import { computeReference, definitionOf } from '../../ops/index.js';
+import { computeReference } from '../../ops/index.js';
 import { sizeOf } from '../../tensor/shape.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, ProfileStep, Program } from '../backend.js';
+import { describe, flopsOf } from '../describe.js';
 
 /** Longest stretch of work, in milliseconds, before the event loop gets a turn. */
 const PATIENCE = 50;
@@ -124,14 +125,10 @@ function referenceProgram(
       await run(feeds, undefined, (node, milliseconds) =>
         steps.push({
           path: node.path,
-          op: node.op,
+          op: describe(node),
           algorithm: 'reference',
           milliseconds,
-          flops: definitionOf(node).flops(
-            node.inputs.map((input) => input.shape),
-            node.shape,
-            node.attrs,
-          ),
+          flops: flopsOf(node),
         }),
       );
       return { backend: 'reference', threads: 1, notes: [precision], steps };
