@@ -1,7 +1,6 @@
 /**
  * The first part of an inverted residual, by channels: each thread expands and filters channels of its own, of
- * all rows, so that it reads its part of the weights and nothing
- * twice: as many at a time as its cache holds.
+ * all rows, as many at a time as its cache holds. So it reads its part of the weights, and nothing twice.
  */
 import { FLOAT, paddedChannels } from '../kernels/kernel.js';
 import type { Pointer } from '../plan/memory.js';

@@ -168,14 +168,8 @@ export function placeValues(
     const [input] = node.inputs;
     const inner = input && !isLeaf(input) && !weights.has(input) ? placed.get(input) : undefined;
     const unhosted = !hosts.has(node);
-    if (
-      inner &&
-      unhosted &&
-      (isNeutral(node) ||
-        isFlattenForLinear(node, outputs.has(node) ? [] : readers.get(node)!) ||
-        (isOp(node, 'reshape') && isSameOrder(node)))
-    ) {
-      const flattened = isFlattenForLinear(node, outputs.has(node) ? [] : readers.get(node)!);
+    const flattened = isFlattenForLinear(node, outputs.has(node) ? [] : readers.get(node)!);
+    if (inner && unhosted && (isNeutral(node) || flattened || (isOp(node, 'reshape') && isSameOrder(node)))) {
       alias(node, input!, (at) => {
         const value = inner.value(at);
         if (flattened || isNeutral(node)) return value;
