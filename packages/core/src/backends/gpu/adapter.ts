@@ -7,6 +7,8 @@ export interface Adapter {
   readonly name: string;
   /** Whether it computes on the CPU. */
   readonly software: boolean;
+  /** Gives back what was opened to look at it; called where it is not taken. */
+  readonly release?: () => void;
 }
 
 const softwareNames = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
@@ -25,9 +27,19 @@ export function adapterOf(adapter: GPUAdapter): Adapter {
 }
 
 /** A canvas that is on no page. */
-export function canvas(): HTMLCanvasElement | OffscreenCanvas | undefined {
+function canvas(): HTMLCanvasElement | OffscreenCanvas | undefined {
   if (typeof OffscreenCanvas !== 'undefined') return new OffscreenCanvas(1, 1);
   return typeof document === 'undefined' ? undefined : document.createElement('canvas');
+}
+
+let opened: WebGL2RenderingContext | undefined;
+
+/** The one WebGL2 context of the page; a new one when the last was lost. Undefined where there is none. */
+export function webgl2Context(): WebGL2RenderingContext | undefined {
+  if (!opened || opened.isContextLost())
+    opened = (canvas()?.getContext('webgl2', { alpha: false, depth: false, antialias: false }) ??
+      undefined) as WebGL2RenderingContext | undefined;
+  return opened;
 }
 
 /** The adapter of a mode, or a sentence that says why there is none. */
@@ -42,18 +54,19 @@ export const findAdapter: Readonly<Record<Mode, () => Promise<Adapter | string>>
   },
 
   webgl2() {
-    const context = canvas()?.getContext('webgl2') as WebGL2RenderingContext | null | undefined;
+    const before = opened;
+    const context = webgl2Context();
     if (!context) return Promise.resolve(inNode() ? '' : 'There is no WebGL2 here.');
-    try {
-      if (!context.getExtension('EXT_color_buffer_float'))
-        return Promise.resolve('WebGL2 cannot compute in float32 here.');
-      const information = context.getExtension('WEBGL_debug_renderer_info');
-      const name = String(
-        context.getParameter(information ? information.UNMASKED_RENDERER_WEBGL : context.RENDERER),
-      );
-      return Promise.resolve({ name, software: softwareNames.test(name) });
-    } finally {
-      context.getExtension('WEBGL_lose_context')?.loseContext();
+    const release =
+      context === before ? undefined : () => context.getExtension('WEBGL_lose_context')?.loseContext();
+    if (!context.getExtension('EXT_color_buffer_float')) {
+      release?.();
+      return Promise.resolve('WebGL2 cannot compute in float32 here.');
     }
+    const information = context.getExtension('WEBGL_debug_renderer_info');
+    const name = String(
+      context.getParameter(information ? information.UNMASKED_RENDERER_WEBGL : context.RENDERER),
+    );
+    return Promise.resolve({ name, software: softwareNames.test(name), release });
   },
 };

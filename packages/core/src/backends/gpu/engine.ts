@@ -1,6 +1,6 @@
 /** What the back end needs of a GPU: memory, kernels, results. One engine for each mode; a program owns one. */
 import type { Layout } from './layout.js';
-import type { Kernel, Origin } from './plan.js';
+import type { Kernel } from './plan.js';
 
 /** A call as an engine prepares it: the kernel and how its operands lie. */
 export interface EngineCall {
@@ -24,8 +24,13 @@ export interface Engine<H> {
   prepare(calls: readonly EngineCall[], signal?: AbortSignal): Promise<readonly Prepared<H>[]>;
   /** Distinct kernels that were compiled. */
   readonly kernels: number;
-  /** Brings values to the device. They have the layout's frame; `layered` on WebGL2 only, see {@link Origin}. */
-  upload(layout: Layout, data: Float32Array, layered?: boolean): H;
+  /** Brings values to the device; they lie as the layout says, frame and all. */
+  upload(layout: Layout, data: Float32Array): H;
+  /**
+   * Waits until the device has taken what was uploaded.
+   * @throws BackendUnavailable when it does not fit, Error for anything else that it reports.
+   */
+  check(): Promise<void>;
   /** Gives a value's place to others. */
   free(value: H): void;
   /** Has everything done that was asked for so far, and reads values back, frames and all. */

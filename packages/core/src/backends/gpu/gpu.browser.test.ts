@@ -4,6 +4,7 @@
  */
 import { testBackend } from '@cnn/testing/testBackend';
 import { describe, expect, test } from 'vitest';
+import { BackendUnavailable } from '../../errors.js';
 import { conv2d } from '../../nn/layers.js';
 import { initialise } from '../../nn/walk.js';
 import { compile } from '../../runtime/compile.js';
@@ -87,6 +88,23 @@ describe('a session', () => {
     await expect(session.run(x)).rejects.toThrow('context was lost');
     await using next = await compile(model, { ...options, backend });
     expect(await next.run(x)).toEqual(expected);
+  });
+
+  test('a value that no texture of this GPU holds is a back end that is not available', async () => {
+    const { gl } = sharedContext(await loadLibrary(), (await findAdapter.webgl2()) as Adapter);
+    const original = gl.getParameter.bind(gl);
+    gl.getParameter = (name) => (name === gl.MAX_TEXTURE_SIZE ? 16 : original(name));
+    try {
+      const compiling = compile(model, {
+        ...options,
+        input: [1, 3, 160, 160],
+        backend: gpuBackend({ mode: 'webgl2' }),
+      });
+      await expect(compiling).rejects.toThrow(/needs a texture of 4096x\d+; this GPU has at most 16/);
+      await expect(compiling).rejects.toBeInstanceOf(BackendUnavailable);
+    } finally {
+      gl.getParameter = original;
+    }
   });
 
   test('thirty rounds on WebGL2 give back every texture', async () => {

@@ -34,11 +34,12 @@ async function compileGpu(
   for (const mode of asked ? [asked] : (['webgpu', 'webgl2'] as const)) {
     const adapter = await findAdapter[mode]();
     if (typeof adapter === 'string') reasons.push(adapter);
-    else if (adapter.software && !software)
+    else if (adapter.software && !software) {
+      adapter.release?.();
       reasons.push(
         `The adapter of ${mode} (${adapter.name}) is a software adapter: it computes on the CPU, where wasm is faster.`,
       );
-    else
+    } else
       try {
         // Everything else is loaded when there is a GPU to use it: pages that run on the CPU do not fetch it.
         const [library, { compilers }] = await Promise.all([loadLibrary(), import('./compilers.js')]);

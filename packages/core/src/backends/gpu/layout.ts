@@ -35,6 +35,11 @@ export interface Layout {
   readonly groups: readonly (readonly number[])[];
   /** Whether it is a picture with four channels of a pixel together. */
   readonly packed: boolean;
+  /**
+   * Whether the host gives the values as WebGL2's textures hold them: of each four texels the first, then of each
+   * the second, and so on.
+   */
+  readonly layered: boolean;
   /** gpu.js's output: the extent of each dimension, innermost first. */
   readonly dims: readonly number[];
 }
@@ -56,7 +61,10 @@ export function layoutOf(shape: Shape, wanted: Frame = noFrame, packs = false): 
         ? [axes.slice(0, -2), [rank - 2], [rank - 1]]
         : [[0], axes.slice(1)];
   const dims = groups.map((group) => sizeOf(group.map((axis) => extents[axis]!))).reverse();
-  const layout = { shape, frame, extents, groups, packed: false, dims: dims.length === 0 ? [1] : dims };
+  const layout = {
+    ...{ shape, frame, extents, groups, packed: false, layered: false },
+    dims: dims.length === 0 ? [1] : dims,
+  };
   return packs && rank === 4 ? { ...layout, packed: true, dims: packedDims(layout) } : layout;
 }
 

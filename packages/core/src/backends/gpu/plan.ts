@@ -14,15 +14,10 @@ export type HostValues = (input: string) => Float32Array;
 
 /** Where a value comes from. */
 export type Origin =
-  /** Stays on the device. `data` is as the host has it. */
-  | { readonly kind: 'constant'; readonly data: Float32Array }
-  /**
-   * A constant as WebGL2's textures hold it: of each four texels the first, then of each the second, and so on.
-   * It is arranged when it is uploaded, while the device compiles.
-   */
-  | { readonly kind: 'layers'; readonly arrange: () => Float32Array }
+  /** Stays on the device. `data` is asked for once, for the upload, while the device compiles. */
+  | { readonly kind: 'constant'; readonly data: () => Float32Array }
   /** A parameter that runs update: stays on the device too, and is replaced by its new value. */
-  | { readonly kind: 'state'; readonly name: string; readonly data: Float32Array }
+  | { readonly kind: 'state'; readonly name: string; readonly data: () => Float32Array }
   /** Given anew for each run. */
   | { readonly kind: 'fed'; readonly of: (host: HostValues) => Float32Array }
   /** The result of a kernel. */
@@ -150,13 +145,13 @@ return result;
   }
 
   /** A value that never changes. */
-  constant(data: Float32Array, shape: Shape, frame?: Frame): Value {
+  constant(data: () => Float32Array, shape: Shape, frame?: Frame): Value {
     return { layout: this.layout(shape, frame), origin: { kind: 'constant', data } };
   }
 
-  /** A value of so many texels that never changes, in four layers. */
-  layers(texels: number, arrange: () => Float32Array): Value {
-    return { layout: this.layout([texels, PACK]), origin: { kind: 'layers', arrange } };
+  /** A value of so many texels that never changes, given in the order of a texture's layers. */
+  layers(texels: number, data: () => Float32Array): Value {
+    return { layout: { ...this.layout([texels, PACK]), layered: true }, origin: { kind: 'constant', data } };
   }
 
   /** A value that the host gives for each run. */
@@ -165,7 +160,7 @@ return result;
   }
 
   /** A parameter that runs update, as it is at first. */
-  state(name: string, data: Float32Array, shape: Shape): Value {
+  state(name: string, data: () => Float32Array, shape: Shape): Value {
     return { layout: this.layout(shape), origin: { kind: 'state', name, data } };
   }
 

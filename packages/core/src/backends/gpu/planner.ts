@@ -34,7 +34,7 @@ function framesOf(graph: Graph, mode: Mode): ReadonlyMap<Node, Frame> {
   return frames;
 }
 
-/** Plans a graph for a mode. The plan keeps copies of the weights it needs. */
+/** Plans a graph for a mode. Weights are read when they are uploaded, not here. */
 export function planGraph(graph: Graph, weights: Weights, mode: Mode): Plan {
   const frames = framesOf(graph, mode);
   const values = new Map<Node, Value>();
@@ -57,8 +57,8 @@ export function planGraph(graph: Graph, weights: Weights, mode: Mode): Plan {
       values.set(
         node,
         graph.updates.has(name)
-          ? plan.state(name, weight.data, node.shape)
-          : plan.constant(weight.data, node.shape, frame),
+          ? plan.state(name, () => weight.data, node.shape)
+          : plan.constant(() => weight.data, node.shape, frame),
       );
     } else values.set(node, lowerNode({ node, attrs: node.attrs, shape: node.shape, frame, inputs, plan }));
   }

@@ -3,6 +3,7 @@ import { type Graph, type Node, parametersOf } from '../../graph/graph.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { ProfileStep, Program } from '../backend.js';
 import { describe, flopsOf } from '../describe.js';
+import { nextTurn } from '../turn.js';
 import type { Engine, Prepared } from './engine.js';
 import { type Layout, toDevice, toHost } from './layout.js';
 import type { HostValues, Plan, Value } from './plan.js';
@@ -50,16 +51,33 @@ async function build<H>(
   engine: Engine<H>,
   { signal, fallbackReason }: PlanOptions,
 ): Promise<Program> {
-  const prepared = await engine.prepare(
-    plan.calls.map(({ kernel, layout, inputs }) => ({
-      kernel,
-      layout,
-      inputs: inputs.map((input) => input.layout),
-    })),
-    signal,
-  );
+  const calls = plan.calls.map(({ kernel, layout, inputs }) => ({
+    kernel,
+    layout,
+    inputs: inputs.map((input) => input.layout),
+  }));
+  const { slots, constants, fed, states, outputs } = place(plan);
+  const resident = new Map<number, H>();
+  // The host computes and packs weights while the device compiles.
+  let failed = false;
+  const preparing = engine.prepare(calls, signal);
+  preparing.catch(() => {
+    failed = true;
+  });
+  try {
+    for (const { slot, layout, data } of constants) {
+      await nextTurn();
+      signal?.throwIfAborted();
+      if (failed) break;
+      resident.set(slot, engine.upload(layout, toDevice(layout, data())));
+    }
+  } finally {
+    // Nothing goes on behind an error.
+    await preparing.catch(() => undefined);
+  }
+  const prepared = await preparing;
+  await engine.check();
   signal?.throwIfAborted();
-  const { slots, resident, fed, states, outputs } = place(plan, engine);
   const steps = stepsOf(plan, prepared, slots, new Set([...resident.keys(), ...outputs.values()]));
   const kept = new Map([...parametersOf(graph).keys()].map((name) => [name, weights.get(name)!]));
   const shapes = new Map([...graph.outputs].map(([name, node]) => [name, node.shape]));
@@ -184,10 +202,10 @@ async function build<H>(
   };
 }
 
-/** Numbers all values, and brings those that stay to the device. Nothing here holds the plan's copies of weights. */
-function place<H>(plan: Plan, engine: Engine<H>) {
+/** Numbers all values, and says which stay on the device and which are given for each run. */
+function place(plan: Plan) {
   const slots = new Map<Value, number>();
-  const resident = new Map<number, H>();
+  const constants: { slot: number; layout: Layout; data: () => Float32Array }[] = [];
   const fed: { slot: number; layout: Layout; of: (host: HostValues) => Float32Array }[] = [];
   const slotOf = (value: Value): number => {
     const known = slots.get(value);
@@ -196,8 +214,7 @@ function place<H>(plan: Plan, engine: Engine<H>) {
     slots.set(value, slot);
     const { layout, origin } = value;
     if (origin.kind === 'fed') fed.push({ slot, layout, of: origin.of });
-    else if (origin.kind === 'layers') resident.set(slot, engine.upload(layout, origin.arrange(), true));
-    else if (origin.kind !== 'call') resident.set(slot, engine.upload(layout, toDevice(layout, origin.data)));
+    else if (origin.kind !== 'call') constants.push({ slot, layout, data: origin.data });
     return slot;
   };
   for (const { inputs } of plan.calls) inputs.forEach(slotOf);
@@ -208,7 +225,7 @@ function place<H>(plan: Plan, engine: Engine<H>) {
       { slot: slotOf(state), next: slotOf(next), layout: state.layout },
     ]),
   );
-  return { slots, resident, fed, outputs, states };
+  return { slots, constants, fed, outputs, states };
 }
 
 /** The calls by number, each with the values that die after it. */

@@ -86,6 +86,24 @@ describe.runIf(hasWebGpu())('a session on the GPU', () => {
     expect((await next.run(x)).shape).toEqual([1, 10]);
   });
 
+  test.each([
+    ['maxStorageBufferBindingSize', 1000, /takes \d+ bytes; this GPU has at most 1000 in one buffer/],
+    ['maxComputeWorkgroupsPerDimension', 2, /needs more threads than this GPU takes at once/],
+  ] as const)('a device with less %s is a back end that is not available', async (name, most, message) => {
+    const { device } = await WebGPUContext.acquire();
+    const { limits } = device;
+    const smaller = new Proxy(limits, {
+      get: (target, key) => (key === name ? most : Reflect.get(target, key, target)),
+    });
+    Object.defineProperty(device, 'limits', { value: smaller, configurable: true });
+    try {
+      await expect(compile(model, onGpu)).rejects.toThrow(message);
+      await expect(compile(model, onGpu)).rejects.toBeInstanceOf(BackendUnavailable);
+    } finally {
+      Object.defineProperty(device, 'limits', { value: limits, configurable: true });
+    }
+  });
+
   test('thirty rounds give back every buffer', async () => {
     const { device } = await WebGPUContext.acquire();
     const alive = new Set<GPUBuffer>();

@@ -100,8 +100,8 @@ export function conv2dGlsl(call: Lowering<Conv2dAttrs>): Value | undefined {
   const bias = more.length > (residual ? 1 : 0);
   const layout = plan.layout(shape, frame);
   const packed = depthwise
-    ? plan.constant(packDepthwise(data, weight), [blocksOf(out) * kh * kw, PACK])
-    : plan.layers(blocksOf(out) * blocksOf(perGroup) * kh * kw * PACK, () => packWeights(data, weight));
+    ? plan.constant(() => packDepthwise(data(), weight), [blocksOf(out) * kh * kw, PACK])
+    : plan.layers(blocksOf(out) * blocksOf(perGroup) * kh * kw * PACK, () => packWeights(data(), weight));
   const [outWidth, outHeight, top, left] = extentsOf(layout);
   const [inWidth, inHeight, inTop, inLeft] = extentsOf(x.layout);
   return plan.call(

@@ -2,8 +2,8 @@
 import { divide } from '../expression.js';
 import type { PlanBuilder, Value } from '../plan.js';
 
-/** The values of a constant in the host's order; undefined for anything else. */
-export const hostData = ({ origin }: Value): Float32Array | undefined =>
+/** Gives the values of a constant in the host's order; undefined for anything else. */
+export const hostData = ({ origin }: Value): (() => Float32Array) | undefined =>
   origin.kind === 'constant' ? origin.data : undefined;
 
 /**
@@ -17,14 +17,15 @@ export function inTiles(plan: PlanBuilder, weight: Value, channels: number): Val
   const depth = perGroup * kh * kw;
   const shape = [tiles, depth, channels];
   const data = hostData(weight);
-  if (data) {
-    const packed = new Float32Array(tiles * depth * channels);
-    for (let o = 0; o < out; o++) {
-      const to = Math.floor(o / channels) * depth * channels + (o % channels);
-      for (let k = 0; k < depth; k++) packed[to + k * channels] = data[o * depth + k]!;
-    }
-    return plan.constant(packed, shape);
-  }
+  if (data)
+    return plan.constant(() => {
+      const [values, packed] = [data(), new Float32Array(tiles * depth * channels)];
+      for (let o = 0; o < out; o++) {
+        const to = Math.floor(o / channels) * depth * channels + (o % channels);
+        for (let k = 0; k < depth; k++) packed[to + k * channels] = values[o * depth + k]!;
+      }
+      return packed;
+    }, shape);
   return plan.kernel({
     inputs: [weight],
     shape,

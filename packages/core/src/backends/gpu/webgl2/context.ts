@@ -1,6 +1,6 @@
 /** The WebGL2 context that all programs of a page share, with the kernels compiled on it. A lost one is replaced. */
 import { BackendUnavailable } from '../../../errors.js';
-import { type Adapter, canvas } from '../adapter.js';
+import { type Adapter, webgl2Context } from '../adapter.js';
 import type { GpuLibrary } from '../library.js';
 import { translatorOn } from './translate.js';
 
@@ -39,10 +39,7 @@ let shared: SharedContext | undefined;
  */
 export function sharedContext(library: GpuLibrary, adapter: Adapter): SharedContext {
   if (shared && !shared.gl.isContextLost()) return shared;
-  const gl = canvas()?.getContext('webgl2', { alpha: false, depth: false, antialias: false }) as
-    | WebGL2RenderingContext
-    | null
-    | undefined;
+  const gl = webgl2Context();
   if (!gl?.getExtension('EXT_color_buffer_float'))
     throw new BackendUnavailable('gpu', 'WebGL2 gives no context here.');
   shared = { gl, adapter, compile: compilerOn(gl), translate: translatorOn(library, gl) };

@@ -59,7 +59,7 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
     const quads = Math.ceil(texels / LAYERS);
     const shift = quads <= side << NARROW ? NARROW : WIDE;
     const height = Math.ceil(quads / 2 ** shift);
-    if (height > side)
+    if (Math.max(height, 2 ** shift) > side)
       throw new BackendUnavailable(
         'gpu',
         `A value of ${layout.shape.join('x')} needs a texture of ${2 ** shift}x${height}; this GPU has at most ${side} in a row. Use the wasm back end.`,
@@ -132,7 +132,8 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
   function complain(): void {
     if (gl.isContextLost()) throw new Error(LOST);
     const error = gl.getError();
-    if (error === gl.OUT_OF_MEMORY) throw new Error('The GPU is out of memory; use the wasm back end.');
+    if (error === gl.OUT_OF_MEMORY)
+      throw new BackendUnavailable('gpu', 'The memory of the GPU is too small; use the wasm back end.');
     if (error !== gl.NO_ERROR) throw new Error(`WebGL2 reports error ${error}.`);
   }
 
@@ -216,13 +217,12 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
       const distinct = new Set(shaders);
       kernels = distinct.size;
       const programs = await compile(distinct, warmUp);
-      complain();
       return calls.map((call, index) => preparedCall(call, programs.get(shaders[index]!)!));
     },
-    upload(layout, data, layered = false) {
+    upload(layout, data) {
       const value = take(layout);
       const width = 2 ** value.shift;
-      const layers = layered ? data : inLayers(data);
+      const layers = layout.layered ? data : inLayers(data);
       const quads = layers.length / (LAYERS * 4);
       const rows = Math.floor(quads / width);
       const put = (layer: number, row: number, columns: number, height: number): void =>
@@ -238,6 +238,9 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
         if (quads > rows * width) put(layer, rows, quads - rows * width, 1);
       }
       return value;
+    },
+    async check() {
+      complain();
     },
     free: give,
     async read(values) {

@@ -25,6 +25,10 @@ export interface DeviceValue {
 const keyOf = (layout: Layout): string =>
   isFramed(layout) ? `${layout.extents.join('x')} ${layout.frame.join()}` : String(heldBy(layout));
 
+/** The class is there only where WebGPU is. */
+const isOutOfMemory = (error: GPUError): boolean =>
+  typeof GPUOutOfMemoryError !== 'undefined' && error instanceof GPUOutOfMemoryError;
+
 /** What a kernel's threads need to know, and how many there are. */
 interface Dispatch {
   readonly wgsl: string;
@@ -108,31 +112,35 @@ export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
     const waiting = reports;
     reports = [];
     const error = (await Promise.all(waiting)).find((report) => report !== null);
-    if (error) throw new Error(`The GPU reports an error: ${error.message}`);
+    if (!error) return;
+    if (isOutOfMemory(error))
+      throw new BackendUnavailable('gpu', 'The memory of the GPU is too small; use the wasm back end.');
+    throw new Error(`The GPU reports an error: ${error.message}`);
   }
 
   function dispatchOf({ kernel, layout, inputs }: EngineCall): Dispatch {
     if (kernel.language === 'glsl') throw new Error('A kernel in GLSL does not run on WebGPU.');
-    if (kernel.language === 'wgsl')
-      return { wgsl: kernel.text, parameters: Uint32Array.from(kernel.sizes), workgroups: kernel.workgroups };
+    const limit = limits.maxComputeWorkgroupsPerDimension;
     const [x, y, z] = threeOf(layout.dims);
     const line = layout.dims.length === 1;
     const groups: [number, number, number] = line
       ? [Math.ceil(x / 64), 1, 1]
       : [Math.ceil(x / 8), Math.ceil(y / 8), z];
-    const limit = limits.maxComputeWorkgroupsPerDimension;
     if (line && groups[0] > limit) {
       groups[1] = Math.ceil(groups[0] / limit);
       groups[0] = Math.ceil(groups[0] / groups[1]);
     }
-    if (groups.some((count) => count > limit))
+    const workgroups = kernel.language === 'wgsl' ? kernel.workgroups : groups;
+    if (workgroups.some((count) => count > limit))
       throw new BackendUnavailable(
         'gpu',
         `A value of ${layout.shape.join('x')} needs more threads than this GPU takes at once; use the wasm back end.`,
       );
+    if (kernel.language === 'wgsl')
+      return { wgsl: kernel.text, parameters: Uint32Array.from(kernel.sizes), workgroups };
     return {
       wgsl: shared.translate(kernel.text, layout.dims.length),
-      workgroups: groups,
+      workgroups,
       parameters: Uint32Array.from([
         ...[x, y, z, line ? groups[0] * 64 : 0],
         ...inputs.flatMap(({ dims }) => [...threeOf(dims), dims.reduce((a, b) => a * b, 1)]),
@@ -150,24 +158,23 @@ export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
   }
 
   async function prepareCall(
-    { layout, inputs: operandLayouts }: EngineCall,
+    { layout, inputs: operands }: EngineCall,
     { wgsl, parameters, workgroups }: Dispatch,
   ): Promise<Prepared<DeviceValue>> {
-    for (const held of [layout, ...operandLayouts]) checkSize(held);
-    const { pipeline, bindings } = await shared.pipeline(wgsl, operandLayouts.length);
+    const { pipeline, bindings } = await shared.pipeline(wgsl, operands.length);
     const uniform = create(Math.ceil(parameters.byteLength / 16) * 16, usage.uniform | usage.copyTarget);
     queue.writeBuffer(uniform, 0, parameters as Uint32Array<ArrayBuffer>);
     let bound: readonly GPUBuffer[] = [];
     let group: GPUBindGroup | undefined;
     return (inputs) => {
       const result = take(layout);
-      const operands = [...inputs, result].map(({ buffer }) => buffer);
+      const wanted = [...inputs, result].map(({ buffer }) => buffer);
       // The pool gives the same buffers in every run, so that this is made once.
-      if (!group || operands.some((buffer, index) => buffer !== bound[index])) {
-        bound = operands;
+      if (!group || wanted.some((buffer, index) => buffer !== bound[index])) {
+        bound = wanted;
         group = device.createBindGroup({
           layout: bindings,
-          entries: [uniform, ...operands].map((buffer, binding) => ({ binding, resource: { buffer } })),
+          entries: [uniform, ...wanted].map((buffer, binding) => ({ binding, resource: { buffer } })),
         });
       }
       encoder ??= device.createCommandEncoder();
@@ -190,6 +197,7 @@ export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
     },
     async prepare(calls, signal) {
       signal?.throwIfAborted();
+      for (const { layout, inputs } of calls) [layout, ...inputs].forEach(checkSize);
       const dispatches = calls.map(dispatchOf);
       kernels = new Set(dispatches.map(({ wgsl }) => wgsl)).size;
       return settled(Promise.all(calls.map((call, index) => prepareCall(call, dispatches[index]!))));
@@ -201,6 +209,7 @@ export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
       queue.writeBuffer(value.buffer, 0, data as Float32Array<ArrayBuffer>);
       return value;
     },
+    check: () => settled(Promise.resolve()),
     free(value) {
       const places = pool.get(value.key);
       if (places) places.push(value);

@@ -1,8 +1,9 @@
 /** Lays a plan out in memory: control words, records of calls, constants, exchange, arena; and builds its module. */
+
+import { nextTurn, SLICE } from '../../turn.js';
 import { buildModule } from '../emit/index.js';
 import { CONSTANTS, CONSTANTS_AT } from '../kernels/constants.js';
 import { barrier, control, RECORD, walkRecords } from '../kernels/control.js';
-import { nextTurn, SLICE } from '../turn.js';
 import { aligned, Region } from './memory.js';
 import type { Phase, Planner } from './planner.js';
 

@@ -1,5 +1,5 @@
 /** Runs a plan on the calling thread, in slices, so that events get their turn: the last resort. */
-import { nextTurn, SLICE } from '../turn.js';
+import { nextTurn, SLICE } from '../../turn.js';
 import { type Loaded, type Runner, readAll, type Walk, writeAll } from './runner.js';
 
 export async function callingThreadRunner(

@@ -4,8 +4,9 @@
  * that are asked for through words in shared memory until it is told to end; `own` keeps a memory of its own
  * and is told everything by messages.
  */
+
+import { SLICE } from '../../turn.js';
 import { control } from '../kernels/control.js';
-import { SLICE } from '../turn.js';
 
 /** What workers are asked through `control.command`. */
 export const Command = { run: 1, profile: 2, commit: 3, profileCommit: 4, end: 5 } as const;
