@@ -78,7 +78,7 @@ function timmV3({ stages, excited }: V3Form): (name: string) => string {
       );
 }
 
-/** Rules for checkpoints whose keys have other names. */
+/** Rules for checkpoints whose keys have other names. The marks let bundlers leave out those that are not used. */
 export const renames = {
   /** MobileNetV1 in three stages (`stage1.0` to `stage3.1`); such checkpoints also need `leakyRelu(0.1)`. */
   stages: (name) =>
@@ -87,9 +87,9 @@ export const renames = {
       (_, stage: string, index: string) => `feature.${before[stage]! + Number(index)}.`,
     ),
   /** timm's MobileNetV3-Large (`mobilenetv3_large_100`). */
-  timmV3Large: timmV3({ stages: [1, 2, 3, 4, 2, 3], excited: [2, 4, 5] }),
+  timmV3Large: /* @__PURE__ */ timmV3({ stages: [1, 2, 3, 4, 2, 3], excited: [2, 4, 5] }),
   /** timm's MobileNetV3-Small (`mobilenetv3_small_100`). */
-  timmV3Small: timmV3({ stages: [1, 2, 3, 2, 3], excited: [0, 2, 3, 4] }),
+  timmV3Small: /* @__PURE__ */ timmV3({ stages: [1, 2, 3, 2, 3], excited: [0, 2, 3, 4] }),
   /** timm's MobileNetV2: `conv_stem`, `blocks.1.0.conv_pw`, ..., `conv_head`. */
   timmV2: (name) =>
     name

@@ -43,7 +43,7 @@ export interface OpDefinition<A extends object = object> {
   reference(call: ReferenceCall<A>): void;
   /**
    * The gradients of a scalar with respect to each input, given the one with respect to the node;
-   * undefined for an input that has none. A string says why the op has no gradient at all: {@link BACKWARD}, for
+   * undefined for an input that has none. A string says why the op has no gradient at all: `BACKWARD`, for
    * instance.
    */
   readonly gradient: ((node: Node<A>, upstream: Node) => readonly (Node | undefined)[]) | string;
