@@ -187,35 +187,30 @@ function microKernel(
     advanceA(count * aStep);
     f.advance(b, count * columns * FLOAT);
   };
+  // A short run, as a larger stem has it inside loops, is unrolled whole.
   const { unroll } = engine;
-  const run = (): void => {
-    // A short run inside a loop, as a stem has it, is unrolled whole.
-    if (unroll > 1 && inner.loops.length > 0 && inner.run <= 3 * unroll) {
-      steps(inner.run);
-      return;
-    }
-    f.repeat(Math.floor(inner.run / unroll), () => steps(unroll));
-    steps(inner.run % unroll);
-  };
+  const together = unroll > 1 && inner.run <= 3 * unroll ? inner.run : unroll;
   /** The loops from `depth` inwards; says by how many bytes they move the address in A. */
   const nest = (depth: number): number => {
     const loop = inner.loops[depth];
     if (!loop) {
-      run();
+      f.repeat(Math.floor(inner.run / together), () => steps(together));
+      steps(inner.run % together);
       return inner.run * aStep;
     }
     f.repeat(loop.count, () => advanceA(loop.stride - nest(depth + 1)));
     return loop.count * loop.stride;
   };
-  if (unroll > 1 && innerSize({ inner }) <= MOST_UNROLLED) {
-    const loops = [...inner.loops, { count: inner.run, stride: aStep }];
-    const offsets = loops.reduce(
-      (outer, { count, stride }) =>
-        outer.flatMap((offset) => Array.from({ length: count }, (_, i) => offset + i * stride)),
-      [0],
-    );
-    for (const [k, offset] of offsets.entries()) step(k, offset);
-  } else nest(0);
+  let k = 0;
+  /** All products of the loops from `depth` inwards. */
+  const whole = (depth: number, offset: number): void => {
+    const { count, stride } = inner.loops[depth] ?? { count: inner.run, stride: aStep };
+    for (let i = 0; i < count; i++)
+      if (inner.loops[depth]) whole(depth + 1, offset + i * stride);
+      else step(k++, offset + i * stride);
+  };
+  if (unroll > 1 && innerSize({ inner }) <= MOST_UNROLLED) whole(0, 0);
+  else nest(0);
 
   // All loads before the first store: one between the two stores of a pair made a kernel 5 to 8 times slower.
   if (residual)
