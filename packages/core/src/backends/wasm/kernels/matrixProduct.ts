@@ -129,9 +129,6 @@ function readThrough(f: FunctionBuilder, panel: Local<'i32'>, bytes: number): vo
   });
 }
 
-/** An inner dimension up to this long has no loops. So a stem's 27 products reach 118 GFLOP/s of a core's 131, with loops 105. */
-const MOST_UNROLLED = 32;
-
 interface Tile {
   readonly rows: number;
   readonly columns: number;
@@ -170,12 +167,12 @@ function microKernel(
   f.set(b, panel);
   const bRow = f.vectors('b', rows === 1 ? 0 : vectors);
   const [aValue] = f.vectors('a', 1) as [Local<'v128'>];
-  /** The products of one index of the inner dimension; `aOffset` says where its values of A are. */
-  const step = (k: number, aOffset = k * aStep): void => {
+  /** The products of one index of the inner dimension. */
+  const step = (k: number): void => {
     const load = (j: number) => v128.load(b, (k * columns + j * LANES) * FLOAT);
     for (const [j, vector] of bRow.entries()) f.set(vector, load(j));
     for (let i = 0; i < rows; i++) {
-      f.set(aValue, v128.loadSplat(a[i]!, aOffset));
+      f.set(aValue, v128.loadSplat(a[i]!, k * aStep));
       for (let j = 0; j < vectors; j++) {
         const accumulator = accumulators[i * vectors + j]!;
         f.set(accumulator, multiplyAdd(engine, aValue, bRow[j] ?? load(j), accumulator));
@@ -187,7 +184,7 @@ function microKernel(
     advanceA(count * aStep);
     f.advance(b, count * columns * FLOAT);
   };
-  // A short run, as a larger stem has it inside loops, is unrolled whole.
+  // A short run, as a stem has it inside loops, is unrolled whole.
   const { unroll } = engine;
   const together = unroll > 1 && inner.run <= 3 * unroll ? inner.run : unroll;
   /** The loops from `depth` inwards; says by how many bytes they move the address in A. */
@@ -201,16 +198,7 @@ function microKernel(
     f.repeat(loop.count, () => advanceA(loop.stride - nest(depth + 1)));
     return loop.count * loop.stride;
   };
-  let k = 0;
-  /** All products of the loops from `depth` inwards. */
-  const whole = (depth: number, offset: number): void => {
-    const { count, stride } = inner.loops[depth] ?? { count: inner.run, stride: aStep };
-    for (let i = 0; i < count; i++)
-      if (inner.loops[depth]) whole(depth + 1, offset + i * stride);
-      else step(k++, offset + i * stride);
-  };
-  if (unroll > 1 && innerSize({ inner }) <= MOST_UNROLLED) whole(0, 0);
-  else nest(0);
+  nest(0);
 
   // All loads before the first store: one between the two stores of a pair made a kernel 5 to 8 times slower.
   if (residual)
