@@ -18,7 +18,7 @@ export const ours = (
   async load({ network, input, files, threads, wide }, read) {
     if (wide) enableWideSimd();
     const model = models[network]!.build();
-    const weights = await readWeights(files + fileNames(input).weights);
+    const weights = await readWeights(files + fileNames(input).weights, { onDemand: true });
     const x = new Float32Array(await read(fileNames(input).input), 0, sizeOf(input));
     const inMemory = performance.now();
     const session = await compile(model, {

@@ -2,6 +2,7 @@
 
 /** The modules that are used, with the types of those that Node has. */
 interface Builtins {
+  'node:fs': typeof import('node:fs');
   'node:fs/promises': typeof import('node:fs/promises');
   'node:path': typeof import('node:path');
   'node:os': typeof import('node:os');

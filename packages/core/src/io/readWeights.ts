@@ -4,9 +4,10 @@ import type { Weights } from '../tensor/tensor.js';
 import type { Progress } from './fetch.js';
 import { requireHashOption } from './hash.js';
 import { type Limits, OverLimit, resolveLimits } from './limits.js';
+import { openOnDemand } from './onDemand.js';
 import { type Rename, renameWeights } from './rename.js';
 import { looksLikeSafetensors, parseSafetensors } from './safetensors.js';
-import { readSource, type WeightSource } from './source.js';
+import { pathOf, readSource, type WeightSource } from './source.js';
 import {
   looksLikeLegacyTorch,
   looksLikeZip,
@@ -25,6 +26,13 @@ export interface ReadWeightsOptions {
   readonly sha256?: string;
   /** Told how far the read or download has come, in bytes. */
   readonly onProgress?: (progress: Progress) => void;
+  /**
+   * Leaves the values in their file until they are asked for, so that `compile` holds no second copy of a large
+   * network's weights: for safetensors files on disk, in Node. All else is read whole. The file must stay as it
+   * is until the weights are no longer needed, else asking for values is a FileFormatError. With `sha256` the
+   * file is read whole too, as values that are read later could be others. Default false.
+   */
+  readonly onDemand?: boolean;
   /** Ends the read; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   /** Whether downloads are kept and used again. Default: in Node yes, in a browser (Cache storage) no. */
@@ -57,15 +65,25 @@ export async function readWeights(source: WeightSource, options: ReadWeightsOpti
   const limits = resolveLimits(options.limits);
   requireHashOption(options.sha256);
   const { signal } = options;
+  const path = options.onDemand && options.sha256 === undefined ? pathOf(source) : undefined;
+  const stored =
+    path === undefined
+      ? undefined
+      : await openOnDemand(path, { ...options, limits }).catch((error: unknown) => fail(error, path));
+  if (stored) return renameWeights(stored, options.rename);
   const { bytes, owned, place, forget } = await readSource(source, { ...options, limits });
   const weights = await parse(bytes, { limits, owned, signal }).catch(async (error: unknown) => {
-    if (!(error instanceof FileFormatError)) throw error;
-    if (!(error instanceof OverLimit)) await forget();
-    throw place === undefined
-      ? error
-      : new FileFormatError(error.format, `${error.reason} (${place})`, error.offset);
+    if (error instanceof FileFormatError && !(error instanceof OverLimit)) await forget();
+    return fail(error, place);
   });
   return renameWeights(weights, options.rename);
+}
+
+/** Throws an error about a file, with the place of the file. */
+function fail(error: unknown, place: string | undefined): never {
+  throw error instanceof FileFormatError && place !== undefined
+    ? new FileFormatError(error.format, `${error.reason} (${place})`, error.offset)
+    : error;
 }
 
 async function parse(bytes: Uint8Array, options: ReadOptions): Promise<Weights> {

@@ -1,4 +1,5 @@
 /** The safetensors format: a length, a JSON header that says where each tensor lies, and the values. */
+import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
@@ -17,7 +18,8 @@ export interface Safetensors {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-interface Entry {
+/** Where a tensor lies, in bytes behind the header. */
+export interface Entry {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: Shape;
@@ -46,11 +48,33 @@ export function parseSafetensors(
   bytes: Uint8Array,
   { limits, owned }: { readonly limits: Limits; readonly owned: boolean },
 ): Safetensors {
+  const { entries, start, metadata } = layoutOf(bytes, bytes.length, limits);
+  // The header before the values has been read: there is room to move them.
+  const data = aligned(bytes.subarray(start), owned);
+  const weights: Weights = new Map(
+    entries.map(({ name, dtype, shape, begin, end }) => [
+      name,
+      { shape, data: toFloat32(data.subarray(begin, end), dtype) },
+    ]),
+  );
+  return { weights, metadata };
+}
+
+/** What the header of a file of this length says, checked: its tensors, and where their values start. */
+export function layoutOf(
+  bytes: Uint8Array,
+  length: number,
+  limits: Limits,
+): {
+  readonly entries: readonly Entry[];
+  readonly start: number;
+  readonly metadata: Readonly<Record<string, string>>;
+} {
   const { names, entries: header, headerLength } = headerOf(bytes, limits);
   const tensors = names.filter((name) => name !== '__metadata__');
   withinLimit(format, limits, 'maxTensors', tensors.length, 8);
   const entries = tensors.map((name) => entryOf(name, header[name]));
-  const size = bytes.length - 8 - headerLength;
+  const size = length - 8 - headerLength;
   requireCovered(entries, size);
   requireElements(
     format,
@@ -58,15 +82,7 @@ export function parseSafetensors(
     entries.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
     size,
   );
-  // The header before the values has been read: there is room to move them.
-  const data = aligned(bytes.subarray(8 + headerLength), owned);
-  const weights: Weights = new Map(
-    entries.map(({ name, dtype, shape, begin, end }) => [
-      name,
-      { shape, data: toFloat32(data.subarray(begin, end), dtype) },
-    ]),
-  );
-  return { weights, metadata: metadataOf(header.__metadata__) };
+  return { entries, start: 8 + headerLength, metadata: metadataOf(header.__metadata__) };
 }
 
 /** The header of a file and its length in bytes. */
@@ -98,19 +114,24 @@ export async function readSafetensorsMetadata(
   const bounds = resolveLimits(limits);
   const file = await requireBuiltin('node:fs/promises', 'Reading a file').open(path, 'r');
   try {
-    const read = async (count: number): Promise<Uint8Array> => {
-      const bytes = new Uint8Array(count);
-      const { bytesRead } = await file.read(bytes, 0, count, 0);
-      return bytes.subarray(0, bytesRead);
-    };
-    const start = await read(8);
-    if (start.length < 8) throw new FileFormatError(format, 'it ends before its header length', start.length);
-    const headerLength = Number(new DataView(start.buffer).getBigUint64(0, true));
-    withinLimit(format, bounds, 'maxHeaderBytes', headerLength, 0);
-    return metadataOf(headerOf(await read(8 + headerLength), bounds).entries.__metadata__);
+    return metadataOf(headerOf(await headerBytes(file, bounds), bounds).entries.__metadata__);
   } finally {
     await file.close();
   }
+}
+
+/** The bytes of a file up to the end of its header. */
+export async function headerBytes(file: FileHandle, limits: Limits): Promise<Uint8Array> {
+  const read = async (count: number): Promise<Uint8Array> => {
+    const bytes = new Uint8Array(count);
+    const { bytesRead } = await file.read(bytes, 0, count, 0);
+    return bytes.subarray(0, bytesRead);
+  };
+  const start = await read(8);
+  if (start.length < 8) throw new FileFormatError(format, 'it ends before its header length', start.length);
+  const headerLength = Number(new DataView(start.buffer).getBigUint64(0, true));
+  withinLimit(format, limits, 'maxHeaderBytes', headerLength, 0);
+  return read(8 + headerLength);
 }
 
 function decode(bytes: Uint8Array): string {

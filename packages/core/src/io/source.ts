@@ -1,4 +1,6 @@
 /** Gets the bytes of a weight file, wherever it is: a path, a URL, a Blob, or bytes already in memory. */
+import type { Stats } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
 import { type CacheOptions, openCache } from './cache.js';
 import { download, type Progress } from './fetch.js';
@@ -36,6 +38,16 @@ export interface SourceBytes {
 /** Bytes read at a time from a file or Blob. */
 const CHUNK = 1 << 22;
 
+/** The path of a source that is a file on disk; undefined for all others. */
+export function pathOf(source: WeightSource): string | undefined {
+  if (source instanceof URL)
+    return source.protocol === 'file:'
+      ? requireBuiltin('node:url', 'Reading a file: URL').fileURLToPath(source)
+      : undefined;
+  if (typeof source !== 'string' || /^https?:\/\//i.test(source)) return undefined;
+  return builtin('node:fs/promises') || !globalThis.location ? source : undefined;
+}
+
 /**
  * All bytes of a source, checked against the limits before memory is taken and against the hash after.
  * @throws what `readWeights` does, format errors aside.
@@ -48,18 +60,14 @@ export async function readSource(source: WeightSource, options: SourceOptions): 
     place,
     forget: () => Promise.resolve(),
   });
-  if (source instanceof URL && source.protocol === 'file:') {
-    const path = requireBuiltin('node:url', 'Reading a file: URL').fileURLToPath(source);
-    return own(readFile(path, options), path);
-  }
+  const path = pathOf(source);
+  if (path !== undefined) return own(readFile(path, options), path);
   if (source instanceof URL) return readUrl(source.href, options);
-  if (typeof source === 'string') {
-    if (/^https?:\/\//i.test(source)) return readUrl(source, options);
-    const page = builtin('node:fs/promises') ? undefined : globalThis.location?.href;
-    return page === undefined
-      ? own(readFile(source, options), source)
-      : readUrl(new URL(source, page).href, options);
-  }
+  if (typeof source === 'string')
+    return readUrl(
+      /^https?:\/\//i.test(source) ? source : new URL(source, globalThis.location?.href).href,
+      options,
+    );
   if (source instanceof Blob) return own(readBlob(source, options));
   return { ...(await own(givenBytes(source, options))), owned: false };
 }
@@ -112,7 +120,11 @@ const readBlob = (blob: Blob, options: SourceOptions): Promise<Uint8Array> =>
     return part.length;
   });
 
-async function readFile(path: string, options: SourceOptions): Promise<Uint8Array> {
+/** Opens a file and gives it to `use`, with its size, time of change and identity. */
+export async function withFile<T>(
+  path: string,
+  use: (file: FileHandle, info: Stats) => Promise<T>,
+): Promise<T> {
   const fs = requireBuiltin('node:fs/promises', `Reading the file ${path}`);
   const file = await fs.open(path, 'r').catch((error: NodeJS.ErrnoException) => {
     throw new Error(
@@ -125,15 +137,20 @@ async function readFile(path: string, options: SourceOptions): Promise<Uint8Arra
   try {
     const info = await file.stat();
     if (!info.isFile()) throw new Error(`${path} is not a file; give the path of a weight file.`);
-    return await readPieces(
-      info.size,
-      options,
-      async (bytes, at, count) => (await file.read(bytes, at, count, at)).bytesRead,
-    );
+    return await use(file, info);
   } finally {
     await file.close();
   }
 }
+
+const readFile = (path: string, options: SourceOptions): Promise<Uint8Array> =>
+  withFile(path, (file, info) =>
+    readPieces(
+      info.size,
+      options,
+      async (bytes, at, count) => (await file.read(bytes, at, count, at)).bytesRead,
+    ),
+  );
 
 async function readUrl(url: string, options: SourceOptions): Promise<SourceBytes> {
   const cache = /^https?:/i.test(url) ? openCache(options) : undefined;

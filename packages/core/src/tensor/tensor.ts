@@ -8,6 +8,26 @@ export interface Tensor {
   readonly data: Float32Array;
 }
 
+/** A tensor whose values lie in a file: `data` reads all of them, and may read them again. */
+export interface StoredTensor extends Tensor {
+  /** Reads the values from the first up to but not including the end. */
+  read(first: number, end: number): Float32Array;
+}
+
+/** Some of a tensor's values; of those in a file no others are read. */
+export const valuesOf = (from: Tensor | StoredTensor, first: number, end: number): Float32Array =>
+  'read' in from ? from.read(first, end) : from.data.subarray(first, end);
+
+/** What `compute` gives, held weakly: computed again when it is read after it was collected. */
+export function heldWeakly<T extends object>(compute: () => T): () => T {
+  let held: WeakRef<T> | undefined;
+  return () => {
+    const value = held?.deref() ?? compute();
+    held = new WeakRef(value);
+    return value;
+  };
+}
+
 /** Weights by state-dict name, in state-dict order. */
 export type Weights = Map<string, Tensor>;
 

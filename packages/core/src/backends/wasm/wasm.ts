@@ -89,7 +89,7 @@ async function compileWasm(
     const image = layOut(planned.planner, shared);
     const module = await WebAssembly.compile(image.module);
     signal?.throwIfAborted();
-    return { ...planned, image, module, workerUrl };
+    return { ...planned, image, module, workerUrl, signal };
   };
   type Plan = Awaited<ReturnType<typeof load>>;
   const attempt = async (

@@ -224,29 +224,6 @@ export const winograd = { 2: two, 4: four, strided, spread } as const;
 export type WinogradMethod = keyof typeof winograd;
 
 /**
- * Transforms the 3x3 window that starts at `at`, its rows and columns so many floats apart: products x
- * products values into `result`. Plain loops over float64, as it is done for every pair of channels when a model is
- * loaded.
- */
-export function transformWeights(
-  { weights: g }: Winograd,
-  data: ArrayLike<number>,
-  at: number,
-  { row, column }: { readonly row: number; readonly column: number },
-  result: Float64Array,
-): void {
-  const size = g.length;
-  for (let i = 0; i < size; i++) {
-    const [top, middle, bottom] = g[i]!;
-    const filtered = (from: number): number =>
-      top * data[from]! + middle * data[from + row]! + bottom * data[from + 2 * row]!;
-    const [left, center, right] = [filtered(at), filtered(at + column), filtered(at + 2 * column)];
-    for (let j = 0; j < size; j++)
-      result[i * size + j] = left * g[j]![0] + center * g[j]![1] + right * g[j]![2];
-  }
-}
-
-/**
  * Bytes from one product's rows to the next product's, each row being the channels of a tile. An odd number
  * of cache lines: at a multiple of 4096 bytes the rows of a tile would all fall into one set of the first
  * cache, where transforms took 1.4 to 3.6 times as long.

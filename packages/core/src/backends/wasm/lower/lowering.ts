@@ -3,10 +3,11 @@
 import { BackendUnavailable } from '../../../errors.js';
 import type { Node } from '../../../graph/graph.js';
 import { formatShape, type Shape } from '../../../tensor/shape.js';
+import { valuesOf } from '../../../tensor/tensor.js';
 import { type CopyLoop, copyKernel, copyValues, mergeLoops, zeroKernel } from '../kernels/copy.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
 import type { Pointer } from '../plan/memory.js';
-import type { Call, Planner } from '../plan/planner.js';
+import { type Call, PIECE, type Planner } from '../plan/planner.js';
 import {
   denseStrides,
   isDense,
@@ -124,6 +125,24 @@ export interface PackedPart {
   readonly to: number;
 }
 
+/** How far the loops go from where they start: `Math.max` forwards, `Math.min` backwards. */
+const reach = (loops: readonly CopyLoop[], extreme: (...values: number[]) => number): number =>
+  loops.reduce((sum, { count, from }) => sum + extreme(0, (count - 1) * from), 0);
+
+/** A part in pieces, where turns of its outermost loop read values of their own. */
+function divide({ loops, from, to }: PackedPart): readonly PackedPart[] {
+  const [outermost = { count: 1, from: 1, to: 1 }, ...inner] = loops;
+  const { count } = outermost;
+  const apart = outermost.from > reach(inner, Math.max) - reach(inner, Math.min);
+  const values = inner.reduce((product, loop) => product * loop.count, 1);
+  const turns = apart ? Math.ceil(PIECE / values) : count;
+  return Array.from({ length: Math.ceil(count / turns) }, (_, piece) => ({
+    loops: [{ ...outermost, count: Math.min(turns, count - piece * turns) }, ...inner],
+    from: from + piece * turns * outermost.from,
+    to: to + piece * turns * outermost.to,
+  }));
+}
+
 /** Strides of a weight, in floats: as it lies on the host if it is constant, else as it lies in memory. */
 export const weightStrides = (p: Planner, weight: Node): readonly number[] =>
   p.constant(weight) ? denseStrides(weight.shape) : stridesOf(p.value(weight), weight.shape);
@@ -134,11 +153,19 @@ export const weightStrides = (p: Planner, weight: Node): readonly number[] =>
  */
 export function pack(p: Planner, weight: Node, floats: number, parts: readonly PackedPart[]): Pointer {
   const constant = p.constant(weight);
-  if (constant)
-    return p.keep(floats, (target) => {
-      const { data } = constant;
-      for (const { loops, from, to } of parts) copyValues(data, target, loops, from, to);
-    });
+  if (constant) {
+    const pieces = parts.flatMap(divide);
+    return p.keep(
+      floats,
+      (target, piece) => {
+        const { loops, from, to } = pieces[piece]!;
+        const first = from + reach(loops, Math.min);
+        const values = valuesOf(constant, first, from + reach(loops, Math.max) + 1);
+        copyValues(values, target, loops, from - first, to);
+      },
+      pieces.length,
+    );
+  }
   const target = p.scratch(floats * FLOAT);
   const source = p.value(weight).at;
   const covered = parts.reduce(

@@ -1,7 +1,7 @@
 /** The transformed weights of a Winograd convolution: made once if they are constant, else in every run. */
 import { winogradWeights } from '../kernels/gradient/winogradWeights.js';
 import { FLOAT, paddedChannels } from '../kernels/kernel.js';
-import { productStride, transformWeights, type WinogradMethod, winograd } from '../kernels/winograd.js';
+import { productStride, type WinogradMethod, winograd } from '../kernels/winograd.js';
 import type { Pointer } from '../plan/memory.js';
 import type { Call, Planner } from '../plan/planner.js';
 import type { Convolution } from './convolution.js';
@@ -25,22 +25,46 @@ export function packTransformed(
   const stride = productStride(channels, paddedChannels(out));
   const constant = p.constant(weight);
   if (!constant) return { at: transformInRun(p, convolution, method, panel, stride), stride };
-  const instance = winograd[method];
-  const products = instance.products ** 2;
+  const { weights: g } = winograd[method];
   const step = stride / FLOAT;
-  const at = p.keep(products * step, (target) => {
+  // A panel at a time: its columns are read, and the panels of all products written, from one address to the next.
+  const taps = new Float64Array(9 * panel);
+  const half = new Float64Array(g.length * 3 * panel);
+  const offsets = Array.from(
+    { length: 9 },
+    (_, tap) => Math.floor(tap / 3) * order.row + (tap % 3) * order.column,
+  );
+  const fill = (target: Float32Array, index: number): void => {
     const { data } = constant;
-    const transformed = new Float64Array(products);
-    const places = Array.from({ length: out }, (_, o) => columnPlace(channels, out, panel, o));
-    // Output channels innermost: neighbours are written next to each other, in each of the products.
-    for (let c = 0; c < channels; c++)
-      for (const [o, { offset, width, within }] of places.entries()) {
-        transformWeights(instance, data, order.start + o * order.out + c * order.in, order, transformed);
-        let place = offset + c * width + within;
-        for (let index = 0; index < products; index++, place += step) target[place] = transformed[index]!;
+    const first = index * panel;
+    const { offset, width } = columnPlace(channels, out, panel, first);
+    const columns = Math.min(width, out - first);
+    for (let c = 0; c < channels; c++) {
+      for (let o = 0; o < columns; o++) {
+        const at = order.start + c * order.in + (first + o) * order.out;
+        for (let tap = 0; tap < 9; tap++) taps[tap * panel + o] = data[at + offsets[tap]!]!;
       }
-  });
-  return { at, stride };
+      for (const [i, [top, middle, bottom]] of g.entries())
+        for (let j = 0; j < 3; j++) {
+          const [from, to] = [j * panel, (i * 3 + j) * panel];
+          for (let o = 0; o < columns; o++)
+            half[to + o] =
+              top * taps[from + o]! +
+              middle * taps[from + 3 * panel + o]! +
+              bottom * taps[from + 6 * panel + o]!;
+        }
+      let to = offset + c * width;
+      for (let i = 0; i < g.length; i++)
+        for (const [left, center, right] of g) {
+          const from = i * 3 * panel;
+          for (let o = 0; o < columns; o++)
+            target[to + o] =
+              left * half[from + o]! + center * half[from + panel + o]! + right * half[from + 2 * panel + o]!;
+          to += step;
+        }
+    }
+  };
+  return { at: p.keep(g.length ** 2 * step, fill, Math.ceil(out / panel)), stride };
 }
 
 function transformInRun(

@@ -33,8 +33,11 @@ export interface Image {
   readonly times: number;
   /** Bytes from the start that `fill` writes to. */
   readonly filled: number;
-  /** Writes records and constants into memory that is zero, from its start. Packing weights takes long, so it is done in slices. */
-  readonly fill: (memory: ArrayBufferLike) => Promise<void>;
+  /**
+   * Writes records and constants into memory that is zero, from its start. Packing weights takes long, so it is done
+   * in slices, between which the signal can stop it.
+   */
+  readonly fill: (memory: ArrayBufferLike, signal?: AbortSignal) => Promise<void>;
 }
 
 /** Settles addresses, builds the module. @throws RangeError when it is more than a memory can hold. */
@@ -78,7 +81,7 @@ export function layOut(planner: Planner, shared: boolean): Image {
     }),
     times: times.base,
     filled: planner.exchange.base,
-    async fill(memory) {
+    async fill(memory, signal) {
       const words = new Int32Array(memory, 0, planner.exchange.base / 4);
       new Float32Array(memory, CONSTANTS_AT, CONSTANTS.length).set(CONSTANTS);
       for (const [thread, { start }] of tracks.entries()) {
@@ -98,11 +101,15 @@ export function layOut(planner: Planner, shared: boolean): Image {
         }
       }
       let turn = performance.now();
-      for (const { at, floats, fill } of planner.packings) {
-        fill(new Float32Array(memory, at.address, floats));
-        if (performance.now() - turn < SLICE) continue;
-        await nextTurn();
-        turn = performance.now();
+      for (const { at, floats, fill, pieces } of planner.packings) {
+        const target = new Float32Array(memory, at.address, floats);
+        for (let piece = 0; piece < pieces; piece++) {
+          fill(target, piece);
+          if (performance.now() - turn < SLICE) continue;
+          await nextTurn();
+          signal?.throwIfAborted();
+          turn = performance.now();
+        }
       }
     },
   };

@@ -8,7 +8,7 @@ import { isInput, isParameter, type ParameterAttrs } from '../../../graph/graph.
 import { BACKWARD } from '../../../ops/define.js';
 import { definitionOf } from '../../../ops/index.js';
 import { sizeOf } from '../../../tensor/shape.js';
-import type { Tensor, Weights } from '../../../tensor/tensor.js';
+import { type Tensor, valuesOf, type Weights } from '../../../tensor/tensor.js';
 import type { FunctionBuilder } from '../emit/index.js';
 import type { Engine } from '../engine.js';
 import { FLOAT } from '../kernels/kernel.js';
@@ -37,8 +37,13 @@ export interface Phase {
 interface Packing {
   readonly at: Pointer;
   readonly floats: number;
-  readonly fill: (target: Float32Array) => void;
+  /** Fills one piece; called for each of them in order. */
+  readonly fill: (target: Float32Array, piece: number) => void;
+  readonly pieces: number;
 }
+
+/** Values that are packed in one piece, between which other events get their turn: less than a millisecond. */
+export const PIECE = 2 ** 18;
 
 /** The share of `total` units that falls to a thread. */
 export const shareOf = (
@@ -137,7 +142,13 @@ export class Planner {
     if (isInput(node)) return this.inputs.get(node.attrs.name)!;
     if (isParameter(node)) {
       const weight = this.#weight(node);
-      const at = this.keep(sizeOf(node.shape), (target) => target.set(weight.data));
+      const size = sizeOf(node.shape);
+      const at = this.keep(
+        size,
+        (target, piece) =>
+          target.set(valuesOf(weight, piece * PIECE, Math.min(size, (piece + 1) * PIECE)), piece * PIECE),
+        Math.ceil(size / PIECE),
+      );
       return { kind: 'dense', at, shape: node.shape };
     }
     const { place, value } = this.placement.placed.get(node)!;
@@ -181,15 +192,15 @@ export class Planner {
     if (isInput(node)) this.checks.push((feeds) => test(feeds.get(node.attrs.name)!.data));
   }
 
-  /** Memory for constants; `fill` is called with it, zero at first, when the program is loaded. */
-  keep(floats: number, fill: (target: Float32Array) => void): Pointer {
+  /** Memory for constants; `fill` is called with it, zero at first, for each piece when the program is loaded. */
+  keep(floats: number, fill: Packing['fill'], pieces = 1): Pointer {
     const at = this.constants.reserve(floats * FLOAT);
-    this.packings.push({ at, floats, fill });
+    this.packings.push({ at, floats, fill, pieces });
     return at;
   }
 
   /** The same memory for all who ask for it by that name. */
-  keepOnce(name: string, floats: number, fill: (target: Float32Array) => void): Pointer {
+  keepOnce(name: string, floats: number, fill: Packing['fill']): Pointer {
     const at = this.#kept.get(name) ?? this.keep(floats, fill);
     this.#kept.set(name, at);
     return at;

@@ -3,13 +3,13 @@ import { nextTurn, SLICE } from '../../turn.js';
 import { type Loaded, type Runner, readAll, type Walk, writeAll } from './runner.js';
 
 export async function callingThreadRunner(
-  { image, module }: Loaded,
+  { image, module, signal: loading }: Loaded,
   fallbackReason?: string,
 ): Promise<Runner> {
   // The image itself is not kept: it holds on to the weights that it has filled the memory with.
   const { pages, computing } = image;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  await image.fill(memory.buffer);
+  await image.fill(memory.buffer, loading);
   const walk = new WebAssembly.Instance(module, { env: { memory } }).exports.walk as Walk;
   const [{ from, ends }] = image.tracks as [(typeof image.tracks)[number]];
   /** Computes, and gives the milliseconds of each phase. */

@@ -10,16 +10,16 @@ interface Answer {
 }
 
 export async function ownMemoryRunner(
-  { image, module, workerUrl }: Loaded,
+  { image, module, workerUrl, signal: loading }: Loaded,
   fallbackReason?: string,
 ): Promise<Runner> {
   const [{ from, ends }] = image.tracks as [(typeof image.tracks)[number]];
   let worker: WorkerHandle | undefined;
   let settle: { readonly resolve: (answer: Answer) => void; readonly reject: (reason: Error) => void };
 
-  const start = async (): Promise<WorkerHandle> => {
+  const start = async (signal?: AbortSignal): Promise<WorkerHandle> => {
     const bytes = new ArrayBuffer(image.filled);
-    await image.fill(bytes);
+    await image.fill(bytes, signal);
     const first = { own: { module, pages: image.pages, image: bytes } };
     const started = await readyWorker(first, { transfer: [bytes], workerUrl });
     started.onMessage((message) => settle.resolve(message as Answer));
@@ -61,7 +61,7 @@ export async function ownMemoryRunner(
   const perform = (feeds: readonly Feed[], fetches: readonly Fetch[], timed: boolean, signal?: AbortSignal) =>
     ask({ run: { feeds, fetches, from, ends, computing: image.computing, timed } }, signal);
 
-  worker = await start();
+  worker = await start(loading);
   return {
     threads: 1,
     fallbackReason,

@@ -36,6 +36,8 @@ export interface Loaded {
   readonly module: WebAssembly.Module;
   /** Where a browser finds the program of the workers. Default: it is started from its text. */
   readonly workerUrl?: string | URL;
+  /** Stops loading. */
+  readonly signal?: AbortSignal;
 }
 
 /** A module's one export: walks the records from one address up to another. */
@@ -43,7 +45,7 @@ export type Walk = (from: number, to: number) => void;
 
 /** Copies values out of a memory. */
 export const readAll = (memory: WebAssembly.Memory, fetches: readonly Fetch[]): readonly Float32Array[] =>
-  fetches.map(({ at, floats }) => Float32Array.from(new Float32Array(memory.buffer, at, floats)));
+  fetches.map(({ at, floats }) => new Float32Array(new Float32Array(memory.buffer, at, floats)));
 
 /** Copies values into a memory. */
 export function writeAll(memory: WebAssembly.Memory, feeds: readonly Feed[]): void {

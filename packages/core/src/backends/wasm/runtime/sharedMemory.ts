@@ -19,12 +19,16 @@ const waitAsync = (Atomics as unknown as { readonly waitAsync?: WaitAsync }).wai
 /** More arrivals than any plan has: every barrier opens. */
 const OPEN = 2 ** 28;
 
-export async function sharedMemoryRunner({ image, module, workerUrl }: Loaded): Promise<Runner> {
+export async function sharedMemoryRunner({
+  image,
+  module,
+  workerUrl,
+  signal: loading,
+}: Loaded): Promise<Runner> {
   // The image itself is not kept: it holds on to the weights that it has filled the memory with.
   const { pages, phases, computing, tracks, times } = image;
   const threads = tracks.length;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  await image.fill(memory.buffer);
   const words = new Int32Array(memory.buffer);
   const word = (name: keyof typeof control): number => control[name] / 4;
   let workers: readonly WorkerHandle[] = [];
@@ -120,7 +124,13 @@ export async function sharedMemoryRunner({ image, module, workerUrl }: Loaded): 
       );
     signal?.throwIfAborted();
   };
-  await start();
+  // Workers start while the memory is filled.
+  const [started, filled] = await Promise.allSettled([start(), image.fill(memory.buffer, loading)]);
+  if (started.status === 'rejected') throw started.reason;
+  if (filled.status === 'rejected') {
+    await stop();
+    throw filled.reason;
+  }
   return {
     threads,
     async run(feeds, fetches, signal) {
