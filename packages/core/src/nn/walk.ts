@@ -3,7 +3,7 @@ import { ShapeError, WeightsMismatch } from '../errors.js';
 import type { Param } from '../graph/graph.js';
 import { random } from '../tensor/random.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
-import type { Weights } from '../tensor/tensor.js';
+import { isStored, type Weights } from '../tensor/tensor.js';
 import { type Child, type Children, isModule, isParam, type Module, module } from './module.js';
 
 const join = (path: string, name: string): string => (path ? `${path}.${name}` : name);
@@ -113,7 +113,8 @@ export function matchParameters(
       if (!found) return [];
       const mismatch = `${name}: model ${formatShape(shape)}, weights ${formatShape(found.shape)}`;
       if (!sameShape(found.shape, shape)) return [mismatch];
-      const { length } = found.data;
+      // Of values in a file the number is known, and they are not read for this.
+      const length = isStored(found) ? sizeOf(shape) : found.data.length;
       return length === sizeOf(shape) ? [] : [`${mismatch} with ${length} values`];
     }),
   };

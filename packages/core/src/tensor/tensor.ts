@@ -14,9 +14,12 @@ export interface StoredTensor extends Tensor {
   read(first: number, end: number): Float32Array;
 }
 
+/** Whether a tensor's values lie in a file. */
+export const isStored = (value: Tensor): value is StoredTensor => 'read' in value;
+
 /** Some of a tensor's values; of those in a file no others are read. */
-export const valuesOf = (from: Tensor | StoredTensor, first: number, end: number): Float32Array =>
-  'read' in from ? from.read(first, end) : from.data.subarray(first, end);
+export const valuesOf = (from: Tensor, first: number, end: number): Float32Array =>
+  isStored(from) ? from.read(first, end) : from.data.subarray(first, end);
 
 /** What `compute` gives, held weakly: computed again when it is read after it was collected. */
 export function heldWeakly<T extends object>(compute: () => T): () => T {

@@ -12,7 +12,7 @@ import { CACHE_LINE, FLOAT, multiplyAdd } from './kernel.js';
 type Vector = Local<'v128'>;
 
 /** One of the two transforms along one direction: gives the results, and may use up the values and temporaries. */
-type Transform = (
+export type Transform = (
   f: FunctionBuilder,
   engine: Engine,
   d: readonly Vector[],
@@ -30,10 +30,6 @@ export interface Winograd {
   readonly products: number;
   readonly input: Transform;
   readonly output: Transform;
-  /** The output's transform transposed: what the gradient of a tile of outputs is multiplied as. */
-  readonly gradient?: Transform;
-  /** The weights' transform transposed: products of gradients become the gradient of a window. */
-  readonly weightGradient?: Transform;
   /** The weights' transform: products x 3. */
   readonly weights: readonly (readonly [number, number, number])[];
 }
@@ -43,7 +39,7 @@ export interface Winograd {
  * to itself, as a constant takes it more instructions (the input's transform takes 45 ns a group of
  * channels that way, 65 with constants).
  */
-function scaled(f: FunctionBuilder, engine: Engine, x: Vector, factor: number, plus: V128): V128 {
+export function scaled(f: FunctionBuilder, engine: Engine, x: Vector, factor: number, plus: V128): V128 {
   if (!engine.wide) return multiplyAdd(engine, x, f32x4.const(factor), plus);
   for (let power = 1; power < Math.abs(factor); power *= 2) f.set(x, f32x4.add(x, x));
   return factor > 0 ? f32x4.add(plus, x) : f32x4.sub(plus, x);
@@ -89,37 +85,6 @@ const four: Winograd = {
     f.set(d3, scaled(f, engine, outerDifference, 4, d5));
     return [d0, d1, d2, d3];
   },
-  gradient(f, engine, d, t) {
-    const [d0, d1, d2, d3] = d as [Vector, Vector, Vector, Vector];
-    const [even, odd, outerEven, outerOdd] = t as [Vector, Vector, Vector, Vector];
-    f.set(even, f32x4.add(d0, d2));
-    f.set(odd, f32x4.add(d1, d3));
-    f.set(outerOdd, f32x4.add(d1, d1));
-    f.set(outerEven, scaled(f, engine, d2, 4, d0));
-    f.set(d1, d3);
-    f.set(outerOdd, scaled(f, engine, d1, 8, outerOdd));
-    return [
-      d0,
-      f32x4.add(even, odd),
-      f32x4.sub(even, odd),
-      f32x4.add(outerEven, outerOdd),
-      f32x4.sub(outerEven, outerOdd),
-      d3,
-    ];
-  },
-  weightGradient(f, _engine, d, t) {
-    const [d0, d1, d2, d3, d4, d5] = d as [Vector, Vector, Vector, Vector, Vector, Vector];
-    const [sum, difference, outerSum, outerDifference] = t as [Vector, Vector, Vector, Vector];
-    f.set(sum, times(f32x4.add(d1, d2), 1 / 6));
-    f.set(difference, times(f32x4.sub(d2, d1), 1 / 6));
-    f.set(outerSum, times(f32x4.add(d3, d4), 1 / 6));
-    f.set(outerDifference, times(f32x4.sub(d3, d4), 1 / 12));
-    return [
-      f32x4.add(times(d0, 1 / 4), f32x4.sub(times(outerSum, 1 / 4), sum)),
-      f32x4.add(difference, outerDifference),
-      f32x4.add(d5, f32x4.sub(outerSum, sum)),
-    ];
-  },
   weights: [
     [1 / 4, 0, 0],
     [-1 / 6, -1 / 6, -1 / 6],
@@ -143,17 +108,6 @@ const two: Winograd = {
   output(_f, _engine, d) {
     const [d0, d1, d2, d3] = d as [Vector, Vector, Vector, Vector];
     return [f32x4.add(d0, f32x4.add(d1, d2)), f32x4.sub(d1, f32x4.add(d2, d3))];
-  },
-  gradient(_f, _engine, d) {
-    const [d0, d1] = d as [Vector, Vector];
-    return [d0, f32x4.add(d0, d1), f32x4.sub(d0, d1), f32x4.sub(f32x4.const(0), d1)];
-  },
-  weightGradient(f, _engine, d, t) {
-    const [d0, d1, d2, d3] = d as [Vector, Vector, Vector, Vector];
-    const [sum, difference] = t as [Vector, Vector];
-    f.set(sum, times(f32x4.add(d1, d2), 1 / 2));
-    f.set(difference, times(f32x4.sub(d1, d2), 1 / 2));
-    return [f32x4.add(d0, sum), difference, f32x4.add(sum, d3)];
   },
   weights: [
     [1, 0, 0],
@@ -181,14 +135,6 @@ const strided: Winograd = {
   output(_f, _engine, d) {
     const [d0, d1, d2, d3, d4] = d as [Vector, Vector, Vector, Vector, Vector];
     return [f32x4.add(f32x4.add(d0, d1), d3), f32x4.add(f32x4.sub(d1, d2), d4)];
-  },
-  gradient(_f, _engine, d) {
-    const [d0, d1] = d as [Vector, Vector];
-    return [d0, f32x4.add(d0, d1), f32x4.sub(f32x4.const(0), d1), d0, d1];
-  },
-  weightGradient(_f, _engine, d) {
-    const [d0, d1, d2, d3, d4] = d as [Vector, Vector, Vector, Vector, Vector];
-    return [f32x4.add(d0, d1), f32x4.add(d3, d4), f32x4.add(d1, d2)];
   },
   weights: [
     [1, 0, 0],

@@ -5,7 +5,7 @@
 import { type FunctionBuilder, f32x4, i32, type V128, v128 } from '../emit/index.js';
 import type { Engine } from '../engine.js';
 import { CHANNEL_BLOCK, defineKernel, FLOAT, VECTOR } from './kernel.js';
-import { PAIR, product, type Winograd, type WinogradMethod, winograd } from './winograd.js';
+import { PAIR, product, type Transform, type Winograd, type WinogradMethod, winograd } from './winograd.js';
 
 /** Everything that is fixed when an input transform is generated. Strides are in bytes. */
 export interface WinogradInput {
@@ -43,13 +43,17 @@ export const winogradScratch = (shape: Pick<WinogradInput, 'method' | 'of' | 'ch
  * Transforms the input: [product][tile][channel]. Tiles at the edge are copied into a tile of zeros first.
  * Parameters: addresses of the picture, of the first tile's result and of the scratch; the first tile and
  * how many.
+ * @param transformed - what is done along each direction; default the input's transform.
  */
-export const winogradInput = (engine: Engine, shape: WinogradInput): FunctionBuilder =>
+export const winogradInput = (
+  engine: Engine,
+  shape: WinogradInput,
+  transformed: Transform = winograd[shape.method].input,
+): FunctionBuilder =>
   defineKernel(['x', 'result', 'scratch', 'first', 'count'], (f, p) => {
     const { height, width, channels, top, left, row, pixel, tileColumns, panel } = shape;
     const method: Winograd = winograd[shape.method];
     const results = method.products;
-    const transformed = method[shape.of]!;
     const step = shape.of === 'input' ? method.step : method.outputs;
     const size = tileSize(shape);
     const tileBytes = channels * FLOAT;

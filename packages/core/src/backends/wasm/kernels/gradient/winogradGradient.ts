@@ -4,6 +4,7 @@ import type { Engine } from '../../engine.js';
 import { defineKernel, FLOAT, LANES, VECTOR } from '../kernel.js';
 import { transpose } from '../transpose.js';
 import { PAIR, type Winograd, type WinogradMethod, winograd } from '../winograd.js';
+import { gradientTransforms } from './winogradTransforms.js';
 
 /** Everything that is fixed when the kernel is generated. Distances are in bytes. */
 export interface WinogradGradient {
@@ -32,7 +33,7 @@ export const winogradGradient = (engine: Engine, shape: WinogradGradient): Funct
     const { parts, partBytes, product, row, lanes, column } = shape;
     const method: Winograd = winograd[shape.method];
     const size = method.products;
-    const weightGradient = method.weightGradient!;
+    const { weightGradient } = gradientTransforms[shape.method]!;
     const part = f.pointer('part');
     const loaded = PAIR.map((v) => f.vectors(`loaded ${v}`, size));
     const temporary = PAIR.map((v) => f.vectors(`temporary ${v}`, 4));

@@ -5,10 +5,11 @@
  * The sums are cut by shape, never by thread, so results are the same for any number of threads.
  */
 import { winogradGradient } from '../../kernels/gradient/winogradGradient.js';
+import { gradientTransforms } from '../../kernels/gradient/winogradTransforms.js';
 import { CACHE_LINE, CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../kernels/kernel.js';
 import { type MatrixProduct, matrixProduct, panelColumns, tilingOf } from '../../kernels/matrixProduct.js';
 import { productStride, type WinogradMethod, winograd } from '../../kernels/winograd.js';
-import { winogradInput, winogradScratch } from '../../kernels/winogradInput.js';
+import { type WinogradInput, winogradInput, winogradScratch } from '../../kernels/winogradInput.js';
 import type { Pointer } from '../../plan/memory.js';
 import { type Call, type Planner, shareOf } from '../../plan/planner.js';
 import type { Pixels } from '../../plan/value.js';
@@ -121,7 +122,7 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, method: Win
           ...{ row: dy.row, pixel: dy.pixel, product: stride.dy(count), tile: panel * FLOAT },
           panel: { channels: panel, bytes: count * panel * FLOAT },
         },
-        winogradInput,
+        (engine, shape: WinogradInput) => winogradInput(engine, shape, gradientTransforms[method]!.gradient),
       );
       const before = some[0] - held[0];
       return tilesByPicture(tiles, some[0], some[1] - some[0]).flatMap(
