@@ -57,12 +57,11 @@ export function copyValues(
 /**
  * Parameters: addresses of both sides, and how often the outermost loop runs, so that threads can share it.
  * Nothing but the values themselves is written, so copies into parts of a larger tensor do not disturb
- * each other.
+ * each other. There is at least one loop.
  */
 export const copyKernel = (loops: readonly CopyLoop[]): FunctionBuilder =>
   defineKernel(['from', 'to', 'count'], (f, p) => {
-    const [outermost, ...inner] = loops;
-    if (!outermost) throw new Error('A copy has at least one loop.');
+    const [outermost, ...inner] = loops as readonly [CopyLoop, ...CopyLoop[]];
     const nest = (depth: number, from: Local<'i32'>, to: Local<'i32'>): void => {
       const loop = inner[depth];
       if (!loop) {

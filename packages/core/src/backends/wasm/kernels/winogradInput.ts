@@ -11,7 +11,7 @@ import { PAIR, product, type Transform, type Winograd, type WinogradMethod, wino
 export interface WinogradInput {
   readonly method: WinogradMethod;
   /** Which tiles: those of the input, which overlap, or those of the output's gradient, which do not. */
-  readonly of: 'input' | 'gradient';
+  readonly of: 'inputs' | 'outputs';
   readonly height: number;
   readonly width: number;
   /** Channels as they are stored. */
@@ -32,8 +32,7 @@ export interface WinogradInput {
 }
 
 /** Pixels that a tile has in each direction. */
-const tileSize = ({ method, of }: Pick<WinogradInput, 'method' | 'of'>): number =>
-  of === 'input' ? winograd[method].inputs : winograd[method].outputs;
+const tileSize = ({ method, of }: Pick<WinogradInput, 'method' | 'of'>): number => winograd[method][of];
 
 /** Bytes of scratch that an input transform wants: one tile with its border of zeros. */
 export const winogradScratch = (shape: Pick<WinogradInput, 'method' | 'of' | 'channels'>): number =>
@@ -54,8 +53,8 @@ export const winogradInput = (
     const { height, width, channels, top, left, row, pixel, tileColumns, panel } = shape;
     const method: Winograd = winograd[shape.method];
     const results = method.products;
-    const step = shape.of === 'input' ? method.step : method.outputs;
     const size = tileSize(shape);
+    const step = shape.of === 'inputs' ? method.step : size;
     const tileBytes = channels * FLOAT;
     const tile = f.pointer('tile');
     const [y, x] = [f.pointer('y'), f.pointer('x')];

@@ -120,6 +120,7 @@ export const zeroCall = (p: Planner, at: Pointer, bytes: number): Call => ({
 
 /** A copy with its places, in floats. */
 export interface PackedPart {
+  /** Outermost first, at least one. */
   readonly loops: readonly CopyLoop[];
   readonly from: number;
   readonly to: number;
@@ -131,11 +132,11 @@ const reach = (loops: readonly CopyLoop[], extreme: (...values: number[]) => num
 
 /** A part in pieces, where turns of its outermost loop read values of their own. */
 function divide({ loops, from, to }: PackedPart): readonly PackedPart[] {
-  const [outermost = { count: 1, from: 1, to: 1 }, ...inner] = loops;
+  const [outermost, ...inner] = loops as readonly [CopyLoop, ...CopyLoop[]];
   const { count } = outermost;
+  // Turns that read values of others too are not taken apart.
   const apart = outermost.from > reach(inner, Math.max) - reach(inner, Math.min);
-  const values = inner.reduce((product, loop) => product * loop.count, 1);
-  const turns = apart ? Math.ceil(PIECE / values) : count;
+  const turns = apart ? Math.ceil(PIECE / outermost.from) : count;
   return Array.from({ length: Math.ceil(count / turns) }, (_, piece) => ({
     loops: [{ ...outermost, count: Math.min(turns, count - piece * turns) }, ...inner],
     from: from + piece * turns * outermost.from,

@@ -86,7 +86,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
       'winograd input',
       {
         method,
-        of: 'input',
+        of: 'inputs',
         height: x.h,
         width: x.w,
         channels: inPadded,
@@ -146,7 +146,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
       ],
     };
   };
-  const scratch = p.scratchForEach(winogradScratch({ method, of: 'input', channels: inPadded }));
+  const scratch = p.scratchForEach(winogradScratch({ method, of: 'inputs', channels: inPadded }));
   const forward = (kernel: number, thread: number, to: Pointer, from: number, count: number) =>
     tilesByPicture(tiles, from, count).map(
       ({ image, first, before, count: some }): Call => ({

@@ -46,7 +46,8 @@ export function packTransformed(
       }
       for (const [i, [top, middle, bottom]] of g.entries())
         for (let j = 0; j < 3; j++) {
-          const [from, to] = [j * panel, (i * 3 + j) * panel];
+          const from = j * panel;
+          const to = (i * 3 + j) * panel;
           for (let o = 0; o < columns; o++)
             half[to + o] =
               top * taps[from + o]! +

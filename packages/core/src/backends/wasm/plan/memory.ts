@@ -57,7 +57,7 @@ export class Arena extends Region {
 
   release(pointer: Pointer): void {
     const index = this.#used.findIndex(({ from }) => from === pointer.offset);
-    if (index < 0) throw new Error('Nothing is in use at this place of the arena.');
+    if (index < 0) throw new Error('This place of the arena is free.');
     this.#used.splice(index, 1);
   }
 }

@@ -8,7 +8,7 @@ import { isInput, isParameter, type ParameterAttrs } from '../../../graph/graph.
 import { BACKWARD } from '../../../ops/define.js';
 import { definitionOf } from '../../../ops/index.js';
 import { sizeOf } from '../../../tensor/shape.js';
-import { type Tensor, valuesOf, type Weights } from '../../../tensor/tensor.js';
+import type { Tensor, Weights } from '../../../tensor/tensor.js';
 import type { FunctionBuilder } from '../emit/index.js';
 import type { Engine } from '../engine.js';
 import { FLOAT } from '../kernels/kernel.js';
@@ -142,13 +142,7 @@ export class Planner {
     if (isInput(node)) return this.inputs.get(node.attrs.name)!;
     if (isParameter(node)) {
       const weight = this.#weight(node);
-      const size = sizeOf(node.shape);
-      const at = this.keep(
-        size,
-        (target, piece) =>
-          target.set(valuesOf(weight, piece * PIECE, Math.min(size, (piece + 1) * PIECE)), piece * PIECE),
-        Math.ceil(size / PIECE),
-      );
+      const at = this.keep(sizeOf(node.shape), (target) => target.set(weight.data));
       return { kind: 'dense', at, shape: node.shape };
     }
     const { place, value } = this.placement.placed.get(node)!;

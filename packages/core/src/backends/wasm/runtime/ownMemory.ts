@@ -38,8 +38,7 @@ export async function ownMemoryRunner(
   const updates = image.computing < ends.length;
   let lost = false;
   const ask = async (message: object, signal?: AbortSignal): Promise<Answer> => {
-    if (lost)
-      throw new Error('The worker of the wasm back end is gone, and its parameters with it; compile again.');
+    if (lost) throw new Error('The worker of the wasm back end is gone with its parameters; compile again.');
     worker ??= await start();
     const { hold, post } = worker;
     const abort = (): void => post({ stop: true });

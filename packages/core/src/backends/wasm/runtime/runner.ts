@@ -45,7 +45,7 @@ export type Walk = (from: number, to: number) => void;
 
 /** Copies values out of a memory. */
 export const readAll = (memory: WebAssembly.Memory, fetches: readonly Fetch[]): readonly Float32Array[] =>
-  fetches.map(({ at, floats }) => new Float32Array(new Float32Array(memory.buffer, at, floats)));
+  fetches.map(({ at, floats }) => new Float32Array(memory.buffer, at, floats).slice());
 
 /** Copies values into a memory. */
 export function writeAll(memory: WebAssembly.Memory, feeds: readonly Feed[]): void {

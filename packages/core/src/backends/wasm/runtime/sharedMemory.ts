@@ -125,11 +125,11 @@ export async function sharedMemoryRunner({
     signal?.throwIfAborted();
   };
   // Workers start while the memory is filled.
-  const [started, filled] = await Promise.allSettled([start(), image.fill(memory.buffer, loading)]);
-  if (started.status === 'rejected') throw started.reason;
-  if (filled.status === 'rejected') {
+  const loaded = await Promise.allSettled([start(), image.fill(memory.buffer, loading)]);
+  const rejected = loaded.find((result) => result.status === 'rejected');
+  if (rejected) {
     await stop();
-    throw filled.reason;
+    throw rejected.reason;
   }
   return {
     threads,

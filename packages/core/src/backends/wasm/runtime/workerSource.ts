@@ -20,7 +20,7 @@ const SPINS = 200_000;
 // `nextTurn` lets messages have their turn: in browsers timers would wait 4 ms each time, in Node messages to oneself
 // come first. `locked` resolves when the lock is held that a page watches: it is free again when this worker is gone.
 export const workerSource = `'use strict';
-const inNode = typeof process !== 'undefined' && typeof process.getBuiltinModule === 'function';
+const inNode = !!globalThis.process?.getBuiltinModule;
 const port = inNode ? process.getBuiltinModule('node:worker_threads').parentPort : self;
 const answer = (message, transfer) => port.postMessage(message, transfer || []);
 

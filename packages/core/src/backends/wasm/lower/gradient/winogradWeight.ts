@@ -78,8 +78,8 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, method: Win
   };
   const scratch = p.scratchForEach(
     Math.max(
-      winogradScratch({ method, of: 'input', channels: inPadded }),
-      winogradScratch({ method, of: 'gradient', channels: outPadded }),
+      winogradScratch({ method, of: 'inputs', channels: inPadded }),
+      winogradScratch({ method, of: 'outputs', channels: outPadded }),
     ),
   );
   const sumStride = ({ input, output }: Unit): number =>
@@ -101,7 +101,7 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, method: Win
         {
           ...shared,
           ...{
-            of: 'input',
+            of: 'inputs',
             height: x.h,
             width: x.w,
             channels: inPadded,
@@ -118,7 +118,7 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, method: Win
         'winograd input',
         {
           ...shared,
-          ...{ of: 'gradient', height: dy.h, width: dy.w, channels: outPadded, top: 0, left: 0 },
+          ...{ of: 'outputs', height: dy.h, width: dy.w, channels: outPadded, top: 0, left: 0 },
           ...{ row: dy.row, pixel: dy.pixel, product: stride.dy(count), tile: panel * FLOAT },
           panel: { channels: panel, bytes: count * panel * FLOAT },
         },
