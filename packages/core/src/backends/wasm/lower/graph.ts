@@ -16,6 +16,7 @@ export type PlannedGraph = ReturnType<typeof planGraph>;
 /** Plans all phases, those that bring outputs into the host's order included. */
 export function planGraph(graph: Graph, weights: Weights, engine: Engine, threads: number, lower: Lowerer) {
   const planner = new Planner(graph, weights, engine, threads);
+  planner.transformInRun = lower.transformInRun;
   planner.plan((node) => lower.node(planner, node));
   const outputs = new Map<string, { readonly node: Node; readonly value: Dense }>();
   for (const [name, node] of graph.outputs) {

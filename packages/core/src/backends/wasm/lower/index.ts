@@ -3,7 +3,7 @@
  * of its own, which bundlers can leave for later.
  */
 import { type Graph, isInput, isParameter, type Node } from '../../../graph/graph.js';
-import type { AttrsOf, OpName } from '../../../ops/index.js';
+import { type AttrsOf, isOp, type OpName } from '../../../ops/index.js';
 import type { Planner } from '../plan/planner.js';
 import { lowerLocalResponseNorm, lowerLogSoftmax, lowerSoftmax } from './acrossChannels.js';
 import { lowerChannelShuffle, lowerConcat, lowerInterleaving, lowerPad, lowerSlice } from './arrange.js';
@@ -65,11 +65,18 @@ export interface Lowerer {
   node(planner: Planner, node: Node): void;
   /** Adds the phase that computes and takes on chains of updates. */
   updates(planner: Planner): void;
+  readonly transformInRun: Planner['transformInRun'];
 }
 
-/** What lowers the nodes of a graph; loads the ops of training when there are some. */
-export async function lowererFor({ nodes }: Graph): Promise<Lowerer> {
-  const trains = nodes.some((node) => !isInput(node) && !isParameter(node) && !(node.op in lowerings));
+/** What lowers the nodes of a graph; loads the ops of training when there are some, or weights of convolutions change. */
+export async function lowererFor({ nodes, updates }: Graph): Promise<Lowerer> {
+  const changes = (weight: Node): boolean => !isParameter(weight) || updates.has(weight.attrs.name);
+  const trains = nodes.some(
+    (node) =>
+      !isInput(node) &&
+      !isParameter(node) &&
+      (!(node.op in lowerings) || (isOp(node, 'conv2d') && changes(node.inputs[1]!))),
+  );
   const training = trains ? await import('./training.js') : undefined;
   const table = { ...lowerings, ...training?.trainingLowerings };
   return {
@@ -85,6 +92,7 @@ export async function lowererFor({ nodes }: Graph): Promise<Lowerer> {
           node,
         );
     },
+    transformInRun: training?.transformInRun,
     updates: (planner) => training?.lowerUpdateChains(planner, planner.chains),
   };
 }

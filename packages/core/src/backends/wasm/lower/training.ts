@@ -18,6 +18,7 @@ import {
   lowerGlobalAvgPoolGrad,
   lowerMaxPoolGrad,
 } from './gradient/pool.js';
+import { transformInRun } from './gradient/winogradInRun.js';
 import type { lowerings } from './index.js';
 import { lowerCrossEntropy, lowerCrossEntropyGrad, lowerNllLoss, lowerNllLossGrad } from './loss.js';
 import type { Lowering } from './lowering.js';
@@ -67,4 +68,4 @@ export const trainingLowerings = {
   sumTo: lowerSumTo,
 } as const satisfies { readonly [K in Exclude<OpName, keyof typeof lowerings>]: Lowering<AttrsOf<K>> };
 
-export { lowerUpdateChains };
+export { lowerUpdateChains, transformInRun };

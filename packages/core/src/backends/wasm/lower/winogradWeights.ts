@@ -1,9 +1,8 @@
 /** The transformed weights of a Winograd convolution: made once if they are constant, else in every run. */
-import { winogradWeights } from '../kernels/gradient/winogradWeights.js';
 import { FLOAT, paddedChannels } from '../kernels/kernel.js';
 import { productStride, type WinogradMethod, winograd } from '../kernels/winograd.js';
 import type { Pointer } from '../plan/memory.js';
-import type { Call, Planner } from '../plan/planner.js';
+import type { Planner } from '../plan/planner.js';
 import type { Convolution } from './convolution.js';
 import { columnPlace } from './product.js';
 
@@ -24,7 +23,7 @@ export function packTransformed(
   const { weight, order, channels, out } = convolution;
   const stride = productStride(channels, paddedChannels(out));
   const constant = p.constant(weight);
-  if (!constant) return { at: transformInRun(p, convolution, method, panel, stride), stride };
+  if (!constant) return { at: p.transformInRun!(p, convolution, method, panel, stride), stride };
   const { weights: g } = winograd[method];
   const step = stride / FLOAT;
   // A panel at a time: its columns are read, and the panels of all products written, from one address to the next.
@@ -66,44 +65,4 @@ export function packTransformed(
     }
   };
   return { at: p.keep(g.length ** 2 * step, fill, Math.ceil(out / panel)), stride };
-}
-
-function transformInRun(
-  p: Planner,
-  { weight, order, channels, out }: Convolution,
-  method: WinogradMethod,
-  panel: number,
-  product: number,
-): Pointer {
-  const from = p.value(weight).at;
-  const padded = paddedChannels(out);
-  const target = p.scratch(winograd[method].products ** 2 * product);
-  // Read backwards, the first tap is the last one in memory.
-  const rotated = order.column < 0;
-  const start = order.start + (rotated ? 2 * (order.row + order.column) : 0);
-  p.algorithm('pack');
-  p.spread(Math.ceil(padded / panel) * channels, (first, last) => {
-    const calls: Call[] = [];
-    for (let item = first; item < last; ) {
-      const column = Math.floor(item / channels) * panel;
-      const channel = item % channels;
-      const count = Math.min(last - item, channels - channel);
-      const width = Math.min(panel, padded - column);
-      const shape = {
-        ...{ method, product, rotated, width, columns: Math.min(width, out - column) },
-        ...{ column: order.out * FLOAT, channel: order.in * FLOAT },
-      };
-      calls.push({
-        kernel: p.kernel('winograd weights', shape, (_, fixed) => winogradWeights(fixed)),
-        parameters: [
-          from.plus((start + column * order.out + channel * order.in) * FLOAT),
-          target.plus((column * channels + channel * width) * FLOAT),
-          count,
-        ],
-      });
-      item += count;
-    }
-    return calls;
-  });
-  return target;
 }

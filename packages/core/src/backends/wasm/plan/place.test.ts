@@ -124,5 +124,5 @@ test('an arena gives out the lowest gap that is large enough', () => {
   expect(arena.take(200).offset).toBe(192);
   expect(arena.take(128).offset).toBe(0);
   expect(arena.bytes).toBe(192 + 256);
-  expect(() => arena.release(c.plus(64))).toThrow('in use');
+  expect(() => arena.release(c.plus(64))).toThrow('is free');
 });

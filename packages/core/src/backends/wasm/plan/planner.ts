@@ -12,6 +12,7 @@ import type { Tensor, Weights } from '../../../tensor/tensor.js';
 import type { FunctionBuilder } from '../emit/index.js';
 import type { Engine } from '../engine.js';
 import { FLOAT } from '../kernels/kernel.js';
+import type { transformInRun } from '../lower/gradient/winogradInRun.js';
 import { findGroups, type Group } from './groups.js';
 import { Arena, type Pointer, Region } from './memory.js';
 import { type Place, type Placement, placeValues } from './place.js';
@@ -78,6 +79,9 @@ export class Planner {
 
   /** Seconds that nodes are expected to take, where the cost model has an opinion. */
   readonly expected = new Map<Node, number>();
+
+  /** Transforms weights of Winograd convolutions that change: where a graph has any, it is loaded. */
+  transformInRun?: typeof transformInRun;
 
   /** How many of the phases compute; those behind them take on updates, when the run is complete. */
   computing = 0;

@@ -1,0 +1,48 @@
+/** The weights of a Winograd convolution that change, transformed and packed in every run. */
+import { winogradWeights } from '../../kernels/gradient/winogradWeights.js';
+import { FLOAT, paddedChannels } from '../../kernels/kernel.js';
+import { type WinogradMethod, winograd } from '../../kernels/winograd.js';
+import type { Pointer } from '../../plan/memory.js';
+import type { Call, Planner } from '../../plan/planner.js';
+import type { Convolution } from '../convolution.js';
+
+/** Adds the phase; gives where the weights are then. `product` is the bytes from one position's to the next. */
+export function transformInRun(
+  p: Planner,
+  { weight, order, channels, out }: Convolution,
+  method: WinogradMethod,
+  panel: number,
+  product: number,
+): Pointer {
+  const from = p.value(weight).at;
+  const padded = paddedChannels(out);
+  const target = p.scratch(winograd[method].products ** 2 * product);
+  // Read backwards, the first tap is the last one in memory.
+  const rotated = order.column < 0;
+  const start = order.start + (rotated ? 2 * (order.row + order.column) : 0);
+  p.algorithm('pack');
+  p.spread(Math.ceil(padded / panel) * channels, (first, last) => {
+    const calls: Call[] = [];
+    for (let item = first; item < last; ) {
+      const column = Math.floor(item / channels) * panel;
+      const channel = item % channels;
+      const count = Math.min(last - item, channels - channel);
+      const width = Math.min(panel, padded - column);
+      const shape = {
+        ...{ method, product, rotated, width, columns: Math.min(width, out - column) },
+        ...{ column: order.out * FLOAT, channel: order.in * FLOAT },
+      };
+      calls.push({
+        kernel: p.kernel('winograd weights', shape, (_, fixed) => winogradWeights(fixed)),
+        parameters: [
+          from.plus((start + column * order.out + channel * order.in) * FLOAT),
+          target.plus((column * channels + channel * width) * FLOAT),
+          count,
+        ],
+      });
+      item += count;
+    }
+    return calls;
+  });
+  return target;
+}
