@@ -30,7 +30,8 @@ export interface ReadWeightsOptions {
    * Leaves the values in their file until they are asked for, so that `compile` holds no second copy of a large
    * network's weights: for safetensors files on disk, in Node. All else is read whole. The file must stay as it
    * is until the weights are no longer needed, else asking for values is a FileFormatError. With `sha256` the
-   * file is read whole too, as values that are read later could be others. Default false.
+   * file is read whole too, as values that are read later could be others. Of files below some 40 MB the parts
+   * leave more garbage than a second copy takes. Default false.
    */
   readonly onDemand?: boolean;
   /** Ends the read; the promise rejects with the signal's reason. */
