@@ -3,7 +3,7 @@
  * after the module that emitted it, a parameter as in the state dict.
  */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { littleEndianBytes, type Shape, sizeOf } from '@cnn/core';
+import { littleEndianBytes, type Shape } from '@cnn/core';
 import type { Initializer } from './file.js';
 import {
   AttributeProto_AttributeType,
@@ -84,13 +84,8 @@ export class GraphBuilder {
     return name;
   }
 
-  /**
-   * Adds a weight; its bytes are taken as they are, without a copy.
-   * @throws TypeError when the number of values is not the product of the shape.
-   */
+  /** Adds a weight that fits its shape; its bytes are taken as they are, without a copy. */
   weight(name: string, dims: Shape, data: Float32Array): string {
-    if (data.length !== sizeOf(dims))
-      throw new TypeError(`'${name}' has the shape [${dims.join(', ')}], but ${data.length} values.`);
     const claimed = this.claim(name);
     this.initializers.push({
       name: claimed,

@@ -226,7 +226,7 @@ describe('what cannot be exported', () => {
       toOnnx(graph, new Map([...weights, ['aux.weight', tensor([1], [1])] as const])).length,
     ).toBeGreaterThan(0);
     const short = new Map([...weights, ['fc.bias', { shape: [3], data: new Float32Array(2) }] as const]);
-    expect(() => toOnnx(graph, short)).toThrow("'fc.bias' has the shape [3], but 2 values.");
+    expect(() => toOnnx(graph, short)).toThrow('fc.bias: model 3, weights 3 with 2 values');
   });
 
   test('more than protobuf can hold, before the file is made', () => {
