@@ -124,13 +124,9 @@ export async function sharedMemoryRunner({
       );
     signal?.throwIfAborted();
   };
-  // Workers start while the memory is filled.
-  const loaded = await Promise.allSettled([start(), image.fill(memory.buffer, loading)]);
-  const rejected = loaded.find((result) => result.status === 'rejected');
-  if (rejected) {
-    await stop();
-    throw rejected.reason;
-  }
+  // One after the other: workers that start meanwhile make the peak of memory higher.
+  await image.fill(memory.buffer, loading);
+  await start();
   return {
     threads,
     async run(feeds, fetches, signal) {
