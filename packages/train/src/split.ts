@@ -1,6 +1,6 @@
 /**
- * Splits the graph of a step or of a model into what never changes (the frozen trunk) and the rest, so that the trunk's values
- * can be computed once for each picture and kept.
+ * Splits the graph of a step or of a model into what never changes (the frozen trunk) and the rest, so that the
+ * trunk's values can be computed once for each picture and kept.
  */
 import { copyNode, Graph, isInput, isParameter, type Node, type Shape } from '@cnn/core';
 import { stepInputs } from './step.js';

@@ -66,8 +66,8 @@ function canShare(): boolean {
  * The tiles for an engine. Measured on Zen 4, GFLOP/s of one core on a 512 cubed product:
  * 256-bit FMA 6x16 104-109; 256-bit mul and add 5x16 87-92 (6x16 spills: 50); 128-bit FMA 6x8 51-58;
  * 128-bit mul and add 4x8 42-46. Engines before Turboshaft lose half when the loop is unrolled (22-32
- * against 50 for FMA, 41 without); 256 bits gain 1 % from 8 steps instead of 4. The 15 usable vector registers hold the accumulators, a row of B and
- * one value of A.
+ * against 50 for FMA, 41 without). The 15 usable vector registers hold the accumulators, a row of B and one value of A.
+ * On a Xeon ResNet-50 takes 0.97 of its time in 256 bits with 8 steps instead of 4.
  */
 export function engineFor({ relaxedSimd: fma, memory64 }: Features, wide = false): Engine {
   if (wide) return { fma, wide, tileRows: fma ? 6 : 5, tileColumns: 16, unroll: 8 };

@@ -1,7 +1,7 @@
 /**
  * Classification losses and their gradients, row by row. A class's share of the target is found by comparing
- * numbers of classes with the label, so that no label can reach outside a row. The host refuses one that is no class before a run; where
- * labels are computed, so that it does not see them, the loss is NaN.
+ * numbers of classes with the label, so that no label can reach outside a row. The host refuses one that is no
+ * class before a run; where labels are computed, so that it does not see them, the loss is NaN.
  */
 import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../emit/index.js';
 import type { Engine } from '../engine.js';

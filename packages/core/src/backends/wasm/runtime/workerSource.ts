@@ -2,11 +2,8 @@
  * The program of a worker, as text, so that it works in every bundler and needs no file. Plain JavaScript
  * for Node (a CommonJS worker) and for browsers (a classic one). Two ways of working: `share` serves runs
  * that are asked for through words in shared memory until it is told to end; `own` keeps a memory of its own
- * and is told everything by messages. Its comments stand here, as a page would load them too: `nextTurn` lets messages
- * have their turn (in browsers timers would wait 4 ms each time; in Node messages to oneself come first), and `hold`
- * resolves when the lock is held that a page watches, which is free again when the worker is gone.
+ * and is told everything by messages.
  */
-
 import { SLICE } from '../../turn.js';
 import { control } from '../kernels/control.js';
 
