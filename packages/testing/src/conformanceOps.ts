@@ -2,18 +2,9 @@
  * The conformance cases of single ops: every sample of the table, once with all operands as inputs and
  * once with those as parameters that a model would own, and values at which careless kernels break.
  */
-import {
-  everyActivation,
-  Graph,
-  type OpDefinition,
-  type OpName,
-  ops,
-  type Sample,
-  type SampleInput,
-  type Tensor,
-} from '@cnn/core';
+import { Graph, type OpDefinition, type OpName, ops, type Tensor } from '@cnn/core';
 import type { ConformanceCase } from './conformance.js';
-import { sampleValues } from './samples.js';
+import { everyActivation, type Sample, type SampleInput, samplesOf, sampleValues } from './samples.js';
 
 /** Ops that move or pick values. */
 const exactOps: ReadonlySet<OpName> = new Set<OpName>([
@@ -48,7 +39,7 @@ const parameterOperands: Readonly<Partial<Record<OpName, readonly number[]>>> = 
   squareAverage: [0],
 };
 
-function caseOf(op: OpName, sample: Sample<object>, owned: readonly number[] = []): ConformanceCase {
+function caseOf(op: OpName, sample: Sample, owned: readonly number[] = []): ConformanceCase {
   const definition = ops[op] as unknown as OpDefinition;
   const graph = new Graph({ name: op });
   const feeds = new Map<string, Tensor>();
@@ -76,8 +67,7 @@ export const opNames = Object.keys(ops) as readonly OpName[];
 
 /** The cases of an op. */
 export function opConformance(op: OpName): readonly ConformanceCase[] {
-  const samples = (ops[op] as unknown as OpDefinition).samples();
-  return [...samples, ...(edges[op] ?? [])].flatMap((sample) => {
+  return [...samplesOf(op), ...(edges[op] ?? [])].flatMap((sample) => {
     const owned = (parameterOperands[op] ?? []).filter((index) => index < sample.inputs.length);
     return [caseOf(op, sample), ...(owned.length > 0 ? [caseOf(op, sample, owned)] : [])];
   });
@@ -89,7 +79,7 @@ export const nonFiniteConformance = (): readonly ConformanceCase[] =>
     samples.map((sample) => ({ ...caseOf(op as OpName, sample), name: `${op}: ${sample.name}` })),
   );
 
-type Samples = Readonly<Partial<Record<OpName, readonly Sample<object>[]>>>;
+type SomeSamples = Readonly<Partial<Record<OpName, readonly Sample[]>>>;
 
 const row = (...values: readonly number[]): SampleInput => ({ shape: [1, values.length], values });
 const picture = (h: number, w: number, values: readonly number[]): SampleInput => ({
@@ -114,7 +104,7 @@ const beside = {
 };
 
 /** Values and shapes at which kernels break: what overflows, cancels or hits a default, windows without a pixel. */
-const edges: Samples = {
+const edges: SomeSamples = {
   activation: everyActivation.map((attrs) => ({
     name: `${attrs.fn} far out`,
     inputs: [picture(3, 3, [-1e4, -100, -30, -0, 0, 1e-30, 30, 100, 1e4])],
@@ -170,7 +160,7 @@ const edges: Samples = {
 const { NaN: nan } = Number;
 const inf = Infinity;
 
-const nonFinite: Samples = {
+const nonFinite: SomeSamples = {
   // At -Infinity the swish functions are 0 times infinity; what comes out depends on how they are written.
   activation: everyActivation.map((attrs) => ({
     name: `${attrs.fn} of no number`,

@@ -9,7 +9,6 @@ import {
   conv2d,
   dropout,
   emit,
-  everyActivation,
   flatten,
   globalAvgPool,
   hardSigmoid,
@@ -36,6 +35,7 @@ import {
   stochasticDepth,
   tanh,
 } from '@cnn/core';
+import { everyActivation } from './samples.js';
 
 /** How many classes all of them tell apart. */
 export const CLASSES = 7;

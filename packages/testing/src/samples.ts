@@ -1,6 +1,33 @@
-/** The values of op samples: given ones, or deterministic ones from the sample's name. */
-import type { SampleInput } from '@cnn/core';
+/** Samples of every op, which its kernels and its gradient are tested on, and the values of their inputs. */
+import type { OpName } from '@cnn/core';
+import { activationSamples } from './samples/activation.js';
+import { arithmeticSamples } from './samples/arithmetic.js';
+import { arrangeSamples } from './samples/arrange.js';
+import { lossSamples } from './samples/loss.js';
+import { normSamples } from './samples/norm.js';
+import { optimizerSamples } from './samples/optimizer.js';
+import { poolSamples } from './samples/pool.js';
+import { productSamples } from './samples/product.js';
+import type { Sample, SampleInput, Samples } from './samples/sample.js';
 import { fillTensor } from './scheme.js';
+
+export { everyActivation } from './samples/activation.js';
+export type { Sample, SampleInput } from './samples/sample.js';
+
+/** The compiler asks for an entry for every op. */
+const samples: Samples = {
+  ...activationSamples,
+  ...arithmeticSamples,
+  ...arrangeSamples,
+  ...lossSamples,
+  ...normSamples,
+  ...optimizerSamples,
+  ...poolSamples,
+  ...productSamples,
+};
+
+/** The samples of an op. */
+export const samplesOf = (op: OpName): readonly Sample[] => samples[op];
 
 /** Values for one input of a sample. */
 export const sampleValues = (

@@ -62,18 +62,6 @@ export function activationSlope(activation: Activation, x: number): number {
   }
 }
 
-/** Every activation once, for samples and tests. */
-export const everyActivation: readonly Activation[] = [
-  { fn: 'relu' },
-  { fn: 'relu6' },
-  { fn: 'leakyRelu', slope: 0.1 },
-  { fn: 'sigmoid' },
-  { fn: 'tanh' },
-  { fn: 'silu' },
-  { fn: 'hardSwish' },
-  { fn: 'hardSigmoid' },
-];
-
 /**
  * Whether the slope at y = f(x) is the one at x. Then the gradient reads y, which the next layer reads too, and
  * nothing needs x: it can be overwritten, or never be stored.
@@ -94,12 +82,6 @@ export const activationOp = defineOp<Activation>({
     emit(activationGradOp, [upstream, slopeAtOutput(node.attrs) ? node : node.inputs[0]!], node.attrs),
   ],
   flops: (_, output) => sizeOf(output),
-  samples: () =>
-    everyActivation.map((activation) => ({
-      name: activation.fn,
-      inputs: [{ shape: [2, 5, 3, 7], scale: 8 }],
-      attrs: activation,
-    })),
 });
 
 /** dx = dy * f'(x). Inputs: dy, x (or y, where the slope there is the same). */
@@ -111,12 +93,6 @@ export const activationGradOp = defineOp<Activation>({
   },
   gradient: BACKWARD,
   flops: (_, output) => 2 * sizeOf(output),
-  samples: () =>
-    everyActivation.map((activation) => ({
-      name: activation.fn,
-      inputs: [{ shape: [2, 5, 3, 7] }, { shape: [2, 5, 3, 7], scale: 8 }],
-      attrs: activation,
-    })),
 });
 
 const apply =

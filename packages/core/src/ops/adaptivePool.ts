@@ -1,7 +1,7 @@
 /** Pooling to a given size: each output pixel has its own share of the input; global pooling is the 1x1 case. */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
-import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { type Shape, sizeOf } from '../tensor/shape.js';
 import { BACKWARD, defineOp, emit, pictureShape } from './define.js';
 import { argmax, type Pair, pair } from './window.js';
 
@@ -43,48 +43,6 @@ function eachShare(xs: Shape, ys: Shape, visit: (y: number, pixels: readonly num
       }
 }
 
-const cases = (): readonly {
-  readonly name: string;
-  readonly shape: Shape;
-  readonly attrs: AdaptivePoolAttrs;
-}[] =>
-  (
-    [
-      [
-        [2, 3, 7, 5],
-        [1, 1],
-      ],
-      [
-        [1, 19, 7, 7],
-        [6, 6],
-      ],
-      [
-        [1, 16, 4, 5],
-        [7, 7],
-      ],
-      [
-        [2, 5, 13, 9],
-        [3, 2],
-      ],
-      [
-        [3, 1, 1, 1],
-        [1, 1],
-      ],
-    ] as const
-  ).map(([shape, size]) => ({
-    name: `${formatShape(shape)} to ${formatShape(size)}`,
-    shape,
-    attrs: { size },
-  }));
-
-const forwardSamples = () => cases().map(({ name, shape, attrs }) => ({ name, inputs: [{ shape }], attrs }));
-const gradSamples = () =>
-  cases().map(({ name, shape, attrs }) => ({
-    name,
-    inputs: [{ shape: adaptiveShape('pooling', shape, attrs) }, { shape }],
-    attrs,
-  }));
-
 /** y = the mean of each share. */
 export const adaptiveAvgPoolOp = defineOp<AdaptivePoolAttrs>({
   op: 'adaptiveAvgPool',
@@ -97,7 +55,6 @@ export const adaptiveAvgPoolOp = defineOp<AdaptivePoolAttrs>({
   },
   gradient: (node, upstream) => [emit(adaptiveAvgPoolGradOp, [upstream, node.inputs[0]!], node.attrs)],
   flops: ([x]) => sizeOf(x!),
-  samples: forwardSamples,
 });
 
 /** dx of adaptive average pooling. Inputs: dy, x (for its shape). */
@@ -111,7 +68,6 @@ export const adaptiveAvgPoolGradOp = defineOp<AdaptivePoolAttrs>({
   },
   gradient: BACKWARD,
   flops: (_, output) => sizeOf(output),
-  samples: gradSamples,
 });
 
 /** y = the largest value of each share. */
@@ -125,7 +81,6 @@ export const adaptiveMaxPoolOp = defineOp<AdaptivePoolAttrs>({
   },
   gradient: (node, upstream) => [emit(adaptiveMaxPoolGradOp, [upstream, node.inputs[0]!], node.attrs)],
   flops: ([x]) => sizeOf(x!),
-  samples: forwardSamples,
 });
 
 /** dx of adaptive max pooling. Inputs: dy, x. */
@@ -139,7 +94,6 @@ export const adaptiveMaxPoolGradOp = defineOp<AdaptivePoolAttrs>({
   },
   gradient: BACKWARD,
   flops: (_, output) => sizeOf(output),
-  samples: gradSamples,
 });
 
 /** y[n, c] = the mean over height and width. */
@@ -155,7 +109,6 @@ export const globalAvgPoolOp = defineOp<object>({
   },
   gradient: (node, upstream) => [emit(globalAvgPoolGradOp, [upstream, node.inputs[0]!], {})],
   flops: ([x]) => sizeOf(x!),
-  samples: () => cases().map(({ shape }) => ({ name: formatShape(shape), inputs: [{ shape }], attrs: {} })),
 });
 
 /** dx of global average pooling: dy / (h w) everywhere. Inputs: dy (n x c), x (for its shape). */
@@ -168,12 +121,6 @@ export const globalAvgPoolGradOp = defineOp<object>({
   },
   gradient: BACKWARD,
   flops: (_, output) => sizeOf(output),
-  samples: () =>
-    cases().map(({ shape }) => ({
-      name: formatShape(shape),
-      inputs: [{ shape: shape.slice(0, 2) }, { shape }],
-      attrs: {},
-    })),
 });
 
 /** Average pooling to a size, whatever the input's: n x c x h x w to n x c x `size`. */

@@ -1,7 +1,7 @@
 /** Sums and products of two tensors: the shortcut of a residual block, the gate of squeeze-and-excitation. */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
-import { formatShape, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
+import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
 import { type Activation, activate } from './activation.js';
 import { defineOp, emit, type OpDefinition, requireUnfused } from './define.js';
 import { broadcastIndex, broadcastsTo, sumToOp } from './reduce.js';
@@ -31,15 +31,6 @@ export const addOp = defineOp<AddAttrs>({
     return [upstream, upstream];
   },
   flops: (_, output) => sizeOf(output),
-  samples: () => [
-    { name: 'plain', inputs: [{ shape: [2, 5, 3, 7] }, { shape: [2, 5, 3, 7] }], attrs: {} },
-    { name: 'rows', inputs: [{ shape: [3, 10] }, { shape: [3, 10] }], attrs: {} },
-    {
-      name: 'relu',
-      inputs: [{ shape: [1, 16, 4, 4] }, { shape: [1, 16, 4, 4] }],
-      attrs: { activation: { fn: 'relu' } },
-    },
-  ],
 });
 
 /** y = a * b, where each extent of b is a's or 1 (a gate per channel: n x c x 1 x 1). */
@@ -65,35 +56,6 @@ export const mulOp: OpDefinition<object> = defineOp<object>({
     ];
   },
   flops: (_, output) => sizeOf(output),
-  samples: () =>
-    (
-      [
-        [
-          [2, 5, 3, 7],
-          [2, 5, 3, 7],
-        ],
-        [
-          [2, 16, 4, 3],
-          [2, 16, 1, 1],
-        ],
-        [
-          [2, 7, 5, 5],
-          [2, 7, 1, 1],
-        ],
-        [
-          [3, 4, 2, 2],
-          [3, 1, 1, 1],
-        ],
-        [
-          [3, 10],
-          [3, 10],
-        ],
-      ] as const satisfies readonly (readonly [Shape, Shape])[]
-    ).map(([a, b]) => ({
-      name: `${formatShape(a)} by ${formatShape(b)}`,
-      inputs: [{ shape: a }, { shape: b }],
-      attrs: {},
-    })),
 });
 
 /** The sum of two tensors of one shape. @throws ShapeError when the shapes differ. */

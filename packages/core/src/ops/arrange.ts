@@ -54,17 +54,6 @@ export const concatOp = defineOp<ConcatAttrs>({
     });
   },
   flops: free,
-  samples: () => [
-    {
-      name: 'channels',
-      inputs: [{ shape: [2, 3, 4, 5] }, { shape: [2, 1, 4, 5] }, { shape: [2, 16, 4, 5] }],
-      attrs: { axis: 1 },
-    },
-    { name: 'rows', inputs: [{ shape: [2, 3, 4, 5] }, { shape: [2, 3, 2, 5] }], attrs: { axis: 2 } },
-    { name: 'columns', inputs: [{ shape: [1, 8, 3, 2] }, { shape: [1, 8, 3, 3] }], attrs: { axis: 3 } },
-    { name: 'batch', inputs: [{ shape: [1, 5] }, { shape: [2, 5] }], attrs: { axis: 0 } },
-    { name: 'features', inputs: [{ shape: [2, 5] }, { shape: [2, 4] }], attrs: { axis: 1 } },
-  ],
 });
 
 /** Attributes of a slice. */
@@ -90,26 +79,6 @@ function eachSlice(
       visit((outer * whole[axis]! + index) * length, sliceAt, length);
 }
 
-const sliceCases = (): readonly {
-  readonly name: string;
-  readonly shape: Shape;
-  readonly attrs: SliceAttrs;
-}[] =>
-  (
-    [
-      [[2, 19, 3, 4], 1, 4, 12, 1],
-      [[2, 16, 3, 4], 1, 8, 16, 1],
-      [[2, 5, 7, 4], 2, 0, 7, 2],
-      [[1, 5, 4, 8], 3, 1, 8, 3],
-      [[4, 6], 1, 0, 3, 1],
-      [[4, 6], 0, 1, 4, 1],
-    ] as const
-  ).map(([shape, axis, start, end, step]) => ({
-    name: `${formatShape(shape)} axis ${axis} ${start} to ${end} step ${step}`,
-    shape,
-    attrs: { axis, start, end, step },
-  }));
-
 /** y = every `step`-th index of x along the axis. */
 export const sliceOp: OpDefinition<SliceAttrs> = defineOp<SliceAttrs>({
   op: 'slice',
@@ -132,7 +101,6 @@ export const sliceOp: OpDefinition<SliceAttrs> = defineOp<SliceAttrs>({
   },
   gradient: (node, upstream) => [emit(sliceGradOp, [upstream, node.inputs[0]!], node.attrs)],
   flops: free,
-  samples: () => sliceCases().map(({ name, shape, attrs }) => ({ name, inputs: [{ shape }], attrs })),
 });
 
 /** dx of a slice: dy where it was taken, zero elsewhere. Inputs: dy, x (for its shape). */
@@ -144,12 +112,6 @@ export const sliceGradOp: OpDefinition<SliceAttrs> = defineOp<SliceAttrs>({
   },
   gradient: BACKWARD,
   flops: free,
-  samples: () =>
-    sliceCases().map(({ name, shape, attrs }) => ({
-      name,
-      inputs: [{ shape: sliceOp.shape([shape], attrs) }, { shape }],
-      attrs,
-    })),
 });
 
 /** Attributes of zero padding: how many to add before and after, per axis. */
@@ -195,23 +157,6 @@ export const padOp = defineOp<PadAttrs>({
     ];
   },
   flops: free,
-  samples: () => [
-    {
-      name: 'edges',
-      inputs: [{ shape: [2, 3, 4, 5] }],
-      attrs: { before: [0, 0, 0, 1], after: [0, 0, 3, 2] },
-    },
-    {
-      name: 'wide',
-      inputs: [{ shape: [1, 16, 4, 5] }],
-      attrs: { before: [0, 0, 1, 1], after: [0, 0, 1, 1] },
-    },
-    {
-      name: 'channels',
-      inputs: [{ shape: [2, 4, 3, 3] }],
-      attrs: { before: [0, 2, 0, 0], after: [0, 3, 0, 0] },
-    },
-  ],
 });
 
 /** Attributes of reshaping. */
@@ -234,31 +179,6 @@ export const reshapeOp: OpDefinition<ReshapeAttrs> = defineOp<ReshapeAttrs>({
   },
   gradient: (node, upstream) => [emit(reshapeOp, [upstream], { shape: node.inputs[0]!.shape })],
   flops: free,
-  samples: () =>
-    (
-      [
-        [
-          [2, 3, 4, 5],
-          [2, 60],
-        ],
-        [
-          [2, 16, 3, 3],
-          [2, 144],
-        ],
-        [
-          [3, 8],
-          [3, 8, 1, 1],
-        ],
-        [
-          [2, 24],
-          [2, 6, 2, 2],
-        ],
-      ] as const
-    ).map(([from, shape]) => ({
-      name: `${formatShape(from)} to ${formatShape(shape)}`,
-      inputs: [{ shape: from }],
-      attrs: { shape },
-    })),
 });
 
 /** Attributes of a channel shuffle. */
@@ -289,19 +209,6 @@ export const channelShuffleOp: OpDefinition<ChannelShuffleAttrs> = defineOp<Chan
     return [emit(channelShuffleOp, [upstream], { groups: node.shape[1]! / node.attrs.groups })];
   },
   flops: free,
-  samples: () =>
-    (
-      [
-        [[2, 6, 3, 4], 2],
-        [[1, 12, 2, 2], 3],
-        [[1, 32, 3, 3], 2],
-        [[1, 20, 3, 3], 5],
-      ] as const
-    ).map(([shape, groups]) => ({
-      name: `${formatShape(shape)} in ${groups}`,
-      inputs: [{ shape }],
-      attrs: { groups },
-    })),
 });
 
 /** Concatenates along an axis. Default 1, the channels. */

@@ -7,8 +7,8 @@ import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { type Activation, activate } from './activation.js';
-import { BACKWARD, defineOp, emit, type ReferenceCall, requireUnfused, type SampleInput } from './define.js';
-import { channelOf, channelSumOp, perChannel } from './reduce.js';
+import { BACKWARD, defineOp, emit, type ReferenceCall, requireUnfused } from './define.js';
+import { channelOf, channelSumOp } from './reduce.js';
 
 /** Attributes of a normalisation. */
 export interface BatchNormAttrs {
@@ -38,8 +38,6 @@ function checkChannels(op: string, x: Shape | undefined, others: readonly (Shape
       throw new ShapeError(`expected ${other?.[0]} channels, got ${x[1]} (input ${formatShape(x)})`);
 }
 
-const positive = (shape: Shape): SampleInput => ({ shape, scale: 0.5, offset: 1 });
-
 /** y = (x - mean) / sqrt(variance + eps) * weight + bias. Inputs: x, weight, bias, mean, variance. */
 export const batchNormOp = defineOp<BatchNormAttrs>({
   op: 'batchNorm',
@@ -59,13 +57,6 @@ export const batchNormOp = defineOp<BatchNormAttrs>({
     ];
   },
   flops: (_, output) => 2 * sizeOf(output),
-  samples: () => [
-    ...normSamples({ eps: 1e-3, momentum: 0.1 }),
-    ...normSamples({ eps: 1e-5, momentum: 0.1, activation: { fn: 'relu' } as const }).map((sample) => ({
-      ...sample,
-      name: `${sample.name}, relu`,
-    })),
-  ],
 });
 
 /**
@@ -93,13 +84,6 @@ export const batchNormTrainOp = defineOp<BatchNormTrainAttrs>({
     ];
   },
   flops: (_, output) => 2 * sizeOf(output),
-  samples: () => [
-    ...normSamples({ eps: 1e-3 }),
-    ...normSamples({ eps: 1e-3, activation: { fn: 'relu' } as const }).map((sample) => ({
-      ...sample,
-      name: `${sample.name}, relu`,
-    })),
-  ],
 });
 
 function normalise({
@@ -116,16 +100,6 @@ function normalise({
   }
 }
 
-const normSamples = <A extends object>(attrs: A) =>
-  perChannel.map((shape) => {
-    const one = [shape[1]!];
-    return {
-      name: formatShape(shape),
-      inputs: [{ shape }, positive(one), { shape: one }, { shape: one }, positive(one)],
-      attrs,
-    };
-  });
-
 /** y[c] = mean of x over everything but the channel. */
 export const channelMeanOp = defineOp<object>({
   op: 'channelMean',
@@ -137,8 +111,6 @@ export const channelMeanOp = defineOp<object>({
   },
   gradient: 'batchNormTrain accounts for it in its own gradient',
   flops: ([x]) => sizeOf(x!),
-  samples: () =>
-    perChannel.map((shape) => ({ name: formatShape(shape), inputs: [{ shape, offset: 1 }], attrs: {} })),
 });
 
 /** y[c] = mean square distance of x from its mean: the biased variance. Inputs: x, mean. */
@@ -155,12 +127,6 @@ export const channelVarianceOp = defineOp<object>({
   },
   gradient: 'batchNormTrain accounts for it in its own gradient',
   flops: ([x]) => 3 * sizeOf(x!),
-  samples: () =>
-    perChannel.map((shape) => ({
-      name: formatShape(shape),
-      inputs: [{ shape }, { shape: [shape[1]!] }],
-      attrs: {},
-    })),
 });
 
 /** dx where the statistics are fixed: dy * weight / sqrt(variance + eps). Inputs: dy, weight, variance. */
@@ -179,15 +145,6 @@ export const batchNormGradInputOp = defineOp<EpsAttrs>({
   },
   gradient: BACKWARD,
   flops: (_, output) => sizeOf(output),
-  samples: () =>
-    perChannel.map((shape) => {
-      const one = [shape[1]!];
-      return {
-        name: formatShape(shape),
-        inputs: [{ shape }, { shape: one }, positive(one)],
-        attrs: { eps: 1e-3 },
-      };
-    }),
 });
 
 /** dweight[c] = sum of dy * (x - mean) / sqrt(variance + eps). Inputs: dy, x, mean, variance. */
@@ -204,15 +161,6 @@ export const batchNormGradWeightOp = defineOp<EpsAttrs>({
   },
   gradient: BACKWARD,
   flops: ([dy]) => 3 * sizeOf(dy!),
-  samples: () =>
-    perChannel.map((shape) => {
-      const one = [shape[1]!];
-      return {
-        name: formatShape(shape),
-        inputs: [{ shape }, { shape }, { shape: one }, positive(one)],
-        attrs: { eps: 1e-3 },
-      };
-    }),
 });
 
 /**
@@ -243,23 +191,6 @@ export const batchNormTrainGradInputOp = defineOp<EpsAttrs>({
   },
   gradient: BACKWARD,
   flops: (_, output) => 6 * sizeOf(output),
-  samples: () =>
-    perChannel.map((shape) => {
-      const one = [shape[1]!];
-      return {
-        name: formatShape(shape),
-        inputs: [
-          { shape },
-          { shape },
-          { shape: one },
-          { shape: one },
-          positive(one),
-          { shape: one },
-          { shape: one },
-        ],
-        attrs: { eps: 1e-3 },
-      };
-    }),
 });
 
 /** Attributes of `runningAverage`. */
@@ -279,9 +210,6 @@ export const runningAverageOp = defineOp<RunningAverageAttrs>({
   },
   gradient: 'running statistics take no part in the loss',
   flops: (_, output) => 3 * sizeOf(output),
-  samples: () => [
-    { name: 'average', inputs: [{ shape: [19] }, { shape: [19] }], attrs: { momentum: 0.1, scale: 1.25 } },
-  ],
 });
 
 /** The weight of a convolution or linear layer with the normalisation after it folded in. Inputs: w, weight, variance. */
@@ -297,9 +225,6 @@ export const foldedWeightOp = defineOp<EpsAttrs>({
   },
   gradient: 'folding belongs to inference',
   flops: (_, output) => sizeOf(output),
-  samples: () => [
-    { name: 'conv', inputs: [{ shape: [6, 3, 2, 2] }, { shape: [6] }, positive([6])], attrs: { eps: 1e-3 } },
-  ],
 });
 
 /** The bias with the normalisation folded in. Inputs: weight, bias, mean, variance, and the layer's own bias if it has one. */
@@ -313,11 +238,4 @@ export const foldedBiasOp = defineOp<EpsAttrs>({
   },
   gradient: 'folding belongs to inference',
   flops: (_, output) => 4 * sizeOf(output),
-  samples: () => {
-    const one = { shape: [6] };
-    return [
-      { name: 'without own bias', inputs: [one, one, one, positive([6])], attrs: { eps: 1e-3 } },
-      { name: 'with own bias', inputs: [one, one, one, positive([6]), one], attrs: { eps: 1e-3 } },
-    ];
-  },
 });

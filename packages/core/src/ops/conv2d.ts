@@ -2,9 +2,9 @@
 import { ShapeError } from '../errors.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { type Activation, activate } from './activation.js';
-import { BACKWARD, defineOp, emit, pictureShape, requireUnfused, type Sample } from './define.js';
+import { BACKWARD, defineOp, emit, pictureShape, requireUnfused } from './define.js';
 import { channelSumOp } from './reduce.js';
-import { symmetric, type Window, windowOutput } from './window.js';
+import { type Window, windowOutput } from './window.js';
 
 /** Attributes of a convolution. The kernel's size is the weight's. */
 export interface Conv2dAttrs extends Omit<Window, 'kernel'> {
@@ -120,7 +120,6 @@ export const conv2dOp = defineOp<Conv2dAttrs>({
   },
   flops: (inputs, output) => 2 * conv2dMacs(inputs, output),
   macs: conv2dMacs,
-  samples: conv2dSamples,
 });
 
 /** dx of a convolution. Inputs: dy, w. */
@@ -135,7 +134,6 @@ export const conv2dGradInputOp = defineOp<Conv2dGradAttrs>({
   },
   gradient: BACKWARD,
   flops: ([dy, w]) => 2 * conv2dMacs([[], w!], dy!),
-  samples: () => gradSamples((x, w, y) => [y, w, x]),
 });
 
 /** dw of a convolution. Inputs: dy, x. */
@@ -151,80 +149,4 @@ export const conv2dGradWeightOp = defineOp<Conv2dGradAttrs>({
   },
   gradient: BACKWARD,
   flops: ([dy], shape) => 2 * conv2dMacs([[], shape], dy!),
-  samples: () => gradSamples((x, w, y) => [y, x, w]),
 });
-
-/** One case a row: input, weight, then what differs from stride 1, padding 0, no groups. */
-function cases(): readonly { name: string; x: Shape; w: Shape; attrs: Conv2dAttrs }[] {
-  const plain = { stride: [1, 1], padding: symmetric(0), dilation: [1, 1], groups: 1 } as const;
-  const of = (name: string, x: Shape, w: Shape, attrs: Partial<Conv2dAttrs> = {}) => ({
-    name,
-    x,
-    w,
-    attrs: { ...plain, ...attrs },
-  });
-  return [
-    of('1x1', [2, 5, 4, 3], [7, 5, 1, 1]),
-    of('1x1 wide', [1, 32, 9, 7], [48, 32, 1, 1]),
-    of('1x1 stride 2', [1, 8, 7, 6], [6, 8, 1, 1], { stride: [2, 2] }),
-    of('3x3 padded', [2, 3, 8, 9], [8, 3, 3, 3], { padding: symmetric(1) }),
-    of('3x3 wide', [1, 16, 14, 13], [24, 16, 3, 3], { padding: symmetric(1) }),
-    of('3x3 stride 2', [1, 4, 9, 8], [6, 4, 3, 3], { stride: [2, 2], padding: symmetric(1) }),
-    of('7x7 stem', [1, 3, 20, 18], [16, 3, 7, 7], { stride: [2, 2], padding: symmetric(3) }),
-    of('11x11 stride 4', [1, 3, 31, 27], [8, 3, 11, 11], { stride: [4, 4], padding: symmetric(2) }),
-    of('5x5 valid', [1, 6, 14, 14], [16, 6, 5, 5]),
-    of('1x7', [1, 4, 6, 9], [6, 4, 1, 7], { padding: [0, 3, 0, 3] }),
-    of('dilated', [1, 3, 11, 12], [4, 3, 3, 3], { dilation: [2, 3], padding: symmetric(2) }),
-    of('uneven padding', [1, 3, 8, 8], [5, 3, 3, 3], { stride: [2, 2], padding: [0, 0, 1, 1] }),
-    of('groups', [2, 8, 6, 7], [12, 2, 3, 3], { groups: 4, padding: symmetric(1) }),
-    of('groups 1x1', [1, 24, 5, 4], [12, 8, 1, 1], { groups: 3 }),
-    of('depthwise 3x3', [1, 19, 8, 7], [19, 1, 3, 3], { groups: 19, padding: symmetric(1) }),
-    of('depthwise 3x3 stride 2', [2, 16, 9, 10], [16, 1, 3, 3], {
-      groups: 16,
-      stride: [2, 2],
-      padding: symmetric(1),
-    }),
-    of('depthwise 5x5', [1, 8, 9, 8], [8, 1, 5, 5], { groups: 8, padding: symmetric(2) }),
-    of('depthwise multiplier', [1, 4, 6, 6], [8, 1, 3, 3], { groups: 4, padding: symmetric(1) }),
-    of('3x3 deep', [1, 32, 7, 8], [32, 32, 3, 3], { padding: symmetric(1) }),
-    of('one channel', [2, 1, 12, 11], [6, 1, 5, 5]),
-    of('to one channel', [1, 16, 5, 5], [1, 16, 1, 1]),
-    of('1x1 picture', [3, 10, 1, 1], [20, 10, 1, 1]),
-  ];
-}
-
-function conv2dSamples(): readonly Sample<Conv2dAttrs>[] {
-  const bare = cases().flatMap(({ name, x, w, attrs }) => [
-    { name, inputs: [{ shape: x }, { shape: w }], attrs },
-    { name: `${name}, bias`, inputs: [{ shape: x }, { shape: w }, { shape: [w[0]!] }], attrs },
-  ]);
-  const fused = cases().flatMap(({ name, x, w, attrs }, index) => {
-    const y = conv2dShape([x, w], attrs);
-    const activation: Activation = index % 2 ? { fn: 'silu' } : { fn: 'relu' };
-    const inputs = [{ shape: x }, { shape: w }, { shape: [w[0]!] }];
-    return [
-      { name: `${name}, ${activation.fn}`, inputs, attrs: { ...attrs, activation } },
-      {
-        name: `${name}, residual, ${activation.fn}`,
-        inputs: [...inputs, { shape: y }],
-        attrs: { ...attrs, activation, residual: true },
-      },
-    ];
-  });
-  return [...bare, ...fused];
-}
-
-/** The same cases for a gradient op; `pick` orders x, w and y as its two inputs and its result. */
-function gradSamples(
-  pick: (x: Shape, w: Shape, y: Shape) => readonly [Shape, Shape, Shape],
-): readonly Sample<Conv2dGradAttrs>[] {
-  return cases().map(({ name, x, w, attrs }) => {
-    const [first, second, shape] = pick(x, w, conv2dShape([x, w], attrs));
-    const { stride, padding, dilation, groups } = attrs;
-    return {
-      name,
-      inputs: [{ shape: first }, { shape: second }],
-      attrs: { stride, padding, dilation, groups, shape },
-    };
-  });
-}

@@ -18,21 +18,6 @@ export interface ReferenceCall<A extends object> {
   readonly shape: Shape;
 }
 
-/** One input of a sample: values `offset + scale * u`, u deterministic in [-1, 1) (scale 1, offset 0), or given ones. */
-export interface SampleInput {
-  readonly shape: Shape;
-  readonly scale?: number;
-  readonly offset?: number;
-  readonly values?: readonly number[];
-}
-
-/** A small case of an op, on which every back end is compared with the reference. */
-export interface Sample<A extends object> {
-  readonly name: string;
-  readonly inputs: readonly SampleInput[];
-  readonly attrs: A;
-}
-
 /** Everything there is to know about an op. */
 export interface OpDefinition<A extends object = object> {
   /** Its key in the op table. */
@@ -51,8 +36,6 @@ export interface OpDefinition<A extends object = object> {
   flops(inputs: readonly Shape[], output: Shape, attrs: A): number;
   /** Multiply-adds of one call, where they are what one counts a network by (convolution and linear). */
   macs?(inputs: readonly Shape[], output: Shape, attrs: A): number;
-  /** Made when asked for: only tests want them. */
-  readonly samples: () => readonly Sample<A>[];
 }
 
 /** Why the ops that gradients are computed with have none: what marks them as a part of a backward pass. */

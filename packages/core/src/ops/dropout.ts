@@ -27,7 +27,6 @@ const neutral = (op: string) =>
     },
     gradient: (_, upstream) => [upstream],
     flops: () => 0,
-    samples: () => [{ name: 'neutral', inputs: [{ shape: [2, 3, 4, 5] }], attrs: { p: 0.5 } }],
   });
 
 /** Neutral until `forTraining`: each value is dropped on its own. */
@@ -67,18 +66,6 @@ export const randomMaskOp = defineOp<RandomMaskAttrs>({
   },
   gradient: 'a mask does not depend on any parameter',
   flops: (_, output) => sizeOf(output),
-  samples: () => [
-    {
-      name: 'values',
-      inputs: [{ shape: [1], values: [17] }],
-      attrs: { keep: 0.8, shape: [2, 5, 3, 4], stream: 0 },
-    },
-    {
-      name: 'rows',
-      inputs: [{ shape: [1], values: [16777215] }],
-      attrs: { keep: 0.5, shape: [16, 1, 1, 1], stream: 3 },
-    },
-  ],
 });
 
 /** Drops values in training (https://jmlr.org/papers/v15/srivastava14a.html); nothing in inference. Default p 0.5. */

@@ -18,10 +18,6 @@ export const fillOp = defineOp<FillAttrs>({
   },
   gradient: 'a constant does not depend on any parameter',
   flops: () => 0,
-  samples: () => [
-    { name: 'scalar', inputs: [], attrs: { value: 1, shape: [] } },
-    { name: 'picture', inputs: [], attrs: { value: 0.5, shape: [2, 5, 3, 3] } },
-  ],
 });
 
 /** A node of one value everywhere. */

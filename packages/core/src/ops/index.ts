@@ -139,7 +139,6 @@ export {
   type Activation,
   activate,
   activationSlope,
-  everyActivation,
   hardSigmoid,
   hardSwish,
   leakyRelu,
@@ -171,8 +170,6 @@ export {
   emit,
   type OpDefinition,
   type ReferenceCall,
-  type Sample,
-  type SampleInput,
   type Values,
 } from './define.js';
 export { type DropoutAttrs, dropout, type RandomMaskAttrs, stochasticDepth } from './dropout.js';

@@ -47,27 +47,6 @@ export const linearOp = defineOp<LinearAttrs>({
   },
   flops: ([, w], output) => 2 * sizeOf(output) * w![1]!,
   macs: ([, w], output) => sizeOf(output) * w![1]!,
-  samples: () =>
-    (
-      [
-        [1, 9, 7],
-        [3, 16, 10],
-        [5, 1, 4],
-        [2, 100, 48],
-        [9, 33, 17],
-      ] as const
-    ).flatMap(([n, features, out]) => [
-      {
-        name: `${n}x${features} to ${out}`,
-        inputs: [{ shape: [n, features] }, { shape: [out, features] }],
-        attrs: {},
-      },
-      {
-        name: `${n}x${features} to ${out}, bias, relu`,
-        inputs: [{ shape: [n, features] }, { shape: [out, features] }, { shape: [out] }],
-        attrs: { activation: { fn: 'relu' } },
-      },
-    ]),
 });
 
 /** Attributes of `matmul`. */
@@ -111,12 +90,4 @@ export const matmulOp = defineOp<MatmulAttrs>({
   },
   gradient: BACKWARD,
   flops: ([a], output, { transposeA }) => 2 * sizeOf(output) * oriented(a!, transposeA)[1],
-  samples: () =>
-    [false, true].flatMap((transposeA) =>
-      [false, true].map((transposeB) => ({
-        name: `${transposeA ? 'a^T' : 'a'} ${transposeB ? 'b^T' : 'b'}`,
-        inputs: [{ shape: transposeA ? [9, 6] : [6, 9] }, { shape: transposeB ? [17, 9] : [9, 17] }],
-        attrs: { transposeA, transposeB },
-      })),
-    ),
 });

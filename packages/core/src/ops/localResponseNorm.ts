@@ -30,12 +30,6 @@ function scales(x: Values, shape: Shape, { size, alpha, k }: LocalResponseNormAt
   return result;
 }
 
-const samples = (): readonly (readonly [string, Shape, LocalResponseNormAttrs])[] => [
-  ['paper', [1, 8, 3, 4], { size: 5, alpha: 1e-4, beta: 0.75, k: 2 }],
-  ['strong', [2, 5, 3, 3], { size: 3, alpha: 0.5, beta: 0.5, k: 2 }],
-  ['even', [1, 19, 2, 3], { size: 4, alpha: 0.3, beta: 0.75, k: 1 }],
-];
-
 /** y = x / (k + alpha / size * sum)^beta. */
 export const localResponseNormOp = defineOp<LocalResponseNormAttrs>({
   op: 'localResponseNorm',
@@ -50,7 +44,6 @@ export const localResponseNormOp = defineOp<LocalResponseNormAttrs>({
   },
   gradient: (node, upstream) => [emit(localResponseNormGradOp, [upstream, node.inputs[0]!], node.attrs)],
   flops: ([x], _, { size }) => sizeOf(x!) * (2 * size + 3),
-  samples: () => samples().map(([name, shape, attrs]) => ({ name, inputs: [{ shape, scale: 4 }], attrs })),
 });
 
 /** dx of local response normalisation. Inputs: dy, x. */
@@ -78,8 +71,6 @@ export const localResponseNormGradOp = defineOp<LocalResponseNormAttrs>({
   },
   gradient: BACKWARD,
   flops: ([x], _, { size }) => sizeOf(x!) * (4 * size + 3),
-  samples: () =>
-    samples().map(([name, shape, attrs]) => ({ name, inputs: [{ shape }, { shape, scale: 4 }], attrs })),
 });
 
 /** Options of {@link localResponseNorm}. */

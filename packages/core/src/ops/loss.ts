@@ -5,7 +5,7 @@
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
-import { BACKWARD, defineOp, emit, type OpDefinition, type SampleInput, type Values } from './define.js';
+import { BACKWARD, defineOp, emit, type OpDefinition, type Values } from './define.js';
 
 /** How the losses of a batch become one number; `'mean'` divides by the sum of the labels' class weights. */
 export type Reduction = 'mean' | 'sum' | 'none';
@@ -82,23 +82,6 @@ function logProbabilities(x: Values, row: number, classes: number): Float64Array
   return logits.map((value) => value - max - log);
 }
 
-const labelled = (n: number, classes: number): SampleInput => ({
-  shape: [n],
-  values: Array.from({ length: n }, (_, i) => (i * 7 + 3) % classes),
-});
-const positive = (classes: number): SampleInput => ({ shape: [classes], scale: 0.5, offset: 1 });
-
-const lossSamples = () =>
-  (['mean', 'sum', 'none'] as const).flatMap((reduction) =>
-    [0, 0.1].flatMap((labelSmoothing) =>
-      [false, true].map((weighted) => ({
-        name: `${reduction}, smoothing ${labelSmoothing}${weighted ? ', weighted' : ''}`,
-        inputs: [{ shape: [5, 7], scale: 4 }, labelled(5, 7), ...(weighted ? [positive(7)] : [])],
-        attrs: { reduction, labelSmoothing },
-      })),
-    ),
-  );
-
 /** Cross entropy of logits. Inputs: logits (n x c), labels (n), class weights? (c). */
 export const crossEntropyOp = defineOp<CrossEntropyAttrs>({
   op: 'crossEntropy',
@@ -122,7 +105,6 @@ export const crossEntropyOp = defineOp<CrossEntropyAttrs>({
     emit(crossEntropyGradOp, [upstream, x!, ...rest], attrs),
   ],
   flops: ([x]) => 5 * sizeOf(x!),
-  samples: lossSamples,
 });
 
 /** dlogits of cross entropy. Inputs: dloss, logits, labels, class weights?. */
@@ -145,12 +127,6 @@ export const crossEntropyGradOp = defineOp<CrossEntropyAttrs>({
   },
   gradient: BACKWARD,
   flops: ([, x]) => 6 * sizeOf(x!),
-  samples: () =>
-    lossSamples().map(({ name, inputs, attrs }) => ({
-      name,
-      inputs: [{ shape: attrs.reduction === 'none' ? [5] : [] }, ...inputs],
-      attrs,
-    })),
 });
 
 /** Negative log likelihood of log-probabilities. Inputs: log-probabilities (n x c), labels (n), class weights? (c). */
@@ -170,10 +146,6 @@ export const nllLossOp: OpDefinition<NllLossAttrs> = defineOp<NllLossAttrs>({
     emit(nllLossGradOp, [upstream, x!, ...rest], attrs),
   ],
   flops: ([x]) => x![0]!,
-  samples: () =>
-    lossSamples()
-      .filter(({ attrs }) => attrs.labelSmoothing === 0)
-      .map(({ name, inputs, attrs: { reduction } }) => ({ name, inputs, attrs: { reduction } })),
 });
 
 /** Gradient of the negative log likelihood. Inputs: dloss, log-probabilities (for their shape), labels, class weights?. */
@@ -191,12 +163,6 @@ export const nllLossGradOp: OpDefinition<NllLossAttrs> = defineOp<NllLossAttrs>(
   },
   gradient: BACKWARD,
   flops: ([, x]) => x![0]!,
-  samples: () =>
-    nllLossOp.samples().map(({ name, inputs, attrs }) => ({
-      name,
-      inputs: [{ shape: attrs.reduction === 'none' ? [5] : [] }, ...inputs],
-      attrs,
-    })),
 });
 
 /** Options of {@link crossEntropyLoss}. */

@@ -20,9 +20,6 @@ function checkRate(op: string, rate: Shape | undefined, index: number): void {
 }
 
 const none = 'an optimizer step takes no part in the loss';
-const shape = [3, 19];
-const positive = { shape, scale: 0.5, offset: 1 };
-
 /** Attributes of `linearCombination`. */
 export interface LinearCombinationAttrs {
   readonly a: number;
@@ -38,7 +35,6 @@ export const linearCombinationOp = defineOp<LinearCombinationAttrs>({
   },
   gradient: none,
   flops: (_, output) => 3 * sizeOf(output),
-  samples: () => [{ name: 'momentum', inputs: [{ shape }, { shape }], attrs: { a: 0.9, b: 1 } }],
 });
 
 /** y = a * x + b * z^2: the average of squared gradients. Inputs: x, z. */
@@ -50,7 +46,6 @@ export const squareAverageOp = defineOp<LinearCombinationAttrs>({
   },
   gradient: none,
   flops: (_, output) => 4 * sizeOf(output),
-  samples: () => [{ name: 'adam', inputs: [positive, { shape }], attrs: { a: 0.999, b: 0.001 } }],
 });
 
 /** Attributes of a step. */
@@ -71,9 +66,6 @@ export const descendOp = defineOp<StepAttrs>({
   },
   gradient: none,
   flops: (_, output) => 2 * sizeOf(output),
-  samples: () => [
-    { name: 'sgd', inputs: [{ shape }, { shape }, { shape: [2], values: [0.1, 0.01] }], attrs: { index: 1 } },
-  ],
 });
 
 /** Attributes of a step scaled by the root of an average. */
@@ -103,30 +95,6 @@ export const adaptiveDescendOp = defineOp<AdaptiveStepAttrs>({
   },
   gradient: none,
   flops: (_, output) => 8 * sizeOf(output),
-  samples: () => [
-    {
-      name: 'adam',
-      inputs: [
-        { shape },
-        { shape },
-        positive,
-        { shape: [1], values: [0.01] },
-        { shape: [2], values: [0.1, 0.002] },
-      ],
-      attrs: { index: 0, eps: 1e-8, decay: 0 },
-    },
-    {
-      name: 'adamW',
-      inputs: [
-        { shape },
-        { shape },
-        positive,
-        { shape: [1], values: [0.01] },
-        { shape: [2], values: [0.1, 0.002] },
-      ],
-      attrs: { index: 0, eps: 1e-8, decay: 0.1 },
-    },
-  ],
 });
 
 /** y = sum of x^2, as one value (1): the parts of a gradient's norm. Input: x. */
@@ -138,10 +106,6 @@ export const sumOfSquaresOp = defineOp<object>({
   },
   gradient: none,
   flops: ([x]) => 2 * sizeOf(x!),
-  samples: () => [
-    { name: 'rows', inputs: [{ shape }], attrs: {} },
-    { name: 'picture', inputs: [{ shape: [2, 5, 3, 3] }], attrs: {} },
-  ],
 });
 
 /** Attributes of clipping. */
@@ -160,8 +124,4 @@ export const clipByNormOp = defineOp<ClipAttrs>({
   },
   gradient: none,
   flops: (_, output) => sizeOf(output),
-  samples: () => [
-    { name: 'clipped', inputs: [{ shape }, { shape: [1], values: [9] }], attrs: { maxNorm: 1 } },
-    { name: 'as it is', inputs: [{ shape }, { shape: [1], values: [0.25] }], attrs: { maxNorm: 1 } },
-  ],
 });

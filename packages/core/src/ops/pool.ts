@@ -1,7 +1,7 @@
 /** Max and average pooling over a sliding window, with PyTorch's rules for padding and hanging windows. */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
-import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { type Shape, sizeOf } from '../tensor/shape.js';
 import { BACKWARD, defineOp, emit, pictureShape } from './define.js';
 import { argmax, type Pair, pair, symmetric, type Window, windowOutput } from './window.js';
 
@@ -58,32 +58,6 @@ function eachWindow(
 
 const windowFlops = (output: Shape, { kernel }: Window): number => sizeOf(output) * kernel[0] * kernel[1];
 
-const maxCases = (): readonly {
-  readonly name: string;
-  readonly shape: Shape;
-  readonly attrs: MaxPoolAttrs;
-}[] =>
-  (
-    [
-      [[2, 3, 8, 6], 2, 2, 0, 1, false],
-      [[2, 1, 5, 5], 2, 2, 0, 1, true],
-      [[1, 19, 9, 10], 3, 2, 1, 1, false],
-      [[1, 16, 13, 13], 3, 2, 0, 1, true],
-      [[1, 5, 7, 7], 3, 1, 1, 1, false],
-      [[1, 3, 9, 9], 2, 1, 0, 2, false],
-    ] as const
-  ).map(([shape, kernel, stride, padding, dilation, ceilMode]) => ({
-    name: `${formatShape(shape)} window ${kernel} stride ${stride} padding ${padding} dilation ${dilation}${ceilMode ? ' ceil' : ''}`,
-    shape,
-    attrs: {
-      kernel: pair(kernel),
-      stride: pair(stride),
-      padding: symmetric(padding),
-      dilation: pair(dilation),
-      ceilMode,
-    },
-  }));
-
 /** y = the largest value under the window; NaN where there is one. */
 export const maxPoolOp = defineOp<MaxPoolAttrs>({
   op: 'maxPool',
@@ -95,7 +69,6 @@ export const maxPoolOp = defineOp<MaxPoolAttrs>({
   },
   gradient: (node, upstream) => [emit(maxPoolGradOp, [upstream, node.inputs[0]!], node.attrs)],
   flops: (_, output, attrs) => windowFlops(output, attrs),
-  samples: () => maxCases().map(({ name, shape, attrs }) => ({ name, inputs: [{ shape }], attrs })),
 });
 
 /** dx of max pooling: each dy goes to the pixel that won. Inputs: dy, x. */
@@ -109,12 +82,6 @@ export const maxPoolGradOp = defineOp<MaxPoolAttrs>({
   },
   gradient: BACKWARD,
   flops: ([dy], _, attrs) => windowFlops(dy!, attrs),
-  samples: () =>
-    maxCases().map(({ name, shape, attrs }) => ({
-      name,
-      inputs: [{ shape: poolShape('maxPool', shape, attrs) }, { shape }],
-      attrs,
-    })),
 });
 
 /** What a window's sum is divided by: its size, cut at the padded edge, or at the picture's own. */
@@ -133,33 +100,6 @@ function divisor(
   );
 }
 
-const avgCases = (): readonly {
-  readonly name: string;
-  readonly shape: Shape;
-  readonly attrs: AvgPoolAttrs;
-}[] =>
-  (
-    [
-      [[2, 3, 8, 6], 2, 2, 0, false, true],
-      [[2, 1, 5, 5], 2, 2, 0, true, true],
-      [[1, 19, 9, 10], 3, 2, 1, false, true],
-      [[1, 19, 9, 10], 3, 2, 1, false, false],
-      [[1, 16, 13, 12], 3, 2, 1, true, true],
-      [[2, 5, 7, 7], 7, 7, 0, false, true],
-    ] as const
-  ).map(([shape, kernel, stride, padding, ceilMode, countIncludePad]) => ({
-    name: `${formatShape(shape)} window ${kernel} stride ${stride} padding ${padding}${ceilMode ? ' ceil' : ''}${countIncludePad ? '' : ' without padding'}`,
-    shape,
-    attrs: {
-      kernel: pair(kernel),
-      stride: pair(stride),
-      padding: symmetric(padding),
-      dilation: pair(1),
-      ceilMode,
-      countIncludePad,
-    },
-  }));
-
 /** y = the mean under the window. */
 export const avgPoolOp = defineOp<AvgPoolAttrs>({
   op: 'avgPool',
@@ -173,7 +113,6 @@ export const avgPoolOp = defineOp<AvgPoolAttrs>({
   },
   gradient: (node, upstream) => [emit(avgPoolGradOp, [upstream, node.inputs[0]!], node.attrs)],
   flops: (_, output, attrs) => windowFlops(output, attrs),
-  samples: () => avgCases().map(({ name, shape, attrs }) => ({ name, inputs: [{ shape }], attrs })),
 });
 
 /** dx of average pooling: each dy is shared out evenly. Inputs: dy, x (for its shape). */
@@ -188,12 +127,6 @@ export const avgPoolGradOp = defineOp<AvgPoolAttrs>({
   },
   gradient: BACKWARD,
   flops: ([dy], _, attrs) => windowFlops(dy!, attrs),
-  samples: () =>
-    avgCases().map(({ name, shape, attrs }) => ({
-      name,
-      inputs: [{ shape: poolShape('avgPool', shape, attrs) }, { shape }],
-      attrs,
-    })),
 });
 
 /** Options of {@link maxPool}. */

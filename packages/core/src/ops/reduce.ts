@@ -9,14 +9,6 @@ export const channelOf = (shape: Shape): ((index: number) => number) => {
   return (index) => Math.floor(index / plane) % shape[1]!;
 };
 
-/** Shapes for ops that see one number per channel, in pictures (n x c x h x w) and in rows (n x c). */
-export const perChannel: readonly Shape[] = [
-  [3, 5, 4, 7],
-  [2, 16, 3, 3],
-  [4, 6],
-  [3, 1, 1, 2],
-];
-
 /** y[c] = sum of x over everything but the channel; the gradient of a bias. */
 export const channelSumOp = defineOp<object>({
   op: 'channelSum',
@@ -31,7 +23,6 @@ export const channelSumOp = defineOp<object>({
   },
   gradient: BACKWARD,
   flops: ([x]) => sizeOf(x!),
-  samples: () => perChannel.map((shape) => ({ name: formatShape(shape), inputs: [{ shape }], attrs: {} })),
 });
 
 /** Attributes of `sumTo`. */
@@ -78,25 +69,4 @@ export const sumToOp = defineOp<SumToAttrs>({
   },
   gradient: BACKWARD,
   flops: ([x]) => sizeOf(x!),
-  samples: () =>
-    (
-      [
-        [
-          [2, 5, 3, 4],
-          [2, 5, 1, 1],
-        ],
-        [
-          [3, 8, 2, 2],
-          [3, 1, 1, 1],
-        ],
-        [
-          [2, 4, 3, 3],
-          [1, 4, 1, 1],
-        ],
-      ] as const
-    ).map(([x, shape]) => ({
-      name: `${formatShape(x)} to ${formatShape(shape)}`,
-      inputs: [{ shape: x }],
-      attrs: { shape },
-    })),
 });

@@ -43,15 +43,6 @@ const both = (
     for (let at = start, c = 0; c < classes; c++, at += step) output[at] = finish(x![at]! - max - log);
   });
 
-const shapes: readonly Shape[] = [
-  [2, 5],
-  [3, 19],
-  [1, 1000],
-  [2, 4, 3, 3],
-];
-const forwardSamples = () =>
-  shapes.map((shape) => ({ name: formatShape(shape), inputs: [{ shape, scale: 10 }], attrs: {} }));
-
 /** y = exp(x) / sum(exp(x)). */
 export const softmaxOp = defineOp<object>({
   op: 'softmax',
@@ -59,7 +50,6 @@ export const softmaxOp = defineOp<object>({
   reference: (call) => both(call, Math.exp),
   gradient: (node, upstream) => [emit(softmaxGradOp, [upstream, node], {})],
   flops: (_, output) => 4 * sizeOf(output),
-  samples: forwardSamples,
 });
 
 /** y = x - log(sum(exp(x))). */
@@ -69,7 +59,6 @@ export const logSoftmaxOp = defineOp<object>({
   reference: (call) => both(call, (logProbability) => logProbability),
   gradient: (node, upstream) => [emit(logSoftmaxGradOp, [upstream, node], {})],
   flops: (_, output) => 4 * sizeOf(output),
-  samples: forwardSamples,
 });
 
 /** dx = y * (dy - sum(dy * y)). Inputs: dy, y. */
@@ -85,8 +74,6 @@ export const softmaxGradOp = defineOp<object>({
   },
   gradient: BACKWARD,
   flops: (_, output) => 4 * sizeOf(output),
-  samples: () =>
-    shapes.map((shape) => ({ name: formatShape(shape), inputs: [{ shape }, { shape }], attrs: {} })),
 });
 
 /** dx = dy - exp(y) * sum(dy). Inputs: dy, y. */
@@ -103,12 +90,6 @@ export const logSoftmaxGradOp = defineOp<object>({
   },
   gradient: BACKWARD,
   flops: (_, output) => 4 * sizeOf(output),
-  samples: () =>
-    shapes.map((shape) => ({
-      name: formatShape(shape),
-      inputs: [{ shape }, { shape, offset: -2 }],
-      attrs: {},
-    })),
 });
 
 /** Probabilities from logits, over dimension 1. */

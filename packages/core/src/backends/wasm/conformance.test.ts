@@ -1,7 +1,8 @@
 /** Every op on every sample of its own: against the reference, for one thread and for several. */
+import { type Sample, type SampleInput, samplesOf } from '@cnn/testing/samples';
 import { describe, expect, test } from 'vitest';
 import { Graph, type Node } from '../../graph/graph.js';
-import { emit, type OpDefinition, type OpName, ops, type Sample, type SampleInput } from '../../ops/index.js';
+import { emit, type OpDefinition, type OpName, ops } from '../../ops/index.js';
 import { sizeOf } from '../../tensor/shape.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import { referenceBackend } from '../reference/reference.js';
@@ -17,7 +18,7 @@ const tensorOf = ({ shape, scale = 1, offset = 0, values }: SampleInput, seed: n
 });
 
 /** A graph of one op. With `constant`, all inputs but the first are parameters, as weights are. */
-function graphOf(definition: OpDefinition, sample: Sample<object>, constant: boolean) {
+function graphOf(definition: OpDefinition, sample: Sample, constant: boolean) {
   const graph = new Graph({ name: sample.name });
   const feeds = new Map<string, Tensor>();
   const weights: Weights = new Map();
@@ -52,11 +53,9 @@ const names = Object.keys(ops) as OpName[];
 
 describe.each(names)('%s', (name) => {
   const definition = ops[name] as unknown as OpDefinition;
-  const cases = definition
-    .samples()
-    .flatMap((sample) =>
-      [false, ...(sample.inputs.length > 1 ? [true] : [])].map((constant) => [sample, constant] as const),
-    );
+  const cases = samplesOf(name).flatMap((sample) =>
+    [false, ...(sample.inputs.length > 1 ? [true] : [])].map((constant) => [sample, constant] as const),
+  );
   const onThisThread: WasmOptions = { workers: false };
 
   test.each(

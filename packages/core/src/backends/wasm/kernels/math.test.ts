@@ -1,5 +1,6 @@
+import { everyActivation } from '@cnn/testing/samples';
 import { describe, expect, test } from 'vitest';
-import { activate, everyActivation } from '../../../ops/activation.js';
+import { activate } from '../../../ops/activation.js';
 import { FunctionBuilder, v128 } from '../emit/index.js';
 import { applyActivation } from './activation.js';
 import { exponential, logarithm } from './math.js';
