@@ -19,7 +19,8 @@ await writeFile(
   `# What a page loads
 
 \`compile\` of \`@cnn/core\` with one network, the wasm and the reference back end included, bundled and minified
-by esbuild and compressed with gzip. A test holds \`mobilenetV2\` to 60 kB.
+by esbuild and compressed with gzip; from the sources, which weigh what the built packages do. Tests hold them to
+that, and \`mobilenetV2\` to 60 kB.
 
 ${table}
 

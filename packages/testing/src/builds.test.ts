@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { describe, expect, test } from 'vitest';
+import { bundleSize, familyPrograms } from './bundleSize.js';
 
 const packages = new URL('../../', import.meta.url);
 
@@ -70,6 +71,16 @@ describe.runIf(built)('the builds', () => {
     expect(text).toContain(builder);
     // The records of published weights, and blocks that only other networks of the family have.
     expect(text).not.toMatch(/torchvisionWeights\(|function (skipAndPad|timmV3|invertedResidual|megviiUnit)/);
+  });
+
+  // docs/size.md is measured on the sources.
+  test('weigh in a page what the sources do', async () => {
+    const [sources, builds] = await Promise.all([
+      bundleSize(familyPrograms.mobilenetV2!),
+      bundleSize(familyPrograms.mobilenetV2!, 'cli'),
+    ]);
+    expect(Math.abs(builds.first / sources.first - 1)).toBeLessThan(0.01);
+    expect(builds.later).toHaveLength(sources.later.length);
   });
 
   // Its decoder is an ES module with WebAssembly beside it.

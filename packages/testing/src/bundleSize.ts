@@ -1,4 +1,4 @@
-/** What the packages weigh in a page: minified and compressed, at first and later, from the sources. */
+/** What the packages weigh in a page: minified and compressed, at first and later. */
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build, type Metafile } from 'esbuild';
@@ -30,12 +30,20 @@ function closure(outputs: Metafile['outputs'], path: string, seen = new Set<stri
   return seen;
 }
 
-/** Bundles a program for a browser as others do: split where modules are imported on demand. */
-export async function bundleSize(program: string): Promise<BundleSize> {
+/**
+ * Bundles a program for a browser as others do: split where modules are imported on demand. From the sources, or from
+ * the built packages as the one in `from` finds them.
+ */
+export async function bundleSize(program: string, from?: string): Promise<BundleSize> {
   const { metafile, outputFiles } = await build({
-    stdin: { contents: program, resolveDir: repository, sourcefile: 'entry.ts', loader: 'ts' },
+    stdin: {
+      contents: program,
+      resolveDir: from ? `${repository}packages/${from}` : repository,
+      sourcefile: 'entry.ts',
+      loader: 'ts',
+    },
     absWorkingDir: repository,
-    tsconfig: 'tsconfig.base.json',
+    ...(from ? { tsconfigRaw: {} } : { tsconfig: 'tsconfig.base.json' }),
     bundle: true,
     splitting: true,
     minify: true,
@@ -50,7 +58,9 @@ export async function bundleSize(program: string): Promise<BundleSize> {
   const texts = new Map(Object.keys(metafile.outputs).map((path, index) => [path, outputFiles[index]!.text]));
   const gzip = (paths: Iterable<string>): number =>
     [...paths].reduce((sum, path) => sum + gzipSync(texts.get(path)!, { level: 9 }).length, 0);
-  const [entry] = Object.entries(metafile.outputs).find(([, { entryPoint }]) => entryPoint === 'entry.ts')!;
+  const [entry] = Object.entries(metafile.outputs).find(([, { entryPoint }]) =>
+    entryPoint?.endsWith('entry.ts'),
+  )!;
   const first = closure(metafile.outputs, entry);
   const later = Object.entries(metafile.outputs)
     .filter(([path, { entryPoint }]) => entryPoint && path !== entry)
