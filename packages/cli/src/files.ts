@@ -1,9 +1,9 @@
 /** The files that commands read and write, with errors that say what to do: pictures in, results out. */
 import { createReadStream } from 'node:fs';
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { addAbortSignal } from 'node:stream';
-import { writeAtomically } from '@cnn/core';
+import { makeFolder, writeAtomically } from '@cnn/core';
 import { decodeImage, type RgbImage } from '@cnn/image';
 
 /** Bytes of a picture file; more is taken for a mistake. */
@@ -67,12 +67,13 @@ async function bytesOf(parts: AsyncIterable<Uint8Array>, signal?: AbortSignal): 
   return Buffer.concat(all);
 }
 
-/** Makes a folder where there is none. @throws Error with the path and what to do. */
-export const makeFolder = (path: string): Promise<unknown> =>
-  mkdir(path, { recursive: true }).catch((error: unknown) => {
-    throw new Error(`Cannot make the folder ${path}: ${reasonOf(error)}. Give another place.`, {
-      cause: error,
-    });
+/** Makes a folder for results where there is none. @throws Error with the path and what to do. */
+export const makeResultFolder = (path: string): Promise<void> =>
+  makeFolder(path).catch((error: unknown) => {
+    // Those above it are there by then.
+    const { code } = error as NodeJS.ErrnoException;
+    const reason = code === 'ENOENT' ? 'the system takes no new folders there' : reasonOf(error);
+    throw new Error(`Cannot make the folder ${path}: ${reason}. Give another place.`, { cause: error });
   });
 
 /**
@@ -81,7 +82,7 @@ export const makeFolder = (path: string): Promise<unknown> =>
  */
 export async function writeResult(path: string, content: Uint8Array | string): Promise<void> {
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
-  await makeFolder(dirname(path));
+  await makeResultFolder(dirname(path));
   try {
     await writeAtomically(path, bytes);
   } catch (error) {

@@ -12,6 +12,8 @@ import { loadWeights, recordOf } from './weights.js';
 export interface ModelRequest {
   /** Its name; may be left out where the weights say it. */
   readonly model?: string | undefined;
+  /** How the name is typed, for errors. Default: `--model <name>`. */
+  readonly typed?: string;
   readonly weights?: string | undefined;
   readonly option: readonly string[];
   readonly cache?: string | undefined;
@@ -60,7 +62,7 @@ export function readingOf(entry: ModelEntry, record?: WeightsRecord): Reading {
  * @throws UsageError when neither the request nor the file names the model, or when they contradict.
  */
 export async function openModel(
-  { model: name, weights: source, option, cache }: ModelRequest,
+  { model: name, typed = '--model <name>', weights: source, option, cache }: ModelRequest,
   terminal: Terminal,
   signal?: AbortSignal,
 ): Promise<OpenModel> {
@@ -68,10 +70,10 @@ export async function openModel(
   const chosen = name ?? saved?.model;
   if (chosen === undefined)
     throw new UsageError(
-      "Say which model with --model; 'cnn list' shows all. Only weights that cnn has trained name theirs.",
+      `Say which model: ${typed}; 'cnn list' shows all. Only weights that cnn has trained name theirs.`,
     );
   if (saved && saved.model !== chosen)
-    throw new UsageError(`The weights in ${source} are for ${saved.model}, but --model says ${chosen}.`);
+    throw new UsageError(`The weights in ${source} are for ${saved.model}, not for ${chosen}.`);
   const { entry, family } = await findModel(chosen);
   const options = [...(saved?.options ?? []), ...option];
   const model = buildModel(entry, {

@@ -227,7 +227,7 @@ describe('export', () => {
 
 test.each([
   [['classify', 'x.png', '--model', 'resnet51'], 2, /no model called 'resnet51'.*resnet50/],
-  [['classify', 'x.png'], 2, /Say which model with --model/],
+  [['classify', 'x.png'], 2, /Say which model: --model <name>; 'cnn list' shows all/],
   [['classify', 'x.png', '--model', 'seresnet18'], 2, /No weights are published for seresnet18/],
   [['summary', 'vgg11', '--input', '1x3x8x8'], 1, /vgg|larger input|does not fit/],
   [['summary', 'vgg11', '--input', 'large'], 2, /argument 'large' is invalid. Write a shape as 1x3x224x224/],
@@ -237,6 +237,8 @@ test.each([
   [['bench', 'lenet5', '--threads', 'many'], 2, /--threads <n>' argument 'many' is invalid. Give a whole/],
   [['bench', 'lenet5', '--backend', 'tpu'], 2, /Allowed choices are auto, gpu, wasm, reference/],
   [['nonsense'], 2, /unknown command/],
+  [['help', 'clasify'], 2, /unknown command 'clasify'\n\(Did you mean classify\?\)/],
+  [['evaluate', '--data', 'none'], 2, /Say which model: cnn evaluate <model>/],
 ])('%j ends with %i', async (args, expected, message) => {
   const { code, notes } = await cnn(...args);
   expect(notes).toMatch(message);

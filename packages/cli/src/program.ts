@@ -170,8 +170,11 @@ export async function run(
   program.hook('preAction', async (_, command) => {
     if (command.getOptionValue('backend') === 'gpu') await provideGpu();
   });
+  // Asked about a command that there is not, commander's help says nothing; asked for the command itself, it names it.
+  const [first, asked] = args;
+  const unknown = first === 'help' && asked && !program.commands.some((known) => known.name() === asked);
   try {
-    await program.parseAsync(args, { from: 'user' });
+    await program.parseAsync(unknown ? args.slice(1) : args, { from: 'user' });
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;

@@ -70,6 +70,15 @@ export interface Evaluation {
   readonly imagesPerSecond: number;
 }
 
+/** What {@link evaluate} found, and where it was computed. */
+export interface EvaluationRun extends Evaluation {
+  /** The back end that ran, such as `wasm` or `gpu:webgpu`. */
+  readonly backend: string;
+  readonly threads: number;
+  /** Why it is not the back end, or not as many threads, as were asked for. */
+  readonly fallbackReason: string | undefined;
+}
+
 /**
  * Evaluates a model on every example of a dataset.
  * @throws RangeError for a label that the model has no class for, naming the example.
@@ -77,15 +86,17 @@ export interface Evaluation {
  * @example
  * const { accuracy, confusion } = await evaluate({ model, weights, input: [100, 1, 32, 32], dataset });
  */
-export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
+export async function evaluate(options: EvaluateOptions): Promise<EvaluationRun> {
   const { model, weights, input, backend, threads, signal } = options;
   const session = await compile(model, { weights, input, backend, threads, signal });
   try {
-    return await count(options, session.output, async (_, load) => {
+    const { backend: ran, fallbackReason } = session;
+    const found = await count(options, session.output, async (_, load) => {
       const { x, labels } = await load();
       const logits = await session.run(x, { signal });
       return { logits: logits.data, labels: labels.data };
     });
+    return { ...found, backend: ran, threads: session.threads, fallbackReason };
   } finally {
     await session.dispose();
   }

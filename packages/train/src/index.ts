@@ -15,6 +15,7 @@ export {
   type EvaluateOptions,
   type Evaluation,
   type EvaluationOptions,
+  type EvaluationRun,
   evaluate,
   type PreparationOptions,
   type Views,

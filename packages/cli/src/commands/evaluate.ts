@@ -4,12 +4,12 @@ import { UsageError } from '../errors.js';
 import { writeResult } from '../files.js';
 import { type ModelRequest, openModel } from '../openModel.js';
 import type { PlaceOptions } from '../options.js';
-import { printJson, type Terminal } from '../terminal.js';
+import { noteFallback, printJson, type Terminal, threadsOf } from '../terminal.js';
 import { confusionText } from '../training/confusion.js';
 import { openData } from '../training/data.js';
 import { preparationOf } from '../training/recipes.js';
 import { evaluationLine, reportPage } from '../training/report.js';
-import { presetOf } from '../training/settings.js';
+import { presetOf, requireSize } from '../training/settings.js';
 
 /** Options of the command. */
 export interface EvaluateOptions extends ModelRequest, PlaceOptions {
@@ -29,9 +29,14 @@ export async function evaluate(
   terminal: Terminal,
   signal?: AbortSignal,
 ): Promise<void> {
-  const opened = await openModel({ ...options, model: name }, terminal, signal);
+  const opened = await openModel(
+    { ...options, model: name, typed: 'cnn evaluate <model>' },
+    terminal,
+    signal,
+  );
   const { entry, model, weights } = opened;
   const preset = presetOf(opened.preset, options.size ?? opened.preset.crop);
+  requireSize(entry.name, model, preset, opened.preset.crop);
   const { onBadImage, backend, threads } = options;
   const data = await openData(
     { data: options.data, preset, onBadImage, validation: 0, seed: 0 },
@@ -49,24 +54,33 @@ export async function evaluate(
     input: [batch, preset.mean.length, preset.crop, preset.crop],
   });
   const seconds = (performance.now() - started) / 1000;
+  noteFallback(terminal, backend, result);
   const facts = { model: entry.name, weights: options.weights ?? 'default', data: options.data };
+  const place = { backend: result.backend, threads: result.threads };
   if (options.html)
     await writeResult(
       options.html,
       reportPage({
         title: `${entry.name} on ${data.kind}`,
-        facts: { ...facts, 'pictures left out': data.skipped.length },
+        facts: {
+          ...facts,
+          'pictures left out': data.skipped.length,
+          ...{ 'back end': result.backend, threads: result.threads },
+        },
         ...{ history: [], evaluation: result, labels: classes },
       }),
     );
   if (options.json)
     return printJson(terminal, {
       ...facts,
+      ...place,
       ...{ count: result.count, accuracy: result.accuracy, loss: result.loss, seconds },
       topK: Object.fromEntries(result.topK),
       ...{ classes, confusion: result.confusion, skipped: data.skipped },
     });
-  terminal.print(`${entry.name}: ${evaluationLine(result)}.`);
+  terminal.print(
+    `${entry.name}, on ${result.backend} (${threadsOf(result.threads)}): ${evaluationLine(result)}.`,
+  );
   terminal.print(`\n${confusionText(result.confusion, classes)}`);
   if (options.html) terminal.print(`\nThe report is ${options.html}.`);
 }

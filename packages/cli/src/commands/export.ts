@@ -20,7 +20,7 @@ export async function exportOnnx(
   terminal: Terminal,
   signal?: AbortSignal,
 ): Promise<void> {
-  const opened = await openModel({ ...options, model }, terminal, signal);
+  const opened = await openModel({ ...options, model, typed: 'cnn export <model>' }, terminal, signal);
   const { weights, preset, labels } = opened;
   const { name } = opened.entry;
   const graph = trace(opened.model, options.input ?? opened.input, { name });

@@ -16,7 +16,7 @@ import type { Terminal } from '../terminal.js';
 import { openData } from '../training/data.js';
 import type { TrainingOptions } from '../training/options.js';
 import { requireOut, runTraining } from '../training/session.js';
-import { presetOf, type Settings, settingsOf } from '../training/settings.js';
+import { presetOf, requireSize, type Settings, settingsOf } from '../training/settings.js';
 
 /** Options of the command. */
 export interface FinetuneOptions extends TrainingOptions, ModelRequest {
@@ -45,7 +45,11 @@ export async function finetune(
   terminal: Terminal,
   signal?: AbortSignal,
 ): Promise<void> {
-  const opened = await openModel({ ...options, model: name }, terminal, signal);
+  const opened = await openModel(
+    { ...options, model: name, typed: 'cnn finetune <model>' },
+    terminal,
+    signal,
+  );
   const { entry } = opened;
   requireMatch(entry.name, matchWeights(opened.model, opened.weights));
   const typed = parseModelOptions(opened.options);
@@ -61,6 +65,7 @@ export async function finetune(
   const out = options.out ?? join('runs', `${entry.name}-finetuned`);
   await requireOut(out, options.resume ?? false, settings);
   const preset = presetOf(opened.preset, settings.size);
+  requireSize(entry.name, opened.model, preset, opened.preset.crop);
   const { onBadImage } = options;
   const data = await openData({ ...settings, preset, onBadImage }, terminal, signal);
   const model = buildModel(entry, { ...typed, numClasses: data.classes.length });

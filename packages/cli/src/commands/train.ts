@@ -9,7 +9,7 @@ import type { Terminal } from '../terminal.js';
 import { openData } from '../training/data.js';
 import type { TrainingOptions } from '../training/options.js';
 import { requireOut, runTraining } from '../training/session.js';
-import { presetOf, settingsOf } from '../training/settings.js';
+import { presetOf, requireSize, settingsOf } from '../training/settings.js';
 
 /** Trains a model; its classes are those of the data. */
 export async function train(
@@ -32,6 +32,7 @@ export async function train(
     channels === reading.preset.mean.length ? reading.preset : { ...reading.preset, ...plain },
     settings.size,
   );
+  requireSize(name, buildModel(entry, typed), preset, reading.preset.crop);
   const { onBadImage } = options;
   const data = await openData({ ...settings, preset, onBadImage }, terminal, signal);
   const model = buildModel(entry, { ...typed, numClasses: data.classes.length });

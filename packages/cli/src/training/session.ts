@@ -13,7 +13,7 @@ import {
   trainer,
 } from '@cnn/train';
 import { UsageError } from '../errors.js';
-import { makeFolder } from '../files.js';
+import { makeResultFolder } from '../files.js';
 import { metadataOf } from '../savedModel.js';
 import { noteFallback, printJson, type Terminal, threadsOf } from '../terminal.js';
 import { curves } from './chart.js';
@@ -113,7 +113,7 @@ export async function runTraining(
   const checkpoint = join(out, CHECKPOINT);
   const say = (line: string): void => (options.json ? terminal.note(line) : terminal.print(line));
   const around: Surroundings = { options, terminal, signal, say, started: performance.now() };
-  await makeFolder(out);
+  await makeResultFolder(out);
   await writeText(join(out, SETTINGS), `${JSON.stringify(settings, null, 2)}\n`);
   await using run = trainer({
     ...{ model, weights, input: inputOf(job), seed, backend, threads, freeze, groups, clip, ema },

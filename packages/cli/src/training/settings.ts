@@ -1,5 +1,5 @@
 /** The settings of a training run: made from what was typed, kept beside the run, compared when it goes on. */
-import type { Transform } from '@cnn/core';
+import { type Module, ShapeError, type Transform, trace } from '@cnn/core';
 import { UsageError } from '../errors.js';
 import type { TrainingOptions } from './options.js';
 import { type AugmentName, type OptimizerName, optimizers, type ScheduleName } from './recipes.js';
@@ -56,6 +56,22 @@ export const presetOf = (preset: Transform, size: number): Transform => ({
   resize: Math.round((preset.resize * size) / preset.crop),
   crop: size,
 });
+
+/**
+ * Looks whether a model takes pictures of another than its usual size, before any is read.
+ * @throws UsageError that names the option.
+ */
+export function requireSize(name: string, model: Module, { mean, crop }: Transform, usual: number): void {
+  if (crop === usual) return;
+  try {
+    trace(model, [1, mean.length, crop, crop], { name });
+  } catch (error) {
+    if (!(error instanceof ShapeError)) throw error;
+    throw new UsageError(
+      `${name} takes no pictures of --size ${crop} (${error.message}). Without --size it is ${usual}.`,
+    );
+  }
+}
 
 /**
  * Compares the settings of a run that goes on with those it was started with.

@@ -77,7 +77,7 @@ describe('train', () => {
     expect(first.notes).toMatch(/Stopped after 6 steps, in epoch 2; .*\n {2}cnn train lenet5 .* --resume/);
     // What there is can be used already.
     const soFar = ['evaluate', '--weights', at('parts', 'model.safetensors'), '--data', mnist];
-    expect((await cnn(soFar)).out).toMatch(/^lenet5: top-1 /);
+    expect((await cnn(soFar)).out).toMatch(/^lenet5, on wasm \(\d+ threads?\): top-1 /);
     const state = await cnn(soFar.map((word) => word.replace('model.', 'checkpoint.')));
     expect([state.code, state.notes]).toEqual([2, expect.stringMatching(/weights are in model.safetensors/)]);
     const second = await cnn(training('parts', '--resume', '--json'));
@@ -100,6 +100,10 @@ describe('train', () => {
     [training('x', '--lr', 'fast'), /--lr <rate>' argument 'fast' is invalid. Give a number from 0 up/],
     [training('whole', '--resume', '--ema', '0.99'), /ema was 0.9 and is 0.99/],
     [training('whole', '--resume', '--clip', '9'), /clip was 1 and is 9/],
+    [
+      training('x', '--size', '64'),
+      /lenet5 takes no pictures of --size 64 \(.*400.*\)\. Without --size it is 32/,
+    ],
     [training('x', '--ema', '1'), /Give a number above 0 and below 1/],
     [training('x', '--clip', '0'), /Give a number above 0/],
     [training('x', '--label-smoothing', '1.5'), /Give a number from 0 to 1/],
@@ -113,6 +117,14 @@ describe('train', () => {
     const { code, notes } = await cnn(args);
     expect(notes).toMatch(message);
     expect(code).toBe(2);
+  });
+
+  test.runIf(process.platform === 'linux')('a folder that the system does not make is named', async () => {
+    const { code, notes } = await cnn([...training('x'), '--out', '/proc/none/x']);
+    expect(notes).toBe(
+      'cnn: Cannot make the folder /proc/none/x: the system takes no new folders there. Give another place.',
+    );
+    expect(code).toBe(1);
   });
 
   test('a file where the folder of the run should be is named', async () => {
@@ -248,7 +260,7 @@ describe('finetune', () => {
     const weights = at('tuned', 'model.safetensors');
     const evaluated = await cnn(['evaluate', '--weights', weights, '--data', digits, '--html', at('e.html')]);
     expect([evaluated.code, evaluated.notes]).toEqual([0, '']);
-    expect(evaluated.out).toMatch(/lenet5: top-1 \d+\.\d\d %.* on 18 pictures/);
+    expect(evaluated.out).toMatch(/lenet5, on wasm \(\d+ threads?\): top-1 \d+\.\d\d %.* on 18 pictures/);
     expect(evaluated.out).toMatch(/one +seven +zero\none /);
     expect(readFileSync(at('e.html'), 'utf8')).toContain('<th>seven</th>');
 
@@ -256,7 +268,7 @@ describe('finetune', () => {
     const { results } = JSON.parse(classified.out) as { results: { top: { label: string }[] }[] };
     expect(results[0]!.top.map(({ label }) => label).sort()).toEqual(['one', 'seven', 'zero']);
     const other = await cnn(['classify', 'x.png', '--model', 'resnet18', '--weights', weights]);
-    expect(other.notes).toMatch(/are for lenet5, but --model says resnet18/);
+    expect(other.notes).toMatch(/are for lenet5, not for resnet18/);
   });
 
   test('trains everything where nothing is frozen, parts at a rate of their own', async () => {
@@ -264,7 +276,7 @@ describe('finetune', () => {
     const { code } = await cnn([...args, '--epochs', '1']);
     expect(code).toBe(0);
     const classic = tuning(digits, 'x').map((word) => (word === 'lenet5' ? 'lenet5_classic' : word));
-    expect((await cnn(classic)).notes).toMatch(/are for lenet5, but --model says lenet5_classic/);
+    expect((await cnn(classic)).notes).toMatch(/are for lenet5, not for lenet5_classic/);
     writeFileSync(at('other.safetensors'), writeSafetensors(new Map([['fc.weight', tensor([1], [1])]])));
     const misfit = await cnn(['finetune', 'lenet5', '--weights', at('other.safetensors'), '--data', digits]);
     expect(misfit.notes).toMatch(/The weights do not fit lenet5.*conv1.weight/s);

@@ -4,6 +4,7 @@
  */
 import { writeAtomically } from './atomicFile.js';
 import { sha256OfText } from './hash.js';
+import { makeFolder } from './makeFolder.js';
 import { builtin } from './node.js';
 
 /** A place for downloads, by URL. */
@@ -62,8 +63,7 @@ function folder(directory: string): DownloadCache {
   };
   return {
     async prepare() {
-      await fs
-        .mkdir(directory, { recursive: true })
+      await makeFolder(directory)
         .then(() => fs.access(directory, fs.constants.W_OK))
         .catch(cannot);
     },
