@@ -10,7 +10,7 @@ import { normCoefficients } from '../kernels/norm.js';
 import { type PixelwiseFunction, pixelwise } from '../kernels/pixelwise.js';
 import type { Pointer } from '../plan/memory.js';
 import type { Planner } from '../plan/planner.js';
-import { extents, isPixelShape, type Pixels, pixelRuns, storedFloats } from '../plan/value.js';
+import { denseFloats, extents, isPixelShape, type Pixels, pixelRuns, storedFloats } from '../plan/value.js';
 import { broadcastStrides } from './broadcast.js';
 import {
   channelGroups,
@@ -46,7 +46,7 @@ function elementwise(p: Planner, node: Node, compute: PixelwiseFunction, activat
     compute,
     node.inputs.map((input) => p.value(input).at),
     p.value(node).at,
-    storedFloats(node.shape),
+    denseFloats(node.shape),
     activation,
   );
 }

@@ -4,11 +4,10 @@
  */
 import { type Graph, isInput, isParameter, type Node, readersOf } from '../../../graph/graph.js';
 import { isOp, type OpName } from '../../../ops/index.js';
-import { sizeOf } from '../../../tensor/shape.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
 import type { Group } from './groups.js';
 import type { Pointer } from './memory.js';
-import { extents, isPixelShape, storedFloats, type Value, valueAt } from './value.js';
+import { denseFloats, extents, isPixelShape, storedFloats, type Value, valueAt } from './value.js';
 
 /** A place for one value or several, from the first write to the last read. */
 export interface Place {
@@ -145,9 +144,7 @@ export function placeValues(
     } else {
       const dense = weights.has(node);
       const own: Place = {
-        floats: dense
-          ? Math.ceil(sizeOf(node.shape) / CHANNEL_BLOCK) * CHANNEL_BLOCK
-          : storedFloats(node.shape),
+        floats: dense ? denseFloats(node.shape) : storedFloats(node.shape),
         start: firstWrite(node),
         end: lastRead(node),
       };

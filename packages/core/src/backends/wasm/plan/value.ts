@@ -42,9 +42,12 @@ export const extents = (shape: Shape): { n: number; c: number; h: number; w: num
   w: shape[3] ?? 1,
 });
 
-/** Floats that a value of this shape takes when nothing else shares its place. */
+/** Floats that a value of this shape takes where it lies row-major. */
+export const denseFloats = (shape: Shape): number => paddedChannels(sizeOf(shape));
+
+/** Floats that a value of this shape takes when nothing else shares its place, unless it is a weight. */
 export function storedFloats(shape: Shape): number {
-  if (!isPixelShape(shape)) return Math.ceil(sizeOf(shape) / 8) * 8;
+  if (!isPixelShape(shape)) return denseFloats(shape);
   const { n, c, h, w } = extents(shape);
   return n * h * w * paddedChannels(c);
 }
