@@ -6,6 +6,7 @@ import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { BACKWARD, defineOp, emit, type OpDefinition, type Values } from './define.js';
+import { logProbabilities } from './softmax.js';
 
 /** How the losses of a batch become one number; `'mean'` divides by the sum of the labels' class weights. */
 export type Reduction = 'mean' | 'sum' | 'none';
@@ -74,14 +75,6 @@ function batchDivisor(
   return sum;
 }
 
-/** x - max - log(sum(exp(x - max))) of one row. */
-function logProbabilities(x: Values, row: number, classes: number): Float64Array {
-  const logits = Float64Array.from(x.subarray(row * classes, (row + 1) * classes));
-  const max = logits.reduce((largest, value) => Math.max(largest, value), -Infinity);
-  const log = Math.log(logits.reduce((sum, value) => sum + Math.exp(value - max), 0));
-  return logits.map((value) => value - max - log);
-}
-
 /** Cross entropy of logits. Inputs: logits (n x c), labels (n), class weights? (c). */
 export const crossEntropyOp = defineOp<CrossEntropyAttrs>({
   op: 'crossEntropy',
@@ -95,7 +88,7 @@ export const crossEntropyOp = defineOp<CrossEntropyAttrs>({
     const [n, classes] = xs as [number, number];
     const by = batchDivisor(labels!, classes, weights, reduction);
     for (let row = 0; row < n; row++) {
-      const logs = logProbabilities(x!, row, classes);
+      const logs = logProbabilities(x!, row * classes, 1, classes);
       eachShare(classes, labelOf(labels!, row, classes), labelSmoothing, weights, (c, share) => {
         output[reduction === 'none' ? row : 0]! -= (share * logs[c]!) / by;
       });
@@ -115,7 +108,7 @@ export const crossEntropyGradOp = defineOp<CrossEntropyAttrs>({
     const [n, classes] = shape as [number, number];
     const by = batchDivisor(labels!, classes, weights, reduction);
     for (let row = 0; row < n; row++) {
-      const logs = logProbabilities(x!, row, classes);
+      const logs = logProbabilities(x!, row * classes, 1, classes);
       const upstream = dy![reduction === 'none' ? row : 0]! / by;
       let total = 0;
       eachShare(classes, labelOf(labels!, row, classes), labelSmoothing, weights, (c, share) => {

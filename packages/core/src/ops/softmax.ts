@@ -2,7 +2,7 @@
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
-import { BACKWARD, defineOp, emit, type ReferenceCall } from './define.js';
+import { BACKWARD, defineOp, emit, type ReferenceCall, type Values } from './define.js';
 
 /** Calls `visit` for each set of values that belong together: flat indices start, start + step, ... */
 export function eachDistribution(
@@ -20,18 +20,12 @@ function rowsShape([x]: readonly Shape[]): Shape {
   return x;
 }
 
-/** x - max and log(sum(exp(x - max))) of one distribution: nothing overflows. */
-function logSum(
-  x: ArrayLike<number>,
-  start: number,
-  step: number,
-  classes: number,
-): readonly [max: number, log: number] {
-  let max = -Infinity;
-  for (let c = 0; c < classes; c++) max = Math.max(max, x[start + c * step]!);
-  let sum = 0;
-  for (let c = 0; c < classes; c++) sum += Math.exp(x[start + c * step]! - max);
-  return [max, Math.log(sum)];
+/** x - log(sum(exp(x))) of one distribution, less its maximum first: nothing overflows. */
+export function logProbabilities(x: Values, start: number, step: number, classes: number): Float64Array {
+  const result = Float64Array.from({ length: classes }, (_, c) => x[start + c * step]!);
+  const max = result.reduce((largest, value) => Math.max(largest, value), -Infinity);
+  const log = Math.log(result.reduce((sum, value) => sum + Math.exp(value - max), 0));
+  return result.map((value) => value - max - log);
 }
 
 const both = (
@@ -39,8 +33,8 @@ const both = (
   finish: (logProbability: number) => number,
 ): void =>
   eachDistribution(shape, (start, step, classes) => {
-    const [max, log] = logSum(x!, start, step, classes);
-    for (let at = start, c = 0; c < classes; c++, at += step) output[at] = finish(x![at]! - max - log);
+    for (const [c, value] of logProbabilities(x!, start, step, classes).entries())
+      output[start + c * step] = finish(value);
   });
 
 /** y = exp(x) / sum(exp(x)). */

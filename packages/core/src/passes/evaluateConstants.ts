@@ -1,5 +1,5 @@
 /** Makes a parameter of every node that depends on parameters alone; its values are computed in float64. */
-import { type Graph, isInput, isParameter, type Node } from '../graph/graph.js';
+import { type Graph, isInput, isParameter, type Node, readersOf } from '../graph/graph.js';
 import { copyNode, rewrite } from '../graph/rewrite.js';
 import type { Values } from '../ops/define.js';
 import { computeReference } from '../ops/index.js';
@@ -27,17 +27,28 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
   const wanted = new Set<Node>(graph.outputs.values());
   for (const node of graph.nodes) if (!constant.has(node)) for (const input of node.inputs) wanted.add(input);
 
+  // What is read on the way to several values is computed once for all of them; anything else is not kept.
+  const shared = new Map<Node, () => Values>();
+  for (const [node, readers] of readersOf(graph)) {
+    const onTheWay = readers.filter((reader) => constant.has(reader)).length;
+    if (constant.has(node) && !isParameter(node) && onTheWay > (wanted.has(node) ? 0 : 1))
+      shared.set(
+        node,
+        heldWeakly(() => compute(node)),
+      );
+  }
   const evaluate = (node: Node): Values => {
-    if (isParameter(node)) {
-      const value = weights.get(node.attrs.name);
-      if (!value) throw new Error(`${graph.at('')}: there is no weight called ${node.attrs.name}.`);
-      return value.data;
-    }
-    return computeReference(node, evaluate, new Float64Array(sizeOf(node.shape)));
+    if (!isParameter(node)) return shared.get(node)?.() ?? compute(node);
+    const value = weights.get(node.attrs.name);
+    if (!value) throw new Error(`${graph.at('')}: there is no weight called ${node.attrs.name}.`);
+    return value.data;
   };
+  const compute = (node: Node): Values =>
+    computeReference(node, evaluate, new Float64Array(sizeOf(node.shape)));
   // One buffer for all results on their way to float32: garbage of 8 bytes a weight would add up until it is collected.
   let room = new Float64Array(0);
   const evaluateOnce = (node: Node): Float32Array => {
+    if (shared.has(node)) return new Float32Array(evaluate(node));
     const size = sizeOf(node.shape);
     if (room.length < size) room = new Float64Array(size);
     // Not `from`, which goes through an iterator.

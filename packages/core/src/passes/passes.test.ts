@@ -1,5 +1,5 @@
 /** Each pass on a small graph that is printed before and after, and all of them together against no pass at all. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { referenceBackend } from '../backends/reference/reference.js';
 import { wasmBackend } from '../backends/wasm/wasm.js';
 import { Graph, type Node, parametersOf } from '../graph/graph.js';
@@ -17,6 +17,7 @@ import {
   flatten,
   globalAvgPool,
   maxPool,
+  ops,
   pad,
   relu,
   stochasticDepth,
@@ -65,6 +66,28 @@ test('a residual block becomes one convolution', () => {
     '%1 = conv2d(%x, conv:foldedWeight:0, conv:foldedBias:1, %x) stride=1,1 padding=1,1,1,1 dilation=1,1 groups=1 residual=true activation=relu : 1x2x4x4  # conv',
     'return output = %1',
   ]);
+});
+
+test('a constant that several read is computed once', () => {
+  const graph = new Graph();
+  const one = graph.parameter('one', [2], false);
+  const two = add(one, one);
+  const four = add(two, two);
+  const eight = add(four, four);
+  const x = graph.input('x', [2]);
+  graph.outputs.set('y', add(add(x, four), eight));
+  const reference = vi.spyOn(ops.add, 'reference');
+  try {
+    const { weights } = evaluateConstants(graph, new Map([['one', tensor([1, -1], [2])]]));
+    expect([...weights.values()].map(({ data }) => [...data])).toEqual([
+      [4, -4],
+      [8, -8],
+      [1, -1],
+    ]);
+    expect(reference).toHaveBeenCalledTimes(3);
+  } finally {
+    reference.mockRestore();
+  }
 });
 
 test('an activation that a batch norm has taken on goes into the layer with it', () => {
