@@ -1,5 +1,6 @@
 /** How every package is built: ESM, CommonJS and types, each from src/index.ts. */
 import { defineConfig, type Options } from 'tsup';
+import { notices } from './notices.js';
 
 /**
  * Tells bundlers that what is built at the top of a file, entries of `models` and records of weights have no effect of
@@ -28,5 +29,6 @@ export const preset = (extra: Options = {}) =>
     clean: true,
     silent: true,
     plugins: [pureCalls],
+    esbuildPlugins: [notices],
     ...extra,
   });

@@ -83,6 +83,17 @@ describe.runIf(built)('the builds', () => {
     expect(builds.later).toHaveLength(sources.later.length);
   });
 
+  // Its codec of PNG is part of the CommonJS build.
+  test('ship the licences of the libraries that they hold', () => {
+    const notices = readFileSync(new URL('image/dist/THIRD_PARTY.txt', packages), 'utf8');
+    for (const library of ['fast-png', 'iobuffer', 'fflate'])
+      expect(notices).toMatch(new RegExp(`^${library} \\d+\\.\\d+\\.\\d+\\n\\n(The )?MIT License`, 'm'));
+    expect(notices.match(/^Permission is hereby granted/gm)).toHaveLength(3);
+    // No other build holds any.
+    const holding = names.filter((name) => existsSync(new URL(`${name}/dist/THIRD_PARTY.txt`, packages)));
+    expect(holding).toEqual(['image']);
+  });
+
   // Its decoder is an ES module with WebAssembly beside it.
   test('decode JPEG in both', async () => {
     const text = readFileSync(new URL('image/src/jpeg.test.ts', packages), 'utf8');
