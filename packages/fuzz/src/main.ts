@@ -1,6 +1,6 @@
 /** The command `npm run fuzz`: random graphs and damaged files by the hundred, and what is wrong with them. */
 import { enableWideSimd } from '@cnn/core';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { fuzzGraphs } from './graphs.js';
 import type { Report } from './report.js';
 
@@ -27,7 +27,7 @@ const program = new Command('fuzz')
   )
   .option('--seed <n>', 'the first seed; each case has the next one', whole(0), 1)
   .option('--cases <n>', 'how many', whole(1), 200)
-  .addOption(new Option('--wide', 'with 256-bit SIMD (Node 24 on x64)').env('CNN_WIDE_SIMD'))
+  .option('--wide', 'with 256-bit SIMD (Node 24 on x64); CNN_WIDE_SIMD=1 says the same')
   .option('--python <path>', 'compares the reference with the PyTorch of this Python as well')
   .option('--json', 'prints the result as JSON')
   .addHelpText(
@@ -55,7 +55,7 @@ process.once('SIGTERM', () => interrupted.abort());
 program.parse();
 const options = program.opts<Options>();
 try {
-  if (options.wide && !enableWideSimd())
+  if ((options.wide || process.env.CNN_WIDE_SIMD === '1') && !enableWideSimd())
     throw new Error('This engine has no 256-bit SIMD; Node 24 and newer have it on x64.');
   const tty = process.stderr.isTTY;
   const progress = (line: string): void => {
