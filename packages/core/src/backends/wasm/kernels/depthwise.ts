@@ -86,9 +86,8 @@ export const depthwiseRow = (engine: Engine, shape: DepthwiseRow): FunctionBuild
                   at(taps, column, v),
                   v128.load(weights, (row * columns + column) * tapBytes(vectors) + v * VECTOR),
                 );
-            for (const column of present) {
-              for (const v of pairs)
-                f.set(values[v]!, v128.load(x[row - firstRow]!, column * pixel.x + v * VECTOR));
+            for (const { column, at: behind } of present) {
+              for (const v of pairs) f.set(values[v]!, v128.load(x[row - firstRow]!, behind + v * VECTOR));
               for (let output = 0; output < outputs; output++) {
                 const index = tap(output, column);
                 if (index < 0) continue;

@@ -108,8 +108,8 @@ export const groupedRow = (engine: Engine, shape: GroupedRow): FunctionBuilder =
                       at(taps, column, v),
                       v128.load(weights, (channel * columns + column) * tapBytes + v * VECTOR),
                     );
-                for (const column of present) {
-                  spread(column * pixel.x, channel);
+                for (const { column, at: behind } of present) {
+                  spread(behind, channel);
                   for (let output = 0; output < outputs; output++) {
                     const index = tap(output, column);
                     if (index < 0) continue;

@@ -37,21 +37,21 @@ export const poolRow = (_: Engine, shape: PoolRow): FunctionBuilder =>
       { size: 4, step: { x: 2 * VECTOR, y: 2 * VECTOR }, rows, y: p.y, groups: p.groups },
       ({ start, outputs, columns, tap }, x, y) => {
         const reduced = new Map<number, readonly Local<'v128'>[]>();
-        for (const [index, column] of columns.entries()) {
+        for (const [index, { column, at: behind }] of columns.entries()) {
           const pair = f.vectors('column', columns.length * 2).slice(index * 2, index * 2 + 2);
           for (const [row, address] of x.entries())
             for (const [v, vector] of pair.entries()) {
-              const value = v128.load(address, column * pixel.x + v * VECTOR);
+              const value = v128.load(address, behind + v * VECTOR);
               f.set(vector, row === 0 ? value : combine(reduction, vector, value));
             }
           reduced.set(column, pair);
         }
         const results = f.vectors('result', 2);
         for (let output = 0; output < outputs; output++) {
-          const under = columns.filter((column) => tap(output, column) >= 0);
+          const under = columns.filter(({ column }) => tap(output, column) >= 0);
           for (const [v, result] of results.entries()) {
             const total = under
-              .map((column): V128 => reduced.get(column)![v]!)
+              .map(({ column }): V128 => reduced.get(column)![v]!)
               .reduce((a, b) => combine(reduction, a, b));
             f.set(result, divisors ? f32x4.mul(total, f32x4.const(1 / divisors[start + output]!)) : total);
           }

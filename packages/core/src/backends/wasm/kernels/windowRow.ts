@@ -56,15 +56,19 @@ export interface BlockCode {
   /** Its first output; of blocks that repeat, the first one's. */
   readonly start: number;
   readonly outputs: number;
-  /** Input columns of the block that exist, counted from its first output's first column. */
-  readonly columns: readonly number[];
+  /**
+   * Input columns of the block that exist, counted from its first output's first column, and how far behind the
+   * address of x each lies, in bytes.
+   */
+  readonly columns: readonly { readonly column: number; readonly at: number }[];
   /** Whether output i looks at that column, and with which tap; -1 if not. */
   tap(output: number, column: number): number;
 }
 
 /**
  * Generates the blocks of a row. For each group of channels `body` is called with addresses that point
- * at the block's first column (`x`, one for each of the rows given) and first output (`y`).
+ * at the block's first column that exists (`x`, one for each of the rows given) and first output (`y`). Those of
+ * columns in the padding could lie before the memory's start, and an address is never negative.
  * @param others addresses that move on by a number of bytes with each group of channels.
  */
 export function slideAlongRow(
@@ -118,13 +122,18 @@ export function slideAlongRow(
         first + column < width &&
         Array.from({ length: count }, (_, output) => tap(output, column)).some((index) => index >= 0),
     );
+    const skipped = (used[0] ?? 0) * pixel.x;
+    const present = used.map((column) => ({ column, at: column * pixel.x - skipped }));
     f.repeat(repeat, () => {
-      for (const [index, row] of rows.entries()) f.set(x[index]!, i32.add(row, xOffset));
+      for (const [index, row] of rows.entries()) {
+        f.set(x[index]!, i32.add(row, xOffset));
+        if (skipped > 0) f.advance(x[index]!, skipped);
+      }
       f.set(yAt, i32.add(y, i32.mul(block, pixel.y)));
       for (const { from, at, pixel: distance } of others)
         f.set(at, distance === 0 ? from : i32.add(from, i32.mul(block, distance)));
       f.repeat(groups, () => {
-        body({ start, outputs: count, columns: used, tap }, x, yAt);
+        body({ start, outputs: count, columns: present, tap }, x, yAt);
         for (const address of x) f.advance(address, step.x);
         f.advance(yAt, step.y);
         for (const { at, bytes } of others) f.advance(at, bytes);

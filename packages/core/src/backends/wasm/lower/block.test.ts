@@ -118,6 +118,7 @@ const cases: Readonly<Record<string, BlockShape>> = {
   'by channels, squeeze, two pictures': {
     ...{ input: [2, 16, 5, 7], hidden: 72, out: 24, kernel: 5, stride: 1, squeezed: 10 },
   },
+  'by channels, a single pixel': { input: [1, 24, 1, 1], hidden: 24, out: 24, kernel: 3, stride: 1 },
   'by channels, large weights': {
     input: [1, 160, 7, 7],
     hidden: 480,
