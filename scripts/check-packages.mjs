@@ -52,7 +52,7 @@ const mayImport = {
   explain: ['core', 'image'],
   cli: ['core', 'image', 'train', 'onnx', 'explain', ...families],
   testing: ['core'],
-  fuzz: ['core', 'testing'],
+  fuzz: ['core', 'image', 'testing'],
   bench: ['core', 'image', 'train', 'onnx', 'testing', ...families],
   ...Object.fromEntries(families.map((name) => [name, ['core']])),
 };

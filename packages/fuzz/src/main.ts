@@ -1,6 +1,7 @@
 /** The command `npm run fuzz`: random graphs and damaged files by the hundred, and what is wrong with them. */
 import { enableWideSimd } from '@cnn/core';
 import { Command, InvalidArgumentError } from 'commander';
+import { fuzzFiles } from './files.js';
 import { fuzzGraphs } from './graphs.js';
 import type { Report } from './report.js';
 
@@ -9,6 +10,7 @@ interface Options {
   readonly cases: number;
   readonly wide?: boolean;
   readonly python?: string;
+  readonly files?: boolean;
   readonly json?: boolean;
 }
 
@@ -29,10 +31,11 @@ const program = new Command('fuzz')
   .option('--cases <n>', 'how many', whole(1), 200)
   .option('--wide', 'with 256-bit SIMD (Node 24 on x64); CNN_WIDE_SIMD=1 says the same')
   .option('--python <path>', 'compares the reference with the PyTorch of this Python as well')
+  .option('--files', 'reads damaged files of weights and pictures instead')
   .option('--json', 'prints the result as JSON')
   .addHelpText(
     'after',
-    '\nA case that fails prints its seed; the first one also its graph, made as small as it stays wrong.\n\nExamples:\n  npm run fuzz -- --cases 500\n  npm run fuzz -- --seed 133 --cases 1\n  npm run fuzz -- --python python3',
+    '\nA case that fails prints its seed; the first one also its graph, made as small as it stays wrong.\n\nExamples:\n  npm run fuzz -- --cases 500\n  npm run fuzz -- --seed 133 --cases 1\n  npm run fuzz -- --python python3\n  npm run fuzz -- --files --cases 100000',
   );
 
 /** What happened, for people. */
@@ -61,7 +64,11 @@ try {
   const progress = (line: string): void => {
     if (tty) process.stderr.write(`\r\x1b[K${line}`);
   };
-  const report = await fuzzGraphs({ ...options, signal: interrupted.signal, progress });
+  const report = await (options.files ? fuzzFiles : fuzzGraphs)({
+    ...options,
+    signal: interrupted.signal,
+    progress,
+  });
   progress('');
   console.log(options.json ? JSON.stringify(report, null, 2) : printed(report));
   process.exitCode = interrupted.signal.aborted ? 130 : report.failures.length > 0 ? 1 : 0;

@@ -38,7 +38,6 @@ const takenOff: Readonly<Record<string, readonly number[]>> = {
   batchNormGradWeight: [2],
   batchNormTrain: [3],
   batchNormTrainGradInput: [3, 5, 6],
-  channelVariance: [1],
   descend: [1],
   adaptiveDescend: [1],
 };
@@ -69,6 +68,8 @@ const ownSize: Readonly<
     (_, y, [dy]) =>
     (i) =>
       Math.abs(y[i]!) + Math.abs(dy![i]!),
+  // Distances from the mean are taken before they are squared: a variance of nothing stays nothing.
+  channelVariance: (_, y) => (i) => y[i]!,
   crossEntropy: (_, y, [x]) => {
     const size = 1 + 2 * largest(x!);
     return (i) => Math.abs(y[i]!) + size;

@@ -1,5 +1,5 @@
 /** Writes small weight files, right and wrong ones, for the tests: pickles, PyTorch's two formats, zip, safetensors. */
-import type { Weights } from '../tensor/tensor.js';
+import type { Weights } from '@cnn/core';
 
 const join = (parts: readonly (Uint8Array | readonly number[])[]): Uint8Array => {
   const result = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));

@@ -5,13 +5,13 @@ import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { plain } from '@cnn/testing/weightFiles';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FileFormatError } from '../errors.js';
 import { tensor, type Weights } from '../tensor/tensor.js';
 import { DownloadError, type Progress } from './fetch.js';
 import { type ReadWeightsOptions, readWeights } from './readWeights.js';
 import { writeSafetensors } from './safetensors.js';
-import { plain } from './testFiles.js';
 
 /** 256 KiB: more than one packet, so that a connection can break in the middle. */
 const weights: Weights = new Map([

@@ -1,11 +1,5 @@
 /** Cuts small valid files at every byte and flips their bits: what comes is weights or a FileFormatError, soon. */
 import { deflateRawSync } from 'node:zlib';
-import { expect, test } from 'vitest';
-import { FileFormatError } from '../errors.js';
-import { random } from '../tensor/random.js';
-import { tensor, type Weights } from '../tensor/tensor.js';
-import { readWeights } from './readWeights.js';
-import { writeSafetensors } from './safetensors.js';
 import {
   legacyFile,
   type Python,
@@ -15,7 +9,13 @@ import {
   sixStorage,
   torchZip,
   zipFile,
-} from './testFiles.js';
+} from '@cnn/testing/weightFiles';
+import { expect, test } from 'vitest';
+import { FileFormatError } from '../errors.js';
+import { random } from '../tensor/random.js';
+import { tensor, type Weights } from '../tensor/tensor.js';
+import { readWeights } from './readWeights.js';
+import { writeSafetensors } from './safetensors.js';
 
 const checkpoint: Python = {
   epoch: 3,

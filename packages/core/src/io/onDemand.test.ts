@@ -2,13 +2,13 @@ import { appendFile, mkdtemp, rm, truncate, utimes, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { bytesOf, legacyFile, pickle, pickledTensor, plain, safetensorsFile } from '@cnn/testing/weightFiles';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FileFormatError } from '../errors.js';
 import { matchParameters } from '../nn/walk.js';
 import { tensor, valuesOf, type Weights } from '../tensor/tensor.js';
 import { readWeights } from './readWeights.js';
 import { writeSafetensors } from './safetensors.js';
-import { bytesOf, legacyFile, pickle, pickledTensor, plain, safetensorsFile } from './testFiles.js';
 
 const small: Weights = new Map([
   ['module.conv.weight', tensor([1, 2, 3, 4, 5, 6], [2, 3])],

@@ -1,9 +1,20 @@
+import {
+  bytesOf,
+  call,
+  dict,
+  name,
+  type Part,
+  pickle,
+  text,
+  tuple,
+  u32,
+  u64,
+} from '@cnn/testing/weightFiles';
 import { describe, expect, test } from 'vitest';
 import { FileFormatError } from '../errors.js';
 import { defaultLimits } from './limits.js';
 import { unpickle } from './pickle.js';
 import { describe as described, isTag, type Pickled } from './pickleValue.js';
-import { bytesOf, call, dict, name, type Part, pickle, text, tuple, u32, u64 } from './testFiles.js';
 
 const read = (bytes: Uint8Array): Pickled => unpickle(bytes, 0, defaultLimits).value;
 

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { bytesOf, legacyFile, pickle, pickledTensor, plain, torchZip } from '@cnn/testing/weightFiles';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FileFormatError } from '../errors.js';
 import { tensor, type Weights } from '../tensor/tensor.js';
@@ -10,7 +11,6 @@ import { sha256OfText } from './hash.js';
 import { type ReadWeightsOptions, readWeights } from './readWeights.js';
 import { writeSafetensors } from './safetensors.js';
 import type { WeightSource } from './source.js';
-import { bytesOf, legacyFile, pickle, pickledTensor, plain, torchZip } from './testFiles.js';
 
 const small: Weights = new Map([
   ['conv.weight', tensor([1, 2, 3, 4, 5, 6], [2, 3])],

@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { bytesOf, plain, safetensorsFile, u64 } from '@cnn/testing/weightFiles';
 import { describe, expect, test } from 'vitest';
 import { FileFormatError } from '../errors.js';
 import { tensor, type Weights } from '../tensor/tensor.js';
 import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from './safetensors.js';
-import { bytesOf, plain, safetensorsFile, u64 } from './testFiles.js';
 
 const small: Weights = new Map([
   ['conv.weight', tensor([1, 2, 3, 4, 5, 6], [2, 3])],

@@ -1,7 +1,4 @@
 import { deflateRawSync } from 'node:zlib';
-import { describe, expect, test } from 'vitest';
-import { FileFormatError } from '../errors.js';
-import { readWeights } from './readWeights.js';
 import {
   bytesOf,
   call,
@@ -22,7 +19,10 @@ import {
   torchZip,
   tuple,
   zipFile,
-} from './testFiles.js';
+} from '@cnn/testing/weightFiles';
+import { describe, expect, test } from 'vitest';
+import { FileFormatError } from '../errors.js';
+import { readWeights } from './readWeights.js';
 
 const formats: readonly (readonly [string, (object: Uint8Array, storages?: Storages) => Uint8Array])[] = [
   ['zip', torchZip],

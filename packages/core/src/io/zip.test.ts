@@ -1,8 +1,8 @@
 import { deflateRawSync } from 'node:zlib';
+import { bytesOf, six, u16, u32, u64, zipFile } from '@cnn/testing/weightFiles';
 import { describe, expect, test } from 'vitest';
 import { FileFormatError } from '../errors.js';
 import { defaultLimits } from './limits.js';
-import { bytesOf, six, u16, u32, u64, zipFile } from './testFiles.js';
 import { entryBytes, readZip } from './zip.js';
 
 const entry = async (file: Uint8Array, name = 'a'): Promise<Uint8Array> =>
