@@ -84,17 +84,22 @@ type Shift = (a: V128, bits: I32) => V128;
 /** Integers and addresses. */
 export const i32 = {
   load: load('i32', [0x28], 2),
+  /** A byte, from 0 to 255. */
+  load8: load('i32', [0x2d], 0),
   atomicLoad: load('i32', [0xfe, 0x10], 2),
   add: ((a, b) => (b === 0 ? (typeof a === 'number' ? i32.const(a) : a) : addI32(a, b))) as I32Binary,
   sub: plain('i32', 0x6b) as I32Binary,
   mul: ((a, b) => (b === 1 && typeof a !== 'number' ? a : mulI32(a, b))) as I32Binary,
   divU: plain('i32', 0x6e) as I32Binary,
   and: plain('i32', 0x71) as I32Binary,
+  shrU: plain('i32', 0x76) as I32Binary,
   eqz: plain('i32', 0x45) as (a: I32) => Expression<'i32'>,
   eq: plain('i32', 0x46) as I32Binary,
   ltS: plain('i32', 0x48) as I32Binary,
   ltU: plain('i32', 0x49) as I32Binary,
   geS: plain('i32', 0x4e) as I32Binary,
+  /** `a` where the condition holds, else `b`. */
+  select: plain('i32', 0x1b) as (a: I32, b: I32, condition: I32) => Expression<'i32'>,
   const: (value: number): Expression<'i32'> => expression('i32', (code) => writeOperand(value, code)),
 };
 const addI32 = plain('i32', 0x6a) as I32Binary;

@@ -67,12 +67,23 @@ export class FunctionBuilder {
     this.#store(address, value, [0x38], offset);
   }
 
-  #store(address: I32, value: Expression<ValueType>, opcode: readonly number[], offset: number): void {
+  /** Stores the lowest byte of an integer. */
+  storeByte(address: I32, value: Expression<'i32'>): void {
+    this.#store(address, value, [0x3a], 0, 0);
+  }
+
+  #store(
+    address: I32,
+    value: Expression<ValueType>,
+    opcode: readonly number[],
+    offset: number,
+    alignment = 2,
+  ): void {
     writeOperand(address, this.#code);
     value.write(this.#code);
     this.#code
       .bytes(...opcode)
-      .unsigned(2)
+      .unsigned(alignment)
       .unsigned(offset);
   }
 

@@ -1,5 +1,5 @@
 /**
- * How a plan runs: a table of records, each the index of a kernel and its twelve parameters, walked by one
+ * How a plan runs: a table of records, each the index of a kernel and its thirteen parameters, walked by one
  * small function. Every thread walks its own table; barriers are kernels too.
  */
 import { FunctionBuilder, i32 } from '../emit/index.js';

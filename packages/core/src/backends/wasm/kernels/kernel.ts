@@ -1,5 +1,5 @@
 /**
- * What all kernels have in common. A kernel is a function of twelve i32 parameters, so that one indirect
+ * What all kernels have in common. A kernel is a function of thirteen i32 parameters, so that one indirect
  * call runs any of them from a table of records. Vectors are handled in pairs of 128 bits next to each
  * other: an engine with wide SIMD makes one 256-bit operation of each pair.
  */
@@ -8,7 +8,7 @@ import { FunctionBuilder, f32x4, type Local, type V128 } from '../emit/index.js'
 import type { Engine } from '../engine.js';
 
 /** Parameters of every kernel; those that it does not use are zero. */
-export const PARAMETERS = 12;
+export const PARAMETERS = 13;
 
 /** Float32 lanes in a vector of 128 bits. */
 export const LANES = 4;

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { activate } from '../../../ops/activation.js';
-import { FLOAT } from './kernel.js';
+import { CACHE_LINE, FLOAT } from './kernel.js';
 import { innerSize, type MatrixProduct, matrixProduct, panelColumns, tilingOf } from './matrixProduct.js';
+import { fillTable } from './prefetch.js';
 import { Bench, enginesToTry, largestDifference, noise } from './testKernel.js';
 
 /** Weights k x n in panels, the last one narrower, zeros where it is wider than what is left. */
@@ -118,6 +119,51 @@ describe.each(enginesToTry())('%s', (_, engine) => {
       return bench.get(c, pixels * n);
     });
     expect(gathered).toEqual(plain);
+  });
+
+  test('weights that are asked for ahead stay what they are, and so do the results', () => {
+    const [pixels, k, n] = [23, 46, 40];
+    const { tileRows, large, small } = tilingOf(pixels, engine.tileRows);
+    const panel = panelColumns(engine, tileRows, n);
+    const weights = packPanels(noise(k * n, 8), k, n, panel);
+    const bytes = new Uint8Array(weights.buffer);
+    const lines = bytes.length / CACHE_LINE;
+    const [plain, ...asked] = [0, 1, 5, 200].map((ahead) => {
+      const product: MatrixProduct = {
+        inner: { loops: [], run: k },
+        tileRows,
+        panel,
+        narrowPanel: n % panel,
+        pixel: { a: k * FLOAT, c: n * FLOAT, residual: 0 },
+        row: { a: 0, c: 0, residual: 0 },
+        bias: false,
+        residual: false,
+        ahead,
+      };
+      const bench = new Bench();
+      const a = bench.put(noise(pixels * k, 7));
+      const b = bench.put(weights);
+      const c = bench.put(new Float32Array(pixels * n));
+      const table = bench.put(new Float32Array(Math.ceil(lines / FLOAT)));
+      fillTable(new Uint8Array(bench.floats.buffer, table, lines), bytes);
+      // The last line is another thread's and not asked for: what the table says of it is never written.
+      new Uint8Array(bench.floats.buffer, table)[lines - 1]! ^= 0xff;
+      const before = new Uint8Array(bench.floats.slice().buffer);
+      const last = b + (lines - 2) * CACHE_LINE;
+      bench.run(
+        matrixProduct(engine, product),
+        ...[a, b, c, 0, 0, 1, large, small, Math.floor(n / panel), n % panel ? 1 : 0, 0, last, table],
+      );
+      const after = new Uint8Array(bench.floats.buffer);
+      expect(after.slice(b, b + bytes.length)).toEqual(bytes);
+      const end = c + pixels * n * FLOAT;
+      expect([after.slice(0, c), after.slice(end, table)]).toEqual([
+        before.slice(0, c),
+        before.slice(end, table),
+      ]);
+      return bench.get(c, pixels * n);
+    });
+    for (const product of asked) expect(product).toEqual(plain);
   });
 
   test('a convolution on a planar picture, row by row: loops over channels and rows of the window', () => {

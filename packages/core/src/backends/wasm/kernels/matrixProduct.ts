@@ -9,6 +9,7 @@ import { type FunctionBuilder, f32x4, i32, type Local, v128 } from '../emit/inde
 import type { Engine } from '../engine.js';
 import { applyActivation } from './activation.js';
 import { CACHE_LINE, defineKernel, FLOAT, LANES, multiplyAdd, VECTOR } from './kernel.js';
+import { prefetcher } from './prefetch.js';
 
 /** A counted loop around the innermost run: each turn moves the address in A by `stride` bytes. */
 export interface InnerLoop {
@@ -37,13 +38,26 @@ export interface MatrixProduct {
    * row. Rows of 7 or 14 pixels would leave tiles of 4 rows, or of 5, where the table makes all of them full.
    */
   readonly gathered?: boolean;
-  /** Whether B is read for the first time since long, and so from memory. */
+  /** Whether B comes from memory, and so is read through before it is worked with, panel by panel. */
   readonly streamed?: boolean;
+  /** Or how many cache lines of the next panel each turn of the innermost loop asks for: see `prefetcher`. */
+  readonly ahead?: number;
 }
 
 /** Values in the inner dimension. */
 export const innerSize = ({ inner: { loops, run } }: Pick<MatrixProduct, 'inner'>): number =>
   loops.reduce((size, { count }) => size * count, run);
+
+/** The steps that a turn of the innermost loop has. A short run, as a stem has it inside loops, is unrolled whole. */
+const stepsInTurn = ({ unroll }: Engine, run: number): number =>
+  unroll > 1 && run <= 3 * unroll ? run : unroll;
+
+/** Values in the inner dimension, and how many turns of the innermost loop a tile takes. */
+export function turnsOf(engine: Engine, product: Pick<MatrixProduct, 'inner'>) {
+  const { run } = product.inner;
+  const size = innerSize(product);
+  return { size, turns: (size / run) * Math.floor(run / stepsInTurn(engine, run)) };
+}
 
 /** Tiles for a row of pixels: as few as the largest tile allows, their sizes differing by one at most. */
 export interface Tiling {
@@ -72,32 +86,37 @@ export function panelColumns({ tileColumns, wide }: Engine, rows: number, column
 
 const names = [
   ...['a', 'b', 'c', 'bias', 'residual'],
-  ...['rows', 'large', 'small', 'panels', 'narrow', 'offsets'],
+  ...['rows', 'large', 'small', 'panels', 'narrow', 'offsets', 'last', 'table'],
 ] as const;
 
 /**
  * Parameters: addresses of A, B, C, the bias and the residual; rows; large and small tiles in a row; full
- * panels; 1 if the narrow panel follows; and the table of offsets in A if it is gathered. Panels are
- * outermost, so that a panel stays in the first-level cache while all pixels pass by.
+ * panels; 1 if the narrow panel follows; the table of offsets in A if it is gathered; the last cache line of B that
+ * may be asked for, and the table of its bytes, if that is done. Panels are outermost, so that a panel stays in the
+ * first-level cache while all pixels pass by.
  */
 export const matrixProduct = (engine: Engine, product: MatrixProduct): FunctionBuilder =>
   defineKernel(names, (f, p) => {
-    const { tileRows, row, panel, narrowPanel, gathered, streamed } = product;
+    const { tileRows, row, panel, narrowPanel, gathered, streamed, ahead = 0 } = product;
     const pixel = { ...product.pixel, a: gathered ? FLOAT : product.pixel.a };
     const start = { a: gathered ? p.offsets : p.a, c: p.c, residual: p.residual };
     const rowStart = { a: f.pointer('row a'), c: f.pointer('row c'), residual: f.pointer('row residual') };
     const at = { a: f.pointer('a'), c: f.pointer('c'), residual: f.pointer('residual') };
     const operands = product.residual ? (['a', 'c', 'residual'] as const) : (['a', 'c'] as const);
 
+    const prefetch = ahead > 0 ? prefetcher(f, p.b, p.last, p.table) : undefined;
+    const turn = (): void => prefetch?.ask(ahead);
     const tiles = (count: Local<'i32'>, rows: number, columns: number): void => {
       if (rows === 0) return;
       f.repeat(count, () => {
-        microKernel(f, engine, product, { rows, columns, at, base: p.a, b: p.b, bias: p.bias });
+        microKernel(f, engine, product, { rows, columns, at, base: p.a, b: p.b, bias: p.bias, turn });
         for (const operand of operands) f.advance(at[operand], rows * pixel[operand]);
       });
     };
     const allPixels = (columns: number): void => {
-      if (streamed) readThrough(f, p.b, innerSize(product) * columns * FLOAT);
+      const bytes = innerSize(product) * columns * FLOAT;
+      if (streamed) readThrough(f, p.b, bytes);
+      prefetch?.begin(p.b, bytes);
       for (const operand of operands) f.set(rowStart[operand], start[operand]);
       f.repeat(p.rows, () => {
         for (const operand of operands) f.set(at[operand], rowStart[operand]);
@@ -137,6 +156,8 @@ interface Tile {
   readonly base: Local<'i32'>;
   readonly b: Local<'i32'>;
   readonly bias: Local<'i32'>;
+  /** What else each turn of the innermost loop does. */
+  readonly turn: () => void;
 }
 
 /** One tile of C: all of it stays in registers until the inner dimension is done. */
@@ -144,7 +165,7 @@ function microKernel(
   f: FunctionBuilder,
   engine: Engine,
   { inner, pixel, bias, residual, activation, gathered }: MatrixProduct,
-  { rows, columns, at, base, b: panel, bias: biasAt }: Tile,
+  { rows, columns, at, base, b: panel, bias: biasAt, turn }: Tile,
 ): void {
   const vectors = columns / LANES;
   const accumulators = f.vectors('accumulator', rows * vectors);
@@ -184,14 +205,15 @@ function microKernel(
     advanceA(count * aStep);
     f.advance(b, count * columns * FLOAT);
   };
-  // A short run, as a stem has it inside loops, is unrolled whole.
-  const { unroll } = engine;
-  const together = unroll > 1 && inner.run <= 3 * unroll ? inner.run : unroll;
+  const together = stepsInTurn(engine, inner.run);
   /** The loops from `depth` inwards; says by how many bytes they move the address in A. */
   const nest = (depth: number): number => {
     const loop = inner.loops[depth];
     if (!loop) {
-      f.repeat(Math.floor(inner.run / together), () => steps(together));
+      f.repeat(Math.floor(inner.run / together), () => {
+        turn();
+        steps(together);
+      });
       steps(inner.run % together);
       return inner.run * aStep;
     }

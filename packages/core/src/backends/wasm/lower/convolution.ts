@@ -91,6 +91,7 @@ export function convolve(
     inner: window.inner,
     columns: out,
     weights: (panel) => packPanels(p, weight, out, panel, window.order, order.out, order.start),
+    constant: p.constant(weight) !== undefined,
     bias: bias && biasOf(p, bias, out),
     residual: residual && pixelsOf(p, residual),
     activation: attrs.activation,

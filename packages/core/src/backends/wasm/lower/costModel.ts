@@ -3,15 +3,16 @@
  *
  *     seconds = multiplications / rate + bytes of weights / bandwidth + values transformed / rate
  *
- * The sum, not the largest: weights of late layers come from memory before the products that need them, and
- * nothing else is done meanwhile (measured on ResNet-18's 7x7 layers: F(2x2) takes 0.6 ms of products
- * and 0.55 ms of weights, 1.05 to 1.2 ms in all). What activations move is left out: it is hidden by the
- * arithmetic, or the same whichever way is chosen. `packages/bench/src/costModel.ts` prints what is expected
- * here beside what each layer takes inside its network.
+ * The sum, not the largest, where weights come from memory before the products that need them, and nothing else is
+ * done meanwhile. Products that ask for their weights ahead take the longer of the two (ResNet-18's 7x7 layers:
+ * F(2x2) has 0.6 ms of products and 0.55 ms of weights, and takes 1.15 ms without asking, 0.9 to 1.05 with it).
+ * What activations move is left out: it is hidden by the arithmetic, or the same whichever way is chosen.
+ * `packages/bench/src/costModel.ts` prints what is expected here beside what each layer takes inside its network.
  */
 import type { Engine } from '../engine.js';
 import { FLOAT } from '../kernels/kernel.js';
 import { type WinogradMethod, winograd } from '../kernels/winograd.js';
+import { asksAhead, LARGE_WEIGHTS } from './prefetch.js';
 
 /**
  * Cores that the model counts on. Not the number of threads: what is chosen changes the last digits of the
@@ -19,8 +20,14 @@ import { type WinogradMethod, winograd } from '../kernels/winograd.js';
  */
 const CORES = 2;
 
+/** Transformed weights up to this size are read again by every thread for every block of tiles. */
+export const SHARED_WEIGHTS = 1.5e6;
+
 /** Bytes a second that weights come in at, from memory or the last cache, for all cores together. */
 const BANDWIDTH = 30e9;
+
+/** How much longer weights take that are asked for ahead: the caches write them back as if they had changed. */
+const WRITTEN_BACK = 1.5;
 
 /** Bytes of weights that all cores transform in a second, and pack; counted where they arrive. */
 const TRANSFORMED = 20e9;
@@ -54,14 +61,21 @@ export interface ProductCost {
   readonly count?: number;
   readonly inner: number;
   readonly columns: number;
+  /** Whether weights are asked for ahead if there are enough pixels: those that come from memory and never change. */
+  readonly ahead?: boolean;
 }
 
 /** Seconds of products. Tiles with less than four rows leave parts of the machine idle: 2 rows reach three fifths. */
-export function productSeconds(engine: Engine, { pixels, count = 1, inner, columns }: ProductCost): number {
+export function productSeconds(
+  engine: Engine,
+  { pixels, count = 1, inner, columns, ahead }: ProductCost,
+): number {
   const full = Math.min(1, (1 + pixels) / 5);
   const operations = 2 * count * pixels * inner * columns;
-  const weightBytes = count * inner * columns * FLOAT;
-  return operations / (ratesOf(engine).product * full * CORES) + weightBytes / BANDWIDTH;
+  const computing = operations / (ratesOf(engine).product * full * CORES);
+  const reading = (count * inner * columns * FLOAT) / BANDWIDTH;
+  const hidden = ahead && asksAhead(engine, Math.ceil(pixels / engine.tileRows));
+  return hidden ? Math.max(computing, WRITTEN_BACK * reading) : computing + reading;
 }
 
 /**
@@ -122,22 +136,26 @@ export function winogradSeconds(
 ): number {
   const { tiles, products, rates } = tilesOf(engine, method, { n, h, w });
   const transforms = (tiles * products * (channels / rates.input + out / rates.output)) / CORES;
-  const weights = changing ? (products * channels * out * FLOAT) / TRANSFORMED : 0;
+  const bytes = products * channels * out * FLOAT;
+  const ahead = !changing && bytes > SHARED_WEIGHTS;
   return (
-    weights +
+    (changing ? bytes / TRANSFORMED : 0) +
     transforms +
-    productSeconds(engine, { pixels: tiles, count: products, inner: channels, columns: out })
+    productSeconds(engine, { pixels: tiles, count: products, inner: channels, columns: out, ahead })
   );
 }
 
 /** Seconds of a convolution as a product under a window of nine taps, for so many pixels. */
-export const directSeconds = (
+export function directSeconds(
   engine: Engine,
   pixels: number,
   { channels, out, changing }: Pick<ConvolutionCost, 'channels' | 'out' | 'changing'>,
-): number =>
-  productSeconds(engine, { pixels, inner: 9 * channels, columns: out }) +
-  (changing ? (9 * channels * out * FLOAT) / PACKED : 0);
+): number {
+  const bytes = 9 * channels * out * FLOAT;
+  const ahead = !changing && bytes > LARGE_WEIGHTS;
+  const packing = changing ? bytes / PACKED : 0;
+  return packing + productSeconds(engine, { pixels, inner: 9 * channels, columns: out, ahead });
+}
 
 /** The instance of Winograd's method that is the fastest way, or undefined for the direct one. */
 export const fastestWay = (engine: Engine, convolution: ConvolutionCost): WinogradMethod | undefined =>

@@ -35,6 +35,7 @@ export const lowerLinear: Lowering<LinearAttrs> = (p, node) => {
         },
     columns: out,
     weights: (panel) => packPanels(p, weight, out, panel, order, outStride),
+    constant: p.constant(weight) !== undefined,
     bias: bias && biasOf(p, bias, out),
     activation: node.attrs.activation,
     x: rows,

@@ -16,9 +16,8 @@ import { type Call, type Planner, shareOf } from '../plan/planner.js';
 import { type Pixels, pixelRuns } from '../plan/value.js';
 import { productSeconds } from './costModel.js';
 import { type PackedPart, pack } from './lowering.js';
+import { askAhead, LARGE_WEIGHTS, linesAhead } from './prefetch.js';
 
-/** Weights above this stay in no cache while pixels pass: then panels go outermost, so that each is read once. */
-const LARGE_WEIGHTS = 512 * 1024;
 /** What a block of A may take of a second-level cache. */
 const BLOCK_BYTES = 192 * 1024;
 /**
@@ -94,6 +93,8 @@ export interface LayerProduct {
   readonly columns: number;
   /** Gives the weights in panels of this many columns. */
   readonly weights: (panel: number) => Pointer;
+  /** Whether the weights never change, so that a table of them stays true. */
+  readonly constant?: boolean;
   readonly bias?: Pointer;
   readonly residual?: Pixels;
   readonly activation?: Activation;
@@ -164,6 +165,14 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
   const tiling = tilingOf(runs.pixels, tall ? TALL_TILE : engine.tileRows);
   const panel = tall ? CHANNEL_BLOCK : panelColumns(engine, tiling.tileRows, padded);
   const tiles = tiling.large + tiling.small;
+  const heavy = weightBytes > layer.inputBytes;
+  // Rows of one picture lie a constant distance apart: one call can do them all.
+  const inPicture = runs.count === y.n ? 1 : y.h;
+  // Heavy weights are shared out by panels: one thread alone asks for each of them.
+  const ahead =
+    fromMemory && heavy && layer.constant && !tall
+      ? linesAhead(engine, { inner, panel }, runs.count === 1 ? tiles : tiles * inPicture)
+      : 0;
   const product: MatrixProduct = {
     inner,
     tileRows: tiling.tileRows,
@@ -175,19 +184,21 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
     residual: residual !== undefined,
     activation,
     gathered,
-    streamed: fromMemory && (tall || tiles * runs.count > 1),
+    streamed: ahead === 0 && fromMemory && (tall || tiles * runs.count > 1),
+    ahead,
   };
   const offsets = gathered ? pixelOffsets(p, x) : undefined;
   const weights = layer.weights(panel);
+  const asking = ahead > 0 ? askAhead(p, weights, weightBytes) : undefined;
   const kernel = p.kernel('matrix product', product, matrixProduct);
   const full = Math.floor(padded / panel);
-  const heavy = weightBytes > layer.inputBytes;
 
   const call = (run: number, rows: number, [tile, endTile]: Range, [first, end]: Range): Call => {
     const { tileRows, large } = tiling;
     const pixel = Math.min(tile, large) * tileRows + Math.max(0, tile - large) * (tileRows - 1);
     const largeTiles = Math.max(0, Math.min(endTile, large) - tile);
     const column = first * panel * FLOAT;
+    const endColumn = Math.min(end * panel, padded) * FLOAT;
     return {
       kernel,
       parameters: [
@@ -202,12 +213,18 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
         Math.min(end, full) - first,
         end > full ? 1 : 0,
         offsets?.plus(pixel * FLOAT) ?? 0,
+        ...(asking?.(column * size, endColumn * size) ?? []),
       ],
     };
   };
   const algorithm = `${name} ${tiling.tileRows}x${panel}`;
   const panels = Math.ceil(padded / panel);
-  const seconds = productSeconds(engine, { pixels: y.n * y.h * y.w, inner: size, columns });
+  const seconds = productSeconds(engine, {
+    pixels: y.n * y.h * y.w,
+    inner: size,
+    columns,
+    ahead: ahead > 0,
+  });
   if (runs.count === 1)
     return {
       algorithm,
@@ -218,8 +235,6 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
       seconds,
       calls: (range, panelRange) => [call(0, 1, range, panelRange)],
     };
-  // Rows of one picture lie a constant distance apart: one call can do them all.
-  const inPicture = runs.count === y.n ? 1 : y.h;
   return {
     algorithm,
     units: runs.count,

@@ -7,15 +7,13 @@ import { winogradOutput } from '../kernels/winogradOutput.js';
 import type { Pointer } from '../plan/memory.js';
 import { type Call, type Planner, shareOf } from '../plan/planner.js';
 import type { Convolution } from './convolution.js';
-import { fastestWay, winogradSeconds } from './costModel.js';
+import { fastestWay, SHARED_WEIGHTS, winogradSeconds } from './costModel.js';
 import { biasOf, pixelsOf } from './lowering.js';
+import { askAhead, linesAhead } from './prefetch.js';
 import { packTransformed } from './winogradWeights.js';
 
 /** What a thread's transformed input and products may take of its caches. */
 const PRIVATE_BYTES = 600 * 1024;
-/** Transformed weights up to this size are read again by every thread for every block of tiles. */
-const SHARED_WEIGHTS = 1.5e6;
-
 /**
  * The instance of Winograd's method that is possible and that the cost model expects to be the fastest way;
  * undefined for the direct one. F(4x4) rounds about three times as much as the direct way, F(2x2) as much. Where
@@ -79,6 +77,10 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
   const weights = packTransformed(p, convolution, method, panel);
   const weightBytes = products * weights.stride;
   const biasAt = biasOf(p, bias, out);
+  const changing = !p.constant(convolution.weight);
+  // Large weights are shared out by position: one thread alone asks for each of them.
+  const shared = weightBytes <= SHARED_WEIGHTS;
+  const asking = shared || changing ? undefined : askAhead(p, weights.at, weightBytes);
 
   /** Transforms for scratch that holds so many tiles. */
   const transforms = (held: number) => ({
@@ -116,11 +118,20 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
       winogradOutput,
     ),
   });
-  /** The product of one of the transformed positions, for `count` tiles. */
-  const multiply = (index: number, from: Pointer, to: Pointer, held: number, count: number): Call => {
+  /** The product of one of the transformed positions, for `count` tiles; the thread goes on up to position `end`. */
+  const multiply = (
+    index: number,
+    from: Pointer,
+    to: Pointer,
+    held: number,
+    count: number,
+    end = index + 1,
+  ): Call => {
     const { tileRows, large, small } = tilingOf(count, engine.tileRows);
+    const inner = { loops: [], run: channels };
+    const ahead = asking ? linesAhead(engine, { inner, panel }, large + small) : 0;
     const product: MatrixProduct = {
-      inner: { loops: [], run: channels },
+      inner,
       tileRows,
       panel,
       narrowPanel: outPadded % panel,
@@ -128,7 +139,8 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
       row: { a: 0, c: 0, residual: 0 },
       bias: false,
       residual: false,
-      streamed: large + small > 1 && weightBytes > SHARED_WEIGHTS,
+      streamed: ahead === 0 && large + small > 1 && !shared,
+      ahead,
     };
     return {
       kernel: p.kernel('matrix product', product, matrixProduct),
@@ -143,6 +155,8 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
         small,
         Math.floor(outPadded / panel),
         outPadded % panel ? 1 : 0,
+        0,
+        ...(asking?.(index * weights.stride, end * weights.stride) ?? []),
       ],
     };
   };
@@ -174,11 +188,10 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
         ],
       }),
     );
-  const changing = !p.constant(convolution.weight);
   p.expect(winogradSeconds(engine, method, { n: y.n, h: y.h, w: y.w, channels, out, changing }));
   const bytesPerTile = products * (inPadded + outPadded) * FLOAT;
 
-  if (weightBytes <= SHARED_WEIGHTS) {
+  if (shared) {
     // Each thread takes its own tiles through all three steps, in blocks that its caches hold.
     const wanted = Math.max(2, Math.floor(PRIVATE_BYTES / bytesPerTile / engine.tileRows)) * engine.tileRows;
     const held = Math.min(wanted, Math.ceil(total / threads));
@@ -216,7 +229,9 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
       forward(input, thread, transformed.plus(from * inPadded * FLOAT), first + from, to - from),
     );
     p.spread(products, (from, to) =>
-      Array.from({ length: to - from }, (_, i) => multiply(from + i, transformed, multiplied, held, count)),
+      Array.from({ length: to - from }, (_, i) =>
+        multiply(from + i, transformed, multiplied, held, count, to),
+      ),
     );
     p.spread(count, (from, to) =>
       back(output, multiplied.plus(from * outPadded * FLOAT), first + from, to - from),
