@@ -115,6 +115,15 @@ test('an activation overwrites its input only where nothing else reads it', () =
   expect(placed.get(x)!.place).not.toBe(placed.get(y)!.place);
 });
 
+test('nothing overwrites a slice that begins within a pixel, which would be written beyond its end', () => {
+  const placesOf = (start: number): number => {
+    const graph = graphOf((x) => relu(slice(1, start, start + 3)(relu(conv(x, 8)))));
+    return new Set([...located(graph).placed.values()].map(({ place }) => place)).size;
+  };
+  expect(placesOf(0)).toBe(2);
+  expect(placesOf(2)).toBe(3);
+});
+
 test('an arena gives out the lowest gap that is large enough', () => {
   const arena = new Arena();
   const [a, b, c] = [arena.take(100), arena.take(64), arena.take(64)] as const;

@@ -6,7 +6,7 @@ import { type Graph, isInput, isParameter, type Node, readersOf } from '../../..
 import { isOp, type OpName } from '../../../ops/index.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
 import type { Group } from './groups.js';
-import type { Pointer } from './memory.js';
+import { Pointer, Region } from './memory.js';
 import { denseFloats, extents, isPixelShape, storedFloats, type Value, valueAt } from './value.js';
 
 /** A place for one value or several, from the first write to the last read. */
@@ -23,6 +23,9 @@ export interface Placed {
   /** The value, once the place has an address. */
   readonly value: (at: Pointer) => Value;
 }
+
+/** Stands for the address of any place. */
+const BEGINNING = new Pointer(new Region(), 0);
 
 /** What is known of where values go. Inputs and parameters have places of their own and are not among them. */
 export interface Placement {
@@ -216,6 +219,8 @@ export function placeValues(
     return candidates.find((candidate) => {
       const found = placed.get(candidate);
       if (!found || found.place.end !== at || found.place.floats !== storedFloats(node.shape)) return false;
+      // A slice of later channels begins within its first pixel: whole blocks written there would end beyond the place.
+      if (found.value(BEGINNING).at !== BEGINNING) return false;
       return !conv || placed.get(source)?.place !== found.place;
     });
   }
