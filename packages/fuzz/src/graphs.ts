@@ -2,7 +2,7 @@
 import { printGraph } from '@cnn/core';
 import { check, type Variant } from './check.js';
 import { checkPyTorch, PyTorch } from './pytorch.js';
-import { randomCase } from './randomGraph.js';
+import { forwardCase, randomCase } from './randomGraph.js';
 import { type FuzzOptions, type Outcome, type Report, runCases } from './report.js';
 import { shrink } from './shrink.js';
 import { wasmVariants } from './variants.js';
@@ -42,7 +42,7 @@ export async function fuzzGraphs({
       return { problem: finding.problem, graph: printGraph(graph) };
     }
     if (finding.problem !== undefined || !pytorch) return finding;
-    return checkPyTorch(pytorch, subject, seed);
+    return checkPyTorch(pytorch, forwardCase(seed), seed);
   };
   try {
     return await runCases(options, one, notes);

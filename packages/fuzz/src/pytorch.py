@@ -5,6 +5,7 @@ Started by pytorch.ts; needs torch and numpy.
 """
 
 import json
+import signal
 import sys
 
 import numpy
@@ -26,8 +27,9 @@ def activation(x, attrs):
         "sigmoid": torch.sigmoid,
         "tanh": torch.tanh,
         "silu": F.silu,
-        "hardSwish": F.hardswish,
-        "hardSigmoid": F.hardsigmoid,
+        # The gradients of PyTorch's own have a sixth that is rounded to float32.
+        "hardSwish": lambda x: x * F.relu6(x + 3) / 6,
+        "hardSigmoid": lambda x: F.relu6(x + 3) / 6,
     }[fn](x)
 
 
@@ -62,7 +64,8 @@ def avg_pool(x, attrs):
 
 
 def batch_norm(x, attrs, weight, bias, mean, variance, training):
-    if training:
+    # A frozen norm keeps its statistics.
+    if training and weight.requires_grad:
         return F.batch_norm(x, None, None, weight, bias, True, attrs["momentum"], attrs["eps"])
     return F.batch_norm(x, mean, variance, weight, bias, False, attrs["momentum"], attrs["eps"])
 
@@ -143,6 +146,9 @@ def answer(request, floats):
     return numpy.concatenate([result.double().reshape(-1).numpy() for result in results])
 
 
+# Ctrl-C reaches this process too: it ends when there are no more requests.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 torch.set_num_threads(1)
 requests, answers = sys.stdin.buffer, sys.stdout.buffer
 while line := requests.readline():

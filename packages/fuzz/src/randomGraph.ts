@@ -35,13 +35,16 @@ export interface RandomCase extends ConformanceCase {
   readonly training: boolean;
 }
 
-/** The case of a seed. */
+/** The case of a seed: a graph for inference, or a training step of one. */
 export function randomCase(seed: number): RandomCase {
   const draw = new Draw(seed);
   const sketch = forward(draw);
   const training = draw.chance(0.35) ? trainingCase(sketch, seed) : undefined;
   return training ?? inferenceCase(sketch, seed);
 }
+
+/** The graph for inference of a seed. */
+export const forwardCase = (seed: number): RandomCase => inferenceCase(forward(new Draw(seed)), seed);
 
 function inputShape(draw: Draw): Shape {
   const n = draw.pick([1, 1, 2, 3, draw.between(1, 5)]);

@@ -49,6 +49,9 @@ const deciding: Readonly<Record<string, number>> = {
   maxPoolGrad: 1,
 };
 
+/** Sums of squares: rounding never makes them negative, so they are disturbed by a share of what they are. */
+const squares: ReadonlySet<string> = new Set(['channelVariance', 'squareAverage', 'sumOfSquares']);
+
 function largest(values: Values): number {
   let most = 0;
   for (const value of values) most = Math.max(most, Math.abs(value));
@@ -68,8 +71,6 @@ const ownSize: Readonly<
     (_, y, [dy]) =>
     (i) =>
       Math.abs(y[i]!) + Math.abs(dy![i]!),
-  // Distances from the mean are taken before they are squared: a variance of nothing stays nothing.
-  channelVariance: (_, y) => (i) => y[i]!,
   crossEntropy: (_, y, [x]) => {
     const size = 1 + 2 * largest(x!);
     return (i) => Math.abs(y[i]!) + size;
@@ -220,7 +221,8 @@ export class Rounding {
       const sizes = this.#sizes.get(`${run} ${this.#numbers.get(node)}`);
       if (!sizes) return;
       const noise = this.#draw.values([values.length], ROUNDINGS * ROUNDING);
-      for (let i = 0; i < values.length; i++) values[i]! += sizes[i]! * noise[i]!;
+      const scale = squares.has(node.op) ? values : sizes;
+      for (let i = 0; i < values.length; i++) values[i]! += scale[i]! * noise[i]!;
     });
   }
 
