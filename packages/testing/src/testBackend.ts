@@ -215,6 +215,18 @@ function promises(backend: Backend, options: CompileOptions): void {
       expect(await values(program, 'a')).toEqual(outcome ? [1, 2, 3, 4, 5] : [-1, -2, -3, -4, -5]);
     }));
 
+  test('a batch of no pictures, or of another size, is refused, and the next run works', () =>
+    using(forwardGraph(), async (program) => {
+      for (const pictures of [0, 1, 3]) {
+        const feeds = new Map([['x', fillTensor('x', [pictures, ...shape.slice(1)])]]);
+        const message = `forward: the input 'x' of 2x5x6x7 has 420 values, got ${210 * pictures}.`;
+        await expect(program.run(feeds)).rejects.toThrow(message);
+        await expect(program.profile(feeds)).rejects.toThrow(message);
+      }
+      await expect(program.run(new Map())).rejects.toThrow("forward: the run lacks the input 'x'.");
+      expect((await program.run(feedsOf('one'))).size).toBe(4);
+    }));
+
   test('a label that is no class is refused, and the next run works', async () => {
     const graph = new Graph();
     const labels = graph.input('labels', [2]);

@@ -98,8 +98,15 @@ export class Graph {
     return node;
   }
 
-  /** The input of that name, made when it is asked for first. */
+  /**
+   * The input of that name, made when it is asked for first.
+   * @throws ShapeError for one without values, such as a batch of no pictures.
+   */
   input(name: string, shape: Shape): Node {
+    if (shape.some((extent) => !Number.isInteger(extent) || extent < 1))
+      throw new ShapeError(
+        `${this.at('')}: the input ${name} must hold whole numbers from 1 up in its shape, got ${formatShape(shape)}`,
+      );
     return this.#leaf(`input ${name}`, shape, () => this.add<InputAttrs>('input', [], { name }, shape, ''));
   }
 

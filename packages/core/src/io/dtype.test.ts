@@ -36,6 +36,30 @@ test.each(samples)(
   },
 );
 
+test('whole numbers of 64 bits are rounded once', () => {
+  // A float64 takes the 1 away, and leaves the middle between two float32 values, of which the even one is nearer 0.
+  const beside = (1n << 60n) + (1n << 36n) + 1n;
+  const above = 2 ** 60 + 2 ** 37;
+  expect([...toFloat32(bytes(BigInt64Array.of(beside, -beside, beside - 1n, beside - 2n)), 'I64')]).toEqual([
+    above,
+    -above,
+    2 ** 60,
+    2 ** 60,
+  ]);
+  const widest = (1n << 63n) + (1n << 39n) + 1n;
+  expect([...toFloat32(bytes(BigUint64Array.of(widest, 2n ** 64n - 1n)), 'U64')]).toEqual([
+    2 ** 63 + 2 ** 40,
+    2 ** 64,
+  ]);
+  const edges = [2n ** 53n + 1n, 2n ** 53n - 1n, -(2n ** 63n), 2n ** 63n - 1n];
+  expect([...toFloat32(bytes(BigInt64Array.from(edges)), 'I64')]).toEqual([
+    2 ** 53,
+    2 ** 53,
+    -(2 ** 63),
+    2 ** 63,
+  ]);
+});
+
 test('every half is what the format says', () => {
   expect(halfToNumber(0x7bff)).toBe(65504);
   expect(halfToNumber(0x0400)).toBe(2 ** -14);

@@ -25,11 +25,11 @@ const types: ReadonlyMap<string, readonly [bytes: number, read: Reader]> = new M
   ['F32', [4, (view, at, little) => view.getFloat32(at, little)]],
   ['F16', [2, (view, at, little) => halfToNumber(view.getUint16(at, little))]],
   ['BF16', [2, (view, at, little) => bfloatToNumber(view.getUint16(at, little))]],
-  ['I64', [8, (view, at, little) => Number(view.getBigInt64(at, little))]],
+  ['I64', [8, (view, at, little) => wholeToNumber(view.getBigInt64(at, little))]],
   ['I32', [4, (view, at, little) => view.getInt32(at, little)]],
   ['I16', [2, (view, at, little) => view.getInt16(at, little)]],
   ['I8', [1, (view, at) => view.getInt8(at)]],
-  ['U64', [8, (view, at, little) => Number(view.getBigUint64(at, little))]],
+  ['U64', [8, (view, at, little) => wholeToNumber(view.getBigUint64(at, little))]],
   ['U32', [4, (view, at, little) => view.getUint32(at, little)]],
   ['U16', [2, (view, at, little) => view.getUint16(at, little)]],
   ['U8', [1, (view, at) => view.getUint8(at)]],
@@ -50,6 +50,16 @@ export function halfToNumber(bits: number): number {
   if (exponent === 0) return sign * fraction * 2 ** -24;
   if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/**
+ * A whole number of up to 64 bits, for rounding to float32. Where float64 is too narrow for it, what is cut off leaves
+ * the last bit odd: rounded to the nearest twice, it could end beside the nearest float32.
+ */
+function wholeToNumber(value: bigint): number {
+  const near = Number(value);
+  if (Number.isSafeInteger(near)) return near;
+  return Number((value >> 11n) | (value & 2047n ? 1n : 0n)) * 2048;
 }
 
 const scratch = new DataView(new ArrayBuffer(4));

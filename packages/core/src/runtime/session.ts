@@ -6,7 +6,7 @@ import type { Tensor } from '../tensor/tensor.js';
 
 /** Options of a run. */
 export interface RunOptions {
-  /** Stops the run; the promise rejects with the signal's reason. The session stays usable. */
+  /** Stops the run, at once where it waits for another; the promise rejects with the signal's reason. The session stays usable. */
   readonly signal?: AbortSignal;
 }
 
@@ -74,9 +74,17 @@ export function createSession(
   const runAll = async (x: Tensor | Float32Array, { signal }: RunOptions = {}) => {
     const feeds = feed(x);
     signal?.throwIfAborted();
-    return inTurn((present) => {
-      signal?.throwIfAborted();
-      return present.run(feeds, signal);
+    return new Promise<ReadonlyMap<string, Tensor>>((resolve, reject) => {
+      // A run that waits ends at once; one that has begun ends as its program sees fit.
+      const waiting = new AbortController();
+      signal?.addEventListener('abort', () => reject(signal.reason), { signal: waiting.signal });
+      inTurn((present) => {
+        waiting.abort();
+        signal?.throwIfAborted();
+        return present.run(feeds, signal);
+      })
+        .then(resolve, reject)
+        .finally(() => waiting.abort());
     });
   };
   let disposal: Promise<void> | undefined;

@@ -1,8 +1,9 @@
 /** Runs a plan on an engine: values are given back as soon as they are dead, updated parameters change places at the end. */
-import { type Graph, type Node, parametersOf } from '../../graph/graph.js';
+import { type Graph, inputsOf, type Node, parametersOf } from '../../graph/graph.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { ProfileStep, Program } from '../backend.js';
 import { describe, flopsOf } from '../describe.js';
+import { valuesFor } from '../feeds.js';
 import { nextTurn } from '../turn.js';
 import type { Engine, Prepared } from './engine.js';
 import { type Layout, toDevice, toHost } from './layout.js';
@@ -82,6 +83,7 @@ async function build<H>(
   const kept = new Map([...parametersOf(graph).keys()].map((name) => [name, weights.get(name)!]));
   const shapes = new Map([...graph.outputs].map(([name, node]) => [name, node.shape]));
   const { checks } = plan;
+  const inputs = inputsOf(graph);
   const layouts = new Map([...plan.outputs].map(([name, value]) => [name, value.layout]));
   let disposed = false;
 
@@ -92,11 +94,7 @@ async function build<H>(
     after?: (step: Step<H>) => Promise<void>,
   ): Promise<T> {
     if (disposed) throw new Error(GONE);
-    const host: HostValues = (name) => {
-      const value = feeds.get(name);
-      if (!value) throw new Error(`${graph.at('')}: the run lacks the input '${name}'.`);
-      return value.data;
-    };
+    const host: HostValues = (name) => valuesFor(graph, name, inputs.get(name)!.shape, feeds);
     for (const check of checks) check(host);
     const values = new Map(resident);
     try {

@@ -9,6 +9,7 @@ import { sizeOf } from '../../tensor/shape.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, ProfileStep, Program } from '../backend.js';
 import { describe, flopsOf } from '../describe.js';
+import { valuesFor } from '../feeds.js';
 
 /** Longest stretch of work, in milliseconds, before the event loop gets a turn. */
 const PATIENCE = 50;
@@ -96,9 +97,7 @@ function referenceProgram(
     if (isParameter(node)) return parameters.get(node.attrs.name)!;
     const output = create(node.shape);
     if (isInput(node)) {
-      const fed = feeds.get(node.attrs.name);
-      if (!fed) throw new Error(`${graph.at('')}: the run lacks the input '${node.attrs.name}'.`);
-      output.set(fed.data);
+      output.set(valuesFor(graph, node.attrs.name, node.shape, feeds));
       return output;
     }
     return computeReference(node, (input) => values.get(input)!, output);

@@ -1,10 +1,10 @@
 /** A compiled graph as the wasm back end runs it: values by name go in and out, profiles speak of modules. */
-import { ShapeError } from '../../errors.js';
 import { type Graph, type Node, parametersOf } from '../../graph/graph.js';
-import { formatShape, sizeOf } from '../../tensor/shape.js';
+import { sizeOf } from '../../tensor/shape.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { ProfileStep, Program } from '../backend.js';
 import { describe, flopsOf } from '../describe.js';
+import { valuesFor } from '../feeds.js';
 import type { Engine } from './engine.js';
 import type { PlannedGraph } from './lower/graph.js';
 import type { Image } from './plan/image.js';
@@ -36,15 +36,10 @@ export function wasmProgram(
   }));
   const feedsOf = (feeds: ReadonlyMap<string, Tensor>) => {
     if (disposed) throw new Error(GONE);
-    const found = [...inputs].map(([name, { at, shape }]) => {
-      const data = feeds.get(name)?.data;
-      if (!data) throw new Error(`${graph.at('')}: the run lacks the input '${name}'.`);
-      if (data.length !== sizeOf(shape))
-        throw new ShapeError(
-          `${graph.at('')}: the input '${name}' of ${formatShape(shape)} has ${sizeOf(shape)} values, got ${data.length}.`,
-        );
-      return { at, data };
-    });
+    const found = [...inputs].map(([name, { at, shape }]) => ({
+      at,
+      data: valuesFor(graph, name, shape, feeds),
+    }));
     for (const check of checks) check(feeds);
     return found;
   };

@@ -1,11 +1,13 @@
 /** What the three ways to run a plan promise: the same bits, aborting in the middle, errors that pass, giving everything back. */
 import workerThreads, { type Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Graph } from '../../graph/graph.js';
+import { Graph, type Node, parametersOf } from '../../graph/graph.js';
 import { add, emit, ops } from '../../ops/index.js';
 import { sizeOf } from '../../tensor/shape.js';
 import { tensor } from '../../tensor/tensor.js';
 import type { Program } from '../backend.js';
+import { control } from './kernels/control.js';
+import { Command } from './runtime/workerSource.js';
 import { network } from './testNetwork.js';
 import { type WasmOptions, wasmBackend } from './wasm.js';
 
@@ -146,12 +148,19 @@ test('more threads are asked for than can share memory: it says why there is one
 
 describe('a worker that dies', () => {
   const started: Worker[] = [];
+  /** The memory that the workers share. */
+  let shared: WebAssembly.Memory | undefined;
   const Original = workerThreads.Worker;
   beforeAll(() => {
     workerThreads.Worker = class extends Original {
       constructor(...parameters: ConstructorParameters<typeof Worker>) {
         super(...parameters);
         started.push(this);
+      }
+      override postMessage(...parameters: Parameters<Worker['postMessage']>): void {
+        shared = (parameters[0] as { readonly share?: { readonly memory: WebAssembly.Memory } }).share
+          ?.memory;
+        super.postMessage(...parameters);
       }
     };
   });
@@ -169,4 +178,52 @@ describe('a worker that dies', () => {
     expect(await program.run(net.feeds)).toEqual(expected);
     await program.dispose();
   });
+
+  /** Steps of Adam on parameters so large that an update takes a while. */
+  const training = (): ReturnType<typeof network> => {
+    const graph = new Graph();
+    const size = [2_000_000];
+    const inputs = new Map([
+      ['rate', tensor([0.5], [1])],
+      ['corrections', tensor([1, 1], [2])],
+    ]);
+    const [rate, corrections] = [...inputs].map(([name, { shape }]) => graph.input(name, shape)) as [
+      Node,
+      Node,
+    ];
+    const ones = tensor(new Float32Array(size[0]!).fill(1), size);
+    const parameter = (name: string): Node => graph.parameter(name, size, true);
+    for (const name of ['a', 'b', 'c', 'd', 'e', 'f'])
+      graph.updates.set(
+        name,
+        emit(
+          ops.adaptiveDescend,
+          [parameter(name), parameter('direction'), parameter('squares'), rate, corrections],
+          { index: 0, eps: 1, decay: 0 },
+        ),
+      );
+    graph.outputs.set('rate', rate);
+    const weights = new Map([...parametersOf(graph).keys()].map((name) => [name, ones]));
+    return { graph, weights, feeds: inputs };
+  };
+
+  test.each(ways.slice(0, 2))(
+    '%s: amid an update it takes the parameters with it, and every later use says so',
+    { retry: 3 },
+    async (_, options, threads) => {
+      const net = training();
+      const program = await wasmBackend(options).compile(net.graph, net.weights, { threads });
+      const rejected = expect(program.run(net.feeds)).rejects.toThrow(/worker of the wasm back end is gone/);
+      const words = threads > 1 ? new Int32Array(shared!.buffer) : undefined;
+      while (words && Atomics.load(words, control.command / 4) !== Command.commit)
+        await new Promise((resolve) => setImmediate(resolve));
+      void started.at(-1)!.terminate();
+      await rejected;
+      const lost = /is gone (amid an update, and the parameters with it|with its parameters); compile again/;
+      await expect(program.run(net.feeds)).rejects.toThrow(lost);
+      await expect(program.parameters()).rejects.toThrow(lost);
+      await expect(program.profile(net.feeds)).rejects.toThrow(lost);
+      await program.dispose();
+    },
+  );
 });

@@ -124,28 +124,55 @@ export async function sharedMemoryRunner({
       );
     signal?.throwIfAborted();
   };
+  /** Whether a worker was lost amid updates, which leaves parameters of two steps. */
+  let torn = false;
+  const update = async (command: number): Promise<void> => {
+    try {
+      await perform(command);
+    } catch (error) {
+      torn = true;
+      throw error;
+    }
+  };
+  const requireWhole = (): void => {
+    if (torn)
+      throw new Error(
+        'A worker of the wasm back end is gone amid an update, and the parameters with it; compile again.',
+      );
+  };
   // One after the other: workers that start meanwhile make the peak of memory higher.
   await image.fill(memory.buffer, loading);
   await start();
   return {
     threads,
     async run(feeds, fetches, signal) {
+      requireWhole();
       writeAll(memory, feeds);
       await perform(Command.run, signal);
       const outputs = readAll(memory, fetches);
-      if (computing < phases.length) await perform(Command.commit);
+      if (computing < phases.length) await update(Command.commit);
       return outputs;
     },
-    read: (fetches) => Promise.resolve(readAll(memory, fetches)),
+    async read(fetches) {
+      requireWhole();
+      return readAll(memory, fetches);
+    },
     async profile(feeds) {
+      requireWhole();
       writeAll(memory, feeds);
-      const timed = async (command: number, count: number): Promise<readonly number[]> => {
-        await perform(command);
+      const timed = async (
+        command: number,
+        count: number,
+        doing: typeof perform = perform,
+      ): Promise<readonly number[]> => {
+        await doing(command);
         return durations(new Float64Array(memory.buffer, times, count + 1));
       };
       const computed = await timed(Command.profile, computing);
       const updates = phases.length - computing;
-      return updates === 0 ? computed : [...computed, ...(await timed(Command.profileCommit, updates))];
+      return updates === 0
+        ? computed
+        : [...computed, ...(await timed(Command.profileCommit, updates, update))];
     },
     async dispose() {
       failure = new Error('it has been ended');
