@@ -3,7 +3,7 @@ import { differences } from '@cnn/testing/conformance';
 import { fillTensor } from '@cnn/testing/scheme';
 import { expect, test } from 'vitest';
 import { Graph } from '../../../graph/graph.js';
-import { emit, ops } from '../../../ops/index.js';
+import { emit, mul, ops, relu } from '../../../ops/index.js';
 import { wasmBackend } from '../wasm.js';
 
 test('the sum of two gradients of a depthwise weight lies as weights do, not pixel by pixel', async () => {
@@ -26,5 +26,14 @@ test('the sum of two gradients of a depthwise weight lies as weights do, not pix
     ]),
   ];
   const subject = { name: 'sum of gradients', graph, weights: new Map(), runs };
+  expect(await differences(wasmBackend({ workers: false }), subject)).toEqual([]);
+});
+
+test('a map of one channel multiplies each of a few channels', async () => {
+  const graph = new Graph();
+  const [x, map] = [graph.input('x', [2, 3, 4, 5]), graph.input('map', [2, 1, 4, 5])];
+  graph.outputs.set('y', mul(relu(x), relu(map)));
+  const runs = [new Map([x, map].map(({ shape }, i) => [i === 0 ? 'x' : 'map', fillTensor(`${i}`, shape)]))];
+  const subject = { name: 'map', graph, weights: new Map(), runs };
   expect(await differences(wasmBackend({ workers: false }), subject)).toEqual([]);
 });

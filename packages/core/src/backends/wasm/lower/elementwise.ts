@@ -85,7 +85,9 @@ export function onPixels(
 ): void {
   const runs = pixelRuns(y, ...operands);
   const packed = paddedChannels(y.c) * FLOAT;
-  if (runs.count === 1 && [y, ...operands].every(({ pixel }) => pixel === packed)) {
+  const alike =
+    [y, ...operands].every(({ pixel }) => pixel === packed) && !operands.some(({ single }) => single);
+  if (runs.count === 1 && alike) {
     flat(
       p,
       compute,
