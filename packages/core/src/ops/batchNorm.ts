@@ -223,6 +223,7 @@ export const foldedWeightOp = defineOp<EpsAttrs>({
       for (const end = i + perOutput; i < end; i++) output[i] = (w![i]! * scale) / deviation;
     }
   },
+  byRows: true,
   gradient: 'folding belongs to inference',
   flops: (_, output) => sizeOf(output),
 });
@@ -236,6 +237,7 @@ export const foldedBiasOp = defineOp<EpsAttrs>({
       output[c] =
         bias![c]! + (((own ? own[c]! : 0) - mean![c]!) * weight![c]!) / Math.sqrt(variance![c]! + eps);
   },
+  byRows: true,
   gradient: 'folding belongs to inference',
   flops: (_, output) => 4 * sizeOf(output),
 });

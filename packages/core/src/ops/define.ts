@@ -27,6 +27,11 @@ export interface OpDefinition<A extends object = object> {
   /** The result by the definition, with no tricks: the oracle of every back end. */
   reference(call: ReferenceCall<A>): void;
   /**
+   * Whether rows of the result, which lie along its first axis, depend on the same rows of each input alone and
+   * every value is written once, never read. Then some rows can be computed without the others, to float32 at once.
+   */
+  readonly byRows?: true;
+  /**
    * The gradients of a scalar with respect to each input, given the one with respect to the node;
    * undefined for an input that has none. A string says why the op has no gradient at all: `BACKWARD`, for
    * instance.

@@ -1,10 +1,20 @@
 /** Makes a parameter of every node that depends on parameters alone; its values are computed in float64. */
-import { type Graph, isInput, isParameter, type Node, readersOf } from '../graph/graph.js';
+import {
+  type Graph,
+  isInput,
+  isParameter,
+  type Node,
+  type ParameterAttrs,
+  readersOf,
+} from '../graph/graph.js';
 import { copyNode, rewrite } from '../graph/rewrite.js';
 import type { Values } from '../ops/define.js';
-import { computeReference } from '../ops/index.js';
-import { sizeOf } from '../tensor/shape.js';
-import { heldWeakly, type Tensor, type Weights } from '../tensor/tensor.js';
+import { computeReference, definitionOf } from '../ops/index.js';
+import { type Shape, sizeOf } from '../tensor/shape.js';
+import { heldWeakly, type StoredTensor, type Tensor, valuesOf, type Weights } from '../tensor/tensor.js';
+
+/** Values of a buffer for some rows that is used again and again; for more there is a new one each time. */
+const MOST_KEPT = 2 ** 17;
 
 /** A graph and the weights it needs. */
 export interface Evaluated {
@@ -14,9 +24,9 @@ export interface Evaluated {
 
 /**
  * The graph with constant nodes replaced by parameters, and the weights with those added. For programs
- * whose parameters never change. The values of those are computed when they are read and are held weakly, so that
- * a back end which packs weights one by one never holds all of them twice: the weights that were given must
- * stay as they are until then.
+ * whose parameters never change. The values of those are computed when they are read, some rows at a time where the
+ * op allows it, and all of them are held weakly, so that a back end which packs weights one by one never holds all
+ * weights twice: those that were given must stay as they are until then.
  */
 export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
   const constant = new Set<Node>();
@@ -37,12 +47,13 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
         heldWeakly(() => compute(node)),
       );
   }
-  const evaluate = (node: Node): Values => {
-    if (!isParameter(node)) return shared.get(node)?.() ?? compute(node);
-    const value = weights.get(node.attrs.name);
-    if (!value) throw new Error(`${graph.at('')}: there is no weight called ${node.attrs.name}.`);
-    return value.data;
+  const weightOf = ({ attrs: { name } }: Node<ParameterAttrs>): Tensor => {
+    const value = weights.get(name);
+    if (!value) throw new Error(`${graph.at('')}: there is no weight called ${name}.`);
+    return value;
   };
+  const evaluate = (node: Node): Values =>
+    isParameter(node) ? weightOf(node).data : (shared.get(node)?.() ?? compute(node));
   const compute = (node: Node): Values =>
     computeReference(node, evaluate, new Float64Array(sizeOf(node.shape)));
   // One buffer for all results on their way to float32: garbage of 8 bytes a weight would add up until it is collected.
@@ -54,15 +65,45 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
     // Not `from`, which goes through an iterator.
     return new Float32Array(computeReference(node, evaluate, room.subarray(0, size).fill(0)));
   };
-  const computedWhenRead = (node: Node): Tensor => {
+  const rows = new Float32Array(MOST_KEPT);
+  /** Rows of a node whose inputs are parameters. Straight to float32: what is written once is rounded once. */
+  function computeRows(node: Node, from: number, to: number): Float32Array {
+    const rowsOf = ({ shape }: Node): Shape => [to - from, ...shape.slice(1)];
+    const shape = rowsOf(node);
+    const size = sizeOf(shape);
+    const output = size <= MOST_KEPT ? rows.subarray(0, size) : new Float32Array(size);
+    definitionOf(node).reference({
+      inputs: node.inputs.filter(isParameter).map((input) => {
+        const row = sizeOf(input.shape.slice(1));
+        // At most one input is more than a vector, and so is read by parts.
+        return input.shape.length === 1
+          ? weightOf(input).data.subarray(from, to)
+          : valuesOf(weightOf(input), from * row, to * row);
+      }),
+      shapes: node.inputs.map(rowsOf),
+      attrs: node.attrs,
+      output,
+      shape,
+    });
+    return output;
+  }
+  function computedWhenRead(node: Node): Tensor {
+    const { shape } = node;
     const data = heldWeakly(() => evaluateOnce(node));
-    return {
-      shape: node.shape,
+    const whole: Tensor = {
+      shape,
       get data() {
         return data();
       },
     };
-  };
+    if (!definitionOf(node).byRows || !node.inputs.every(isParameter) || shared.has(node)) return whole;
+    const row = sizeOf(shape.slice(1));
+    const read: StoredTensor['read'] = (first, end) => {
+      const from = Math.floor(first / row);
+      return computeRows(node, from, Math.ceil(end / row)).subarray(first - from * row, end - from * row);
+    };
+    return Object.assign(whole, { read });
+  }
   const result: Weights = new Map();
   const rewritten = rewrite(graph, (node, inputs, target, copy) => {
     if (!constant.has(node) || isParameter(node)) return copy();

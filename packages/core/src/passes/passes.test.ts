@@ -25,7 +25,7 @@ import {
 import { compile } from '../runtime/compile.js';
 import { random } from '../tensor/random.js';
 import { sizeOf } from '../tensor/shape.js';
-import { tensor, type Weights } from '../tensor/tensor.js';
+import { isStored, tensor, valuesOf, type Weights } from '../tensor/tensor.js';
 import { differentiate } from './differentiate.js';
 import { evaluateConstants } from './evaluateConstants.js';
 import { foldBatchNorm } from './foldBatchNorm.js';
@@ -88,6 +88,25 @@ test('a constant that several read is computed once', () => {
   } finally {
     reference.mockRestore();
   }
+});
+
+test('parts of folded weights have the bits that the whole has', () => {
+  const model = sequential(conv2d(3, 7, 3), batchNorm(7));
+  const weights = mixed(model);
+  const folded = evaluateConstants(prune(foldBatchNorm(trace(model, [1, 3, 4, 4]))), weights);
+  for (const [name, value] of folded.weights) {
+    if (!name.includes('folded')) continue;
+    expect(isStored(value)).toBe(true);
+    const size = sizeOf(value.shape);
+    for (const [first, end] of [
+      [0, size],
+      [0, 1],
+      [Math.floor(size / 3), Math.ceil(size / 2)],
+      [size - 2, size],
+    ] as const)
+      expect(valuesOf(value, first, end)).toEqual(value.data.subarray(first, end));
+  }
+  expect([...folded.weights.keys()].filter((name) => name.includes('folded'))).toHaveLength(2);
 });
 
 test('an activation that a batch norm has taken on goes into the layer with it', () => {

@@ -8,16 +8,16 @@ export interface Tensor {
   readonly data: Float32Array;
 }
 
-/** A tensor whose values lie in a file: `data` reads all of them, and may read them again. */
+/** A tensor whose values lie in a file or are computed: `data` gets all of them, and may get them again. */
 export interface StoredTensor extends Tensor {
-  /** Reads the values from the first up to but not including the end. */
+  /** The values from the first up to but not including the end; they last until the next ones are read. */
   read(first: number, end: number): Float32Array;
 }
 
-/** Whether a tensor's values lie in a file. */
+/** Whether a tensor's values are got when they are read. */
 export const isStored = (value: Tensor): value is StoredTensor => 'read' in value;
 
-/** Some of a tensor's values; of those in a file no others are read. */
+/** Some of a tensor's values, until the next call; of those in a file no others are read. */
 export const valuesOf = (from: Tensor, first: number, end: number): Float32Array =>
   isStored(from) ? from.read(first, end) : from.data.subarray(first, end);
 
