@@ -26,10 +26,10 @@ const compileOn = <H>(mode: Mode, engine: Engine<H>, { graph, weights, ...option
 
 /** Opens an engine and compiles on it. */
 export const compilers: Readonly<
-  Record<Mode, (library: GpuLibrary, adapter: Adapter, compiling: Compiling) => Promise<Program>>
+  Record<Mode, (library: Promise<GpuLibrary>, adapter: Adapter, compiling: Compiling) => Promise<Program>>
 > = {
   webgpu: async (library, _, compiling) =>
-    compileOn('webgpu', webgpuEngine(await sharedDevice(library)), compiling),
+    compileOn('webgpu', webgpuEngine(await sharedDevice(await library)), compiling),
   webgl2: async (library, adapter, compiling) =>
-    compileOn('webgl2', webgl2Engine(sharedContext(library, adapter)), compiling),
+    compileOn('webgl2', webgl2Engine(sharedContext(adapter), library), compiling),
 };

@@ -1,6 +1,6 @@
 /** What the back end needs of a GPU: memory, kernels, results. One engine for each mode; a program owns one. */
 import type { Layout } from './layout.js';
-import type { Kernel } from './plan.js';
+import type { Kernel, Write } from './plan.js';
 
 /** A call as an engine prepares it: the kernel and how its operands lie. */
 export interface EngineCall {
@@ -25,7 +25,7 @@ export interface Engine<H> {
   /** Distinct kernels that were compiled. */
   readonly kernels: number;
   /** Brings values to the device; they lie as the layout says, frame and all. */
-  upload(layout: Layout, data: Float32Array): H;
+  upload(layout: Layout, write: Write): H;
   /**
    * Waits until the device has taken what was uploaded.
    * @throws BackendUnavailable when it does not fit, Error for anything else that it reports.

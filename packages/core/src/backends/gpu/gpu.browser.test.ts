@@ -6,11 +6,12 @@ import { testBackend } from '@cnn/testing/testBackend';
 import { describe, expect, test } from 'vitest';
 import { BackendUnavailable } from '../../errors.js';
 import { conv2d } from '../../nn/layers.js';
+import { module } from '../../nn/module.js';
 import { initialise } from '../../nn/walk.js';
+import { add, relu } from '../../ops/index.js';
 import { compile } from '../../runtime/compile.js';
 import { type Adapter, findAdapter } from './adapter.js';
 import { gpuBackend } from './gpu.js';
-import { loadLibrary } from './library.js';
 import { sharedContext } from './webgl2/context.js';
 
 const everything = process.env.CNN_SLOW_TESTS === '1';
@@ -81,7 +82,7 @@ describe('a session', () => {
     const x = new Float32Array(192).fill(0.5);
     await using session = await compile(model, { ...options, backend });
     const expected = await session.run(x);
-    const { gl } = sharedContext(await loadLibrary(), (await findAdapter.webgl2()) as Adapter);
+    const { gl } = sharedContext((await findAdapter.webgl2()) as Adapter);
     const running = session.run(x);
     gl.getExtension('WEBGL_lose_context')?.loseContext();
     await expect(running).rejects.toThrow(/context was lost.*compile the model again/);
@@ -91,7 +92,7 @@ describe('a session', () => {
   });
 
   test('a value that no texture of this GPU holds is a back end that is not available', async () => {
-    const { gl } = sharedContext(await loadLibrary(), (await findAdapter.webgl2()) as Adapter);
+    const { gl } = sharedContext((await findAdapter.webgl2()) as Adapter);
     const original = gl.getParameter.bind(gl);
     gl.getParameter = (name) => (name === gl.MAX_TEXTURE_SIZE ? 2048 : original(name));
     try {
@@ -107,8 +108,27 @@ describe('a session', () => {
     }
   });
 
+  test('on WebGL2 layers that end in different ways share a kernel, and wide rows of taps are loops', async () => {
+    const layer = (padding = 1) => conv2d(8, 8, 3, { padding });
+    const model = module(
+      { first: conv2d(3, 8, 7, { stride: 2, padding: 3 }), a: layer(), b: layer(), c: layer(), d: layer() },
+      ({ first, a, b, c, d }, x) => {
+        const y = first(x);
+        return d(relu(add(c(relu(b(relu(a(y))))), y)));
+      },
+    );
+    await using session = await compile(model, {
+      weights: initialise(model, { seed: 1 }),
+      input: [2, 3, 18, 18],
+      backend: gpuBackend({ mode: 'webgl2' }),
+      verify: true,
+    });
+    const { notes } = await session.profile();
+    expect(notes).toContain('2 kernels');
+  });
+
   test('thirty rounds on WebGL2 give back every texture', async () => {
-    const { gl } = sharedContext(await loadLibrary(), (await findAdapter.webgl2()) as Adapter);
+    const { gl } = sharedContext((await findAdapter.webgl2()) as Adapter);
     const alive = new Set<WebGLTexture>();
     const [create, remove] = [gl.createTexture.bind(gl), gl.deleteTexture.bind(gl)];
     gl.createTexture = () => {

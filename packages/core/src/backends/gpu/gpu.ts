@@ -6,6 +6,7 @@ import { BackendUnavailable } from '../../errors.js';
 import type { Graph } from '../../graph/graph.js';
 import type { Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from '../backend.js';
+import { nextTurn } from '../turn.js';
 import { findAdapter } from './adapter.js';
 import { loadLibrary } from './library.js';
 
@@ -42,7 +43,10 @@ async function compileGpu(
     } else
       try {
         // Everything else is loaded when there is a GPU to use it: pages that run on the CPU do not fetch it.
-        const [library, { compilers }] = await Promise.all([loadLibrary(), import('./compilers.js')]);
+        // gpu.js runs for a while when it arrives, so what is written by hand shall be compiling by then.
+        const library = nextTurn().then(loadLibrary);
+        library.catch(() => undefined);
+        const { compilers } = await import('./compilers.js');
         signal?.throwIfAborted();
         const fallbackReason = reasons.join(' ') || undefined;
         return await compilers[mode](library, adapter, { graph, weights, signal, fallbackReason });

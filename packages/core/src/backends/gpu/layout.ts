@@ -167,14 +167,15 @@ function eachRow(
     }
 }
 
-/** The values as they lie on the device, frame and all: a copy, unless they lie as on the host. */
-export function toDevice(layout: Layout, bare: Float32Array): Float32Array {
-  if (!isRearranged(layout)) return bare;
-  const held = new Float32Array(heldBy(layout));
+/** Writes the values as they lie on the device, over zeros. */
+export function toDevice(layout: Layout, bare: Float32Array, held: Float32Array): void {
+  if (!isRearranged(layout)) {
+    held.set(bare);
+    return;
+  }
   eachRow(layout, (to, from, width, step) => {
     for (let i = 0; i < width; i++) held[to + i * step] = bare[from + i]!;
   });
-  return held;
 }
 
 /** The values as the host has them. */

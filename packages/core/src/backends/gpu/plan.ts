@@ -2,6 +2,7 @@
 import { BackendUnavailable } from '../../errors.js';
 import type { Node } from '../../graph/graph.js';
 import type { Shape } from '../../tensor/shape.js';
+import type { Tensor } from '../../tensor/tensor.js';
 import type { Coordinate } from './expression.js';
 import { EXACT, type Frame, indexOf, type Layout, layoutOf, placeOf } from './layout.js';
 import { PACK } from './packed.js';
@@ -12,12 +13,17 @@ export type Mode = 'webgpu' | 'webgl2';
 /** The values of a run's inputs, as the host has them. */
 export type HostValues = (input: string) => Float32Array;
 
+/** Writes values as they lie on the device, frame and all, over zeros. */
+export type Write = (held: Float32Array) => void;
+
 /** Where a value comes from. */
 export type Origin =
-  /** Stays on the device. `data` is asked for once, for the upload, while the device compiles. */
-  | { readonly kind: 'constant'; readonly data: () => Float32Array }
+  /** Stays on the device. The values are asked for once, for the upload, while the device compiles. */
+  | { readonly kind: 'constant'; readonly values: Tensor }
+  /** A constant in the order in which a kernel reads it: `write` is called once, on zeros. */
+  | { readonly kind: 'arranged'; readonly write: Write }
   /** A parameter that runs update: stays on the device too, and is replaced by its new value. */
-  | { readonly kind: 'state'; readonly name: string; readonly data: () => Float32Array }
+  | { readonly kind: 'state'; readonly name: string; readonly values: Tensor }
   /** Given anew for each run. */
   | { readonly kind: 'fed'; readonly of: (host: HostValues) => Float32Array }
   /** The result of a kernel. */
@@ -145,13 +151,18 @@ return result;
   }
 
   /** A value that never changes. */
-  constant(data: () => Float32Array, shape: Shape, frame?: Frame): Value {
-    return { layout: this.layout(shape, frame), origin: { kind: 'constant', data } };
+  constant(values: Tensor, frame?: Frame): Value {
+    return { layout: this.layout(values.shape, frame), origin: { kind: 'constant', values } };
   }
 
-  /** A value of so many texels that never changes, given in the order of a texture's layers. */
-  layers(texels: number, data: () => Float32Array): Value {
-    return { layout: { ...this.layout([texels, PACK]), layered: true }, origin: { kind: 'constant', data } };
+  /** A value that never changes, in the order in which a kernel reads it. */
+  arranged(shape: Shape, write: Write): Value {
+    return { layout: this.layout(shape), origin: { kind: 'arranged', write } };
+  }
+
+  /** The same for so many texels, written layer by layer of a texture, of which each gets a quarter of the values. */
+  layers(texels: number, write: Write): Value {
+    return { layout: { ...this.layout([texels, PACK]), layered: true }, origin: { kind: 'arranged', write } };
   }
 
   /** A value that the host gives for each run. */
@@ -160,8 +171,8 @@ return result;
   }
 
   /** A parameter that runs update, as it is at first. */
-  state(name: string, data: () => Float32Array, shape: Shape): Value {
-    return { layout: this.layout(shape), origin: { kind: 'state', name, data } };
+  state(name: string, values: Tensor): Value {
+    return { layout: this.layout(values.shape), origin: { kind: 'state', name, values } };
   }
 
   /** Runs before each run; throws when a fed value is not legal. */

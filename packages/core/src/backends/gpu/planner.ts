@@ -54,12 +54,7 @@ export function planGraph(graph: Graph, weights: Weights, mode: Mode): Plan {
       const { name } = node.attrs;
       const weight = weights.get(name);
       if (!weight) throw new Error(`${graph.at('')}: there is no weight called ${name}.`);
-      values.set(
-        node,
-        graph.updates.has(name)
-          ? plan.state(name, () => weight.data, node.shape)
-          : plan.constant(() => weight.data, node.shape, frame),
-      );
+      values.set(node, graph.updates.has(name) ? plan.state(name, weight) : plan.constant(weight, frame));
     } else values.set(node, lowerNode({ node, attrs: node.attrs, shape: node.shape, frame, inputs, plan }));
   }
   return {

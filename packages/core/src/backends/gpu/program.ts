@@ -7,7 +7,7 @@ import { valuesFor } from '../feeds.js';
 import { nextTurn } from '../turn.js';
 import type { Engine, Prepared } from './engine.js';
 import { type Layout, toDevice, toHost } from './layout.js';
-import type { HostValues, Plan, Value } from './plan.js';
+import type { HostValues, Plan, Value, Write } from './plan.js';
 
 const GONE = 'This program has been disposed of; compile the model again.';
 
@@ -66,11 +66,11 @@ async function build<H>(
     failed = true;
   });
   try {
-    for (const { slot, layout, data } of constants) {
+    for (const { slot, layout, write } of constants) {
       await nextTurn();
       signal?.throwIfAborted();
       if (failed) break;
-      resident.set(slot, engine.upload(layout, toDevice(layout, data())));
+      resident.set(slot, engine.upload(layout, write));
     }
   } finally {
     // Nothing goes on behind an error.
@@ -99,7 +99,10 @@ async function build<H>(
     const values = new Map(resident);
     try {
       for (const { slot, layout, of } of fed)
-        values.set(slot, engine.upload(layout, toDevice(layout, of(host))));
+        values.set(
+          slot,
+          engine.upload(layout, (held) => toDevice(layout, of(host), held)),
+        );
       for (const step of steps) {
         values.set(step.result, step.run(step.inputs.map((slot) => values.get(slot)!)));
         await after?.(step);
@@ -203,7 +206,7 @@ async function build<H>(
 /** Numbers all values, and says which stay on the device and which are given for each run. */
 function place(plan: Plan) {
   const slots = new Map<Value, number>();
-  const constants: { slot: number; layout: Layout; data: () => Float32Array }[] = [];
+  const constants: { slot: number; layout: Layout; write: Write }[] = [];
   const fed: { slot: number; layout: Layout; of: (host: HostValues) => Float32Array }[] = [];
   const slotOf = (value: Value): number => {
     const known = slots.get(value);
@@ -212,7 +215,9 @@ function place(plan: Plan) {
     slots.set(value, slot);
     const { layout, origin } = value;
     if (origin.kind === 'fed') fed.push({ slot, layout, of: origin.of });
-    else if (origin.kind !== 'call') constants.push({ slot, layout, data: origin.data });
+    else if (origin.kind === 'arranged') constants.push({ slot, layout, write: origin.write });
+    else if (origin.kind !== 'call')
+      constants.push({ slot, layout, write: (held) => toDevice(layout, origin.values.data, held) });
     return slot;
   };
   for (const { inputs } of plan.calls) inputs.forEach(slotOf);

@@ -170,11 +170,19 @@ export const lowerNeutral: Lower<object> = (call) =>
 
 /** A constant. */
 export const lowerFill: Lower<FillAttrs> = ({ attrs: { value, shape }, frame, plan }) =>
-  plan.constant(() => new Float32Array(sizeOf(shape)).fill(value), shape, frame);
+  plan.constant(
+    {
+      shape,
+      get data() {
+        return new Float32Array(sizeOf(shape)).fill(value);
+      },
+    },
+    frame,
+  );
 
 /** How the host gets at a value when a run starts; undefined where only the device has it. */
 const onHost = ({ origin }: Value): ((host: HostValues) => Float32Array) | undefined =>
-  origin.kind === 'fed' ? origin.of : origin.kind === 'constant' ? origin.data : undefined;
+  origin.kind === 'fed' ? origin.of : origin.kind === 'constant' ? () => origin.values.data : undefined;
 
 /** Masks are drawn on the host: the hash needs whole numbers of 32 bits, and a kernel's have 24. */
 export const lowerRandomMask: Lower<RandomMaskAttrs> = ({

@@ -3,7 +3,7 @@ import type { LinearAttrs } from '../../../ops/linear.js';
 import { PACK } from '../packed.js';
 import type { Value } from '../plan.js';
 import type { Lowering } from './lowering.js';
-import { hostData, inTiles } from './repack.js';
+import { inTiles, onHost } from './repack.js';
 import { activate, range } from './vector.js';
 
 /** y = activation(x w^T + b); undefined where weights change or rows do not begin with a texel. */
@@ -12,7 +12,7 @@ export function linearGlsl(call: Lowering<LinearAttrs>): Value | undefined {
   const [x, w, bias] = inputs as [Value, Value, Value | undefined];
   const [rows, features] = shape as readonly [number, number];
   const depth = node.inputs[1]!.shape[1]!;
-  if (!hostData(w) || (rows > 1 && features % (PACK * PACK) !== 0)) return undefined;
+  if (!onHost(w) || (rows > 1 && features % (PACK * PACK) !== 0)) return undefined;
   const lanes = range(PACK);
   const text = `void compute(int quad) {
 int depth = sizes[0];

@@ -87,8 +87,8 @@ export const lowerLogSoftmaxGrad: Lower<object> = (call) =>
 /** Labels that the host knows are checked before each run: a kernel cannot complain. */
 function checkLabels({ plan }: Lowering<object>, labels: Value, classes: number): void {
   const { origin } = labels;
-  if (origin.kind === 'call') return;
-  plan.check((host) => requireLabels(origin.kind === 'fed' ? origin.of(host) : origin.data(), classes));
+  if (origin.kind === 'call' || origin.kind === 'arranged') return;
+  plan.check((host) => requireLabels(origin.kind === 'fed' ? origin.of(host) : origin.values.data, classes));
 }
 
 /** What the losses of a batch are divided by: an expression in a read of the one value, if there is one. */

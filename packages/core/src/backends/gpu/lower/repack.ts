@@ -1,10 +1,11 @@
 /** Weights in the order in which a kernel reads them: arranged once by the host where they never change, else by a kernel. */
+import { type Tensor, valuesOf } from '../../../tensor/tensor.js';
 import { divide } from '../expression.js';
 import type { PlanBuilder, Value } from '../plan.js';
 
-/** Gives the values of a constant in the host's order; undefined for anything else. */
-export const hostData = ({ origin }: Value): (() => Float32Array) | undefined =>
-  origin.kind === 'constant' ? origin.data : undefined;
+/** A constant in the host's order; undefined for anything else. */
+export const onHost = ({ origin }: Value): Tensor | undefined =>
+  origin.kind === 'constant' ? origin.values : undefined;
 
 /**
  * A weight (out x in x kh x kw, or out x in) as tiles x (in * kh * kw) x channels: the output channels of a
@@ -16,16 +17,17 @@ export function inTiles(plan: PlanBuilder, weight: Value, channels: number): Val
   const tiles = Math.ceil(out / channels);
   const depth = perGroup * kh * kw;
   const shape = [tiles, depth, channels];
-  const data = hostData(weight);
-  if (data)
-    return plan.constant(() => {
-      const [values, packed] = [data(), new Float32Array(tiles * depth * channels)];
-      for (let o = 0; o < out; o++) {
-        const to = Math.floor(o / channels) * depth * channels + (o % channels);
-        for (let k = 0; k < depth; k++) packed[to + k * channels] = values[o * depth + k]!;
+  const host = onHost(weight);
+  if (host)
+    return plan.arranged(shape, (held) => {
+      for (let first = 0; first < out; first += channels) {
+        const end = Math.min(first + channels, out);
+        const values = valuesOf(host, first * depth, end * depth);
+        for (let o = first; o < end; o++)
+          for (let k = 0; k < depth; k++)
+            held[first * depth + k * channels + (o - first)] = values[(o - first) * depth + k]!;
       }
-      return packed;
-    }, shape);
+    });
   return plan.kernel({
     inputs: [weight],
     shape,

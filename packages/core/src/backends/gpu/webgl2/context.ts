@@ -14,12 +14,14 @@ export interface GlProgram {
 export interface SharedContext {
   readonly gl: WebGL2RenderingContext;
   readonly adapter: Adapter;
-  /** Compiled forms of fragment shaders; `ready` is told of each new one, as soon as it is there. */
+  /** Has the browser begin to compile fragment shaders that it has not compiled yet. */
+  readonly begin: (shaders: readonly string[]) => void;
+  /** Compiled forms of fragment shaders; `ready` is told of each new one, as soon as all are there. */
   readonly compile: (
     shaders: ReadonlySet<string>,
     ready: (program: GlProgram) => void,
   ) => Promise<ReadonlyMap<string, GlProgram>>;
-  readonly translate: (source: string, rank: number) => string;
+  readonly translator: (library: GpuLibrary) => (source: string, rank: number) => string;
 }
 
 /** Compiled kernels that are kept; beyond, all are dropped, and those still wanted are compiled again. */
@@ -37,18 +39,29 @@ let shared: SharedContext | undefined;
  * The context; a new one when the last was lost.
  * @throws BackendUnavailable when there is none.
  */
-export function sharedContext(library: GpuLibrary, adapter: Adapter): SharedContext {
+export function sharedContext(adapter: Adapter): SharedContext {
   if (shared && !shared.gl.isContextLost()) return shared;
   const gl = webgl2Context();
   if (!gl?.getExtension('EXT_color_buffer_float'))
     throw new BackendUnavailable('gpu', 'WebGL2 gives no context here.');
-  shared = { gl, adapter, compile: compilerOn(gl), translate: translatorOn(library, gl) };
+  let translate: ReturnType<typeof translatorOn> | undefined;
+  const translator: SharedContext['translator'] = (library) => {
+    translate ??= translatorOn(library, gl);
+    return translate;
+  };
+  shared = { gl, adapter, ...compilerOn(gl), translator };
   return shared;
 }
 
-function compilerOn(gl: WebGL2RenderingContext): SharedContext['compile'] {
+/** A kernel from the moment the browser began to compile it. */
+interface BegunProgram extends GlProgram {
+  readonly fragment: WebGLShader;
+  checked: boolean;
+}
+
+function compilerOn(gl: WebGL2RenderingContext): Pick<SharedContext, 'begin' | 'compile'> {
   const parallel = gl.getExtension('KHR_parallel_shader_compile');
-  const programs = new Map<string, GlProgram>();
+  const programs = new Map<string, BegunProgram>();
   let vertex: WebGLShader | undefined;
 
   const shaderOf = (type: GLenum, source: string): WebGLShader => {
@@ -59,48 +72,56 @@ function compilerOn(gl: WebGL2RenderingContext): SharedContext['compile'] {
     return shader;
   };
 
-  const begin = (source: string): { readonly program: WebGLProgram; readonly fragment: WebGLShader } => {
+  function begun(source: string): BegunProgram {
+    const known = programs.get(source);
+    if (known) return known;
     vertex ??= shaderOf(gl.VERTEX_SHADER, vertexShader);
     const fragment = shaderOf(gl.FRAGMENT_SHADER, source);
     const program = gl.createProgram();
     gl.attachShader(program, vertex);
     gl.attachShader(program, fragment);
     gl.linkProgram(program);
-    return { program, fragment };
-  };
+    const locations = new Map<string, WebGLUniformLocation | null>();
+    const location = (name: string): WebGLUniformLocation | null => {
+      const found = locations.get(name) ?? gl.getUniformLocation(program, name);
+      locations.set(name, found);
+      return found;
+    };
+    const made = { program, fragment, location, checked: false };
+    programs.set(source, made);
+    return made;
+  }
 
-  return async (shaders, ready) => {
-    if (programs.size + shaders.size > MOST_PROGRAMS) programs.clear();
-    // All are begun before one is asked for, so that the browser compiles them side by side.
-    const begun = [...shaders]
-      .filter((source) => !programs.has(source))
-      .map((source) => ({ source, ...begin(source) }));
-    for (const { source, program, fragment } of begun) {
-      while (
-        parallel &&
-        !gl.isContextLost() &&
-        !gl.getProgramParameter(program, parallel.COMPLETION_STATUS_KHR)
-      )
-        await new Promise((resolve) => setTimeout(resolve));
-      if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost())
-        throw new Error(
-          `A kernel does not compile: ${gl.getShaderInfoLog(fragment) || gl.getProgramInfoLog(program)}\n${source}`,
-        );
-      gl.deleteShader(fragment);
-      const locations = new Map<string, WebGLUniformLocation | null>();
-      const compiled: GlProgram = {
-        program,
-        location(name) {
-          const known = locations.get(name);
-          if (known !== undefined) return known;
-          const found = gl.getUniformLocation(program, name);
-          locations.set(name, found);
-          return found;
-        },
-      };
-      programs.set(source, compiled);
-      ready(compiled);
-    }
-    return new Map([...shaders].map((source) => [source, programs.get(source)!]));
+  const isDone = ({ program }: BegunProgram): boolean =>
+    !parallel || gl.isContextLost() || gl.getProgramParameter(program, parallel.COMPLETION_STATUS_KHR);
+
+  function check(source: string, { program, fragment }: BegunProgram): void {
+    if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost())
+      throw new Error(
+        `A kernel does not compile: ${gl.getShaderInfoLog(fragment) || gl.getProgramInfoLog(program)}\n${source}`,
+      );
+    gl.deleteShader(fragment);
+  }
+
+  return {
+    begin(shaders) {
+      for (const source of shaders) begun(source);
+      gl.flush();
+    },
+    async compile(shaders, ready) {
+      if (programs.size + shaders.size > MOST_PROGRAMS) programs.clear();
+      // All are begun before one is asked for, so that the browser compiles them side by side.
+      const wanted = [...shaders].map((source) => [source, begun(source)] as const);
+      for (const [, program] of wanted)
+        while (!isDone(program)) await new Promise((resolve) => setTimeout(resolve));
+      const fresh = wanted.filter(([, program]) => !program.checked);
+      for (const [source, program] of fresh) {
+        check(source, program);
+        program.checked = true;
+      }
+      // Only now: whatever is asked about a program waits for what others were told to do.
+      for (const [, program] of fresh) ready(program);
+      return new Map(wanted);
+    },
   };
 }

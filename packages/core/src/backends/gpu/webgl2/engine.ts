@@ -6,6 +6,8 @@
 import { BackendUnavailable } from '../../../errors.js';
 import type { Engine, EngineCall, Prepared } from '../engine.js';
 import { heldBy, type Layout, layoutOf } from '../layout.js';
+import type { GpuLibrary } from '../library.js';
+import { Room } from '../room.js';
 import type { GlProgram, SharedContext } from './context.js';
 import { elementwise, LAYERS, written } from './translate.js';
 
@@ -27,22 +29,24 @@ function inOrder(held: Float32Array, floats: number): Float32Array {
   return new Float32Array(floats).map((_, i) => held[((i >> 2) & 3) * layer + (i >> 4) * 4 + (i & 3)]!);
 }
 
-/** The other way: whole texels, layer by layer. */
-function inLayers(data: Float32Array): Float32Array {
-  const layer = Math.ceil(data.length / (LAYERS * 4)) * 4;
-  const layers = new Float32Array(layer * LAYERS);
+/** The other way, over zeros. */
+function toLayers(data: Float32Array, layers: Float32Array): void {
+  const layer = layers.length / LAYERS;
   for (let i = 0; i < data.length; i++) layers[((i >> 2) & 3) * layer + (i >> 4) * 4 + (i & 3)] = data[i]!;
-  return layers;
 }
 
 const LOST = 'The WebGL2 context was lost; compile the model again.';
 
 /** An engine on the context. */
-export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext): Engine<TextureValue> {
+export function webgl2Engine(
+  { gl, adapter, begin, compile, translator }: SharedContext,
+  library: Promise<GpuLibrary>,
+): Engine<TextureValue> {
   const side = gl.getParameter(gl.MAX_TEXTURE_SIZE) as number;
   const units = gl.getParameter(gl.MAX_TEXTURE_IMAGE_UNITS) as number;
   const pool = new Map<string, TextureValue[]>();
   const textures = new Set<TextureValue>();
+  const room = new Room();
   const frame = gl.createFramebuffer();
   const attachments = Array.from({ length: LAYERS }, (_, layer) => gl.COLOR_ATTACHMENT0 + layer);
   let memory = 0;
@@ -108,15 +112,14 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
       );
   }
 
-  /** Draws nothing: drivers end compiling at the first draw, so this has it done while weights are uploaded. */
-  function warmUp({ program, location }: GlProgram): void {
+  /** Draws nothing, as `place` is zero: drivers end compiling at the first draw, so this has it done while weights are uploaded. */
+  function warmUp({ program }: GlProgram): void {
     const value = take(layoutOf([1]));
     target(value);
     gl.viewport(0, 0, 1, 1);
     gl.activeTexture(gl.TEXTURE0);
     gl.bindTexture(gl.TEXTURE_2D_ARRAY, null);
     gl.useProgram(program);
-    gl.uniform2i(location('place'), 0, 0);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
     gl.flush();
     give(value);
@@ -137,13 +140,14 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
     if (error !== gl.NO_ERROR) throw new Error(`WebGL2 reports error ${error}.`);
   }
 
-  const shaderOf = ({ kernel, layout, inputs }: EngineCall): string => {
-    const shifts = inputs.map((input) => sizeOf(input).shift);
-    if (kernel.language === 'javascript')
-      return elementwise(shifts, translate(kernel.text, layout.dims.length));
-    if (kernel.language === 'glsl') return written(shifts, kernel.text);
-    throw new Error(`A kernel in ${kernel.language} does not run on WebGL2.`);
-  };
+  const shiftsOf = ({ inputs }: EngineCall): readonly number[] => inputs.map((input) => sizeOf(input).shift);
+
+  /** The shader of a kernel in GLSL; undefined for one that gpu.js translates. */
+  function writtenShader(call: EngineCall): string | undefined {
+    const { language, text } = call.kernel;
+    if (language === 'wgsl') throw new Error(`A kernel in ${language} does not run on WebGL2.`);
+    return language === 'glsl' ? written(shiftsOf(call), text) : undefined;
+  }
 
   function preparedCall({ kernel, layout, inputs }: EngineCall, { program, location }: GlProgram) {
     const sizes = kernel.language === 'glsl' ? Int32Array.from(kernel.sizes) : undefined;
@@ -213,33 +217,41 @@ export function webgl2Engine({ gl, adapter, compile, translate }: SharedContext)
         if (inputs.length > units)
           throw new BackendUnavailable('gpu', `This GPU reads at most ${units} textures in a kernel.`);
       }
-      const shaders = calls.map(shaderOf);
+      // Those that wait for nothing first: gpu.js keeps the host busy when it arrives.
+      const byHand = calls.map(writtenShader);
+      begin(byHand.filter((shader) => shader !== undefined));
+      const translate = translator(await library);
+      const shaders = calls.map(
+        (call, index) =>
+          byHand[index] ?? elementwise(shiftsOf(call), translate(call.kernel.text, call.layout.dims.length)),
+      );
       const distinct = new Set(shaders);
       kernels = distinct.size;
       const programs = await compile(distinct, warmUp);
       return calls.map((call, index) => preparedCall(call, programs.get(shaders[index]!)!));
     },
-    upload(layout, data) {
+    upload(layout, write) {
       const value = take(layout);
-      const width = 2 ** value.shift;
-      const layers = layout.layered ? data : inLayers(data);
-      const quads = layers.length / (LAYERS * 4);
-      const rows = Math.floor(quads / width);
-      const put = (layer: number, row: number, columns: number, height: number): void =>
-        gl.texSubImage3D(
-          ...([gl.TEXTURE_2D_ARRAY, 0, 0, row, layer, columns, height, 1, gl.RGBA, gl.FLOAT] as const),
-          layers,
-          (layer * quads + row * width) * 4,
-        );
+      const floats = bytesOf(value) / 4;
+      const held = room.zeros(layout.layered ? floats : floats + heldBy(layout));
+      const layers = held.subarray(0, floats);
+      if (layout.layered) write(layers);
+      else {
+        const inOrder = held.subarray(floats);
+        write(inOrder);
+        toLayers(inOrder, layers);
+      }
       gl.activeTexture(gl.TEXTURE0);
       gl.bindTexture(gl.TEXTURE_2D_ARRAY, value.texture);
-      for (let layer = 0; layer < LAYERS; layer++) {
-        if (rows > 0) put(layer, 0, width, rows);
-        if (quads > rows * width) put(layer, rows, quads - rows * width, 1);
-      }
+      // The whole texture at once: it would be filled with zeros before a part of it is written.
+      gl.texSubImage3D(
+        ...([gl.TEXTURE_2D_ARRAY, 0, 0, 0, 0, 2 ** value.shift, value.height, LAYERS] as const),
+        ...([gl.RGBA, gl.FLOAT, layers] as const),
+      );
       return value;
     },
     async check() {
+      room.clear();
       complain();
     },
     free: give,

@@ -6,6 +6,7 @@
 import { BackendUnavailable } from '../../../errors.js';
 import type { Engine, EngineCall, Prepared } from '../engine.js';
 import { heldBy, isFramed, type Layout } from '../layout.js';
+import { Room } from '../room.js';
 import type { SharedDevice } from './device.js';
 
 /** The flags of GPUBufferUsage, which is there only where WebGPU is. */
@@ -49,6 +50,7 @@ export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   const pool = new Map<string, DeviceValue[]>();
   const buffers = new Set<GPUBuffer>();
+  const room = new Room();
   /** Errors that the device reports in its own time. */
   let reports: Promise<GPUError | null>[] = [];
   let encoder: GPUCommandEncoder | undefined;
@@ -202,14 +204,19 @@ export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
       kernels = new Set(dispatches.map(({ wgsl }) => wgsl)).size;
       return settled(Promise.all(calls.map((call, index) => prepareCall(call, dispatches[index]!))));
     },
-    upload(layout, data) {
+    upload(layout, write) {
       // Commands that wait read what was there before.
       flush();
       const value = take(layout);
-      queue.writeBuffer(value.buffer, 0, data as Float32Array<ArrayBuffer>);
+      const held = room.zeros(heldBy(layout));
+      write(held);
+      queue.writeBuffer(value.buffer, 0, held);
       return value;
     },
-    check: () => settled(Promise.resolve()),
+    check() {
+      room.clear();
+      return settled(Promise.resolve());
+    },
     free(value) {
       const places = pool.get(value.key);
       if (places) places.push(value);
