@@ -2,6 +2,7 @@
 import { type Backend, ops, type Program, type Tensor, wasmBackend } from '@cnn/core';
 import { describe, expect, test } from 'vitest';
 import { check } from './check.js';
+import { fuzzFiles } from './files.js';
 import { fuzzGraphs } from './graphs.js';
 import { randomCase } from './randomGraph.js';
 import { wasmVariants } from './variants.js';
@@ -13,6 +14,11 @@ test('random graphs give the values of the reference', { timeout: 120_000 }, asy
   const { failures, cases } = await fuzzGraphs({ seed: 20_000, cases: SEEDS });
   expect(failures).toEqual([]);
   expect(cases).toBe(SEEDS);
+});
+
+test('damaged files give weights, pixels or a FileFormatError', async () => {
+  const { failures } = await fuzzFiles({ seed: 20_000, cases: 3000 });
+  expect(failures).toEqual([]);
 });
 
 test('a seed gives one graph, and many seeds all ops that a graph may have', () => {

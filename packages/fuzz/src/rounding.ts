@@ -58,6 +58,12 @@ function largest(values: Values): number {
   return most;
 }
 
+/**
+ * How many times as much a sum over so many classes may lose: its values have one sign, often one size, and are added
+ * one after the other in four lanes, so that roundings of the whole add up instead of cancelling.
+ */
+const inLanes = (count: number): number => 1 + count / 4 / ROUNDINGS;
+
 /** The size of the sums of ops that are not one sum of products. */
 const ownSize: Readonly<
   Record<string, (node: Node, y: Values, inputs: readonly Values[]) => (i: number) => number>
@@ -71,9 +77,10 @@ const ownSize: Readonly<
     (_, y, [dy]) =>
     (i) =>
       Math.abs(y[i]!) + Math.abs(dy![i]!),
-  crossEntropy: (_, y, [x]) => {
+  crossEntropy: (node, y, [x]) => {
     const size = 1 + 2 * largest(x!);
-    return (i) => Math.abs(y[i]!) + size;
+    const long = inLanes(node.inputs[0]!.shape[1]!);
+    return (i) => long * Math.abs(y[i]!) + size;
   },
   crossEntropyGrad: (_, _y, [dy, x]) => {
     const size = largest(dy!) * (1 + largest(x!));
@@ -83,16 +90,16 @@ const ownSize: Readonly<
     const { k, beta } = node.attrs as { readonly k: number; readonly beta: number };
     return (i) => Math.abs(y[i]!) + 2 * Math.abs(dy![i]!) * k ** -beta;
   },
-  logSoftmax: (_, y, [x]) => {
-    const size = 1 + largest(x!);
+  logSoftmax: (node, y, [x]) => {
+    const size = inLanes(node.shape[1]!) + largest(x!);
     return (i) => Math.abs(y[i]!) + size;
   },
   logSoftmaxGrad: (node, _, [dy, y]) => {
     const size = largest(dy!) * node.shape[1]!;
     return (i) => Math.abs(dy![i]!) + Math.exp(y![i]!) * size;
   },
-  softmax: (_, y, [x]) => {
-    const size = 1 + largest(x!);
+  softmax: (node, y, [x]) => {
+    const size = inLanes(node.shape[1]!) + largest(x!);
     return (i) => Math.abs(y[i]!) * size;
   },
   softmaxGrad: (_, _y, [dy, y]) => {
