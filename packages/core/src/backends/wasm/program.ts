@@ -24,7 +24,7 @@ export function wasmProgram(
   // What stays alive with the program: not the planner and the image, which know how to fill memory with
   // weights, and the weights themselves only if some of them change and the rest is asked for beside them.
   const { pages, phases, computing } = image;
-  const { groups, expected, chains, checks } = planner;
+  const { groups, expected, turns, chains, checks } = planner;
   const updateFlops = chains.flatMap(({ nodes }) => nodes).reduce((sum, node) => sum + flopsOf(node), 0);
   const kept = graph.updates.size > 0 ? weights : undefined;
   const inputs = new Map(
@@ -86,7 +86,7 @@ export function wasmProgram(
           algorithm: known && algorithm === 'copy' ? known.algorithm : algorithm,
           milliseconds: (known?.milliseconds ?? 0) + times[index]!,
           ...(seconds === undefined ? {} : { expected: seconds * 1000 }),
-          flops: together.reduce((sum, member) => sum + flopsOf(member), 0),
+          flops: (turns.get(node) ?? 1) * together.reduce((sum, member) => sum + flopsOf(member), 0),
         });
       }
       // The phases that take on updates belong to no node: they go through all parameters at once.

@@ -3,7 +3,7 @@
  * runs on every thread over one shared memory, and values are stored pixel by pixel (NHWC) in one arena.
  */
 import { BackendUnavailable } from '../../errors.js';
-import type { Graph } from '../../graph/graph.js';
+import { type Graph, isInput } from '../../graph/graph.js';
 import type { Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from '../backend.js';
 import { detectFeatures, type Engine, engineFor } from './engine.js';
@@ -84,8 +84,10 @@ async function compileWasm(
   };
 
   const lower = await lowererFor(graph);
+  const batch = graph.nodes.some((node) => isInput(node) && node.shape[0]! > 1);
+  const ordered = batch ? (await import('./plan/turns.js')).inTurns(graph) : graph;
   const load = async (threads: number, shared: boolean) => {
-    const planned = planGraph(graph, weights, engine, threads, lower);
+    const planned = planGraph(ordered, weights, engine, threads, lower);
     const image = layOut(planned.planner, shared);
     const module = await WebAssembly.compile(image.module);
     signal?.throwIfAborted();

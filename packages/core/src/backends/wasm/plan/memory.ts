@@ -27,10 +27,22 @@ export class Pointer {
   constructor(
     readonly region: Region,
     readonly offset: number,
+    /** How far it moves from one turn to the next: see `isTurns`. */
+    readonly step = 0,
   ) {}
 
   plus(bytes: number): Pointer {
-    return bytes === 0 ? this : new Pointer(this.region, this.offset + bytes);
+    return bytes === 0 ? this : new Pointer(this.region, this.offset + bytes, this.step);
+  }
+
+  /** The same place, which moves by so many bytes from one turn to the next. */
+  moving(step: number): Pointer {
+    return new Pointer(this.region, this.offset, step);
+  }
+
+  /** The place in a later turn. */
+  inTurn(turn: number): Pointer {
+    return this.step === 0 ? this : new Pointer(this.region, this.offset + turn * this.step);
   }
 
   /** The address, once the region has its base. */

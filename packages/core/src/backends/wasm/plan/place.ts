@@ -45,6 +45,12 @@ export const isFlattenForLinear = (node: Node, readers: readonly Node[]): boolea
     (reader) => isOp(reader, 'linear') && reader.inputs[0] === node && isParameter(reader.inputs[1]!),
   );
 
+/**
+ * A node that says: everything before it is computed in so many turns, and it has the pictures of all of them. It has a
+ * place of its own, to which its input moves on from turn to turn. `inTurns` makes it.
+ */
+export const isTurns = (node: Node): node is Node<{ readonly count: number }> => node.op === 'turns';
+
 /** Ops whose result is their input, unchanged. */
 const isNeutral = (node: Node): boolean => isOp(node, 'dropout') || isOp(node, 'stochasticDepth');
 
@@ -120,10 +126,12 @@ export function placeValues(
         );
   /** Parts of a concatenation are placed before it. */
   const firstWrite = (node: Node): number =>
-    Math.min(
-      index.get(node)!,
-      ...node.inputs.filter((part) => hosts.get(part)?.into === node).map(firstWrite),
-    );
+    isTurns(node)
+      ? 0
+      : Math.min(
+          index.get(node)!,
+          ...node.inputs.filter((part) => hosts.get(part)?.into === node).map(firstWrite),
+        );
   const alias = (node: Node, of: Node, value: (at: Pointer) => Value): void => {
     const { place } = placed.get(of)!;
     place.end = Math.max(place.end, lastRead(node));
@@ -141,8 +149,9 @@ export function placeValues(
       const outer = place(into);
       alias(node, into, (at) => {
         const whole = outer.value(at);
-        const pixel = whole.kind === 'pixels' ? whole.pixel : 0;
-        return valueAt(whole.at.plus(channel * FLOAT), node.shape, pixel);
+        if (whole.kind !== 'pixels') return whole;
+        const start = isTurns(into) ? whole.at.moving(node.shape[0]! * whole.image) : whole.at;
+        return valueAt(start.plus(channel * FLOAT), node.shape, whole.pixel);
       });
     } else {
       const dense = weights.has(node);
@@ -201,7 +210,7 @@ export function placeValues(
       const summand = unhosted && !prefixes.has(node) ? overwritten(node, index.get(node)!) : undefined;
       if (summand) alias(node, summand, placed.get(summand)!.value);
       else place(node);
-      if (prefixes.has(node)) free.add(node);
+      if (prefixes.has(node) || isTurns(node)) free.add(node);
     }
   }
   return { placed, free };
@@ -255,6 +264,7 @@ function concatenateInPlace(
     !isOp(node, 'slice') &&
     !isOp(node, 'fill');
   for (const node of [...graph.nodes].reverse()) {
+    if (isTurns(node)) hosts.set(node.inputs[0]!, { into: node, channel: 0 });
     if (!isOp(node, 'concat') || isInner(node) || node.attrs.axis !== 1 || !isPixelShape(node.shape))
       continue;
     let channel = 0;

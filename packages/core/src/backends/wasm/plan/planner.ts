@@ -15,7 +15,7 @@ import { FLOAT } from '../kernels/kernel.js';
 import type { transformInRun } from '../lower/gradient/winogradInRun.js';
 import { findGroups, type Group } from './groups.js';
 import { Arena, type Pointer, Region } from './memory.js';
-import { type Place, type Placement, placeValues } from './place.js';
+import { isTurns, type Place, type Placement, placeValues } from './place.js';
 import { type UpdateChain, updateChains } from './updates.js';
 import { type Dense, type Pixels, type Value, valueAt } from './value.js';
 
@@ -80,6 +80,9 @@ export class Planner {
   /** Seconds that nodes are expected to take, where the cost model has an opinion. */
   readonly expected = new Map<Node, number>();
 
+  /** In how many turns nodes are computed, where that is more than one. */
+  readonly turns = new Map<Node, number>();
+
   /** Transforms weights of Winograd convolutions that change: where a graph has any, it is loaded. */
   transformInRun?: typeof transformInRun;
 
@@ -104,15 +107,21 @@ export class Planner {
   ) {
     this.groups = findGroups(graph);
     this.differentiates = graph.nodes.some(
-      (node) => !isInput(node) && !isParameter(node) && definitionOf(node).gradient === BACKWARD,
+      (node) =>
+        !isInput(node) && !isParameter(node) && !isTurns(node) && definitionOf(node).gradient === BACKWARD,
     );
     this.chains = updateChains(graph);
     this.placement = placeValues(graph, this.groups, new Set(this.chains.flatMap(({ nodes }) => nodes)));
-    for (const node of graph.nodes)
-      if (isInput(node)) {
-        const at = this.exchange.reserve(sizeOf(node.shape) * FLOAT);
-        this.inputs.set(node.attrs.name, { kind: 'dense', at, shape: node.shape });
-      }
+    const turns = graph.nodes.find(isTurns)?.attrs.count ?? 1;
+    for (const { attrs, shape } of graph.nodes.filter(isInput)) {
+      const bytes = sizeOf(shape) * FLOAT;
+      const at = this.exchange.reserve(turns * bytes).moving(bytes);
+      this.inputs.set(attrs.name, {
+        kind: 'dense',
+        at,
+        shape: shape.map((extent, axis) => (axis === 0 ? turns * extent : extent)),
+      });
+    }
   }
 
   /** Goes through the graph in order; `lower` makes the phases of one node. */
@@ -125,6 +134,22 @@ export class Planner {
       if (!isInput(node) && !isParameter(node) && !this.placement.free.has(node)) lower(node);
       for (const pointer of this.#scratch.splice(0)) this.arena.release(pointer);
       for (const place of places) if (place.end === index) this.arena.release(this.#addresses.get(place)!);
+      if (isTurns(node)) this.#repeat(node.attrs.count);
+    }
+  }
+
+  /** Everything so far was the first of so many turns: adds the others. */
+  #repeat(count: number): void {
+    for (const [node, seconds] of this.expected) this.expected.set(node, count * seconds);
+    const first = [...this.phases];
+    for (const { node } of first) this.turns.set(node, count);
+    for (let turn = 1; turn < count; turn++) {
+      const inTurn = ({ kernel, parameters }: Call): Call => ({
+        kernel,
+        parameters: parameters.map((value) => (typeof value === 'number' ? value : value.inTurn(turn))),
+      });
+      for (const phase of first)
+        this.phases.push({ ...phase, calls: phase.calls.map((calls) => calls.map(inTurn)) });
     }
   }
 
@@ -143,7 +168,7 @@ export class Planner {
   }
 
   #locate(node: Node): Value {
-    if (isInput(node)) return this.inputs.get(node.attrs.name)!;
+    if (isInput(node)) return { ...this.inputs.get(node.attrs.name)!, shape: node.shape };
     if (isParameter(node)) {
       const weight = this.#weight(node);
       const at = this.keep(sizeOf(node.shape), (target) => target.set(weight.data));
