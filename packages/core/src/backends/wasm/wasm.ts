@@ -3,13 +3,14 @@
  * runs on every thread over one shared memory, and values are stored pixel by pixel (NHWC) in one arena.
  */
 import { BackendUnavailable } from '../../errors.js';
-import { type Graph, isInput } from '../../graph/graph.js';
+import type { Graph } from '../../graph/graph.js';
 import type { Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from '../backend.js';
 import { detectFeatures, type Engine, engineFor } from './engine.js';
 import { planGraph } from './lower/graph.js';
 import { lowererFor } from './lower/index.js';
 import { layOut } from './plan/image.js';
+import { inTurns } from './plan/turns.js';
 import { wasmProgram } from './program.js';
 import { callingThreadRunner } from './runtime/callingThread.js';
 import { ownMemoryRunner } from './runtime/ownMemory.js';
@@ -84,8 +85,7 @@ async function compileWasm(
   };
 
   const lower = await lowererFor(graph);
-  const batch = graph.nodes.some((node) => isInput(node) && node.shape[0]! > 1);
-  const ordered = batch ? (await import('./plan/turns.js')).inTurns(graph) : graph;
+  const ordered = inTurns(graph);
   const load = async (threads: number, shared: boolean) => {
     const planned = planGraph(ordered, weights, engine, threads, lower);
     const image = layOut(planned.planner, shared);

@@ -1,7 +1,7 @@
 /**
  * Has a batch go through the first part of a graph in turns of a few pictures. Early layers have small weights, and
  * values that no cache holds for a whole batch; late layers have large weights, which had better be read once for all
- * pictures. Only graphs of batches need this file.
+ * pictures.
  */
 import { type Graph, inputsOf, isParameter, type Node, readersOf } from '../../../graph/graph.js';
 import { copyNode, rewrite } from '../../../graph/rewrite.js';
@@ -55,8 +55,8 @@ function picturesOfTurn(pictures: number, bytes: number, cached: number): number
  */
 export function inTurns(graph: Graph, cached = CACHED): Graph {
   const [input, ...others] = inputsOf(graph).values();
-  if (!input || others.length > 0) return graph;
-  const pictures = input.shape[0]!;
+  const pictures = input?.shape[0] ?? 1;
+  if (!input || pictures === 1 || others.length > 0 || graph.updates.size > 0) return graph;
   const groups = findGroups(graph);
   const inner = new Set([...groups.values()].flatMap(({ nodes }) => nodes.slice(0, -1)));
   const readers = readersOf(graph);
