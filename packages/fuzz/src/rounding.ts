@@ -32,6 +32,15 @@ const exact: ReadonlySet<string> = new Set([
 /** Convolutions may be computed by tiles: then the error of a value has the size of its neighbours. */
 const tiled: ReadonlySet<string> = new Set(['conv2d', 'conv2dGradInput', 'conv2dGradWeight']);
 
+/** Products of matrices, which add up value after value. */
+const products: ReadonlySet<string> = new Set(['linear', 'matmul']);
+
+/** How many times as much a product's sums lose as short ones do: with the root of how many values are summed. */
+function longSum({ inputs: [a, b], shape }: Node): number {
+  const terms = Math.sqrt((sizeOf(a!.shape) * sizeOf(b!.shape)) / sizeOf(shape));
+  return Math.max(1, Math.sqrt(terms) / ROUNDINGS);
+}
+
 /** Operands that are taken off: with the other sign, sums have the size of all their parts. */
 const takenOff: Readonly<Record<string, readonly number[]>> = {
   batchNorm: [3],
@@ -136,7 +145,10 @@ function sizesOf(node: Node, y: Values, inputs: readonly Values[]): Values {
     }),
     attrs,
   );
-  if (!tiled.has(node.op)) return sizes.map(Math.abs);
+  if (!tiled.has(node.op)) {
+    const long = products.has(node.op) ? longSum(node) : 1;
+    return sizes.map((size) => long * Math.abs(size));
+  }
   const plane = sizeOf(node.shape.slice(2));
   for (let at = 0; at < sizes.length; at += plane) {
     const part = sizes.subarray(at, at + plane);
