@@ -146,6 +146,57 @@ test('more threads are asked for than can share memory: it says why there is one
   await program.dispose();
 });
 
+/** Steps of Adam on parameters so large that an update takes a while. */
+function training(): ReturnType<typeof network> {
+  const graph = new Graph();
+  const size = [2_000_000];
+  const inputs = new Map([
+    ['rate', tensor([0.5], [1])],
+    ['corrections', tensor([1, 1], [2])],
+  ]);
+  const [rate, corrections] = [...inputs].map(([name, { shape }]) => graph.input(name, shape)) as [
+    Node,
+    Node,
+  ];
+  const ones = tensor(new Float32Array(size[0]!).fill(1), size);
+  const parameter = (name: string): Node => graph.parameter(name, size, true);
+  for (const name of ['a', 'b', 'c', 'd', 'e', 'f'])
+    graph.updates.set(
+      name,
+      emit(
+        ops.adaptiveDescend,
+        [parameter(name), parameter('direction'), parameter('squares'), rate, corrections],
+        { index: 0, eps: 1, decay: 0 },
+      ),
+    );
+  graph.outputs.set('rate', rate);
+  const weights = new Map([...parametersOf(graph).keys()].map((name) => [name, ones]));
+  return { graph, weights, feeds: inputs };
+}
+
+test.each(ways.slice(0, 2))(
+  '%s: parameters are those of one step, whenever they are read',
+  async (_, options, threads) => {
+    const net = training();
+    const program = await wasmBackend(options).compile(net.graph, net.weights, { threads });
+    let running = true;
+    const run = program.run(net.feeds).finally(() => {
+      running = false;
+    });
+    while (running) {
+      const all = await program.parameters();
+      const values = ['a', 'b', 'c', 'd', 'e', 'f'].flatMap((name) => {
+        const { data } = all.get(name)!;
+        return [data[0], data.at(-1)];
+      });
+      expect(new Set(values).size).toBe(1);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await run;
+    await program.dispose();
+  },
+);
+
 describe('a worker that dies', () => {
   const started: Worker[] = [];
   /** The memory that the workers share. */
@@ -178,34 +229,6 @@ describe('a worker that dies', () => {
     expect(await program.run(net.feeds)).toEqual(expected);
     await program.dispose();
   });
-
-  /** Steps of Adam on parameters so large that an update takes a while. */
-  const training = (): ReturnType<typeof network> => {
-    const graph = new Graph();
-    const size = [2_000_000];
-    const inputs = new Map([
-      ['rate', tensor([0.5], [1])],
-      ['corrections', tensor([1, 1], [2])],
-    ]);
-    const [rate, corrections] = [...inputs].map(([name, { shape }]) => graph.input(name, shape)) as [
-      Node,
-      Node,
-    ];
-    const ones = tensor(new Float32Array(size[0]!).fill(1), size);
-    const parameter = (name: string): Node => graph.parameter(name, size, true);
-    for (const name of ['a', 'b', 'c', 'd', 'e', 'f'])
-      graph.updates.set(
-        name,
-        emit(
-          ops.adaptiveDescend,
-          [parameter(name), parameter('direction'), parameter('squares'), rate, corrections],
-          { index: 0, eps: 1, decay: 0 },
-        ),
-      );
-    graph.outputs.set('rate', rate);
-    const weights = new Map([...parametersOf(graph).keys()].map((name) => [name, ones]));
-    return { graph, weights, feeds: inputs };
-  };
 
   test.each(ways.slice(0, 2))(
     '%s: amid an update it takes the parameters with it, and every later use says so',

@@ -9,6 +9,8 @@ interface Answer {
   readonly times: readonly number[];
 }
 
+const ENDED = 'The worker of the wasm back end has been ended.';
+
 export async function ownMemoryRunner(
   { image, module, workerUrl, signal: loading }: Loaded,
   fallbackReason?: string,
@@ -37,7 +39,9 @@ export async function ownMemoryRunner(
   };
   const updates = image.computing < ends.length;
   let lost = false;
-  const ask = async (message: object, signal?: AbortSignal): Promise<Answer> => {
+  let ended = false;
+  const exchange = async (message: object, signal?: AbortSignal): Promise<Answer> => {
+    if (ended) throw new Error(ENDED);
     if (lost) throw new Error('The worker of the wasm back end is gone with its parameters; compile again.');
     worker ??= await start();
     const { hold, post } = worker;
@@ -57,6 +61,14 @@ export async function ownMemoryRunner(
     }
   };
 
+  /** The worker answers one question at a time; parameters may be asked for during a run. */
+  let previous: Promise<unknown> = Promise.resolve();
+  const ask = (message: object, signal?: AbortSignal): Promise<Answer> => {
+    const answer = previous.then(() => exchange(message, signal));
+    previous = answer.catch(() => undefined);
+    return answer;
+  };
+
   const perform = (feeds: readonly Feed[], fetches: readonly Fetch[], timed: boolean, signal?: AbortSignal) =>
     ask({ run: { feeds, fetches, from, ends, computing: image.computing, timed } }, signal);
 
@@ -68,9 +80,10 @@ export async function ownMemoryRunner(
     read: async (fetches) => (await ask({ read: fetches })).outputs,
     profile: async (feeds) => durations((await perform(feeds, [], true)).times),
     async dispose() {
+      ended = true;
       await worker?.terminate();
       worker = undefined;
-      settle?.reject(new Error('The worker of the wasm back end has been ended.'));
+      settle?.reject(new Error(ENDED));
     },
   };
 }

@@ -126,13 +126,14 @@ export async function sharedMemoryRunner({
   };
   /** Whether a worker was lost amid updates, which leaves parameters of two steps. */
   let torn = false;
-  const update = async (command: number): Promise<void> => {
-    try {
-      await perform(command);
-    } catch (error) {
+  /** When the present updates are done, or lost. */
+  let settled: Promise<void> = Promise.resolve();
+  const update = (command: number): Promise<void> => {
+    const work = perform(command);
+    settled = work.catch(() => {
       torn = true;
-      throw error;
-    }
+    });
+    return work;
   };
   const requireWhole = (): void => {
     if (torn)
@@ -154,6 +155,7 @@ export async function sharedMemoryRunner({
       return outputs;
     },
     async read(fetches) {
+      await settled;
       requireWhole();
       return readAll(memory, fetches);
     },
