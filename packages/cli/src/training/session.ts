@@ -113,6 +113,9 @@ export async function runTraining(
   const checkpoint = join(out, CHECKPOINT);
   const say = (line: string): void => (options.json ? terminal.note(line) : terminal.print(line));
   const around: Surroundings = { options, terminal, signal, say, started: performance.now() };
+  const [pictures] = inputOf(job) as [number];
+  if (pictures < settings.batch)
+    terminal.note(`A step has all ${pictures} pictures that there are to train with, not ${settings.batch}.`);
   await makeResultFolder(out);
   await writeText(join(out, SETTINGS), `${JSON.stringify(settings, null, 2)}\n`);
   await using run = trainer({

@@ -134,9 +134,10 @@ describe('train', () => {
     expect(code).toBe(1);
   });
 
-  test('a loss that is no number ends the run with step, place and advice', async () => {
-    const { code, notes } = await cnn(training('nan', '--optimizer', 'sgd', '--lr', '1e38'));
+  test('a loss that is no number ends the run with step, place and advice; a batch that is too large is noted', async () => {
+    const { code, notes } = await cnn(training('nan', '--optimizer', 'sgd', '--lr', '1e38', '--batch', '64'));
     expect(code).toBe(1);
+    expect(notes).toMatch(/^A step has all 60 pictures that there are to train with, not 64\.\n/);
     expect(notes).toMatch(/The loss of step \d+ is .*first appeared in .*Lower the learning rate/s);
   });
 
