@@ -134,11 +134,16 @@ describe('train', () => {
     expect(code).toBe(1);
   });
 
-  test('a loss that is no number ends the run with step, place and advice; a batch that is too large is noted', async () => {
-    const { code, notes } = await cnn(training('nan', '--optimizer', 'sgd', '--lr', '1e38', '--batch', '64'));
+  test('a loss that is no number ends the run with step, place and advice', async () => {
+    const { code, notes } = await cnn(training('nan', '--optimizer', 'sgd', '--lr', '1e38'));
     expect(code).toBe(1);
-    expect(notes).toMatch(/^A step has all 60 pictures that there are to train with, not 64\.\n/);
     expect(notes).toMatch(/The loss of step \d+ is .*first appeared in .*Lower the learning rate/s);
+  });
+
+  test('a batch of more pictures than there are is noted', async () => {
+    const { code, notes } = await cnn(training('few', '--epochs', '1', '--batch', '64'));
+    expect(notes).toMatch(/^A step has all 60 pictures that there are to train with, not 64\.$/m);
+    expect(code).toBe(0);
   });
 
   test('a label that no class has is named', async () => {
