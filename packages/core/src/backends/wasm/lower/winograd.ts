@@ -9,7 +9,7 @@ import { type Call, type Planner, shareOf } from '../plan/planner.js';
 import type { Convolution } from './convolution.js';
 import { fastestWay, SHARED_WEIGHTS, winogradSeconds } from './costModel.js';
 import { biasOf, pixelsOf } from './lowering.js';
-import { askAhead, linesAhead } from './prefetch.js';
+import { askAhead, asksAhead, linesAhead } from './prefetch.js';
 import { packTransformed } from './winogradWeights.js';
 
 /** What a thread's transformed input and products may take of its caches. */
@@ -80,7 +80,8 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
   const changing = !p.constant(convolution.weight);
   // Large weights are shared out by position: one thread alone asks for each of them.
   const shared = weightBytes <= SHARED_WEIGHTS;
-  const asking = shared || changing ? undefined : askAhead(p, weights.at, weightBytes);
+  const asks = !shared && !changing && asksAhead(engine, Math.ceil(total / engine.tileRows));
+  const asking = asks ? askAhead(p, weights.at, weightBytes) : undefined;
 
   /** Transforms for scratch that holds so many tiles. */
   const transforms = (held: number) => ({
