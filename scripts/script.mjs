@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
+import { moduleTextPlugin } from './moduleText.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const [file, ...rest] = process.argv.slice(2);
@@ -33,7 +34,7 @@ try {
     // They look for files beside their own.
     external: ['esbuild', 'playwright'],
     outfile,
-    plugins: [ownUrl],
+    plugins: [ownUrl, moduleTextPlugin],
     tsconfig: join(root, 'tsconfig.base.json'),
     banner: {
       js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",

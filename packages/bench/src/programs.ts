@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { formatShape, type Shape } from '@cnn/core';
 import { type BuildOptions, build } from 'esbuild';
+import { moduleTextPlugin } from '../../../scripts/moduleText.mjs';
 import type { ExportJob } from './exporter.js';
 import type { Network } from './networks.js';
 import { fileNames } from './protocol.js';
@@ -101,6 +102,7 @@ async function bundle(
     format: 'esm',
     write: false,
     tsconfig: join(root, 'tsconfig.base.json'),
+    plugins: [moduleTextPlugin],
     nodePaths: [join(workplace, 'node_modules')],
     ...(platform === 'node'
       ? {

@@ -12,6 +12,7 @@ import { findBrowser } from '@cnn/testing/browser';
 import { softwareVulkan } from '@cnn/testing/vulkan';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { moduleTextPlugin } from '../../../scripts/moduleText.mjs';
 import { writeFolder, writeMnist } from './testData.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'cnn-process-'));
@@ -25,7 +26,12 @@ beforeAll(async () => {
     await build({
       entryPoints: { cnn: join(import.meta.dirname, 'main.ts') },
       tsconfig: join(import.meta.dirname, '../../../tsconfig.base.json'),
-      ...{ bundle: true, platform: 'node', format: 'esm', target: 'node20', outdir },
+      plugins: [moduleTextPlugin],
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      target: 'node20',
+      outdir,
       outExtension: { '.js': '.mjs' },
       external: ['gpu.js', 'webgpu'],
       // For packages in CommonJS.

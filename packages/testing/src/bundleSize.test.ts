@@ -2,6 +2,7 @@
 import { createContext, runInContext } from 'node:vm';
 import { build } from 'esbuild';
 import { expect, test } from 'vitest';
+import { moduleTextPlugin } from '../../../scripts/moduleText.mjs';
 import { bundleSize, familyPrograms } from './bundleSize.js';
 
 test('compile and MobileNetV2 are at most 60 kB, the wasm back end included', async () => {
@@ -25,6 +26,7 @@ test('loading needs nothing that only pages or only Node have', async () => {
     },
     absWorkingDir: new URL('../../../', import.meta.url).pathname,
     tsconfig: 'tsconfig.base.json',
+    plugins: [moduleTextPlugin],
     bundle: true,
     format: 'iife',
     globalName: 'cnn',

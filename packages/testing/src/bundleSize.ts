@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build, type Metafile } from 'esbuild';
+import { moduleTextPlugin } from '../../../scripts/moduleText.mjs';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
 
@@ -44,6 +45,7 @@ export async function bundleSize(program: string, from?: string): Promise<Bundle
     },
     absWorkingDir: repository,
     ...(from ? { tsconfigRaw: {} } : { tsconfig: 'tsconfig.base.json' }),
+    plugins: [moduleTextPlugin],
     bundle: true,
     splitting: true,
     minify: true,

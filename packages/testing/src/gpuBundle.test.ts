@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 import { chromium } from 'playwright';
 import { expect, test } from 'vitest';
+import { moduleTextPlugin } from '../../../scripts/moduleText.mjs';
 import { findBrowser } from './browser.js';
 import type { BundleResult } from './gpuBundle.page.js';
 
@@ -13,6 +14,7 @@ test.runIf(found)('networks on WebGPU and WebGL2 from a minified bundle', async 
   const { outputFiles, warnings } = await build({
     entryPoints: [join(import.meta.dirname, 'gpuBundle.page.ts')],
     tsconfig: join(repository, 'tsconfig.base.json'),
+    plugins: [moduleTextPlugin],
     bundle: true,
     minify: true,
     format: 'iife',

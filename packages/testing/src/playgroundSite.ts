@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { moduleTextPlugin } from '../../../scripts/moduleText.mjs';
 
 const repository = new URL('../../../', import.meta.url);
 
@@ -11,6 +12,7 @@ export async function playgroundFiles(): Promise<ReadonlyMap<string, Uint8Array>
     entryPoints: ['docs/playground/playground.ts'],
     absWorkingDir: fileURLToPath(repository),
     tsconfig: 'tsconfig.base.json',
+    plugins: [moduleTextPlugin],
     bundle: true,
     splitting: true,
     minify: true,

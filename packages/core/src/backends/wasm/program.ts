@@ -23,7 +23,7 @@ export function wasmProgram(
   let disposed = false;
   // What stays alive with the program: not the planner and the image, which know how to fill memory with
   // weights, and the weights themselves only if some of them change and the rest is asked for beside them.
-  const { pages, phases, computing } = image;
+  const { pages, phases, computePhaseCount } = image;
   const { groups, expected, turns, chains, checks } = planner;
   const updateFlops = chains.flatMap(({ nodes }) => nodes).reduce((sum, node) => sum + flopsOf(node), 0);
   const kept = graph.updates.size > 0 ? weights : undefined;
@@ -75,7 +75,7 @@ export function wasmProgram(
     async profile(feeds) {
       const times = await unlessDisposed(runner.profile(feedsOf(feeds)));
       const steps = new Map<Node, ProfileStep>();
-      for (const [index, { node, algorithm }] of phases.slice(0, computing).entries()) {
+      for (const [index, { node, algorithm }] of phases.slice(0, computePhaseCount).entries()) {
         const together = groups.get(node)?.nodes ?? [node];
         const known = steps.get(node);
         const seconds = expected.get(node);
@@ -90,11 +90,11 @@ export function wasmProgram(
         });
       }
       // The phases that take on updates belong to no node: they go through all parameters at once.
-      const updates = phases.slice(computing).map(({ algorithm }, index) => ({
+      const updates = phases.slice(computePhaseCount).map(({ algorithm }, index) => ({
         path: '',
         op: 'updates',
         algorithm,
-        milliseconds: times[computing + index]!,
+        milliseconds: times[computePhaseCount + index]!,
         flops: algorithm === 'copy' ? 0 : updateFlops,
       }));
       return {

@@ -16,7 +16,7 @@ import { callingThreadRunner } from './runtime/callingThread.js';
 import { ownMemoryRunner } from './runtime/ownMemory.js';
 import type { Runner } from './runtime/runner.js';
 import { sharedMemoryRunner } from './runtime/sharedMemory.js';
-import { hasWorkers, nodeModule } from './runtime/worker.js';
+import { hasWorkers, nodeModule } from './runtime/workerHandle.js';
 import { wideSimdEnabled } from './wideSimd.js';
 
 /** Options of {@link wasmBackend}; all of them are found out by default. */

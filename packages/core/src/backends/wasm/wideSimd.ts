@@ -4,7 +4,7 @@ import { buildModule } from './emit/index.js';
 import { detectFeatures, engineFor } from './engine.js';
 import { CHANNEL_BLOCK, FLOAT } from './kernels/kernel.js';
 import { type MatrixProduct, matrixProduct } from './kernels/matrixProduct.js';
-import { nodeModule } from './runtime/worker.js';
+import { nodeModule } from './runtime/workerHandle.js';
 
 let wide: boolean | undefined;
 

@@ -5,10 +5,11 @@
  */
 import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../emit/index.js';
 import type { Engine } from '../engine.js';
+import { CONTROL_BYTES } from './controlWords.js';
 import { FLOAT } from './kernel.js';
 
-/** Where they stand: behind the words that threads share. */
-export const CONSTANTS_AT = 512;
+/** Byte address of the constants, behind the control words. */
+export const CONSTANTS_AT = CONTROL_BYTES;
 
 /** The most there can be. */
 export const MOST_CONSTANTS = 64;

@@ -3,33 +3,11 @@
  * small function. Every thread walks its own table; barriers are kernels too.
  */
 import { FunctionBuilder, i32 } from '../emit/index.js';
-import { CONSTANTS_AT, MOST_CONSTANTS } from './constants.js';
-import { defineKernel, FLOAT, PARAMETERS } from './kernel.js';
+import { control } from './controlWords.js';
+import { defineKernel, PARAMETERS } from './kernel.js';
 
 /** Bytes of a record: the kernel, its parameters, and room to a whole number of cache lines. */
 export const RECORD = 64;
-
-/** Addresses of the words that threads share, each in a cache line of its own. */
-export const control = {
-  /** How many threads have reached a barrier, in all barriers so far. */
-  arrived: 0,
-  /** Not zero: every thread leaves the plan at once. */
-  stop: 64,
-  /** Number of the run that has been asked for. */
-  asked: 128,
-  /** What is asked for: see `Command`. */
-  command: 192,
-  /** Workers asleep, waiting for a run. */
-  sleeping: 256,
-  /** Workers that have finished the present run. */
-  finished: 320,
-  /** Threads asleep in a barrier. */
-  waiting: 448,
-  /** Number of the run that all workers have finished. */
-  completed: 384,
-  /** Where free memory starts: behind the constants. */
-  end: CONSTANTS_AT + MOST_CONSTANTS * FLOAT,
-} as const;
 
 /** Walks the records from one address up to another. Returns early when `stop` is set. */
 export function walkRecords(): FunctionBuilder {

@@ -60,7 +60,7 @@ function planUpdates(
     }
     return { name, shape, from, to: planner.value(parameters.get(name)!) };
   });
-  planner.computing = planner.phases.length;
+  planner.computePhaseCount = planner.phases.length;
   if (updates.length > 0) {
     planner.algorithm('copy');
     copiesPhase(

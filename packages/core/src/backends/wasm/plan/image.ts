@@ -2,8 +2,10 @@
 
 import { nextTurn, SLICE } from '../../turn.js';
 import { buildModule } from '../emit/index.js';
-import { CONSTANTS, CONSTANTS_AT } from '../kernels/constants.js';
-import { barrier, control, RECORD, walkRecords } from '../kernels/control.js';
+import { CONSTANTS, CONSTANTS_AT, MOST_CONSTANTS } from '../kernels/constants.js';
+import { barrier, RECORD, walkRecords } from '../kernels/control.js';
+import { FLOAT } from '../kernels/kernel.js';
+import type { CommandList } from '../runtime/execute.js';
 import { aligned, Region } from './memory.js';
 import type { Phase, Planner } from './planner.js';
 
@@ -13,22 +15,15 @@ const SLACK = 4096;
 /** Most pages that a 32-bit memory has. */
 export const MOST_PAGES = 65536;
 
-/** What one thread walks. */
-export interface Track {
-  /** Address of the first record. */
-  readonly from: number;
-  /** Address behind the last record of each phase. */
-  readonly ends: readonly number[];
-}
-
 /** A plan with all addresses settled. */
 export interface Image {
   readonly pages: number;
   readonly module: Uint8Array<ArrayBuffer>;
-  readonly tracks: readonly Track[];
+  /** The commands of each thread. */
+  readonly commands: readonly CommandList[];
   readonly phases: readonly Phase[];
-  /** How many of the phases compute; those behind them take on updates, and may not be stopped. */
-  readonly computing: number;
+  /** Number of phases that compute; the phases behind them apply updates and cannot be interrupted. */
+  readonly computePhaseCount: number;
   /** Where the times of phases are written when they are measured: float64, one for each phase and one before. */
   readonly times: number;
   /** Bytes from the start that `fill` writes to. */
@@ -48,15 +43,15 @@ export function layOut(planner: Planner, shared: boolean): Image {
   const records = new Region();
   const times = new Region();
   times.reserve((phases.length + 1) * 8);
-  const { computing } = planner;
+  const { computePhaseCount } = planner;
   const meets = (phase: number): boolean =>
-    threads > 1 && phase !== computing - 1 && phase !== phases.length - 1;
+    threads > 1 && phase !== computePhaseCount - 1 && phase !== phases.length - 1;
   const tracks = Array.from({ length: threads }, (_, thread) => {
     const counts = phases.map(({ calls }, phase) => calls[thread]!.length + (meets(phase) ? 1 : 0));
     const start = records.reserve(counts.reduce((sum, count) => sum + count, 0) * RECORD);
     return { start, counts };
   });
-  let top = aligned(control.end);
+  let top = aligned(CONSTANTS_AT + MOST_CONSTANTS * FLOAT);
   for (const region of [records, times, planner.constants, planner.exchange, planner.arena]) {
     region.base = top;
     top = aligned(top + region.bytes);
@@ -73,8 +68,8 @@ export function layOut(planner: Planner, shared: boolean): Image {
     pages,
     module,
     phases,
-    computing,
-    tracks: tracks.map(({ start, counts }) => {
+    computePhaseCount,
+    commands: tracks.map(({ start, counts }) => {
       const ends: number[] = [];
       for (const count of counts) ends.push((ends.at(-1) ?? start.address) + count * RECORD);
       return { from: start.address, ends };
@@ -95,7 +90,7 @@ export function layOut(planner: Planner, shared: boolean): Image {
           }
           if (meets(phase)) {
             words[at] = meet;
-            words[at + 1] = ((phase < computing ? phase : phase - computing) + 1) * threads;
+            words[at + 1] = ((phase < computePhaseCount ? phase : phase - computePhaseCount) + 1) * threads;
             at += RECORD / 4;
           }
         }

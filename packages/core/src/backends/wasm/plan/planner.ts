@@ -86,8 +86,8 @@ export class Planner {
   /** Transforms weights of Winograd convolutions that change: where a graph has any, it is loaded. */
   transformInRun?: typeof transformInRun;
 
-  /** How many of the phases compute; those behind them take on updates, when the run is complete. */
-  computing = 0;
+  /** Number of phases that compute; the phases behind them apply updates. */
+  computePhaseCount = 0;
 
   readonly #kernelIndex = new Map<string, number>();
   readonly #kept = new Map<string, Pointer>();
