@@ -4,7 +4,7 @@ import { nextTurn, SLICE } from '../../turn.js';
 import { buildModule } from '../emit/index.js';
 import { CONSTANTS, CONSTANTS_AT, MOST_CONSTANTS } from '../kernels/constants.js';
 import { barrier, RECORD, walkRecords } from '../kernels/control.js';
-import { FLOAT } from '../kernels/kernel.js';
+import { argumentsOf, FLOAT, kernelFunction } from '../kernels/kernel.js';
 import type { CommandList } from '../runtime/execute.js';
 import { aligned, Region } from './memory.js';
 import type { Phase, Planner } from './planner.js';
@@ -39,7 +39,7 @@ export interface Image {
 export function layOut(planner: Planner, shared: boolean): Image {
   const { threads, phases } = planner;
   const kernels = [...planner.kernels];
-  const meet = kernels.push(barrier()) - 1;
+  const meet = kernels.push(kernelFunction(barrier, { engine: planner.engine, shape: {} })) - 1;
   const records = new Region();
   const times = new Region();
   times.reserve((phases.length + 1) * 8);
@@ -83,14 +83,13 @@ export function layOut(planner: Planner, shared: boolean): Image {
         let at = start.address / 4;
         for (const [phase, { calls }] of phases.entries()) {
           for (const { kernel, parameters } of calls[thread]!) {
-            words[at] = kernel;
-            for (const [i, parameter] of parameters.entries())
-              words[at + 1 + i] = typeof parameter === 'number' ? parameter : parameter.address;
+            const addressed = parameters.map((value) => (typeof value === 'number' ? value : value.address));
+            words.set([kernel, ...addressed], at);
             at += RECORD / 4;
           }
           if (meets(phase)) {
-            words[at] = meet;
-            words[at + 1] = ((phase < computePhaseCount ? phase : phase - computePhaseCount) + 1) * threads;
+            const arrivals = ((phase < computePhaseCount ? phase : phase - computePhaseCount) + 1) * threads;
+            words.set([meet, ...argumentsOf(barrier, { arrivals })], at);
             at += RECORD / 4;
           }
         }
