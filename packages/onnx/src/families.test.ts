@@ -112,7 +112,17 @@ async function checkRun(run: ModelRun, model: Module, weights: Weights, name: st
 
 /** Every model of every family. */
 const entries = [
-  ...[alexnet, densenet, efficientnet, googlenet, lenet, mobilenet, nin, resnet, senet, shufflenet, vgg],
+  alexnet,
+  densenet,
+  efficientnet,
+  googlenet,
+  lenet,
+  mobilenet,
+  nin,
+  resnet,
+  senet,
+  shufflenet,
+  vgg,
 ].flatMap(({ models }) => Object.values<ModelEntry>(models));
 
 describe("the reference's logits from onnxruntime-node", () => {
