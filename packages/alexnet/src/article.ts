@@ -21,19 +21,29 @@ function alexnet(nClasses: number): Module {
   return module(
     {
       features: sequential(
-        ...[conv2d(3, 64, 11, { stride: 4, padding: 2 }), relu, pool],
-        ...[conv2d(64, 192, 5, { padding: 2 }), relu, pool],
-        ...[conv2d(192, 384, 3, { padding: 1 }), relu],
-        ...[conv2d(384, 256, 3, { padding: 1 }), relu],
-        ...[conv2d(256, 256, 3, { padding: 1 }), relu, pool],
+        conv2d(3, 64, 11, { stride: 4, padding: 2 }),
+        relu,
+        pool,
+        conv2d(64, 192, 5, { padding: 2 }),
+        relu,
+        pool,
+        conv2d(192, 384, 3, { padding: 1 }),
+        relu,
+        conv2d(384, 256, 3, { padding: 1 }),
+        relu,
+        conv2d(256, 256, 3, { padding: 1 }),
+        relu,
+        pool,
       ),
       classifier: sequential(
         // The paper and the article's text say 0.5.
         dropout(0.1),
         // No adaptive pooling before it: only 224x224 pixels fit.
-        ...[linear(256 * 6 * 6, 4096), relu],
+        linear(256 * 6 * 6, 4096),
+        relu,
         dropout(0.1),
-        ...[linear(4096, 4096), relu],
+        linear(4096, 4096),
+        relu,
         linear(4096, nClasses),
       ),
     },

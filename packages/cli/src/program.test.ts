@@ -185,7 +185,7 @@ describe('explain', () => {
   test.each([
     [['--class', 'nine'], /no class 'nine'/],
     [['--class', '12'], /no class 12; the model has classes 0 to 9/],
-    [['--layer', 'fc1'], /'fc1' gives 1x120, which has no rows and columns; look at one of conv1/],
+    [['--layer', 'fc1'], /'fc1', 1x120, is not a feature map of more than one pixel; choose one of conv1/],
     [['--opacity', '2'], /--opacity <share>' argument '2' is invalid. Give a number from 0 to 1/],
   ])('refuses %j', async (args, message) => {
     const { code, notes } = await cnn('explain', digit, '--model', 'lenet5', ...args);

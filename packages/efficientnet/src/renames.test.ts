@@ -23,14 +23,24 @@ function timmNames(): readonly string[] {
           ...norm(`${at}.bn2`),
         ];
       return [
-        ...[`${at}.conv_pw.weight`, ...norm(`${at}.bn1`), `${at}.conv_dw.weight`, ...norm(`${at}.bn2`)],
-        ...[...gate(at), `${at}.conv_pwl.weight`, ...norm(`${at}.bn3`)],
+        `${at}.conv_pw.weight`,
+        ...norm(`${at}.bn1`),
+        `${at}.conv_dw.weight`,
+        ...norm(`${at}.bn2`),
+        ...gate(at),
+        `${at}.conv_pwl.weight`,
+        ...norm(`${at}.bn3`),
       ];
     }).flat(),
   );
   return [
-    ...['conv_stem.weight', ...norm('bn1'), ...blocks, 'conv_head.weight', ...norm('bn2')],
-    ...['classifier.weight', 'classifier.bias'],
+    'conv_stem.weight',
+    ...norm('bn1'),
+    ...blocks,
+    'conv_head.weight',
+    ...norm('bn2'),
+    'classifier.weight',
+    'classifier.bias',
   ];
 }
 

@@ -64,10 +64,22 @@ function googlenet(): Module {
     (m, x) =>
       pipe(
         x,
-        ...[m.pre_layers, m.a3, m.b3, halve],
-        ...[m.a4, m.b4, m.c4, m.d4, m.e4, halve],
+        m.pre_layers,
+        m.a3,
+        m.b3,
+        halve,
+        m.a4,
+        m.b4,
+        m.c4,
+        m.d4,
+        m.e4,
+        halve,
         // A fixed 8x8 window: only 32x32 pixels fit.
-        ...[m.a5, m.b5, avgPool(8, { stride: 1 }), flatten, m.linear],
+        m.a5,
+        m.b5,
+        avgPool(8, { stride: 1 }),
+        flatten,
+        m.linear,
       ),
   );
 }

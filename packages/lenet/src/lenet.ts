@@ -45,9 +45,18 @@ const lenet =
       (m, x) =>
         pipe(
           x,
-          ...[m.conv1, activation, pool],
-          ...[m.conv2, activation, pool, flatten],
-          ...[m.fc1, activation, m.fc2, activation, m.fc3],
+          m.conv1,
+          activation,
+          pool,
+          m.conv2,
+          activation,
+          pool,
+          flatten,
+          m.fc1,
+          activation,
+          m.fc2,
+          activation,
+          m.fc3,
         ),
     );
 

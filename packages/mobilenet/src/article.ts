@@ -29,8 +29,12 @@ function mobileNetV1(): Module {
     sequential(conv2d(inC, outC, 3, { stride, padding: 1, bias: false }), batchNorm(outC), relu);
   const convDw = (inC: number, outC: number, stride: number): Module =>
     sequential(
-      ...[conv2d(inC, inC, 3, { stride, padding: 1, groups: inC, bias: false }), batchNorm(inC), relu],
-      ...[conv2d(inC, outC, 1, { bias: false }), batchNorm(outC), relu],
+      conv2d(inC, inC, 3, { stride, padding: 1, groups: inC, bias: false }),
+      batchNorm(inC),
+      relu,
+      conv2d(inC, outC, 1, { bias: false }),
+      batchNorm(outC),
+      relu,
     );
   return module(
     {
@@ -73,7 +77,8 @@ function mobileNetV2({ nClass = 15, widthMult = 1 }: V2Options = {}): Module {
     const hidden = Math.trunc(inC * t);
     const layers = sequential(
       ...(t === 1 ? [] : [...convBn(inC, hidden, 1), relu6]),
-      ...[...convBn(hidden, hidden, 3, stride, hidden), relu6],
+      ...convBn(hidden, hidden, 3, stride, hidden),
+      relu6,
       ...convBn(hidden, outC, 1),
     );
     const shortcut = stride === 1 && inC === outC;

@@ -130,7 +130,9 @@ const mobilenetV3 =
           convBnAct(inC, last, 1, { ...common, activation: hardSwish }),
         ),
         classifier: sequential(
-          ...[linear(last, scaled(hidden), inits), hardSwish, dropout(rate)],
+          linear(last, scaled(hidden), inits),
+          hardSwish,
+          dropout(rate),
           linear(scaled(hidden), numClasses, inits),
         ),
       },

@@ -3,9 +3,12 @@ import { conv2d, dropout, globalAvgPool, type Module, maxPool, module, relu, seq
 
 const block = (inC: number, outC: number, kernel: number, stride: number, padding: number): Module =>
   sequential(
-    ...[conv2d(inC, outC, kernel, { stride, padding }), relu],
-    ...[conv2d(outC, outC, 1), relu],
-    ...[conv2d(outC, outC, 1), relu],
+    conv2d(inC, outC, kernel, { stride, padding }),
+    relu,
+    conv2d(outC, outC, 1),
+    relu,
+    conv2d(outC, outC, 1),
+    relu,
   );
 
 /** The article's `NIN(classes)`: n x 3 x h x w (67x67 up; 32x32 does not fit) to n x `classes` logits. */

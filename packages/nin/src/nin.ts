@@ -32,9 +32,12 @@ const mlpconv = (
   options: { readonly stride?: number; readonly padding?: number } = {},
 ): Module =>
   sequential(
-    ...[conv2d(inC, widths[0], kernel, options), relu],
-    ...[conv2d(widths[0], widths[1], 1), relu],
-    ...[conv2d(widths[1], widths[2], 1), relu],
+    conv2d(inC, widths[0], kernel, options),
+    relu,
+    conv2d(widths[0], widths[1], 1),
+    relu,
+    conv2d(widths[1], widths[2], 1),
+    relu,
   );
 
 const net = (...steps: readonly (Module | ((x: Node) => Node))[]): Module =>

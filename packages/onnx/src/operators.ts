@@ -1,31 +1,17 @@
-/** What each op is in ONNX (operator set 17). The compiler checks that every op of the table is here. */
-import type { Activation, AttrsOf, Node, OpName } from '@cnn/core';
-import { type Attribute, float, int, ints } from './builder.js';
+/** The ONNX form of each op (operator set 17). The compiler checks that every op of @cnn/core has an entry. */
+import type { Activation, AttrsOf, OpName } from '@cnn/core';
+import { float, int, ints } from './builder.js';
+import type { Call } from './call.js';
 import { adaptiveAveragePool, adaptiveMaxPool, averagePool, maxPool } from './pools.js';
 
-/** One op that is to be exported, and what it is exported with. */
-export interface Call<A extends object = object> {
-  readonly node: Node<A>;
-  /** The names of its inputs' values. */
-  readonly inputs: readonly string[];
-  /** Appends a node under the path of the op's module; gives the name of its value. */
-  emit(opType: string, inputs: readonly string[], attributes?: Readonly<Record<string, Attribute>>): string;
-  /** A constant of whole numbers, named after its kind and its values. */
-  integers(kind: string, values: readonly number[], dims?: readonly number[]): string;
-  /** A constant of float32 numbers under a name that tells it from all others. */
-  floats(name: string, values: readonly number[], dims: readonly number[]): string;
-  /** A shape as a constant, whose first extent is the batch. */
-  shape(shape: readonly number[]): string;
-}
-
-/** Appends the nodes of an op and gives the name of its value; a string says why the op has none. */
+/** Appends the ONNX nodes of an op and returns the name of its value, or is the reason why the op has no ONNX form. */
 export type Operator<A extends object> = ((call: Call<A>) => string) | string;
 
 const training = 'it belongs to training';
-const folding = 'what it is computed from is no weight';
-const dropped = 'it is dropped before';
+const folding = 'its inputs are not weights';
+const dropped = 'it is removed before the export';
 
-/** Every op. */
+/** The ONNX form of every op. */
 export const operators: { readonly [K in OpName]: Operator<AttrsOf<K>> } = {
   activation: (call) => activated(call, call.inputs[0]!, call.node.attrs),
   activationGrad: training,
@@ -50,8 +36,8 @@ export const operators: { readonly [K in OpName]: Operator<AttrsOf<K>> } = {
     const [n, c, h, w] = node.shape as readonly [number, number, number, number];
     const { groups } = node.attrs;
     const table = emit('Reshape', [inputs[0]!, shape([n, groups, c / groups, h, w])]);
-    const turned = emit('Transpose', [table], { perm: ints([0, 2, 1, 3, 4]) });
-    return emit('Reshape', [turned, shape([n, c, h, w])]);
+    const transposed = emit('Transpose', [table], { perm: ints([0, 2, 1, 3, 4]) });
+    return emit('Reshape', [transposed, shape([n, c, h, w])]);
   },
   channelSum: training,
   channelVariance: training,
@@ -118,7 +104,7 @@ export const operators: { readonly [K in OpName]: Operator<AttrsOf<K>> } = {
   sumTo: training,
 };
 
-/** The value after an activation, if there is one. */
+/** Appends the nodes of `activation`, if any. Returns the name of the result. */
 function activated({ emit, floats }: Call, x: string, activation: Activation | undefined): string {
   switch (activation?.fn) {
     case undefined:
@@ -143,8 +129,8 @@ function activated({ emit, floats }: Call, x: string, activation: Activation | u
 }
 
 /**
- * LRN means the same, but for an even size its window reaches one channel further up than ours, and
- * engines refuse it. The sum over channels is then a 1x1 convolution with a band of equal weights.
+ * An odd window is ONNX's LRN. For an even one, LRN's window reaches one channel further up than PyTorch's, and
+ * engines refuse it; the sum over channels is then a 1x1 convolution with a band of equal weights.
  */
 function localResponseNorm({ node, inputs, emit, floats }: Call<AttrsOf<'localResponseNorm'>>): string {
   const [x] = inputs as [string];

@@ -1,4 +1,4 @@
-/** What a file says about itself, and what is refused. */
+/** The contents of exported files, and the errors. */
 import { fromBinary } from '@bufbuild/protobuf';
 import {
   add,
@@ -33,9 +33,9 @@ import {
 } from '@cnn/core';
 import { differences, fillTensor } from '@cnn/testing';
 import { describe, expect, test } from 'vitest';
+import { loadOnnx, onnxRuntime, runOnnx } from '../test/onnxRuntime.js';
 import { OnnxExportError } from './errors.js';
 import { type GraphProto, ModelProtoSchema, type ValueInfoProto } from './onnx_pb.js';
-import { loadOnnx, onnxRuntime, runOnnx } from './testRuntime.js';
 import { type ToOnnxOptions, toOnnx } from './toOnnx.js';
 
 const convNorm = (inC: number, outC: number) =>
@@ -141,7 +141,7 @@ test('a simplified graph is exported with its folded weights', async () => {
   }
 });
 
-test('every output has its name, also one that is an input, or is given twice', async () => {
+test('every output has its name, also if it is an input or a repeated value', async () => {
   const graph = new Graph({ name: 'outputs' });
   const x = graph.input('x', [1, 3]);
   const y = relu(x);
@@ -163,7 +163,7 @@ test('every output has its name, also one that is an input, or is given twice', 
 });
 
 describe('dynamicBatch', () => {
-  test('takes any number of pictures, and gives each the result it has alone', async () => {
+  test('accepts any number of pictures, and each has the same result as alone', async () => {
     const model = sequential(residual.children.stem, maxPool(2), flatten, linear(36, 3));
     const weights = initialise(model, { seed: 3 });
     const file = toOnnx(trace(model, [1, 2, 6, 7]), weights, { dynamicBatch: true });
@@ -196,7 +196,7 @@ describe('dynamicBatch', () => {
     const graph = trace(model, [1, 4], { name: 'mix' });
     expect(toOnnx(graph, new Map()).length).toBeGreaterThan(0);
     expect(() => toOnnx(graph, new Map(), { dynamicBatch: true })).toThrow(
-      new RegExp(`^mix/inner: ${op} to .* works for 1 pictures only`),
+      new RegExp(`^mix/inner: ${op} to .* only works for a batch of 1,`),
     );
   });
 });

@@ -131,8 +131,16 @@ const resnet =
       (m, x) =>
         pipe(
           x,
-          ...[m.conv1, m.bn1, relu, maxPool(3, { stride: 2, padding: 1 })],
-          ...[m.layer1, m.layer2, m.layer3, m.layer4, globalAvgPool, m.fc],
+          m.conv1,
+          m.bn1,
+          relu,
+          maxPool(3, { stride: 2, padding: 1 }),
+          m.layer1,
+          m.layer2,
+          m.layer3,
+          m.layer4,
+          globalAvgPool,
+          m.fc,
         ),
     );
   };

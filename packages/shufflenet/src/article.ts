@@ -63,7 +63,10 @@ function shuffleUnit(
     (m, x) => {
       const out = pipe(
         x,
-        ...[m.g_conv_1x1_compress, channelShuffle(groups), m.depthwise_conv3x3, m.bn_after_depthwise],
+        m.g_conv_1x1_compress,
+        channelShuffle(groups),
+        m.depthwise_conv3x3,
+        m.bn_after_depthwise,
         m.g_conv_1x1_expand,
       );
       const shortcut = combine === 'concat' ? avgPool(3, { stride: 2, padding: 1 })(x) : x;
@@ -113,8 +116,14 @@ function shuffleNetV1({ groups = 3, inChannels = 3, numClasses = 1000 }: V1Optio
     (m, x) =>
       pipe(
         x,
-        ...[m.conv1, maxPool(3, { stride: 2, padding: 1 })],
-        ...[m.stage2, m.stage3, m.stage4, globalAvgPool, m.fc, logSoftmax],
+        m.conv1,
+        maxPool(3, { stride: 2, padding: 1 }),
+        m.stage2,
+        m.stage3,
+        m.stage4,
+        globalAvgPool,
+        m.fc,
+        logSoftmax,
       ),
   );
 }
@@ -180,9 +189,14 @@ function shuffleNetV2({ nClass = 1000, widthMult = 1 }: V2Options = {}): Module 
     (m, x) =>
       pipe(
         x,
-        ...[m.conv1, maxPool(3, { stride: 2, padding: 1 }), m.features, m.conv_last],
+        m.conv1,
+        maxPool(3, { stride: 2, padding: 1 }),
+        m.features,
+        m.conv_last,
         // A fixed 7x7 average: only 224x224 pixels fit.
-        ...[avgPool(7), flatten, m.classifier],
+        avgPool(7),
+        flatten,
+        m.classifier,
       ),
   );
 }

@@ -88,8 +88,14 @@ const shufflenetV2 =
       (m, x) =>
         pipe(
           x,
-          ...[m.conv1, maxPool(3, { stride: 2, padding: 1 })],
-          ...[m.stage2, m.stage3, m.stage4, m.conv5, globalAvgPool, m.fc],
+          m.conv1,
+          maxPool(3, { stride: 2, padding: 1 }),
+          m.stage2,
+          m.stage3,
+          m.stage4,
+          m.conv5,
+          globalAvgPool,
+          m.fc,
         ),
     );
   };

@@ -1,9 +1,9 @@
-/** onnxruntime-node as a back end: what it computes from an exported graph is judged as any back end is. */
+/** Test helper: onnxruntime-node as a back end, so that the suites for back ends test exported graphs. */
 import { type Backend, sizeOf, type Tensor } from '@cnn/core';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
-import { type ToOnnxOptions, toOnnx } from './toOnnx.js';
+import { type ToOnnxOptions, toOnnx } from '../src/toOnnx.js';
 
-/** Loads a model; one thread, and no warnings about what it optimises away. */
+/** Loads a model with one thread and without warnings about its optimisations. */
 export const loadOnnx = (model: Uint8Array): Promise<InferenceSession> =>
   InferenceSession.create(model, { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 });
 
@@ -25,7 +25,7 @@ export async function runOnnx(
   );
 }
 
-/** onnxruntime-node behind {@link toOnnx}. */
+/** A back end that exports each graph with {@link toOnnx} and runs it in onnxruntime-node. */
 export const onnxRuntime = (options?: ToOnnxOptions): Backend => ({
   name: 'onnxruntime-node',
   async compile(graph, weights) {
