@@ -12,7 +12,7 @@ import { findBrowser } from '@cnn/testing/browser';
 import { softwareVulkan } from '@cnn/testing/vulkan';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { writeFolder, writeMnist } from './testData.js';
+import { writeFolder, writeMnist } from '../test/datasets.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'cnn-process-'));
 // One bundle where the packages are found that it may load, and one where none is installed.

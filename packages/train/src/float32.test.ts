@@ -14,9 +14,9 @@
  */
 import { type Graph, isOp, type Node, referenceBackend, rewrite, type Tensor, wasmBackend } from '@cnn/core';
 import { expect, test } from 'vitest';
+import { expectNear, type GoldenName, goldenRun, normOf } from '../test/goldenRuns.js';
 import { withOptimizerState } from './index.js';
 import { stepOf } from './step.js';
-import { expectNear, type GoldenName, goldenRun, normOf } from './testGoldens.js';
 
 /** What each gradient of a kinked activation reads its sides from, in order. */
 const kinks = (graph: Graph): readonly Node[] =>

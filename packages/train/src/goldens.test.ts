@@ -14,9 +14,9 @@
 import { type Backend, type CompileOptions, compile, prune, referenceBackend, wasmBackend } from '@cnn/core';
 import { schemeInput, schemeLabels } from '@cnn/testing';
 import { describe, expect, test } from 'vitest';
+import { type Deviation, expectNear, type GoldenName, goldenRun, normOf } from '../test/goldenRuns.js';
 import { withOptimizerState } from './index.js';
 import { differentiated, stepOf } from './step.js';
-import { type Deviation, expectNear, type GoldenName, goldenRun, normOf } from './testGoldens.js';
 
 interface Case {
   readonly name: GoldenName;

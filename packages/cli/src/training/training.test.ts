@@ -7,8 +7,8 @@ import { lenet5 } from '@cnn/lenet';
 import { realData } from '@cnn/testing';
 import colours from 'picocolors';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { writeFolder, writeMnist } from '../../test/datasets.js';
 import { run } from '../program.js';
-import { writeFolder, writeMnist } from '../testData.js';
 import { classWeightsFor } from './classWeights.js';
 
 const root = mkdtempSync(join(tmpdir(), 'cnn-training-'));

@@ -1,6 +1,6 @@
 /**
- * PyTorch's training runs (goldens/*.json, float64) as tests use them: networks, optimizers, weights, batches, and
- * how far float32 may be from them.
+ * Test helper: PyTorch's training runs (goldens/*.json, float64) with their networks, optimizers, weights and batches,
+ * and the deviations that float32 may have from them.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,8 +30,8 @@ import { shufflenetV2X0_5 } from '@cnn/shufflenet';
 import { bitsum, schemeInput, schemeWeights } from '@cnn/testing';
 import { expect } from 'vitest';
 import spreads from '../goldens/spread.json' with { type: 'json' };
-import { adam, adamW, crossEntropy, type Optimizer, sgd } from './index.js';
-import type { StepOptions } from './step.js';
+import { adam, adamW, crossEntropy, type Optimizer, sgd } from '../src/index.js';
+import type { StepOptions } from '../src/step.js';
 
 interface Summary {
   readonly norm: number;
