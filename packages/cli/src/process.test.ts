@@ -13,6 +13,7 @@ import { softwareVulkan } from '@cnn/testing/vulkan';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { writeFolder, writeMnist } from '../test/datasets.js';
+import { words } from '../test/words.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'cnn-process-'));
 // One bundle where the packages are found that it may load, and one where none is installed.
@@ -25,7 +26,11 @@ beforeAll(async () => {
     await build({
       entryPoints: { cnn: join(import.meta.dirname, 'main.ts') },
       tsconfig: join(import.meta.dirname, '../../../tsconfig.base.json'),
-      ...{ bundle: true, platform: 'node', format: 'esm', target: 'node20', outdir },
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      target: 'node20',
+      outdir,
       outExtension: { '.js': '.mjs' },
       external: ['gpu.js', 'webgpu'],
       // For packages in CommonJS.
@@ -44,7 +49,9 @@ afterAll(() => {
 /** Starts the command. */
 function start(args: readonly string[], { from = installed, env = {} } = {}) {
   const child = spawn(process.execPath, [join(from, 'cnn.mjs'), ...args], {
-    ...{ cwd: folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
+    cwd: folder,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
   running.add(child);
   const text = { out: '', notes: '' };
@@ -74,10 +81,10 @@ function start(args: readonly string[], { from = installed, env = {} } = {}) {
 
 test('Ctrl-C saves the run, and the line that it prints goes on with it to the same bits', async () => {
   // So many epochs that the run never ends by itself, and a rate that does not depend on how many.
-  const training = (out: string, epochs: number) => [
-    ...['train', 'lenet5', '--data', mnist, '--batch', '20', '--schedule', 'constant', '--threads', '1'],
-    ...['--ema', '0.9', '--out', join(folder, out), '--epochs', String(epochs)],
-  ];
+  const training = (out: string, epochs: number) => words`
+    train lenet5 --data ${mnist} --batch 20 --schedule constant --threads 1
+    --ema 0.9 --out ${join(folder, out)} --epochs ${epochs}
+  `;
   const first = start(training('stopped', 1_000_000));
   await first.says('epoch 1/');
   first.interrupt();
@@ -118,11 +125,13 @@ test.skipIf(process.platform === 'win32')('a second Ctrl-C ends at once, whateve
 });
 
 describe('--backend gpu', () => {
-  const classify = ['classify', 'digits/seven/0.png', '--model', 'lenet5', '--top', '1', '--json'];
+  const classify = words`classify digits/seven/0.png --model lenet5 --top 1 --json`;
 
   test('names what to install where the package webgpu is missing', async () => {
     expect(await start([...classify, '--backend', 'gpu'], { from: folder }).ended).toEqual({
-      ...{ code: 1, signal: null, out: '' },
+      code: 1,
+      signal: null,
+      out: '',
       notes: expect.stringMatching(
         /^cnn: .*webgpu.* not installed.* npm install gpu\.js@2\.24 webgpu@0\.6\n$/,
       ),

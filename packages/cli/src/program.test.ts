@@ -11,6 +11,7 @@ import { toOnnx } from '@cnn/onnx';
 import { realData } from '@cnn/testing';
 import colours from 'picocolors';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { words } from '../test/words.js';
 import { drawDigit } from './digits.js';
 import { run } from './program.js';
 
@@ -92,35 +93,21 @@ describe('classify', () => {
 
   test('takes weights from a URL, and says what is wrong with a bad one', async () => {
     const cache = join(folder, 'cache');
-    const good = await cnn(
-      'classify',
-      digit,
-      '--model',
-      'lenet5',
-      '--weights',
-      `${address}/weights.safetensors`,
-      '--cache',
-      cache,
-    );
+    const classify = (file: string) =>
+      cnn(...words`classify ${digit} --model lenet5 --weights ${address}/${file} --cache ${cache}`);
+    const good = await classify('weights.safetensors');
     expect([good.code, good.notes]).toEqual([0, '']);
-    const bad = await cnn(
-      'classify',
-      digit,
-      '--model',
-      'lenet5',
-      '--weights',
-      `${address}/other`,
-      '--cache',
-      cache,
-    );
+    const bad = await classify('other');
     expect(bad.code).toBe(1);
     expect(bad.notes).toMatch(/404/);
   });
 
   test('takes pictures from a URL, and says what is wrong with those it cannot get', async () => {
     const { code, out, notes } = await cnn(
-      ...['classify', `${address}/seven.png`, `${address}/none.png`, folder, join(folder, 'none.png')],
-      ...['--model', 'lenet5', '--top', '1'],
+      ...words`
+        classify ${address}/seven.png ${address}/none.png ${folder} ${join(folder, 'none.png')}
+        --model lenet5 --top 1
+      `,
     );
     expect(code).toBe(1);
     expect(out).toMatch(/seven\.png\n.* 7$/);
@@ -151,8 +138,10 @@ describe('explain', () => {
       join(folder, `${name}.png`),
     );
     const { code, out: said } = await cnn(
-      ...['explain', digit, '--model', 'lenet5', '--class', '7', '--layer', 'conv2', '--out', out!],
-      ...['--filters', filters!, '--features', features!],
+      ...words`
+        explain ${digit} --model lenet5 --class 7 --layer conv2
+        --out ${out!} --filters ${filters!} --features ${features!}
+      `,
     );
     expect(code).toBe(0);
     expect(said).toContain(`What speaks for '7' at conv2 is in ${out}.`);
@@ -204,9 +193,7 @@ describe('export', () => {
     const shipped = join(import.meta.dirname, '../../lenet/weights/lenet5.safetensors');
     const graph = trace(lenet5(), [1, 1, 32, 32], { name: 'lenet5' });
     expect(readFileSync(file).equals(toOnnx(graph, await readWeights(shipped)))).toBe(true);
-    const { out } = await cnn(
-      ...['export', 'lenet5', '--out', file, '--json', '--input', '4x1x32x32', '--dynamic-batch'],
-    );
+    const { out } = await cnn(...words`export lenet5 --out ${file} --json --input 4x1x32x32 --dynamic-batch`);
     expect(JSON.parse(out)).toMatchObject({
       model: 'lenet5',
       file,
@@ -268,9 +255,11 @@ test('bench prints a table and writes a page', async () => {
 const data = realData();
 test.skipIf(!data)('a real photo and a real checkpoint (skipped where the data is absent)', async () => {
   const { code, out, notes } = await cnn(
-    ...['classify', join(data!, 'photos/n01440764_tench.JPEG'), '--model', 'mobilenet_v1', '--json'],
-    ...['--option', 'width=0.25', '--option', 'activation=leakyRelu:0.1'],
-    ...['--weights', join(data!, 'checkpoints/mobilenetv1_025_imagenet.tar')],
+    ...words`
+      classify ${data!}/photos/n01440764_tench.JPEG --model mobilenet_v1 --json
+      --option width=0.25 --option activation=leakyRelu:0.1
+      --weights ${data!}/checkpoints/mobilenetv1_025_imagenet.tar
+    `,
   );
   expect(code).toBe(0);
   expect(notes).toContain("renamed by the rule 'stages'");

@@ -10,6 +10,7 @@ import { type Augmentation, type Dataset, pictureOf } from './data.js';
 import type { Views } from './evaluate.js';
 import { cut, extentsOf, middle, mirrored } from './geometry.js';
 
+/** One value for each of red, green and blue. */
 type Triple = readonly [number, number, number];
 
 /** The directions in which the colours of a set of pictures vary. */
@@ -81,12 +82,12 @@ function eigen(matrix: readonly (readonly number[])[]): PrincipalColors {
       ];
       for (const row of vectors) turn(row);
     }
-  const pairs = [0, 1, 2]
-    .map((i) => ({ value: a[i]![i]!, vector: vectors.map((row) => row[i]!) as unknown as Triple }))
+  const [first, second, third] = [0, 1, 2]
+    .map((i) => ({ value: a[i]![i]!, vector: vectors.map((row) => row[i]!) as [number, number, number] }))
     .sort((one, other) => other.value - one.value);
   return {
-    eigenvalues: pairs.map(({ value }) => value) as unknown as Triple,
-    eigenvectors: pairs.map(({ vector }) => vector) as unknown as PrincipalColors['eigenvectors'],
+    eigenvalues: [first!.value, second!.value, third!.value],
+    eigenvectors: [first!.vector, second!.vector, third!.vector],
   };
 }
 

@@ -8,7 +8,7 @@ import { type Shape, ShapeError, type Tensor } from '@cnn/core';
 export const extentsOf = ({ shape }: { readonly shape: Shape }): [number, number, number] => {
   if (shape.length !== 3)
     throw new ShapeError(`A picture is channels x height x width, got [${shape.join(', ')}].`);
-  return shape as unknown as [number, number, number];
+  return [shape[0]!, shape[1]!, shape[2]!];
 };
 
 /** A part of a picture: rows from `top` on, columns from `left` on. */

@@ -31,7 +31,9 @@ async function optimized(optimizer: Optimizer): Promise<Float32Array> {
     optimizer.slots.map((slot) => [slot, graph.parameter(slotName(slot, 'p'), [4], false)]),
   );
   const updated = optimizer.update({
-    ...{ parameter, slots, group: 0 },
+    parameter,
+    slots,
+    group: 0,
     gradient: graph.input('gradient', [4]),
     rate: graph.input('rate', [1]),
     corrections: graph.input('corrections', [2]),

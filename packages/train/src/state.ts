@@ -16,7 +16,7 @@ export const averagedOf = (state: Weights, names: Iterable<string>): Weights =>
 
 /** A state with the best weights beside it, for a checkpoint. */
 export const withBest = (state: Weights, best: Weights | undefined): Weights =>
-  new Map([...state, ...[...(best ?? [])].map(([name, value]) => [BEST + name, value] as const)]);
+  new Map([...state, ...Array.from(best ?? [], ([name, value]) => [BEST + name, value] as const)]);
 
 /** The two parts of such a state. */
 export function withoutBest(all: Weights): { readonly state: Weights; readonly best: Weights | undefined } {

@@ -41,7 +41,10 @@ export async function classify(
   }
   if (options.json)
     printJson(terminal, {
-      ...{ model: entry.name, backend: session.backend, threads: session.threads, results },
+      model: entry.name,
+      backend: session.backend,
+      threads: session.threads,
+      results,
     });
   return results.some(({ error }) => error) ? 1 : 0;
 }

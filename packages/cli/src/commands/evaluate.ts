@@ -50,7 +50,15 @@ export async function evaluate(
   const batch = Math.min(options.batch, pictures.size) * perPicture;
   const started = performance.now();
   const result = await evaluateModel({
-    ...{ model, weights, dataset, prepare, normalise, views, backend, threads, signal },
+    model,
+    weights,
+    dataset,
+    prepare,
+    normalise,
+    views,
+    backend,
+    threads,
+    signal,
     input: [batch, preset.mean.length, preset.crop, preset.crop],
   });
   const seconds = (performance.now() - started) / 1000;
@@ -65,18 +73,26 @@ export async function evaluate(
         facts: {
           ...facts,
           'pictures left out': data.skipped.length,
-          ...{ 'back end': result.backend, threads: result.threads },
+          'back end': result.backend,
+          threads: result.threads,
         },
-        ...{ history: [], evaluation: result, labels: classes },
+        history: [],
+        evaluation: result,
+        labels: classes,
       }),
     );
   if (options.json)
     return printJson(terminal, {
       ...facts,
       ...place,
-      ...{ count: result.count, accuracy: result.accuracy, loss: result.loss, seconds },
+      count: result.count,
+      accuracy: result.accuracy,
+      loss: result.loss,
+      seconds,
       topK: Object.fromEntries(result.topK),
-      ...{ classes, confusion: result.confusion, skipped: data.skipped },
+      classes,
+      confusion: result.confusion,
+      skipped: data.skipped,
     });
   terminal.print(
     `${entry.name}, on ${result.backend} (${threadsOf(result.threads)}): ${evaluationLine(result)}.`,

@@ -61,7 +61,10 @@ export async function explain(
   const top = rank(logits.data, labels, 5);
   if (options.json)
     return printJson(terminal, {
-      ...{ model: entry.name, backend: cam.backend, picture, layer: cam.layer },
+      model: entry.name,
+      backend: cam.backend,
+      picture,
+      layer: cam.layer,
       class: { index: explained.classIndex, label },
       top,
       map: { shape: map.shape, values: [...map.data] },

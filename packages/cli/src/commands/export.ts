@@ -33,7 +33,12 @@ export async function exportOnnx(
   const shapes = { input: inputsOf(graph).get('x')!.shape, output: graph.output.shape };
   if (options.json)
     return printJson(terminal, {
-      ...{ model: name, file, bytes: bytes.length, ...shapes, transform: preset, classes: labels },
+      model: name,
+      file,
+      bytes: bytes.length,
+      ...shapes,
+      transform: preset,
+      classes: labels,
     });
   const pictures = options.dynamicBatch ? ', for any number of pictures' : '';
   terminal.print(

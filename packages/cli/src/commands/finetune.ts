@@ -60,7 +60,10 @@ export async function finetune(
       augment: freeze === 'trunk' ? 'none' : 'standard',
       size: opened.preset.crop,
     }),
-    ...{ options: opened.options, weights: source, freeze, trunkLr },
+    options: opened.options,
+    weights: source,
+    freeze,
+    trunkLr,
   };
   const out = options.out ?? join('runs', `${entry.name}-finetuned`);
   await requireOut(out, options.resume ?? false, settings);

@@ -107,7 +107,9 @@ async function openMnist(
   if (!one) return undefined;
   const channels = preset.mean.length;
   return {
-    ...{ kind: 'MNIST', classes: one.classes, skipped: [] },
+    kind: 'MNIST',
+    classes: one.classes,
+    skipped: [],
     train: withChannels(one, channels),
     test: test && withChannels(test, channels),
   };
@@ -127,7 +129,9 @@ async function openCifar10(
   if (!one) return undefined;
   const channels = preset.mean.length;
   return {
-    ...{ kind: 'CIFAR-10', classes: one.classes, skipped: [] },
+    kind: 'CIFAR-10',
+    classes: one.classes,
+    skipped: [],
     train: withChannels(one, channels),
     test: test && withChannels(test, channels),
   };
@@ -144,7 +148,10 @@ async function openFolder(
   if (folders.length === 0) return undefined;
   const read = async (folder: string) =>
     folderDataset(await imageFolder(folder), {
-      ...{ resize: preset.resize, interpolation: preset.interpolation, onBadImage, signal },
+      resize: preset.resize,
+      interpolation: preset.interpolation,
+      onBadImage,
+      signal,
       channels: preset.mean.length === 1 ? 1 : 3,
       onProgress: progressOf(terminal, `pictures of ${basename(folder)}`),
     });

@@ -119,7 +119,16 @@ export async function runTraining(
   await makeResultFolder(out);
   await writeText(join(out, SETTINGS), `${JSON.stringify(settings, null, 2)}\n`);
   await using run = trainer({
-    ...{ model, weights, input: inputOf(job), seed, backend, threads, freeze, groups, clip, ema },
+    model,
+    weights,
+    input: inputOf(job),
+    seed,
+    backend,
+    threads,
+    freeze,
+    groups,
+    clip,
+    ema,
     optimizer: optimizers[settings.optimizer].make({ learningRate, weightDecay }),
     schedule: schedules[settings.schedule](epochs),
     loss: crossEntropy({ labelSmoothing, classWeights }),
@@ -210,7 +219,12 @@ async function finish(
   const evaluation =
     data.test && (best || !last)
       ? await evaluate({
-          ...{ model, weights, input: inputOf(job), dataset: data.test, backend: options.backend, signal },
+          model,
+          weights,
+          input: inputOf(job),
+          dataset: data.test,
+          backend: options.backend,
+          signal,
           ...preparationOf(settings.augment, preset, data.train),
         })
       : last;
@@ -220,8 +234,14 @@ async function finish(
   if (options.json) {
     const result = {
       ...settings,
-      ...{ epochs: run.epoch, steps: run.step, backend: run.backend, threads: run.threads },
-      ...{ seconds: milliseconds / 1000, history: run.history, classes: data.classes, weights: file },
+      epochs: run.epoch,
+      steps: run.step,
+      backend: run.backend,
+      threads: run.threads,
+      seconds: milliseconds / 1000,
+      history: run.history,
+      classes: data.classes,
+      weights: file,
       skipped: data.skipped,
       evaluation: evaluation && { ...evaluation, topK: Object.fromEntries(evaluation.topK) },
     };
@@ -252,7 +272,8 @@ async function writeReport(
     'training pictures': data.train.size,
     'pictures for evaluation': data.test?.size,
     'pictures left out': data.skipped.length,
-    ...{ 'back end': backend, threads },
+    'back end': backend,
+    threads,
   };
   const title = `${settings.model} on ${data.kind}`;
   await writeText(

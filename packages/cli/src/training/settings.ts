@@ -38,8 +38,18 @@ export function settingsOf(
   const { data, batch, optimizer, schedule, clip, ema, labelSmoothing, classWeights, validation, seed } =
     options;
   return {
-    ...{ model, options: options.option, data, batch, optimizer, schedule, validation, seed },
-    ...{ clip, ema, labelSmoothing, classWeights },
+    model,
+    options: options.option,
+    data,
+    batch,
+    optimizer,
+    schedule,
+    validation,
+    seed,
+    clip,
+    ema,
+    labelSmoothing,
+    classWeights,
     lr: options.lr ?? optimizers[optimizer].lr,
     weightDecay: options.weightDecay ?? optimizers[optimizer].weightDecay,
     augment: options.augment ?? defaults.augment,

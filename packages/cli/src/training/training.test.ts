@@ -8,6 +8,7 @@ import { realData } from '@cnn/testing';
 import colours from 'picocolors';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { writeFolder, writeMnist } from '../../test/datasets.js';
+import { words } from '../../test/words.js';
 import { run } from '../program.js';
 import { classWeightsFor } from './classWeights.js';
 
@@ -28,7 +29,10 @@ async function cnn(
   const code = await run(
     args,
     {
-      ...{ print: into(out), note: into(notes), live: false, progress: () => undefined },
+      print: into(out),
+      note: into(notes),
+      live: false,
+      progress: () => undefined,
       colours: colours.createColors(false),
     },
     signal,
@@ -45,9 +49,12 @@ beforeAll(() => {
 });
 
 const training = (out: string, ...more: string[]) => [
-  ...['train', 'lenet5', '--data', mnist, '--epochs', '3', '--batch', '10', '--lr', '0.003'],
-  ...['--ema', '0.9', '--clip', '1', '--label-smoothing', '0.1', '--class-weights', 'balanced'],
-  ...['--out', at(out), '--seed', '4', ...more],
+  ...words`
+    train lenet5 --data ${mnist} --epochs 3 --batch 10 --lr 0.003
+    --ema 0.9 --clip 1 --label-smoothing 0.1 --class-weights balanced
+    --out ${at(out)} --seed 4
+  `,
+  ...more,
 ];
 
 describe('train', () => {
@@ -158,19 +165,11 @@ describe('what an option does to the only step of a run', () => {
   /** Trains one step on all 60 pictures without augmentation. Gives its loss, the weights, and the whole state. */
   async function oneStep(name: string, ...options: string[]) {
     const { code, out, notes } = await cnn([
-      ...['train', 'lenet5', '--data', mnist, '--epochs', '1', '--batch', '60', '--augment', 'none'],
-      ...[
-        '--optimizer',
-        'sgd',
-        '--lr',
-        '0.1',
-        '--weight-decay',
-        '0',
-        '--out',
-        at(name),
-        '--json',
-        ...options,
-      ],
+      ...words`
+        train lenet5 --data ${mnist} --epochs 1 --batch 60 --augment none
+        --optimizer sgd --lr 0.1 --weight-decay 0 --out ${at(name)} --json
+      `,
+      ...options,
     ]);
     expect([code, notes.includes('Stopped')]).toEqual([0, false]);
     const { history } = JSON.parse(out) as { history: { loss: number }[] };
@@ -237,12 +236,15 @@ test('balanced class weights make rare classes count as much as common ones', as
 });
 
 test('export takes the size, channels and classes that a model was trained with', async () => {
-  const training = ['train', 'resnet20', '--data', digits, '--size', '16', '--epochs', '1', '--batch', '5'];
-  expect((await cnn([...training, '--out', at('small')])).code).toBe(0);
+  const training = words`train resnet20 --data ${digits} --size 16 --epochs 1 --batch 5 --out ${at('small')}`;
+  expect((await cnn(training)).code).toBe(0);
   const weights = at('small', 'model.safetensors');
   const exported = await cnn(['export', '--weights', weights, '--out', at('small.onnx'), '--json']);
   expect(JSON.parse(exported.out)).toMatchObject({
-    ...{ model: 'resnet20', input: [1, 3, 16, 16], output: [1, 3], classes: ['one', 'seven', 'zero'] },
+    model: 'resnet20',
+    input: [1, 3, 16, 16],
+    output: [1, 3],
+    classes: ['one', 'seven', 'zero'],
     transform: { crop: 16 },
   });
   expect(existsSync(at('small.onnx'))).toBe(true);
@@ -250,8 +252,11 @@ test('export takes the size, channels and classes that a model was trained with'
 
 describe('finetune', () => {
   const tuning = (data: string, out: string, ...more: string[]) => [
-    ...['finetune', 'lenet5', '--weights', at('whole', 'model.safetensors'), '--data', data],
-    ...['--epochs', '8', '--batch', '6', '--lr', '0.02', '--out', at(out), ...more],
+    ...words`
+      finetune lenet5 --weights ${at('whole', 'model.safetensors')} --data ${data}
+      --epochs 8 --batch 6 --lr 0.02 --out ${at(out)}
+    `,
+    ...more,
   ];
 
   test('gives a model that knows its classes, and evaluate and classify know them too', async () => {
@@ -295,13 +300,9 @@ describe('finetune', () => {
     writeFileSync(at('plain.safetensors'), writeSafetensors(plain));
     const args = tuning(digits, 'three', '--option', 'numClasses=10', '--epochs', '1');
     expect((await cnn(args.map((word) => word.replace(at('whole', 'model'), at('plain'))))).code).toBe(0);
-    const evaluated = await cnn([
-      'evaluate',
-      '--weights',
-      at('three', 'model.safetensors'),
-      '--data',
-      digits,
-    ]);
+    const evaluated = await cnn(
+      words`evaluate --weights ${at('three', 'model.safetensors')} --data ${digits}`,
+    );
     expect(evaluated.out).toMatch(/one +seven +zero\none /);
   });
 
@@ -345,12 +346,12 @@ test.skipIf(!data)(
   'fine-tunes a real checkpoint on real photos (skipped where the data is absent)',
   { timeout: 120_000 },
   async () => {
-    const { code, out } = await cnn([
-      ...['finetune', 'mobilenet_v1', '--data', join(data!, 'cifar10/jpeg'), '--json'],
-      ...['--weights', join(data!, 'checkpoints/mobilenetv1_025_imagenet.tar'), '--lr', '0.01'],
-      ...['--option', 'width=0.25', '--option', 'activation=leakyRelu:0.1'],
-      ...['--size', '128', '--epochs', '12', '--batch', '20', '--out', at('real')],
-    ]);
+    const { code, out } = await cnn(words`
+      finetune mobilenet_v1 --data ${data!}/cifar10/jpeg --json
+      --weights ${data!}/checkpoints/mobilenetv1_025_imagenet.tar --lr 0.01
+      --option width=0.25 --option activation=leakyRelu:0.1
+      --size 128 --epochs 12 --batch 20 --out ${at('real')}
+    `);
     expect(code).toBe(0);
     const { evaluation, classes } = JSON.parse(out) as {
       evaluation: { count: number; accuracy: number };
