@@ -1,4 +1,4 @@
-/** Options of a trainer and of its `fit`, and the progress that `fit` reports. */
+/** Options of a trainer and of its `fit`, their checks, and the progress that `fit` reports. */
 import type { Module, Shape, Weights } from '@cnn/core';
 import type { Augmentation, Dataset } from './data.js';
 import type { EarlyStoppingOptions } from './earlyStopping.js';
@@ -13,32 +13,33 @@ import type { ParameterGroup } from './step.js';
 /** Options of {@link trainer}. */
 export interface TrainerOptions extends PlaceOptions, PreparationOptions {
   readonly model: Module;
-  /** Weights to start from, exactly the model's. Default: fresh ones, drawn from the seed. */
+  /** Initial weights, with exactly the model's names and shapes. Default: `initialise(model, { seed })`. */
   readonly weights?: Weights;
   /** Default {@link crossEntropy}. */
   readonly loss?: Loss;
   readonly optimizer: Optimizer;
-  /** Batch first: `[64, 1, 32, 32]`. A last batch of an epoch that is not full is left out. */
+  /** Shape of a batch, batch first: `[64, 1, 32, 32]`. An epoch drops its last batch if that is not full. */
   readonly input: Shape;
-  /** Decides weights, order, augmentation and dropout. Default 0. */
+  /** Seeds the initial weights, the order of examples, augmentation and dropout. Default 0. */
   readonly seed?: number;
-  /** Default: the optimizer's learning rate throughout. */
+  /** Default: {@link constantRate}. */
   readonly schedule?: Schedule;
-  /** Largest norm of all gradients together. Default: no bound. */
+  /** Largest norm of all gradients together, as PyTorch's `clip_grad_norm_`. Default: no bound. */
   readonly clip?: number;
-  /** Path prefixes of layers that stay as they are, `['conv1', 'layer1']`; they cost no backward pass. Default: none. */
+  /** Path prefixes of layers that are not trained, without backward pass: `['conv1']`. Default: none. */
   readonly freeze?: readonly string[];
-  /** Parts with learning rates of their own. Default: one rate for all. */
+  /** Parameters with other learning rates than the optimizer's. Default: one rate for all. */
   readonly groups?: readonly ParameterGroup[];
-  /** Share that a moving average of the weights keeps at each step, 0.999 for instance. Default: no average. */
+  /** Decay of an exponential moving average of the weights, for example 0.999. Default: no average. */
   readonly ema?: number;
-  /** Weight of the loss of auxiliary heads (GoogLeNet's). Default 0.3. */
+  /** Weight of the loss of each auxiliary head (GoogLeNet). Default 0.3. */
   readonly auxiliaryWeight?: number;
-  /** Applied to training pictures in the place of `prepare`. Default: `prepare`. */
+  /** Applied to training pictures instead of `prepare`. Default: `prepare`. */
   readonly augment?: Augmentation;
   /**
-   * Computes frozen layers at the start once for each picture and keeps their outputs, for training and for the last
-   * dataset that was evaluated on (not with `views`). Not with `augment`. Default false.
+   * Computes the frozen layers at the start of the model once per picture and caches their outputs: those of
+   * the training set, and those of the last evaluated dataset unless `views` is set. Excludes `augment`.
+   * Default false.
    */
   readonly cacheFeatures?: boolean;
 }
@@ -47,49 +48,49 @@ export interface TrainerOptions extends PlaceOptions, PreparationOptions {
 export type RunOptions = TrainerOptions &
   Required<Pick<TrainerOptions, 'weights' | 'seed' | 'loss' | 'schedule'>>;
 
-/** Where and when a run is saved. */
+/** File and interval of the checkpoints of a run. */
 export interface CheckpointOptions {
-  /** The file, replaced each time. Node only. */
+  /** File that each checkpoint replaces. Node only. */
   readonly path: string;
-  /** Steps between two checkpoints within an epoch; one is written after each epoch anyway. Default: none within. */
+  /** Steps between two checkpoints, besides those after each epoch. Default: none within an epoch. */
   readonly everySteps?: number;
 }
 
 /** Options of {@link Trainer.fit}. */
 export interface FitOptions {
-  /** Epochs of the whole run; those of a restored checkpoint count. */
+  /** Epochs of the whole run, including those before a restored checkpoint. */
   readonly epochs: number;
-  /** Evaluated after each epoch, with averaged weights where there are. */
+  /** Evaluated after each epoch, with the averaged weights if `ema` is set. */
   readonly validation?: Dataset;
   readonly earlyStopping?: EarlyStoppingOptions;
   readonly checkpoint?: CheckpointOptions;
-  /** Ends training between two steps or within one; the trainer stays as after the last whole step. */
+  /** Aborts training, even within a step; the trainer then has the state of the last whole step. */
   readonly signal?: AbortSignal;
 }
 
-/** What is told after every step. */
+/** Progress of a run, reported after every step. */
 export interface Progress {
-  /** The epoch, from 1. */
+  /** Current epoch, from 1. */
   readonly epoch: number;
-  /** Steps done in all. */
+  /** Steps done since the start of the run. */
   readonly step: number;
   /** Steps of the whole run. */
   readonly totalSteps: number;
   /** Mean loss of the epoch so far. */
   readonly loss: number;
-  /** Share of right answers in the epoch so far, as the model was when it saw them. */
+  /** Accuracy in the epoch so far, from 0 to 1; each batch counts with the weights it was trained with. */
   readonly accuracy: number;
-  /** Loss of this step's batch alone. */
+  /** Loss of this step's batch. */
   readonly batchLoss: number;
-  /** The rate of this step. */
+  /** Learning rate of this step. */
   readonly learningRate: number;
-  /** Training pictures per second since this `fit` began, evaluation and the caller's own time not counted. */
+  /** Training pictures per second since this `fit` began; only the time of steps counts. */
   readonly imagesPerSecond: number;
-  /** Whether this step was the last of its epoch. */
+  /** True if this step was the last of its epoch. */
   readonly epochDone: boolean;
-  /** After the last step of an epoch, if there is a validation set. */
+  /** Result on the validation set, after the last step of an epoch. */
   readonly validation: Evaluation | undefined;
-  /** Whether early stopping ends the run here. */
+  /** True if early stopping ends the run here. */
   readonly stopped: boolean;
 }
 
@@ -98,7 +99,10 @@ function requireCount(what: string, value: number, least: number): void {
     throw new RangeError(`${what} is ${value}; give a whole number from ${least} up.`);
 }
 
-/** Checks that the data goes with the options and with the place in the run. Gives the steps of an epoch. */
+/**
+ * Checks the data against the options and the position of the run.
+ * @returns the steps of an epoch.
+ */
 export function requireFitting(
   { size }: Dataset,
   { epochs, validation, earlyStopping, checkpoint }: FitOptions,
@@ -119,7 +123,7 @@ export function requireFitting(
     throw new RangeError("'earlyStopping' watches the validation set; give 'validation' too.");
   if (position.within > 0 && (position.size !== size || position.batch !== batch))
     throw new RangeError(
-      `The run stopped within an epoch over ${position.size} examples in batches of ${position.batch}, but now there are ${size} in batches of ${batch}; go on with the same data and batch.`,
+      `The run was stopped within an epoch over ${position.size} examples in batches of ${position.batch}, but this dataset has ${size} examples in batches of ${batch}; continue with the same data and batch.`,
     );
   return Math.floor(size / batch);
 }

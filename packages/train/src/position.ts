@@ -1,45 +1,45 @@
-/** State of a run beside its tensors, as a checkpoint stores it. */
+/** State of a run without its tensors, as a checkpoint stores it. */
 import type { Best } from './earlyStopping.js';
 
-/** What is remembered of an epoch. */
+/** Result of an epoch. */
 export interface EpochRecord {
-  /** From 1. */
+  /** Number of the epoch, from 1. */
   readonly epoch: number;
   /** Mean loss of its steps. */
   readonly loss: number;
-  /** Share of right answers, as the model was when it saw the examples. */
+  /** Accuracy in training, from 0 to 1; each batch counts with the weights it was trained with. */
   readonly accuracy: number;
-  /** The rate of its last step. */
+  /** Learning rate of its last step. */
   readonly learningRate: number;
-  /** What the evaluation at its end gave; undefined without a validation set. */
+  /** Result on the validation set after the epoch; undefined without one. */
   readonly validation?: { readonly loss: number; readonly accuracy: number } | undefined;
 }
 
-/** Where a run stands: everything beside tensors that it needs to go on exactly there. */
+/** Position of a run: together with the tensors, everything needed to continue with the same bits. */
 export interface Position {
-  /** From which every random number of the run follows, together with the place. */
+  /** Seed of the run; with `epoch` and `step` it determines every random number. */
   readonly seed: number;
-  /** Steps done in all. */
+  /** Steps done since the start of the run. */
   readonly step: number;
   /** Epochs done. */
   readonly epoch: number;
-  /** Steps done in the present epoch; all of them where only its evaluation is left. */
+  /** Steps done in the current epoch; the epoch's full count if only its evaluation is left. */
   readonly within: number;
-  /** Size of the dataset that the present epoch was shuffled from. */
+  /** Examples in the dataset of the current epoch. */
   readonly size: number;
-  /** Examples in each of its steps. */
+  /** Examples in a step. */
   readonly batch: number;
-  /** Sum of the losses of the present epoch's steps. */
+  /** Sum of the losses of the current epoch's steps. */
   readonly lossSum: number;
-  /** Right answers of the present epoch. */
+  /** Right answers in the current epoch. */
   readonly right: number;
   /** Loss and learning rate of the last step. */
   readonly lastLoss: number;
   readonly lastRate: number;
-  /** The epochs done. */
+  /** Results of the epochs done. */
   readonly history: readonly EpochRecord[];
-  /** What the schedule remembers. */
+  /** State of the schedule. */
   readonly memory: readonly number[];
-  /** Best value that early stopping has seen, and the epochs since. */
+  /** State of early stopping; undefined before the first finite value. */
   readonly best: Best | undefined;
 }

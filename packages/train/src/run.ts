@@ -1,4 +1,4 @@
-/** A training run: holds the state, steps, evaluates, saves. See trainer.ts for what it promises. */
+/** A training run: holds the state, steps, evaluates and saves. trainer.ts declares its interface. */
 import {
   type Limits,
   matchParameters,
@@ -22,24 +22,24 @@ import { compileStep, type Feeds, initialState, planStep, trainingBackend } from
 import { averagedOf, ownOf, withBest, withoutBest } from './state.js';
 import { stepInputs } from './step.js';
 
-/** Steps between two copies of the state that are kept for finding out where a NaN came from. */
+/** Steps between two copies of the state, from which `explain` replays to find the origin of a NaN. */
 const SNAPSHOT_EVERY = 50;
 
-/** Makes the run; nothing is compiled before the first step. */
+/** Makes a run. Nothing is compiled before the first step. */
 export function createRun(options: RunOptions) {
   const { model, input, optimizer, schedule } = options;
   const batch = input[0]!;
   const plan = planStep(options);
   const feeds = stepFeeds(plan, options);
-  // Several views of a picture have features of their own, ten times as many: they are not kept.
-  const behindTrunk =
+  // Features are not cached with `views`: ten crops of a picture need ten times the memory.
+  const cachedEvaluation =
     plan.split && !options.views
       ? featureEvaluation(options, (name) => plan.graph.updates.has(name))
       : undefined;
   const names = [...parameters(model)].map(([name]) => name);
 
-  /** The state as it was when nothing was compiled; a program, once there is one, has the newer. */
-  let held = initialState(plan, options.weights, options);
+  /** State in host memory; a compiled program holds newer values of what it trains. */
+  let hostState = initialState(plan, options.weights, options);
   let selected: Selected | undefined;
   let best: Weights | undefined;
   let snapshot: Snapshot | undefined;
@@ -64,18 +64,18 @@ export function createRun(options: RunOptions) {
   const requireAlive = (): void => {
     if (disposed) throw new Error('This trainer has been disposed of; make another one.');
   };
-  const stateNow = async (): Promise<Weights> => {
+  const currentState = async (): Promise<Weights> => {
     requireAlive();
-    return selected ? new Map([...held, ...(await selected.program.parameters())]) : held;
+    return selected ? new Map([...hostState, ...(await selected.program.parameters())]) : hostState;
   };
-  const programNow = async (signal?: AbortSignal): Promise<Program> => {
+  const compiledProgram = async (signal?: AbortSignal): Promise<Program> => {
     requireAlive();
-    selected ??= await compileStep(plan.graph, held, options, signal);
+    selected ??= await compileStep(plan.graph, hostState, options, signal);
     return selected.program;
   };
-  /** The weights to evaluate and to keep: the averaged ones where there are. */
-  const usableNow = async (): Promise<Weights> =>
-    (options.ema === undefined ? ownOf : averagedOf)(await stateNow(), names);
+  /** Weights for evaluations and for `bestWeights`: the average if `ema` is set. */
+  const evaluationWeights = async (): Promise<Weights> =>
+    (options.ema === undefined ? ownOf : averagedOf)(await currentState(), names);
 
   async function* fit(dataset: Dataset, fitOptions: FitOptions): AsyncGenerator<Progress, void, void> {
     if (busy) throw new Error('This trainer is already training; end that loop first.');
@@ -101,7 +101,7 @@ export function createRun(options: RunOptions) {
         signal,
         moment: { step, stepsPerEpoch, totalSteps },
       });
-      // A run that was stopped while an epoch was being evaluated goes on right there.
+      // A run that was stopped during the evaluation of an epoch continues with that evaluation.
       if (position.within < stepsPerEpoch) {
         const started = performance.now();
         await step(source, dataset.size, signal);
@@ -134,24 +134,24 @@ export function createRun(options: RunOptions) {
     }
   }
 
-  /** Makes one step and counts what came of it. */
+  /** Runs one step and advances the position. */
   async function step(
     source: (step: number) => StepSource,
     size: number,
     signal: AbortSignal | undefined,
   ): Promise<void> {
     signal?.throwIfAborted();
-    const program = await programNow(signal);
+    const program = await compiledProgram(signal);
     if (!snapshot || position.within === 0 || position.step % SNAPSHOT_EVERY === 0)
-      snapshot = { state: await stateNow(), step: position.step };
-    const { feeds: given, rate } = await feeds.at(position, source(position.step), held);
+      snapshot = { state: await currentState(), step: position.step };
+    const { feeds: given, rate } = await feeds.at(position, source(position.step), hostState);
     const results = await program.run(given, signal);
     const lastLoss = results.get('loss')!.data[0]!;
     if (!Number.isFinite(lastLoss)) {
       const failed = position;
       const replayed = async (at: number): Promise<Feeds> => {
         const within = failed.within - (failed.step - at);
-        return (await feeds.at({ ...failed, step: at, within }, source(at), held)).feeds;
+        return (await feeds.at({ ...failed, step: at, within }, source(at), hostState)).feeds;
       };
       throw await explain(plan.graph, options, snapshot, { step: failed.step, loss: lastLoss }, replayed);
     }
@@ -170,14 +170,14 @@ export function createRun(options: RunOptions) {
     };
   }
 
-  /** Evaluates, lets schedule and early stopping see the result, and goes to the next epoch. */
+  /** Ends an epoch: evaluates, updates schedule and early stopping, and advances the position. */
   async function endEpoch(
     means: Pick<Progress, 'epoch' | 'loss' | 'accuracy' | 'learningRate'>,
     { validation: dataset, earlyStopping, signal }: FitOptions,
   ): Promise<{ readonly validation: Evaluation | undefined; readonly stopped: boolean }> {
-    const validation = dataset && (await evaluateNow(dataset, { signal }));
+    const validation = dataset && (await evaluateCurrent(dataset, { signal }));
     const verdict = earlyStopping && validation && watch(earlyStopping, position.best, validation);
-    if (verdict?.improved) best = await usableNow();
+    if (verdict?.improved) best = await evaluationWeights();
     position = {
       ...position,
       epoch: means.epoch,
@@ -197,15 +197,15 @@ export function createRun(options: RunOptions) {
     return { validation, stopped: verdict?.stopped ?? false };
   }
 
-  const evaluateNow = async (dataset: Dataset, what: EvaluationOptions = {}): Promise<Evaluation> => {
-    const weights = await usableNow();
-    if (behindTrunk) return behindTrunk.evaluate(weights, dataset, what);
+  const evaluateCurrent = async (dataset: Dataset, what: EvaluationOptions = {}): Promise<Evaluation> => {
+    const weights = await evaluationWeights();
+    if (cachedEvaluation) return cachedEvaluation.evaluate(weights, dataset, what);
     return evaluate({ ...options, ...what, weights, dataset, backend: trainingBackend(options.backend) });
   };
 
-  const checkpointNow = async (): Promise<Uint8Array> =>
-    writeCheckpoint({ position, optimizer: optimizer.name, state: withBest(await stateNow(), best) });
-  const save = async (path: string): Promise<void> => saveCheckpoint(path, await checkpointNow());
+  const checkpointBytes = async (): Promise<Uint8Array> =>
+    writeCheckpoint({ position, optimizer: optimizer.name, state: withBest(await currentState(), best) });
+  const save = async (path: string): Promise<void> => saveCheckpoint(path, await checkpointBytes());
 
   async function restore(
     source: string | Uint8Array,
@@ -220,16 +220,16 @@ export function createRun(options: RunOptions) {
         `The checkpoint was written by a run with the optimizer ${read.optimizer}, but this trainer has ${optimizer.name}; use the same.`,
       );
     const parts = withoutBest(read.state);
-    requireMatch("the trainer's model and options", matchParameters(held, parts.state));
+    requireMatch("the trainer's model and options", matchParameters(hostState, parts.state));
     await release();
-    [held, best, position] = [parts.state, parts.best, read.position];
+    [hostState, best, position] = [parts.state, parts.best, read.position];
   }
 
-  /** Gives back what was made from the state. */
+  /** Frees what was made from the state: program, cached features and snapshot. */
   async function release(): Promise<void> {
     await selected?.program.dispose();
     await feeds.clear();
-    await behindTrunk?.clear();
+    await cachedEvaluation?.clear();
     [selected, snapshot] = [undefined, undefined];
   }
 
@@ -258,21 +258,21 @@ export function createRun(options: RunOptions) {
       return position.history;
     },
     fit,
-    evaluate: evaluateNow,
-    weights: async () => ownOf(await stateNow(), names),
+    evaluate: evaluateCurrent,
+    weights: async () => ownOf(await currentState(), names),
     async averagedWeights() {
       if (options.ema === undefined)
         throw new Error("There is no average of the weights; give trainer the option 'ema'.");
-      return averagedOf(await stateNow(), names);
+      return averagedOf(await currentState(), names);
     },
     async bestWeights() {
       if (!best)
         throw new Error(
-          "There are no best weights yet; they are kept by fit with 'earlyStopping' after its first epoch.",
+          "There are no best weights yet; fit keeps them from its first epoch on if 'earlyStopping' is given.",
         );
       return best;
     },
-    checkpoint: checkpointNow,
+    checkpoint: checkpointBytes,
     save,
     restore,
     dispose,

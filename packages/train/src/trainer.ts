@@ -1,4 +1,4 @@
-/** The trainer: options in, an async iterable of progress out. What it promises stands here; the run itself in run.ts. */
+/** The trainer's interface, and the function that makes one; run.ts implements it. */
 import { initialise, type Limits, matchParameters, parameters, requireMatch, type Weights } from '@cnn/core';
 import type { Dataset } from './data.js';
 import type { Evaluation, EvaluationOptions } from './evaluate.js';
@@ -10,58 +10,62 @@ import { constantRate } from './schedules.js';
 
 /** A training run. */
 export interface Trainer {
-  /** What really runs, `'wasm'` for instance; undefined before the first step. */
+  /** Back end in use, for example `'wasm'`; undefined before the first step. */
   readonly backend: string | undefined;
-  /** Threads of what runs; undefined before the first step. */
+  /** Threads in use; undefined before the first step. */
   readonly threads: number | undefined;
-  /** Why it is not the back end that was asked for; undefined when it is. */
+  /** Reason for another back end than requested; undefined without a fallback. */
   readonly fallbackReason: string | undefined;
   /** Steps done. */
   readonly step: number;
   /** Epochs done. */
   readonly epoch: number;
-  /** The epochs done, those before a restored checkpoint included. */
+  /** Results of the epochs done, including those before a restored checkpoint. */
   readonly history: readonly EpochRecord[];
   /**
-   * Trains until `epochs` are done, yielding after every step. Leaving the loop pauses the run: another `fit`
-   * (on the same data) goes on where it stopped.
-   * @throws TrainingDiverged when a loss is infinite or NaN.
-   * @throws RangeError for a label that the model has no class for, for a dataset smaller than a batch or an empty
-   * validation set, and for options out of range.
+   * Trains until `epochs` are done and yields after every step. Leaving the loop pauses the run; another
+   * `fit` on the same data continues it.
+   * @throws TrainingDiverged if a loss is infinite or NaN.
+   * @throws RangeError for a label without a class in the model, a dataset smaller than a batch, an empty
+   * validation set, and options out of range.
    */
   fit(dataset: Dataset, options: FitOptions): AsyncGenerator<Progress, void, void>;
-  /** Evaluates the weights as they are now: the averaged ones where there are. */
+  /** Evaluates the current weights, or their average if `ema` is set. */
   evaluate(dataset: Dataset, options?: EvaluationOptions): Promise<Evaluation>;
-  /** The weights as they are now. */
+  /** Gives the current weights. */
   weights(): Promise<Weights>;
-  /** Their moving average. @throws Error without the option `ema`. */
+  /** Gives the moving average of the weights. @throws Error without the option `ema`. */
   averagedWeights(): Promise<Weights>;
-  /** The weights of the epoch that early stopping found best. @throws Error when there is none yet. */
+  /**
+   * Gives the weights of the epoch that early stopping found best.
+   * @throws Error before the first such epoch.
+   */
   bestWeights(): Promise<Weights>;
-  /** The whole state as bytes: weights, optimizer state, place, seed, history. */
+  /** Gives the whole state as bytes: weights, optimizer state, position, seed, history. */
   checkpoint(): Promise<Uint8Array>;
-  /** Writes the state to a file in a way that a crash leaves the old file or the new one. Node only. */
+  /** Writes the state to a file. A crash leaves the old file or the new one. Node only. */
   save(path: string): Promise<void>;
   /**
-   * Takes on the state of a checkpoint; the run then gives the same numbers, bit for bit, as if it had never
-   * stopped (on the same machine and back end, whatever the number of threads). The seed is the checkpoint's.
-   * @param options - `limits` on the file, as for `readWeights`; the defaults take up to 2 GiB.
-   * @throws FileFormatError when it is not a checkpoint, or over a limit.
-   * @throws WeightsMismatch when it belongs to another model.
-   * @throws Error when it belongs to another optimizer.
+   * Replaces the state, the seed included, by that of a checkpoint. The run then gives the same numbers, bit
+   * for bit, as one that never stopped, on the same machine and back end and with any number of threads.
+   * @param checkpoint - path of a file (Node only), or the bytes.
+   * @param options - `limits` on the file, as for `readWeights`; the default is 2 GiB.
+   * @throws FileFormatError if it is not a checkpoint, or exceeds a limit.
+   * @throws WeightsMismatch if it belongs to another model.
+   * @throws Error if it belongs to another optimizer.
    */
   restore(checkpoint: string | Uint8Array, options?: { readonly limits?: Partial<Limits> }): Promise<void>;
-  /** Gives back what the run holds. It may be called again. */
+  /** Frees the program and the cached features. A second call does nothing. */
   dispose(): Promise<void>;
-  /** The same, for `await using`. */
+  /** Calls `dispose`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 /**
- * A training run of a model.
- * @throws WeightsMismatch when the weights do not fit the model, naming every key.
- * @throws RangeError for options out of range and path prefixes that name nothing.
- * @throws ShapeError when the input does not fit the model.
+ * Makes a training run of a model. Nothing is compiled before the first step.
+ * @throws WeightsMismatch if the weights do not fit the model, naming every key.
+ * @throws RangeError for options out of range and path prefixes that match no parameter.
+ * @throws ShapeError if the input does not fit the model.
  * @example
  * const run = trainer({ model, optimizer: adam(), input: [64, 1, 28, 28], seed: 1 });
  * for await (const { epoch, step, loss, accuracy } of run.fit(dataset, { epochs: 3 })) console.log(step, loss);
@@ -71,7 +75,7 @@ export function trainer(options: TrainerOptions): Trainer {
   requireMatch('the model', matchParameters(parameters(model), weights));
   if (options.cacheFeatures && options.augment)
     throw new RangeError(
-      "'cacheFeatures' keeps what the frozen layers make of a picture, which 'augment' changes each time; leave one of the two out.",
+      "'cacheFeatures' computes the frozen layers once per picture, but 'augment' changes the pictures in every epoch; leave one of the two out.",
     );
   return createRun({
     ...options,

@@ -292,7 +292,7 @@ describe('finetune', () => {
     const misfit = await cnn(['finetune', 'lenet5', '--weights', at('other.safetensors'), '--data', digits]);
     expect(misfit.notes).toMatch(/The weights do not fit lenet5.*conv1.weight/s);
     const unknown = await cnn(tuning(digits, 'x', '--freeze', 'conv9'));
-    expect(unknown.notes).toMatch(/'freeze' names 'conv9', but no parameter's path starts so/);
+    expect(unknown.notes).toMatch(/'freeze' names 'conv9', but no parameter has a path that starts with it/);
   });
 
   test('weights that came with another number of classes are forgotten about', async () => {
