@@ -1,4 +1,4 @@
-/** `cnn evaluate --weights <file> --data <folder>`: how often a model is right, and what it takes for what. */
+/** `cnn evaluate --weights <file> --data <folder>`: accuracy and confusion matrix of a model. */
 import { type Dataset, evaluate as evaluateModel } from '@cnn/train';
 import { UsageError } from '../errors.js';
 import { writeResult } from '../files.js';
@@ -22,7 +22,7 @@ export interface EvaluateOptions extends ModelRequest, PlaceOptions {
   readonly json?: boolean;
 }
 
-/** Evaluates a model on the test pictures of a folder, or on all where it has no such part. */
+/** Evaluates a model on the test pictures of a folder, or on all pictures if it has no test part. */
 export async function evaluate(
   name: string | undefined,
   options: EvaluateOptions,
@@ -102,8 +102,8 @@ export async function evaluate(
 }
 
 /**
- * The pictures with the labels that the model has for their classes, and the names of its outputs. Classes are
- * found by name; where nobody says what the outputs are called, the order counts.
+ * Converts the labels of a dataset to the model's, by the names of the classes, and gives the names of the
+ * model's outputs. If these are unknown, the labels are unchanged.
  */
 function labelledFor(
   labels: readonly string[],
