@@ -1,6 +1,6 @@
 /**
- * PyTorch's training runs (goldens/*.json, float64) as tests use them: networks, optimizers, weights, batches, and
- * how far float32 may be from them.
+ * Test helper: PyTorch's training runs (goldens/*.json, float64) with their networks, optimizers, weights and
+ * batches, and the deviations that float32 may have from them.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,15 +30,16 @@ import { shufflenetV2X0_5 } from '@cnn/shufflenet';
 import { bitsum, schemeInput, schemeWeights } from '@cnn/testing';
 import { expect } from 'vitest';
 import spreads from '../goldens/spread.json' with { type: 'json' };
-import { adam, adamW, crossEntropy, type Optimizer, sgd } from './index.js';
-import type { StepOptions } from './step.js';
+import { adam, adamW, crossEntropy, type Optimizer, sgd } from '../src/index.js';
+import type { StepOptions } from '../src/step.js';
 
+/** Norm and first values of a tensor. */
 interface Summary {
   readonly norm: number;
   readonly first: readonly number[];
 }
 
-/** A file: what PyTorch has in float64, and how far its own float32 was from that in one run. */
+/** Content of a file: PyTorch's values in float64, and the deviation of its float32 in one run. */
 interface TrainingGolden {
   readonly gain2: number;
   readonly initBitsum: number;
@@ -59,7 +60,7 @@ interface TrainingGolden {
   };
 }
 
-/** The article's ResNet-18 with 8 channels where it has 64; the stride is in a block's second convolution. */
+/** ResNet-18 with 8 channels instead of 64, and the stride in the second convolution of a block. */
 function tinyResnet(): Module {
   const conv = (inC: number, outC: number, kernel: number, stride = 1) =>
     conv2d(inC, outC, kernel, { stride, padding: kernel >> 1, bias: false });
@@ -91,7 +92,7 @@ function tinyResnet(): Module {
 }
 
 const momentum = { momentum: 0.9, weightDecay: 5e-4 };
-/** The runs by their files: networks without anything random in them, and PyTorch's optimizers. */
+/** Networks and optimizers of the runs, by file. The networks have no dropout or stochastic depth. */
 const networks = {
   lenet5_relu__sgd: [lenet5, sgd({ learningRate: 0.01, ...momentum })],
   lenet5_relu__adam: [lenet5, adam({ learningRate: 5e-4, weightDecay: 5e-4 })],
@@ -111,24 +112,24 @@ const networks = {
 /** Name of a run's file. */
 export type GoldenName = keyof typeof networks;
 
-/** A deviation from the golden. */
+/** Kind of a deviation from the golden. */
 export type Deviation = 'loss' | 'gradNorm' | 'gradFirst' | 'final' | 'evalLogits';
 
-/** A run of PyTorch's. */
+/** Training run of PyTorch. */
 export interface GoldenRun extends TrainingGolden {
   readonly model: Module;
-  /** The weights that it begins with; their sum of bits is checked. */
+  /** Initial weights; their bitsum is checked. */
   readonly weights: Weights;
   readonly options: StepOptions;
-  /** The traced network, afresh. */
+  /** Traces the network. */
   traced(): Graph;
-  /** What goes into a step, counted from 0. */
+  /** Gives the feeds of a step, counted from 0. */
   feeds(step: number): Map<string, Tensor>;
-  /** The largest norm of a gradient in the first step. */
+  /** Largest norm of a gradient in the first step. */
   readonly largest: number;
-  /** What the file states of PyTorch's float32; of single gradients it states nothing. */
+  /** Deviations of PyTorch's float32 that the file states; it states none of single gradient values. */
   readonly stated: Readonly<Record<Exclude<Deviation, 'gradFirst'>, number>>;
-  /** The most that PyTorch's float32 deviates when it adds up in other orders: see scripts/spread.py. */
+  /** Largest deviations of PyTorch's float32 over several orders of addition: see scripts/spread.py. */
   readonly spread: Readonly<Partial<Record<Deviation, number>>> & { readonly gradFirst: number };
 }
 
@@ -145,7 +146,7 @@ export function goldenRun(name: GoldenName): GoldenRun {
     golden.gain2,
   );
   expect(bitsum(weights)).toBe(golden.initBitsum);
-  // Fresh running statistics, everything else by the scheme.
+  // Running statistics start at 0 and 1; everything else follows the scheme.
   for (const [path, { data }] of weights) {
     if (path.endsWith('running_mean')) data.fill(0);
     if (path.endsWith('running_var')) data.fill(1);
@@ -174,14 +175,14 @@ export function goldenRun(name: GoldenName): GoldenRun {
   };
 }
 
-/** The length of a tensor as a vector. */
+/** Gives the Euclidean norm of a tensor. */
 export const normOf = ({ data }: Tensor): number =>
   Math.sqrt(data.reduce((sum, value) => sum + value ** 2, 0));
 
-/** Fails when a value is further from the one expected than the tolerance. */
+/** Fails if a value differs from the expected one by more than the tolerance. */
 export function expectNear(what: string, actual: number, expected: number, tolerance: number): void {
   if (!(Math.abs(actual - expected) <= tolerance))
     expect.fail(
-      `${what} is ${actual}, not ${expected}: ${(Math.abs(actual - expected) / tolerance).toFixed(2)} times the ${tolerance} that they may differ by`,
+      `${what} is ${actual}, not ${expected}: the difference is ${(Math.abs(actual - expected) / tolerance).toFixed(2)} times the tolerance of ${tolerance}`,
     );
 }

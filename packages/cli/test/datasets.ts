@@ -1,9 +1,9 @@
-/** Datasets of drawn digits for tests. */
+/** Test helper: writes datasets of drawn digits, as MNIST files or as a folder for each class. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { random } from '@cnn/core';
 import { encodePng } from '@cnn/image';
-import { drawDigit } from './digits.js';
+import { drawDigit } from '../src/digits.js';
 
 /** 28 x 28 bytes of a digit, moved a little. */
 function digitBytes(digit: number, seed: number): Uint8Array {
