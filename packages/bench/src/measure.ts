@@ -54,9 +54,7 @@ export const schedule = (rounds: number, slow = false): Schedule => ({
   block: { milliseconds: 200, runs: slow ? 1 : 2 },
 });
 
-/**
- * Largest accepted deviation, as a share of the largest output; beyond it the peer computes another function.
- */
+/** Largest accepted deviation, as a share of the largest output; beyond it the outputs are wrong. */
 const TOLERANCE = 1e-3;
 
 /** Pause before each block, in ms: the threads of the previous peer may keep spinning this long. */

@@ -1,6 +1,4 @@
-/**
- * Messages between the benchmark and the programs that it measures. Each program runs one peer on one job.
- */
+/** Messages between the benchmark and the measured programs. Each program runs one peer on one job. */
 import type { Shape } from '@cnn/core';
 
 /** What a program has to run. */
@@ -26,9 +24,7 @@ export interface Started {
   readonly notes: readonly string[];
   /** Time of the first result, in milliseconds since 1970. */
   readonly time: number;
-  /**
-   * Milliseconds from the start of loading to the first result: reading files, compiling and the first run.
-   */
+  /** Milliseconds from the start of loading to the first result: reading, compiling and the first run. */
   readonly firstResult: number;
   /**
    * The part of `firstResult` after the model and its weights were in memory; undefined if the peer does not

@@ -1,6 +1,4 @@
-/**
- * jax-js on its WebAssembly back end: the training step of LeNet-5 in idiomatic jax-js, compiled by `jit`.
- */
+/** jax-js on WebAssembly: the training step of LeNet-5 in idiomatic jax-js, compiled by `jit`. */
 import { readWeights, sizeOf } from '@cnn/core';
 import {
   defaultDevice,
