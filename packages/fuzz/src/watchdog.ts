@@ -1,6 +1,4 @@
-/**
- * Kills a process that hangs, from a separate thread: an infinite loop blocks all timers of its own thread.
- */
+/** Kills a process that hangs, from a separate thread, since an infinite loop blocks its own timers. */
 import { Worker } from 'node:worker_threads';
 
 const program = `
@@ -14,9 +12,7 @@ for (;;) {
   }
 }`;
 
-/**
- * Kills the process if a case takes too long. Call `beat` at the start of each case, and `stop` at the end.
- */
+/** Kills the process if a case takes too long. Call `beat` at the start of a case, and `stop` at the end. */
 export class Watchdog {
   readonly #beats = new Int32Array(new SharedArrayBuffer(8));
 
