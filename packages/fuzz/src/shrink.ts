@@ -1,4 +1,4 @@
-/** Makes a graph that fails smaller, as long as it goes on to fail: fewer outputs, and values fed where they were computed. */
+/** Shrinks a failing graph while it still fails: removes outputs, and replaces computed values by inputs. */
 import {
   copyNode,
   Graph,
@@ -14,11 +14,11 @@ import type { Feeds } from '@cnn/testing/conformance';
 import type { RandomCase } from './randomGraph.js';
 import { valuesOf } from './rounding.js';
 
-/** Most cases that are tried, and for how long in milliseconds. */
-const ATTEMPTS = 1000;
-const PATIENCE = 60_000;
+/** Limits on the number of attempts, and on their time in milliseconds. */
+const MAX_ATTEMPTS = 1000;
+const MAX_MILLISECONDS = 60_000;
 
-/** The smallest case found for which `fails` says so. */
+/** Returns the smallest case found for which `fails` resolves to true. */
 export async function shrink(
   subject: RandomCase,
   fails: (smaller: RandomCase) => Promise<boolean>,
@@ -28,7 +28,8 @@ export async function shrink(
   let attempts = 0;
   const started = performance.now();
   const attempt = async (smaller: RandomCase): Promise<boolean> => {
-    const enough = attempts++ >= ATTEMPTS || performance.now() - started > PATIENCE || signal?.aborted;
+    const enough =
+      attempts++ >= MAX_ATTEMPTS || performance.now() - started > MAX_MILLISECONDS || signal?.aborted;
     if (enough || !(await fails(smaller))) return false;
     best = smaller;
     return true;
@@ -47,20 +48,20 @@ export async function shrink(
     if (updates.delete(name)) await attempt(withResults(best, best.graph.outputs, updates));
   }
   if (best.runs.length > 1) return best;
-  // From the end, where one cut leaves out the most; again as long as it helps.
-  for (let helped = true; helped; ) {
-    helped = false;
+  // Starts at the end, where a cut removes the most nodes; repeats while the graph shrinks.
+  for (let shrunk = true; shrunk; ) {
+    shrunk = false;
     for (let index = best.graph.nodes.length - 1; index >= 0; index--) {
       const node = best.graph.nodes[index];
       if (!node || isInput(node) || isParameter(node)) continue;
-      helped = (await attempt(withValue(best, node))) || helped;
+      shrunk = (await attempt(withFedValue(best, node))) || shrunk;
     }
   }
   return best;
 }
 
-/** The graph with what its results need alone, and the feeds that are left. */
-function needed(subject: RandomCase, graph: Graph, feeds: readonly Feeds[]): RandomCase {
+/** Removes nodes that no result needs, and the feeds of removed inputs. */
+function pruned(subject: RandomCase, graph: Graph, feeds: readonly Feeds[]): RandomCase {
   const target = new Graph({ name: graph.name, mode: graph.mode });
   const updated = graph.nodes.filter((node) => isParameter(node) && graph.updates.has(node.attrs.name));
   const wanted = new Set<Node>([...graph.outputs.values(), ...graph.updates.values(), ...updated]);
@@ -84,6 +85,7 @@ function needed(subject: RandomCase, graph: Graph, feeds: readonly Feeds[]): Ran
   return { ...subject, graph: target, runs };
 }
 
+/** Replaces the outputs and updates of the graph. */
 function withResults(
   subject: RandomCase,
   outputs: ReadonlyMap<string, Node>,
@@ -91,20 +93,20 @@ function withResults(
 ): RandomCase {
   const { graph } = subject;
   const became = new Map<Node, Node>();
-  const copy = rewrite(graph, (node, _inputs, _target, copied) => {
-    const image = copied();
-    became.set(node, image);
-    return image;
+  const target = rewrite(graph, (node, _inputs, _target, copied) => {
+    const copy = copied();
+    became.set(node, copy);
+    return copy;
   });
-  copy.outputs.clear();
-  copy.updates.clear();
-  for (const [name, node] of outputs) copy.outputs.set(name, became.get(node)!);
-  for (const [name, node] of updates) copy.updates.set(name, became.get(node)!);
-  return needed(subject, copy, subject.runs);
+  target.outputs.clear();
+  target.updates.clear();
+  for (const [name, node] of outputs) target.outputs.set(name, became.get(node)!);
+  for (const [name, node] of updates) target.updates.set(name, became.get(node)!);
+  return pruned(subject, target, subject.runs);
 }
 
-/** The same with the value of a node fed from outside. */
-function withValue(subject: RandomCase, cut: Node): RandomCase {
+/** Replaces a node by an input, which is fed the node's value. */
+function withFedValue(subject: RandomCase, cut: Node): RandomCase {
   const { graph, weights, runs } = subject;
   const parameters = new Map<string, Values>([...weights].map(([name, { data }]) => [name, data]));
   const names = inputsOf(graph);
@@ -118,5 +120,5 @@ function withValue(subject: RandomCase, cut: Node): RandomCase {
   const rewritten = rewrite(graph, (node, _inputs, target, copy) =>
     node === cut ? target.input(name, cut.shape) : copy(),
   );
-  return needed(subject, rewritten, feeds);
+  return pruned(subject, rewritten, feeds);
 }

@@ -1,4 +1,4 @@
-/** The package check catches what it is there for. */
+/** Tests that the package check finds problems. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,7 +35,7 @@ test('a missing file, a wrong import between packages and one between layers are
   expect(problems).toContain('tensor may not know graph');
 });
 
-test('links that lead nowhere, or out of a published package, are found', () => {
+test('links to missing targets, and relative links out of a published package, are found', () => {
   write(
     'README.md',
     '# Top\n\n[a](none.md) [b](#no-heading) [c](#top) `[d](code)` [e](https://example.com)\n',

@@ -1,11 +1,11 @@
-/** Draws docs/benchmarks.svg: for each network a bar that says how many times as fast as a peer we are. */
+/** Draws docs/benchmarks.svg: for each network, a bar with the speed of @cnn relative to each peer. */
 import type { DatedRow, Records } from './records.js';
 import type { Suite } from './suite.js';
 import { suites } from './suites.js';
 import { measuredContenders, ratioOf } from './tables.js';
 
-/** The suites that are drawn, one panel for each. */
-const drawn = ['node24', 'node20', 'chromium'];
+/** Ids of the suites shown, one panel each. */
+const shownSuites = ['node24', 'node20', 'chromium'];
 
 const [WIDTH, NAMES, BAR, GAP] = [720, 170, 13, 9] as const;
 const colours = ['#2a9d8f', '#e9a23b'];
@@ -13,27 +13,27 @@ const colours = ['#2a9d8f', '#e9a23b'];
 const text = (x: number, y: number, content: string, attributes = ''): string =>
   `<text x="${x}" y="${y}" ${attributes}>${content}</text>`;
 
-/** The picture; undefined where none of its suites has been measured. */
-export function pictureOf({ rows }: Records): string | undefined {
+/** Returns the chart as SVG; undefined if none of its suites has been measured. */
+export function chartOf({ rows }: Records): string | undefined {
   const parts: string[] = [];
   let y = 10;
   for (const suite of suites) {
     const measured = rows[suite.id];
-    if (!drawn.includes(suite.id) || !measured) continue;
+    if (!shownSuites.includes(suite.id) || !measured) continue;
     const panel = panelOf(suite, measured, y);
     parts.push(panel.svg);
     y = panel.bottom + 30;
   }
   if (parts.length === 0) return undefined;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y}" font-family="system-ui, sans-serif" font-size="12">
-<title>How many times as fast as its peers each network runs</title>
+<title>Speed of each network relative to its peers</title>
 <style>text{fill:#333}.quiet{fill:#777}.line{stroke:#999}.target{stroke:#c0392b;stroke-width:2}@media(prefers-color-scheme:dark){text{fill:#ddd}.quiet{fill:#999}}</style>
 ${parts.join('\n')}
 </svg>
 `;
 }
 
-/** One suite: the peers of other libraries, each with its colour, and a mark where a target is. */
+/** Draws the panel of one suite: a colour for each peer, and a red mark at each target. */
 function panelOf(
   suite: Suite,
   rows: Readonly<Record<string, DatedRow>>,
@@ -73,7 +73,7 @@ function panelOf(
         `<rect x="${NAMES}" y="${y}" width="${width}" height="${BAR - 1}" fill="${colours[index]}"/>`,
       );
       lines.push(text(Math.round(at(speed)) + 6, y + 10, speed.toFixed(2), 'class="quiet" font-size="10"'));
-    } else lines.push(text(NAMES + 4, y + 10, 'no time', 'class="quiet" font-size="10"'));
+    } else lines.push(text(NAMES + 4, y + 10, 'no result', 'class="quiet" font-size="10"'));
     if (target)
       lines.push(
         `<path class="target" d="M${at(target).toFixed(1)} ${y - 1}v${BAR + 1}"><title>target</title></path>`,

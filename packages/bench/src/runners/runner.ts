@@ -1,24 +1,28 @@
-/** The part of a measured program that is the same in Node and in a browser: load, run once, then run in blocks. */
-import type { Answer, BlockRequest, Effort, Job, Peer, ReadFile, Started, Workload } from '../protocol.js';
-import { Unsupported } from '../protocol.js';
+/**
+ * The part of a measured program that Node and pages share: load the peer, run once, then run blocks on
+ * request.
+ */
+import type { Answer, BlockRequest, Effort, Job, Started } from '../messages.js';
+import { type Peer, type ReadFile, Unsupported, type Workload } from '../peer.js';
 
-/** What the command asks a program for. */
-export interface Program {
+/** Requests that a measured program answers. */
+export interface Runner {
   start(job: Job): Promise<Answer<Started>>;
   block(request: BlockRequest): Promise<Answer<readonly number[]>>;
 }
 
-/** What the platform offers to a program. */
-export interface Surroundings {
+/** Platform services of a runner. */
+export interface PlatformServices {
+  /** Creates the function that reads the job's files. */
   readerFor(job: Job): ReadFile;
-  /** The most memory held so far, in MB; 0 where it cannot be asked for. */
+  /** Peak memory so far, in MB; 0 if the platform does not report it. */
   peakMemory(): number;
-  /** Kernels compiled for a GPU so far. */
+  /** Number of GPU kernels compiled so far. */
   kernels(): number;
 }
 
-/** A program around a peer. */
-export function programOf(peer: Peer, { readerFor, peakMemory, kernels }: Surroundings): Program {
+/** Creates the runner of a peer. */
+export function createRunner(peer: Peer, { readerFor, peakMemory, kernels }: PlatformServices): Runner {
   let workload: Workload | undefined;
   return {
     start: (job) =>
@@ -41,14 +45,14 @@ export function programOf(peer: Peer, { readerFor, peakMemory, kernels }: Surrou
       }),
     block: ({ warmUp, timed }) =>
       answer(async () => {
-        if (!workload) throw new Error('A block was asked for before the start.');
+        if (!workload) throw new Error('A block was requested before start.');
         await repeat(workload, warmUp);
         return repeat(workload, timed);
       }),
   };
 }
 
-/** Runs again and again; gives the milliseconds of each run. */
+/** Runs the workload repeatedly and returns the milliseconds of each run. */
 async function repeat(workload: Workload, { milliseconds, runs }: Effort): Promise<readonly number[]> {
   const times: number[] = [];
   const started = performance.now();

@@ -1,4 +1,4 @@
-/** A random graph under construction: the values there are, the parameters, and how large it may become. */
+/** Builds a random graph: its values, its parameters, and limits on its size. */
 import {
   definitionOf,
   elementsOf,
@@ -13,63 +13,69 @@ import {
 } from '@cnn/core';
 import type { Draw } from './draw.js';
 
-/** Most values that one node holds, and most floating-point operations of all of them: a case takes well under a second. */
-const MOST_VALUES = 20_000;
-const MOST_WORK = 4e6;
+/** Limits on the values of a node and the FLOPs of a graph, so that a case takes well under a second. */
+const MAX_VALUES = 20_000;
+const MAX_FLOPS = 4e6;
 
-/** What a parameter is for; it decides its values. */
+/** Kind of a parameter, which determines the distribution of its values. */
 type Role = 'weight' | 'bias' | 'scale' | 'mean' | 'variance';
 
-/** A block that does not fit the value it was tried on; another is tried. */
-export class Unfit extends Error {}
+/** Thrown if a block cannot be applied to a value; the generator then tries another block. */
+export class BlockMismatch extends Error {}
 
-/** What blocks are drawn into. */
-export class Sketch {
+/** The graph under construction, to which blocks append ops. */
+export class GraphBuilder {
   readonly graph = new Graph({ name: 'random' });
   readonly weights: Weights = new Map();
-  /** Results of blocks and inputs, the latest last: what the next block may read. */
+  /** Inputs and results of blocks in order of creation; the next block may read them. */
   readonly values: Node[] = [];
-  #work = 0;
+  #flops = 0;
 
   constructor(readonly draw: Draw) {}
 
-  /** A value from outside. */
+  /** Adds an input. */
   input(name: string, shape: Shape): Node {
     const node = this.graph.input(name, shape);
     this.values.push(node);
     return node;
   }
 
-  /** Appends an op. @throws Unfit when the inputs do not fit, or the graph would become too large. */
+  /**
+   * Appends an op.
+   * @throws BlockMismatch if the inputs do not fit the op, or if the graph becomes too large.
+   */
   add<A extends object>(definition: OpDefinition<A>, inputs: readonly [Node, ...Node[]], attrs: A): Node {
     try {
       const node = emit(definition, inputs, attrs);
-      this.#work += definitionOf(node).flops(
+      this.#flops += definitionOf(node).flops(
         inputs.map(({ shape }) => shape),
         node.shape,
         attrs,
       );
-      if (elementsOf(node) > MOST_VALUES || this.#work > MOST_WORK)
-        throw new Unfit('The graph is too large.');
+      if (elementsOf(node) > MAX_VALUES || this.#flops > MAX_FLOPS)
+        throw new BlockMismatch('The graph is too large.');
       return node;
     } catch (error) {
-      throw error instanceof ShapeError ? new Unfit(error.message) : error;
+      throw error instanceof ShapeError ? new BlockMismatch(error.message) : error;
     }
   }
 
-  /** A fresh parameter, or one of the same kind that something else reads already. */
+  /** Returns a new parameter or, with probability 0.15, an existing one of the same role and shape. */
   parameter(role: Role, shape: Shape, trainable = role !== 'mean' && role !== 'variance'): Node {
-    const alike = [...this.weights].filter(
+    const similar = [...this.weights].filter(
       ([name, value]) => name.endsWith(role) && String(value.shape) === String(shape),
     );
-    if (alike.length > 0 && this.draw.chance(0.15))
-      return this.graph.parameter(this.draw.pick(alike)[0], shape, trainable);
+    if (similar.length > 0 && this.draw.chance(0.15))
+      return this.graph.parameter(this.draw.pick(similar)[0], shape, trainable);
     const name = `${this.weights.size}.${role}`;
     this.weights.set(name, { shape, data: this.#valuesFor(role, shape) });
     return this.graph.parameter(name, shape, trainable);
   }
 
-  /** Weights keep values in the size that they have; the scale of a norm may be negative or nothing. */
+  /**
+   * Draws values by role: weights preserve the variance of their input; a norm's scale may be negative or
+   * zero.
+   */
   #valuesFor(role: Role, shape: Shape): Float32Array {
     switch (role) {
       case 'weight':
@@ -85,15 +91,15 @@ export class Sketch {
     }
   }
 
-  /** One of the values of this rank, the latest more often than the others. */
+  /** Draws a value of the given rank, the latest with probability of at least 0.75. */
   value(rank?: number): Node {
     const fitting = this.values.filter(({ shape }) => rank === undefined || shape.length === rank);
     const latest = fitting.at(-1);
-    if (!latest) throw new Unfit(`There is no value of rank ${rank}.`);
+    if (!latest) throw new BlockMismatch(`There is no value of rank ${rank}.`);
     return this.draw.chance(0.75) ? latest : this.draw.pick(fitting);
   }
 
-  /** Another value of this shape, or the same again. */
+  /** Draws a value of the same shape, possibly `x` itself. */
   partner(x: Node): Node {
     return this.draw.pick(this.values.filter(({ shape }) => String(shape) === String(x.shape)).concat(x));
   }
