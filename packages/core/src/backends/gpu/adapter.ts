@@ -1,5 +1,5 @@
 /** Looks which GPUs answer here, without loading anything: a software adapter is none that `auto` wants. */
-import type { Mode } from './plan.js';
+import type { Mode } from './plan/plan.js';
 
 /** A GPU that answers. */
 export interface Adapter {

@@ -3,15 +3,15 @@ import type { Graph } from '../../graph/graph.js';
 import type { Weights } from '../../tensor/tensor.js';
 import type { Program } from '../backend.js';
 import type { Adapter } from './adapter.js';
-import type { Engine } from './engine.js';
+import type { Engine } from './device/runtime.js';
+import { webgl2Engine } from './device/webgl2/runtime.js';
+import { sharedContext } from './device/webgl2/sharedContext.js';
+import { webgpuEngine } from './device/webgpu/runtime.js';
+import { sharedDevice } from './device/webgpu/sharedDevice.js';
 import type { GpuLibrary } from './library.js';
-import type { Mode } from './plan.js';
-import { planGraph } from './planner.js';
+import type { Mode } from './plan/plan.js';
+import { planGraph } from './plan/planKernels.js';
 import { compilePlan } from './program.js';
-import { sharedContext } from './webgl2/context.js';
-import { webgl2Engine } from './webgl2/engine.js';
-import { sharedDevice } from './webgpu/device.js';
-import { webgpuEngine } from './webgpu/engine.js';
 
 /** What is known when an engine is opened. */
 interface Compiling {

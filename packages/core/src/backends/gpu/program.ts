@@ -5,9 +5,9 @@ import type { ProfileStep, Program } from '../backend.js';
 import { describe, flopsOf } from '../describe.js';
 import { valuesFor } from '../feeds.js';
 import { nextTurn } from '../turn.js';
-import type { Engine, Prepared } from './engine.js';
-import { type Layout, toDevice, toHost } from './layout.js';
-import type { HostValues, Plan, Value, Write } from './plan.js';
+import type { Engine, Prepared } from './device/runtime.js';
+import { type Layout, toDevice, toHost } from './layout/planar.js';
+import type { HostValues, Plan, Value, Write } from './plan/plan.js';
 
 const GONE = 'This program has been disposed of; compile the model again.';
 
