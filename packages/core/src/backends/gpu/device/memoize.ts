@@ -1,18 +1,18 @@
-/** Results that are kept by the text they were made from. */
+/** Caches results by the text they were made from: translated and compiled kernels. */
 
-/** What is kept; beyond, all is dropped, and what is still wanted is made again. */
-const MOST = 1000;
+/** Most results of a cache. When it is full, all are dropped, and those needed later are made again. */
+const MAX_RESULTS = 1000;
 
-/** The same function, which makes each result once. */
-export function remember<T>(make: (text: string, count: number) => T): (text: string, count: number) => T {
-  const known = new Map<string, T>();
+/** Wraps a function so that it makes each result once. A promise that rejects is cached too. */
+export function memoize<T>(make: (text: string, count: number) => T): (text: string, count: number) => T {
+  const results = new Map<string, T>();
   return (text, count) => {
     const key = `${count} ${text}`;
-    const present = known.get(key);
-    if (present !== undefined) return present;
-    if (known.size >= MOST) known.clear();
+    const known = results.get(key);
+    if (known !== undefined) return known;
+    if (results.size >= MAX_RESULTS) results.clear();
     const made = make(text, count);
-    known.set(key, made);
+    results.set(key, made);
     return made;
   };
 }

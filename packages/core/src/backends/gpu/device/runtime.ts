@@ -1,40 +1,43 @@
-/** What the back end needs of a GPU: memory, kernels, results. One engine for each mode; a program owns one. */
-import type { Layout } from '../layout/planar.js';
-import type { Kernel, Write } from '../plan/plan.js';
+/** Interface of a device runtime: memory, kernels and results on a GPU. There is one for each mode. */
+import type { Layout } from '../layout/types.js';
+import type { Kernel, WriteStaged } from '../plan/plan.js';
 
-/** A call as an engine prepares it: the kernel and how its operands lie. */
-export interface EngineCall {
+/** Kernel to compile, with the layouts of its result and inputs. */
+export interface CallSpec {
   readonly kernel: Kernel;
   readonly layout: Layout;
   readonly inputs: readonly Layout[];
 }
 
-/** A kernel that is ready to run on values of type H; the result's place is the engine's. */
-export type Prepared<H> = (inputs: readonly H[]) => H;
+/** Runs a compiled kernel on tensors in device memory. The runtime allocates the result. */
+export type CompiledCall<Handle> = (inputs: readonly Handle[]) => Handle;
 
-/** A GPU as a program sees it. `H` stands for a value in its memory. */
-export interface Engine<H> {
-  /** What sessions call it. */
+/**
+ * GPU as a program uses it. Each program owns a runtime.
+ * @template Handle - a tensor in device memory: a buffer or a texture.
+ */
+export interface DeviceRuntime<Handle> {
+  /** Name that sessions report. */
   readonly backend: 'gpu:webgpu' | 'gpu:webgl2';
-  /** What profiles say about it: the adapter's name, and whether it computes in software. */
+  /** Notes of profiles: the adapter's name, and whether it is a software adapter. */
   readonly notes: readonly string[];
-  /** Bytes held. */
+  /** Allocated device memory in bytes. */
   readonly memory: number;
-  /** Compiles the kernels of all calls; equal ones once. The result has one entry for each call. */
-  prepare(calls: readonly EngineCall[], signal?: AbortSignal): Promise<readonly Prepared<H>[]>;
-  /** Distinct kernels that were compiled. */
+  /** Compiles the kernels of all calls, equal kernels once. The result has one entry for each call. */
+  prepare(calls: readonly CallSpec[], signal?: AbortSignal): Promise<readonly CompiledCall<Handle>[]>;
+  /** Number of distinct kernels compiled. */
   readonly kernels: number;
-  /** Brings values to the device; they lie as the layout says, frame and all. */
-  upload(layout: Layout, write: Write): H;
+  /** Uploads a tensor. `write` fills it in the order of its layout, padding included. */
+  upload(layout: Layout, write: WriteStaged): Handle;
   /**
-   * Waits until the device has taken what was uploaded.
-   * @throws BackendUnavailable when it does not fit, Error for anything else that it reports.
+   * Waits until the device has received the uploads.
+   * @throws BackendUnavailable if they do not fit, Error for any other error that the device reports.
    */
   check(): Promise<void>;
-  /** Gives a value's place to others. */
-  free(value: H): void;
-  /** Has everything done that was asked for so far, and reads values back, frames and all. */
-  read(values: readonly H[]): Promise<readonly Float32Array[]>;
-  /** Gives everything back. */
+  /** Returns a tensor's memory to the pool. */
+  free(tensor: Handle): void;
+  /** Waits for all calls so far, and reads tensors in the order of their layouts, padding included. */
+  read(tensors: readonly Handle[]): Promise<readonly Float32Array[]>;
+  /** Frees all memory. */
   dispose(): void;
 }

@@ -1,18 +1,34 @@
-/** Pieces of index arithmetic as text. Kernels compute in float32, where whole numbers are exact below 2^24. */
+/** Index arithmetic as text. Kernels compute indices in float32, which holds every integer below 2^24. */
 
-/** Where an element is along an axis: an expression, or one with a constant to add. */
+/** Index of an element along an axis: an expression, or an expression and a constant to add to it. */
 export type Coordinate = string | readonly [expression: string, offset: number];
 
-/** Beyond this, a quotient may round across a whole number and is corrected. */
-const SAFE_QUOTIENT = 2 ** 19;
+/** Dividends from here on may round to the next integer when divided, so the quotient is corrected. */
+const SAFE_DIVIDENDS = 2 ** 19;
 
-/** A sum with a constant. */
+/** Adds a constant to an expression. */
 export const plus = (expression: string, offset: number): string =>
   offset === 0 ? expression : `(${expression} ${offset < 0 ? '-' : '+'} ${Math.abs(offset)})`;
 
-/** Statements that take apart a whole number `name` below `bound` into a quotient and a rest. */
-export function divide(name: string, by: number, bound: number, quotient: string, rest: string): string {
-  const first = `let ${quotient} = Math.floor((${name} + 0.5) / ${by}); let ${rest} = ${name} - ${quotient} * ${by};`;
-  if (bound < SAFE_QUOTIENT) return first;
-  return `${first} if (${rest} < 0) { ${quotient} -= 1; ${rest} += ${by}; } if (${rest} >= ${by}) { ${quotient} += 1; ${rest} -= ${by}; }`;
+/**
+ * Gives statements that divide an integer variable.
+ * @param name - the dividend, an integer from 0 up to, but not including, `bound`.
+ * @param by - the divisor.
+ * @param quotient - variable to declare.
+ * @param remainder - variable to declare.
+ */
+export function divide(name: string, by: number, bound: number, quotient: string, remainder: string): string {
+  const division = `let ${quotient} = Math.floor((${name} + 0.5) / ${by}); let ${remainder} = ${name} - ${quotient} * ${by};`;
+  if (bound < SAFE_DIVIDENDS) return division;
+  return `${division} if (${remainder} < 0) { ${quotient} -= 1; ${remainder} += ${by}; } if (${remainder} >= ${by}) { ${quotient} += 1; ${remainder} -= ${by}; }`;
 }
+
+/** Multiplies an expression by a constant. */
+export const times = (expression: string, factor: number): string =>
+  factor === 1 ? expression : expression === '0' ? '0' : `${expression} * ${factor}`;
+
+/** Adds up expressions; zeros are left out. */
+export const sumOf = (...terms: readonly string[]): string => {
+  const kept = terms.filter((term) => term !== '0');
+  return kept.length === 0 ? '0' : kept.join(' + ');
+};

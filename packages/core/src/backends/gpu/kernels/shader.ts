@@ -1,29 +1,29 @@
-/** What shaders written by hand share, in WGSL and GLSL: activations of a vector, and names for sizes. */
+/** Text for hand-written shaders, in WGSL and GLSL alike: activations of a vector. */
 import type { Activation } from '../../../ops/activation.js';
 
-/** A number with a point, as both languages want them. */
-const number = (value: number): string => (Number.isInteger(value) ? `${value}.0` : String(value));
+/** Writes a number with a decimal point, which both languages require. */
+const floatLiteral = (value: number): string => (Number.isInteger(value) ? `${value}.0` : String(value));
 
-/** An expression for the activation of a variable of the given type. No exponential overflows. */
-export function activate(activation: Activation | undefined, x: string, type: string): string {
-  const all = (value: number): string => `${type}(${number(value)})`;
-  const logistic = (of: string): string => `(${all(1)} / (${all(1)} + exp(min(-${of}, ${all(80)}))))`;
-  const between = (of: string, low: number, high: number): string =>
-    `min(max(${of}, ${all(low)}), ${all(high)})`;
-  const gate = `(${between(`${x} + ${all(3)}`, 0, 6)} * ${all(1 / 6)})`;
+/** Writes an activation of the variable x of some type, `vec4<f32>` for instance. No exponential overflows. */
+export function vectorActivation(activation: Activation | undefined, x: string, type: string): string {
+  const splat = (value: number): string => `${type}(${floatLiteral(value)})`;
+  const logistic = (of: string): string => `(${splat(1)} / (${splat(1)} + exp(min(-${of}, ${splat(80)}))))`;
+  const clamped = (of: string, low: number, high: number): string =>
+    `min(max(${of}, ${splat(low)}), ${splat(high)})`;
+  const gate = `(${clamped(`${x} + ${splat(3)}`, 0, 6)} * ${splat(1 / 6)})`;
   switch (activation?.fn) {
     case undefined:
       return x;
     case 'relu':
-      return `max(${x}, ${all(0)})`;
+      return `max(${x}, ${splat(0)})`;
     case 'relu6':
-      return between(x, 0, 6);
+      return clamped(x, 0, 6);
     case 'leakyRelu':
-      return `max(${x}, ${all(0)}) + ${all(activation.slope)} * min(${x}, ${all(0)})`;
+      return `max(${x}, ${splat(0)}) + ${splat(activation.slope)} * min(${x}, ${splat(0)})`;
     case 'sigmoid':
       return logistic(x);
     case 'tanh':
-      return `(${all(2)} * ${logistic(`(${x} * ${all(2)})`)} - ${all(1)})`;
+      return `(${splat(2)} * ${logistic(`(${x} * ${splat(2)})`)} - ${splat(1)})`;
     case 'silu':
       return `${x} * ${logistic(x)}`;
     case 'hardSwish':
@@ -33,5 +33,5 @@ export function activate(activation: Activation | undefined, x: string, type: st
   }
 }
 
-/** Whole numbers from 0 on. */
+/** Gives the integers from 0 up to, but not including, `count`. */
 export const range = (count: number): readonly number[] => Array.from({ length: count }, (_, i) => i);

@@ -1,25 +1,32 @@
-/** The kernels of the gpu back end by op: the compiler sees to it that none is missing. */
+/** Lowering of each op. The compiler reports an op that is missing. */
 import type { AttrsOf, OpName } from '../../../ops/index.js';
-import type { Value } from '../plan/plan.js';
-import { lowerConv2d, lowerConv2dGradInput, lowerConv2dGradWeight } from './conv/conv2d.js';
+import type { PlannedTensor } from '../plan/plan.js';
+import { lowerConv2d } from './conv/conv2d.js';
+import * as convGradient from './conv/gradient.js';
 import * as arrange from './data/arrange.js';
+import { lowerRandomMask } from './data/randomMask.js';
+import * as activation from './elementwise/activation.js';
 import * as arithmetic from './elementwise/arithmetic.js';
 import * as loss from './loss.js';
-import type { Lower, Lowering } from './lowering.js';
-import { lowerLinear, lowerMatmul } from './matmul/linear.js';
+import type { Lowering, LoweringContext } from './lowering.js';
+import { lowerLinear } from './matmul/linear.js';
+import { lowerMatmul } from './matmul/matmul.js';
 import * as batchNorm from './norm/batchNorm.js';
+import * as localResponseNorm from './norm/localResponseNorm.js';
+import * as optimizer from './optimizer.js';
+import * as adaptivePool from './pool/adaptivePool.js';
 import * as pool from './pool/pool.js';
 import * as reduce from './reduce.js';
+import * as softmax from './softmax.js';
 
-/** How each op becomes kernels. */
-export const lowerings: { readonly [K in OpName]: Lower<AttrsOf<K>> } = {
-  activation: arithmetic.lowerActivation,
-  activationGrad: arithmetic.lowerActivationGrad,
-  adaptiveAvgPool: pool.lowerAdaptiveAvgPool,
-  adaptiveAvgPoolGrad: pool.lowerAdaptiveAvgPoolGrad,
-  adaptiveDescend: arithmetic.lowerAdaptiveDescend,
-  adaptiveMaxPool: pool.lowerAdaptiveMaxPool,
-  adaptiveMaxPoolGrad: pool.lowerAdaptiveMaxPoolGrad,
+const lowerings: { readonly [K in OpName]: Lowering<AttrsOf<K>> } = {
+  activation: activation.lowerActivation,
+  activationGrad: activation.lowerActivationGrad,
+  adaptiveAvgPool: adaptivePool.lowerAdaptiveAvgPool,
+  adaptiveAvgPoolGrad: adaptivePool.lowerAdaptiveAvgPoolGrad,
+  adaptiveDescend: optimizer.lowerAdaptiveDescend,
+  adaptiveMaxPool: adaptivePool.lowerAdaptiveMaxPool,
+  adaptiveMaxPoolGrad: adaptivePool.lowerAdaptiveMaxPoolGrad,
   add: arithmetic.lowerAdd,
   avgPool: pool.lowerAvgPool,
   avgPoolGrad: pool.lowerAvgPoolGrad,
@@ -32,26 +39,26 @@ export const lowerings: { readonly [K in OpName]: Lower<AttrsOf<K>> } = {
   channelShuffle: arrange.lowerChannelShuffle,
   channelSum: reduce.lowerChannelSum,
   channelVariance: batchNorm.lowerChannelVariance,
-  clipByNorm: arithmetic.lowerClipByNorm,
+  clipByNorm: optimizer.lowerClipByNorm,
   concat: arrange.lowerConcat,
   conv2d: lowerConv2d,
-  conv2dGradInput: lowerConv2dGradInput,
-  conv2dGradWeight: lowerConv2dGradWeight,
+  conv2dGradInput: convGradient.lowerConv2dGradInput,
+  conv2dGradWeight: convGradient.lowerConv2dGradWeight,
   crossEntropy: loss.lowerCrossEntropy,
   crossEntropyGrad: loss.lowerCrossEntropyGrad,
-  descend: arithmetic.lowerDescend,
-  dropout: arrange.lowerNeutral,
+  descend: optimizer.lowerDescend,
+  dropout: arrange.lowerIdentity,
   fill: arrange.lowerFill,
   foldedBias: batchNorm.lowerFoldedBias,
   foldedWeight: batchNorm.lowerFoldedWeight,
-  globalAvgPool: pool.lowerGlobalAvgPool,
-  globalAvgPoolGrad: pool.lowerGlobalAvgPoolGrad,
+  globalAvgPool: adaptivePool.lowerGlobalAvgPool,
+  globalAvgPoolGrad: adaptivePool.lowerGlobalAvgPoolGrad,
   linear: lowerLinear,
-  linearCombination: arithmetic.lowerLinearCombination,
-  localResponseNorm: arithmetic.lowerLocalResponseNorm,
-  localResponseNormGrad: arithmetic.lowerLocalResponseNormGrad,
-  logSoftmax: loss.lowerLogSoftmax,
-  logSoftmaxGrad: loss.lowerLogSoftmaxGrad,
+  linearCombination: optimizer.lowerLinearCombination,
+  localResponseNorm: localResponseNorm.lowerLocalResponseNorm,
+  localResponseNormGrad: localResponseNorm.lowerLocalResponseNormGrad,
+  logSoftmax: softmax.lowerLogSoftmax,
+  logSoftmaxGrad: softmax.lowerLogSoftmaxGrad,
   matmul: lowerMatmul,
   maxPool: pool.lowerMaxPool,
   maxPoolGrad: pool.lowerMaxPoolGrad,
@@ -59,21 +66,22 @@ export const lowerings: { readonly [K in OpName]: Lower<AttrsOf<K>> } = {
   nllLoss: loss.lowerNllLoss,
   nllLossGrad: loss.lowerNllLossGrad,
   pad: arrange.lowerPad,
-  randomMask: arrange.lowerRandomMask,
+  randomMask: lowerRandomMask,
   reshape: arrange.lowerReshape,
   runningAverage: batchNorm.lowerRunningAverage,
   slice: arrange.lowerSlice,
   sliceGrad: arrange.lowerSliceGrad,
-  softmax: loss.lowerSoftmax,
-  softmaxGrad: loss.lowerSoftmaxGrad,
-  squareAverage: arithmetic.lowerSquareAverage,
-  stochasticDepth: arrange.lowerNeutral,
+  softmax: softmax.lowerSoftmax,
+  softmaxGrad: softmax.lowerSoftmaxGrad,
+  squareAverage: optimizer.lowerSquareAverage,
+  stochasticDepth: arrange.lowerIdentity,
   sumOfSquares: reduce.lowerSumOfSquares,
   sumTo: reduce.lowerSumTo,
 };
 
-/** The calls of one node. The cast is the place where the type of the attributes is lost: they are its op's. */
-export const lowerNode = (lowering: Lowering<object>): Value => {
-  const lower = (lowerings as Readonly<Record<string, unknown>>)[lowering.node.op] as Lower<object>;
-  return lower(lowering);
+/** Lowers a node by its op's lowering. */
+export const lowerNode = (context: LoweringContext): PlannedTensor => {
+  // The attributes are those of the node's op, which the types do not tell.
+  const lowering = (lowerings as Readonly<Record<string, unknown>>)[context.node.op] as Lowering;
+  return lowering(context);
 };

@@ -1,81 +1,44 @@
-/** What the lowering of an op gets and gives, and the few ways of writing kernels that many ops share. */
+/** Interface of lowerings, and what most of them share. A lowering plans the kernels of a node. */
 import type { Node } from '../../../graph/graph.js';
-import type { Activation } from '../../../ops/activation.js';
+import type { Padding } from '../../../ops/window.js';
 import type { Shape } from '../../../tensor/shape.js';
-import type { Frame } from '../layout/planar.js';
-import type { Body, PlanBuilder, Read, Value } from '../plan/plan.js';
+import type { KernelBody, Read } from '../kernels/javascript.js';
+import type { PlanBuilder } from '../plan/builder.js';
+import type { PlannedTensor } from '../plan/plan.js';
 
-/** A node to lower. */
-export interface Lowering<A extends object> {
+/** Node to lower, with its inputs. */
+export interface LoweringContext<A extends object = object> {
   readonly node: Node<A>;
   readonly attrs: A;
   readonly shape: Shape;
-  /** The frame its readers want around the result. */
-  readonly frame: Frame;
-  readonly inputs: readonly Value[];
+  /** Padding to store around the result, for the convolutions that read it. */
+  readonly storedPadding: Padding;
+  readonly inputs: readonly PlannedTensor[];
   readonly plan: PlanBuilder;
 }
 
-/** Turns a node into kernel calls and says where its value is. */
-export type Lower<A extends object> = (lowering: Lowering<A>) => Value;
+/** Adds the kernel calls of a node of one op to the plan. Gives the node's result. */
+export type Lowering<A extends object = object> = (context: LoweringContext<A>) => PlannedTensor;
 
-/** A number as it is written in a kernel. */
-export const literal = (value: number): string => (value < 0 ? `(${value})` : `${value}`);
+/** Adds the last kernel of a node, which writes the result and its padding. */
+export const writeResult = (
+  { plan, shape, storedPadding }: LoweringContext,
+  inputs: readonly PlannedTensor[],
+  body: (read: readonly Read[], at: readonly string[]) => KernelBody,
+): PlannedTensor => plan.kernel({ inputs, shape, padding: storedPadding, body });
 
-/** The final kernel of a node: writes the result, frame and all. */
-export const finish = (
-  { plan, shape, frame }: Lowering<object>,
-  inputs: readonly Value[],
-  body: (read: readonly Read[], at: readonly string[]) => Body,
-): Value => plan.kernel({ inputs, shape, frame, body });
-
-/** An expression for an activation of the variable x. Written so that no exponential overflows. */
-export function activationOf(activation: Activation | undefined, x: string): string {
-  const sigmoid = `(1 / (1 + Math.exp(Math.min(-${x}, 80))))`;
-  const gate = `Math.min(Math.max(${x} + 3, 0), 6) / 6`;
-  switch (activation?.fn) {
-    case undefined:
-      return x;
-    case 'relu':
-      return `Math.max(${x}, 0)`;
-    case 'relu6':
-      return `Math.min(Math.max(${x}, 0), 6)`;
-    case 'leakyRelu':
-      return `Math.max(${x}, 0) + ${literal(activation.slope)} * Math.min(${x}, 0)`;
-    case 'sigmoid':
-      return sigmoid;
-    case 'tanh':
-      return `(2 / (1 + Math.exp(Math.min(-2 * ${x}, 80))) - 1)`;
-    case 'silu':
-      return `${x} * ${sigmoid}`;
-    case 'hardSwish':
-      return `${x} * (${gate})`;
-    case 'hardSigmoid':
-      return gate;
-  }
-}
-
-/** A sum with its activation. */
-export const activated = (activation: Activation | undefined, sum: string, before = ''): Body =>
-  activation
-    ? { statements: `${before}\nconst s = ${sum};`, value: activationOf(activation, 's') }
-    : { statements: before, value: sum };
-
-/** Element by element: every input has the result's shape. */
+/** Makes the lowering of an op whose inputs all have the result's shape. */
 export const elementwise =
-  <A extends object>(
-    body: (attrs: A, values: readonly string[], at: readonly string[]) => Body | string,
-  ): Lower<A> =>
-  (call) =>
-    finish(call, call.inputs, (read, at) => {
-      const written = body(
-        call.attrs,
-        read.map((one) => one(at)),
-        at,
+  <A extends object>(body: (attrs: A, values: readonly string[]) => KernelBody | string): Lowering<A> =>
+  (context) =>
+    writeResult(context, context.inputs, (read, at) => {
+      const text = body(
+        context.attrs,
+        read.map((readInput) => readInput(at)),
       );
-      return typeof written === 'string' ? { value: written } : written;
+      return typeof text === 'string' ? { value: text } : text;
     });
 
-/** A loop over whole numbers below `count`. */
-export const loop = (name: string, count: number, inner: string): string =>
-  `for (let ${name} = 0; ${name} < ${count}; ${name}++) {\n${inner}\n}`;
+/** Replaces the coordinate along an axis. */
+export const withCoordinate = (at: readonly string[], axis: number, by: string): readonly string[] =>
+  at.map((coordinate, i) => (i === axis ? by : coordinate));

@@ -1,14 +1,19 @@
 /**
- * Sums over some of the axes. A sum over pictures goes in two steps, within each plane and then over the
- * batch, so that there is a thread for each plane and no long sum loses its small terms.
+ * Sums over some axes. Sums over batches of images take two kernels, one within each plane and one over the batch:
+ * that gives a thread to each plane, and no long sum loses its small terms.
  */
 import type { SumToAttrs } from '../../../ops/reduce.js';
 import type { Shape } from '../../../tensor/shape.js';
-import type { PlanBuilder, Read, Value } from '../plan/plan.js';
-import { finish, type Lower, type Lowering, loop } from './lowering.js';
+import { loop, type Read } from '../kernels/javascript.js';
+import type { PlanBuilder } from '../plan/builder.js';
+import type { PlannedTensor } from '../plan/plan.js';
+import { type Lowering, type LoweringContext, writeResult } from './lowering.js';
 
-/** Loops over the given axes of a shape, as `j0`, `j1` and so on; `inner` adds to `line`, and lines to `sum`. */
-function over(
+/**
+ * Writes loops that leave the sum of a term over some axes in `sum`. The innermost axis is summed up in `line` first.
+ * @param term - writes the term, given the loop variable (`j0` for axis 0) of each summed axis, undefined for others.
+ */
+function sumOver(
   shape: Shape,
   axes: readonly number[],
   term: (at: (axis: number) => string | undefined) => string,
@@ -21,33 +26,36 @@ function over(
   return `let sum = 0.0;\n${outer.reduce((inner, axis) => loop(`j${axis}`, shape[axis]!, inner), line)}`;
 }
 
-/** A term of a sum per channel: reads its inputs at an element, and vectors at the channel. */
-export type ChannelTerm = (read: readonly Read[], at: readonly string[], channel: string) => string;
+/** Writes a term of a sum per channel: reads inputs at an element, and vectors at its channel. */
+type ChannelTerm = (read: readonly Read[], at: readonly string[], channel: string) => string;
 
-/** The sum per channel of a term over everything else, and what is made of it at the end. */
-export function channelReduce(
-  call: Lowering<object>,
-  inputs: readonly Value[],
+/**
+ * Plans a sum per channel of a term over all other axes.
+ * @param last - writes the result from the sum, and the further inputs that this takes. Default: the sum.
+ */
+export function reduceChannels(
+  context: LoweringContext,
+  inputs: readonly PlannedTensor[],
   term: ChannelTerm,
   last: {
-    readonly inputs?: readonly Value[];
-    readonly body?: (read: readonly Read[], sum: string, at: string) => string;
+    readonly inputs?: readonly PlannedTensor[];
+    readonly body?: (read: readonly Read[], sum: string, channel: string) => string;
   } = {},
-): Value {
+): PlannedTensor {
   const source = inputs[0]!.layout.shape;
   const { inputs: more = [], body = (_, sum) => sum } = last;
-  const [n, c] = source as unknown as readonly [number, number];
   if (source.length === 2)
-    return finish(call, [...inputs, ...more], (read, [channel]) => ({
-      statements: over(source, [0], (axis) => term(read, [axis(0)!, channel!], channel!)),
+    return writeResult(context, [...inputs, ...more], (read, [channel]) => ({
+      statements: sumOver(source, [0], (axis) => term(read, [axis(0)!, channel!], channel!)),
       value: body(read.slice(inputs.length), 'sum', channel!),
     }));
-  const rest = source.map((_, axis) => axis).slice(2);
-  const planes = call.plan.kernel({
+  const planeShape = source.slice(0, 2);
+  const pixelAxes = source.map((_, axis) => axis).slice(2);
+  const planes = context.plan.kernel({
     inputs,
-    shape: [n, c],
+    shape: planeShape,
     body: (read, at) => ({
-      statements: over(source, rest, (axis) =>
+      statements: sumOver(source, pixelAxes, (axis) =>
         term(
           read,
           source.map((_, i) => axis(i) ?? at[i]!),
@@ -57,37 +65,38 @@ export function channelReduce(
       value: 'sum',
     }),
   });
-  return finish(call, [planes, ...more], ([sums, ...read], [channel]) => ({
-    statements: over([n, c], [0], (axis) => sums!([axis(0)!, channel!])),
+  return writeResult(context, [planes, ...more], ([sums, ...read], [channel]) => ({
+    statements: sumOver(planeShape, [0], (axis) => sums!([axis(0)!, channel!])),
     value: body(read, 'sum', channel!),
   }));
 }
 
-/** y[c] = sum of x over everything but the channel. */
-export const lowerChannelSum: Lower<object> = (call) => channelReduce(call, call.inputs, ([x], at) => x!(at));
+/** y[c] = sum of x over all axes but the channels. */
+export const lowerChannelSum: Lowering = (context) =>
+  reduceChannels(context, context.inputs, ([x], at) => x!(at));
 
-/** Sums over the axes that are 1 in the result. */
-export const lowerSumTo: Lower<SumToAttrs> = (call) => {
-  const source = call.node.inputs[0]!.shape;
-  const axes = source.map((_, axis) => axis).filter((axis) => call.shape[axis] !== source[axis]);
-  return finish(call, call.inputs, ([x], at) => ({
-    statements: over(source, axes, (axis) => x!(source.map((_, i) => axis(i) ?? at[i]!))),
+/** Sums over the axes whose extent is 1 in the result. */
+export const lowerSumTo: Lowering<SumToAttrs> = (context) => {
+  const source = context.node.inputs[0]!.shape;
+  const axes = source.map((_, axis) => axis).filter((axis) => context.shape[axis] !== source[axis]);
+  return writeResult(context, context.inputs, ([x], at) => ({
+    statements: sumOver(source, axes, (axis) => x!(source.map((_, i) => axis(i) ?? at[i]!))),
     value: 'sum',
   }));
 };
 
-/** Terms that one thread adds up of a long row. */
+/** Terms of a vector that one thread sums up. */
 const CHUNK = 64;
 
-/** The sum of a row: chunk by chunk, until one is left. */
-function sumRow(plan: PlanBuilder, row: Value): Value {
-  const length = row.layout.shape[0]!;
-  if (length === 1) return row;
+/** Plans the sum of a vector: chunks become a shorter vector, until one value is left. */
+function sumVector(plan: PlanBuilder, vector: PlannedTensor): PlannedTensor {
+  const length = vector.layout.shape[0]!;
+  if (length === 1) return vector;
   const chunks = Math.ceil(length / CHUNK);
-  return sumRow(
+  return sumVector(
     plan,
     plan.kernel({
-      inputs: [row],
+      inputs: [vector],
       shape: [chunks],
       body: ([x], [chunk]) => ({
         statements: `let sum = 0.0;\n${loop(
@@ -101,25 +110,25 @@ function sumRow(plan: PlanBuilder, row: Value): Value {
   );
 }
 
-/** y = sum of x^2, as one value: over the last axes first. */
-export const lowerSumOfSquares: Lower<object> = ({ inputs: [x], plan }) => {
+/** y = sum of x^2, as one value. Sums over the last axes first. */
+export const lowerSumOfSquares: Lowering = ({ inputs: [x], plan }) => {
   const square = (value: string): string => `${value} * ${value}`;
-  const collapse = (value: Value, term: (value: string) => string): Value => {
-    const { shape } = value.layout;
+  const sumLastAxes = (tensor: PlannedTensor, term: (value: string) => string): PlannedTensor => {
+    const { shape } = tensor.layout;
     const kept = shape.slice(0, shape.length > 3 ? -2 : -1);
     const axes = shape.map((_, axis) => axis).slice(kept.length);
     const sums = plan.kernel({
-      inputs: [value],
+      inputs: [tensor],
       shape: kept.length > 0 ? kept : [shape[0] ?? 1],
       body: ([read], at) =>
         kept.length > 0
           ? {
-              statements: over(shape, axes, (axis) => term(read!(shape.map((_, i) => axis(i) ?? at[i]!)))),
+              statements: sumOver(shape, axes, (axis) => term(read!(shape.map((_, i) => axis(i) ?? at[i]!)))),
               value: 'sum',
             }
           : { value: term(read!(at)) },
     });
-    return kept.length > 1 ? collapse(sums, (sum) => sum) : sumRow(plan, sums);
+    return kept.length > 1 ? sumLastAxes(sums, (sum) => sum) : sumVector(plan, sums);
   };
-  return collapse(x!, square);
+  return sumLastAxes(x!, square);
 };

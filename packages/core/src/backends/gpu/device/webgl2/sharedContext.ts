@@ -1,33 +1,37 @@
-/** The WebGL2 context that all programs of a page share, with the kernels compiled on it. A lost one is replaced. */
+/** The WebGL2 context that all programs of a page share, with the kernels compiled on it. A lost context is replaced. */
 import { BackendUnavailable } from '../../../../errors.js';
 import { type Adapter, webgl2Context } from '../../adapter.js';
 import type { GpuLibrary } from '../../library.js';
 import { translatorOn } from './translate.js';
 
-/** A compiled kernel and where its parameters are. */
-export interface GlProgram {
+/** Compiled kernel, and where its parameters are. */
+export interface CompiledKernel {
   readonly program: WebGLProgram;
   readonly location: (name: string) => WebGLUniformLocation | null;
 }
 
-/** A context and what programs share on it. */
+/** Context, and what programs share on it. */
 export interface SharedContext {
   readonly gl: WebGL2RenderingContext;
   readonly adapter: Adapter;
-  /** Has the browser begin to compile fragment shaders that it has not compiled yet. */
-  readonly begin: (shaders: readonly string[]) => void;
-  /** Compiled forms of fragment shaders; `ready` is told of each new one, as soon as all are there. */
+  /** Lets the browser start to compile fragment shaders. */
+  readonly startCompiling: (shaders: readonly string[]) => void;
+  /**
+   * Compiles fragment shaders.
+   * @param onNew - called with each kernel compiled for the first time, once all are compiled.
+   */
   readonly compile: (
     shaders: ReadonlySet<string>,
-    ready: (program: GlProgram) => void,
-  ) => Promise<ReadonlyMap<string, GlProgram>>;
+    onNew: (kernel: CompiledKernel) => void,
+  ) => Promise<ReadonlyMap<string, CompiledKernel>>;
+  /** Gives the function that translates kernels for gpu.js. */
   readonly translator: (library: GpuLibrary) => (source: string, rank: number) => string;
 }
 
-/** Compiled kernels that are kept; beyond, all are dropped, and those still wanted are compiled again. */
-const MOST_PROGRAMS = 1000;
+/** Most compiled kernels. When there would be more, all are dropped, and those needed later are compiled again. */
+const MAX_KERNELS = 1000;
 
-/** One triangle over the whole target. */
+/** Draws one triangle that covers the whole target. */
 const vertexShader = `#version 300 es
 void main() {
   gl_Position = vec4(gl_VertexID == 1 ? 3.0 : -1.0, gl_VertexID == 2 ? 3.0 : -1.0, 0.0, 1.0);
@@ -36,8 +40,8 @@ void main() {
 let shared: SharedContext | undefined;
 
 /**
- * The context; a new one when the last was lost.
- * @throws BackendUnavailable when there is none.
+ * Gives the context; a new one after the last was lost.
+ * @throws BackendUnavailable if there is none.
  */
 export function sharedContext(adapter: Adapter): SharedContext {
   if (shared && !shared.gl.isContextLost()) return shared;
@@ -53,15 +57,16 @@ export function sharedContext(adapter: Adapter): SharedContext {
   return shared;
 }
 
-/** A kernel from the moment the browser began to compile it. */
-interface BegunProgram extends GlProgram {
+/** Kernel that the browser has started to compile. */
+interface StartedKernel extends CompiledKernel {
   readonly fragment: WebGLShader;
+  /** True once it is known to have compiled without errors. */
   checked: boolean;
 }
 
-function compilerOn(gl: WebGL2RenderingContext): Pick<SharedContext, 'begin' | 'compile'> {
+function compilerOn(gl: WebGL2RenderingContext): Pick<SharedContext, 'startCompiling' | 'compile'> {
   const parallel = gl.getExtension('KHR_parallel_shader_compile');
-  const programs = new Map<string, BegunProgram>();
+  const kernels = new Map<string, StartedKernel>();
   let vertex: WebGLShader | undefined;
 
   const shaderOf = (type: GLenum, source: string): WebGLShader => {
@@ -72,8 +77,8 @@ function compilerOn(gl: WebGL2RenderingContext): Pick<SharedContext, 'begin' | '
     return shader;
   };
 
-  function begun(source: string): BegunProgram {
-    const known = programs.get(source);
+  function start(source: string): StartedKernel {
+    const known = kernels.get(source);
     if (known) return known;
     vertex ??= shaderOf(gl.VERTEX_SHADER, vertexShader);
     const fragment = shaderOf(gl.FRAGMENT_SHADER, source);
@@ -87,15 +92,15 @@ function compilerOn(gl: WebGL2RenderingContext): Pick<SharedContext, 'begin' | '
       locations.set(name, found);
       return found;
     };
-    const made = { program, fragment, location, checked: false };
-    programs.set(source, made);
-    return made;
+    const started = { program, fragment, location, checked: false };
+    kernels.set(source, started);
+    return started;
   }
 
-  const isDone = ({ program }: BegunProgram): boolean =>
+  const isDone = ({ program }: StartedKernel): boolean =>
     !parallel || gl.isContextLost() || gl.getProgramParameter(program, parallel.COMPLETION_STATUS_KHR);
 
-  function check(source: string, { program, fragment }: BegunProgram): void {
+  function check(source: string, { program, fragment }: StartedKernel): void {
     if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost())
       throw new Error(
         `A kernel does not compile: ${gl.getShaderInfoLog(fragment) || gl.getProgramInfoLog(program)}\n${source}`,
@@ -104,24 +109,24 @@ function compilerOn(gl: WebGL2RenderingContext): Pick<SharedContext, 'begin' | '
   }
 
   return {
-    begin(shaders) {
-      for (const source of shaders) begun(source);
+    startCompiling(shaders) {
+      for (const source of shaders) start(source);
       gl.flush();
     },
-    async compile(shaders, ready) {
-      if (programs.size + shaders.size > MOST_PROGRAMS) programs.clear();
-      // All are begun before one is asked for, so that the browser compiles them side by side.
-      const wanted = [...shaders].map((source) => [source, begun(source)] as const);
-      for (const [, program] of wanted)
-        while (!isDone(program)) await new Promise((resolve) => setTimeout(resolve));
-      const fresh = wanted.filter(([, program]) => !program.checked);
-      for (const [source, program] of fresh) {
-        check(source, program);
-        program.checked = true;
+    async compile(shaders, onNew) {
+      if (kernels.size + shaders.size > MAX_KERNELS) kernels.clear();
+      // All are started before the state of one is queried, so that the browser compiles them in parallel.
+      const requested = [...shaders].map((source) => [source, start(source)] as const);
+      for (const [, kernel] of requested)
+        while (!isDone(kernel)) await new Promise((resolve) => setTimeout(resolve));
+      const fresh = requested.filter(([, kernel]) => !kernel.checked);
+      for (const [source, kernel] of fresh) {
+        check(source, kernel);
+        kernel.checked = true;
       }
-      // Only now: whatever is asked about a program waits for what others were told to do.
-      for (const [, program] of fresh) ready(program);
-      return new Map(wanted);
+      // After all queries: a query about a program waits for every command issued before it.
+      for (const [, kernel] of fresh) onNew(kernel);
+      return new Map(requested);
     },
   };
 }

@@ -1,16 +1,16 @@
-/** Kernels in JavaScript become GLSL: gpu.js translates the function, and the shader around it is ours. */
-
+/** Fragment shaders for WebGL2: gpu.js translates kernels in JavaScript to GLSL functions, and the shader around them is ours. */
 import type { GpuLibrary } from '../../library.js';
-import { remember } from '../memoize.js';
+import { memoize } from '../memoize.js';
 
-/** Texels of a value that a fragment computes, each to a layer of the target. */
+/** Texels that a fragment computes: one for each layer of the target. */
 export const LAYERS = 4;
 
 const layers = Array.from({ length: LAYERS }, (_, layer) => layer);
 
 /**
- * What every shader starts with. A value lies four by four in texels, and texel t in layer t & 3 of a texture
- * that is `1 << shift` wide; the shifts are in the text, as a GPU shifts by a constant much faster.
+ * Declarations at the start of every shader. A tensor is stored four values to a texel, and texel t in layer t & 3 of a
+ * texture that is `1 << shift` texels wide. The shifts are constants of the text, since GPUs shift by a constant much
+ * faster.
  */
 const preamble = (shifts: readonly number[]): string => `#version 300 es
 precision highp float;
@@ -35,13 +35,13 @@ vec4 layer${i}(int quad, int layer) {
   .join('\n')}
 `;
 
-/** Which four texels a fragment computes; those behind the last have nothing to do. */
+/** Statements that find the four texels of a fragment. Fragments after the last texel return. */
 const start = `int quad = int(gl_FragCoord.x) + (int(gl_FragCoord.y) << place.x);
   ${layers.map((layer) => `y${layer} = vec4(0.0);`).join(' ')}
   if (quad * ${LAYERS} >= place.y) return;`;
 
-/** What gpu.js's translation calls, reading with whole numbers and without divisions. */
-const runtime = `
+/** Functions that gpu.js's translation calls: they read with integers and without divisions. */
+const gpuJsFunctions = `
 float getMemoryOptimized32(sampler2DArray tex, ivec2 size, ivec3 dim, int z, int y, int x) {
   int index = x + dim.x * (y + dim.y * z);
   int quad = index >> 4;
@@ -52,11 +52,11 @@ ivec3 threadId;
 float kernelResult;
 `;
 
-/** A shader that computes each value with the translated function. */
-export const elementwise = (
+/** Writes the shader that computes each value with a function translated by gpu.js. */
+export const elementShader = (
   shifts: readonly number[],
   translated: string,
-): string => `${preamble(shifts)}${runtime}
+): string => `${preamble(shifts)}${gpuJsFunctions}
 ${translated}
 void main() {
   ${start}
@@ -74,25 +74,28 @@ void main() {
   }
 }`;
 
-/** Sizes that a written shader can have. */
-export const MOST_SIZES = 32;
+/** Most sizes of a hand-written kernel. */
+const MAX_SIZES = 32;
 
-/** A shader around a written `void compute(int quad)`. */
-export const written = (shifts: readonly number[], text: string): string => `${preamble(shifts)}
-uniform int sizes[${MOST_SIZES}];
+/** Writes the shader around a hand-written `void compute(int quad)`. */
+export const handWrittenShader = (shifts: readonly number[], text: string): string => `${preamble(shifts)}
+uniform int sizes[${MAX_SIZES}];
 ${text}
 void main() {
   ${start}
   compute(quad);
 }`;
 
-/** Translates with gpu.js: the function in GLSL for a kernel with a result of `rank` dimensions. */
+/**
+ * Makes a function that translates kernels with gpu.js.
+ * @returns the function: it takes a kernel whose result has `rank` dimensions, and gives a function in GLSL.
+ */
 export function translatorOn(
   library: GpuLibrary,
   context: WebGL2RenderingContext,
 ): (source: string, rank: number) => string {
-  return remember((source, rank) => {
-    // Not by `GPU.createKernel`, which would first try on a context of its own what WebGL2 can do here.
+  return memoize((source, rank) => {
+    // Not by `GPU.createKernel`, which would first test WebGL2 on a context of its own.
     const kernel = new library.WebGL2Kernel(source, {
       canvas: context.canvas,
       context,

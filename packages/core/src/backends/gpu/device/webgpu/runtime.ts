@@ -1,74 +1,78 @@
 /**
- * Programs on WebGPU: all kernels of a run go into one command buffer over buffers that are taken from a pool.
- * gpu.js gives the device and translates kernels; its pipelines are not used, as their results always go
- * through the host and hand-written shaders have no place in them.
+ * Device runtime on WebGPU. All kernels of a run go into one command buffer, over buffers from a pool. gpu.js provides the
+ * device and translates kernels. Its pipelines are not used: their results always pass through the host, and they cannot
+ * run hand-written shaders.
  */
 import { BackendUnavailable } from '../../../../errors.js';
-import { heldBy, isFramed, type Layout } from '../../layout/planar.js';
-import type { Engine, EngineCall, Prepared } from '../runtime.js';
-import { Room } from '../staging.js';
+import { hasPadding, type Layout, storedFloats } from '../../layout/types.js';
+import type { CallSpec, CompiledCall, DeviceRuntime } from '../runtime.js';
+import { StagingBuffer } from '../staging.js';
 import type { SharedDevice } from './sharedDevice.js';
 
-/** The flags of GPUBufferUsage, which is there only where WebGPU is. */
+/** Flags of GPUBufferUsage, which is defined only where WebGPU is. */
 const usage = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128 } as const;
 
-const VALUES = usage.storage | usage.copySource | usage.copyTarget;
+const TENSOR_USAGE = usage.storage | usage.copySource | usage.copyTarget;
 
-/** Values in a buffer. */
-export interface DeviceValue {
+/** Tensor in a storage buffer. */
+export interface BufferTensor {
   readonly buffer: GPUBuffer;
   readonly bytes: number;
-  /** Where it goes when it is free. */
+  /** Key in the pool of free buffers. */
   readonly key: string;
 }
 
-/** Values with a frame lie only where values of the same layout lay: the zeros of the frame are never written. */
-const keyOf = (layout: Layout): string =>
-  isFramed(layout) ? `${layout.extents.join('x')} ${layout.frame.join()}` : String(heldBy(layout));
+/** Names the buffers that a layout may use. Kernels do not write padding, so it needs buffers that had the same layout. */
+const poolKey = (layout: Layout): string =>
+  hasPadding(layout)
+    ? `${layout.paddedShape.join('x')} ${layout.padding.join()}`
+    : String(storedFloats(layout));
 
-/** The class is there only where WebGPU is. */
+/** True for GPUOutOfMemoryError, which is defined only where WebGPU is. */
 const isOutOfMemory = (error: GPUError): boolean =>
   typeof GPUOutOfMemoryError !== 'undefined' && error instanceof GPUOutOfMemoryError;
 
-/** What a kernel's threads need to know, and how many there are. */
+/** Arguments of a dispatch. */
 interface Dispatch {
   readonly wgsl: string;
+  /** Contents of the uniform buffer. */
   readonly parameters: Uint32Array;
   readonly workgroups: readonly [number, number, number];
 }
 
-const threeOf = (dims: readonly number[]): readonly [number, number, number] => [
+/** Gives three extents; missing ones are 1. */
+const threeDims = (dims: readonly number[]): readonly [number, number, number] => [
   dims[0] ?? 1,
   dims[1] ?? 1,
   dims[2] ?? 1,
 ];
 
-/** An engine on the device. */
-export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
+/** Makes a runtime on a device. */
+export function webgpuRuntime(shared: SharedDevice): DeviceRuntime<BufferTensor> {
   const { device, adapter } = shared;
   const { limits, queue } = device;
-  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  const pool = new Map<string, DeviceValue[]>();
+  const maxBytes = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  const pool = new Map<string, BufferTensor[]>();
   const buffers = new Set<GPUBuffer>();
-  const room = new Room();
-  /** Errors that the device reports in its own time. */
-  let reports: Promise<GPUError | null>[] = [];
+  const staging = new StagingBuffer();
+  /** Results of error scopes that have not been looked at; the device reports errors asynchronously. */
+  let pendingErrors: Promise<GPUError | null>[] = [];
   let encoder: GPUCommandEncoder | undefined;
   let pass: GPUComputePassEncoder | undefined;
   let memory = 0;
   let kernels = 0;
 
-  const watched = <T>(filter: GPUErrorFilter, work: () => T): T => {
+  const inErrorScope = <T>(filter: GPUErrorFilter, work: () => T): T => {
     device.pushErrorScope(filter);
     try {
       return work();
     } finally {
-      reports.push(device.popErrorScope().catch(() => null));
+      pendingErrors.push(device.popErrorScope().catch(() => null));
     }
   };
 
   function create(size: number, flags: number): GPUBuffer {
-    const buffer = watched('out-of-memory', () => device.createBuffer({ size, usage: flags }));
+    const buffer = inErrorScope('out-of-memory', () => device.createBuffer({ size, usage: flags }));
     buffers.add(buffer);
     memory += size;
     return buffer;
@@ -80,13 +84,13 @@ export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
     buffer.destroy();
   }
 
-  function take(layout: Layout): DeviceValue {
-    const key = keyOf(layout);
+  function acquire(layout: Layout): BufferTensor {
+    const key = poolKey(layout);
     const free = pool.get(key)?.pop();
     if (free) return free;
-    const bytes = heldBy(layout) * 4;
+    const bytes = storedFloats(layout) * 4;
     // Shaders read whole vectors.
-    return { key, bytes, buffer: create(Math.ceil(bytes / 16) * 16, VALUES) };
+    return { key, bytes, buffer: create(Math.ceil(bytes / 16) * 16, TENSOR_USAGE) };
   }
 
   function flush(): void {
@@ -95,40 +99,41 @@ export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
     const commands = encoder.finish();
     encoder = undefined;
     pass = undefined;
-    watched('validation', () => queue.submit([commands]));
+    inErrorScope('validation', () => queue.submit([commands]));
   }
 
-  async function settled<T>(work: Promise<T>): Promise<T> {
+  /** Waits for work on the device, and throws the errors that it reported. */
+  async function settle<T>(work: Promise<T>): Promise<T> {
     try {
-      const [result] = await Promise.all([work, complain()]);
+      const [result] = await Promise.all([work, checkErrors()]);
       if (shared.lost() === undefined) return result;
     } catch (error) {
-      // The news of a loss may come a moment after the errors it makes.
+      // A loss may be reported a moment after the errors that it causes.
       await Promise.race([device.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
       if (shared.lost() === undefined) throw error;
     }
     throw new Error(`The GPU device was lost (${shared.lost()}); compile the model again.`);
   }
 
-  async function complain(): Promise<void> {
-    const waiting = reports;
-    reports = [];
-    const error = (await Promise.all(waiting)).find((report) => report !== null);
+  async function checkErrors(): Promise<void> {
+    const pending = pendingErrors;
+    pendingErrors = [];
+    const error = (await Promise.all(pending)).find((reported) => reported !== null);
     if (!error) return;
     if (isOutOfMemory(error))
       throw new BackendUnavailable('gpu', 'The memory of the GPU is too small; use the wasm back end.');
     throw new Error(`The GPU reports an error: ${error.message}`);
   }
 
-  function dispatchOf({ kernel, layout, inputs }: EngineCall): Dispatch {
+  function dispatchOf({ kernel, layout, inputs }: CallSpec): Dispatch {
     if (kernel.language === 'glsl') throw new Error('A kernel in GLSL does not run on WebGPU.');
     const limit = limits.maxComputeWorkgroupsPerDimension;
-    const [x, y, z] = threeOf(layout.dims);
-    const line = layout.dims.length === 1;
-    const groups: [number, number, number] = line
+    const [x, y, z] = threeDims(layout.dims);
+    const isVector = layout.dims.length === 1;
+    const groups: [number, number, number] = isVector
       ? [Math.ceil(x / 64), 1, 1]
       : [Math.ceil(x / 8), Math.ceil(y / 8), z];
-    if (line && groups[0] > limit) {
+    if (isVector && groups[0] > limit) {
       groups[1] = Math.ceil(groups[0] / limit);
       groups[0] = Math.ceil(groups[0] / groups[1]);
     }
@@ -140,38 +145,37 @@ export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
       );
     if (kernel.language === 'wgsl')
       return { wgsl: kernel.text, parameters: Uint32Array.from(kernel.sizes), workgroups };
+    const threadsAcross = isVector ? groups[0] * 64 : 0;
+    const operands = inputs.flatMap((input) => [...threeDims(input.dims), storedFloats(input)]);
     return {
       wgsl: shared.translate(kernel.text, layout.dims.length),
       workgroups,
-      parameters: Uint32Array.from([
-        ...[x, y, z, line ? groups[0] * 64 : 0],
-        ...inputs.flatMap(({ dims }) => [...threeOf(dims), dims.reduce((a, b) => a * b, 1)]),
-      ]),
+      parameters: Uint32Array.from([x, y, z, threadsAcross, ...operands]),
     };
   }
 
-  function checkSize(layout: Layout): void {
-    const bytes = heldBy(layout) * 4;
-    if (bytes > most)
+  function requireFit(layout: Layout): void {
+    const bytes = storedFloats(layout) * 4;
+    if (bytes > maxBytes)
       throw new BackendUnavailable(
         'gpu',
-        `A value of ${layout.shape.join('x')} takes ${bytes} bytes; this GPU has at most ${most} in one buffer. Use the wasm back end.`,
+        `A value of ${layout.shape.join('x')} takes ${bytes} bytes; this GPU has at most ${maxBytes} in one buffer. Use the wasm back end.`,
       );
   }
 
-  async function prepareCall(
-    { layout, inputs: operands }: EngineCall,
+  async function compileCall(
+    { layout, inputs: operands }: CallSpec,
     { wgsl, parameters, workgroups }: Dispatch,
-  ): Promise<Prepared<DeviceValue>> {
+  ): Promise<CompiledCall<BufferTensor>> {
     const { pipeline, bindings } = await shared.pipeline(wgsl, operands.length);
     const uniform = create(Math.ceil(parameters.byteLength / 16) * 16, usage.uniform | usage.copyTarget);
     queue.writeBuffer(uniform, 0, parameters as Uint32Array<ArrayBuffer>);
     let bound: readonly GPUBuffer[] = [];
     let group: GPUBindGroup | undefined;
     return (inputs) => {
-      const result = take(layout);
+      const result = acquire(layout);
       const wanted = [...inputs, result].map(({ buffer }) => buffer);
-      // The pool gives the same buffers in every run, so that this is made once.
+      // The pool gives the same buffers in every run, so one bind group serves all runs.
       if (!group || wanted.some((buffer, index) => buffer !== bound[index])) {
         bound = wanted;
         group = device.createBindGroup({
@@ -199,59 +203,59 @@ export function webgpuEngine(shared: SharedDevice): Engine<DeviceValue> {
     },
     async prepare(calls, signal) {
       signal?.throwIfAborted();
-      for (const { layout, inputs } of calls) [layout, ...inputs].forEach(checkSize);
+      for (const { layout, inputs } of calls) [layout, ...inputs].forEach(requireFit);
       const dispatches = calls.map(dispatchOf);
       kernels = new Set(dispatches.map(({ wgsl }) => wgsl)).size;
-      return settled(Promise.all(calls.map((call, index) => prepareCall(call, dispatches[index]!))));
+      return settle(Promise.all(calls.map((call, index) => compileCall(call, dispatches[index]!))));
     },
     upload(layout, write) {
-      // Commands that wait read what was there before.
+      // Recorded commands may read what the buffer holds.
       flush();
-      const value = take(layout);
-      const held = room.zeros(heldBy(layout));
-      write(held);
-      queue.writeBuffer(value.buffer, 0, held);
-      return value;
+      const tensor = acquire(layout);
+      const staged = staging.zeros(storedFloats(layout));
+      write(staged);
+      queue.writeBuffer(tensor.buffer, 0, staged);
+      return tensor;
     },
     check() {
-      room.clear();
-      return settled(Promise.resolve());
+      staging.clear();
+      return settle(Promise.resolve());
     },
-    free(value) {
-      const places = pool.get(value.key);
-      if (places) places.push(value);
-      else pool.set(value.key, [value]);
+    free(tensor) {
+      const free = pool.get(tensor.key);
+      if (free) free.push(tensor);
+      else pool.set(tensor.key, [tensor]);
     },
-    async read(values) {
+    async read(tensors) {
       if (shared.lost() !== undefined)
         throw new Error(`The GPU device was lost (${shared.lost()}); compile the model again.`);
-      if (values.length === 0) {
+      if (tensors.length === 0) {
         flush();
-        await settled(queue.onSubmittedWorkDone());
+        await settle(queue.onSubmittedWorkDone());
         return [];
       }
       encoder ??= device.createCommandEncoder();
       pass?.end();
       pass = undefined;
-      const bytes = values.reduce((sum, value) => sum + value.bytes, 0);
-      const staging = create(bytes, usage.mapRead | usage.copyTarget);
+      const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+      const readback = create(bytes, usage.mapRead | usage.copyTarget);
       let start = 0;
-      for (const value of values) {
-        encoder.copyBufferToBuffer(value.buffer, 0, staging, start, value.bytes);
-        start += value.bytes;
+      for (const tensor of tensors) {
+        encoder.copyBufferToBuffer(tensor.buffer, 0, readback, start, tensor.bytes);
+        start += tensor.bytes;
       }
       flush();
       try {
-        await settled(staging.mapAsync(usage.mapRead));
-        const mapped = staging.getMappedRange();
+        await settle(readback.mapAsync(usage.mapRead));
+        const mapped = readback.getMappedRange();
         let at = 0;
-        return values.map((value) => {
-          const data = new Float32Array(mapped.slice(at, at + value.bytes));
-          at += value.bytes;
+        return tensors.map((tensor) => {
+          const data = new Float32Array(mapped.slice(at, at + tensor.bytes));
+          at += tensor.bytes;
           return data;
         });
       } finally {
-        destroy(staging);
+        destroy(readback);
       }
     },
     dispose() {

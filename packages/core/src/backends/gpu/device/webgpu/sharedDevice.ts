@@ -1,36 +1,36 @@
-/** The WebGPU device that gpu.js holds for everyone, with what the programs on it share: compiled kernels, and its end. */
+/** The WebGPU device of gpu.js, with what the programs on it share: compiled kernels, and the news that it was lost. */
 import { BackendUnavailable } from '../../../../errors.js';
 import { type Adapter, adapterOf } from '../../adapter.js';
 import type { GpuLibrary } from '../../library.js';
-import { remember } from '../memoize.js';
+import { memoize } from '../memoize.js';
 import { translatorOf } from './translate.js';
 
-/** The flag of GPUShaderStage. */
+/** Flag of GPUShaderStage. */
 const COMPUTE = 4;
 
-/** A compiled kernel and the layout of its bindings: parameters, inputs, result. */
-export interface Pipeline {
+/** Compiled kernel, and the layout of its bindings: parameters, inputs, result. */
+export interface CompiledKernel {
   readonly pipeline: GPUComputePipeline;
   readonly bindings: GPUBindGroupLayout;
 }
 
-/** A device and what programs share on it. */
+/** Device, and what programs share on it. */
 export interface SharedDevice {
   readonly device: GPUDevice;
   readonly adapter: Adapter;
-  /** Why the device is gone; undefined while it is there. */
+  /** Gives the reason why the device was lost; undefined while it is not. */
   readonly lost: () => string | undefined;
-  /** The compiled form of a shader that reads so many arrays. */
-  readonly pipeline: (wgsl: string, inputs: number) => Promise<Pipeline>;
-  /** The WGSL of a kernel for gpu.js. */
+  /** Compiles a shader that reads `inputs` arrays. */
+  readonly pipeline: (wgsl: string, inputs: number) => Promise<CompiledKernel>;
+  /** Translates a kernel for gpu.js, whose result has `rank` dimensions, to WGSL. */
   readonly translate: (source: string, rank: number) => string;
 }
 
 const devices = new WeakMap<GPUDevice, SharedDevice>();
 
 /**
- * The device; a new one when the last was lost.
- * @throws BackendUnavailable when the adapter gives none.
+ * Gives the device; a new one after the last was lost.
+ * @throws BackendUnavailable if the adapter provides none.
  */
 export async function sharedDevice(library: GpuLibrary): Promise<SharedDevice> {
   const { adapter, device } = await library.WebGPUContext.acquire().catch((error: unknown) => {
@@ -44,7 +44,7 @@ export async function sharedDevice(library: GpuLibrary): Promise<SharedDevice> {
     lost = message || reason;
   });
   const layouts: Record<number, GPUBindGroupLayout> = {};
-  const layoutOf = (inputs: number): GPUBindGroupLayout => {
+  const bindingsOf = (inputs: number): GPUBindGroupLayout => {
     layouts[inputs] ??= device.createBindGroupLayout({
       entries: [
         'uniform' as const,
@@ -58,9 +58,9 @@ export async function sharedDevice(library: GpuLibrary): Promise<SharedDevice> {
     device,
     adapter: adapterOf(adapter),
     lost: () => lost,
-    // A shader that does not compile never will: to remember the failure is right.
-    pipeline: remember(async (wgsl, inputs) => {
-      const bindings = layoutOf(inputs);
+    // A failure may be cached: a shader that does not compile never will.
+    pipeline: memoize(async (wgsl, inputs) => {
+      const bindings = bindingsOf(inputs);
       const pipeline = await device.createComputePipelineAsync({
         layout: device.createPipelineLayout({ bindGroupLayouts: [bindings] }),
         compute: { module: device.createShaderModule({ code: wgsl }), entryPoint: 'main' },

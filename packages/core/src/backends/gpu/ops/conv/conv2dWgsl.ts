@@ -1,92 +1,138 @@
 /**
- * Convolution for WebGPU, in WGSL: a thread computes a tile of four pixels by up to eight channels in
- * registers, so that a value read serves eight products and a weight four. Sizes are parameters, so that
- * layers that differ in them alone share the kernel.
+ * Convolution for WebGPU, in WGSL: a thread computes a tile of four pixels by up to eight channels in registers, so each
+ * value read is used in eight products and each weight in four. Sizes are parameters, so layers that differ only in them
+ * share a kernel.
  */
 import type { Activation } from '../../../../ops/activation.js';
 import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
-import { activate, range } from '../../kernels/shader.js';
-import { isFramed, type Layout } from '../../layout/planar.js';
-import type { Value } from '../../plan/plan.js';
-import type { Lowering } from '../lowering.js';
-import { inTiles } from '../packWeights.js';
+import { pictureShape } from '../../../../ops/define.js';
+import { range, vectorActivation } from '../../kernels/shader.js';
+import { hasPadding, type Layout } from '../../layout/types.js';
+import type { PlannedTensor } from '../../plan/plan.js';
+import type { LoweringContext } from '../lowering.js';
+import { packOutputTiles } from '../packWeights.js';
 
-/** Pixels of a tile, in a row. */
+/** Pixels of a tile, adjacent in a row. */
 const PIXELS = 4;
 
 /** Threads of a workgroup: pixel tiles by channel tiles. */
-const GROUP = [16, 4] as const;
+const WORKGROUP = [16, 4] as const;
 
-/** What a kernel is made for; everything else is a parameter. */
-interface Variant {
+/** Properties that are compiled into a kernel. */
+interface KernelVariant {
   readonly kernel: readonly [number, number];
   readonly stride: readonly [number, number];
   readonly dilation: readonly [number, number];
-  /** Channels of a tile. */
+  /** Channels of a tile: 8, 4 or 1. */
   readonly channels: number;
   readonly bias: boolean;
   readonly residual: boolean;
   readonly activation: Activation | undefined;
 }
 
-const names = [
-  ...['inRow', 'inPlane', 'inImage', 'inFirst', 'outRow', 'outPlane', 'outImage', 'outFirst'],
-  ...['outWidth', 'outHeight', 'outChannels', 'tilesAcross', 'perGroup', 'tilesPerGroup', 'tiles'],
-  ...['moreRow', 'morePlane', 'moreImage', 'moreFirst'],
+/** Parameters of the kernel, in the order of its uniform buffer. Those called more are of the residual. */
+const sizeNames = [
+  'inRow',
+  'inPlane',
+  'inImage',
+  'inFirst',
+  'outRow',
+  'outPlane',
+  'outImage',
+  'outFirst',
+  'outWidth',
+  'outHeight',
+  'outChannels',
+  'tilesAcross',
+  'perGroup',
+  'tilesPerGroup',
+  'tiles',
+  'moreRow',
+  'morePlane',
+  'moreImage',
+  'moreFirst',
 ] as const;
 
-/** Distances in a picture: of rows, planes and images, and the place of its first pixel. */
-function distances({ extents: [, c, h, w], frame }: Layout): readonly [number, number, number, number] {
-  return [w!, h! * w!, c! * h! * w!, frame[0] * w! + frame[1]];
+type Sizes = Readonly<Record<(typeof sizeNames)[number], number>>;
+
+/** Gives the strides of rows, planes and images, and the index of the first pixel that is not padding. */
+function stridesOf({ paddedShape, padding }: Layout): {
+  readonly row: number;
+  readonly plane: number;
+  readonly image: number;
+  readonly first: number;
+} {
+  const [, c, h, w] = pictureShape('conv2d', paddedShape);
+  return { row: w, plane: h * w, image: c * h * w, first: padding[0] * w + padding[1] };
 }
 
 /** y = activation(x * w + b + residual). */
-export function conv2dWgsl(call: Lowering<Conv2dAttrs>): Value {
-  const { attrs, node, plan, shape, frame } = call;
-  const [x, w, ...more] = call.inputs as [Value, Value, ...Value[]];
-  const [out, perGroup, kh, kw] = node.inputs[1]!.shape as unknown as readonly [
-    number,
-    number,
-    number,
-    number,
-  ];
-  const { stride, dilation, padding, groups, activation, residual = false } = attrs;
+export function conv2dWgsl(context: LoweringContext<Conv2dAttrs>): PlannedTensor {
+  const { attrs, node, plan, shape, storedPadding } = context;
+  const [x, w, ...more] = context.inputs as [PlannedTensor, PlannedTensor, ...PlannedTensor[]];
+  const [out, perGroup, kh, kw] = pictureShape('the weight of conv2d', node.inputs[1]!.shape);
+  const { stride, dilation, padding, groups, activation } = attrs;
+  const residual = attrs.residual ? more.at(-1)! : undefined;
+  const bias = more.length > (residual ? 1 : 0);
   const outPerGroup = out / groups;
   const channels = groups === 1 || outPerGroup % 8 === 0 ? 8 : outPerGroup % 4 === 0 ? 4 : 1;
   const tilesPerGroup = Math.ceil(outPerGroup / channels);
-  const layout = plan.layout(shape, frame);
-  const bias = more.length > (residual ? 1 : 0);
-  const [inRow, inPlane, inImage, inFirst] = distances(x.layout);
-  const rows = distances(layout);
-  const others = distances((residual ? more.at(-1)! : { layout }).layout);
-  const [n, , oh, ow] = shape as unknown as readonly [number, number, number, number];
-  // Without frames the pixels of a 1x1 convolution are one long row.
-  const flat =
+  const layout = plan.layout(shape, storedPadding);
+  const inStrides = stridesOf(x.layout);
+  const outStrides = stridesOf(layout);
+  const moreStrides = residual ? stridesOf(residual.layout) : outStrides;
+  const [n, , oh, ow] = pictureShape('conv2d', shape);
+  // Without padding the image of a 1x1 convolution is one long row.
+  const isFlat =
     kh * kw * stride[0] * stride[1] === 1 &&
-    ![x.layout, layout, ...(residual ? [more.at(-1)!.layout] : [])].some(isFramed);
-  const [height, width] = flat ? [1, oh * ow] : [oh, ow];
-  const across = Math.ceil(width / PIXELS);
+    ![x.layout, layout, ...(residual ? [residual.layout] : [])].some(hasPadding);
+  const [height, width] = isFlat ? [1, oh * ow] : [oh, ow];
+  const tilesAcross = Math.ceil(width / PIXELS);
   const tiles = tilesPerGroup * groups;
-  const packed = inTiles(plan, w, channels);
+  const sizes: Sizes = {
+    inRow: inStrides.row,
+    inPlane: inStrides.plane,
+    inImage: inStrides.image,
+    inFirst: inStrides.first - padding[0] * inStrides.row - padding[1],
+    outRow: outStrides.row,
+    outPlane: outStrides.plane,
+    outImage: outStrides.image,
+    outFirst: outStrides.first,
+    outWidth: width,
+    outHeight: height,
+    outChannels: out,
+    tilesAcross,
+    perGroup,
+    tilesPerGroup,
+    tiles,
+    moreRow: moreStrides.row,
+    morePlane: moreStrides.plane,
+    moreImage: moreStrides.image,
+    moreFirst: moreStrides.first,
+  };
+  const weights = packOutputTiles(plan, w, channels);
   return plan.call(
     {
       language: 'wgsl',
-      text: shader({ kernel: [kh, kw], stride, dilation, channels, bias, residual, activation }),
-      sizes: [
-        ...[inRow, inPlane, inImage, inFirst - padding[0] * inRow - padding[1]],
-        ...rows,
-        ...[width, height, out, across, perGroup, tilesPerGroup, tiles],
-        ...others,
-      ],
-      workgroups: [Math.ceil((across * height) / GROUP[0]), Math.ceil(tiles / GROUP[1]), n],
+      text: shader({
+        kernel: [kh, kw],
+        stride,
+        dilation,
+        channels,
+        bias,
+        residual: residual !== undefined,
+        activation,
+      }),
+      sizes: sizeNames.map((name) => sizes[name]),
+      workgroups: [Math.ceil((tilesAcross * height) / WORKGROUP[0]), Math.ceil(tiles / WORKGROUP[1]), n],
     },
-    [x, packed, ...more],
+    [x, weights, ...more],
     layout,
     `direct ${PIXELS}x${channels}`,
   );
 }
 
-/** The shader of a variant. Zeros around the picture are really there, so nothing is tested in the loops. */
+/** Writes the shader of a variant. Images are stored with zero padding, so the loops test no bounds. */
 function shader({
   kernel: [kh, kw],
   stride,
@@ -95,7 +141,7 @@ function shader({
   bias,
   residual,
   activation,
-}: Variant): string {
+}: KernelVariant): string {
   const vectors = channels / 4;
   const [type, lanes] = channels === 1 ? (['f32', ['']] as const) : (['vec4<f32>', range(vectors)] as const);
   const sums = range(PIXELS).flatMap((pixel) =>
@@ -127,7 +173,7 @@ function shader({
             .join('\n');
     return `if (column + ${pixel}u < size.outWidth) {
 let s = ${value};
-let y = ${activate(activation, 's', type)};
+let y = ${vectorActivation(activation, 's', type)};
 ${stores}
 }`;
   };
@@ -137,7 +183,7 @@ ${stores}
       : `${type}(${range(4)
           .map((i) => `bias[first${lane} + ${i}u]`)
           .join(', ')})`;
-  return `struct Sizes { ${names.map((name) => `${name}: u32`).join(', ')} }
+  return `struct Sizes { ${sizeNames.map((name) => `${name}: u32`).join(', ')} }
 @group(0) @binding(0) var<uniform> size: Sizes;
 ${arrays
   .map(
@@ -145,7 +191,7 @@ ${arrays
       `@group(0) @binding(${index + 1}) var<storage, ${name === 'result' ? 'read_write' : 'read'}> ${name}: array<${name === 'w' ? type : 'f32'}>;`,
   )
   .join('\n')}
-@compute @workgroup_size(${GROUP[0]}, ${GROUP[1]}, 1)
+@compute @workgroup_size(${WORKGROUP[0]}, ${WORKGROUP[1]}, 1)
 fn main(@builtin(global_invocation_id) thread: vec3<u32>) {
 let tile = thread.y;
 if (thread.x >= size.tilesAcross * size.outHeight || tile >= size.tiles) { return; }

@@ -1,4 +1,4 @@
-/** Ops that move values: the kernel of each is the map from an element of the result to one of the source. */
+/** Ops that move values. Each kernel maps the coordinates of the result to those of an input. */
 import { BackendUnavailable } from '../../../../errors.js';
 import type {
   ChannelShuffleAttrs,
@@ -7,84 +7,85 @@ import type {
   ReshapeAttrs,
   SliceAttrs,
 } from '../../../../ops/arrange.js';
-import type { RandomMaskAttrs } from '../../../../ops/dropout.js';
-import { maskKeeps, maskKey } from '../../../../ops/dropout.js';
 import type { FillAttrs } from '../../../../ops/fill.js';
 import { type Shape, sizeOf } from '../../../../tensor/shape.js';
 import { divide } from '../../kernels/expression.js';
-import { EXACT, noFrame, sameFrame } from '../../layout/planar.js';
-import { type HostValues, MOST_INPUTS, type Value } from '../../plan/plan.js';
-import { finish, type Lower, type Lowering } from '../lowering.js';
+import { EXACT_INTEGERS, equalPadding, noPadding } from '../../layout/types.js';
+import { MAX_INPUTS } from '../../plan/builder.js';
+import type { PlannedTensor } from '../../plan/plan.js';
+import { type Lowering, type LoweringContext, withCoordinate, writeResult } from '../lowering.js';
 
-const replaced = (at: readonly string[], axis: number, by: string): readonly string[] =>
-  at.map((coordinate, i) => (i === axis ? by : coordinate));
-
-/** The inputs one after the other; as many at a time as a kernel can read. */
-export const lowerConcat: Lower<ConcatAttrs> = (call) => {
-  const { axis } = call.attrs;
-  const join = (
-    inputs: readonly Value[],
-    request: Pick<Lowering<object>, 'plan' | 'shape' | 'frame'>,
-  ): Value =>
-    request.plan.kernel({
+/** Concatenates the inputs. More than a kernel can read are first concatenated in groups. */
+export const lowerConcat: Lowering<ConcatAttrs> = (context) => {
+  const { axis } = context.attrs;
+  const concat = (
+    inputs: readonly PlannedTensor[],
+    { plan, shape, storedPadding }: Pick<LoweringContext, 'plan' | 'shape' | 'storedPadding'>,
+  ): PlannedTensor =>
+    plan.kernel({
       inputs,
-      shape: request.shape,
-      frame: request.frame,
+      shape,
+      padding: storedPadding,
       body: (read, at) => {
         let start = 0;
-        const parts = inputs.map(({ layout }, index) => {
+        const copies = inputs.map(({ layout }, index) => {
           const from = start;
           start += layout.shape[axis]!;
-          const value = read[index]!(replaced(at, axis, from === 0 ? at[axis]! : `(${at[axis]} - ${from})`));
+          const within = from === 0 ? at[axis]! : `(${at[axis]} - ${from})`;
+          const value = read[index]!(withCoordinate(at, axis, within));
           return `if (${at[axis]} >= ${from} && ${at[axis]} < ${start}) { moved = ${value}; }`;
         });
-        return { statements: `let moved = 0.0;\n${parts.join('\n')}`, value: 'moved' };
+        return { statements: `let moved = 0.0;\n${copies.join('\n')}`, value: 'moved' };
       },
     });
-  let parts = call.inputs;
-  while (parts.length > MOST_INPUTS) {
-    const joined: Value[] = [];
-    for (let i = 0; i < parts.length; i += MOST_INPUTS) {
-      const some = parts.slice(i, i + MOST_INPUTS);
-      const extent = some.reduce((sum, { layout }) => sum + layout.shape[axis]!, 0);
-      const shape = call.shape.map((size, at) => (at === axis ? extent : size));
-      joined.push(some.length === 1 ? some[0]! : join(some, { plan: call.plan, shape, frame: noFrame }));
+  let parts = context.inputs;
+  while (parts.length > MAX_INPUTS) {
+    const concatenated: PlannedTensor[] = [];
+    for (let i = 0; i < parts.length; i += MAX_INPUTS) {
+      const group = parts.slice(i, i + MAX_INPUTS);
+      const extent = group.reduce((sum, { layout }) => sum + layout.shape[axis]!, 0);
+      const shape = context.shape.map((size, at) => (at === axis ? extent : size));
+      concatenated.push(
+        group.length === 1
+          ? group[0]!
+          : concat(group, { plan: context.plan, shape, storedPadding: noPadding }),
+      );
     }
-    parts = joined;
+    parts = concatenated;
   }
-  return join(parts, call);
+  return concat(parts, context);
 };
 
-/** Every `step`-th index along the axis. */
-export const lowerSlice: Lower<SliceAttrs> = (call) => {
-  const { axis, start, step } = call.attrs;
-  return finish(call, call.inputs, ([x], at) => ({
-    value: x!(replaced(at, axis, `(${at[axis]} * ${step} + ${start})`)),
+/** Takes every `step`-th index along the axis. */
+export const lowerSlice: Lowering<SliceAttrs> = (context) => {
+  const { axis, start, step } = context.attrs;
+  return writeResult(context, context.inputs, ([x], at) => ({
+    value: x!(withCoordinate(at, axis, `(${at[axis]} * ${step} + ${start})`)),
   }));
 };
 
-/** dy where it was taken, zero elsewhere. Inputs: dy, x (for its shape). */
-export const lowerSliceGrad: Lower<SliceAttrs> = (call) => {
-  const { axis, start, end, step } = call.attrs;
-  return finish(call, [call.inputs[0]!], ([dy], at) => ({
+/** dx = dy at the indices of the slice, zero elsewhere. Inputs: dy, x (for its shape). */
+export const lowerSliceGrad: Lowering<SliceAttrs> = (context) => {
+  const { axis, start, end, step } = context.attrs;
+  return writeResult(context, [context.inputs[0]!], ([dy], at) => ({
     statements: `let moved = 0.0;
 const from = ${at[axis]} - ${start};
 const taken = Math.floor((from + 0.5) / ${step});
-if (from >= 0 && from < ${end - start} && taken * ${step} === from) { moved = ${dy!(replaced(at, axis, 'taken'))}; }`,
+if (from >= 0 && from < ${end - start} && taken * ${step} === from) { moved = ${dy!(withCoordinate(at, axis, 'taken'))}; }`,
     value: 'moved',
   }));
 };
 
-/** Zeros around. */
-export const lowerPad: Lower<PadAttrs> = (call) => {
-  const { before } = call.attrs;
-  const source = call.node.inputs[0]!.shape;
-  return finish(call, call.inputs, ([x], at) => {
+/** Adds zeros around the input. */
+export const lowerPad: Lowering<PadAttrs> = (context) => {
+  const { before } = context.attrs;
+  const source = context.node.inputs[0]!.shape;
+  return writeResult(context, context.inputs, ([x], at) => {
     const from = at.map((coordinate, axis) =>
       before[axis] ? `(${coordinate} - ${before[axis]})` : coordinate,
     );
     const tests = from.flatMap((coordinate, axis) =>
-      call.shape[axis] === source[axis] ? [] : [`${coordinate} >= 0 && ${coordinate} < ${source[axis]}`],
+      context.shape[axis] === source[axis] ? [] : [`${coordinate} >= 0 && ${coordinate} < ${source[axis]}`],
     );
     const value = x!(from);
     if (tests.length === 0) return { value };
@@ -95,33 +96,34 @@ export const lowerPad: Lower<PadAttrs> = (call) => {
   });
 };
 
-/** Channels read column by column. */
-export const lowerChannelShuffle: Lower<ChannelShuffleAttrs> = (call) => {
-  const { groups } = call.attrs;
-  const channels = call.shape[1]!;
-  return finish(call, call.inputs, ([x], at) => ({
+/** Transposes the channels, as a matrix of `groups` rows. */
+export const lowerChannelShuffle: Lowering<ChannelShuffleAttrs> = (context) => {
+  const { groups } = context.attrs;
+  const channels = context.shape[1]!;
+  return writeResult(context, context.inputs, ([x], at) => ({
     statements: divide(at[1]!, groups, channels, 'column', 'row'),
-    value: x!(replaced(at, 1, `(row * ${channels / groups} + column)`)),
+    value: x!(withCoordinate(at, 1, `(row * ${channels / groups} + column)`)),
   }));
 };
 
-/** How many leading axes of each shape hold the same elements, and the sizes of what is behind. */
-function commonLead(a: Shape, b: Shape): readonly [axesA: number, axesB: number] {
+/** Gives the largest numbers of leading axes of two shapes that hold equally many elements. */
+function commonLeadingAxes(a: Shape, b: Shape): readonly [axesA: number, axesB: number] {
   let best: readonly [number, number] = [0, 0];
   for (let i = 0; i <= a.length; i++)
     for (let j = 0; j <= b.length; j++)
-      if (sizeOf(a.slice(0, i)) === sizeOf(b.slice(0, j)) && sizeOf(a.slice(0, i)) < EXACT) best = [i, j];
+      if (sizeOf(a.slice(0, i)) === sizeOf(b.slice(0, j)) && sizeOf(a.slice(0, i)) < EXACT_INTEGERS)
+        best = [i, j];
   return best;
 }
 
-/** A row-major index from the coordinates along some axes. */
+/** Writes the row-major index of coordinates. */
 const flatten = (at: readonly string[], extents: Shape): string =>
   at.reduce(
     (index, coordinate, i) => (index === '0' ? coordinate : `((${index}) * ${extents[i]} + ${coordinate})`),
     '0',
   );
 
-/** Statements and names of the coordinates along some axes, from a row-major index. */
+/** Writes statements that declare the coordinates of a row-major index; the variables begin with `prefix`. */
 function unflatten(
   index: string,
   extents: Shape,
@@ -145,31 +147,39 @@ function unflatten(
   return { statements: statements.join('\n'), at };
 }
 
-/** The same values under another shape: the axes that lead to the same block, then the place in the block. */
-export const lowerReshape: Lower<ReshapeAttrs> = (call) => {
-  const source = call.node.inputs[0]!.shape;
-  const [from, to] = commonLead(source, call.shape);
-  const behind = sizeOf(source.slice(from));
-  if (behind >= EXACT)
+/**
+ * Gives the values another shape. The index is split into that of the leading axes and that of the rest, so that
+ * neither exceeds the integers that float32 holds.
+ */
+export const lowerReshape: Lowering<ReshapeAttrs> = (context) => {
+  const source = context.node.inputs[0]!.shape;
+  const [from, to] = commonLeadingAxes(source, context.shape);
+  const blockSize = sizeOf(source.slice(from));
+  if (blockSize >= EXACT_INTEGERS)
     throw new BackendUnavailable(
       'gpu',
-      `${call.node.graph.at(call.node.path)}: the gpu back end cannot reshape ${source.join('x')} to ${call.shape.join('x')}: ${behind} values in a block are more than it can count. Use the wasm back end.`,
+      `${context.node.graph.at(context.node.path)}: the gpu back end cannot reshape ${source.join('x')} to ${context.shape.join('x')}: ${blockSize} values in a block are more than it can count. Use the wasm back end.`,
     );
-  return finish(call, call.inputs, ([x], at) => {
-    const lead = unflatten(flatten(at.slice(0, to), call.shape.slice(0, to)), source.slice(0, from), 'lead');
-    const block = unflatten(flatten(at.slice(to), call.shape.slice(to)), source.slice(from), 'block');
+  return writeResult(context, context.inputs, ([x], at) => {
+    const leadIndex = flatten(at.slice(0, to), context.shape.slice(0, to));
+    const lead = unflatten(leadIndex, source.slice(0, from), 'lead');
+    const blockIndex = flatten(at.slice(to), context.shape.slice(to));
+    const block = unflatten(blockIndex, source.slice(from), 'block');
     return { statements: `${lead.statements}\n${block.statements}`, value: x!([...lead.at, ...block.at]) };
   });
 };
 
-/** What has been neutral since the graph was made ready for inference, or is so outside of training. */
-export const lowerNeutral: Lower<object> = (call) =>
-  sameFrame(call.inputs[0]!.layout.frame, call.plan.layout(call.shape, call.frame).frame)
-    ? call.inputs[0]!
-    : finish(call, call.inputs, ([x], at) => ({ value: x!(at) }));
+/** Dropout and stochastic depth outside of training: the input itself, or a copy where its padding differs. */
+export const lowerIdentity: Lowering = (context) =>
+  equalPadding(
+    context.inputs[0]!.layout.padding,
+    context.plan.layout(context.shape, context.storedPadding).padding,
+  )
+    ? context.inputs[0]!
+    : writeResult(context, context.inputs, ([x], at) => ({ value: x!(at) }));
 
-/** A constant. */
-export const lowerFill: Lower<FillAttrs> = ({ attrs: { value, shape }, frame, plan }) =>
+/** Constant of one value. */
+export const lowerFill: Lowering<FillAttrs> = ({ attrs: { value, shape }, storedPadding, plan }) =>
   plan.constant(
     {
       shape,
@@ -177,34 +187,5 @@ export const lowerFill: Lower<FillAttrs> = ({ attrs: { value, shape }, frame, pl
         return new Float32Array(sizeOf(shape)).fill(value);
       },
     },
-    frame,
+    storedPadding,
   );
-
-/** How the host gets at a value when a run starts; undefined where only the device has it. */
-const onHost = ({ origin }: Value): ((host: HostValues) => Float32Array) | undefined =>
-  origin.kind === 'fed' ? origin.of : origin.kind === 'constant' ? () => origin.values.data : undefined;
-
-/** Masks are drawn on the host: the hash needs whole numbers of 32 bits, and a kernel's have 24. */
-export const lowerRandomMask: Lower<RandomMaskAttrs> = ({
-  attrs: { keep, stream },
-  inputs,
-  node,
-  shape,
-  frame,
-  plan,
-}) => {
-  const seed = onHost(inputs[0]!);
-  if (!seed)
-    throw new BackendUnavailable(
-      'gpu',
-      `${node.graph.at(node.path)}: the gpu back end draws masks from a seed that is an input or a parameter, not from a computed one. Use the wasm back end.`,
-    );
-  return plan.fed(
-    shape,
-    (host) => {
-      const key = maskKey(seed(host)[0]!, stream);
-      return Float32Array.from({ length: sizeOf(shape) }, (_, i) => (maskKeeps(key, i, keep) ? 1 / keep : 0));
-    },
-    frame,
-  );
-};

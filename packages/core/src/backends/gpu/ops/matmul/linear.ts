@@ -1,36 +1,24 @@
-/** Fully connected layers and matrix products: one thread, one dot product. */
-import type { LinearAttrs, MatmulAttrs } from '../../../../ops/linear.js';
-import type { Value } from '../../plan/plan.js';
-import { activated, finish, type Lower, loop } from '../lowering.js';
+/** Fully connected layers: a hand-written shader where there is one, else a kernel whose threads compute one value each. */
+import type { LinearAttrs } from '../../../../ops/linear.js';
+import { activated, loop } from '../../kernels/javascript.js';
+import { type Lowering, writeResult } from '../lowering.js';
 import { linearGlsl } from './linearGlsl.js';
 import { linearWgsl } from './linearWgsl.js';
 
-/** y = activation(x w^T + b): as a shader of its own where there is one, else element by element. */
-export const lowerLinear: Lower<LinearAttrs> = (call) =>
-  call.plan.mode === 'webgpu' ? linearWgsl(call) : (linearGlsl(call) ?? linearByElement(call));
+/** y = activation(x w^T + b). */
+export const lowerLinear: Lowering<LinearAttrs> = (context) =>
+  context.plan.mode === 'webgpu' ? linearWgsl(context) : (linearGlsl(context) ?? linearByElement(context));
 
-const linearByElement: Lower<LinearAttrs> = (call) => {
-  const { inputs, attrs, node } = call;
-  const [x, w, ...bias] = inputs as [Value, Value, ...Value[]];
-  const features = node.inputs[1]!.shape[1]!;
-  return finish(call, [x, w, ...bias], ([readX, readW, readB], at) => {
+const linearByElement: Lowering<LinearAttrs> = (context) => {
+  const { inputs, attrs, node } = context;
+  const depth = node.inputs[1]!.shape[1]!;
+  return writeResult(context, inputs, ([x, w, b], at) => {
     const [n, o] = at as [string, string];
-    const product = `sum += ${readX!([n, 'k'])} * ${readW!([o, 'k'])};`;
+    const product = `sum += ${x!([n, 'k'])} * ${w!([o, 'k'])};`;
     return activated(
       attrs.activation,
-      readB ? `sum + ${readB([o])}` : 'sum',
-      `let sum = 0.0;\n${loop('k', features, product)}`,
+      b ? `sum + ${b([o])}` : 'sum',
+      `let sum = 0.0;\n${loop('k', depth, product)}`,
     );
-  });
-};
-
-/** y = op(a) op(b). */
-export const lowerMatmul: Lower<MatmulAttrs> = (call) => {
-  const { transposeA, transposeB } = call.attrs;
-  const inner = call.node.inputs[0]!.shape[transposeA ? 0 : 1]!;
-  return finish(call, call.inputs, ([a, b], at) => {
-    const [row, column] = at as [string, string];
-    const product = `${a!(transposeA ? ['k', row] : [row, 'k'])} * ${b!(transposeB ? [column, 'k'] : ['k', column])}`;
-    return { statements: `let sum = 0.0;\n${loop('k', inner, `sum += ${product};`)}`, value: 'sum' };
   });
 };

@@ -1,18 +1,18 @@
-/** Fully connected layers for WebGL2, in GLSL: a fragment computes sixteen neighbouring features of one row. */
+/** Fully connected layers for WebGL2, in GLSL: a fragment computes sixteen adjacent features of one row. */
 import type { LinearAttrs } from '../../../../ops/linear.js';
-import { activate, range } from '../../kernels/shader.js';
+import { range, vectorActivation } from '../../kernels/shader.js';
 import { PACK } from '../../layout/packed.js';
-import type { Value } from '../../plan/plan.js';
-import type { Lowering } from '../lowering.js';
-import { inTiles, onHost } from '../packWeights.js';
+import type { PlannedTensor } from '../../plan/plan.js';
+import type { LoweringContext } from '../lowering.js';
+import { constantOf, packOutputTiles } from '../packWeights.js';
 
-/** y = activation(x w^T + b); undefined where weights change or rows do not begin with a texel. */
-export function linearGlsl(call: Lowering<LinearAttrs>): Value | undefined {
-  const { attrs, inputs, node, plan, shape, frame } = call;
-  const [x, w, bias] = inputs as [Value, Value, Value | undefined];
+/** y = activation(x w^T + b); undefined if runs update the weight, or a fragment would compute parts of two rows. */
+export function linearGlsl(context: LoweringContext<LinearAttrs>): PlannedTensor | undefined {
+  const { attrs, inputs, node, plan, shape, storedPadding } = context;
+  const [x, w, bias] = inputs as [PlannedTensor, PlannedTensor, PlannedTensor | undefined];
   const [rows, features] = shape as readonly [number, number];
   const depth = node.inputs[1]!.shape[1]!;
-  if (!onHost(w) || (rows > 1 && features % (PACK * PACK) !== 0)) return undefined;
+  if (!constantOf(w) || (rows > 1 && features % (PACK * PACK) !== 0)) return undefined;
   const lanes = range(PACK);
   const text = `void compute(int quad) {
 int depth = sizes[0];
@@ -29,14 +29,14 @@ ${lanes.map((i) => `s${i} += x * fetch1(weight + ${i} * depth + k);`).join('\n')
 ${lanes
   .map(
     (i) =>
-      `${bias ? `s${i} += fetch2(tile + ${i});\n` : ''}y${i} = ${activate(attrs.activation, `s${i}`, 'vec4')};`,
+      `${bias ? `s${i} += fetch2(tile + ${i});\n` : ''}y${i} = ${vectorActivation(attrs.activation, `s${i}`, 'vec4')};`,
   )
   .join('\n')}
 }`;
   return plan.call(
     { language: 'glsl', text, sizes: [depth, Math.ceil(features / PACK)] },
-    [x, inTiles(plan, w, PACK), ...(bias ? [bias] : [])],
-    plan.layout(shape, frame),
+    [x, packOutputTiles(plan, w, PACK), ...(bias ? [bias] : [])],
+    plan.layout(shape, storedPadding),
     'rows of 16',
   );
 }

@@ -1,9 +1,9 @@
 /** Batch normalisation, its statistics and its gradients. */
 import type { BatchNormTrainAttrs, EpsAttrs, RunningAverageAttrs } from '../../../../ops/batchNorm.js';
-import { sizeOf } from '../../../../tensor/shape.js';
-import type { Read, Value } from '../../plan/plan.js';
-import { activated, elementwise, finish, type Lower, literal } from '../lowering.js';
-import { channelReduce } from '../reduce.js';
+import { type Shape, sizeOf } from '../../../../tensor/shape.js';
+import { activated, literal, type Read } from '../../kernels/javascript.js';
+import { elementwise, type Lowering, writeResult } from '../lowering.js';
+import { reduceChannels } from '../reduce.js';
 
 const normalised = (
   [x, weight, bias, mean, variance]: readonly Read[],
@@ -14,75 +14,75 @@ const normalised = (
   return `(${x!(at)} - ${mean!(c)}) / Math.sqrt(${variance!(c)} + ${eps}) * ${weight!(c)} + ${bias!(c)}`;
 };
 
-/** y = activation((x - mean) / sqrt(variance + eps) * weight + bias), whatever the statistics are of. */
-export const lowerBatchNorm: Lower<BatchNormTrainAttrs> = (call) =>
-  finish(call, call.inputs, (read, at) =>
-    activated(call.attrs.activation, normalised(read, at, call.attrs.eps)),
+/** y = activation((x - mean) / sqrt(variance + eps) * weight + bias), with running or batch statistics. */
+export const lowerBatchNorm: Lowering<BatchNormTrainAttrs> = (context) =>
+  writeResult(context, context.inputs, (read, at) =>
+    activated(context.attrs.activation, normalised(read, at, context.attrs.eps)),
   );
 
-/** How many values each channel has. */
-const perChannelOf = (shape: readonly number[]): number => sizeOf(shape) / shape[1]!;
+/** Number of values of each channel. */
+const valuesPerChannel = (shape: Shape): number => sizeOf(shape) / shape[1]!;
 
 /** y[c] = mean of x. */
-export const lowerChannelMean: Lower<object> = (call) =>
-  channelReduce(call, call.inputs, ([x], at) => x!(at), {
-    body: (_, sum) => `${sum} / ${perChannelOf(call.node.inputs[0]!.shape)}`,
+export const lowerChannelMean: Lowering = (context) =>
+  reduceChannels(context, context.inputs, ([x], at) => x!(at), {
+    body: (_, sum) => `${sum} / ${valuesPerChannel(context.node.inputs[0]!.shape)}`,
   });
 
-/** y[c] = mean square distance from the mean. Inputs: x, mean. */
-export const lowerChannelVariance: Lower<object> = (call) =>
-  channelReduce(
-    call,
-    call.inputs,
+/** y[c] = mean squared distance from the mean. Inputs: x, mean. */
+export const lowerChannelVariance: Lowering = (context) =>
+  reduceChannels(
+    context,
+    context.inputs,
     ([x, mean], at, c) => `(${x!(at)} - ${mean!([c])}) * (${x!(at)} - ${mean!([c])})`,
-    { body: (_, sum) => `${sum} / ${perChannelOf(call.node.inputs[0]!.shape)}` },
+    { body: (_, sum) => `${sum} / ${valuesPerChannel(context.node.inputs[0]!.shape)}` },
   );
 
-/** dx with fixed statistics. Inputs: dy, weight, variance. */
-export const lowerBatchNormGradInput: Lower<EpsAttrs> = (call) =>
-  finish(call, call.inputs, ([dy, weight, variance], at) => ({
-    value: `${dy!(at)} * ${weight!([at[1]!])} / Math.sqrt(${variance!([at[1]!])} + ${call.attrs.eps})`,
+/** dx with running statistics. Inputs: dy, weight, variance. */
+export const lowerBatchNormGradInput: Lowering<EpsAttrs> = (context) =>
+  writeResult(context, context.inputs, ([dy, weight, variance], at) => ({
+    value: `${dy!(at)} * ${weight!([at[1]!])} / Math.sqrt(${variance!([at[1]!])} + ${context.attrs.eps})`,
   }));
 
 /** dweight. Inputs: dy, x, mean, variance. */
-export const lowerBatchNormGradWeight: Lower<EpsAttrs> = (call) => {
-  const [dy, x, mean, variance] = call.inputs as [Value, Value, Value, Value];
-  return channelReduce(
-    call,
-    [dy, x, mean],
+export const lowerBatchNormGradWeight: Lowering<EpsAttrs> = (context) => {
+  const [dy, x, mean, variance] = context.inputs;
+  return reduceChannels(
+    context,
+    [dy!, x!, mean!],
     ([readDy, readX, readMean], at, c) => `${readDy!(at)} * (${readX!(at)} - ${readMean!([c])})`,
     {
-      inputs: [variance],
-      body: ([read], sum, c) => `${sum} / Math.sqrt(${read!([c])} + ${call.attrs.eps})`,
+      inputs: [variance!],
+      body: ([read], sum, c) => `${sum} / Math.sqrt(${read!([c])} + ${context.attrs.eps})`,
     },
   );
 };
 
-/** dx with the statistics of the batch. Inputs: dy, x, weight, mean, variance, dweight, dbias. */
-export const lowerBatchNormTrainGradInput: Lower<EpsAttrs> = (call) =>
-  finish(call, call.inputs, ([dy, x, weight, mean, variance, dweight, dbias], at) => {
+/** dx with batch statistics. Inputs: dy, x, weight, mean, variance, dweight, dbias. */
+export const lowerBatchNormTrainGradInput: Lowering<EpsAttrs> = (context) =>
+  writeResult(context, context.inputs, ([dy, x, weight, mean, variance, dweight, dbias], at) => {
     const c = [at[1]!];
     return {
-      statements: `const deviation = Math.sqrt(${variance!(c)} + ${call.attrs.eps});
+      statements: `const deviation = Math.sqrt(${variance!(c)} + ${context.attrs.eps});
 const normal = (${x!(at)} - ${mean!(c)}) / deviation;`,
-      value: `${weight!(c)} / deviation * (${dy!(at)} - (${dbias!(c)} + normal * ${dweight!(c)}) / ${perChannelOf(call.shape)})`,
+      value: `${weight!(c)} / deviation * (${dy!(at)} - (${dbias!(c)} + normal * ${dweight!(c)}) / ${valuesPerChannel(context.shape)})`,
     };
   });
 
 /** y = (1 - momentum) * average + momentum * scale * value. */
-export const lowerRunningAverage: Lower<RunningAverageAttrs> = elementwise(
+export const lowerRunningAverage: Lowering<RunningAverageAttrs> = elementwise(
   ({ momentum, scale }, [average, value]) =>
     `${literal(1 - momentum)} * ${average} + ${literal(momentum * scale)} * ${value}`,
 );
 
-/** A weight with the normalisation folded in. Inputs: w, weight, variance. */
-export const lowerFoldedWeight: Lower<EpsAttrs> = (call) =>
-  finish(call, call.inputs, ([w, weight, variance], at) => ({
-    value: `${w!(at)} * ${weight!([at[0]!])} / Math.sqrt(${variance!([at[0]!])} + ${call.attrs.eps})`,
+/** Weight with the batch norm folded in. Inputs: w, weight, variance. */
+export const lowerFoldedWeight: Lowering<EpsAttrs> = (context) =>
+  writeResult(context, context.inputs, ([w, weight, variance], at) => ({
+    value: `${w!(at)} * ${weight!([at[0]!])} / Math.sqrt(${variance!([at[0]!])} + ${context.attrs.eps})`,
   }));
 
-/** A bias with the normalisation folded in. Inputs: weight, bias, mean, variance, own?. */
-export const lowerFoldedBias: Lower<EpsAttrs> = elementwise(
-  ({ eps }, [weight, bias, mean, variance, own]) =>
-    `${bias} + (${own ?? '0.0'} - ${mean}) * ${weight} / Math.sqrt(${variance} + ${eps})`,
+/** Bias with the batch norm folded in. Inputs: weight, bias, mean, variance, the convolution's bias?. */
+export const lowerFoldedBias: Lowering<EpsAttrs> = elementwise(
+  ({ eps }, [weight, bias, mean, variance, convBias]) =>
+    `${bias} + (${convBias ?? '0.0'} - ${mean}) * ${weight} / Math.sqrt(${variance} + ${eps})`,
 );
