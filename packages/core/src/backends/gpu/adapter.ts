@@ -1,32 +1,32 @@
-/** Looks which GPUs answer here, without loading anything: a software adapter is none that `auto` wants. */
-import type { Mode } from './plan.js';
+/** Detects GPU adapters without loading gpu.js. `backend: 'auto'` skips software adapters. */
+import type { GpuMode } from './mode.js';
 
-/** A GPU that answers. */
+/** GPU that can be used. */
 export interface Adapter {
-  /** As the system calls it. */
+  /** Name that the system reports. */
   readonly name: string;
-  /** Whether it computes on the CPU. */
+  /** True if it computes on the CPU. */
   readonly software: boolean;
-  /** Gives back what was opened to look at it; called where it is not taken. */
+  /** Frees what was opened to detect it; to be called if it is not used. */
   readonly release?: () => void;
 }
 
 const softwareNames = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
 
-/** Whether this is Node, where nothing of WebGPU is there unless one installs it. */
+/** True in Node, which has no WebGPU unless a package provides it. */
 const inNode = (): boolean => typeof process !== 'undefined' && process.versions?.node !== undefined;
 
-/** What WebGPU says about an adapter. */
+/** Gives what WebGPU reports about an adapter. */
 export function adapterOf(adapter: GPUAdapter): Adapter {
   const { vendor, architecture, description, device } = adapter.info;
   const name = [vendor, architecture, description || device].filter(Boolean).join(' ') || 'unnamed';
-  // The flag moved from the adapter to its description.
+  // Older browsers have the flag on the adapter, newer ones on its `info`.
   const { isFallbackAdapter } = adapter as { readonly isFallbackAdapter?: boolean };
   const fallback = isFallbackAdapter ?? adapter.info.isFallbackAdapter;
   return { name, software: fallback === true || softwareNames.test(name) };
 }
 
-/** A canvas that is on no page. */
+/** Makes a canvas that is not part of a page. */
 function canvas(): HTMLCanvasElement | OffscreenCanvas | undefined {
   if (typeof OffscreenCanvas !== 'undefined') return new OffscreenCanvas(1, 1);
   return typeof document === 'undefined' ? undefined : document.createElement('canvas');
@@ -34,7 +34,7 @@ function canvas(): HTMLCanvasElement | OffscreenCanvas | undefined {
 
 let opened: WebGL2RenderingContext | undefined;
 
-/** The one WebGL2 context of the page; a new one when the last was lost. Undefined where there is none. */
+/** Gives the WebGL2 context of the page; a new one after the last was lost. Undefined if there is no WebGL2. */
 export function webgl2Context(): WebGL2RenderingContext | undefined {
   if (!opened || opened.isContextLost())
     opened = (canvas()?.getContext('webgl2', { alpha: false, depth: false, antialias: false }) ??
@@ -42,8 +42,8 @@ export function webgl2Context(): WebGL2RenderingContext | undefined {
   return opened;
 }
 
-/** The adapter of a mode, or a sentence that says why there is none. */
-export const findAdapter: Readonly<Record<Mode, () => Promise<Adapter | string>>> = {
+/** Finds the adapter of each mode, or gives a sentence that says why there is none. */
+export const findAdapter: Readonly<Record<GpuMode, () => Promise<Adapter | string>>> = {
   async webgpu() {
     if (typeof navigator === 'undefined' || !navigator.gpu)
       return inNode()

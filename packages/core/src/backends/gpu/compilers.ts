@@ -1,35 +1,41 @@
-/** From a graph to a program on WebGPU or WebGL2: a module of its own, so that bundlers can leave it for later. */
+/** Compiles graphs for WebGPU and WebGL2. A separate module, so that bundlers can load it on demand. */
 import type { Graph } from '../../graph/graph.js';
 import type { Weights } from '../../tensor/tensor.js';
 import type { Program } from '../backend.js';
 import type { Adapter } from './adapter.js';
-import type { Engine } from './engine.js';
+import type { DeviceRuntime } from './device/runtime.js';
+import { webgl2Runtime } from './device/webgl2/runtime.js';
+import { sharedContext } from './device/webgl2/sharedContext.js';
+import { webgpuRuntime } from './device/webgpu/runtime.js';
+import { sharedDevice } from './device/webgpu/sharedDevice.js';
 import type { GpuLibrary } from './library.js';
-import type { Mode } from './plan.js';
-import { planGraph } from './planner.js';
+import type { GpuMode } from './mode.js';
+import { planKernels } from './plan/planKernels.js';
 import { compilePlan } from './program.js';
-import { sharedContext } from './webgl2/context.js';
-import { webgl2Engine } from './webgl2/engine.js';
-import { sharedDevice } from './webgpu/device.js';
-import { webgpuEngine } from './webgpu/engine.js';
 
-/** What is known when an engine is opened. */
-interface Compiling {
+/** Graph to compile. */
+interface CompileRequest {
   readonly graph: Graph;
   readonly weights: Weights;
   readonly signal?: AbortSignal;
   readonly fallbackReason?: string;
 }
 
-const compileOn = <H>(mode: Mode, engine: Engine<H>, { graph, weights, ...options }: Compiling) =>
-  compilePlan(graph, weights, planGraph(graph, weights, mode), engine, options);
+const compileOn = <Handle>(
+  mode: GpuMode,
+  runtime: DeviceRuntime<Handle>,
+  { graph, weights, ...options }: CompileRequest,
+) => compilePlan(graph, weights, planKernels(graph, weights, mode), runtime, options);
 
-/** Opens an engine and compiles on it. */
+/** Compiles a graph with a device runtime of its own, for each mode. */
 export const compilers: Readonly<
-  Record<Mode, (library: Promise<GpuLibrary>, adapter: Adapter, compiling: Compiling) => Promise<Program>>
+  Record<
+    GpuMode,
+    (library: Promise<GpuLibrary>, adapter: Adapter, request: CompileRequest) => Promise<Program>
+  >
 > = {
-  webgpu: async (library, _, compiling) =>
-    compileOn('webgpu', webgpuEngine(await sharedDevice(await library)), compiling),
-  webgl2: async (library, adapter, compiling) =>
-    compileOn('webgl2', webgl2Engine(sharedContext(adapter), library), compiling),
+  webgpu: async (library, _, request) =>
+    compileOn('webgpu', webgpuRuntime(await sharedDevice(await library)), request),
+  webgl2: async (library, adapter, request) =>
+    compileOn('webgl2', webgl2Runtime(sharedContext(adapter), library), request),
 };

@@ -11,8 +11,8 @@ import { initialise } from '../../nn/walk.js';
 import { add, relu } from '../../ops/index.js';
 import { compile } from '../../runtime/compile.js';
 import { type Adapter, findAdapter } from './adapter.js';
+import { sharedContext } from './device/webgl2/sharedContext.js';
 import { gpuBackend } from './gpu.js';
-import { sharedContext } from './webgl2/context.js';
 
 const everything = process.env.CNN_SLOW_TESTS === '1';
 const usual: Readonly<Record<string, ReadonlySet<string>>> = {

@@ -1,6 +1,6 @@
 /**
- * The gpu back end: graphs on the GPU through gpu.js, on WebGPU where there is an adapter, else on WebGL2.
- * Kernels are source text made for the exact shapes; weights and parameters stay on the device.
+ * The gpu back end: runs graphs on WebGPU where there is an adapter, else on WebGL2, through gpu.js. Kernels are text
+ * generated for the shapes of the graph; weights and parameters stay on the device.
  */
 import { BackendUnavailable } from '../../errors.js';
 import type { Graph } from '../../graph/graph.js';
@@ -12,13 +12,13 @@ import { loadLibrary } from './library.js';
 
 /** Options of {@link gpuBackend}. */
 export interface GpuOptions {
-  /** Default: WebGPU where there is an adapter, else WebGL2, and the reason is told. */
+  /** Default: WebGPU where there is an adapter, else WebGL2; the program's `fallbackReason` then says why. */
   readonly mode?: 'webgpu' | 'webgl2';
-  /** Whether an adapter that computes on the CPU will do. Default true; `auto` says false, as wasm is faster. */
+  /** False to refuse adapters that compute on the CPU, as `auto` does since wasm is faster. Default true. */
   readonly software?: boolean;
 }
 
-/** The gpu back end. It needs the package gpu.js, and in Node a `navigator.gpu` too. */
+/** Makes the gpu back end. It needs the package gpu.js, and in Node also a `navigator.gpu`. */
 export const gpuBackend = (options: GpuOptions = {}): Backend => ({
   name: 'gpu',
   compile: (graph, weights, compileOptions) => compileGpu(graph, weights, options, compileOptions),
@@ -27,12 +27,12 @@ export const gpuBackend = (options: GpuOptions = {}): Backend => ({
 async function compileGpu(
   graph: Graph,
   weights: Weights,
-  { mode: asked, software = true }: GpuOptions,
+  { mode: requested, software = true }: GpuOptions,
   { signal }: CompileOptions = {},
 ): Promise<Program> {
   signal?.throwIfAborted();
   const reasons: string[] = [];
-  for (const mode of asked ? [asked] : (['webgpu', 'webgl2'] as const)) {
+  for (const mode of requested ? [requested] : (['webgpu', 'webgl2'] as const)) {
     const adapter = await findAdapter[mode]();
     if (typeof adapter === 'string') reasons.push(adapter);
     else if (adapter.software && !software) {
@@ -42,8 +42,8 @@ async function compileGpu(
       );
     } else
       try {
-        // Everything else is loaded when there is a GPU to use it: pages that run on the CPU do not fetch it.
-        // gpu.js runs for a while when it arrives, so what is written by hand shall be compiling by then.
+        // All other modules are loaded here, once there is a GPU: pages that run on the CPU do not fetch them.
+        // gpu.js takes a while to run when it is loaded, so hand-written kernels start to compile before.
         const library = nextTurn().then(loadLibrary);
         library.catch(() => undefined);
         const { compilers } = await import('./compilers.js');

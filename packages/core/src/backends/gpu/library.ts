@@ -1,7 +1,7 @@
-/** gpu.js: an optional peer dependency, loaded when it is first wanted, and the part of it that is used here. */
+/** Loads gpu.js, an optional peer dependency, and declares the part of it that is used here. */
 import { BackendUnavailable } from '../../errors.js';
 
-/** A kernel of gpu.js in WebGPU mode, as far as its translation to WGSL. */
+/** Kernel of gpu.js in WebGPU mode: the members that translate it to WGSL. */
 export interface WgslKernel {
   readonly argumentNames: readonly string[];
   threadDim: number[];
@@ -14,7 +14,7 @@ export interface WgslKernel {
   assembleWGSL(): string;
 }
 
-/** A kernel of gpu.js in WebGL2 mode, as far as its translation to GLSL. */
+/** Kernel of gpu.js in WebGL2 mode: the members that translate it to GLSL. */
 export interface GlslKernel {
   readonly argumentNames: readonly string[];
   kernelConstants: readonly unknown[];
@@ -25,14 +25,14 @@ export interface GlslKernel {
   translateSource(): void;
 }
 
-/** An instance of gpu.js. */
+/** Instance of gpu.js. */
 export interface GpuInstance {
-  /** Everything it ever made. */
+  /** All kernels that it has made. */
   readonly kernels: unknown[];
   createKernel(source: string, settings: object): { readonly kernel: WgslKernel };
 }
 
-/** What is used of the library. */
+/** Exports of gpu.js that are used here. */
 export interface GpuLibrary {
   readonly GPU: new (settings: object) => GpuInstance;
   readonly WebGL2Kernel: new (source: string, settings: object) => GlslKernel;
@@ -46,7 +46,7 @@ export interface GpuLibrary {
 let loading: Promise<GpuLibrary> | undefined;
 
 /**
- * The library.
+ * Loads gpu.js, once.
  * @throws BackendUnavailable with the command that installs it.
  */
 export function loadLibrary(): Promise<GpuLibrary> {
@@ -59,9 +59,10 @@ export function loadLibrary(): Promise<GpuLibrary> {
 
 async function load(): Promise<GpuLibrary> {
   try {
-    // Bundlers give the module, its default export, or the class with everything else on it.
-    const module = (await import('gpu.js')) as unknown as Partial<GpuLibrary> & { default?: GpuLibrary };
-    const library = module.WebGPUContext ? (module as GpuLibrary) : module.default;
+    // Bundlers give the module, its default export, or the class `GPU` with the other exports as its members.
+    const module: object = await import('gpu.js');
+    const { WebGPUContext, default: main } = module as Partial<GpuLibrary> & { default?: GpuLibrary };
+    const library = WebGPUContext ? (module as GpuLibrary) : main;
     if (library?.WebGPUContext) return library;
   } catch (error) {
     throw new BackendUnavailable(

@@ -1,55 +1,55 @@
-/** Runs a plan on an engine: values are given back as soon as they are dead, updated parameters change places at the end. */
+/** Runs a plan on a device: tensors are freed after their last use, and updated parameters replace the old ones at the end. */
 import { type Graph, inputsOf, type Node, parametersOf } from '../../graph/graph.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { ProfileStep, Program } from '../backend.js';
 import { describe, flopsOf } from '../describe.js';
 import { valuesFor } from '../feeds.js';
 import { nextTurn } from '../turn.js';
-import type { Engine, Prepared } from './engine.js';
-import { type Layout, toDevice, toHost } from './layout.js';
-import type { HostValues, Plan, Value, Write } from './plan.js';
+import type { CompiledCall, DeviceRuntime } from './device/runtime.js';
+import type { Layout } from './layout/types.js';
+import type { HostValues, Plan, PlannedTensor, WriteStaged } from './plan/plan.js';
 
 const GONE = 'This program has been disposed of; compile the model again.';
 
-/** A call with its operands by number. */
-interface Step<H> {
-  readonly run: Prepared<H>;
+/** Kernel call whose tensors are given by slot number. */
+interface Step<Handle> {
+  readonly run: CompiledCall<Handle>;
   readonly inputs: readonly number[];
   readonly result: number;
-  /** Values that nothing reads after this step. */
+  /** Tensors that no later step reads. */
   readonly dead: readonly number[];
   readonly node: Node;
   readonly algorithm: string;
 }
 
-/** How a plan is compiled. */
+/** Options of {@link compilePlan}. */
 interface PlanOptions {
   readonly signal?: AbortSignal;
-  /** Why it is not another engine. */
+  /** Reason why the program does not run in another mode. */
   readonly fallbackReason?: string;
 }
 
-/** Compiles a plan. The engine belongs to the program from here on, whatever happens. */
-export async function compilePlan<H>(
+/** Compiles a plan. The program owns the runtime: it is disposed of with it, or if compiling fails. */
+export async function compilePlan<Handle>(
   graph: Graph,
   weights: Weights,
   plan: Plan,
-  engine: Engine<H>,
+  runtime: DeviceRuntime<Handle>,
   options: PlanOptions,
 ): Promise<Program> {
   try {
-    return await build(graph, weights, plan, engine, options);
+    return await build(graph, weights, plan, runtime, options);
   } catch (error) {
-    engine.dispose();
+    runtime.dispose();
     throw error;
   }
 }
 
-async function build<H>(
+async function build<Handle>(
   graph: Graph,
   weights: Weights,
   plan: Plan,
-  engine: Engine<H>,
+  runtime: DeviceRuntime<Handle>,
   { signal, fallbackReason }: PlanOptions,
 ): Promise<Program> {
   const calls = plan.calls.map(({ kernel, layout, inputs }) => ({
@@ -57,11 +57,12 @@ async function build<H>(
     layout,
     inputs: inputs.map((input) => input.layout),
   }));
-  const { slots, constants, fed, states, outputs } = place(plan);
-  const resident = new Map<number, H>();
+  const { slots, constants, fed, states, outputs } = assignSlots(plan);
+  /** Tensors that stay on the device, by slot. */
+  const resident = new Map<number, Handle>();
   // The host computes and packs weights while the device compiles.
   let failed = false;
-  const preparing = engine.prepare(calls, signal);
+  const preparing = runtime.prepare(calls, signal);
   preparing.catch(() => {
     failed = true;
   });
@@ -70,14 +71,14 @@ async function build<H>(
       await nextTurn();
       signal?.throwIfAborted();
       if (failed) break;
-      resident.set(slot, engine.upload(layout, write));
+      resident.set(slot, runtime.upload(layout, write));
     }
   } finally {
-    // Nothing goes on behind an error.
+    // No work may go on after an error is thrown.
     await preparing.catch(() => undefined);
   }
   const prepared = await preparing;
-  await engine.check();
+  await runtime.check();
   signal?.throwIfAborted();
   const steps = stepsOf(plan, prepared, slots, new Set([...resident.keys(), ...outputs.values()]));
   const kept = new Map([...parametersOf(graph).keys()].map((name) => [name, weights.get(name)!]));
@@ -87,77 +88,81 @@ async function build<H>(
   const layouts = new Map([...plan.outputs].map(([name, value]) => [name, value.layout]));
   let disposed = false;
 
-  /** Starts a run; `after` is called behind every step. */
+  /**
+   * Runs all steps.
+   * @param finish - called after the last step with the tensors by slot; those it leaves are freed.
+   * @param after - called after each step.
+   */
   async function start<T>(
     feeds: ReadonlyMap<string, Tensor>,
-    finish: (values: Map<number, H>) => Promise<T>,
-    after?: (step: Step<H>) => Promise<void>,
+    finish: (tensors: Map<number, Handle>) => Promise<T>,
+    after?: (step: Step<Handle>) => Promise<void>,
   ): Promise<T> {
     if (disposed) throw new Error(GONE);
     const host: HostValues = (name) => valuesFor(graph, name, inputs.get(name)!.shape, feeds);
     for (const check of checks) check(host);
-    const values = new Map(resident);
+    const tensors = new Map(resident);
     try {
       for (const { slot, layout, of } of fed)
-        values.set(
+        tensors.set(
           slot,
-          engine.upload(layout, (held) => toDevice(layout, of(host), held)),
+          runtime.upload(layout, (staged) => layout.toDevice(of(host), staged)),
         );
       for (const step of steps) {
-        values.set(step.result, step.run(step.inputs.map((slot) => values.get(slot)!)));
+        tensors.set(step.result, step.run(step.inputs.map((slot) => tensors.get(slot)!)));
         await after?.(step);
         for (const slot of step.dead) {
-          engine.free(values.get(slot)!);
-          values.delete(slot);
+          runtime.free(tensors.get(slot)!);
+          tensors.delete(slot);
         }
       }
-      return await finish(values);
+      return await finish(tensors);
     } finally {
-      if (!disposed) for (const [slot, value] of values) if (!resident.has(slot)) engine.free(value);
+      if (!disposed) for (const [slot, tensor] of tensors) if (!resident.has(slot)) runtime.free(tensor);
     }
   }
 
-  /** New values take the places of the old, all at once. */
-  function takeOn(values: Map<number, H>): void {
+  /** Replaces the parameters by their new values, all at once. */
+  function commitUpdates(tensors: Map<number, Handle>): void {
     for (const { slot, next } of states.values()) {
-      const [old, fresh] = [resident.get(slot)!, values.get(next)!];
-      resident.set(slot, fresh);
-      values.delete(next);
-      engine.free(old);
+      const old = resident.get(slot)!;
+      resident.set(slot, tensors.get(next)!);
+      tensors.delete(next);
+      runtime.free(old);
     }
   }
 
   async function run(feeds: ReadonlyMap<string, Tensor>, signal?: AbortSignal) {
     signal?.throwIfAborted();
-    return start(feeds, async (values) => {
-      const read = await abortable(
-        engine.read([...outputs.values()].map((slot) => values.get(slot)!)),
+    return start(feeds, async (tensors) => {
+      const staged = await abortable(
+        runtime.read([...outputs.values()].map((slot) => tensors.get(slot)!)),
         signal,
       );
-      takeOn(values);
+      commitUpdates(tensors);
       return new Map(
         [...outputs.keys()].map((name, index): [string, Tensor] => [
           name,
-          { shape: shapes.get(name)!, data: toHost(layouts.get(name)!, read[index]!) },
+          { shape: shapes.get(name)!, data: layouts.get(name)!.toHost(staged[index]!) },
         ]),
       );
     });
   }
 
   return {
-    backend: engine.backend,
+    backend: runtime.backend,
     threads: 1,
     fallbackReason,
     get memory() {
-      return disposed ? 0 : engine.memory;
+      return disposed ? 0 : runtime.memory;
     },
     run,
     async parameters() {
       if (disposed) throw new Error(GONE);
-      const values = await engine.read([...states.values()].map(({ slot }) => resident.get(slot)!));
+      const staged = await runtime.read([...states.values()].map(({ slot }) => resident.get(slot)!));
       const changed = [...states].map(([name, { layout }], index): [string, Tensor] => [
         name,
-        { shape: layout.shape, data: toHost(layout, values[index]!) },
+        { shape: layout.shape, data: layout.toHost(staged[index]!) },
       ]);
       return new Map([...kept, ...changed]);
     },
@@ -166,12 +171,12 @@ async function build<H>(
       let since = performance.now();
       await start(
         feeds,
-        async (values) => {
-          await engine.read([...outputs.values()].map((slot) => values.get(slot)!));
-          takeOn(values);
+        async (tensors) => {
+          await runtime.read([...outputs.values()].map((slot) => tensors.get(slot)!));
+          commitUpdates(tensors);
         },
         async ({ node, algorithm }) => {
-          await engine.read([]);
+          await runtime.read([]);
           const now = performance.now();
           times.set(node, {
             path: node.path,
@@ -184,11 +189,11 @@ async function build<H>(
         },
       );
       return {
-        backend: engine.backend,
+        backend: runtime.backend,
         threads: 1,
         notes: [
-          ...engine.notes,
-          `${engine.kernels} kernels`,
+          ...runtime.notes,
+          `${runtime.kernels} kernels`,
           'each step is waited for, which a run does not do',
         ],
         steps: [...times.values()],
@@ -198,30 +203,30 @@ async function build<H>(
       if (disposed) return;
       disposed = true;
       resident.clear();
-      engine.dispose();
+      runtime.dispose();
     },
   };
 }
 
-/** Numbers all values, and says which stay on the device and which are given for each run. */
-function place(plan: Plan) {
-  const slots = new Map<Value, number>();
-  const constants: { slot: number; layout: Layout; write: Write }[] = [];
+/** Numbers all tensors that the calls need, and lists those to upload once and those to upload for each run. */
+function assignSlots(plan: Plan) {
+  const slots = new Map<PlannedTensor, number>();
+  const constants: { slot: number; layout: Layout; write: WriteStaged }[] = [];
   const fed: { slot: number; layout: Layout; of: (host: HostValues) => Float32Array }[] = [];
-  const slotOf = (value: Value): number => {
-    const known = slots.get(value);
+  const slotOf = (tensor: PlannedTensor): number => {
+    const known = slots.get(tensor);
     if (known !== undefined) return known;
     const slot = slots.size;
-    slots.set(value, slot);
-    const { layout, origin } = value;
+    slots.set(tensor, slot);
+    const { layout, origin } = tensor;
     if (origin.kind === 'fed') fed.push({ slot, layout, of: origin.of });
-    else if (origin.kind === 'arranged') constants.push({ slot, layout, write: origin.write });
+    else if (origin.kind === 'prepacked') constants.push({ slot, layout, write: origin.write });
     else if (origin.kind !== 'call')
-      constants.push({ slot, layout, write: (held) => toDevice(layout, origin.values.data, held) });
+      constants.push({ slot, layout, write: (staged) => layout.toDevice(origin.values.data, staged) });
     return slot;
   };
   for (const { inputs } of plan.calls) inputs.forEach(slotOf);
-  const outputs = new Map([...plan.outputs].map(([name, value]) => [name, slotOf(value)]));
+  const outputs = new Map([...plan.outputs].map(([name, tensor]) => [name, slotOf(tensor)]));
   const states = new Map(
     [...plan.updates].map(([name, { state, next }]) => [
       name,
@@ -231,13 +236,13 @@ function place(plan: Plan) {
   return { slots, constants, fed, outputs, states };
 }
 
-/** The calls by number, each with the values that die after it. */
-function stepsOf<H>(
+/** Gives the calls whose results are used, each with the tensors to free after it. `kept` are slots that are never freed. */
+function stepsOf<Handle>(
   plan: Plan,
-  prepared: readonly Prepared<H>[],
-  slots: ReadonlyMap<Value, number>,
+  prepared: readonly CompiledCall<Handle>[],
+  slots: ReadonlyMap<PlannedTensor, number>,
   kept: ReadonlySet<number>,
-): readonly Step<H>[] {
+): readonly Step<Handle>[] {
   const results = new Map<object, number>();
   for (const [{ origin }, slot] of slots) if (origin.kind === 'call') results.set(origin.call, slot);
   const needed = plan.calls.flatMap((call, index) => {
@@ -258,7 +263,7 @@ function stepsOf<H>(
   }));
 }
 
-/** Rejects when the signal aborts; the device goes on meanwhile, and what it computes is dropped. */
+/** Rejects when the signal aborts. The device finishes the work, and its results are dropped. */
 async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
   signal.throwIfAborted();

@@ -1,0 +1,87 @@
+/** Lowering of each op. The compiler reports an op that is missing. */
+import type { AttrsOf, OpName } from '../../../ops/index.js';
+import type { PlannedTensor } from '../plan/plan.js';
+import { lowerConv2d } from './conv/conv2d.js';
+import * as convGradient from './conv/gradient.js';
+import * as arrange from './data/arrange.js';
+import { lowerRandomMask } from './data/randomMask.js';
+import * as activation from './elementwise/activation.js';
+import * as arithmetic from './elementwise/arithmetic.js';
+import * as loss from './loss.js';
+import type { Lowering, LoweringContext } from './lowering.js';
+import { lowerLinear } from './matmul/linear.js';
+import { lowerMatmul } from './matmul/matmul.js';
+import * as batchNorm from './norm/batchNorm.js';
+import * as localResponseNorm from './norm/localResponseNorm.js';
+import * as optimizer from './optimizer.js';
+import * as adaptivePool from './pool/adaptivePool.js';
+import * as pool from './pool/pool.js';
+import * as reduce from './reduce.js';
+import * as softmax from './softmax.js';
+
+const lowerings: { readonly [K in OpName]: Lowering<AttrsOf<K>> } = {
+  activation: activation.lowerActivation,
+  activationGrad: activation.lowerActivationGrad,
+  adaptiveAvgPool: adaptivePool.lowerAdaptiveAvgPool,
+  adaptiveAvgPoolGrad: adaptivePool.lowerAdaptiveAvgPoolGrad,
+  adaptiveDescend: optimizer.lowerAdaptiveDescend,
+  adaptiveMaxPool: adaptivePool.lowerAdaptiveMaxPool,
+  adaptiveMaxPoolGrad: adaptivePool.lowerAdaptiveMaxPoolGrad,
+  add: arithmetic.lowerAdd,
+  avgPool: pool.lowerAvgPool,
+  avgPoolGrad: pool.lowerAvgPoolGrad,
+  batchNorm: batchNorm.lowerBatchNorm,
+  batchNormGradInput: batchNorm.lowerBatchNormGradInput,
+  batchNormGradWeight: batchNorm.lowerBatchNormGradWeight,
+  batchNormTrain: batchNorm.lowerBatchNorm,
+  batchNormTrainGradInput: batchNorm.lowerBatchNormTrainGradInput,
+  channelMean: batchNorm.lowerChannelMean,
+  channelShuffle: arrange.lowerChannelShuffle,
+  channelSum: reduce.lowerChannelSum,
+  channelVariance: batchNorm.lowerChannelVariance,
+  clipByNorm: optimizer.lowerClipByNorm,
+  concat: arrange.lowerConcat,
+  conv2d: lowerConv2d,
+  conv2dGradInput: convGradient.lowerConv2dGradInput,
+  conv2dGradWeight: convGradient.lowerConv2dGradWeight,
+  crossEntropy: loss.lowerCrossEntropy,
+  crossEntropyGrad: loss.lowerCrossEntropyGrad,
+  descend: optimizer.lowerDescend,
+  dropout: arrange.lowerIdentity,
+  fill: arrange.lowerFill,
+  foldedBias: batchNorm.lowerFoldedBias,
+  foldedWeight: batchNorm.lowerFoldedWeight,
+  globalAvgPool: adaptivePool.lowerGlobalAvgPool,
+  globalAvgPoolGrad: adaptivePool.lowerGlobalAvgPoolGrad,
+  linear: lowerLinear,
+  linearCombination: optimizer.lowerLinearCombination,
+  localResponseNorm: localResponseNorm.lowerLocalResponseNorm,
+  localResponseNormGrad: localResponseNorm.lowerLocalResponseNormGrad,
+  logSoftmax: softmax.lowerLogSoftmax,
+  logSoftmaxGrad: softmax.lowerLogSoftmaxGrad,
+  matmul: lowerMatmul,
+  maxPool: pool.lowerMaxPool,
+  maxPoolGrad: pool.lowerMaxPoolGrad,
+  mul: arithmetic.lowerMul,
+  nllLoss: loss.lowerNllLoss,
+  nllLossGrad: loss.lowerNllLossGrad,
+  pad: arrange.lowerPad,
+  randomMask: lowerRandomMask,
+  reshape: arrange.lowerReshape,
+  runningAverage: batchNorm.lowerRunningAverage,
+  slice: arrange.lowerSlice,
+  sliceGrad: arrange.lowerSliceGrad,
+  softmax: softmax.lowerSoftmax,
+  softmaxGrad: softmax.lowerSoftmaxGrad,
+  squareAverage: optimizer.lowerSquareAverage,
+  stochasticDepth: arrange.lowerIdentity,
+  sumOfSquares: reduce.lowerSumOfSquares,
+  sumTo: reduce.lowerSumTo,
+};
+
+/** Lowers a node by its op's lowering. */
+export const lowerNode = (context: LoweringContext): PlannedTensor => {
+  // The attributes are those of the node's op, which the types do not tell.
+  const lowering = (lowerings as Readonly<Record<string, unknown>>)[context.node.op] as Lowering;
+  return lowering(context);
+};
