@@ -7,6 +7,7 @@ export { type BackendName, compileOn, type Selected } from './backends/select.js
 export { type WasmOptions, wasmBackend } from './backends/wasm/wasm.js';
 export { enableWideSimd } from './backends/wasm/wideSimd.js';
 export * from './errors.js';
+export { type ExtractOptions, extract } from './graph/extract.js';
 export {
   elementsOf,
   Graph,
@@ -22,8 +23,9 @@ export {
   parametersOf,
   readersOf,
 } from './graph/graph.js';
+export { type LivenessOptions, lastUses } from './graph/liveness.js';
 export { printGraph } from './graph/print.js';
-export { copyNode, type Rewriter, rewrite } from './graph/rewrite.js';
+export { type RewriteOptions, type Rewriter, rewrite } from './graph/rewrite.js';
 export { type ShapeRule, verify } from './graph/verify.js';
 export * from './io/index.js';
 export {
@@ -64,7 +66,6 @@ export { foldBatchNorm } from './passes/foldBatchNorm.js';
 export { forInference } from './passes/forInference.js';
 export { forTraining, SEED } from './passes/forTraining.js';
 export { fuse } from './passes/fuse.js';
-export { type MemoryPlan, type MemoryRules, planMemory } from './passes/planMemory.js';
 export { prune } from './passes/prune.js';
 export { type CompileModelOptions, compile, simplify } from './runtime/compile.js';
 export type { RunOptions, Session } from './runtime/session.js';

@@ -4,6 +4,7 @@ import {
   type Graph,
   isInput,
   isParameter,
+  lastUses,
   type Node,
   sizeOf,
   type Values,
@@ -38,9 +39,7 @@ const PATIENCE = 50;
 
 /** Runs a graph op by op in float32 until a value is not finite; undefined when all are. */
 async function firstNonFinite(graph: Graph, state: Weights, feeds: Feeds): Promise<Culprit | undefined> {
-  const lastUse = new Map<Node, number>();
-  for (const [index, node] of graph.nodes.entries())
-    for (const input of node.inputs) lastUse.set(input, index);
+  const lastUse = lastUses(graph);
   const values = new Map<Node, Values>();
   let turn = performance.now();
   for (const [index, node] of graph.nodes.entries()) {

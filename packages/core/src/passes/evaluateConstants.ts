@@ -7,7 +7,7 @@ import {
   type ParameterAttrs,
   readersOf,
 } from '../graph/graph.js';
-import { copyNode, rewrite } from '../graph/rewrite.js';
+import { rewrite } from '../graph/rewrite.js';
 import type { Values } from '../ops/define.js';
 import { computeReference, definitionOf } from '../ops/index.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
@@ -105,9 +105,8 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
     return Object.assign(whole, { read });
   }
   const result: Weights = new Map();
-  const rewritten = rewrite(graph, (node, inputs, target, copy) => {
-    if (!constant.has(node) || isParameter(node)) return copy();
-    if (!wanted.has(node)) return copyNode(node, inputs, target);
+  const rewritten = rewrite(graph, (node, _inputs, target, copy) => {
+    if (!constant.has(node) || isParameter(node) || !wanted.has(node)) return copy();
     const name = `${node.path}:${node.op}:${result.size}`;
     result.set(name, computedWhenRead(node));
     return target.parameter(name, node.shape, false);

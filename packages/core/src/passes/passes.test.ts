@@ -32,7 +32,6 @@ import { foldBatchNorm } from './foldBatchNorm.js';
 import { forInference } from './forInference.js';
 import { forTraining, SEED } from './forTraining.js';
 import { fuse } from './fuse.js';
-import { planMemory } from './planMemory.js';
 import { prune } from './prune.js';
 
 const block = module({ conv: conv2d(2, 2, 3, { padding: 1, bias: false }), bn: batchNorm(2) }, (m, x) =>
@@ -294,48 +293,5 @@ describe('differentiate', () => {
     const [x, z] = [graph.input('x', [1, 2]), graph.input('z', [1, 2])];
     const gradients: ReadonlyMap<Node, Node> = differentiate(relu(x), [x, z], graph.input('dy', [1, 2]));
     expect([gradients.has(x), gradients.has(z)]).toEqual([true, false]);
-  });
-});
-
-describe('planMemory', () => {
-  const graph = prune(
-    forInference(
-      trace(
-        sequential(
-          conv2d(3, 8, 3, { padding: 1 }),
-          relu,
-          conv2d(8, 8, 3, { padding: 1 }),
-          relu,
-          globalAvgPool,
-        ),
-        [1, 3, 16, 16],
-      ),
-    ),
-  );
-
-  test('no two values that live at once overlap', () => {
-    const { offsets, bytes } = planMemory(graph);
-    const placed = [...offsets].map(([node, from]) => {
-      const last = graph.nodes.findLastIndex(({ inputs }) => inputs.includes(node));
-      const end = graph.output === node ? graph.nodes.length : last;
-      return { from, to: from + sizeOf(node.shape) * 4, start: graph.nodes.indexOf(node), end };
-    });
-    for (const a of placed)
-      for (const b of placed)
-        if (a !== b && a.start <= b.end && b.start <= a.end)
-          expect(a.to <= b.from || b.to <= a.from).toBe(true);
-    const total = [...offsets.keys()].reduce((sum, node) => sum + sizeOf(node.shape) * 4, 0);
-    expect(bytes).toBeLessThan(total);
-    expect([...offsets.values()].every((offset) => offset % 64 === 0)).toBe(true);
-  });
-
-  test('a result may take the place of an input that dies', () => {
-    const apart = planMemory(graph).bytes;
-    const inPlace = planMemory(graph, {
-      overwrites: (node) => (node.op === 'activation' ? node.inputs[0] : undefined),
-    });
-    const activation = graph.nodes.find(({ op }) => op === 'activation')!;
-    expect(inPlace.offsets.get(activation)).toBe(inPlace.offsets.get(activation.inputs[0]!));
-    expect(inPlace.bytes).toBeLessThanOrEqual(apart);
   });
 });

@@ -1,5 +1,6 @@
 /** Runs a plan on an engine: values are given back as soon as they are dead, updated parameters change places at the end. */
 import { type Graph, inputsOf, type Node, parametersOf } from '../../graph/graph.js';
+import { lastReads } from '../../graph/liveness.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { ProfileStep, Program } from '../backend.js';
 import { describe, flopsOf } from '../describe.js';
@@ -244,9 +245,8 @@ function stepsOf<H>(
     const result = results.get(call);
     return result === undefined ? [] : [{ call, run: prepared[index]!, result }];
   });
-  const last = new Map<number, number>();
   const inputsOf = needed.map(({ call }) => call.inputs.map((input) => slots.get(input)!));
-  for (const [index, inputs] of inputsOf.entries()) for (const slot of inputs) last.set(slot, index);
+  const last = lastReads(inputsOf);
   const forever = new Set([...kept, ...[...plan.updates.values()].map(({ next }) => slots.get(next)!)]);
   return needed.map(({ call, run, result }, index) => ({
     run,

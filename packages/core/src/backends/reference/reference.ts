@@ -3,6 +3,7 @@
  * oracle that the other back ends are tested against.
  */
 import { type Graph, isInput, isParameter, type Node } from '../../graph/graph.js';
+import { lastUses } from '../../graph/liveness.js';
 import type { Values } from '../../ops/define.js';
 import { computeReference } from '../../ops/index.js';
 import { sizeOf } from '../../tensor/shape.js';
@@ -35,11 +36,7 @@ function referenceProgram(
   signal?.throwIfAborted();
   const create = (shape: readonly number[]): Values =>
     precision === 'float64' ? new Float64Array(sizeOf(shape)) : new Float32Array(sizeOf(shape));
-  const lastUse = new Map<Node, number>();
-  for (const [index, node] of graph.nodes.entries())
-    for (const input of node.inputs) lastUse.set(input, index);
-  for (const kept of [...graph.outputs.values(), ...graph.updates.values()])
-    lastUse.set(kept, graph.nodes.length);
+  const lastUse = lastUses(graph);
   /** Parameters in the precision of the program, so that many small updates do not round to float32 in between. */
   let state: ReadonlyMap<string, Values> | undefined = new Map(
     graph.nodes.filter(isParameter).map((node) => {
