@@ -113,10 +113,10 @@ export async function gradCam(model: Module, options: GradCamOptions): Promise<G
   const traced = trace(model, input, { name });
   const layer = options.layer ?? lastPicture(traced);
   const { graph, classes } = gradCamGraph(traced, layer);
+  // `gradCamGraph` folds batch norms before it differentiates; nothing is fused.
   const evaluated = evaluateConstants(graph, weights);
-  const final = prune(evaluated.graph);
-  verify(final, definitionOf);
-  const { program, fallbackReason } = await compileOn(backend, final, evaluated.weights, {
+  verify(evaluated.graph, definitionOf);
+  const { program, fallbackReason } = await compileOn(backend, evaluated.graph, evaluated.weights, {
     threads,
     strict,
     signal,

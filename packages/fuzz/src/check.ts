@@ -3,14 +3,13 @@ import {
   type Backend,
   type CompileOptions,
   definitionOf,
-  evaluateConstants,
   forInference,
   fuse,
   type Graph,
   inputsOf,
   type Program,
+  prepareForInference,
   prune,
-  simplify,
   type Tensor,
   type Values,
   verify,
@@ -72,10 +71,9 @@ function formsOf({ graph, weights, training }: RandomCase): readonly Form[] {
       { name: 'as built', graph, weights },
       { name: 'fused', graph: prune(fuse(graph)), weights },
     ];
-  const simplified = evaluateConstants(simplify(graph), weights);
   return [
     { name: 'as traced', graph: prune(forInference(graph)), weights },
-    { name: 'simplified', graph: prune(simplified.graph), weights: simplified.weights },
+    { name: 'simplified', ...prepareForInference(graph, weights) },
   ];
 }
 

@@ -12,6 +12,7 @@ import type { Values } from '../ops/define.js';
 import { computeReference, definitionOf } from '../ops/index.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import { heldWeakly, type StoredTensor, type Tensor, valuesOf, type Weights } from '../tensor/tensor.js';
+import { prune } from './prune.js';
 
 /** Values of a buffer for some rows that is used again and again; for more there is a new one each time. */
 const MOST_KEPT = 2 ** 17;
@@ -23,7 +24,8 @@ export interface Evaluated {
 }
 
 /**
- * The graph with constant nodes replaced by parameters, and the weights with those added. For programs
+ * The graph with constant nodes replaced by parameters, without those that then are dead, and the weights with the new
+ * parameters added. For programs
  * whose parameters never change. The values of those are computed when they are read, some rows at a time where the
  * op allows it, and all of them are held weakly, so that a back end which packs weights one by one never holds all
  * weights twice: those that were given must stay as they are until then.
@@ -112,5 +114,5 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
     return target.parameter(name, node.shape, false);
   });
   for (const [name, value] of weights) result.set(name, value);
-  return { graph: rewritten, weights: result };
+  return { graph: prune(rewritten), weights: result };
 }

@@ -2,7 +2,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { referenceBackend } from '../backends/reference/reference.js';
 import { wasmBackend } from '../backends/wasm/wasm.js';
-import { Graph, type Node, parametersOf } from '../graph/graph.js';
+import { Graph, isInput, type Node, parametersOf } from '../graph/graph.js';
 import { printGraph } from '../graph/print.js';
 import { verify } from '../graph/verify.js';
 import { batchNorm, conv2d, linear } from '../nn/layers.js';
@@ -22,7 +22,6 @@ import {
   relu,
   stochasticDepth,
 } from '../ops/index.js';
-import { compile } from '../runtime/compile.js';
 import { random } from '../tensor/random.js';
 import { sizeOf } from '../tensor/shape.js';
 import { isStored, tensor, valuesOf, type Weights } from '../tensor/tensor.js';
@@ -32,6 +31,7 @@ import { foldBatchNorm } from './foldBatchNorm.js';
 import { forInference } from './forInference.js';
 import { forTraining, SEED } from './forTraining.js';
 import { fuse } from './fuse.js';
+import { prepareForInference } from './prepareForInference.js';
 import { prune } from './prune.js';
 
 const block = module({ conv: conv2d(2, 2, 3, { padding: 1, bias: false }), bn: batchNorm(2) }, (m, x) =>
@@ -47,6 +47,15 @@ function mixed(model: Module): Weights {
     if (!name.endsWith('weight') || name.includes('bn'))
       for (let i = 0; i < data.length; i++) data[i] = 0.5 + source.uniform();
   return weights;
+}
+
+/** The outputs of a traced graph on the reference back end, with all passes or none but `forInference`. */
+async function outputsOf(traced: Graph, weights: Weights, passes: boolean, x: Float32Array) {
+  const form = passes
+    ? prepareForInference(traced, weights)
+    : { graph: prune(forInference(traced)), weights };
+  const program = await referenceBackend().compile(form.graph, form.weights);
+  return program.run(new Map([['x', tensor(x, [...form.graph.nodes.find(isInput)!.shape])]]));
 }
 
 test('a residual block becomes one convolution', () => {
@@ -157,13 +166,8 @@ describe('the passes keep what a model computes', () => {
     const x = Float32Array.from({ length: 64 }, (_v, i) => Math.sin(i));
     const outputs = await Promise.all(
       [true, false].map(async (passes) => {
-        await using session = await compile(model, {
-          weights,
-          input: [2, 2, 4, 4],
-          backend: 'reference',
-          passes,
-        });
-        return (await session.run(x)).data;
+        const traced = trace(model, [2, 2, 4, 4]);
+        return (await outputsOf(traced, weights, passes, x)).get('output')!.data;
       }),
     );
     for (const [i, value] of outputs[0]!.entries()) expect(value).toBeCloseTo(outputs[1]![i]!, 5);
@@ -174,14 +178,9 @@ test('an output that is asked for keeps its value under fusion and folding', asy
   const weights = mixed(block);
   const x = Float32Array.from({ length: 32 }, (_, i) => Math.cos(i));
   const run = async (passes: boolean) => {
-    await using session = await compile(block, {
-      weights,
-      input: [1, 2, 4, 4],
-      backend: 'reference',
-      passes,
-      outputs: ['conv'],
-    });
-    return (await session.runAll(x)).get('conv')!.data;
+    const traced = trace(block, [1, 2, 4, 4]);
+    traced.outputs.set('conv', traced.modules.get('conv')!);
+    return (await outputsOf(traced, weights, passes, x)).get('conv')!.data;
   };
   expect(await run(true)).toEqual(await run(false));
 });

@@ -1,6 +1,7 @@
 /** A session: a compiled model that is fed and read by shape, one run at a time, until it is disposed of. */
 import type { Profile, Program } from '../backends/backend.js';
 import { ShapeError } from '../errors.js';
+import { MAIN_INPUT, MAIN_OUTPUT } from '../nn/trace.js';
 import { formatShape, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -39,12 +40,11 @@ export interface Session {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Wraps a program with one input `x` and a main output. */
+/** Wraps a program with one input `x` and a main output `output`, as `trace` names them. */
 export function createSession(
   program: Program,
   input: Shape,
   output: Shape,
-  mainOutput: string,
   fallbackReason?: string,
 ): Session {
   let queue: Promise<unknown> = Promise.resolve();
@@ -69,7 +69,7 @@ export function createSession(
       throw new ShapeError(
         `An input of ${formatShape(input)} has ${sizeOf(input)} values, got ${value.data.length}.`,
       );
-    return new Map([['x', value]]);
+    return new Map([[MAIN_INPUT, value]]);
   };
   const runAll = async (x: Tensor | Float32Array, { signal }: RunOptions = {}) => {
     const feeds = feed(x);
@@ -104,7 +104,7 @@ export function createSession(
     },
     input,
     output,
-    run: async (x, options) => (await runAll(x, options)).get(mainOutput)!,
+    run: async (x, options) => (await runAll(x, options)).get(MAIN_OUTPUT)!,
     runAll,
     profile: async (x = new Float32Array(sizeOf(input))) => {
       const feeds = feed(x);
