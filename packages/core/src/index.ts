@@ -1,6 +1,8 @@
 /** The public API of @cnn/core. */
 
 export type { Backend, CompileOptions, Profile, ProfileStep, Program } from './backends/backend.js';
+export { createQueue } from './backends/common/queue.js';
+export { timeSlices } from './backends/common/yield.js';
 export { type GpuOptions, gpuBackend } from './backends/gpu/gpu.js';
 export { type ReferenceOptions, referenceBackend } from './backends/reference/reference.js';
 export { type BackendName, compileOn, type Selected } from './backends/select.js';
@@ -68,8 +70,11 @@ export { forTraining, SEED } from './passes/forTraining.js';
 export { fuse } from './passes/fuse.js';
 export { prepareForInference, simplify } from './passes/prepareForInference.js';
 export { prune } from './passes/prune.js';
+export { builtin } from './platform.js';
 export { type CompileModelOptions, compile } from './runtime/compile.js';
 export type { RunOptions, Session } from './runtime/session.js';
 export { hash32, type Random, type RandomState, random } from './tensor/random.js';
+export { roundHalfEven } from './tensor/round.js';
+export { logProbabilities, probabilities, topK } from './tensor/scores.js';
 export { formatShape, type Shape, sameShape, sizeOf } from './tensor/shape.js';
 export { type StoredTensor, type Tensor, tensor, type Weights } from './tensor/tensor.js';

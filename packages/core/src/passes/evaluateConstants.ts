@@ -1,13 +1,7 @@
 /** Makes a parameter of every node that depends on parameters alone; its values are computed in float64. */
-import {
-  type Graph,
-  isInput,
-  isParameter,
-  type Node,
-  type ParameterAttrs,
-  readersOf,
-} from '../graph/graph.js';
+import { type Graph, isInput, isParameter, type Node, readersOf } from '../graph/graph.js';
 import { rewrite } from '../graph/rewrite.js';
+import { weightOf } from '../graph/weightOf.js';
 import type { Values } from '../ops/define.js';
 import { computeReference, definitionOf } from '../ops/index.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
@@ -49,13 +43,8 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
         heldWeakly(() => compute(node)),
       );
   }
-  const weightOf = ({ attrs: { name } }: Node<ParameterAttrs>): Tensor => {
-    const value = weights.get(name);
-    if (!value) throw new Error(`${graph.at('')}: there is no weight called ${name}.`);
-    return value;
-  };
   const evaluate = (node: Node): Values =>
-    isParameter(node) ? weightOf(node).data : (shared.get(node)?.() ?? compute(node));
+    isParameter(node) ? weightOf(node, weights).data : (shared.get(node)?.() ?? compute(node));
   const compute = (node: Node): Values =>
     computeReference(node, evaluate, new Float64Array(sizeOf(node.shape)));
   // One buffer for all results on their way to float32: garbage of 8 bytes a weight would add up until it is collected.
@@ -79,8 +68,8 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
         const row = sizeOf(input.shape.slice(1));
         // At most one input is more than a vector, and so is read by parts.
         return input.shape.length === 1
-          ? weightOf(input).data.subarray(from, to)
-          : valuesOf(weightOf(input), from * row, to * row);
+          ? weightOf(input, weights).data.subarray(from, to)
+          : valuesOf(weightOf(input, weights), from * row, to * row);
       }),
       shapes: node.inputs.map(rowsOf),
       attrs: node.attrs,

@@ -1,5 +1,6 @@
 /** A session: a compiled model that is fed and read by shape, one run at a time, until it is disposed of. */
 import type { Profile, Program } from '../backends/backend.js';
+import { createQueue } from '../backends/common/queue.js';
 import { ShapeError } from '../errors.js';
 import { MAIN_INPUT, MAIN_OUTPUT } from '../nn/trace.js';
 import { formatShape, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
@@ -47,17 +48,14 @@ export function createSession(
   output: Shape,
   fallbackReason?: string,
 ): Session {
-  let queue: Promise<unknown> = Promise.resolve();
+  const enqueue = createQueue();
   /** Let go of when the session is disposed of, so that a session kept by mistake keeps no weights. */
   let live: Program | undefined = program;
-  const inTurn = <T>(work: (program: Program) => Promise<T>): Promise<T> => {
-    const result = queue.then(() => {
+  const enqueueRun = <T>(work: (program: Program) => Promise<T>): Promise<T> =>
+    enqueue(async () => {
       if (!live) throw new Error('This session has been disposed of; compile the model again.');
       return work(live);
     });
-    queue = result.catch(() => undefined);
-    return result;
-  };
   const reason = fallbackReason ?? program.fallbackReason;
   const feed = (x: Tensor | Float32Array): ReadonlyMap<string, Tensor> => {
     const value = x instanceof Float32Array ? { shape: input, data: x } : x;
@@ -78,7 +76,7 @@ export function createSession(
       // A run that waits ends at once; one that has begun ends as its program sees fit.
       const waiting = new AbortController();
       signal?.addEventListener('abort', () => reject(signal.reason), { signal: waiting.signal });
-      inTurn((present) => {
+      enqueueRun((present) => {
         waiting.abort();
         signal?.throwIfAborted();
         return present.run(feeds, signal);
@@ -89,7 +87,7 @@ export function createSession(
   };
   let disposal: Promise<void> | undefined;
   const dispose = (): Promise<void> => {
-    disposal ??= inTurn((present) => {
+    disposal ??= enqueueRun((present) => {
       live = undefined;
       return present.dispose();
     });
@@ -108,7 +106,7 @@ export function createSession(
     runAll,
     profile: async (x = new Float32Array(sizeOf(input))) => {
       const feeds = feed(x);
-      const profile = await inTurn((present) => present.profile(feeds));
+      const profile = await enqueueRun((present) => present.profile(feeds));
       return reason ? { ...profile, notes: [...profile.notes, reason] } : profile;
     },
     dispose,
