@@ -1,8 +1,7 @@
 /** What goes into each step: the batch, learning rates and seeds. All of it follows from seed and place alone. */
 import { SEED, tensor, type Weights } from '@cnn/core';
+import type { Position } from './checkpoint.js';
 import { type Dataset, exampleRandom, loadBatch, maskSeed, normalised } from './data.js';
-import type { RunOptions } from './options.js';
-import type { Position } from './position.js';
 import {
   type FeatureCache,
   type Feeds,
@@ -11,6 +10,7 @@ import {
   feedsOfBatch,
   type StepPlan,
 } from './program.js';
+import type { RunOptions } from './run.js';
 import type { Moment } from './schedules.js';
 import { stepInputs } from './step.js';
 
