@@ -7,6 +7,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, normalize } from 'node:path';
 import { type FoundBrowser, findBrowser } from '@cnn/testing/browser';
+import { withTimeout } from '@cnn/testing/timeout';
 import { type Browser, chromium } from 'playwright';
 import { cacheFolder } from './cacheFolder.js';
 import type { Job } from './messages.js';
@@ -92,7 +93,7 @@ export async function openBrowsers(path: string | undefined): Promise<Browsers> 
         await page.goto(origin);
         await page.addScriptTag({ type: 'module', url: `${origin}${program}` });
         await page.waitForFunction(() => (globalThis as PageGlobals).runner !== undefined);
-        const answer = await withTimeout(
+        const answer = await answerOf(
           page.evaluate((job) => (globalThis as PageGlobals).runner!.start(job), {
             ...job,
             files: origin + job.files,
@@ -103,7 +104,7 @@ export async function openBrowsers(path: string | undefined): Promise<Browsers> 
           started: unwrap(answer),
           block: async (request) =>
             unwrap(
-              await withTimeout(
+              await answerOf(
                 page.evaluate((request) => (globalThis as PageGlobals).runner!.block(request), request),
                 () => problem,
               ),
@@ -119,18 +120,10 @@ export async function openBrowsers(path: string | undefined): Promise<Browsers> 
   };
 }
 
-/** Rejects if the promise does not settle within `TIMEOUT_MS`; `problem` adds the page's error, if any. */
-async function withTimeout<T>(promise: Promise<T>, problem: () => string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new PeerFailure(`no answer within ${TIMEOUT_MS / 1000} seconds. ${problem()}`)),
-      TIMEOUT_MS,
-    );
-  });
-  try {
-    return await Promise.race([promise, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+/** Settles with a page's answer; `problem` adds the page's error, if any. */
+const answerOf = <T>(promise: Promise<T>, problem: () => string): Promise<T> =>
+  withTimeout(
+    promise,
+    TIMEOUT_MS,
+    () => new PeerFailure(`no answer within ${TIMEOUT_MS / 1000} seconds. ${problem()}`),
+  );

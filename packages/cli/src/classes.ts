@@ -1,4 +1,5 @@
 /** Names of a model's classes, and the most likely classes of an output. */
+import { probabilities, topK } from '@cnn/core';
 import { UsageError } from './errors.js';
 
 /** Class with its probability. */
@@ -14,13 +15,11 @@ export const labelOf = (labels: readonly string[], index: number): string =>
 
 /** Gives the `top` most likely classes of a row of logits, with their softmax. */
 export function rank(logits: Float32Array, labels: readonly string[], top: number): readonly Ranked[] {
-  const max = logits.reduce((largest, value) => Math.max(largest, value), -Infinity);
-  const weights = Array.from(logits, (value) => Math.exp(value - max));
-  const sum = weights.reduce((total, value) => total + value, 0);
-  return weights
-    .map((value, index) => ({ index, label: labelOf(labels, index), probability: value / sum }))
-    .sort((a, b) => b.probability - a.probability)
-    .slice(0, top);
+  return topK(probabilities(logits), top).map(({ index, value }) => ({
+    index,
+    label: labelOf(labels, index),
+    probability: value,
+  }));
 }
 
 /** Finds a class by its label or its index. @throws UsageError if there is none. */

@@ -9,6 +9,7 @@ import {
   type Backend,
   type BackendName,
   compileOn,
+  createQueue,
   definitionOf,
   differentiate,
   emit,
@@ -113,22 +114,17 @@ export async function gradCam(model: Module, options: GradCamOptions): Promise<G
   const traced = trace(model, input, { name });
   const layer = options.layer ?? lastFeatureMap(traced);
   const { graph, classes } = gradCamGraph(traced, layer);
+  // `gradCamGraph` folds batch norms before it differentiates; nothing is fused.
   const evaluated = evaluateConstants(graph, weights);
-  const final = prune(evaluated.graph);
-  verify(final, definitionOf);
-  const { program, fallbackReason } = await compileOn(backend, final, evaluated.weights, {
+  verify(evaluated.graph, definitionOf);
+  const { program, fallbackReason } = await compileOn(backend, evaluated.graph, evaluated.weights, {
     threads,
     strict,
     signal,
   });
 
   // A program runs one call at a time, and an explanation without a class runs it twice.
-  let queue: Promise<unknown> = Promise.resolve();
-  const enqueue = <T>(work: () => Promise<T>): Promise<T> => {
-    const result = queue.then(work);
-    queue = result.catch(() => undefined);
-    return result;
-  };
+  const enqueue = createQueue();
   const run = async (x: Tensor, classIndex: number | undefined, at?: AbortSignal) => {
     const mask = new Float32Array(classes);
     if (classIndex !== undefined) mask[classIndex] = 1;

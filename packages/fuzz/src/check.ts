@@ -6,20 +6,20 @@ import {
   type Backend,
   type CompileOptions,
   definitionOf,
-  evaluateConstants,
   forInference,
   fuse,
   type Graph,
   inputsOf,
   type Program,
+  prepareForInference,
   prune,
-  simplify,
   type Tensor,
   type Values,
   verify,
   type Weights,
 } from '@cnn/core';
 import type { Feeds } from '@cnn/testing/conformance';
+import { withTimeout } from '@cnn/testing/timeout';
 import { Draw } from './draw.js';
 import type { RandomCase } from './randomGraph.js';
 import { Rounding } from './rounding.js';
@@ -50,20 +50,9 @@ export interface Finding {
 /** Timeout of each operation of a program, in milliseconds; far longer than any of these graphs needs. */
 const TIMEOUT_MS = 30_000;
 
-async function withTimeout<T>(what: string, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`${what} did not end within ${TIMEOUT_MS / 1000} s`)),
-      TIMEOUT_MS,
-    );
-  });
-  try {
-    return await Promise.race([promise, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+/** Settles with a program's result, or rejects after the timeout. */
+const inTime = <T>(what: string, promise: Promise<T>): Promise<T> =>
+  withTimeout(promise, TIMEOUT_MS, () => new Error(`${what} did not end within ${TIMEOUT_MS / 1000} s`));
 
 interface Form {
   readonly name: string;
@@ -78,10 +67,9 @@ function formsOf({ graph, weights, training }: RandomCase): readonly Form[] {
       { name: 'as built', graph, weights },
       { name: 'fused', graph: prune(fuse(graph)), weights },
     ];
-  const simplified = evaluateConstants(simplify(graph), weights);
   return [
     { name: 'as traced', graph: prune(forInference(graph)), weights },
-    { name: 'simplified', graph: prune(simplified.graph), weights: simplified.weights },
+    { name: 'simplified', ...prepareForInference(graph, weights) },
   ];
 }
 
@@ -93,11 +81,11 @@ async function results(
 ): Promise<readonly Float32Array[]> {
   const all: Float32Array[] = [];
   for (const feeds of runs) {
-    const outputs = await withTimeout('The run', program.run(feeds));
+    const outputs = await inTime('The run', program.run(feeds));
     for (const name of graph.outputs.keys()) all.push(outputs.get(name)!.data);
   }
   if (graph.updates.size > 0) {
-    const parameters = await withTimeout('Reading parameters', program.parameters());
+    const parameters = await inTime('Reading parameters', program.parameters());
     for (const name of graph.updates.keys()) all.push(parameters.get(name)!.data);
   }
   return all;
@@ -250,7 +238,7 @@ async function checkAbort(
   );
   if (draw.chance(0.5)) await new Promise((resolve) => setTimeout(resolve, draw.between(0, 3)));
   controller.abort(reason);
-  const outcome = await withTimeout('A run that was aborted', running);
+  const outcome = await inTime('A run that was aborted', running);
   if (outcome !== undefined && outcome !== reason)
     return `a run that was aborted rejects with ${String(outcome)}`;
   const problem = bitDifference(names, await results(program, graph, [feeds!]), first);
@@ -281,10 +269,7 @@ export async function check(
     async function tryVariant(variant: Variant, { graph, weights }: Form): Promise<string | undefined> {
       try {
         verify(graph, definitionOf);
-        const program = await withTimeout(
-          'Compiling',
-          variant.backend.compile(graph, weights, variant.compile),
-        );
+        const program = await inTime('Compiling', variant.backend.compile(graph, weights, variant.compile));
         try {
           const got = await results(program, graph, subject.runs);
           const problem =
@@ -299,7 +284,7 @@ export async function check(
             undefined
           );
         } finally {
-          await withTimeout('Disposing', program.dispose());
+          await inTime('Disposing', program.dispose());
         }
       } catch (error) {
         return error instanceof Error ? `${error.name}: ${error.message}` : String(error);

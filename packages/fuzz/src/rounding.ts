@@ -4,7 +4,17 @@
  * terms). The largest change of the outputs bounds the effect of rounding, including kinks of ReLU and ties
  * of max pooling. Values that are only copied, and sums of zeros, must be exact.
  */
-import { definitionOf, type Graph, isInput, isParameter, type Node, sizeOf, type Values } from '@cnn/core';
+import {
+  definitionOf,
+  findDefinition,
+  type Graph,
+  isInput,
+  isParameter,
+  type Node,
+  type OpName,
+  sizeOf,
+  type Values,
+} from '@cnn/core';
 import type { Feeds } from '@cnn/testing/conformance';
 import { Draw } from './draw.js';
 
@@ -17,29 +27,14 @@ const FLOAT32_ROUNDING = 2 ** -24;
  */
 const ROUNDINGS = 32;
 
-/** Ops that select or copy values, without rounding. */
-const exactOps: ReadonlySet<string> = new Set([
-  'adaptiveMaxPool',
-  'channelShuffle',
-  'concat',
-  'dropout',
-  'fill',
-  'maxPool',
-  'pad',
-  'reshape',
-  'slice',
-  'sliceGrad',
-  'stochasticDepth',
-]);
-
 /**
  * Convolutions may be computed by tiles (Winograd); then the error of a value has the magnitude of its
  * neighbours.
  */
-const tiledOps: ReadonlySet<string> = new Set(['conv2d', 'conv2dGradInput', 'conv2dGradWeight']);
+const tiledOps: ReadonlySet<string> = new Set<OpName>(['conv2d', 'conv2dGradInput', 'conv2dGradWeight']);
 
 /** Matrix products, which sum term by term. */
-const matrixProducts: ReadonlySet<string> = new Set(['linear', 'matmul']);
+const matrixProducts: ReadonlySet<string> = new Set<OpName>(['linear', 'matmul']);
 
 /**
  * Factor by which a matrix product exceeds the error of short sums; grows with the square root of the number
@@ -54,7 +49,7 @@ function productErrorFactor({ inputs: [a, b], shape }: Node): number {
  * Operands that are subtracted. With their sign flipped, the sum is the sum of the absolute values of all
  * terms.
  */
-const subtractedOperands: Readonly<Record<string, readonly number[]>> = {
+const subtractedOperands: { readonly [K in OpName]?: readonly number[] } = {
   batchNorm: [3],
   batchNormGradWeight: [2],
   batchNormTrain: [3],
@@ -64,14 +59,18 @@ const subtractedOperands: Readonly<Record<string, readonly number[]>> = {
 };
 
 /** Operands that select positions or classes and are not summed. */
-const indexOperand: Readonly<Record<string, number>> = {
+const indexOperand: { readonly [K in OpName]?: number } = {
   adaptiveMaxPoolGrad: 1,
   crossEntropy: 1,
   maxPoolGrad: 1,
 };
 
 /** Sums of squares: rounding never makes them negative, so the perturbation is proportional to the value. */
-const sumsOfSquares: ReadonlySet<string> = new Set(['channelVariance', 'squareAverage', 'sumOfSquares']);
+const sumsOfSquares: ReadonlySet<string> = new Set<OpName>([
+  'channelVariance',
+  'squareAverage',
+  'sumOfSquares',
+]);
 
 function largest(values: Values): number {
   let most = 0;
@@ -86,9 +85,9 @@ function largest(values: Values): number {
 const laneErrorFactor = (count: number): number => 1 + count / 4 / ROUNDINGS;
 
 /** Magnitude of each value of ops that are not a sum of products. */
-const specialMagnitudes: Readonly<
-  Record<string, (node: Node, y: Values, inputs: readonly Values[]) => (i: number) => number>
-> = {
+const specialMagnitudes: {
+  readonly [K in OpName]?: (node: Node, y: Values, inputs: readonly Values[]) => (i: number) => number;
+} = {
   activation(node, y, [x]) {
     const { fn } = node.attrs as { readonly fn: string };
     if (fn === 'relu' || fn === 'relu6') return () => 0;
@@ -144,14 +143,14 @@ const computeNode = (node: Node, inputs: readonly Values[], attrs: object = node
 
 /** Returns, for each value of a node, the sum of the absolute values of its terms. */
 function magnitudesOf(node: Node, y: Values, inputs: readonly Values[]): Values {
-  const special = specialMagnitudes[node.op]?.(node, y, inputs);
+  const special = specialMagnitudes[node.op as OpName]?.(node, y, inputs);
   if (special) return y.map((_, i) => special(i));
-  const subtracted = subtractedOperands[node.op];
+  const subtracted = subtractedOperands[node.op as OpName];
   const { activation: _, ...attrs } = node.attrs as { readonly activation?: object };
   const magnitudes = computeNode(
     node,
     inputs.map((values, index) => {
-      if (indexOperand[node.op] === index) return values;
+      if (indexOperand[node.op as OpName] === index) return values;
       const sign = subtracted?.includes(index) ? -1 : 1;
       return values.map((value) => sign * Math.abs(value));
     }),
@@ -238,7 +237,7 @@ export class Rounding {
     this.#draw = new Draw(seed);
     this.#numbers = new Map(subject.graph.nodes.map((node, index) => [node, index]));
     this.expected = resultsInFloat64(subject, (run, node, values, inputs) => {
-      if (!exactOps.has(node.op))
+      if (!findDefinition(node)?.exact)
         this.#magnitudes.set(`${run} ${this.#numbers.get(node)}`, magnitudesOf(node, values, inputs));
     });
     this.#moved = this.expected.map(() => 0);

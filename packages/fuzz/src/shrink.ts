@@ -1,7 +1,7 @@
 /** Shrinks a failing graph while it still fails: removes outputs, and replaces computed values by inputs. */
 import {
-  copyNode,
-  Graph,
+  extract,
+  type Graph,
   inputsOf,
   isInput,
   isParameter,
@@ -60,50 +60,26 @@ export async function shrink(
   return best;
 }
 
-/** Removes nodes that no result needs, and the feeds of removed inputs. */
-function pruned(subject: RandomCase, graph: Graph, feeds: readonly Feeds[]): RandomCase {
-  const target = new Graph({ name: graph.name, mode: graph.mode });
-  const updated = graph.nodes.filter((node) => isParameter(node) && graph.updates.has(node.attrs.name));
-  const wanted = new Set<Node>([...graph.outputs.values(), ...graph.updates.values(), ...updated]);
-  for (const node of [...graph.nodes].reverse())
-    if (wanted.has(node)) for (const input of node.inputs) wanted.add(input);
-  const became = new Map<Node, Node>();
-  for (const node of graph.nodes)
-    if (wanted.has(node))
-      became.set(
-        node,
-        copyNode(
-          node,
-          node.inputs.map((input) => became.get(input)!),
-          target,
-        ),
-      );
-  for (const [name, node] of graph.outputs) target.outputs.set(name, became.get(node)!);
-  for (const [name, node] of graph.updates) target.updates.set(name, became.get(node)!);
+/** Keeps what some results need, all by default, and the feeds of the remaining inputs. */
+function needed(
+  subject: RandomCase,
+  graph: Graph,
+  feeds: readonly Feeds[],
+  { outputs, updates }: Pick<Graph, 'outputs' | 'updates'> = graph,
+): RandomCase {
+  const updated = graph.nodes.filter((node) => isParameter(node) && updates.has(node.attrs.name));
+  const target = extract(graph, { outputs, updates, kept: updated });
   const inputs = [...inputsOf(target).keys()];
   const runs = feeds.map((run) => new Map(inputs.map((name) => [name, run.get(name)!])));
   return { ...subject, graph: target, runs };
 }
 
 /** Replaces the outputs and updates of the graph. */
-function withResults(
+const withResults = (
   subject: RandomCase,
-  outputs: ReadonlyMap<string, Node>,
-  updates: ReadonlyMap<string, Node>,
-): RandomCase {
-  const { graph } = subject;
-  const became = new Map<Node, Node>();
-  const target = rewrite(graph, (node, _inputs, _target, copied) => {
-    const copy = copied();
-    became.set(node, copy);
-    return copy;
-  });
-  target.outputs.clear();
-  target.updates.clear();
-  for (const [name, node] of outputs) target.outputs.set(name, became.get(node)!);
-  for (const [name, node] of updates) target.updates.set(name, became.get(node)!);
-  return pruned(subject, target, subject.runs);
-}
+  outputs: Map<string, Node>,
+  updates: Map<string, Node>,
+): RandomCase => needed(subject, subject.graph, subject.runs, { outputs, updates });
 
 /** Replaces a node by an input, which is fed the node's value. */
 function withFedValue(subject: RandomCase, cut: Node): RandomCase {
@@ -120,5 +96,5 @@ function withFedValue(subject: RandomCase, cut: Node): RandomCase {
   const rewritten = rewrite(graph, (node, _inputs, target, copy) =>
     node === cut ? target.input(name, cut.shape) : copy(),
   );
-  return pruned(subject, rewritten, feeds);
+  return needed(subject, rewritten, feeds);
 }

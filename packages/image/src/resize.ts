@@ -3,6 +3,7 @@
  * filter, which is widened for shrinking. Rows are resized first, then columns, in fixed-point arithmetic; the result
  * in between is rounded to bytes.
  */
+import { roundHalfEven } from '@cnn/core';
 import { defaultImageLimits, type RgbImage } from './image.js';
 
 /** Filters, by Pillow's names. */
@@ -143,13 +144,6 @@ export function resizeShorter(
   return width <= height
     ? resize(image, size, Math.trunc((size * height) / width), interpolation)
     : resize(image, Math.trunc((size * width) / height), size, interpolation);
-}
-
-/** Rounds as Python's `round`: halves to the even neighbour. */
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  if (value - floor !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
 }
 
 /** Cuts a square of `size` x `size` pixels from the centre. @throws RangeError if the picture is smaller. */

@@ -1,5 +1,5 @@
-/** The ONNX form of each op (operator set 17). The compiler checks that every op of @cnn/core has an entry. */
-import type { Activation, AttrsOf, OpName } from '@cnn/core';
+/** The ONNX form of each op (operator set 17). The compiler checks that every op of inference has an entry. */
+import { type Activation, type AttrsOf, definitionOf, type InferenceOp, type Node } from '@cnn/core';
 import { float, int, ints } from './builder.js';
 import type { Call } from './call.js';
 import { adaptiveAveragePool, adaptiveMaxPool, averagePool, maxPool } from './pools.js';
@@ -7,31 +7,20 @@ import { adaptiveAveragePool, adaptiveMaxPool, averagePool, maxPool } from './po
 /** Appends the ONNX nodes of an op and returns the name of its value, or is the reason why the op has no ONNX form. */
 export type Operator<A extends object> = ((call: Call<A>) => string) | string;
 
-const training = 'it belongs to training';
 const folding = 'its inputs are not weights';
 const dropped = 'it is removed before the export';
 
-/** The ONNX form of every op. */
-export const operators: { readonly [K in OpName]: Operator<AttrsOf<K>> } = {
+/** The ONNX form of every op of inference. */
+const operators: { readonly [K in InferenceOp]: Operator<AttrsOf<K>> } = {
   activation: (call) => activated(call, call.inputs[0]!, call.node.attrs),
-  activationGrad: training,
   adaptiveAvgPool: adaptiveAveragePool,
-  adaptiveAvgPoolGrad: training,
-  adaptiveDescend: training,
   adaptiveMaxPool,
-  adaptiveMaxPoolGrad: training,
   add: (call) => activated(call, call.emit('Add', call.inputs), call.node.attrs.activation),
   avgPool: averagePool,
-  avgPoolGrad: training,
   batchNorm(call) {
     const { eps, activation } = call.node.attrs;
     return activated(call, call.emit('BatchNormalization', call.inputs, { epsilon: float(eps) }), activation);
   },
-  batchNormGradInput: training,
-  batchNormGradWeight: training,
-  batchNormTrain: training,
-  batchNormTrainGradInput: training,
-  channelMean: training,
   channelShuffle({ node, inputs, emit, shape }) {
     const [n, c, h, w] = node.shape as readonly [number, number, number, number];
     const { groups } = node.attrs;
@@ -39,9 +28,6 @@ export const operators: { readonly [K in OpName]: Operator<AttrsOf<K>> } = {
     const transposed = emit('Transpose', [table], { perm: ints([0, 2, 1, 3, 4]) });
     return emit('Reshape', [transposed, shape([n, c, h, w])]);
   },
-  channelSum: training,
-  channelVariance: training,
-  clipByNorm: training,
   concat: ({ node, inputs, emit }) => emit('Concat', inputs, { axis: int(node.attrs.axis) }),
   conv2d(call) {
     const { node, emit } = call;
@@ -56,35 +42,20 @@ export const operators: { readonly [K in OpName]: Operator<AttrsOf<K>> } = {
     });
     return activated(call, residual === undefined ? sum : emit('Add', [sum, residual]), activation);
   },
-  conv2dGradInput: training,
-  conv2dGradWeight: training,
-  crossEntropy: training,
-  crossEntropyGrad: training,
-  descend: training,
   dropout: dropped,
   fill: dropped,
   foldedBias: folding,
   foldedWeight: folding,
   globalAvgPool: ({ inputs, emit }) => emit('Flatten', [emit('GlobalAveragePool', inputs)], { axis: int(1) }),
-  globalAvgPoolGrad: training,
   linear: (call) =>
     activated(call, call.emit('Gemm', call.inputs, { transB: int(1) }), call.node.attrs.activation),
-  linearCombination: training,
   localResponseNorm,
-  localResponseNormGrad: training,
   logSoftmax: ({ inputs, emit }) => emit('LogSoftmax', inputs, { axis: int(1) }),
-  logSoftmaxGrad: training,
-  matmul: training,
   maxPool,
-  maxPoolGrad: training,
   mul: ({ inputs, emit }) => emit('Mul', inputs),
-  nllLoss: training,
-  nllLossGrad: training,
   pad: ({ node, inputs, emit, integers }) =>
     emit('Pad', [inputs[0]!, integers('pads', [...node.attrs.before, ...node.attrs.after])]),
-  randomMask: training,
   reshape: ({ node, inputs, emit, shape }) => emit('Reshape', [inputs[0]!, shape(node.attrs.shape)]),
-  runningAverage: training,
   slice({ node, inputs, emit, integers }) {
     const { axis, start, end, step } = node.attrs;
     return emit('Slice', [
@@ -95,14 +66,16 @@ export const operators: { readonly [K in OpName]: Operator<AttrsOf<K>> } = {
       integers('step', [step]),
     ]);
   },
-  sliceGrad: training,
   softmax: ({ inputs, emit }) => emit('Softmax', inputs, { axis: int(1) }),
-  softmaxGrad: training,
-  squareAverage: training,
   stochasticDepth: dropped,
-  sumOfSquares: training,
-  sumTo: training,
 };
+
+/** Returns the ONNX form of a node's op, or the reason why it has none. */
+export const operatorOf = (node: Node): Operator<object> =>
+  definitionOf(node).role === 'inference'
+    ? // The table takes nodes with the attributes of their op, which TypeScript cannot know from the string `node.op`.
+      ((operators as Readonly<Record<string, unknown>>)[node.op] as Operator<object>)
+    : 'it belongs to training';
 
 /** Appends the nodes of `activation`, if any. Returns the name of the result. */
 function activated({ emit, floats }: Call, x: string, activation: Activation | undefined): string {

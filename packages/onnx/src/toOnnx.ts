@@ -11,7 +11,6 @@ import {
   isParameter,
   matchParameters,
   type Node,
-  type OpName,
   parametersOf,
   prune,
   requireMatch,
@@ -26,7 +25,7 @@ import type { Call } from './call.js';
 import { OnnxExportError } from './errors.js';
 import { encodeModel } from './file.js';
 import { TensorProto_DataType, type ValueInfoProtoSchema } from './onnx_pb.js';
-import { type Operator, operators } from './operators.js';
+import { operatorOf } from './operators.js';
 
 /** The operator set of exported files: the engines in use support it, and it has every operator that exports need. */
 const OPSET = 17;
@@ -116,7 +115,7 @@ function prepare(graph: Graph, weights: Weights): { readonly graph: Graph; reado
   // Additional weights are accepted: a checkpoint may hold those of parts that only train, such as auxiliary heads.
   requireMatch(graph.at(''), { missing, shapeMismatch, unexpected: [] });
   const evaluated = evaluateConstants(needed, weights);
-  return { graph: prune(evaluated.graph), values: evaluated.weights };
+  return { graph: evaluated.graph, values: evaluated.weights };
 }
 
 /**
@@ -130,8 +129,7 @@ function exportNode(
   builder: GraphBuilder,
   owned: boolean,
 ): string {
-  // An entry takes nodes with the attributes of its op, which TypeScript cannot know from the string `node.op`.
-  const operator = operators[node.op as OpName] as Operator<object>;
+  const operator = operatorOf(node);
   if (typeof operator !== 'function')
     throw new OnnxExportError(
       `${node.graph.at(node.path)}: ${node.op} cannot be exported to ONNX: ${operator}. Export the graph that trace returns.`,

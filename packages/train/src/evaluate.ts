@@ -3,6 +3,7 @@ import {
   type Backend,
   type BackendName,
   compile,
+  logProbabilities,
   type Module,
   random,
   type Shape,
@@ -18,7 +19,7 @@ import {
   type Normalisation,
   normalised,
 } from './data.js';
-import { argmax, type ConfusionMatrix, confusionMatrix, isInTop, logSoftmaxRow } from './metrics.js';
+import { argmax, type ConfusionMatrix, confusionMatrix, isInTop } from './metrics.js';
 
 /** Test-time augmentation: views of a picture, such as ten crops, whose probabilities are averaged. */
 export interface Views {
@@ -170,7 +171,7 @@ function meanLogProbabilities(
   classes: number,
 ): Float64Array {
   const logs = Array.from({ length: rows }, (_, view) =>
-    logSoftmaxRow(logits.subarray((row + view) * classes, (row + view + 1) * classes)),
+    logProbabilities(logits.subarray((row + view) * classes, (row + view + 1) * classes)),
   );
   if (rows === 1) return logs[0]!;
   return logs[0]!.map((_, c) => {

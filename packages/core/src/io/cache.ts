@@ -2,10 +2,11 @@
  * Keeps downloads: files in Node, the browser's Cache storage where that is asked for. A file is whole or not
  * there, whatever crashes. What is kept is never asked for again: published weights do not change their URL.
  */
+
+import { builtin } from '../platform.js';
 import { writeAtomically } from './atomicFile.js';
 import { sha256OfText } from './hash.js';
 import { makeFolder } from './makeFolder.js';
-import { builtin } from './node.js';
 
 /** A place for downloads, by URL. */
 export interface DownloadCache {
@@ -28,8 +29,8 @@ export interface CacheOptions {
 
 /** Where Node keeps downloads unless told otherwise: `CNN_CACHE`, else `cnn` in the user's cache folder. Undefined in browsers. */
 export function defaultCacheDirectory(): string | undefined {
-  const os = builtin('node:os');
-  const path = builtin('node:path');
+  const os = builtin<typeof import('node:os')>('node:os');
+  const path = builtin<typeof import('node:path')>('node:path');
   if (!os || !path) return undefined;
   const { CNN_CACHE, XDG_CACHE_HOME } = process.env;
   return CNN_CACHE || path.join(XDG_CACHE_HOME || path.join(os.homedir(), '.cache'), 'cnn');
@@ -39,14 +40,14 @@ export function defaultCacheDirectory(): string | undefined {
 export function openCache({ cache, cacheDir }: CacheOptions): DownloadCache | undefined {
   const directory = cacheDir ?? defaultCacheDirectory();
   if (cache === false) return undefined;
-  if (builtin('node:fs/promises') && directory) return folder(directory);
+  if (builtin<typeof import('node:fs/promises')>('node:fs/promises') && directory) return folder(directory);
   return cache ? browserCache() : undefined;
 }
 
 /** Files in a folder, each under the last part of its URL behind digits that tell equal names apart. */
 function folder(directory: string): DownloadCache {
-  const fs = builtin('node:fs/promises')!;
-  const path = builtin('node:path')!;
+  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises')!;
+  const path = builtin<typeof import('node:path')>('node:path')!;
   const fileOf = async (url: string): Promise<string> => {
     const digits = (await sha256OfText(url)).slice(0, 32);
     const name = new URL(url).pathname

@@ -1,5 +1,5 @@
 /** Makes folders for what is written. Node only. */
-import { builtin } from './node.js';
+import { builtin } from '../platform.js';
 
 /**
  * Makes a folder where there is none, and those above it. One after the other: Node's own `recursive` never ends
@@ -7,8 +7,8 @@ import { builtin } from './node.js';
  * @throws Error in a browser, and Node's own when the folder cannot be made.
  */
 export async function makeFolder(path: string): Promise<void> {
-  const fs = builtin('node:fs/promises');
-  const { dirname, resolve } = builtin('node:path') ?? {};
+  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
+  const { dirname, resolve } = builtin<typeof import('node:path')>('node:path') ?? {};
   if (!fs || !dirname || !resolve) throw new Error(`Making the folder ${path} needs Node 20.16 or newer.`);
   /** What is there already, or was made by others in the meantime, is as good. */
   const makeOne = (folder: string): Promise<void> =>

@@ -3,9 +3,9 @@
  * all of them in memory beside the packed ones: VGG-16 has 553 MB. For safetensors files on disk, in Node.
  */
 import { FileFormatError } from '../errors.js';
+import { requireBuiltin } from '../platform.js';
 import { heldWeakly, type StoredTensor, type Weights } from '../tensor/tensor.js';
 import { bytesPerValue, toFloat32 } from './dtype.js';
-import { requireBuiltin } from './node.js';
 import { headerBytes, layoutOf, looksLikeSafetensors } from './safetensors.js';
 import { type SourceOptions, withFile } from './source.js';
 
@@ -49,7 +49,7 @@ export const openOnDemand = (path: string, options: SourceOptions): Promise<Weig
 
 /** Bytes of a file, at once: values are asked for in places that cannot wait. */
 function readRange(path: string, before: State, at: number, count: number): Uint8Array {
-  const fs = requireBuiltin('node:fs', `Reading the file ${path}`);
+  const fs = requireBuiltin<typeof import('node:fs')>('node:fs', `Reading the file ${path}`);
   const fail = (reason: string): never => {
     throw new FileFormatError(
       'safetensors',

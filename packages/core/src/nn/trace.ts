@@ -5,6 +5,11 @@ import { formatShape, type Shape } from '../tensor/shape.js';
 import type { Module } from './module.js';
 import { modules, parameters } from './walk.js';
 
+/** Name of a traced graph's input. */
+export const MAIN_INPUT = 'x';
+/** Name of its main output. */
+export const MAIN_OUTPUT = 'output';
+
 /** Options of {@link trace}. */
 export interface TraceOptions {
   /** `'training'` keeps the parts that exist for training only. Default `'inference'`. */
@@ -66,11 +71,11 @@ function traceOnce(model: Module, inputShape: Shape, { mode = 'inference', name 
     names: new Map([...parameters(model)].map(([path, param]) => [param, path])),
     paths: new Map([...modules(model)].map(([path, child]) => [child, path])),
   });
-  const output = model(graph.input('x', inputShape));
-  graph.outputs.set('output', output);
+  const output = model(graph.input(MAIN_INPUT, inputShape));
+  graph.outputs.set(MAIN_OUTPUT, output);
   // Outputs that forward functions have set themselves (auxiliary heads) come after the main one.
   for (const [key, node] of [...graph.outputs])
-    if (key !== 'output') {
+    if (key !== MAIN_OUTPUT) {
       graph.outputs.delete(key);
       graph.outputs.set(key, node);
     }

@@ -46,6 +46,9 @@ function eachShare(xs: Shape, ys: Shape, visit: (y: number, pixels: readonly num
 /** y = the mean of each share. */
 export const adaptiveAvgPoolOp = defineOp<AdaptivePoolAttrs>({
   op: 'adaptiveAvgPool',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
   shape: ([x], attrs) => adaptiveShape('adaptiveAvgPool', x, attrs),
   reference({ inputs: [x], shapes: [xs], output, shape }) {
     eachShare(xs!, shape, (y, pixels) => {
@@ -58,8 +61,10 @@ export const adaptiveAvgPoolOp = defineOp<AdaptivePoolAttrs>({
 });
 
 /** dx of adaptive average pooling. Inputs: dy, x (for its shape). */
-export const adaptiveAvgPoolGradOp = defineOp<AdaptivePoolAttrs>({
+export const adaptiveAvgPoolGradOp = defineOp<AdaptivePoolAttrs, 'training'>({
   op: 'adaptiveAvgPoolGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy], shapes: [dys], output, shape }) {
     eachShare(shape, dys!, (y, pixels) => {
@@ -73,6 +78,10 @@ export const adaptiveAvgPoolGradOp = defineOp<AdaptivePoolAttrs>({
 /** y = the largest value of each share. */
 export const adaptiveMaxPoolOp = defineOp<AdaptivePoolAttrs>({
   op: 'adaptiveMaxPool',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  exact: true,
   shape: ([x], attrs) => adaptiveShape('adaptiveMaxPool', x, attrs),
   reference({ inputs: [x], shapes: [xs], output, shape }) {
     eachShare(xs!, shape, (y, pixels) => {
@@ -84,8 +93,10 @@ export const adaptiveMaxPoolOp = defineOp<AdaptivePoolAttrs>({
 });
 
 /** dx of adaptive max pooling. Inputs: dy, x. */
-export const adaptiveMaxPoolGradOp = defineOp<AdaptivePoolAttrs>({
+export const adaptiveMaxPoolGradOp = defineOp<AdaptivePoolAttrs, 'training'>({
   op: 'adaptiveMaxPoolGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy, x], shapes: [dys], output, shape }) {
     eachShare(shape, dys!, (y, pixels) => {
@@ -99,6 +110,9 @@ export const adaptiveMaxPoolGradOp = defineOp<AdaptivePoolAttrs>({
 /** y[n, c] = the mean over height and width. */
 export const globalAvgPoolOp = defineOp<object>({
   op: 'globalAvgPool',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
   shape([x]) {
     const [n, c] = pictureShape('globalAvgPool', x);
     return [n, c];
@@ -112,8 +126,10 @@ export const globalAvgPoolOp = defineOp<object>({
 });
 
 /** dx of global average pooling: dy / (h w) everywhere. Inputs: dy (n x c), x (for its shape). */
-export const globalAvgPoolGradOp = defineOp<object>({
+export const globalAvgPoolGradOp = defineOp<object, 'training'>({
   op: 'globalAvgPoolGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy], output }) {
     const plane = output.length / dy!.length;

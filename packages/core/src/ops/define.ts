@@ -1,6 +1,6 @@
 /**
  * What an op is: everything about it in one record, so that a new op is one new file and one line in
- * the table. The compiler then asks every back end for its kernel.
+ * the table. The compiler then asks every back end for its kernel, and passes and planners ask the record for its traits.
  */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
@@ -18,10 +18,48 @@ export interface ReferenceCall<A extends object> {
   readonly shape: Shape;
 }
 
+/**
+ * Where an op occurs. `inference`: in models; every back end loads its lowering at once. `training`: in training steps
+ * alone (losses, gradients, statistics of a batch, masks); back ends may load it later. `optimizer`: in the update of a
+ * parameter and its state, element by element over values of one shape, so that a back end may compute it in place
+ * at the end of a step.
+ */
+export type OpRole = 'inference' | 'training' | 'optimizer';
+
+/**
+ * How a result lies in memory. `activations`: as suits the back end (channels together, packed by four). `weights`:
+ * row-major, as parameters are given; for weights, their gradients, and what becomes weights. `inputs`: as `weights`
+ * where all inputs do or are parameters, else as `activations`.
+ */
+export type OpLayout = 'activations' | 'weights' | 'inputs';
+
 /** Everything there is to know about an op. */
-export interface OpDefinition<A extends object = object> {
+export interface OpDefinition<A extends object = object, R extends OpRole = OpRole> {
   /** Its key in the op table. */
   readonly op: string;
+  /** Decides which table of a back end must have its lowering. */
+  readonly role: R;
+  /** How the result lies in memory; a function where the attributes decide. */
+  readonly layout: OpLayout | ((attrs: A) => OpLayout);
+  /**
+   * True if the op computes each picture of a batch alone, and gains nothing from having all of them at once: then a
+   * back end may give it a few at a time, so that they stay in the caches. False for `linear`, whose large weights
+   * had better be read once for the whole batch, and for ops on logits. Required of ops of inference.
+   */
+  readonly perImage?: boolean;
+  /** Indices of the inputs that are parameters in a model or in a training step. Default: none. */
+  readonly parameters?: readonly number[];
+  /**
+   * Indices of the inputs that the result may overwrite: each element is read for the same element of the result
+   * alone. Default: none.
+   */
+  readonly inPlace?: readonly number[];
+  /** True if the result is the first input, unchanged. */
+  readonly neutral?: true;
+  /** True if the attributes have an `activation`, applied last, which the fuse pass may set. */
+  readonly fusesActivation?: true;
+  /** True if the op moves or picks values, so that nothing is rounded. */
+  readonly exact?: true;
   /** The shape of the result. Throws a ShapeError that reads on from the module's path. */
   shape(inputs: readonly Shape[], attrs: A): Shape;
   /** The result by the definition, with no tricks: the oracle of every back end. */
@@ -43,11 +81,19 @@ export interface OpDefinition<A extends object = object> {
   macs?(inputs: readonly Shape[], output: Shape, attrs: A): number;
 }
 
+/** What the compiler asks of a record beside {@link OpDefinition}: traits whose absence would go unnoticed. */
+type RequiredTraits<A extends object, R extends OpRole> = ([R] extends ['inference']
+  ? { readonly perImage: boolean }
+  : { readonly perImage?: never }) &
+  ('activation' extends keyof A ? { readonly fusesActivation: true } : { readonly fusesActivation?: never });
+
 /** Why the ops that gradients are computed with have none: what marks them as a part of a backward pass. */
 export const BACKWARD = 'it is a gradient itself, and gradients of gradients are not offered';
 
-/** Gives a record its type; the place where inference of `A` happens. */
-export const defineOp = <A extends object>(definition: OpDefinition<A>): OpDefinition<A> => definition;
+/** Gives a record its type, and checks that it has the traits that its role and attributes ask for. */
+export const defineOp = <A extends object, R extends OpRole = 'inference'>(
+  definition: OpDefinition<A, R> & RequiredTraits<A, R>,
+): OpDefinition<A, R> => definition;
 
 /** Appends an op to the graph of its first input, with the shape that its rule gives. */
 export function emit<A extends object>(

@@ -24,7 +24,7 @@ import {
   runningAverageOp,
 } from './batchNorm.js';
 import { conv2dGradInputOp, conv2dGradWeightOp, conv2dOp } from './conv2d.js';
-import type { OpDefinition, Values } from './define.js';
+import type { OpDefinition, OpRole, Values } from './define.js';
 import { dropoutOp, randomMaskOp, stochasticDepthOp } from './dropout.js';
 import { fillOp } from './fill.js';
 import { linearOp, matmulOp } from './linear.js';
@@ -106,6 +106,16 @@ export const ops = {
 /** The name of an op. */
 export type OpName = keyof typeof ops;
 
+/** The names of the ops of a role. */
+type OpsOf<R extends OpRole> = { [K in OpName]: (typeof ops)[K]['role'] extends R ? K : never }[OpName];
+
+/** An op of models. */
+export type InferenceOp = OpsOf<'inference'>;
+/** An op of training steps alone, optimizers included. */
+export type TrainingOp = Exclude<OpName, InferenceOp>;
+/** A step of an optimizer. */
+export type OptimizerOp = OpsOf<'optimizer'>;
+
 /** The attributes of an op. */
 export type AttrsOf<K extends OpName> = (typeof ops)[K] extends OpDefinition<infer A> ? A : never;
 
@@ -113,12 +123,17 @@ export type AttrsOf<K extends OpName> = (typeof ops)[K] extends OpDefinition<inf
 export const isOp = <K extends OpName>(node: Node, op: K): node is Node<AttrsOf<K>> => node.op === op;
 
 /**
- * What the table says about a node's op. The cast is the one place where the type of the attributes is
- * lost: a node's attributes are those of its op because `emit` took both together.
- * @throws Error for an op that is not in the table.
+ * The record of a node's op; undefined for inputs, parameters and what is not in the table. The cast is the one place
+ * where the type of the attributes is lost: a node's attributes are those of its op because `emit` took both together.
  */
+export const findDefinition = (node: Node): OpDefinition | undefined =>
+  Object.hasOwn(ops, node.op)
+    ? ((ops as Readonly<Record<string, unknown>>)[node.op] as OpDefinition)
+    : undefined;
+
+/** The record of a node's op. @throws Error for an op that is not in the table. */
 export function definitionOf(node: Node): OpDefinition {
-  const definition = (ops as Readonly<Record<string, unknown>>)[node.op] as OpDefinition | undefined;
+  const definition = findDefinition(node);
   if (!definition) throw new Error(`${node.graph.at(node.path)}: there is no op called '${node.op}'.`);
   return definition;
 }
@@ -169,6 +184,8 @@ export {
   defineOp,
   emit,
   type OpDefinition,
+  type OpLayout,
+  type OpRole,
   type ReferenceCall,
   type Values,
 } from './define.js';

@@ -4,9 +4,9 @@
  */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
+import { logProbabilities } from '../tensor/scores.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { BACKWARD, defineOp, emit, type OpDefinition, type Values } from './define.js';
-import { logProbabilities } from './softmax.js';
 
 /** How the losses of a batch become one number; `'mean'` divides by the sum of the labels' class weights. */
 export type Reduction = 'mean' | 'sum' | 'none';
@@ -76,8 +76,11 @@ function batchDivisor(
 }
 
 /** Cross entropy of logits. Inputs: logits (n x c), labels (n), class weights? (c). */
-export const crossEntropyOp = defineOp<CrossEntropyAttrs>({
+export const crossEntropyOp = defineOp<CrossEntropyAttrs, 'training'>({
   op: 'crossEntropy',
+  role: 'training',
+  layout: 'activations',
+  parameters: [2],
   shape(shapes, attrs) {
     const { labelSmoothing } = attrs;
     if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
@@ -101,8 +104,10 @@ export const crossEntropyOp = defineOp<CrossEntropyAttrs>({
 });
 
 /** dlogits of cross entropy. Inputs: dloss, logits, labels, class weights?. */
-export const crossEntropyGradOp = defineOp<CrossEntropyAttrs>({
+export const crossEntropyGradOp = defineOp<CrossEntropyAttrs, 'training'>({
   op: 'crossEntropyGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy, x, labels, weights], attrs: { reduction, labelSmoothing }, output, shape }) {
     const [n, classes] = shape as [number, number];
@@ -123,8 +128,11 @@ export const crossEntropyGradOp = defineOp<CrossEntropyAttrs>({
 });
 
 /** Negative log likelihood of log-probabilities. Inputs: log-probabilities (n x c), labels (n), class weights? (c). */
-export const nllLossOp: OpDefinition<NllLossAttrs> = defineOp<NllLossAttrs>({
+export const nllLossOp: OpDefinition<NllLossAttrs, 'training'> = defineOp<NllLossAttrs, 'training'>({
   op: 'nllLoss',
+  role: 'training',
+  layout: 'activations',
+  parameters: [2],
   shape: lossShape,
   reference({ inputs: [x, labels, weights], shapes: [xs], attrs: { reduction }, output }) {
     const [n, classes] = xs as [number, number];
@@ -142,8 +150,10 @@ export const nllLossOp: OpDefinition<NllLossAttrs> = defineOp<NllLossAttrs>({
 });
 
 /** Gradient of the negative log likelihood. Inputs: dloss, log-probabilities (for their shape), labels, class weights?. */
-export const nllLossGradOp: OpDefinition<NllLossAttrs> = defineOp<NllLossAttrs>({
+export const nllLossGradOp: OpDefinition<NllLossAttrs, 'training'> = defineOp<NllLossAttrs, 'training'>({
   op: 'nllLossGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy, , labels, weights], attrs: { reduction }, output, shape }) {
     const [n, classes] = shape as [number, number];

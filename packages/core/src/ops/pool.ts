@@ -61,6 +61,10 @@ const windowFlops = (output: Shape, { kernel }: Window): number => sizeOf(output
 /** y = the largest value under the window; NaN where there is one. */
 export const maxPoolOp = defineOp<MaxPoolAttrs>({
   op: 'maxPool',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  exact: true,
   shape: ([x], attrs) => poolShape('maxPool', x, attrs),
   reference({ inputs: [x], shapes: [xs], attrs, output, shape }) {
     eachWindow(xs!, shape, attrs, (y, pixels) => {
@@ -72,8 +76,10 @@ export const maxPoolOp = defineOp<MaxPoolAttrs>({
 });
 
 /** dx of max pooling: each dy goes to the pixel that won. Inputs: dy, x. */
-export const maxPoolGradOp = defineOp<MaxPoolAttrs>({
+export const maxPoolGradOp = defineOp<MaxPoolAttrs, 'training'>({
   op: 'maxPoolGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy, x], shapes: [dys], attrs, output, shape }) {
     eachWindow(shape, dys!, attrs, (y, pixels) => {
@@ -103,6 +109,9 @@ function divisor(
 /** y = the mean under the window. */
 export const avgPoolOp = defineOp<AvgPoolAttrs>({
   op: 'avgPool',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
   shape: ([x], attrs) => poolShape('avgPool', x, attrs),
   reference({ inputs: [x], shapes: [xs], attrs, output, shape }) {
     eachWindow(xs!, shape, attrs, (y, pixels, row, column) => {
@@ -116,8 +125,10 @@ export const avgPoolOp = defineOp<AvgPoolAttrs>({
 });
 
 /** dx of average pooling: each dy is shared out evenly. Inputs: dy, x (for its shape). */
-export const avgPoolGradOp = defineOp<AvgPoolAttrs>({
+export const avgPoolGradOp = defineOp<AvgPoolAttrs, 'training'>({
   op: 'avgPoolGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy], shapes: [dys], attrs, output, shape }) {
     eachWindow(shape, dys!, attrs, (y, pixels, row, column) => {

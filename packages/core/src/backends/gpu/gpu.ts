@@ -6,7 +6,7 @@ import { BackendUnavailable } from '../../errors.js';
 import type { Graph } from '../../graph/graph.js';
 import type { Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from '../backend.js';
-import { nextTurn } from '../turn.js';
+import { yieldToEventLoop } from '../common/yield.js';
 import { findAdapter } from './adapter.js';
 import { loadLibrary } from './library.js';
 
@@ -44,7 +44,7 @@ async function compileGpu(
       try {
         // All other modules are loaded here, once there is a GPU: pages that run on the CPU do not fetch them.
         // gpu.js takes a while to run when it is loaded, so hand-written kernels start to compile before.
-        const library = nextTurn().then(loadLibrary);
+        const library = yieldToEventLoop().then(loadLibrary);
         library.catch(() => undefined);
         const { compilers } = await import('./compilers.js');
         signal?.throwIfAborted();

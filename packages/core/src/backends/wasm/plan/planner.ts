@@ -4,9 +4,10 @@
  * threads meet between phases.
  */
 import type { Graph, Node } from '../../../graph/graph.js';
-import { isInput, isParameter, type ParameterAttrs } from '../../../graph/graph.js';
+import { isInput, isParameter } from '../../../graph/graph.js';
+import { weightOf } from '../../../graph/weightOf.js';
 import { BACKWARD } from '../../../ops/define.js';
-import { definitionOf } from '../../../ops/index.js';
+import { findDefinition } from '../../../ops/index.js';
 import { sizeOf } from '../../../tensor/shape.js';
 import type { Tensor, Weights } from '../../../tensor/tensor.js';
 import type { FunctionBuilder } from '../emit/index.js';
@@ -19,7 +20,7 @@ import {
   type KernelParameters,
   kernelFunction,
 } from '../kernels/kernel.js';
-import type { transformInRun } from '../lower/gradient/winogradInRun.js';
+import type { WinogradMethod } from '../kernels/winograd.js';
 import { findGroups, type Group } from './groups.js';
 import { Arena, type Pointer, Region } from './memory.js';
 import { isTurns, type Place, type Placement, placeValues } from './place.js';
@@ -55,6 +56,35 @@ interface Packing {
   readonly fill: (target: Float32Array, piece: number) => void;
   readonly pieces: number;
 }
+
+/** The weight of a convolution, and how it is read: where its first value is, and the strides from one to the next, in floats. */
+export interface ConvolutionWeight {
+  readonly weight: Node;
+  readonly order: {
+    readonly start: number;
+    readonly out: number;
+    readonly in: number;
+    readonly row: number;
+    readonly column: number;
+  };
+  /** Input and output channels. */
+  readonly channels: number;
+  readonly out: number;
+}
+
+/**
+ * Adds the phase that transforms and packs the weight of a Winograd convolution in every run.
+ * @param panel - columns that lie together.
+ * @param product - bytes from the weights of one transformed position to those of the next.
+ * @returns where the weights are then.
+ */
+export type TransformInRun = (
+  planner: Planner,
+  weight: ConvolutionWeight,
+  method: WinogradMethod,
+  panel: number,
+  product: number,
+) => Pointer;
 
 /** Values that are packed in one piece, between which other events get their turn: less than a millisecond. */
 export const PIECE = 2 ** 18;
@@ -97,7 +127,7 @@ export class Planner {
   readonly turns = new Map<Node, number>();
 
   /** Transforms weights of Winograd convolutions that change: where a graph has any, it is loaded. */
-  transformInRun?: typeof transformInRun;
+  transformInRun?: TransformInRun;
 
   /** Number of phases that compute; the phases behind them apply updates. */
   computePhaseCount = 0;
@@ -119,10 +149,7 @@ export class Planner {
     readonly threads: number,
   ) {
     this.groups = findGroups(graph);
-    this.differentiates = graph.nodes.some(
-      (node) =>
-        !isInput(node) && !isParameter(node) && !isTurns(node) && definitionOf(node).gradient === BACKWARD,
-    );
+    this.differentiates = graph.nodes.some((node) => findDefinition(node)?.gradient === BACKWARD);
     this.chains = updateChains(graph);
     this.placement = placeValues(graph, this.groups, new Set(this.chains.flatMap(({ nodes }) => nodes)));
     const turns = graph.nodes.find(isTurns)?.attrs.count ?? 1;
@@ -183,7 +210,7 @@ export class Planner {
   #locate(node: Node): Value {
     if (isInput(node)) return { ...this.inputs.get(node.attrs.name)!, shape: node.shape };
     if (isParameter(node)) {
-      const weight = this.#weight(node);
+      const weight = weightOf(node, this.weights);
       const at = this.keep(sizeOf(node.shape), (target) => target.set(weight.data));
       return { kind: 'dense', at, shape: node.shape };
     }
@@ -212,13 +239,9 @@ export class Planner {
 
   /** The value of a parameter that no run changes; undefined for all other nodes. */
   constant(node: Node): Tensor | undefined {
-    return isParameter(node) && !this.graph.updates.has(node.attrs.name) ? this.#weight(node) : undefined;
-  }
-
-  #weight({ attrs: { name } }: Node<ParameterAttrs>): Tensor {
-    const value = this.weights.get(name);
-    if (!value) throw new Error(`${this.graph.at('')}: there is no weight called ${name}.`);
-    return value;
+    return isParameter(node) && !this.graph.updates.has(node.attrs.name)
+      ? weightOf(node, this.weights)
+      : undefined;
   }
 
   /** Has the host test a node's values before each run, where it knows them: those of inputs and constants. */

@@ -1,5 +1,5 @@
 /** Executes command lists phase by phase, on a worker or on the calling thread. */
-import { nextTurn, SLICE } from '../../turn.js';
+import { SLICE_MS, yieldToEventLoop } from '../../common/yield.js';
 
 /** The commands of one thread in memory. */
 export interface CommandList {
@@ -27,7 +27,7 @@ export function executePhases(
 }
 
 /**
- * Executes the first `count` phases and yields to the event loop every {@link SLICE} milliseconds.
+ * Executes the first `count` phases and yields to the event loop every {@link SLICE_MS} milliseconds.
  * @param stopped Asked after each yield; true ends the execution.
  * @returns the milliseconds of each phase; undefined if it was stopped.
  */
@@ -44,8 +44,8 @@ export async function executeInSlices(
     execute(phase === 0 ? from : ends[phase - 1]!, ends[phase]!);
     const now = performance.now();
     times.push(now - start);
-    if (now - sliceStart < SLICE) continue;
-    await nextTurn();
+    if (now - sliceStart < SLICE_MS) continue;
+    await yieldToEventLoop();
     if (stopped()) return undefined;
     sliceStart = performance.now();
   }
