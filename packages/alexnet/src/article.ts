@@ -1,4 +1,8 @@
-/** The article's AlexNet exactly as it is printed. How it differs from the paper stands beside each line. */
+/**
+ * The AlexNet in section 1.38.2 of the article "41_经典卷积网络、LeNet、AlexNet、…"
+ * (Classic convolutional networks, in Chinese, http://www.chinasem.cn/article/918133).
+ * It is reproduced as printed; a comment at each difference from the paper describes it.
+ */
 import {
   conv2d,
   dropout,
@@ -36,9 +40,9 @@ function alexnet(nClasses: number): Module {
         pool,
       ),
       classifier: sequential(
-        // The paper and the article's text say 0.5.
+        // The paper, and the article's text, say 0.5.
         dropout(0.1),
-        // No adaptive pooling before it: only 224x224 pixels fit.
+        // No adaptive pooling before this layer: it accepts only 224x224 pixels.
         linear(256 * 6 * 6, 4096),
         relu,
         dropout(0.1),
@@ -51,7 +55,7 @@ function alexnet(nClasses: number): Module {
   );
 }
 
-/** The article's own networks. */
+/** The networks of the article http://www.chinasem.cn/article/918133, under its names. */
 export const article = {
   /** `Alexnet(n_classes)`. */
   alexnet,

@@ -2,7 +2,7 @@ import { matchWeights, parameters, readWeights, sizeOf, writeSafetensors } from 
 import { expect, test } from 'vitest';
 import { efficientnetB1, renames } from './index.js';
 
-/** timm's names of EfficientNet-B1, written down from its blocks: two plain ones, then expanded ones. */
+/** Returns timm's parameter names of EfficientNet-B1: two blocks without expansion, then blocks with it. */
 function timmNames(): readonly string[] {
   const norm = (name: string) =>
     ['weight', 'bias', 'running_mean', 'running_var'].map((kind) => `${name}.${kind}`);

@@ -1,8 +1,8 @@
 /**
- * ShuffleNetV1 (Zhang et al. 2017, https://arxiv.org/abs/1707.01083, table 1): 1x1 convolutions in groups,
- * whose channels are shuffled so that groups meet.
+ * ShuffleNetV1 (Zhang et al. 2017, https://arxiv.org/abs/1707.01083, table 1): grouped 1x1 convolutions, with
+ * a channel shuffle that mixes the groups.
  *
- * `shufflenet_v1_g*` are the paper's; `shufflenet_v1_g3_megvii` follows its authors' later code: the shuffle
+ * `shufflenet_v1_g*` are the paper's; `shufflenet_v1_g3_megvii` follows the authors' later code: the shuffle
  * comes after the depthwise convolution and is the inverse permutation, and the classifier has no bias.
  */
 import {
@@ -49,7 +49,7 @@ export interface ShufflenetV1Options {
 }
 
 const init = kaimingNormal('fanOut');
-/** The shortcut of a block that halves the picture (figure 2c); the padding counts in the average. */
+/** Shortcut of a unit of stride 2 (figure 2c); the average counts the padding. */
 const halve = avgPool(3, { stride: 2, padding: 1 });
 const shuffle = (groups: number) => (groups > 1 ? channelShuffle(groups) : (x: Node): Node => x);
 
@@ -74,7 +74,7 @@ function channelsOf(
   return [first, scaled(second), scaled(third), scaled(fourth)];
 }
 
-/** A 1x1 convolution in groups with its batch norm and, if `rectified`, a ReLU, under the published names. */
+/** A grouped 1x1 convolution with its batch norm and, if `rectified`, a ReLU, under the published names. */
 const groupedConv = (inC: number, outC: number, groups: number, rectified: boolean): Module =>
   named({
     conv1x1: conv2d(inC, outC, 1, { groups, bias: false, init }),
@@ -166,7 +166,7 @@ export const shufflenetV1G4 = shufflenetV1(4);
 /** ShuffleNetV1 with 8 groups: n x 3 x h x w to n x `numClasses` logits. */
 export const shufflenetV1G8 = shufflenetV1(8);
 
-/** A unit of the authors' code. */
+/** A unit in the form of the authors' code. */
 function megviiUnit(inC: number, outC: number, groups: number, firstGroups: number, stride: 1 | 2): Module {
   const squeezed = outC / 4;
   const branch = stride === 2 ? outC - inC : outC;
@@ -192,7 +192,7 @@ function megviiUnit(inC: number, outC: number, groups: number, firstGroups: numb
   );
 }
 
-/** ShuffleNetV1 with 3 groups as its authors' code has it: n x 3 x h x w to n x `numClasses` logits. */
+/** ShuffleNetV1 with 3 groups, in the form of the authors' code: n x 3 x h x w to n x `numClasses` logits. */
 export function shufflenetV1G3Megvii({
   numClasses = 1000,
   widthScale = 1,

@@ -71,7 +71,7 @@ describe.runIf(found)('the playground', () => {
 
   test('a file that is not a picture is rejected with a message', async () => {
     await page.setInputFiles('#file', { name: 'x.png', mimeType: 'image/png', buffer: Buffer.from('no') });
-    await page.getByText('This file is no picture that the browser can read.').waitFor();
+    await page.getByText('The browser cannot read this file as a picture.').waitFor();
   });
 
   test('another network reads its weights and a picture from files', async () => {

@@ -1,4 +1,8 @@
-/** The article's VGG exactly as it is printed. How it differs from the paper stands beside each line. */
+/**
+ * The VGG in section 1.38.3 of the article "41_经典卷积网络、LeNet、AlexNet、…"
+ * (Classic convolutional networks, in Chinese, http://www.chinasem.cn/article/918133).
+ * It is reproduced as printed; a comment at each difference from the paper describes it.
+ */
 import {
   avgPool,
   batchNorm,
@@ -49,16 +53,16 @@ function vggNet(nClasses: number, nLayers: 16 | 19, inChannels = 3): Module {
   const features = stages.flatMap((stage) => [...stage.flatMap(layer), maxPool(2)]);
   return module(
     {
-      // A 1x1 average at the end changes nothing.
+      // The 1x1 average at the end changes nothing.
       features: sequential(...features, avgPool(1, { stride: 1 })),
-      // One layer where the paper has three with dropout.
+      // The paper has three layers, with dropout.
       classifier: linear(512, nClasses),
     },
     (m, x) => pipe(x, m.features, flatten, m.classifier),
   );
 }
 
-/** The article's own networks. */
+/** The networks of the article http://www.chinasem.cn/article/918133, under its names. */
 export const article = {
   /** `VGGNet(n_classes, n_layers, in_channels)`, 16 or 19 layers, for 32x32 pixels. */
   vggNet,
