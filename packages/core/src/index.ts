@@ -70,4 +70,4 @@ export { type CompileModelOptions, compile, simplify } from './runtime/compile.j
 export type { RunOptions, Session } from './runtime/session.js';
 export { hash32, type Random, type RandomState, random } from './tensor/random.js';
 export { formatShape, type Shape, sameShape, sizeOf } from './tensor/shape.js';
-export { type StoredTensor, type Tensor, tensor, type Weights } from './tensor/tensor.js';
+export { type LazyTensor, type Tensor, tensor, type Weights } from './tensor/tensor.js';

@@ -1,6 +1,6 @@
-/** Node's own modules, for code that also runs in browsers: taken at run time, so that bundlers see no import. */
+/** * Node's built-in modules, for code that also runs in browsers: loaded at run time, unseen by bundlers. */
 
-/** The modules that are used, with the types of those that Node has. */
+/** The built-in modules in use. */
 interface Builtins {
   'node:fs': typeof import('node:fs');
   'node:fs/promises': typeof import('node:fs/promises');
@@ -10,13 +10,17 @@ interface Builtins {
   'node:url': typeof import('node:url');
 }
 
-/** A module of Node, or undefined in a browser. */
+/** Loads a built-in module of Node; undefined in a browser. */
 export const builtin = <K extends keyof Builtins>(name: K): Builtins[K] | undefined =>
   typeof process === 'undefined'
     ? undefined
     : (process.getBuiltinModule?.(name as never) as Builtins[K] | undefined);
 
-/** A module of Node, or an error that says what needs it. */
+/**
+ * Loads a built-in module of Node.
+ * @param purpose - start of the error message: `'Reading a file'`.
+ * @throws Error in a browser.
+ */
 export function requireBuiltin<K extends keyof Builtins>(name: K, purpose: string): Builtins[K] {
   const module = builtin(name);
   if (!module)

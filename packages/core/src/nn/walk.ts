@@ -3,7 +3,7 @@ import { ShapeError, WeightsMismatch } from '../errors.js';
 import type { Param } from '../graph/graph.js';
 import { random } from '../tensor/random.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
-import { isStored, type Weights } from '../tensor/tensor.js';
+import { isLazy, type Weights } from '../tensor/tensor.js';
 import { type Child, type Children, isModule, isParam, type Module, module } from './module.js';
 
 const join = (path: string, name: string): string => (path ? `${path}.${name}` : name);
@@ -91,8 +91,8 @@ export interface WeightsMatch {
   /** Names the weights have and the model lacks; PyTorch's `num_batches_tracked` is not counted. */
   readonly unexpected: readonly string[];
   /**
-   * Names both have, with both shapes: `fc.weight: model 10x512, weights 1000x512`. Also those whose values do
-   * not fill their shape.
+   * Names both have, with both shapes: `fc.weight: model 10x512, weights 1000x512`. Also those whose values
+   * do not fill their shape.
    */
   readonly shapeMismatch: readonly string[];
 }
@@ -114,7 +114,7 @@ export function matchParameters(
       const mismatch = `${name}: model ${formatShape(shape)}, weights ${formatShape(found.shape)}`;
       if (!sameShape(found.shape, shape)) return [mismatch];
       // Of values in a file the number is known, and they are not read for this.
-      const length = isStored(found) ? sizeOf(shape) : found.data.length;
+      const length = isLazy(found) ? sizeOf(shape) : found.data.length;
       return length === sizeOf(shape) ? [] : [`${mismatch} with ${length} values`];
     }),
   };

@@ -11,7 +11,7 @@ import { copyNode, rewrite } from '../graph/rewrite.js';
 import type { Values } from '../ops/define.js';
 import { computeReference, definitionOf } from '../ops/index.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
-import { heldWeakly, type StoredTensor, type Tensor, valuesOf, type Weights } from '../tensor/tensor.js';
+import { type LazyTensor, type Tensor, valuesOf, type Weights, weaklyCached } from '../tensor/tensor.js';
 
 /** Values of a buffer for some rows that is used again and again; for more there is a new one each time. */
 const MOST_KEPT = 2 ** 17;
@@ -23,10 +23,10 @@ export interface Evaluated {
 }
 
 /**
- * The graph with constant nodes replaced by parameters, and the weights with those added. For programs
- * whose parameters never change. The values of those are computed when they are read, some rows at a time where the
- * op allows it, and all of them are held weakly, so that a back end which packs weights one by one never holds all
- * weights twice: those that were given must stay as they are until then.
+ * The graph with constant nodes replaced by parameters, and the weights with those added. For programs whose
+ * parameters never change. The values of those are computed when they are read, some rows at a time where the
+ * op allows it, and all of them are held weakly, so that a back end which packs weights one by one never
+ * holds all weights twice: those that were given must stay as they are until then.
  */
 export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
   const constant = new Set<Node>();
@@ -44,7 +44,7 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
     if (constant.has(node) && !isParameter(node) && onTheWay > (wanted.has(node) ? 0 : 1))
       shared.set(
         node,
-        heldWeakly(() => compute(node)),
+        weaklyCached(() => compute(node)),
       );
   }
   const weightOf = ({ attrs: { name } }: Node<ParameterAttrs>): Tensor => {
@@ -56,7 +56,8 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
     isParameter(node) ? weightOf(node).data : (shared.get(node)?.() ?? compute(node));
   const compute = (node: Node): Values =>
     computeReference(node, evaluate, new Float64Array(sizeOf(node.shape)));
-  // One buffer for all results on their way to float32: garbage of 8 bytes a weight would add up until it is collected.
+  // One buffer for all results on their way to float32: garbage of 8 bytes a weight would add up until it is
+  // collected.
   let room = new Float64Array(0);
   const evaluateOnce = (node: Node): Float32Array => {
     if (shared.has(node)) return new Float32Array(evaluate(node));
@@ -66,7 +67,9 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
     return new Float32Array(computeReference(node, evaluate, room.subarray(0, size).fill(0)));
   };
   const rows = new Float32Array(MOST_KEPT);
-  /** Rows of a node whose inputs are parameters. Straight to float32: what is written once is rounded once. */
+  /**
+   * Rows of a node whose inputs are parameters. Straight to float32: what is written once is rounded once.
+   */
   function computeRows(node: Node, from: number, to: number): Float32Array {
     const rowsOf = ({ shape }: Node): Shape => [to - from, ...shape.slice(1)];
     const shape = rowsOf(node);
@@ -89,7 +92,7 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
   }
   function computedWhenRead(node: Node): Tensor {
     const { shape } = node;
-    const data = heldWeakly(() => evaluateOnce(node));
+    const data = weaklyCached(() => evaluateOnce(node));
     const whole: Tensor = {
       shape,
       get data() {
@@ -98,7 +101,7 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
     };
     if (!definitionOf(node).byRows || !node.inputs.every(isParameter) || shared.has(node)) return whole;
     const row = sizeOf(shape.slice(1));
-    const read: StoredTensor['read'] = (first, end) => {
+    const read: LazyTensor['read'] = (first, end) => {
       const from = Math.floor(first / row);
       return computeRows(node, from, Math.ceil(end / row)).subarray(first - from * row, end - from * row);
     };

@@ -25,7 +25,7 @@ import {
 import { compile } from '../runtime/compile.js';
 import { random } from '../tensor/random.js';
 import { sizeOf } from '../tensor/shape.js';
-import { isStored, tensor, valuesOf, type Weights } from '../tensor/tensor.js';
+import { isLazy, tensor, valuesOf, type Weights } from '../tensor/tensor.js';
 import { differentiate } from './differentiate.js';
 import { evaluateConstants } from './evaluateConstants.js';
 import { foldBatchNorm } from './foldBatchNorm.js';
@@ -96,7 +96,7 @@ test('parts of folded weights have the bits that the whole has', () => {
   const folded = evaluateConstants(prune(foldBatchNorm(trace(model, [1, 3, 4, 4]))), weights);
   for (const [name, value] of folded.weights) {
     if (!name.includes('folded')) continue;
-    expect(isStored(value)).toBe(true);
+    expect(isLazy(value)).toBe(true);
     const size = sizeOf(value.shape);
     for (const [first, end] of [
       [0, size],
