@@ -22,7 +22,7 @@ export type DType =
 /** Reads the value at byte `at`. */
 type Reader = (view: DataView, at: number, little: boolean) => number;
 
-/** * Size of a value in bytes, and its reader. A Map, in which a type named 'constructor' is not found. */
+/** Size of a value in bytes, and its reader. A Map, in which a type named 'constructor' is not found. */
 const types: ReadonlyMap<string, readonly [bytes: number, read: Reader]> = new Map<string, [number, Reader]>([
   ['F64', [8, (view, at, little) => view.getFloat64(at, little)]],
   ['F32', [4, (view, at, little) => view.getFloat32(at, little)]],

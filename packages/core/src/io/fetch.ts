@@ -214,7 +214,7 @@ function append(received: Received, part: Uint8Array, limits: Limits): void {
   received.length = needed;
 }
 
-/** * Wraps an error of fetch. Node gives the reason (ECONNREFUSED, ENOTFOUND) in its cause. */
+/** Wraps an error of fetch. Node gives the reason (ECONNREFUSED, ENOTFOUND) in its cause. */
 function broken(error: unknown): BrokenConnection {
   if (error instanceof BrokenConnection) return error;
   const { message, cause } = error as {

@@ -15,7 +15,7 @@ export interface Limits {
   readonly maxElements: number;
 }
 
-/** * Default limits: enough for every classic network with its optimizer state, too little for a zip bomb. */
+/** Default limits: enough for every classic network with its optimizer state, too little for a zip bomb. */
 export const defaultLimits: Limits = {
   maxBytes: 2 ** 31,
   maxHeaderBytes: 2 ** 24,
@@ -61,7 +61,7 @@ export function withinLimit(
     );
 }
 
-/** * Number of values that any file may describe: an expanded tensor has more values than its file stores. */
+/** Number of values that any file may describe: an expanded tensor has more values than its file stores. */
 const SMALL = 2 ** 20;
 
 /**

@@ -1,4 +1,4 @@
-/** * Node's built-in modules, for code that also runs in browsers: loaded at run time, unseen by bundlers. */
+/** Node's built-in modules, for code that also runs in browsers: loaded at run time, unseen by bundlers. */
 
 /** The built-in modules in use. */
 interface Builtins {

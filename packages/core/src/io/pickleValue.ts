@@ -50,7 +50,7 @@ export const isTag = <K extends 'global' | 'call' | 'instance' | 'persistent'>(
 ): value is Extract<Pickled, { readonly kind: K }> =>
   typeof value === 'object' && value !== null && 'kind' in value && value.kind === kind;
 
-/** * Describes a value in a few words, for messages. Does not descend: a crafted value can contain itself. */
+/** Describes a value in a few words, for messages. Does not descend: a crafted value can contain itself. */
 export function describe(value: Pickled | undefined): string {
   if (value === undefined) return 'nothing';
   if (typeof value === 'string') return quote(value);

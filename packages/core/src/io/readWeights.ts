@@ -23,7 +23,7 @@ import {
 export interface ReadWeightsOptions {
   /** Renames keys, after a `module.` prefix common to all has been removed. Two keys may not get one name. */
   readonly rename?: Rename;
-  /** * Bounds on the file's sizes. Defaults: 2 GiB in all, 16 MiB of header, 20,000 tensors, 2^29 values. */
+  /** Bounds on the file's sizes. Defaults: 2 GiB in all, 16 MiB of header, 20,000 tensors, 2^29 values. */
   readonly limits?: Partial<Limits>;
   /**
    * Expected SHA-256 of the file in hexadecimal digits, all 64 or at least the first 6. Default: not checked.

@@ -1,4 +1,4 @@
-/** * The safetensors format: header length (8 bytes), JSON header with each tensor's offsets, values. */
+/** The safetensors format: header length (8 bytes), JSON header with each tensor's offsets, values. */
 import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
@@ -46,7 +46,7 @@ export function readSafetensors(bytes: Uint8Array, limits?: Partial<Limits>): Sa
   return parseSafetensors(bytes, { limits: resolveLimits(limits), owned: false });
 }
 
-/** * Reads as `readSafetensors` does; with `owned` it may overwrite `bytes`, to align the values. */
+/** Reads as `readSafetensors` does; with `owned` it may overwrite `bytes`, to align the values. */
 export function parseSafetensors(
   bytes: Uint8Array,
   { limits, owned }: { readonly limits: Limits; readonly owned: boolean },

@@ -77,7 +77,7 @@ export function storageOf(format: string, reference: Persistent): StorageReferen
   return { key: String(key), dtype, viewOffset };
 }
 
-/** * Finds the `_rebuild_*` call of a tensor within the calls that make it a Parameter or a subclass. */
+/** Finds the `_rebuild_*` call of a tensor within the calls that make it a Parameter or a subclass. */
 function rebuildOf(
   value: Pickled | undefined,
 ): { readonly name: string; readonly args: readonly Pickled[] } | undefined {
