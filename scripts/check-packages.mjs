@@ -31,6 +31,7 @@ const familyExports = ['models', 'article', 'renames'];
 /** The folders of core, the lower ones first; a file may import from its own folder and those before it. */
 const coreLayers = [
   'errors',
+  'platform',
   'tensor',
   'graph',
   'ops',

@@ -2,8 +2,10 @@
 import {
   compile,
   type ModelEntry,
+  probabilities,
   readWeights,
   type Session,
+  topK,
   type Weights,
   type WeightsRecord,
 } from '@cnn/core';
@@ -123,18 +125,12 @@ async function classify(): Promise<void> {
 }
 
 function showClasses(logits: Float32Array, labels: readonly string[]): void {
-  const largest = Math.max(...logits);
-  const exponentials = [...logits].map((logit) => Math.exp(logit - largest));
-  const sum = exponentials.reduce((a, b) => a + b, 0);
-  const best = exponentials
-    .map((value, index) => ({ share: value / sum, label: labels[index] ?? String(index) }))
-    .sort((a, b) => b.share - a.share)
-    .slice(0, 5);
+  const best = topK(probabilities(logits), 5);
   element('classes').replaceChildren(
-    ...best.map(({ share, label }) => {
+    ...best.map(({ index, value: share }) => {
       const item = document.createElement('li');
       item.style.setProperty('--share', String(share));
-      for (const text of [label, `${(share * 100).toFixed(1)} %`])
+      for (const text of [labels[index] ?? String(index), `${(share * 100).toFixed(1)} %`])
         item.append(Object.assign(document.createElement('span'), { textContent: text }));
       return item;
     }),

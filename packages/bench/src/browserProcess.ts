@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, normalize } from 'node:path';
 import { type FoundBrowser, findBrowser } from '@cnn/testing/browser';
+import { withTimeout } from '@cnn/testing/timeout';
 import { type Browser, chromium } from 'playwright';
 import type { PageGlobals } from './hosts/page.js';
 import type { Job } from './protocol.js';
@@ -113,18 +114,10 @@ export async function openBrowsers(path: string | undefined): Promise<Browsers> 
   };
 }
 
-/** A promise that gives up in the end. */
-async function inTime<T>(work: Promise<T>, problem: () => string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new PeerFailure(`no answer within ${PATIENCE / 1000} seconds. ${problem()}`)),
-      PATIENCE,
-    );
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+/** The answer of a page; `problem` says what has gone wrong in it so far. */
+const inTime = <T>(work: Promise<T>, problem: () => string): Promise<T> =>
+  withTimeout(
+    work,
+    PATIENCE,
+    () => new PeerFailure(`no answer within ${PATIENCE / 1000} seconds. ${problem()}`),
+  );

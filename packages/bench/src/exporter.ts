@@ -1,12 +1,10 @@
 /** A program that writes the files of one network: weights, input, the ONNX model and the one for tfjs. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import {
-  evaluateConstants,
   type ModelEntry,
   parameters,
-  prune,
+  prepareForInference,
   type Shape,
-  simplify,
   trace,
   writeSafetensors,
 } from '@cnn/core';
@@ -43,9 +41,9 @@ export async function exportNetwork(models: Readonly<Record<string, ModelEntry>>
   await write(names.weights, () => writeSafetensors(weights));
   await write(names.onnx, () => toOnnx(traced, weights));
   if (done.includes(names.tfjs) && done.includes(names.tfjsWeights)) return;
-  const folded = evaluateConstants(simplify(traced), weights);
+  const prepared = prepareForInference(traced, weights);
   try {
-    const { model: translated, values } = toTfjs(prune(folded.graph), folded.weights);
+    const { model: translated, values } = toTfjs(prepared.graph, prepared.weights);
     await write(names.tfjsWeights, () => bytesOf(values));
     await write(names.tfjs, () => JSON.stringify(translated));
   } catch (error) {

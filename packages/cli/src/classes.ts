@@ -1,4 +1,5 @@
 /** The classes of a model: what they are called, and which are the likeliest. */
+import { probabilities, topK } from '@cnn/core';
 import { UsageError } from './errors.js';
 
 /** One class of the answer. */
@@ -14,13 +15,11 @@ export const labelOf = (labels: readonly string[], index: number): string =>
 
 /** The `top` classes of a row of logits, by softmax. */
 export function rank(logits: Float32Array, labels: readonly string[], top: number): readonly Ranked[] {
-  const max = logits.reduce((largest, value) => Math.max(largest, value), -Infinity);
-  const weights = Array.from(logits, (value) => Math.exp(value - max));
-  const sum = weights.reduce((total, value) => total + value, 0);
-  return weights
-    .map((value, index) => ({ index, label: labelOf(labels, index), probability: value / sum }))
-    .sort((a, b) => b.probability - a.probability)
-    .slice(0, top);
+  return topK(probabilities(logits), top).map(({ index, value }) => ({
+    index,
+    label: labelOf(labels, index),
+    probability: value,
+  }));
 }
 
 /** A class by its index or its label. */

@@ -9,6 +9,7 @@ import {
   type Backend,
   type BackendName,
   compileOn,
+  createQueue,
   definitionOf,
   differentiate,
   emit,
@@ -113,22 +114,17 @@ export async function gradCam(model: Module, options: GradCamOptions): Promise<G
   const traced = trace(model, input, { name });
   const layer = options.layer ?? lastPicture(traced);
   const { graph, classes } = gradCamGraph(traced, layer);
+  // `gradCamGraph` folds batch norms before it differentiates; nothing is fused.
   const evaluated = evaluateConstants(graph, weights);
-  const final = prune(evaluated.graph);
-  verify(final, definitionOf);
-  const { program, fallbackReason } = await compileOn(backend, final, evaluated.weights, {
+  verify(evaluated.graph, definitionOf);
+  const { program, fallbackReason } = await compileOn(backend, evaluated.graph, evaluated.weights, {
     threads,
     strict,
     signal,
   });
 
   // A program runs one call at a time, and an explanation without a class takes two of them.
-  let queue: Promise<unknown> = Promise.resolve();
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
-    const result = queue.then(work);
-    queue = result.catch(() => undefined);
-    return result;
-  };
+  const enqueue = createQueue();
   const run = async (x: Tensor, classIndex: number | undefined, at?: AbortSignal) => {
     const mask = new Float32Array(classes);
     if (classIndex !== undefined) mask[classIndex] = 1;
@@ -143,7 +139,7 @@ export async function gradCam(model: Module, options: GradCamOptions): Promise<G
   };
   let disposal: Promise<void> | undefined;
   const dispose = (): Promise<void> => {
-    disposal ??= inTurn(() => program.dispose());
+    disposal ??= enqueue(() => program.dispose());
     return disposal;
   };
   return {
@@ -162,7 +158,7 @@ export async function gradCam(model: Module, options: GradCamOptions): Promise<G
         !(Number.isInteger(classIndex) && classIndex >= 0 && classIndex < classes)
       )
         throw new RangeError(`There is no class ${classIndex}; the model has classes 0 to ${classes - 1}.`);
-      return inTurn(async () => {
+      return enqueue(async () => {
         const wanted = classIndex ?? largest((await run(fed, undefined, at)).logits.data);
         const { logits, map } = await run(fed, wanted, at);
         return { classIndex: wanted, logits, map: relative(map) };

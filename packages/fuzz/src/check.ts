@@ -3,20 +3,20 @@ import {
   type Backend,
   type CompileOptions,
   definitionOf,
-  evaluateConstants,
   forInference,
   fuse,
   type Graph,
   inputsOf,
   type Program,
+  prepareForInference,
   prune,
-  simplify,
   type Tensor,
   type Values,
   verify,
   type Weights,
 } from '@cnn/core';
 import type { Feeds } from '@cnn/testing/conformance';
+import { withTimeout } from '@cnn/testing/timeout';
 import { Draw } from './draw.js';
 import type { RandomCase } from './randomGraph.js';
 import { Rounding } from './rounding.js';
@@ -47,17 +47,8 @@ export interface Finding {
 /** Longest time for one thing that a program does, in milliseconds: far beyond any of these graphs. */
 const PATIENCE = 30_000;
 
-async function inTime<T>(what: string, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} did not end within ${PATIENCE / 1000} s`)), PATIENCE);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+const inTime = <T>(what: string, work: Promise<T>): Promise<T> =>
+  withTimeout(work, PATIENCE, () => new Error(`${what} did not end within ${PATIENCE / 1000} s`));
 
 interface Form {
   readonly name: string;
@@ -72,10 +63,9 @@ function formsOf({ graph, weights, training }: RandomCase): readonly Form[] {
       { name: 'as built', graph, weights },
       { name: 'fused', graph: prune(fuse(graph)), weights },
     ];
-  const simplified = evaluateConstants(simplify(graph), weights);
   return [
     { name: 'as traced', graph: prune(forInference(graph)), weights },
-    { name: 'simplified', graph: prune(simplified.graph), weights: simplified.weights },
+    { name: 'simplified', ...prepareForInference(graph, weights) },
   ];
 }
 

@@ -1,7 +1,7 @@
 /** Makes a graph that fails smaller, as long as it goes on to fail: fewer outputs, and values fed where they were computed. */
 import {
-  copyNode,
-  Graph,
+  extract,
+  type Graph,
   inputsOf,
   isInput,
   isParameter,
@@ -59,49 +59,25 @@ export async function shrink(
   return best;
 }
 
-/** The graph with what its results need alone, and the feeds that are left. */
-function needed(subject: RandomCase, graph: Graph, feeds: readonly Feeds[]): RandomCase {
-  const target = new Graph({ name: graph.name, mode: graph.mode });
-  const updated = graph.nodes.filter((node) => isParameter(node) && graph.updates.has(node.attrs.name));
-  const wanted = new Set<Node>([...graph.outputs.values(), ...graph.updates.values(), ...updated]);
-  for (const node of [...graph.nodes].reverse())
-    if (wanted.has(node)) for (const input of node.inputs) wanted.add(input);
-  const became = new Map<Node, Node>();
-  for (const node of graph.nodes)
-    if (wanted.has(node))
-      became.set(
-        node,
-        copyNode(
-          node,
-          node.inputs.map((input) => became.get(input)!),
-          target,
-        ),
-      );
-  for (const [name, node] of graph.outputs) target.outputs.set(name, became.get(node)!);
-  for (const [name, node] of graph.updates) target.updates.set(name, became.get(node)!);
+/** The graph with what some of its results need alone, and the feeds that are left. */
+function needed(
+  subject: RandomCase,
+  graph: Graph,
+  feeds: readonly Feeds[],
+  { outputs, updates }: Pick<Graph, 'outputs' | 'updates'> = graph,
+): RandomCase {
+  const updated = graph.nodes.filter((node) => isParameter(node) && updates.has(node.attrs.name));
+  const target = extract(graph, { outputs, updates, kept: updated });
   const inputs = [...inputsOf(target).keys()];
   const runs = feeds.map((run) => new Map(inputs.map((name) => [name, run.get(name)!])));
   return { ...subject, graph: target, runs };
 }
 
-function withResults(
+const withResults = (
   subject: RandomCase,
-  outputs: ReadonlyMap<string, Node>,
-  updates: ReadonlyMap<string, Node>,
-): RandomCase {
-  const { graph } = subject;
-  const became = new Map<Node, Node>();
-  const copy = rewrite(graph, (node, _inputs, _target, copied) => {
-    const image = copied();
-    became.set(node, image);
-    return image;
-  });
-  copy.outputs.clear();
-  copy.updates.clear();
-  for (const [name, node] of outputs) copy.outputs.set(name, became.get(node)!);
-  for (const [name, node] of updates) copy.updates.set(name, became.get(node)!);
-  return needed(subject, copy, subject.runs);
-}
+  outputs: Map<string, Node>,
+  updates: Map<string, Node>,
+): RandomCase => needed(subject, subject.graph, subject.runs, { outputs, updates });
 
 /** The same with the value of a node fed from outside. */
 function withValue(subject: RandomCase, cut: Node): RandomCase {

@@ -1,5 +1,5 @@
 /** Labelled pictures for training and evaluation: MNIST, CIFAR-10 in its binary layout, and folders of pictures. */
-import { FileFormatError, type Shape } from '@cnn/core';
+import { builtin, FileFormatError, type Shape } from '@cnn/core';
 import { decodeImage } from './decode.js';
 import { type IdxArray, readIdx } from './idx.js';
 import type { RgbImage } from './image.js';
@@ -120,10 +120,11 @@ export interface ImageFolder {
  * @throws Error when there is no class folder, or one without pictures.
  */
 export async function imageFolder(folder: string): Promise<ImageFolder> {
-  const fs = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:fs/promises');
-  if (!fs)
+  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
+  const path = builtin<typeof import('node:path')>('node:path');
+  if (!fs || !path)
     throw new Error('imageFolder needs Node 20.16 or newer; in a browser decode the files one by one.');
-  const { join } = process.getBuiltinModule('node:path');
+  const { join } = path;
   const listing = await fs.readdir(folder, { withFileTypes: true }).catch((error: Error) => {
     throw new Error(`Cannot list the image folder ${folder}: ${error.message}.`);
   });

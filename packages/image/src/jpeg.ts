@@ -2,7 +2,7 @@
  * Decodes JPEG with libjpeg-turbo compiled to WebAssembly, which gives Pillow's pixels bit for bit. The
  * file's structure is checked first: the decoder itself would fill in what a truncated file lacks.
  */
-import { FileFormatError } from '@cnn/core';
+import { builtin, FileFormatError } from '@cnn/core';
 import type { MozJPEGModule } from '@jsquash/jpeg/codec/dec/mozjpeg_dec.js';
 import type { ImageLimits, RgbImage } from './image.js';
 import { exifOrientation, type Orientation } from './orientation.js';
@@ -88,10 +88,11 @@ function isComplete(bytes: Uint8Array, scan: number): boolean {
 
 /** In Node the decoder's code is read from its package; bundlers and browsers find it by themselves. */
 async function codeInNode(): Promise<WebAssembly.Module | undefined> {
-  const module = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:module');
-  if (!module) return undefined;
+  const module = builtin<typeof import('node:module')>('node:module');
+  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
+  if (!module || !fs) return undefined;
   const path = module.createRequire(import.meta.url).resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm');
-  const code = await process.getBuiltinModule('node:fs/promises').readFile(path);
+  const code = await fs.readFile(path);
   return WebAssembly.compile(new Uint8Array(code));
 }
 

@@ -3,6 +3,7 @@
  * filter, widened when shrinking, in fixed-point arithmetic, rows first and columns after, with a
  * rounding to bytes in between. The pixels equal Pillow's bit for bit.
  */
+import { roundHalfEven } from '@cnn/core';
 import { defaultImageLimits, type RgbImage } from './image.js';
 
 /** The filters by Pillow's names. */
@@ -142,13 +143,6 @@ export function resizeShorter(
   return width <= height
     ? resize(image, size, Math.trunc((size * height) / width), interpolation)
     : resize(image, Math.trunc((size * width) / height), size, interpolation);
-}
-
-/** Python's round: halves go to the even neighbour. */
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  if (value - floor !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
 }
 
 /** A square of `size` pixels from the middle. @throws RangeError when the picture is smaller. */

@@ -116,7 +116,7 @@ function prepare(graph: Graph, weights: Weights): { readonly graph: Graph; reado
   // More weights than the graph needs are no mistake: those of the parts that only train are among them.
   requireMatch(graph.at(''), { missing, shapeMismatch, unexpected: [] });
   const evaluated = evaluateConstants(needed, weights);
-  return { graph: prune(evaluated.graph), values: evaluated.weights };
+  return { graph: evaluated.graph, values: evaluated.weights };
 }
 
 /** Appends the ONNX nodes of a node; gives the name of their last value. */

@@ -7,16 +7,15 @@ import {
   crossEntropyLoss,
   differentiate,
   emit,
-  evaluateConstants,
   forInference,
   forTraining,
   type Graph,
   nllLoss,
   ops,
   parametersOf,
+  prepareForInference,
   prune,
   SEED,
-  simplify,
   type Tensor,
   tensor,
   trace,
@@ -45,15 +44,9 @@ function inferenceCases(name: string, { model, picture }: Network): readonly Con
     const traced = trace(model, [n, ...picture], { name });
     const weights = weightsFor(traced);
     const runs = [new Map([['x', schemeInput([n, ...picture], `${name}/x`)]])];
-    const simplified = evaluateConstants(simplify(traced), weights);
     return [
       { name: `${name}, batch ${n}, as traced`, graph: prune(forInference(traced)), weights, runs },
-      {
-        name: `${name}, batch ${n}, simplified`,
-        graph: prune(simplified.graph),
-        weights: simplified.weights,
-        runs,
-      },
+      { name: `${name}, batch ${n}, simplified`, ...prepareForInference(traced, weights), runs },
     ];
   });
 }

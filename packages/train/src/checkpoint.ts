@@ -1,5 +1,6 @@
 /** Checkpoints: the whole state of a run as one safetensors file. */
 import {
+  builtin,
   defaultLimits,
   FileFormatError,
   type Limits,
@@ -135,7 +136,7 @@ export async function saveCheckpoint(path: string, bytes: Uint8Array): Promise<v
  * @throws FileFormatError for a file over `maxBytes`, before memory is taken for it.
  */
 export async function loadCheckpoint(path: string, limits: Partial<Limits> = {}): Promise<Checkpoint> {
-  const fs = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:fs/promises');
+  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
   if (!fs)
     throw new Error('Checkpoint files can be read in Node 20.16 or newer; in a browser pass the bytes.');
   const maxBytes = limits.maxBytes ?? defaultLimits.maxBytes;

@@ -4,8 +4,10 @@ import {
   type Graph,
   isInput,
   isParameter,
+  lastUses,
   type Node,
   sizeOf,
+  timeSlices,
   type Values,
   type Weights,
 } from '@cnn/core';
@@ -33,21 +35,13 @@ interface Culprit {
   readonly value: number;
 }
 
-/** Longest stretch of work, in milliseconds, before the event loop gets a turn. */
-const PATIENCE = 50;
-
 /** Runs a graph op by op in float32 until a value is not finite; undefined when all are. */
 async function firstNonFinite(graph: Graph, state: Weights, feeds: Feeds): Promise<Culprit | undefined> {
-  const lastUse = new Map<Node, number>();
-  for (const [index, node] of graph.nodes.entries())
-    for (const input of node.inputs) lastUse.set(input, index);
+  const lastUse = lastUses(graph);
   const values = new Map<Node, Values>();
-  let turn = performance.now();
+  const yieldIfDue = timeSlices();
   for (const [index, node] of graph.nodes.entries()) {
-    if (performance.now() - turn > PATIENCE) {
-      await new Promise((resolve) => setTimeout(resolve));
-      turn = performance.now();
-    }
+    await yieldIfDue();
     const output = valuesAt(node, values, state, feeds);
     const value = output.find((item) => !Number.isFinite(item));
     if (value !== undefined) return { node, value };

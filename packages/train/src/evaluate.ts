@@ -3,6 +3,7 @@ import {
   type Backend,
   type BackendName,
   compile,
+  logProbabilities,
   type Module,
   random,
   type Shape,
@@ -18,7 +19,7 @@ import {
   type Normalisation,
   normalised,
 } from './data.js';
-import { argmax, type ConfusionMatrix, confusionMatrix, isInTop, logSoftmaxRow } from './metrics.js';
+import { argmax, type ConfusionMatrix, confusionMatrix, isInTop } from './metrics.js';
 
 /** Several pictures of one, whose probabilities are averaged: ten crops, for instance. */
 export interface Views {
@@ -165,7 +166,7 @@ export async function count(
 /** The logarithm of the mean of the probabilities of some rows of logits. */
 function averaged(logits: Float32Array, row: number, rows: number, classes: number): Float64Array {
   const logs = Array.from({ length: rows }, (_, view) =>
-    logSoftmaxRow(logits.subarray((row + view) * classes, (row + view + 1) * classes)),
+    logProbabilities(logits.subarray((row + view) * classes, (row + view + 1) * classes)),
   );
   if (rows === 1) return logs[0]!;
   return logs[0]!.map((_, c) => {

@@ -2,7 +2,7 @@
  * Crops, flips and resizes pictures (c x h x w, values from 0 to 1) without chance. Results are torchvision's
  * on tensors: `crop`, `hflip`, and `resize` with `antialias=True`.
  */
-import { type Shape, ShapeError, type Tensor } from '@cnn/core';
+import { roundHalfEven, type Shape, ShapeError, type Tensor } from '@cnn/core';
 
 /** Channels, height and width of a picture. */
 export const extentsOf = ({ shape }: { readonly shape: Shape }): [number, number, number] => {
@@ -43,13 +43,6 @@ export function mirrored(picture: Tensor): Tensor {
       data[row * width + column] = picture.data[(row + 1) * width - 1 - column]!;
   return { shape: picture.shape, data };
 }
-
-/** Python's round: halves go to the even neighbour. */
-const roundHalfEven = (value: number): number => {
-  const floor = Math.floor(value);
-  if (value - floor !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
-};
 
 /** The window in the middle; larger than the picture, it takes in zeros at the edges. */
 export function middle(picture: Tensor, height: number, width: number): Window {

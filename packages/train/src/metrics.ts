@@ -70,11 +70,3 @@ export const classReports = (matrix: ConfusionMatrix): readonly ClassReport[] =>
     precision: row[c]! / matrix.reduce((sum, other) => sum + other[c]!, 0),
     recall: row[c]! / row.reduce((sum, count) => sum + count, 0),
   }));
-
-/** log(softmax) of one row. */
-export function logSoftmaxRow(scores: ArrayLike<number>): Float64Array {
-  const row = Float64Array.from(scores);
-  const largest = row.reduce((a, b) => Math.max(a, b), -Infinity);
-  const log = Math.log(row.reduce((sum, score) => sum + Math.exp(score - largest), 0));
-  return row.map((score) => score - largest - log);
-}

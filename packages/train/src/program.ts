@@ -4,16 +4,14 @@ import {
   type BackendName,
   compileOn,
   definitionOf,
-  evaluateConstants,
   type Graph,
   inputsOf,
   type Module,
   type Program,
-  prune,
+  prepareForInference,
   referenceBackend,
   type Selected,
   type Shape,
-  simplify,
   sizeOf,
   type Tensor,
   verify,
@@ -103,10 +101,8 @@ export async function compileFixed(
   place: PlaceOptions,
   signal?: AbortSignal,
 ): Promise<Program> {
-  const evaluated = evaluateConstants(simplify(graph), weights);
-  const final = prune(evaluated.graph);
-  verify(final, definitionOf);
-  return (await compileStep(final, evaluated.weights, place, signal)).program;
+  const prepared = prepareForInference(graph, weights);
+  return (await compileStep(prepared.graph, prepared.weights, place, signal)).program;
 }
 
 /** The features of every picture of a dataset that has been seen, computed by the frozen trunk. */

@@ -2,7 +2,7 @@
  * Splits the graph of a step or of a model into what never changes (the frozen trunk) and the rest, so that the
  * trunk's values can be computed once for each picture and kept.
  */
-import { copyNode, Graph, isInput, isParameter, type Node, type Shape } from '@cnn/core';
+import { extract, type Graph, isInput, isParameter, type Node, rewrite, type Shape } from '@cnn/core';
 import { stepInputs } from './step.js';
 
 /** A training step, or a model, in two parts. */
@@ -45,35 +45,16 @@ export function splitFrozen(
       `${step.at('')}: 'cacheFeatures' needs frozen layers at the start, but the pictures themselves reach a layer that learns; add it to 'freeze'.`,
     );
   const names = new Map([...frontier].map((node, index) => [node, `features${index}`]));
+  const fed = rewrite(step, (node, _inputs, target, copy) => {
+    const name = names.get(node);
+    return name === undefined ? copy() : target.input(name, node.shape);
+  });
   return {
-    trunk: extract(step, new Map([...names].map(([node, name]) => [name, node])), new Map(), new Map()),
-    head: extract(step, step.outputs, step.updates, names),
+    trunk: extract(step, {
+      outputs: new Map([...names].map(([node, name]) => [name, node])),
+      updates: new Map(),
+    }),
+    head: extract(fed),
     features: new Map([...names].map(([node, name]) => [name, node.shape])),
   };
-}
-
-/** The part of a graph that some values are computed with; nodes in `cut` become inputs of their names. */
-function extract(
-  graph: Graph,
-  outputs: ReadonlyMap<string, Node>,
-  updates: ReadonlyMap<string, Node>,
-  cut: ReadonlyMap<Node, string>,
-): Graph {
-  const needed = new Set<Node>([...outputs.values(), ...updates.values()]);
-  for (const node of [...graph.nodes].reverse())
-    if (needed.has(node) && !cut.has(node)) for (const input of node.inputs) needed.add(input);
-  const target = new Graph({ name: graph.name, mode: graph.mode });
-  const became = new Map<Node, Node>();
-  const follow = (node: Node): Node => became.get(node)!;
-  for (const node of graph.nodes) {
-    if (!needed.has(node)) continue;
-    const name = cut.get(node);
-    became.set(
-      node,
-      name === undefined ? copyNode(node, node.inputs.map(follow), target) : target.input(name, node.shape),
-    );
-  }
-  for (const [name, node] of outputs) target.outputs.set(name, follow(node));
-  for (const [name, node] of updates) target.updates.set(name, follow(node));
-  return target;
 }

@@ -11,8 +11,21 @@ export function copyNode(node: Node, inputs: readonly Node[], target: Graph): No
   return target.add(node.op, inputs, node.attrs, node.shape, node.path);
 }
 
+/** The part of a graph that is rewritten. */
+export interface RewriteOptions {
+  /** The nodes to visit; with a node its inputs are among them. Default: all. */
+  readonly nodes?: ReadonlySet<Node>;
+  /** The results that the new graph has. Default: the graph's outputs and updates. */
+  readonly outputs?: ReadonlyMap<string, Node>;
+  readonly updates?: ReadonlyMap<string, Node>;
+}
+
 /** A new graph in which every node is what `rewriter` made of it; outputs, updates and modules follow along. */
-export function rewrite(graph: Graph, rewriter: Rewriter): Graph {
+export function rewrite(
+  graph: Graph,
+  rewriter: Rewriter,
+  { nodes, outputs = graph.outputs, updates = graph.updates }: RewriteOptions = {},
+): Graph {
   const target = new Graph({ name: graph.name, mode: graph.mode });
   const became = new Map<Node, Node>();
   const follow = (node: Node): Node => {
@@ -21,14 +34,16 @@ export function rewrite(graph: Graph, rewriter: Rewriter): Graph {
     return image;
   };
   for (const node of graph.nodes) {
+    if (nodes && !nodes.has(node)) continue;
     const inputs = node.inputs.map(follow);
     became.set(
       node,
       rewriter(node, inputs, target, () => copyNode(node, inputs, target)),
     );
   }
-  for (const [name, node] of graph.outputs) target.outputs.set(name, follow(node));
-  for (const [name, node] of graph.updates) target.updates.set(name, follow(node));
-  for (const [path, node] of graph.modules) target.modules.set(path, follow(node));
+  for (const [name, node] of outputs) target.outputs.set(name, follow(node));
+  for (const [name, node] of updates) target.updates.set(name, follow(node));
+  for (const [path, node] of graph.modules)
+    if (!nodes || nodes.has(node)) target.modules.set(path, follow(node));
   return target;
 }

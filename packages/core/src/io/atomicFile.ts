@@ -1,5 +1,5 @@
 /** Writes files atomically: at any moment either the old or the new file exists, complete. Node only. */
-import { builtin } from './node.js';
+import { builtin } from '../platform.js';
 
 /**
  * Writes a file atomically: writes a temporary file in the same folder, flushes it to disk (fsync), and
@@ -7,8 +7,8 @@ import { builtin } from './node.js';
  * @throws Error in a browser, and Node's own if the folder cannot be written to.
  */
 export async function writeAtomically(path: string, bytes: Uint8Array): Promise<void> {
-  const fs = builtin('node:fs/promises');
-  const dirname = builtin('node:path')?.dirname;
+  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
+  const dirname = builtin<typeof import('node:path')>('node:path')?.dirname;
   if (!fs || !dirname) throw new Error(`Writing the file ${path} needs Node 20.16 or newer.`);
   const temporary = `${path}.${globalThis.crypto.randomUUID()}.partial`;
   try {

@@ -2,10 +2,11 @@
  * Caches downloads: in files in Node, on request in the browser's Cache storage. A crash leaves no partial
  * file. Entries are never revalidated: published weights do not change under their URL.
  */
+
+import { builtin } from '../platform.js';
 import { writeAtomically } from './atomicFile.js';
 import { sha256OfText } from './hash.js';
 import { makeFolder } from './makeFolder.js';
-import { builtin } from './node.js';
 
 /** A cache of downloads, by URL. */
 export interface DownloadCache {
@@ -31,8 +32,8 @@ export interface CacheOptions {
  * user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`). Undefined in browsers.
  */
 export function defaultCacheDirectory(): string | undefined {
-  const os = builtin('node:os');
-  const path = builtin('node:path');
+  const os = builtin<typeof import('node:os')>('node:os');
+  const path = builtin<typeof import('node:path')>('node:path');
   if (!os || !path) return undefined;
   const { CNN_CACHE, XDG_CACHE_HOME } = process.env;
   return CNN_CACHE || path.join(XDG_CACHE_HOME || path.join(os.homedir(), '.cache'), 'cnn');
@@ -42,14 +43,14 @@ export function defaultCacheDirectory(): string | undefined {
 export function openCache({ cache, cacheDir }: CacheOptions): DownloadCache | undefined {
   const directory = cacheDir ?? defaultCacheDirectory();
   if (cache === false) return undefined;
-  if (builtin('node:fs/promises') && directory) return folder(directory);
+  if (builtin<typeof import('node:fs/promises')>('node:fs/promises') && directory) return folder(directory);
   return cache ? browserCache() : undefined;
 }
 
 /** Caches in a folder. A file is named by 32 digits of its URL's SHA-256 and the last part of its URL. */
 function folder(directory: string): DownloadCache {
-  const fs = builtin('node:fs/promises')!;
-  const path = builtin('node:path')!;
+  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises')!;
+  const path = builtin<typeof import('node:path')>('node:path')!;
   const fileOf = async (url: string): Promise<string> => {
     const digits = (await sha256OfText(url)).slice(0, 32);
     const name = new URL(url).pathname

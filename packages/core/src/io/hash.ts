@@ -1,6 +1,6 @@
 /** SHA-256 of a file: in Node updated as it is read, in a browser computed at the end. */
 import { FileFormatError } from '../errors.js';
-import { builtin } from './node.js';
+import { builtin } from '../platform.js';
 
 /** A hash being computed. */
 export interface Hash {
@@ -11,7 +11,7 @@ export interface Hash {
 
 /** Starts a SHA-256. */
 export function sha256(): Hash {
-  const node = builtin('node:crypto')?.createHash('sha256');
+  const node = builtin<typeof import('node:crypto')>('node:crypto')?.createHash('sha256');
   if (node)
     return { update: (part) => void node.update(part), digest: () => Promise.resolve(node.digest('hex')) };
   return { update: () => undefined, digest: async (whole) => hexadecimal(await subtleDigest(whole)) };

@@ -1,5 +1,5 @@
 /** Makes folders. Node only. */
-import { builtin } from './node.js';
+import { builtin } from '../platform.js';
 
 /**
  * Makes a folder, unless it exists, and its missing parents. Makes them one by one: Node's own `recursive`
@@ -7,8 +7,8 @@ import { builtin } from './node.js';
  * @throws Error in a browser, and Node's own if the folder cannot be made.
  */
 export async function makeFolder(path: string): Promise<void> {
-  const fs = builtin('node:fs/promises');
-  const { dirname, resolve } = builtin('node:path') ?? {};
+  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
+  const { dirname, resolve } = builtin<typeof import('node:path')>('node:path') ?? {};
   if (!fs || !dirname || !resolve) throw new Error(`Making the folder ${path} needs Node 20.16 or newer.`);
   /** Makes one folder; succeeds too if it exists, or another process makes it in the meantime. */
   const makeOne = (folder: string): Promise<void> =>

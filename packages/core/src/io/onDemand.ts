@@ -3,9 +3,9 @@
  * copy of its weights in memory beside the packed ones. VGG-16 has 553 MB.
  */
 import { FileFormatError } from '../errors.js';
+import { requireBuiltin } from '../platform.js';
 import { type LazyTensor, type Weights, weaklyCached } from '../tensor/tensor.js';
 import { bytesPerValue, toFloat32 } from './dtype.js';
-import { requireBuiltin } from './node.js';
 import { headerBytes, layoutOf, looksLikeSafetensors } from './safetensors.js';
 import { type SourceOptions, withFile } from './source.js';
 
@@ -50,7 +50,7 @@ export const openOnDemand = (path: string, options: SourceOptions): Promise<Weig
  * @throws FileFormatError if the file is no longer the `expected` version.
  */
 function readRange(path: string, expected: FileVersion, at: number, count: number): Uint8Array {
-  const fs = requireBuiltin('node:fs', `Reading the file ${path}`);
+  const fs = requireBuiltin<typeof import('node:fs')>('node:fs', `Reading the file ${path}`);
   const fail = (reason: string): never => {
     throw new FileFormatError(
       'safetensors',

@@ -1,12 +1,12 @@
 /** The safetensors format: header length (8 bytes), JSON header with each tensor's offsets, values. */
 import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
+import { requireBuiltin } from '../platform.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import { aligned, bytesPerValue, type DType, isDType, littleEndianBytes, toFloat32 } from './dtype.js';
 import { type JsonHeader, parseHeader } from './jsonHeader.js';
 import { isCount, isShape, type Limits, requireElements, resolveLimits, withinLimit } from './limits.js';
-import { requireBuiltin } from './node.js';
 import { quote } from './quote.js';
 
 const format = 'safetensors';
@@ -121,7 +121,10 @@ export async function readSafetensorsMetadata(
   limits?: Partial<Limits>,
 ): Promise<Readonly<Record<string, string>>> {
   const bounds = resolveLimits(limits);
-  const file = await requireBuiltin('node:fs/promises', 'Reading a file').open(path, 'r');
+  const file = await requireBuiltin<typeof import('node:fs/promises')>(
+    'node:fs/promises',
+    'Reading a file',
+  ).open(path, 'r');
   try {
     return metadataOf(headerOf(await headerBytes(file, bounds), bounds).entries.__metadata__);
   } finally {

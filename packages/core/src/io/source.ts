@@ -2,11 +2,11 @@
 import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
+import { builtin, requireBuiltin } from '../platform.js';
 import { type CacheOptions, openCache } from './cache.js';
 import { download, type Progress } from './fetch.js';
 import { HashMismatch, requireHash, sha256 } from './hash.js';
 import { type Limits, withinLimit } from './limits.js';
-import { builtin, requireBuiltin } from './node.js';
 
 /**
  * A source of weights. A string is a URL if it starts with `http://` or `https://`; else it is a path in
@@ -42,10 +42,12 @@ const CHUNK = 1 << 22;
 export function pathOf(source: WeightSource): string | undefined {
   if (source instanceof URL)
     return source.protocol === 'file:'
-      ? requireBuiltin('node:url', 'Reading a file: URL').fileURLToPath(source)
+      ? requireBuiltin<typeof import('node:url')>('node:url', 'Reading a file: URL').fileURLToPath(source)
       : undefined;
   if (typeof source !== 'string' || /^https?:\/\//i.test(source)) return undefined;
-  return builtin('node:fs/promises') || !globalThis.location ? source : undefined;
+  return builtin<typeof import('node:fs/promises')>('node:fs/promises') || !globalThis.location
+    ? source
+    : undefined;
 }
 
 /**
@@ -131,7 +133,10 @@ export async function withFile<T>(
   path: string,
   use: (file: FileHandle, info: Stats) => Promise<T>,
 ): Promise<T> {
-  const fs = requireBuiltin('node:fs/promises', `Reading the file ${path}`);
+  const fs = requireBuiltin<typeof import('node:fs/promises')>(
+    'node:fs/promises',
+    `Reading the file ${path}`,
+  );
   const file = await fs.open(path, 'r').catch((error: NodeJS.ErrnoException) => {
     throw new Error(
       error.code === 'ENOENT'

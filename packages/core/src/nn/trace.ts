@@ -5,6 +5,11 @@ import { formatShape, type Shape } from '../tensor/shape.js';
 import type { Module } from './module.js';
 import { modules, parameters } from './walk.js';
 
+/** Name of the input of a traced graph. */
+export const MAIN_INPUT = 'x';
+/** Name of the main output of a traced graph. */
+export const MAIN_OUTPUT = 'output';
+
 /** Options of {@link trace}. */
 export interface TraceOptions {
   /**
@@ -73,11 +78,11 @@ function traceOnce(model: Module, inputShape: Shape, { mode = 'inference', name 
     names: new Map([...parameters(model)].map(([path, param]) => [param, path])),
     paths: new Map([...modules(model)].map(([path, child]) => [child, path])),
   });
-  const output = model(graph.input('x', inputShape));
-  graph.outputs.set('output', output);
+  const output = model(graph.input(MAIN_INPUT, inputShape));
+  graph.outputs.set(MAIN_OUTPUT, output);
   // Outputs that forward functions set themselves (auxiliary heads) are moved behind the main one.
   for (const [key, node] of [...graph.outputs])
-    if (key !== 'output') {
+    if (key !== MAIN_OUTPUT) {
       graph.outputs.delete(key);
       graph.outputs.set(key, node);
     }

@@ -4,9 +4,9 @@
  */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
+import { logProbabilities } from '../tensor/scores.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { BACKWARD, defineOp, emit, type OpDefinition, type Values } from './define.js';
-import { logProbabilities } from './softmax.js';
 
 /** How the losses of a batch become one number; `'mean'` divides by the sum of the labels' class weights. */
 export type Reduction = 'mean' | 'sum' | 'none';

@@ -1,8 +1,9 @@
 /** Softmax and its logarithm over the classes, dimension 1. */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
+import { logProbabilities } from '../tensor/scores.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
-import { BACKWARD, defineOp, emit, type ReferenceCall, type Values } from './define.js';
+import { BACKWARD, defineOp, emit, type ReferenceCall } from './define.js';
 
 /** Calls `visit` for each set of values that belong together: flat indices start, start + step, ... */
 export function eachDistribution(
@@ -18,14 +19,6 @@ export function eachDistribution(
 function rowsShape([x]: readonly Shape[]): Shape {
   if (!x || x.length < 2) throw new ShapeError(`softmax expects n x classes, got ${formatShape(x ?? [])}`);
   return x;
-}
-
-/** x - log(sum(exp(x))) of one distribution, less its maximum first: nothing overflows. */
-export function logProbabilities(x: Values, start: number, step: number, classes: number): Float64Array {
-  const result = Float64Array.from({ length: classes }, (_, c) => x[start + c * step]!);
-  const max = result.reduce((largest, value) => Math.max(largest, value), -Infinity);
-  const log = Math.log(result.reduce((sum, value) => sum + Math.exp(value - max), 0));
-  return result.map((value) => value - max - log);
 }
 
 const both = (

@@ -1,17 +1,12 @@
 /** Makes a parameter of every node that depends on parameters alone; its values are computed in float64. */
-import {
-  type Graph,
-  isInput,
-  isParameter,
-  type Node,
-  type ParameterAttrs,
-  readersOf,
-} from '../graph/graph.js';
-import { copyNode, rewrite } from '../graph/rewrite.js';
+import { type Graph, isInput, isParameter, type Node, readersOf } from '../graph/graph.js';
+import { rewrite } from '../graph/rewrite.js';
+import { weightOf } from '../graph/weightOf.js';
 import type { Values } from '../ops/define.js';
 import { computeReference, definitionOf } from '../ops/index.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import { type LazyTensor, type Tensor, valuesOf, type Weights, weaklyCached } from '../tensor/tensor.js';
+import { prune } from './prune.js';
 
 /** Values of a buffer for some rows that is used again and again; for more there is a new one each time. */
 const MOST_KEPT = 2 ** 17;
@@ -23,10 +18,11 @@ export interface Evaluated {
 }
 
 /**
- * The graph with constant nodes replaced by parameters, and the weights with those added. For programs whose
- * parameters never change. The values of those are computed when they are read, some rows at a time where the
- * op allows it, and all of them are held weakly, so that a back end which packs weights one by one never
- * holds all weights twice: those that were given must stay as they are until then.
+ * The graph with constant nodes replaced by parameters, without those that then are dead, and the weights with the new
+ * parameters added. For programs
+ * whose parameters never change. The values of those are computed when they are read, some rows at a time where the
+ * op allows it, and all of them are held weakly, so that a back end which packs weights one by one never holds all
+ * weights twice: those that were given must stay as they are until then.
  */
 export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
   const constant = new Set<Node>();
@@ -47,13 +43,8 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
         weaklyCached(() => compute(node)),
       );
   }
-  const weightOf = ({ attrs: { name } }: Node<ParameterAttrs>): Tensor => {
-    const value = weights.get(name);
-    if (!value) throw new Error(`${graph.at('')}: there is no weight called ${name}.`);
-    return value;
-  };
   const evaluate = (node: Node): Values =>
-    isParameter(node) ? weightOf(node).data : (shared.get(node)?.() ?? compute(node));
+    isParameter(node) ? weightOf(node, weights).data : (shared.get(node)?.() ?? compute(node));
   const compute = (node: Node): Values =>
     computeReference(node, evaluate, new Float64Array(sizeOf(node.shape)));
   // One buffer for all results on their way to float32: garbage of 8 bytes a weight would add up until it is
@@ -80,8 +71,8 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
         const row = sizeOf(input.shape.slice(1));
         // At most one input is more than a vector, and so is read by parts.
         return input.shape.length === 1
-          ? weightOf(input).data.subarray(from, to)
-          : valuesOf(weightOf(input), from * row, to * row);
+          ? weightOf(input, weights).data.subarray(from, to)
+          : valuesOf(weightOf(input, weights), from * row, to * row);
       }),
       shapes: node.inputs.map(rowsOf),
       attrs: node.attrs,
@@ -108,13 +99,12 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
     return Object.assign(whole, { read });
   }
   const result: Weights = new Map();
-  const rewritten = rewrite(graph, (node, inputs, target, copy) => {
-    if (!constant.has(node) || isParameter(node)) return copy();
-    if (!wanted.has(node)) return copyNode(node, inputs, target);
+  const rewritten = rewrite(graph, (node, _inputs, target, copy) => {
+    if (!constant.has(node) || isParameter(node) || !wanted.has(node)) return copy();
     const name = `${node.path}:${node.op}:${result.size}`;
     result.set(name, computedWhenRead(node));
     return target.parameter(name, node.shape, false);
   });
   for (const [name, value] of weights) result.set(name, value);
-  return { graph: rewritten, weights: result };
+  return { graph: prune(rewritten), weights: result };
 }

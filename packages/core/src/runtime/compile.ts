@@ -2,17 +2,10 @@
 import type { Backend } from '../backends/backend.js';
 import { type BackendName, compileOn } from '../backends/select.js';
 import { ShapeError } from '../errors.js';
-import type { Graph } from '../graph/graph.js';
-import { verify } from '../graph/verify.js';
 import type { Module } from '../nn/module.js';
 import { trace } from '../nn/trace.js';
 import { matchParameters, parameters, requireMatch } from '../nn/walk.js';
-import { definitionOf } from '../ops/index.js';
-import { evaluateConstants } from '../passes/evaluateConstants.js';
-import { foldBatchNorm } from '../passes/foldBatchNorm.js';
-import { forInference } from '../passes/forInference.js';
-import { fuse } from '../passes/fuse.js';
-import { prune } from '../passes/prune.js';
+import { prepareForInference } from '../passes/prepareForInference.js';
 import type { Shape } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import { compareWithCpu } from './compare.js';
@@ -37,15 +30,10 @@ export interface CompileModelOptions {
    * Shows drivers that compute wrongly. Default false.
    */
   readonly verify?: boolean;
-  /** Default true. False runs the graph as it was traced, for comparison. */
-  readonly passes?: boolean;
   /** Starts the path in error messages. */
   readonly name?: string;
   readonly signal?: AbortSignal;
 }
-
-/** The graph as it is run for inference: dropout gone, batch norm folded, activations fused, dead nodes dropped. */
-export const simplify = (graph: Graph): Graph => prune(fuse(foldBatchNorm(forInference(graph))));
 
 /**
  * Compiles a model for inference on one input shape.
@@ -65,7 +53,6 @@ export async function compile(model: Module, options: CompileModelOptions): Prom
     strict,
     threads,
     verify: verified = false,
-    passes = true,
     name = '',
     signal,
   } = options;
@@ -86,19 +73,14 @@ export async function compile(model: Module, options: CompileModelOptions): Prom
     traced.outputs.set(path, node);
   }
   requireMatch(name || 'the model', matchParameters(parameters(model), weights));
-  const simplified = passes ? simplify(traced) : prune(forInference(traced));
-  const { graph, weights: values } = passes
-    ? evaluateConstants(simplified, weights)
-    : { graph: simplified, weights };
-  const final = prune(graph);
-  verify(final, definitionOf);
-  const { program, fallbackReason } = await compileOn(backend, final, values, { strict, threads, signal });
+  const { graph, weights: values } = prepareForInference(traced, weights);
+  const { program, fallbackReason } = await compileOn(backend, graph, values, { strict, threads, signal });
   if (verified && program.backend !== 'wasm' && program.backend !== 'reference')
     try {
-      await compareWithCpu(program, final, values, signal);
+      await compareWithCpu(program, graph, values, signal);
     } catch (error) {
       await program.dispose();
       throw error;
     }
-  return createSession(program, input, traced.output.shape, 'output', fallbackReason);
+  return createSession(program, input, traced.output.shape, fallbackReason);
 }

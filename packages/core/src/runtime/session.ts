@@ -1,6 +1,8 @@
 /** A session: a compiled model that is fed and read by shape, one run at a time, until it is disposed of. */
 import type { Profile, Program } from '../backends/backend.js';
+import { createQueue } from '../backends/common/queue.js';
 import { ShapeError } from '../errors.js';
+import { MAIN_INPUT, MAIN_OUTPUT } from '../nn/trace.js';
 import { formatShape, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -39,25 +41,21 @@ export interface Session {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Wraps a program with one input `x` and a main output. */
+/** Wraps a program with one input `x` and a main output `output`, as `trace` names them. */
 export function createSession(
   program: Program,
   input: Shape,
   output: Shape,
-  mainOutput: string,
   fallbackReason?: string,
 ): Session {
-  let queue: Promise<unknown> = Promise.resolve();
+  const enqueue = createQueue();
   /** Let go of when the session is disposed of, so that a session kept by mistake keeps no weights. */
   let live: Program | undefined = program;
-  const inTurn = <T>(work: (program: Program) => Promise<T>): Promise<T> => {
-    const result = queue.then(() => {
+  const enqueueRun = <T>(work: (program: Program) => Promise<T>): Promise<T> =>
+    enqueue(async () => {
       if (!live) throw new Error('This session has been disposed of; compile the model again.');
       return work(live);
     });
-    queue = result.catch(() => undefined);
-    return result;
-  };
   const reason = fallbackReason ?? program.fallbackReason;
   const feed = (x: Tensor | Float32Array): ReadonlyMap<string, Tensor> => {
     const value = x instanceof Float32Array ? { shape: input, data: x } : x;
@@ -69,7 +67,7 @@ export function createSession(
       throw new ShapeError(
         `An input of ${formatShape(input)} has ${sizeOf(input)} values, got ${value.data.length}.`,
       );
-    return new Map([['x', value]]);
+    return new Map([[MAIN_INPUT, value]]);
   };
   const runAll = async (x: Tensor | Float32Array, { signal }: RunOptions = {}) => {
     const feeds = feed(x);
@@ -78,7 +76,7 @@ export function createSession(
       // A run that waits ends at once; one that has begun ends as its program sees fit.
       const waiting = new AbortController();
       signal?.addEventListener('abort', () => reject(signal.reason), { signal: waiting.signal });
-      inTurn((present) => {
+      enqueueRun((present) => {
         waiting.abort();
         signal?.throwIfAborted();
         return present.run(feeds, signal);
@@ -89,7 +87,7 @@ export function createSession(
   };
   let disposal: Promise<void> | undefined;
   const dispose = (): Promise<void> => {
-    disposal ??= inTurn((present) => {
+    disposal ??= enqueueRun((present) => {
       live = undefined;
       return present.dispose();
     });
@@ -104,11 +102,11 @@ export function createSession(
     },
     input,
     output,
-    run: async (x, options) => (await runAll(x, options)).get(mainOutput)!,
+    run: async (x, options) => (await runAll(x, options)).get(MAIN_OUTPUT)!,
     runAll,
     profile: async (x = new Float32Array(sizeOf(input))) => {
       const feeds = feed(x);
-      const profile = await inTurn((present) => present.profile(feeds));
+      const profile = await enqueueRun((present) => present.profile(feeds));
       return reason ? { ...profile, notes: [...profile.notes, reason] } : profile;
     },
     dispose,

@@ -6,7 +6,7 @@ import { BackendUnavailable } from '../../errors.js';
 import type { Graph } from '../../graph/graph.js';
 import type { Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from '../backend.js';
-import { nextTurn } from '../turn.js';
+import { yieldToEventLoop } from '../common/yield.js';
 import { findAdapter } from './adapter.js';
 import { loadLibrary } from './library.js';
 
@@ -44,7 +44,7 @@ async function compileGpu(
       try {
         // Everything else is loaded when there is a GPU to use it: pages that run on the CPU do not fetch it.
         // gpu.js runs for a while when it arrives, so what is written by hand shall be compiling by then.
-        const library = nextTurn().then(loadLibrary);
+        const library = yieldToEventLoop().then(loadLibrary);
         library.catch(() => undefined);
         const { compilers } = await import('./compilers.js');
         signal?.throwIfAborted();

@@ -1,5 +1,6 @@
 /** From a graph to a plan: gives every value a place and a frame, and lowers node by node. */
 import { type Graph, isInput, isParameter, type Node, parametersOf } from '../../graph/graph.js';
+import { weightOf } from '../../graph/weightOf.js';
 import { isOp } from '../../ops/index.js';
 import type { Weights } from '../../tensor/tensor.js';
 import { type Frame, noFrame, sameFrame } from './layout.js';
@@ -52,8 +53,7 @@ export function planGraph(graph: Graph, weights: Weights, mode: Mode): Plan {
       );
     } else if (isParameter(node)) {
       const { name } = node.attrs;
-      const weight = weights.get(name);
-      if (!weight) throw new Error(`${graph.at('')}: there is no weight called ${name}.`);
+      const weight = weightOf(node, weights);
       values.set(node, graph.updates.has(name) ? plan.state(name, weight) : plan.constant(weight, frame));
     } else values.set(node, lowerNode({ node, attrs: node.attrs, shape: node.shape, frame, inputs, plan }));
   }

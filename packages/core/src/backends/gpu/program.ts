@@ -1,15 +1,15 @@
 /** Runs a plan on an engine: values are given back as soon as they are dead, updated parameters change places at the end. */
 import { type Graph, inputsOf, type Node, parametersOf } from '../../graph/graph.js';
+import { lastReads } from '../../graph/liveness.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { ProfileStep, Program } from '../backend.js';
-import { describe, flopsOf } from '../describe.js';
-import { valuesFor } from '../feeds.js';
-import { nextTurn } from '../turn.js';
+import { stepOf } from '../common/describe.js';
+import { valuesFor } from '../common/feeds.js';
+import { Lifetime } from '../common/lifetime.js';
+import { yieldToEventLoop } from '../common/yield.js';
 import type { Engine, Prepared } from './engine.js';
 import { type Layout, toDevice, toHost } from './layout.js';
 import type { HostValues, Plan, Value, Write } from './plan.js';
-
-const GONE = 'This program has been disposed of; compile the model again.';
 
 /** A call with its operands by number. */
 interface Step<H> {
@@ -67,7 +67,7 @@ async function build<H>(
   });
   try {
     for (const { slot, layout, write } of constants) {
-      await nextTurn();
+      await yieldToEventLoop();
       signal?.throwIfAborted();
       if (failed) break;
       resident.set(slot, engine.upload(layout, write));
@@ -85,7 +85,7 @@ async function build<H>(
   const { checks } = plan;
   const inputs = inputsOf(graph);
   const layouts = new Map([...plan.outputs].map(([name, value]) => [name, value.layout]));
-  let disposed = false;
+  const lifetime = new Lifetime();
 
   /** Starts a run; `after` is called behind every step. */
   async function start<T>(
@@ -93,7 +93,7 @@ async function build<H>(
     finish: (values: Map<number, H>) => Promise<T>,
     after?: (step: Step<H>) => Promise<void>,
   ): Promise<T> {
-    if (disposed) throw new Error(GONE);
+    lifetime.requireAlive();
     const host: HostValues = (name) => valuesFor(graph, name, inputs.get(name)!.shape, feeds);
     for (const check of checks) check(host);
     const values = new Map(resident);
@@ -113,7 +113,7 @@ async function build<H>(
       }
       return await finish(values);
     } finally {
-      if (!disposed) for (const [slot, value] of values) if (!resident.has(slot)) engine.free(value);
+      if (!lifetime.ended) for (const [slot, value] of values) if (!resident.has(slot)) engine.free(value);
     }
   }
 
@@ -149,11 +149,11 @@ async function build<H>(
     threads: 1,
     fallbackReason,
     get memory() {
-      return disposed ? 0 : engine.memory;
+      return lifetime.ended ? 0 : engine.memory;
     },
     run,
     async parameters() {
-      if (disposed) throw new Error(GONE);
+      lifetime.requireAlive();
       const values = await engine.read([...states.values()].map(({ slot }) => resident.get(slot)!));
       const changed = [...states].map(([name, { layout }], index): [string, Tensor] => [
         name,
@@ -173,13 +173,7 @@ async function build<H>(
         async ({ node, algorithm }) => {
           await engine.read([]);
           const now = performance.now();
-          times.set(node, {
-            path: node.path,
-            op: describe(node),
-            algorithm,
-            milliseconds: (times.get(node)?.milliseconds ?? 0) + now - since,
-            flops: flopsOf(node),
-          });
+          times.set(node, stepOf(node, algorithm, (times.get(node)?.milliseconds ?? 0) + now - since));
           since = now;
         },
       );
@@ -194,12 +188,11 @@ async function build<H>(
         steps: [...times.values()],
       };
     },
-    async dispose() {
-      if (disposed) return;
-      disposed = true;
-      resident.clear();
-      engine.dispose();
-    },
+    dispose: () =>
+      lifetime.end(() => {
+        resident.clear();
+        engine.dispose();
+      }),
   };
 }
 
@@ -244,9 +237,8 @@ function stepsOf<H>(
     const result = results.get(call);
     return result === undefined ? [] : [{ call, run: prepared[index]!, result }];
   });
-  const last = new Map<number, number>();
   const inputsOf = needed.map(({ call }) => call.inputs.map((input) => slots.get(input)!));
-  for (const [index, inputs] of inputsOf.entries()) for (const slot of inputs) last.set(slot, index);
+  const last = lastReads(inputsOf);
   const forever = new Set([...kept, ...[...plan.updates.values()].map(({ next }) => slots.get(next)!)]);
   return needed.map(({ call, run, result }, index) => ({
     run,

@@ -4,6 +4,7 @@
  */
 import { BackendUnavailable } from '../../errors.js';
 import type { Graph } from '../../graph/graph.js';
+import { builtin } from '../../platform.js';
 import type { Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from '../backend.js';
 import { detectFeatures, type Engine, engineFor } from './engine.js';
@@ -16,7 +17,7 @@ import { callingThreadRunner } from './runtime/callingThread.js';
 import { ownMemoryRunner } from './runtime/ownMemory.js';
 import type { Runner } from './runtime/runner.js';
 import { sharedMemoryRunner } from './runtime/sharedMemory.js';
-import { hasWorkers, nodeModule } from './runtime/worker.js';
+import { hasWorkers } from './runtime/worker.js';
 import { wideSimdEnabled } from './wideSimd.js';
 
 /** Options of {@link wasmBackend}; all of them are found out by default. */
@@ -47,7 +48,7 @@ export const wasmBackend = (options: WasmOptions = {}): Backend => ({
 });
 
 function cores(): number {
-  const os = nodeModule<typeof import('node:os')>('node:os');
+  const os = builtin<typeof import('node:os')>('node:os');
   if (os) return os.availableParallelism();
   return typeof navigator === 'undefined' ? 1 : (navigator.hardwareConcurrency ?? 1);
 }

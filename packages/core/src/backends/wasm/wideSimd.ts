@@ -1,10 +1,10 @@
 /** The opt-in to what V8 has but does not switch on by itself: 256-bit operations, and FMA in Node 20. */
 
+import { builtin } from '../../platform.js';
 import { buildModule } from './emit/index.js';
 import { detectFeatures, engineFor } from './engine.js';
 import { CHANNEL_BLOCK, FLOAT } from './kernels/kernel.js';
 import { type MatrixProduct, matrixProduct } from './kernels/matrixProduct.js';
-import { nodeModule } from './runtime/worker.js';
 
 let wide: boolean | undefined;
 
@@ -26,7 +26,7 @@ export function enableWideSimd(): boolean {
 }
 
 function tryWideSimd(): boolean {
-  const v8 = nodeModule<typeof import('node:v8')>('node:v8');
+  const v8 = builtin<typeof import('node:v8')>('node:v8');
   if (!v8) return false;
   if (!detectFeatures().relaxedSimd) v8.setFlagsFromString('--experimental-wasm-relaxed-simd');
   const features = detectFeatures();

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { Graph } from '../../../graph/graph.js';
 import { emit, ops } from '../../../ops/index.js';
 import type { LazyTensor, Tensor } from '../../../tensor/tensor.js';
-import { SLICE } from '../../turn.js';
+import { SLICE_MS } from '../../common/yield.js';
 import { detectFeatures, engineFor } from '../engine.js';
 import { noise } from '../kernels/testKernel.js';
 import { wasmBackend } from '../wasm.js';
@@ -18,7 +18,7 @@ test('one constant is packed piece by piece, and the signal stops it in the midd
     (_, piece) => {
       packed.push(piece);
       if (piece === 2) setImmediate(() => controller.abort(new Error('enough')));
-      for (const end = performance.now() + SLICE; performance.now() < end; );
+      for (const end = performance.now() + SLICE_MS; performance.now() < end; );
     },
     9,
   );

@@ -1,6 +1,6 @@
 /** Lays a plan out in memory: control words, records of calls, constants, exchange, arena; and builds its module. */
 
-import { nextTurn, SLICE } from '../../turn.js';
+import { timeSlices } from '../../common/yield.js';
 import { buildModule } from '../emit/index.js';
 import { CONSTANTS, CONSTANTS_AT } from '../kernels/constants.js';
 import { barrier, control, RECORD, walkRecords } from '../kernels/control.js';
@@ -100,15 +100,12 @@ export function layOut(planner: Planner, shared: boolean): Image {
           }
         }
       }
-      let turn = performance.now();
+      const yieldIfDue = timeSlices(signal);
       for (const { at, floats, fill, pieces } of planner.packings) {
         const target = new Float32Array(memory, at.address, floats);
         for (let piece = 0; piece < pieces; piece++) {
           fill(target, piece);
-          if (performance.now() - turn < SLICE) continue;
-          await nextTurn();
-          signal?.throwIfAborted();
-          turn = performance.now();
+          await yieldIfDue();
         }
       }
     },

@@ -3,6 +3,7 @@
  * parts, slices and reshapes are views, sums overwrite a summand that nothing reads any more.
  */
 import { type Graph, isInput, isParameter, type Node, readersOf } from '../../../graph/graph.js';
+import { lastUses } from '../../../graph/liveness.js';
 import { isOp, type OpName } from '../../../ops/index.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
 import type { Group } from './groups.js';
@@ -107,23 +108,14 @@ export function placeValues(
   const lastOf = new Map([...groups].flatMap(([last, { nodes }]) => nodes.map((node) => [node, last])));
   const isInner = (node: Node): boolean => lastOf.has(node) && lastOf.get(node) !== node;
   // Outputs are read after a run, and updates taken on: both live to its end.
-  const outputs = new Set([
-    ...graph.outputs.values(),
-    ...graph.updates.values(),
-    ...[...last].flatMap(({ inputs }) => inputs),
-  ]);
+  const readLast = [...last].flatMap(({ inputs }) => inputs);
+  const outputs = new Set([...graph.outputs.values(), ...graph.updates.values(), ...readLast]);
   const weights = weightNodes(graph);
   const { hosts, prefixes } = concatenateInPlace(graph, weights, isInner);
   const placed = new Map<Node, Placed>();
   const free = new Set<Node>();
   const index = new Map(graph.nodes.map((node, i) => [node, i]));
-  const lastRead = (node: Node): number =>
-    outputs.has(node)
-      ? graph.nodes.length
-      : Math.max(
-          index.get(node)!,
-          ...readers.get(node)!.map((reader) => index.get(lastOf.get(reader) ?? reader)!),
-        );
+  const lastUse = lastUses(graph, { computedAt: (node) => lastOf.get(node) ?? node, kept: readLast });
   /** Parts of a concatenation are placed before it. */
   const firstWrite = (node: Node): number =>
     isTurns(node)
@@ -134,7 +126,7 @@ export function placeValues(
         );
   const alias = (node: Node, of: Node, value: (at: Pointer) => Value): void => {
     const { place } = placed.get(of)!;
-    place.end = Math.max(place.end, lastRead(node));
+    place.end = Math.max(place.end, lastUse.get(node)!);
     placed.set(node, { place, value });
   };
 
@@ -158,7 +150,7 @@ export function placeValues(
       const own: Place = {
         floats: dense ? denseFloats(node.shape) : storedFloats(node.shape),
         start: firstWrite(node),
-        end: lastRead(node),
+        end: lastUse.get(node)!,
       };
       placed.set(node, {
         place: own,

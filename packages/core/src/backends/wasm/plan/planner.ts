@@ -4,7 +4,8 @@
  * threads meet between phases.
  */
 import type { Graph, Node } from '../../../graph/graph.js';
-import { isInput, isParameter, type ParameterAttrs } from '../../../graph/graph.js';
+import { isInput, isParameter } from '../../../graph/graph.js';
+import { weightOf } from '../../../graph/weightOf.js';
 import { BACKWARD } from '../../../ops/define.js';
 import { definitionOf } from '../../../ops/index.js';
 import { sizeOf } from '../../../tensor/shape.js';
@@ -170,7 +171,7 @@ export class Planner {
   #locate(node: Node): Value {
     if (isInput(node)) return { ...this.inputs.get(node.attrs.name)!, shape: node.shape };
     if (isParameter(node)) {
-      const weight = this.#weight(node);
+      const weight = weightOf(node, this.weights);
       const at = this.keep(sizeOf(node.shape), (target) => target.set(weight.data));
       return { kind: 'dense', at, shape: node.shape };
     }
@@ -199,13 +200,9 @@ export class Planner {
 
   /** The value of a parameter that no run changes; undefined for all other nodes. */
   constant(node: Node): Tensor | undefined {
-    return isParameter(node) && !this.graph.updates.has(node.attrs.name) ? this.#weight(node) : undefined;
-  }
-
-  #weight({ attrs: { name } }: Node<ParameterAttrs>): Tensor {
-    const value = this.weights.get(name);
-    if (!value) throw new Error(`${this.graph.at('')}: there is no weight called ${name}.`);
-    return value;
+    return isParameter(node) && !this.graph.updates.has(node.attrs.name)
+      ? weightOf(node, this.weights)
+      : undefined;
   }
 
   /** Has the host test a node's values before each run, where it knows them: those of inputs and constants. */

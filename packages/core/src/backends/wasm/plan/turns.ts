@@ -3,7 +3,8 @@
  * values that no cache holds for a whole batch; late layers have large weights, which had better be read once for all
  * pictures.
  */
-import { type Graph, inputsOf, isParameter, type Node, readersOf } from '../../../graph/graph.js';
+import { type Graph, inputsOf, isParameter, type Node } from '../../../graph/graph.js';
+import { lastUses } from '../../../graph/liveness.js';
 import { copyNode, rewrite } from '../../../graph/rewrite.js';
 import { isOp, type OpName } from '../../../ops/index.js';
 import { sizeOf } from '../../../tensor/shape.js';
@@ -59,13 +60,9 @@ export function inTurns(graph: Graph, cached = CACHED): Graph {
   if (!input || pictures === 1 || others.length > 0 || graph.updates.size > 0) return graph;
   const groups = findGroups(graph);
   const inner = new Set([...groups.values()].flatMap(({ nodes }) => nodes.slice(0, -1)));
-  const readers = readersOf(graph);
   const index = new Map(graph.nodes.map((node, i) => [node, i]));
   const outputs = new Set(graph.outputs.values());
-  const lastRead = (node: Node): number =>
-    outputs.has(node)
-      ? graph.nodes.length
-      : Math.max(...readers.get(node)!.map((reader) => index.get(reader)!));
+  const lastUse = lastUses(graph);
 
   const early = new Set<Node>();
   const comesByPicture = (node: Node): boolean => {
@@ -97,7 +94,7 @@ export function inTurns(graph: Graph, cached = CACHED): Graph {
       const whole = reach <= i && !outputs.has(node) && isPixelShape(node.shape) && !isOp(node, 'slice');
       if (whole && gain > 0 && gain >= (best?.gain ?? 0)) best = { last: i, turn, gain };
     }
-    reach = Math.max(reach, lastRead(node));
+    reach = Math.max(reach, lastUse.get(node)!);
   }
   if (!best) return graph;
   const { last, turn } = best;

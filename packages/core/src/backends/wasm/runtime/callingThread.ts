@@ -1,5 +1,5 @@
 /** Runs a plan on the calling thread, in slices, so that events get their turn: the last resort. */
-import { nextTurn, SLICE } from '../../turn.js';
+import { timeSlices } from '../../common/yield.js';
 import { type Loaded, type Runner, readAll, type Walk, writeAll } from './runner.js';
 
 export async function callingThreadRunner(
@@ -16,17 +16,13 @@ export async function callingThreadRunner(
   const compute = async (signal?: AbortSignal): Promise<readonly number[]> => {
     const times: number[] = [];
     let start = from;
-    let turn = performance.now();
+    const yieldIfDue = timeSlices(signal);
     for (const end of ends.slice(0, computing)) {
       const before = performance.now();
       walk(start, end);
       start = end;
-      const now = performance.now();
-      times.push(now - before);
-      if (now - turn < SLICE) continue;
-      await nextTurn();
-      signal?.throwIfAborted();
-      turn = performance.now();
+      times.push(performance.now() - before);
+      await yieldIfDue();
     }
     return times;
   };

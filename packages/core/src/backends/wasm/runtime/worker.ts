@@ -1,4 +1,5 @@
 /** Starts workers in Node and in browsers, behind one small interface. */
+import { builtin } from '../../../platform.js';
 import { workerSource } from './workerSource.js';
 
 /** A worker. */
@@ -15,15 +16,9 @@ export interface WorkerHandle {
 
 type NodeWorkers = typeof import('node:worker_threads');
 
-/** Node's module of that name; undefined in browsers. */
-export function nodeModule<T>(name: string): T | undefined {
-  if (typeof process === 'undefined' || typeof process.getBuiltinModule !== 'function') return undefined;
-  return process.getBuiltinModule(name) as T | undefined;
-}
-
 /** Whether workers can be started at all. */
 export const hasWorkers = (): boolean =>
-  nodeModule('node:worker_threads') !== undefined ||
+  builtin('node:worker_threads') !== undefined ||
   (typeof Worker === 'function' && typeof Blob === 'function' && typeof URL.createObjectURL === 'function');
 
 /** How a worker is started. */
@@ -95,7 +90,7 @@ export async function readyWorker(
   first: object,
   { transfer, workerUrl }: WorkerStart = {},
 ): Promise<WorkerHandle> {
-  const threads = nodeModule<NodeWorkers>('node:worker_threads');
+  const threads = builtin<NodeWorkers>('node:worker_threads');
   const worker = threads ? nodeWorker(threads) : browserWorker(workerUrl);
   try {
     await new Promise<void>((resolve, reject) => {

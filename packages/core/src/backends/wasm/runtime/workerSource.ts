@@ -4,7 +4,7 @@
  * that are asked for through words in shared memory until it is told to end; `own` keeps a memory of its own
  * and is told everything by messages.
  */
-import { SLICE } from '../../turn.js';
+import { SLICE_MS } from '../../common/yield.js';
 import { control } from '../kernels/control.js';
 
 /** What workers are asked through `control.command`. */
@@ -89,7 +89,7 @@ async function run({ feeds, fetches, from, ends, computing, timed }) {
     at = end;
     const now = performance.now();
     times.push(now);
-    if (!timed && now - turn > ${SLICE}) {
+    if (!timed && now - turn > ${SLICE_MS}) {
       await nextTurn();
       turn = performance.now();
       if (stopped) return answer({ stopped: true });

@@ -1,8 +1,8 @@
 /** What a run is given for an input, looked at once for all back ends. */
-import { ShapeError } from '../errors.js';
-import type { Graph } from '../graph/graph.js';
-import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { ShapeError } from '../../errors.js';
+import type { Graph } from '../../graph/graph.js';
+import { formatShape, type Shape, sizeOf } from '../../tensor/shape.js';
+import type { Tensor } from '../../tensor/tensor.js';
 
 /** The values for an input. @throws Error where there are none, and ShapeError where they are not as many as it has. */
 export function valuesFor(

@@ -1,6 +1,7 @@
 /** What profiles say about a node. */
-import { isInput, isParameter, type Node } from '../graph/graph.js';
-import { definitionOf } from '../ops/index.js';
+import { isInput, isParameter, type Node } from '../../graph/graph.js';
+import { definitionOf } from '../../ops/index.js';
+import type { ProfileStep } from '../backend.js';
 
 /** Floating-point operations of a node. */
 export const flopsOf = (node: Node): number =>
@@ -20,3 +21,12 @@ export function describe(node: Node): string {
   };
   return [node.op, ...(residual ? ['add'] : []), ...(activation ? [activation.fn] : [])].join(' + ');
 }
+
+/** The step of a profile that one node is. */
+export const stepOf = (node: Node, algorithm: string, milliseconds: number): ProfileStep => ({
+  path: node.path,
+  op: describe(node),
+  algorithm,
+  milliseconds,
+  flops: flopsOf(node),
+});

@@ -1,0 +1,37 @@
+/** Divides long work on a thread that has other events to see to, a page's above all, into slices. */
+
+/** Longest stretch of work in milliseconds on a thread that has other events to see to. */
+export const SLICE_MS = 12;
+
+/**
+ * Lets other events be handled. In browsers by a message, as timers would wait 4 ms each time, and a second in a
+ * tab that is not seen; in Node by what is made for it, as messages there can keep timers waiting.
+ */
+export const yieldToEventLoop = (): Promise<void> =>
+  new Promise((resolve) => {
+    if (typeof setImmediate === 'function') {
+      setImmediate(resolve);
+      return;
+    }
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(undefined);
+  });
+
+/**
+ * Starts a slice. Call the result after each piece of work: where {@link SLICE_MS} have passed it yields, and starts the
+ * next slice.
+ * @param signal - where it is aborted after a yield, the call rejects with its reason.
+ */
+export function timeSlices(signal?: AbortSignal): () => Promise<void> {
+  let since = performance.now();
+  return async () => {
+    if (performance.now() - since < SLICE_MS) return;
+    await yieldToEventLoop();
+    signal?.throwIfAborted();
+    since = performance.now();
+  };
+}
