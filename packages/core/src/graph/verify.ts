@@ -1,18 +1,19 @@
-/** Says what a legal graph is. Every pass is tested to keep graphs legal, and `compile` checks before it runs. */
+/** Defines legal graphs. Every pass is tested to keep graphs legal, and `compile` checks them. */
 import { ShapeError } from '../errors.js';
 import { formatShape, type Shape, sameShape } from '../tensor/shape.js';
 import { type Graph, isInput, isParameter, type Node } from './graph.js';
 
-/** What the verifier must know of an op. */
+/** The part of an op's definition that the verifier needs. */
 export interface ShapeRule {
-  /** The shape of the result; throws a ShapeError for inputs that do not fit. */
+  /** Computes the shape of the result; throws a ShapeError for inputs that do not fit. */
   shape(inputs: readonly Shape[], attrs: object): Shape;
 }
 
 /**
- * Checks that inputs stand before their readers, that every op is known and its shape is what its rule
- * gives, that names are unique, that there is an output, and that updates fit their parameters.
- * @throws ShapeError that names the node.
+ * Checks that inputs precede their readers, that every op is known and has the shape of its rule, that names
+ * are unique, that there is an output, and that updates have the shapes of their parameters.
+ * @param rule - gives the shape rule of a node's op: `definitionOf`.
+ * @throws ShapeError with the path and op of the node.
  */
 export function verify(graph: Graph, rule: (node: Node) => ShapeRule): void {
   const fail = (node: Node, reason: string): never => {
