@@ -1,55 +1,65 @@
 /**
- * What an op is: everything about it in one record, so that a new op is one new file and one line in
- * the table. The compiler then asks every back end for its kernel.
+ * The definition of an op: one record with everything about it, so that a new op is one record and one line
+ * in the op table. The compiler then requires a kernel of every back end.
  */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape } from '../tensor/shape.js';
 
-/** Values as the reference back end holds them: float32, or float64 for the oracle. */
+/** Values of the reference back end, row-major: float32, or float64 to test other back ends. */
 export type Values = Float32Array | Float64Array;
 
-/** What a reference kernel gets. `output` is zero on entry. */
+/** Arguments of a reference kernel. */
 export interface ReferenceCall<A extends object> {
   readonly inputs: readonly Values[];
+  /** Shapes of the inputs. */
   readonly shapes: readonly Shape[];
   readonly attrs: A;
+  /** The result, which the kernel writes; zero on entry. */
   readonly output: Values;
+  /** Shape of the output. */
   readonly shape: Shape;
 }
 
-/** Everything there is to know about an op. */
+/** The definition of an op. */
 export interface OpDefinition<A extends object = object> {
   /** Its key in the op table. */
   readonly op: string;
-  /** The shape of the result. Throws a ShapeError that reads on from the module's path. */
+  /** Computes the shape of the result. Throws a ShapeError, whose message follows the module's path. */
   shape(inputs: readonly Shape[], attrs: A): Shape;
-  /** The result by the definition, with no tricks: the oracle of every back end. */
+  /** Computes the result by the definition, without optimisation: back ends are tested against it. */
   reference(call: ReferenceCall<A>): void;
   /**
-   * Whether rows of the result, which lie along its first axis, depend on the same rows of each input alone and
-   * every value is written once, never read. Then some rows can be computed without the others, to float32 at once.
+   * True if each row of the result (along the first axis) depends only on the same row of each input, and
+   * `reference` writes every value once and reads none. A range of rows can then be computed alone, and in
+   * float32.
    */
   readonly byRows?: true;
   /**
-   * The gradients of a scalar with respect to each input, given the one with respect to the node;
-   * undefined for an input that has none. A string says why the op has no gradient at all: `BACKWARD`, for
-   * instance.
+   * Emits the gradients of a scalar with respect to each input, given that with respect to the node
+   * (`upstream`); undefined for an input without gradient. If the op has no gradient, a string gives the
+   * reason: `BACKWARD`, for instance.
    */
   readonly gradient: ((node: Node<A>, upstream: Node) => readonly (Node | undefined)[]) | string;
-  /** Floating-point operations of one call. */
+  /** Counts the floating-point operations of one call. */
   flops(inputs: readonly Shape[], output: Shape, attrs: A): number;
-  /** Multiply-adds of one call, where they are what one counts a network by (convolution and linear). */
+  /**
+   * Counts the multiply-adds of one call; defined for convolution and linear only, as is usual for networks.
+   */
   macs?(inputs: readonly Shape[], output: Shape, attrs: A): number;
 }
 
-/** Why the ops that gradients are computed with have none: what marks them as a part of a backward pass. */
+/** Reason why gradient ops have no gradient. It marks them as ops of a backward pass. */
 export const BACKWARD = 'it is a gradient itself, and gradients of gradients are not offered';
 
-/** Gives a record its type; the place where inference of `A` happens. */
+/** Gives a record its type: infers `A`. */
 export const defineOp = <A extends object>(definition: OpDefinition<A>): OpDefinition<A> => definition;
 
-/** Appends an op to the graph of its first input, with the shape that its rule gives. */
+/**
+ * Appends an op to the graph of its first input, with the shape that its rule gives.
+ * @param path - path of the module. Default: that of the module being traced.
+ * @throws ShapeError with the module's path for inputs that do not fit.
+ */
 export function emit<A extends object>(
   definition: OpDefinition<A>,
   inputs: readonly [Node, ...Node[]],
@@ -70,14 +80,16 @@ export function emit<A extends object>(
   }
 }
 
-/** Throws for the gradient of a node that a pass has given more to do than its rule knows of. */
+/**
+ * Throws an Error for a fused node: gradient rules do not know the activation and residual that `fuse` adds.
+ */
 export function requireUnfused({ graph, path, attrs }: Node): void {
   const { activation, residual } = attrs as { readonly activation?: object; readonly residual?: boolean };
   if (activation || residual)
     throw new Error(`${graph.at(path)}: differentiate the graph before it is fused.`);
 }
 
-/** The four extents of a picture batch, or a ShapeError that says what came instead. */
+/** Gives the four extents of a batch of images (n x c x h x w); throws a ShapeError for any other shape. */
 export function pictureShape(
   op: string,
   shape: Shape | undefined,

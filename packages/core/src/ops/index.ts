@@ -1,4 +1,4 @@
-/** The op table: every op under its name. Back ends have one kernel for each key, and the compiler checks that. */
+/** The op table: every op by name. The compiler checks that every back end has a kernel for each. */
 import type { Node } from '../graph/graph.js';
 import { activationGradOp, activationOp } from './activation.js';
 import {
@@ -109,12 +109,12 @@ export type OpName = keyof typeof ops;
 /** The attributes of an op. */
 export type AttrsOf<K extends OpName> = (typeof ops)[K] extends OpDefinition<infer A> ? A : never;
 
-/** Whether a node is the op of that name; then its attributes have that op's type. */
+/** True if a node is an op of that name; its attributes then have that op's type. */
 export const isOp = <K extends OpName>(node: Node, op: K): node is Node<AttrsOf<K>> => node.op === op;
 
 /**
- * What the table says about a node's op. The cast is the one place where the type of the attributes is
- * lost: a node's attributes are those of its op because `emit` took both together.
+ * Looks up the definition of a node's op. The cast loses the type of the attributes, here only: `emit` has
+ * checked that a node's attributes are those of its op.
  * @throws Error for an op that is not in the table.
  */
 export function definitionOf(node: Node): OpDefinition {
@@ -123,7 +123,12 @@ export function definitionOf(node: Node): OpDefinition {
   return definition;
 }
 
-/** Writes a node's value by its op's definition to `output`, which is zero on entry, and gives it back. */
+/**
+ * Computes the value of a node by its op's definition.
+ * @param valuesAt - gives the values of an input.
+ * @param output - written; must be zero on entry.
+ * @returns `output`.
+ */
 export function computeReference(node: Node, valuesAt: (input: Node) => Values, output: Values): Values {
   definitionOf(node).reference({
     inputs: node.inputs.map(valuesAt),
