@@ -4,7 +4,17 @@
  * move is what rounding can do to them, kinks of relu and ties of max pooling included; moved values and whole
  * sums of nothing may not move at all.
  */
-import { type Graph, isInput, isParameter, type Node, ops, sizeOf, type Values } from '@cnn/core';
+import {
+  definitionOf,
+  findDefinition,
+  type Graph,
+  isInput,
+  isParameter,
+  type Node,
+  type OpName,
+  sizeOf,
+  type Values,
+} from '@cnn/core';
 import type { Feeds } from '@cnn/testing/conformance';
 import { Draw } from './draw.js';
 
@@ -14,26 +24,11 @@ const ROUNDING = 2 ** -24;
 /** Roundings of a sum's size: as many as Winograd's method loses with the largest tiles, whatever is in a plane. */
 const ROUNDINGS = 32;
 
-/** Ops that pick or move values, for which nothing is rounded. */
-const exact: ReadonlySet<string> = new Set([
-  'adaptiveMaxPool',
-  'channelShuffle',
-  'concat',
-  'dropout',
-  'fill',
-  'maxPool',
-  'pad',
-  'reshape',
-  'slice',
-  'sliceGrad',
-  'stochasticDepth',
-]);
-
 /** Convolutions may be computed by tiles: then the error of a value has the size of its neighbours. */
-const tiled: ReadonlySet<string> = new Set(['conv2d', 'conv2dGradInput', 'conv2dGradWeight']);
+const tiled: ReadonlySet<string> = new Set<OpName>(['conv2d', 'conv2dGradInput', 'conv2dGradWeight']);
 
 /** Products of matrices, which add up value after value. */
-const products: ReadonlySet<string> = new Set(['linear', 'matmul']);
+const products: ReadonlySet<string> = new Set<OpName>(['linear', 'matmul']);
 
 /** How many times as much a product's sums lose as short ones do: with the root of how many values are summed. */
 function longSum({ inputs: [a, b], shape }: Node): number {
@@ -42,7 +37,7 @@ function longSum({ inputs: [a, b], shape }: Node): number {
 }
 
 /** Operands that are taken off: with the other sign, sums have the size of all their parts. */
-const takenOff: Readonly<Record<string, readonly number[]>> = {
+const takenOff: { readonly [K in OpName]?: readonly number[] } = {
   batchNorm: [3],
   batchNormGradWeight: [2],
   batchNormTrain: [3],
@@ -52,14 +47,14 @@ const takenOff: Readonly<Record<string, readonly number[]>> = {
 };
 
 /** Operands that decide where something goes, and are not summed. */
-const deciding: Readonly<Record<string, number>> = {
+const deciding: { readonly [K in OpName]?: number } = {
   adaptiveMaxPoolGrad: 1,
   crossEntropy: 1,
   maxPoolGrad: 1,
 };
 
 /** Sums of squares: rounding never makes them negative, so they are disturbed by a share of what they are. */
-const squares: ReadonlySet<string> = new Set(['channelVariance', 'squareAverage', 'sumOfSquares']);
+const squares: ReadonlySet<string> = new Set<OpName>(['channelVariance', 'squareAverage', 'sumOfSquares']);
 
 function largest(values: Values): number {
   let most = 0;
@@ -74,9 +69,9 @@ function largest(values: Values): number {
 const inLanes = (count: number): number => 1 + count / 4 / ROUNDINGS;
 
 /** The size of the sums of ops that are not one sum of products. */
-const ownSize: Readonly<
-  Record<string, (node: Node, y: Values, inputs: readonly Values[]) => (i: number) => number>
-> = {
+const ownSize: {
+  readonly [K in OpName]?: (node: Node, y: Values, inputs: readonly Values[]) => (i: number) => number;
+} = {
   activation(node, y, [x]) {
     const { fn } = node.attrs as { readonly fn: string };
     if (fn === 'relu' || fn === 'relu6') return () => 0;
@@ -119,8 +114,7 @@ const ownSize: Readonly<
 
 const reference = (node: Node, inputs: readonly Values[], attrs: object = node.attrs): Values => {
   const output = new Float64Array(sizeOf(node.shape));
-  const definition = (ops as unknown as Record<string, (typeof ops)['add']>)[node.op]!;
-  definition.reference({
+  definitionOf(node).reference({
     inputs,
     shapes: node.inputs.map(({ shape }) => shape),
     attrs,
@@ -132,14 +126,14 @@ const reference = (node: Node, inputs: readonly Values[], attrs: object = node.a
 
 /** For each value of a node, the size of what is summed for it. */
 function sizesOf(node: Node, y: Values, inputs: readonly Values[]): Values {
-  const own = ownSize[node.op]?.(node, y, inputs);
+  const own = ownSize[node.op as OpName]?.(node, y, inputs);
   if (own) return y.map((_, i) => own(i));
-  const off = takenOff[node.op];
+  const off = takenOff[node.op as OpName];
   const { activation: _, ...attrs } = node.attrs as { readonly activation?: object };
   const sizes = reference(
     node,
     inputs.map((values, index) => {
-      if (deciding[node.op] === index) return values;
+      if (deciding[node.op as OpName] === index) return values;
       const sign = off?.includes(index) ? -1 : 1;
       return values.map((value) => sign * Math.abs(value));
     }),
@@ -220,7 +214,7 @@ export class Rounding {
     this.#draw = new Draw(seed);
     this.#numbers = new Map(subject.graph.nodes.map((node, index) => [node, index]));
     this.expected = resultsInDouble(subject, (run, node, values, inputs) => {
-      if (!exact.has(node.op))
+      if (!findDefinition(node)?.exact)
         this.#sizes.set(`${run} ${this.#numbers.get(node)}`, sizesOf(node, values, inputs));
     });
     this.#moved = this.expected.map(() => 0);

@@ -5,8 +5,8 @@
  */
 import type { AttrsOf, Padding, Shape, Window } from '@cnn/core';
 import { int, ints } from './builder.js';
+import type { Call } from './call.js';
 import { OnnxExportError } from './errors.js';
-import type { Call } from './operators.js';
 
 /** The padding with which the last window, if it hangs over, just fits. */
 function coveringPadding({ kernel, stride, padding, dilation }: Window, from: Shape, to: Shape): Padding {

@@ -11,7 +11,6 @@ import {
   isParameter,
   matchParameters,
   type Node,
-  type OpName,
   parametersOf,
   prune,
   requireMatch,
@@ -22,10 +21,11 @@ import {
 import { version } from '../package.json';
 import { batchedNodes } from './batch.js';
 import { GraphBuilder } from './builder.js';
+import type { Call } from './call.js';
 import { OnnxExportError } from './errors.js';
 import { encodeModel } from './file.js';
 import { TensorProto_DataType, type ValueInfoProtoSchema } from './onnx_pb.js';
-import { type Call, type Operator, operators } from './operators.js';
+import { operatorOf } from './operators.js';
 
 /** The operator set that files name: old enough for every engine in use, and it has all that is needed. */
 const OPSET = 17;
@@ -127,8 +127,7 @@ function exportNode(
   builder: GraphBuilder,
   alone: boolean,
 ): string {
-  // The table's entry for an op takes nodes with that op's attributes; `emit` has put them together.
-  const operator = operators[node.op as OpName] as Operator<object>;
+  const operator = operatorOf(node);
   if (typeof operator !== 'function')
     throw new OnnxExportError(
       `${node.graph.at(node.path)}: ${node.op} cannot be exported to ONNX: ${operator}. Export the graph that trace gives.`,

@@ -74,6 +74,10 @@ const slopeAtOutput = (activation: Activation): boolean =>
 /** y = f(x), element by element; any shape. */
 export const activationOp = defineOp<Activation>({
   op: 'activation',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  inPlace: [0],
   shape: ([x]) => x!,
   reference({ inputs: [x], attrs, output }) {
     for (let i = 0; i < output.length; i++) output[i] = activate(attrs, x![i]!);
@@ -85,8 +89,10 @@ export const activationOp = defineOp<Activation>({
 });
 
 /** dx = dy * f'(x). Inputs: dy, x (or y, if the derivative there is the same). */
-export const activationGradOp = defineOp<Activation>({
+export const activationGradOp = defineOp<Activation, 'training'>({
   op: 'activationGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([upstream]) => upstream!,
   reference({ inputs: [upstream, x], attrs, output }) {
     for (let i = 0; i < output.length; i++) output[i] = upstream![i]! * activationSlope(attrs, x![i]!);

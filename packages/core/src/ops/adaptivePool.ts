@@ -49,6 +49,9 @@ function eachShare(xs: Shape, ys: Shape, visit: (y: number, pixels: readonly num
 /** y = the mean of each output's pixels. */
 export const adaptiveAvgPoolOp = defineOp<AdaptivePoolAttrs>({
   op: 'adaptiveAvgPool',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
   shape: ([x], attrs) => adaptiveShape('adaptiveAvgPool', x, attrs),
   reference({ inputs: [x], shapes: [xs], output, shape }) {
     eachShare(xs!, shape, (y, pixels) => {
@@ -61,8 +64,10 @@ export const adaptiveAvgPoolOp = defineOp<AdaptivePoolAttrs>({
 });
 
 /** dx of adaptive average pooling. Inputs: dy, x (for its shape). */
-export const adaptiveAvgPoolGradOp = defineOp<AdaptivePoolAttrs>({
+export const adaptiveAvgPoolGradOp = defineOp<AdaptivePoolAttrs, 'training'>({
   op: 'adaptiveAvgPoolGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy], shapes: [dys], output, shape }) {
     eachShare(shape, dys!, (y, pixels) => {
@@ -76,6 +81,10 @@ export const adaptiveAvgPoolGradOp = defineOp<AdaptivePoolAttrs>({
 /** y = the largest value of each output's pixels. */
 export const adaptiveMaxPoolOp = defineOp<AdaptivePoolAttrs>({
   op: 'adaptiveMaxPool',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  exact: true,
   shape: ([x], attrs) => adaptiveShape('adaptiveMaxPool', x, attrs),
   reference({ inputs: [x], shapes: [xs], output, shape }) {
     eachShare(xs!, shape, (y, pixels) => {
@@ -87,8 +96,10 @@ export const adaptiveMaxPoolOp = defineOp<AdaptivePoolAttrs>({
 });
 
 /** dx of adaptive max pooling. Inputs: dy, x. */
-export const adaptiveMaxPoolGradOp = defineOp<AdaptivePoolAttrs>({
+export const adaptiveMaxPoolGradOp = defineOp<AdaptivePoolAttrs, 'training'>({
   op: 'adaptiveMaxPoolGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy, x], shapes: [dys], output, shape }) {
     eachShare(shape, dys!, (y, pixels) => {
@@ -102,6 +113,9 @@ export const adaptiveMaxPoolGradOp = defineOp<AdaptivePoolAttrs>({
 /** y[n, c] = mean of x over height and width. */
 export const globalAvgPoolOp = defineOp<object>({
   op: 'globalAvgPool',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
   shape([x]) {
     const [n, c] = pictureShape('globalAvgPool', x);
     return [n, c];
@@ -115,8 +129,10 @@ export const globalAvgPoolOp = defineOp<object>({
 });
 
 /** dx of global average pooling: dy / (h w) everywhere. Inputs: dy (n x c), x (for its shape). */
-export const globalAvgPoolGradOp = defineOp<object>({
+export const globalAvgPoolGradOp = defineOp<object, 'training'>({
   op: 'globalAvgPoolGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy], output }) {
     const plane = output.length / dy!.length;

@@ -15,6 +15,11 @@ export interface AddAttrs {
 /** y = activation(a + b), for equal shapes. */
 export const addOp = defineOp<AddAttrs>({
   op: 'add',
+  role: 'inference',
+  layout: 'inputs',
+  perImage: true,
+  inPlace: [0, 1],
+  fusesActivation: true,
   shape([a, b]) {
     if (!sameShape(a!, b!))
       throw new ShapeError(`cannot add ${formatShape(b!)} to ${formatShape(a!)}: the shapes must be equal`);
@@ -34,8 +39,11 @@ export const addOp = defineOp<AddAttrs>({
 });
 
 /** y = a * b, where each extent of b is a's or 1 (a gate per channel: n x c x 1 x 1). */
-export const mulOp: OpDefinition<object> = defineOp<object>({
+export const mulOp: OpDefinition<object, 'inference'> = defineOp<object>({
   op: 'mul',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
   shape([a, b]) {
     if (!broadcastsTo(b!, a!))
       throw new ShapeError(

@@ -21,6 +21,10 @@ export interface ConcatAttrs {
 /** y = the inputs, concatenated along the axis. */
 export const concatOp = defineOp<ConcatAttrs>({
   op: 'concat',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  exact: true,
   shape(shapes, { axis }) {
     const [first] = shapes as [Shape];
     checkAxis('concat', first, axis);
@@ -80,8 +84,12 @@ function eachSlice(
 }
 
 /** y = x at every `step`-th index from `start` to `end - 1` along the axis. */
-export const sliceOp: OpDefinition<SliceAttrs> = defineOp<SliceAttrs>({
+export const sliceOp: OpDefinition<SliceAttrs, 'inference'> = defineOp<SliceAttrs>({
   op: 'slice',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  exact: true,
   shape([x], { axis, start, end, step }) {
     checkAxis('slice', x!, axis);
     if (
@@ -104,8 +112,11 @@ export const sliceOp: OpDefinition<SliceAttrs> = defineOp<SliceAttrs>({
 });
 
 /** dx of a slice: dy at its indices, zero elsewhere. Inputs: dy, x (for its shape). */
-export const sliceGradOp: OpDefinition<SliceAttrs> = defineOp<SliceAttrs>({
+export const sliceGradOp: OpDefinition<SliceAttrs, 'training'> = defineOp<SliceAttrs, 'training'>({
   op: 'sliceGrad',
+  role: 'training',
+  layout: 'activations',
+  exact: true,
   shape: ([, x]) => x!,
   reference({ inputs: [dy], attrs, output, shape }) {
     eachSlice(shape, attrs, (at, sliceAt, length) => output.set(dy!.subarray(sliceAt, sliceAt + length), at));
@@ -123,6 +134,10 @@ export interface PadAttrs {
 /** y = x with zeros around it. */
 export const padOp = defineOp<PadAttrs>({
   op: 'pad',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  exact: true,
   shape([x], { before, after }) {
     if (
       before.length !== x!.length ||
@@ -165,8 +180,12 @@ export interface ReshapeAttrs {
 }
 
 /** y = the values of x, row-major, in another shape. */
-export const reshapeOp: OpDefinition<ReshapeAttrs> = defineOp<ReshapeAttrs>({
+export const reshapeOp: OpDefinition<ReshapeAttrs, 'inference'> = defineOp<ReshapeAttrs>({
   op: 'reshape',
+  role: 'inference',
+  layout: 'activations',
+  perImage: false,
+  exact: true,
   shape([x], { shape }) {
     if (sizeOf(shape) !== sizeOf(x!) || shape.some((extent) => !Number.isInteger(extent) || extent < 0))
       throw new ShapeError(
@@ -187,29 +206,35 @@ export interface ChannelShuffleAttrs {
 }
 
 /** y = x with its channels, as a groups x (c / groups) matrix, transposed. */
-export const channelShuffleOp: OpDefinition<ChannelShuffleAttrs> = defineOp<ChannelShuffleAttrs>({
-  op: 'channelShuffle',
-  shape([x], { groups }) {
-    const [, c] = pictureShape('channelShuffle', x);
-    if (!Number.isInteger(groups) || groups < 1 || c % groups !== 0)
-      throw new ShapeError(`cannot shuffle ${c} channels in ${groups} groups: use a divisor of ${c}`);
-    return x!;
+export const channelShuffleOp: OpDefinition<ChannelShuffleAttrs, 'inference'> = defineOp<ChannelShuffleAttrs>(
+  {
+    op: 'channelShuffle',
+    role: 'inference',
+    layout: 'activations',
+    perImage: true,
+    exact: true,
+    shape([x], { groups }) {
+      const [, c] = pictureShape('channelShuffle', x);
+      if (!Number.isInteger(groups) || groups < 1 || c % groups !== 0)
+        throw new ShapeError(`cannot shuffle ${c} channels in ${groups} groups: use a divisor of ${c}`);
+      return x!;
+    },
+    reference({ inputs: [x], attrs: { groups }, output, shape: [n, c, h, w] }) {
+      const plane = h! * w!;
+      const perGroup = c! / groups;
+      for (let image = 0; image < n!; image++)
+        for (let channel = 0; channel < c!; channel++) {
+          const source = (channel % groups) * perGroup + Math.floor(channel / groups);
+          const from = (image * c! + source) * plane;
+          output.set(x!.subarray(from, from + plane), (image * c! + channel) * plane);
+        }
+    },
+    gradient(node, upstream) {
+      return [emit(channelShuffleOp, [upstream], { groups: node.shape[1]! / node.attrs.groups })];
+    },
+    flops: free,
   },
-  reference({ inputs: [x], attrs: { groups }, output, shape: [n, c, h, w] }) {
-    const plane = h! * w!;
-    const perGroup = c! / groups;
-    for (let image = 0; image < n!; image++)
-      for (let channel = 0; channel < c!; channel++) {
-        const source = (channel % groups) * perGroup + Math.floor(channel / groups);
-        const from = (image * c! + source) * plane;
-        output.set(x!.subarray(from, from + plane), (image * c! + channel) * plane);
-      }
-  },
-  gradient(node, upstream) {
-    return [emit(channelShuffleOp, [upstream], { groups: node.shape[1]! / node.attrs.groups })];
-  },
-  flops: free,
-});
+);
 
 /**
  * Concatenates tensors along an axis.

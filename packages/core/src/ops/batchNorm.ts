@@ -1,6 +1,6 @@
 /**
  * Batch normalisation (https://arxiv.org/abs/1502.03167). Mean and variance are inputs: the running
- * statistics for inference, or two nodes that compute those of the batch, which the running averages read
+ * statistics for inference, or two nodes that compute those of the batch and that the running averages read
  * too.
  */
 import { ShapeError } from '../errors.js';
@@ -41,6 +41,12 @@ function checkChannels(op: string, x: Shape | undefined, others: readonly (Shape
 /** y = (x - mean) / sqrt(variance + eps) * weight + bias. Inputs: x, weight, bias, mean, variance. */
 export const batchNormOp = defineOp<BatchNormAttrs>({
   op: 'batchNorm',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  parameters: [1, 2, 3, 4],
+  inPlace: [0],
+  fusesActivation: true,
   shape([x, ...rest]) {
     checkChannels('batchNorm', x, rest);
     return x!;
@@ -63,8 +69,12 @@ export const batchNormOp = defineOp<BatchNormAttrs>({
  * Normalisation by the statistics of the batch: the formula of `batchNorm`, where mean and variance are nodes
  * computed from x, which the gradient with respect to x includes. Inputs: x, weight, bias, mean, variance.
  */
-export const batchNormTrainOp = defineOp<BatchNormTrainAttrs>({
+export const batchNormTrainOp = defineOp<BatchNormTrainAttrs, 'training'>({
   op: 'batchNormTrain',
+  role: 'training',
+  layout: 'activations',
+  parameters: [1, 2],
+  fusesActivation: true,
   shape: (shapes) => batchNormOp.shape(shapes, { eps: 0, momentum: 0 }),
   reference: normalise,
   gradient(node, upstream) {
@@ -101,8 +111,10 @@ function normalise({
 }
 
 /** y[c] = mean of x over all dimensions but the channel. */
-export const channelMeanOp = defineOp<object>({
+export const channelMeanOp = defineOp<object, 'training'>({
   op: 'channelMean',
+  role: 'training',
+  layout: 'activations',
   shape: (shapes) => channelSumOp.shape(shapes, {}),
   reference({ inputs: [x], shapes: [xs], output }) {
     const channel = channelOf(xs!);
@@ -114,8 +126,10 @@ export const channelMeanOp = defineOp<object>({
 });
 
 /** y[c] = mean of (x - mean[c])^2: the biased variance. Inputs: x, mean. */
-export const channelVarianceOp = defineOp<object>({
+export const channelVarianceOp = defineOp<object, 'training'>({
   op: 'channelVariance',
+  role: 'training',
+  layout: 'activations',
   shape([x, mean]) {
     checkChannels('channelVariance', x, [mean]);
     return mean!;
@@ -130,8 +144,10 @@ export const channelVarianceOp = defineOp<object>({
 });
 
 /** dx for constant statistics: dy * weight / sqrt(variance + eps). Inputs: dy, weight, variance. */
-export const batchNormGradInputOp = defineOp<EpsAttrs>({
+export const batchNormGradInputOp = defineOp<EpsAttrs, 'training'>({
   op: 'batchNormGradInput',
+  role: 'training',
+  layout: 'activations',
   shape([dy, ...rest]) {
     checkChannels('batchNormGradInput', dy, rest);
     return dy!;
@@ -148,8 +164,10 @@ export const batchNormGradInputOp = defineOp<EpsAttrs>({
 });
 
 /** dweight[c] = sum of dy * (x - mean) / sqrt(variance + eps). Inputs: dy, x, mean, variance. */
-export const batchNormGradWeightOp = defineOp<EpsAttrs>({
+export const batchNormGradWeightOp = defineOp<EpsAttrs, 'training'>({
   op: 'batchNormGradWeight',
+  role: 'training',
+  layout: 'activations',
   shape([dy, , mean, variance]) {
     checkChannels('batchNormGradWeight', dy, [mean, variance]);
     return mean!;
@@ -168,8 +186,10 @@ export const batchNormGradWeightOp = defineOp<EpsAttrs>({
  * weight / s * (dy - dbias / m - (x - mean) / s * dweight / m), s = sqrt(variance + eps).
  * Inputs: dy, x, weight, mean, variance, dweight, dbias.
  */
-export const batchNormTrainGradInputOp = defineOp<EpsAttrs>({
+export const batchNormTrainGradInputOp = defineOp<EpsAttrs, 'training'>({
   op: 'batchNormTrainGradInput',
+  role: 'training',
+  layout: 'activations',
   shape([dy, , ...rest]) {
     checkChannels('batchNormTrainGradInput', dy, rest);
     return dy!;
@@ -201,8 +221,11 @@ export interface RunningAverageAttrs {
 }
 
 /** y = (1 - momentum) * average + momentum * scale * value. Inputs: average, value. */
-export const runningAverageOp = defineOp<RunningAverageAttrs>({
+export const runningAverageOp = defineOp<RunningAverageAttrs, 'optimizer'>({
   op: 'runningAverage',
+  role: 'optimizer',
+  layout: 'weights',
+  parameters: [0],
   shape: ([average]) => average!,
   reference({ inputs: [average, value], attrs: { momentum, scale }, output }) {
     for (let i = 0; i < output.length; i++)
@@ -218,6 +241,9 @@ export const runningAverageOp = defineOp<RunningAverageAttrs>({
  */
 export const foldedWeightOp = defineOp<EpsAttrs>({
   op: 'foldedWeight',
+  role: 'inference',
+  layout: 'weights',
+  perImage: false,
   shape: ([w]) => w!,
   reference({ inputs: [w, weight, variance], attrs: { eps }, output }) {
     const perOutput = output.length / weight!.length;
@@ -237,6 +263,9 @@ export const foldedWeightOp = defineOp<EpsAttrs>({
  */
 export const foldedBiasOp = defineOp<EpsAttrs>({
   op: 'foldedBias',
+  role: 'inference',
+  layout: 'weights',
+  perImage: false,
   shape: ([weight]) => weight!,
   reference({ inputs: [weight, bias, mean, variance, own], attrs: { eps }, output }) {
     for (let c = 0; c < output.length; c++)

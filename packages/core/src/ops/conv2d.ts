@@ -92,6 +92,12 @@ const conv2dMacs = ([, w]: readonly Shape[], output: Shape): number => sizeOf(ou
 /** y = activation(x * w + b + residual). Inputs: x, w (out x in/groups x kh x kw), b?, residual?. */
 export const conv2dOp = defineOp<Conv2dAttrs>({
   op: 'conv2d',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  parameters: [1, 2],
+  inPlace: [3],
+  fusesActivation: true,
   shape: conv2dShape,
   reference({ inputs: [x, w, b, residual], shapes: [xs, ws], attrs, output, shape }) {
     walk(xs!, ws!, shape, attrs, (xi, wi, yi, count, step) => {
@@ -123,8 +129,11 @@ export const conv2dOp = defineOp<Conv2dAttrs>({
 });
 
 /** dx of a convolution. Inputs: dy, w. */
-export const conv2dGradInputOp = defineOp<Conv2dGradAttrs>({
+export const conv2dGradInputOp = defineOp<Conv2dGradAttrs, 'training'>({
   op: 'conv2dGradInput',
+  role: 'training',
+  layout: 'activations',
+  parameters: [1],
   shape: (_, attrs) => attrs.shape,
   reference({ inputs: [dy, w], shapes: [dys, ws], attrs, output, shape }) {
     walk(shape, ws!, dys!, attrs, (xi, wi, yi, count, step) => {
@@ -137,8 +146,10 @@ export const conv2dGradInputOp = defineOp<Conv2dGradAttrs>({
 });
 
 /** dw of a convolution. Inputs: dy, x. */
-export const conv2dGradWeightOp = defineOp<Conv2dGradAttrs>({
+export const conv2dGradWeightOp = defineOp<Conv2dGradAttrs, 'training'>({
   op: 'conv2dGradWeight',
+  role: 'training',
+  layout: 'weights',
   shape: (_, attrs) => attrs.shape,
   reference({ inputs: [dy, x], shapes: [dys, xs], attrs, output, shape }) {
     walk(xs!, shape, dys!, attrs, (xi, wi, yi, count, step) => {

@@ -1,6 +1,7 @@
 /**
  * The definition of an op: one record with everything about it, so that a new op is one record and one line
- * in the op table. The compiler then requires a kernel of every back end.
+ * in the op table. The compiler then requires a kernel of every back end; passes and planners read its
+ * traits.
  */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
@@ -21,18 +22,55 @@ export interface ReferenceCall<A extends object> {
   readonly shape: Shape;
 }
 
+/**
+ * Use of an op. `inference`: in models; every back end loads its lowering at once. `training`: only in
+ * training steps (losses, gradients, batch statistics, masks); back ends may load its lowering later.
+ * `optimizer`: in updates of parameters and optimizer state, element by element over values of one shape, so
+ * that a back end may compute it in place at the end of a step.
+ */
+export type OpRole = 'inference' | 'training' | 'optimizer';
+
+/**
+ * Memory layout of a result. `activations`: the back end's choice (NHWC, channels packed by four). `weights`:
+ * row-major, as weights are given; for weights, their gradients, and values that become weights. `inputs`:
+ * `weights` if all inputs have that layout or are parameters, else `activations`.
+ */
+export type OpLayout = 'activations' | 'weights' | 'inputs';
+
 /** The definition of an op. */
-export interface OpDefinition<A extends object = object> {
+export interface OpDefinition<A extends object = object, R extends OpRole = OpRole> {
   /** Its key in the op table. */
   readonly op: string;
+  /** Determines the table of lowerings, in a back end, that must contain the op. */
+  readonly role: R;
+  /** Memory layout of the result; a function if it depends on the attributes. */
+  readonly layout: OpLayout | ((attrs: A) => OpLayout);
+  /**
+   * True if the op computes each image of a batch alone, and is no faster on the whole batch: a back end may
+   * then run it on a few images at a time, which stay in the caches. False for `linear`, whose large weights
+   * are better read once for the whole batch, and for ops on logits. Required for ops of inference.
+   */
+  readonly perImage?: boolean;
+  /** Indices of the inputs that are parameters in a model or in a training step. Default: none. */
+  readonly parameters?: readonly number[];
+  /**
+   * Indices of the inputs that the result may overwrite: each of their elements is read only for the same
+   * element of the result. Default: none.
+   */
+  readonly inPlace?: readonly number[];
+  /** True if the result is the first input, unchanged. */
+  readonly neutral?: true;
+  /** True if the attributes have an `activation`, applied last, which the fuse pass may set. */
+  readonly fusesActivation?: true;
+  /** True if the op only moves or selects values, so that nothing is rounded. */
+  readonly exact?: true;
   /** Computes the shape of the result. Throws a ShapeError, whose message follows the module's path. */
   shape(inputs: readonly Shape[], attrs: A): Shape;
   /** Computes the result by the definition, without optimisation: back ends are tested against it. */
   reference(call: ReferenceCall<A>): void;
   /**
    * True if each row of the result (along the first axis) depends only on the same row of each input, and
-   * `reference` writes every value once and reads none. A range of rows can then be computed alone, and in
-   * float32.
+   * `reference` writes every value once and reads none. Rows can then be computed alone, and in float32.
    */
   readonly byRows?: true;
   /**
@@ -49,11 +87,19 @@ export interface OpDefinition<A extends object = object> {
   macs?(inputs: readonly Shape[], output: Shape, attrs: A): number;
 }
 
+/** Traits that the compiler requires besides {@link OpDefinition}: their absence would go unnoticed. */
+type RequiredTraits<A extends object, R extends OpRole> = ([R] extends ['inference']
+  ? { readonly perImage: boolean }
+  : { readonly perImage?: never }) &
+  ('activation' extends keyof A ? { readonly fusesActivation: true } : { readonly fusesActivation?: never });
+
 /** Reason why gradient ops have no gradient. It marks them as ops of a backward pass. */
 export const BACKWARD = 'it is a gradient itself, and gradients of gradients are not offered';
 
-/** Gives a record its type: infers `A`. */
-export const defineOp = <A extends object>(definition: OpDefinition<A>): OpDefinition<A> => definition;
+/** Gives a record its type, and checks that it has the traits that its role and attributes require. */
+export const defineOp = <A extends object, R extends OpRole = 'inference'>(
+  definition: OpDefinition<A, R> & RequiredTraits<A, R>,
+): OpDefinition<A, R> => definition;
 
 /**
  * Appends an op to the graph of its first input, with the shape that its rule gives.

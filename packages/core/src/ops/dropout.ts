@@ -17,6 +17,11 @@ export interface DropoutAttrs {
 const neutral = (op: string) =>
   defineOp<DropoutAttrs>({
     op,
+    role: 'inference',
+    layout: 'activations',
+    perImage: false,
+    neutral: true,
+    exact: true,
     shape([x], { p }) {
       if (!(p >= 0 && p < 1))
         throw new ShapeError(`${op} needs a probability from 0 up to but not including 1, got ${p}`);
@@ -53,8 +58,10 @@ export const maskKeeps = (key: number, index: number, keep: number): boolean =>
   hash32(key ^ Math.imul(index, 0x9e3779b1)) < keep * 2 ** 32;
 
 /** y = 1 / keep with probability keep, else 0. Input: seed (1), an integer below 2^24, new in each step. */
-export const randomMaskOp = defineOp<RandomMaskAttrs>({
+export const randomMaskOp = defineOp<RandomMaskAttrs, 'training'>({
   op: 'randomMask',
+  role: 'training',
+  layout: 'activations',
   shape(_, { keep, shape }) {
     if (!(keep > 0 && keep <= 1))
       throw new ShapeError(`randomMask keeps with a probability above 0 and up to 1, got ${keep}`);

@@ -12,6 +12,10 @@ export interface FillAttrs {
 /** y = value for all elements. No inputs. */
 export const fillOp = defineOp<FillAttrs>({
   op: 'fill',
+  role: 'inference',
+  layout: 'activations',
+  perImage: false,
+  exact: true,
   shape: (_, { shape }) => shape,
   reference({ attrs: { value }, output }) {
     output.fill(value);

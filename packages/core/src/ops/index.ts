@@ -24,7 +24,7 @@ import {
   runningAverageOp,
 } from './batchNorm.js';
 import { conv2dGradInputOp, conv2dGradWeightOp, conv2dOp } from './conv2d.js';
-import type { OpDefinition, Values } from './define.js';
+import type { OpDefinition, OpRole, Values } from './define.js';
 import { dropoutOp, randomMaskOp, stochasticDepthOp } from './dropout.js';
 import { fillOp } from './fill.js';
 import { linearOp, matmulOp } from './linear.js';
@@ -106,6 +106,16 @@ export const ops = {
 /** The name of an op. */
 export type OpName = keyof typeof ops;
 
+/** Names of the ops of a role. */
+type OpsOf<R extends OpRole> = { [K in OpName]: (typeof ops)[K]['role'] extends R ? K : never }[OpName];
+
+/** Name of an op of models. */
+export type InferenceOp = OpsOf<'inference'>;
+/** Name of an op that occurs in training steps only, optimizers included. */
+export type TrainingOp = Exclude<OpName, InferenceOp>;
+/** Name of an op of optimizers. */
+export type OptimizerOp = OpsOf<'optimizer'>;
+
 /** The attributes of an op. */
 export type AttrsOf<K extends OpName> = (typeof ops)[K] extends OpDefinition<infer A> ? A : never;
 
@@ -113,12 +123,20 @@ export type AttrsOf<K extends OpName> = (typeof ops)[K] extends OpDefinition<inf
 export const isOp = <K extends OpName>(node: Node, op: K): node is Node<AttrsOf<K>> => node.op === op;
 
 /**
- * Looks up the definition of a node's op. The cast loses the type of the attributes, here only: `emit` has
- * checked that a node's attributes are those of its op.
+ * Looks up the definition of a node's op; undefined for inputs, parameters and unknown ops. The cast loses
+ * the type of the attributes, here only: `emit` has checked that a node's attributes are those of its op.
+ */
+export const findDefinition = (node: Node): OpDefinition | undefined =>
+  Object.hasOwn(ops, node.op)
+    ? ((ops as Readonly<Record<string, unknown>>)[node.op] as OpDefinition)
+    : undefined;
+
+/**
+ * Looks up the definition of a node's op.
  * @throws Error for an op that is not in the table.
  */
 export function definitionOf(node: Node): OpDefinition {
-  const definition = (ops as Readonly<Record<string, unknown>>)[node.op] as OpDefinition | undefined;
+  const definition = findDefinition(node);
   if (!definition) throw new Error(`${node.graph.at(node.path)}: there is no op called '${node.op}'.`);
   return definition;
 }
@@ -174,6 +192,8 @@ export {
   defineOp,
   emit,
   type OpDefinition,
+  type OpLayout,
+  type OpRole,
   type ReferenceCall,
   type Values,
 } from './define.js';

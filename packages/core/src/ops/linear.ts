@@ -15,6 +15,11 @@ export interface LinearAttrs {
 /** y = activation(x w^T + b). Inputs: x (n x in), w (out x in), b? (out). */
 export const linearOp = defineOp<LinearAttrs>({
   op: 'linear',
+  role: 'inference',
+  layout: 'activations',
+  perImage: false,
+  parameters: [1, 2],
+  fusesActivation: true,
   shape([x, w, b]) {
     if (x?.length !== 2)
       throw new ShapeError(
@@ -60,8 +65,11 @@ const oriented = (shape: Shape, transpose: boolean): readonly [number, number] =
   transpose ? [shape[1]!, shape[0]!] : [shape[0]!, shape[1]!];
 
 /** y = op(a) op(b), where op(a) is a^T with `transposeA`, else a. Inputs: a, b (matrices). */
-export const matmulOp = defineOp<MatmulAttrs>({
+export const matmulOp = defineOp<MatmulAttrs, 'training'>({
   op: 'matmul',
+  role: 'training',
+  layout: ({ transposeA }) => (transposeA ? 'weights' : 'activations'),
+  parameters: [1],
   shape([a, b], { transposeA, transposeB }) {
     const [rows, inner] = oriented(a!, transposeA);
     const [innerB, columns] = oriented(b!, transposeB);

@@ -33,6 +33,9 @@ function scales(x: Values, shape: Shape, { size, alpha, k }: LocalResponseNormAt
 /** y = x / (k + alpha / size * sum)^beta. */
 export const localResponseNormOp = defineOp<LocalResponseNormAttrs>({
   op: 'localResponseNorm',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
   shape([x], { size }) {
     if (!Number.isInteger(size) || size < 1)
       throw new ShapeError(`localResponseNorm needs a size of at least 1 channel, got ${size}`);
@@ -47,8 +50,10 @@ export const localResponseNormOp = defineOp<LocalResponseNormAttrs>({
 });
 
 /** dx of local response normalisation. Inputs: dy, x. */
-export const localResponseNormGradOp = defineOp<LocalResponseNormAttrs>({
+export const localResponseNormGradOp = defineOp<LocalResponseNormAttrs, 'training'>({
   op: 'localResponseNormGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy, x], attrs, output, shape }) {
     const { size, alpha, beta } = attrs;

@@ -81,8 +81,11 @@ function batchDivisor(
 }
 
 /** Cross entropy of logits, a scalar or (n). Inputs: logits (n x c), labels (n), class weights? (c). */
-export const crossEntropyOp = defineOp<CrossEntropyAttrs>({
+export const crossEntropyOp = defineOp<CrossEntropyAttrs, 'training'>({
   op: 'crossEntropy',
+  role: 'training',
+  layout: 'activations',
+  parameters: [2],
   shape(shapes, attrs) {
     const { labelSmoothing } = attrs;
     if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
@@ -106,8 +109,10 @@ export const crossEntropyOp = defineOp<CrossEntropyAttrs>({
 });
 
 /** dlogits of cross entropy. Inputs: dloss, logits, labels, class weights?. */
-export const crossEntropyGradOp = defineOp<CrossEntropyAttrs>({
+export const crossEntropyGradOp = defineOp<CrossEntropyAttrs, 'training'>({
   op: 'crossEntropyGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy, x, labels, weights], attrs: { reduction, labelSmoothing }, output, shape }) {
     const [n, classes] = shape as [number, number];
@@ -128,8 +133,11 @@ export const crossEntropyGradOp = defineOp<CrossEntropyAttrs>({
 });
 
 /** Negative log likelihood, a scalar or (n). Inputs: log-probabilities (n x c), labels (n), weights? (c). */
-export const nllLossOp: OpDefinition<NllLossAttrs> = defineOp<NllLossAttrs>({
+export const nllLossOp: OpDefinition<NllLossAttrs, 'training'> = defineOp<NllLossAttrs, 'training'>({
   op: 'nllLoss',
+  role: 'training',
+  layout: 'activations',
+  parameters: [2],
   shape: lossShape,
   reference({ inputs: [x, labels, weights], shapes: [xs], attrs: { reduction }, output }) {
     const [n, classes] = xs as [number, number];
@@ -150,8 +158,10 @@ export const nllLossOp: OpDefinition<NllLossAttrs> = defineOp<NllLossAttrs>({
  * Gradient of the negative log likelihood. Inputs: dloss, log-probabilities (for their shape), labels (n),
  * class weights? (c).
  */
-export const nllLossGradOp: OpDefinition<NllLossAttrs> = defineOp<NllLossAttrs>({
+export const nllLossGradOp: OpDefinition<NllLossAttrs, 'training'> = defineOp<NllLossAttrs, 'training'>({
   op: 'nllLossGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy, , labels, weights], attrs: { reduction }, output, shape }) {
     const [n, classes] = shape as [number, number];

@@ -27,8 +27,11 @@ export interface LinearCombinationAttrs {
 }
 
 /** y = a * x + b * z: momentum, weight decay and moving averages. Inputs: x, z. */
-export const linearCombinationOp = defineOp<LinearCombinationAttrs>({
+export const linearCombinationOp = defineOp<LinearCombinationAttrs, 'optimizer'>({
   op: 'linearCombination',
+  role: 'optimizer',
+  layout: 'weights',
+  parameters: [0],
   shape: (shapes) => sameShapes('linearCombination', shapes),
   reference({ inputs: [x, z], attrs: { a, b }, output }) {
     for (let i = 0; i < output.length; i++) output[i] = a * x![i]! + b * z![i]!;
@@ -38,8 +41,11 @@ export const linearCombinationOp = defineOp<LinearCombinationAttrs>({
 });
 
 /** y = a * x + b * z^2: the moving average of squared gradients. Inputs: x, z. */
-export const squareAverageOp = defineOp<LinearCombinationAttrs>({
+export const squareAverageOp = defineOp<LinearCombinationAttrs, 'optimizer'>({
   op: 'squareAverage',
+  role: 'optimizer',
+  layout: 'weights',
+  parameters: [0],
   shape: (shapes) => sameShapes('squareAverage', shapes),
   reference({ inputs: [x, z], attrs: { a, b }, output }) {
     for (let i = 0; i < output.length; i++) output[i] = a * x![i]! + b * z![i]! ** 2;
@@ -55,8 +61,11 @@ export interface StepAttrs {
 }
 
 /** y = parameter - rate[index] * direction. Inputs: parameter, direction, rate (any length). */
-export const descendOp = defineOp<StepAttrs>({
+export const descendOp = defineOp<StepAttrs, 'optimizer'>({
   op: 'descend',
+  role: 'optimizer',
+  layout: 'weights',
+  parameters: [0],
   shape([parameter, direction, rate], { index }) {
     checkRate('descend', rate, index);
     return sameShapes('descend', [parameter!, direction!]);
@@ -81,8 +90,11 @@ export interface AdaptiveStepAttrs extends StepAttrs {
  * and RMSprop. Inputs: parameter p, direction m, average of squares v, rate (any length), corrections (c1,
  * c2).
  */
-export const adaptiveDescendOp = defineOp<AdaptiveStepAttrs>({
+export const adaptiveDescendOp = defineOp<AdaptiveStepAttrs, 'optimizer'>({
   op: 'adaptiveDescend',
+  role: 'optimizer',
+  layout: 'weights',
+  parameters: [0, 1, 2],
   shape([p, m, v, rate, corrections], { index }) {
     checkRate('adaptiveDescend', rate, index);
     if (corrections?.length !== 1 || corrections[0] !== 2)
@@ -100,8 +112,10 @@ export const adaptiveDescendOp = defineOp<AdaptiveStepAttrs>({
 });
 
 /** y = sum of x^2, of shape (1): one parameter's part of the squared norm of all gradients. Input: x. */
-export const sumOfSquaresOp = defineOp<object>({
+export const sumOfSquaresOp = defineOp<object, 'training'>({
   op: 'sumOfSquares',
+  role: 'training',
+  layout: 'activations',
   shape: () => [1],
   reference({ inputs: [x], output }) {
     for (let i = 0; i < x!.length; i++) output[0]! += x![i]! ** 2;
@@ -120,8 +134,10 @@ export interface ClipAttrs {
  * y = x * min(1, maxNorm / (sqrt(total) + 1e-6)), as PyTorch's `clip_grad_norm_`. Inputs: x, total (1): the
  * sum of the squares of all gradients.
  */
-export const clipByNormOp = defineOp<ClipAttrs>({
+export const clipByNormOp = defineOp<ClipAttrs, 'optimizer'>({
   op: 'clipByNorm',
+  role: 'optimizer',
+  layout: 'weights',
   shape: ([x]) => x!,
   reference({ inputs: [x, total], attrs: { maxNorm }, output }) {
     const factor = Math.min(1, maxNorm / (Math.sqrt(total![0]!) + 1e-6));

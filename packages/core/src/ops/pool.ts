@@ -65,6 +65,10 @@ const windowFlops = (output: Shape, { kernel }: Window): number => sizeOf(output
 /** y = the largest value in the window; NaN if it contains one. */
 export const maxPoolOp = defineOp<MaxPoolAttrs>({
   op: 'maxPool',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  exact: true,
   shape: ([x], attrs) => poolShape('maxPool', x, attrs),
   reference({ inputs: [x], shapes: [xs], attrs, output, shape }) {
     eachWindow(xs!, shape, attrs, (y, pixels) => {
@@ -76,8 +80,10 @@ export const maxPoolOp = defineOp<MaxPoolAttrs>({
 });
 
 /** dx of max pooling: each dy goes to the pixel that was the largest. Inputs: dy, x. */
-export const maxPoolGradOp = defineOp<MaxPoolAttrs>({
+export const maxPoolGradOp = defineOp<MaxPoolAttrs, 'training'>({
   op: 'maxPoolGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy, x], shapes: [dys], attrs, output, shape }) {
     eachWindow(shape, dys!, attrs, (y, pixels) => {
@@ -109,6 +115,9 @@ function divisor(
 /** y = the mean of the window. */
 export const avgPoolOp = defineOp<AvgPoolAttrs>({
   op: 'avgPool',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
   shape: ([x], attrs) => poolShape('avgPool', x, attrs),
   reference({ inputs: [x], shapes: [xs], attrs, output, shape }) {
     eachWindow(xs!, shape, attrs, (y, pixels, row, column) => {
@@ -122,8 +131,10 @@ export const avgPoolOp = defineOp<AvgPoolAttrs>({
 });
 
 /** dx of average pooling: each dy is distributed evenly over its window. Inputs: dy, x (for its shape). */
-export const avgPoolGradOp = defineOp<AvgPoolAttrs>({
+export const avgPoolGradOp = defineOp<AvgPoolAttrs, 'training'>({
   op: 'avgPoolGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy], shapes: [dys], attrs, output, shape }) {
     eachWindow(shape, dys!, attrs, (y, pixels, row, column) => {

@@ -10,8 +10,10 @@ export const channelOf = (shape: Shape): ((index: number) => number) => {
 };
 
 /** y[c] = sum of x over all dimensions but the channel: the gradient of a bias. */
-export const channelSumOp = defineOp<object>({
+export const channelSumOp = defineOp<object, 'training'>({
   op: 'channelSum',
+  role: 'training',
+  layout: 'activations',
   shape([x]) {
     if (!x || x.length < 2)
       throw new ShapeError(`channelSum expects n x c x ..., got ${formatShape(x ?? [])}`);
@@ -56,8 +58,10 @@ export function broadcastIndex(small: Shape, large: Shape): (index: number) => n
 }
 
 /** y = sum of x over the dimensions whose extent is 1 in the result: the gradient of a broadcast. */
-export const sumToOp = defineOp<SumToAttrs>({
+export const sumToOp = defineOp<SumToAttrs, 'training'>({
   op: 'sumTo',
+  role: 'training',
+  layout: 'activations',
   shape([x], { shape }) {
     if (!broadcastsTo(shape, x!))
       throw new ShapeError(

@@ -33,6 +33,9 @@ const both = (
 /** y = exp(x) / sum(exp(x)). */
 export const softmaxOp = defineOp<object>({
   op: 'softmax',
+  role: 'inference',
+  layout: 'activations',
+  perImage: false,
   shape: rowsShape,
   reference: (call) => both(call, Math.exp),
   gradient: (node, upstream) => [emit(softmaxGradOp, [upstream, node], {})],
@@ -42,6 +45,9 @@ export const softmaxOp = defineOp<object>({
 /** y = x - log(sum(exp(x))). */
 export const logSoftmaxOp = defineOp<object>({
   op: 'logSoftmax',
+  role: 'inference',
+  layout: 'activations',
+  perImage: false,
   shape: rowsShape,
   reference: (call) => both(call, (logProbability) => logProbability),
   gradient: (node, upstream) => [emit(logSoftmaxGradOp, [upstream, node], {})],
@@ -49,8 +55,10 @@ export const logSoftmaxOp = defineOp<object>({
 });
 
 /** dx = y * (dy - sum(dy * y)). Inputs: dy, y. */
-export const softmaxGradOp = defineOp<object>({
+export const softmaxGradOp = defineOp<object, 'training'>({
   op: 'softmaxGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, y]) => y!,
   reference({ inputs: [dy, y], output, shape }) {
     eachDistribution(shape, (start, step, classes) => {
@@ -64,8 +72,10 @@ export const softmaxGradOp = defineOp<object>({
 });
 
 /** dx = dy - exp(y) * sum(dy). Inputs: dy, y. */
-export const logSoftmaxGradOp = defineOp<object>({
+export const logSoftmaxGradOp = defineOp<object, 'training'>({
   op: 'logSoftmaxGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, y]) => y!,
   reference({ inputs: [dy, y], output, shape }) {
     eachDistribution(shape, (start, step, classes) => {

@@ -6,30 +6,19 @@
 import { type Graph, type Node, readersOf } from '../graph/graph.js';
 import { rewrite } from '../graph/rewrite.js';
 import type { Activation } from '../ops/activation.js';
-import { addOp } from '../ops/arithmetic.js';
-import { batchNormOp, batchNormTrainOp } from '../ops/batchNorm.js';
 import { conv2dOp } from '../ops/conv2d.js';
 import { emit } from '../ops/define.js';
-import { isOp } from '../ops/index.js';
-import { linearOp } from '../ops/linear.js';
+import { findDefinition, isOp } from '../ops/index.js';
 import type { Padding } from '../ops/window.js';
 
 type Inputs = [Node, ...Node[]];
 
 /** Emits the node with a fused activation; undefined if its op has none or the node already has one. */
 function withActivation(node: Node, activation: Activation): Node | undefined {
-  const inputs = node.inputs as Inputs;
-  if (isOp(node, 'conv2d') && !node.attrs.activation)
-    return emit(conv2dOp, inputs, { ...node.attrs, activation }, node.path);
-  if (isOp(node, 'linear') && !node.attrs.activation)
-    return emit(linearOp, inputs, { ...node.attrs, activation }, node.path);
-  if (isOp(node, 'add') && !node.attrs.activation)
-    return emit(addOp, inputs, { ...node.attrs, activation }, node.path);
-  if (isOp(node, 'batchNorm') && !node.attrs.activation)
-    return emit(batchNormOp, inputs, { ...node.attrs, activation }, node.path);
-  if (isOp(node, 'batchNormTrain') && !node.attrs.activation)
-    return emit(batchNormTrainOp, inputs, { ...node.attrs, activation }, node.path);
-  return undefined;
+  const definition = findDefinition(node);
+  const present = (node.attrs as { readonly activation?: Activation }).activation;
+  if (!definition?.fusesActivation || present) return undefined;
+  return emit(definition, node.inputs as Inputs, { ...node.attrs, activation }, node.path);
 }
 
 /** Emits the convolution with a fused residual sum; undefined for other nodes, and for one without bias. */

@@ -2,8 +2,8 @@
  * The table of lowerings: how each op becomes phases of kernel calls. What only training needs is in a table
  * of its own, which bundlers can leave for later.
  */
-import { type Graph, isInput, isParameter, type Node } from '../../../graph/graph.js';
-import { type AttrsOf, isOp, type OpName } from '../../../ops/index.js';
+import { type Graph, isParameter, type Node } from '../../../graph/graph.js';
+import { type AttrsOf, findDefinition, type InferenceOp, isOp, type OpName } from '../../../ops/index.js';
 import type { Planner } from '../plan/planner.js';
 import { lowerLocalResponseNorm, lowerLogSoftmax, lowerSoftmax } from './acrossChannels.js';
 import { lowerChannelShuffle, lowerConcat, lowerInterleaving, lowerPad, lowerSlice } from './arrange.js';
@@ -38,7 +38,6 @@ export const lowerings = {
   add: lowerAdd,
   avgPool: lowerAvgPool,
   batchNorm: lowerBatchNorm,
-  batchNormTrain: lowerBatchNorm,
   channelShuffle: lowerChannelShuffle,
   concat: lowerConcat,
   conv2d: lowerConv2d,
@@ -57,7 +56,7 @@ export const lowerings = {
   slice: lowerSlice,
   softmax: lowerSoftmax,
   stochasticDepth: lowerNeutral,
-} as const satisfies { readonly [K in OpName]?: Lowering<AttrsOf<K>> };
+} as const satisfies { readonly [K in InferenceOp]: Lowering<AttrsOf<K>> };
 
 /** What makes phases. */
 export interface Lowerer {
@@ -73,9 +72,8 @@ export async function lowererFor({ nodes, updates }: Graph): Promise<Lowerer> {
   const changes = (weight: Node): boolean => !isParameter(weight) || updates.has(weight.attrs.name);
   const trains = nodes.some(
     (node) =>
-      !isInput(node) &&
-      !isParameter(node) &&
-      (!(node.op in lowerings) || (isOp(node, 'conv2d') && changes(node.inputs[1]!))),
+      (findDefinition(node)?.role ?? 'inference') !== 'inference' ||
+      (isOp(node, 'conv2d') && changes(node.inputs[1]!)),
   );
   const training = trains ? await import('./training.js') : undefined;
   const table = { ...lowerings, ...training?.trainingLowerings };

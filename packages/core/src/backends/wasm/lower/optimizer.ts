@@ -1,6 +1,7 @@
 /** The steps of optimizers, over values in the host's order. */
 import { type Node, parametersOf } from '../../../graph/graph.js';
 import type { RunningAverageAttrs } from '../../../ops/batchNorm.js';
+import type { OptimizerOp } from '../../../ops/index.js';
 import type {
   AdaptiveStepAttrs,
   ClipAttrs,
@@ -19,7 +20,7 @@ import {
 } from '../kernels/optimizer.js';
 import type { Pointer } from '../plan/memory.js';
 import type { Call, Planner } from '../plan/planner.js';
-import type { OptimizerOp, UpdateChain } from '../plan/updates.js';
+import type { UpdateChain } from '../plan/updates.js';
 import { denseOf, type Lowering } from './lowering.js';
 
 /** What a node computes of how many of its inputs; behind those stand the rate and the corrections, if it has them. */

@@ -1,6 +1,7 @@
 /** The lowerings of ops that only training needs; with those of inference they are all, which the compiler checks. */
-import type { AttrsOf, OpName } from '../../../ops/index.js';
+import type { AttrsOf, TrainingOp } from '../../../ops/index.js';
 import { lowerSliceGrad } from './arrange.js';
+import { lowerBatchNorm } from './elementwise.js';
 import {
   lowerLocalResponseNormGrad,
   lowerLogSoftmaxGrad,
@@ -19,7 +20,6 @@ import {
   lowerMaxPoolGrad,
 } from './gradient/pool.js';
 import { transformInRun } from './gradient/winogradInRun.js';
-import type { lowerings } from './index.js';
 import { lowerCrossEntropy, lowerCrossEntropyGrad, lowerNllLoss, lowerNllLossGrad } from './loss.js';
 import type { Lowering } from './lowering.js';
 import { lowerOptimizerStep, lowerSumOfSquares, lowerUpdateChains } from './optimizer.js';
@@ -41,6 +41,7 @@ export const trainingLowerings = {
   avgPoolGrad: lowerAvgPoolGrad,
   batchNormGradInput: lowerBatchNormGradInput,
   batchNormGradWeight: lowerBatchNormGradWeight,
+  batchNormTrain: lowerBatchNorm,
   batchNormTrainGradInput: lowerBatchNormTrainGradInput,
   channelMean: lowerChannelMean,
   channelSum: lowerChannelSum,
@@ -66,6 +67,6 @@ export const trainingLowerings = {
   squareAverage: lowerOptimizerStep,
   sumOfSquares: lowerSumOfSquares,
   sumTo: lowerSumTo,
-} as const satisfies { readonly [K in Exclude<OpName, keyof typeof lowerings>]: Lowering<AttrsOf<K>> };
+} as const satisfies { readonly [K in TrainingOp]: Lowering<AttrsOf<K>> };
 
 export { lowerUpdateChains, transformInRun };

@@ -4,7 +4,7 @@
  */
 import { type Graph, isInput, isParameter, type Node, readersOf } from '../../../graph/graph.js';
 import { lastUses } from '../../../graph/liveness.js';
-import { isOp, type OpName } from '../../../ops/index.js';
+import { findDefinition, isOp } from '../../../ops/index.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../kernels/kernel.js';
 import type { Group } from './groups.js';
 import { Pointer, Region } from './memory.js';
@@ -52,23 +52,10 @@ export const isFlattenForLinear = (node: Node, readers: readonly Node[]): boolea
  */
 export const isTurns = (node: Node): node is Node<{ readonly count: number }> => node.op === 'turns';
 
-/** Ops whose result is their input, unchanged. */
-const isNeutral = (node: Node): boolean => isOp(node, 'dropout') || isOp(node, 'stochasticDepth');
+/** True if a node's result is its input, unchanged. */
+const isNeutral = (node: Node): boolean => findDefinition(node)?.neutral === true;
 
 const isLeaf = (node: Node): boolean => isInput(node) || isParameter(node);
-
-/** Ops whose results are weights, become weights, or are one number for each channel. */
-const weightOps: ReadonlySet<string> = new Set<OpName>([
-  'adaptiveDescend',
-  'clipByNorm',
-  'conv2dGradWeight',
-  'descend',
-  'foldedBias',
-  'foldedWeight',
-  'linearCombination',
-  'runningAverage',
-  'squareAverage',
-]);
 
 /**
  * Nodes whose values lie row-major as parameters do, whatever their shape: gradients of weights and what
@@ -76,13 +63,12 @@ const weightOps: ReadonlySet<string> = new Set<OpName>([
  */
 export function weightNodes(graph: Graph): ReadonlySet<Node> {
   const found = new Set<Node>();
-  for (const node of graph.nodes)
-    if (
-      weightOps.has(node.op) ||
-      (isOp(node, 'matmul') && node.attrs.transposeA) ||
-      (isOp(node, 'add') && node.inputs.every((input) => found.has(input) || isParameter(input)))
-    )
-      found.add(node);
+  for (const node of graph.nodes) {
+    const layout = findDefinition(node)?.layout;
+    const kind = typeof layout === 'function' ? layout(node.attrs) : layout;
+    const ofWeights = node.inputs.every((input) => found.has(input) || isParameter(input));
+    if (kind === 'weights' || (kind === 'inputs' && ofWeights)) found.add(node);
+  }
   return found;
 }
 
@@ -210,19 +196,16 @@ export function placeValues(
   /** An input of the same layout that dies here and that the op reads no further than it has written. */
   function overwritten(node: Node, at: number): Node | undefined {
     if (!isPixelShape(node.shape) || weights.has(node)) return undefined;
-    const conv = isOp(node, 'conv2d');
-    const [source] = (groups.get(node)?.nodes[0] ?? node).inputs as [Node];
-    const candidates = conv
-      ? node.inputs.slice(3)
-      : isOp(node, 'add') || isOp(node, 'activation') || isOp(node, 'batchNorm')
-        ? node.inputs.slice(0, isOp(node, 'add') ? 2 : 1)
-        : [];
-    return candidates.find((candidate) => {
-      const found = placed.get(candidate);
+    const inPlace = findDefinition(node)?.inPlace ?? [];
+    // What is read in another order: nodes that are computed together read all their inputs so.
+    const first = groups.get(node)?.nodes[0] ?? node;
+    const others = first.inputs.filter((_, i) => first !== node || !inPlace.includes(i));
+    return node.inputs.find((candidate, i) => {
+      const found = inPlace.includes(i) ? placed.get(candidate) : undefined;
       if (!found || found.place.end !== at || found.place.floats !== storedFloats(node.shape)) return false;
       // A slice of later channels begins within its first pixel: whole blocks written there would end beyond the place.
       if (found.value(BEGINNING).at !== BEGINNING) return false;
-      return !conv || placed.get(source)?.place !== found.place;
+      return others.every((other) => placed.get(other)?.place !== found.place);
     });
   }
 }

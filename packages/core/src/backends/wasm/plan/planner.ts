@@ -7,13 +7,13 @@ import type { Graph, Node } from '../../../graph/graph.js';
 import { isInput, isParameter } from '../../../graph/graph.js';
 import { weightOf } from '../../../graph/weightOf.js';
 import { BACKWARD } from '../../../ops/define.js';
-import { definitionOf } from '../../../ops/index.js';
+import { findDefinition } from '../../../ops/index.js';
 import { sizeOf } from '../../../tensor/shape.js';
 import type { Tensor, Weights } from '../../../tensor/tensor.js';
 import type { FunctionBuilder } from '../emit/index.js';
 import type { Engine } from '../engine.js';
 import { FLOAT } from '../kernels/kernel.js';
-import type { transformInRun } from '../lower/gradient/winogradInRun.js';
+import type { WinogradMethod } from '../kernels/winograd.js';
 import { findGroups, type Group } from './groups.js';
 import { Arena, type Pointer, Region } from './memory.js';
 import { isTurns, type Place, type Placement, placeValues } from './place.js';
@@ -43,6 +43,35 @@ interface Packing {
   readonly fill: (target: Float32Array, piece: number) => void;
   readonly pieces: number;
 }
+
+/** The weight of a convolution, and how it is read: where its first value is, and the strides from one to the next, in floats. */
+export interface ConvolutionWeight {
+  readonly weight: Node;
+  readonly order: {
+    readonly start: number;
+    readonly out: number;
+    readonly in: number;
+    readonly row: number;
+    readonly column: number;
+  };
+  /** Input and output channels. */
+  readonly channels: number;
+  readonly out: number;
+}
+
+/**
+ * Adds the phase that transforms and packs the weight of a Winograd convolution in every run.
+ * @param panel - columns that lie together.
+ * @param product - bytes from the weights of one transformed position to those of the next.
+ * @returns where the weights are then.
+ */
+export type TransformInRun = (
+  planner: Planner,
+  weight: ConvolutionWeight,
+  method: WinogradMethod,
+  panel: number,
+  product: number,
+) => Pointer;
 
 /** Values that are packed in one piece, between which other events get their turn: less than a millisecond. */
 export const PIECE = 2 ** 18;
@@ -85,7 +114,7 @@ export class Planner {
   readonly turns = new Map<Node, number>();
 
   /** Transforms weights of Winograd convolutions that change: where a graph has any, it is loaded. */
-  transformInRun?: typeof transformInRun;
+  transformInRun?: TransformInRun;
 
   /** How many of the phases compute; those behind them take on updates, when the run is complete. */
   computing = 0;
@@ -107,10 +136,7 @@ export class Planner {
     readonly threads: number,
   ) {
     this.groups = findGroups(graph);
-    this.differentiates = graph.nodes.some(
-      (node) =>
-        !isInput(node) && !isParameter(node) && !isTurns(node) && definitionOf(node).gradient === BACKWARD,
-    );
+    this.differentiates = graph.nodes.some((node) => findDefinition(node)?.gradient === BACKWARD);
     this.chains = updateChains(graph);
     this.placement = placeValues(graph, this.groups, new Set(this.chains.flatMap(({ nodes }) => nodes)));
     const turns = graph.nodes.find(isTurns)?.attrs.count ?? 1;

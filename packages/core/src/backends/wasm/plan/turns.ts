@@ -6,7 +6,7 @@
 import { type Graph, inputsOf, isParameter, type Node } from '../../../graph/graph.js';
 import { lastUses } from '../../../graph/liveness.js';
 import { copyNode, rewrite } from '../../../graph/rewrite.js';
-import { isOp, type OpName } from '../../../ops/index.js';
+import { findDefinition, isOp } from '../../../ops/index.js';
 import { sizeOf } from '../../../tensor/shape.js';
 import { FLOAT } from '../kernels/kernel.js';
 import { findGroups } from './groups.js';
@@ -18,25 +18,6 @@ import { isPixelShape } from './value.js';
  * sixth to a third longer where it is 25 and more.
  */
 const CACHED = 20 * 2 ** 20;
-
-/** Ops that make of each picture what they make of it alone, and how many weights come behind their first input. */
-const picturewise: { readonly [K in OpName]?: number } = {
-  activation: 0,
-  adaptiveAvgPool: 0,
-  adaptiveMaxPool: 0,
-  add: 0,
-  avgPool: 0,
-  batchNorm: 4,
-  channelShuffle: 0,
-  concat: 0,
-  conv2d: 2,
-  globalAvgPool: 0,
-  localResponseNorm: 0,
-  maxPool: 0,
-  mul: 0,
-  pad: 0,
-  slice: 0,
-};
 
 const bytesOf = (nodes: readonly Node[]): number =>
   nodes.reduce((sum, { shape }) => sum + sizeOf(shape) * FLOAT, 0);
@@ -66,11 +47,13 @@ export function inTurns(graph: Graph, cached = CACHED): Graph {
 
   const early = new Set<Node>();
   const comesByPicture = (node: Node): boolean => {
-    const weights = picturewise[node.op as OpName];
+    const definition = findDefinition(node);
     return (
-      weights !== undefined &&
+      definition?.perImage === true &&
       node.shape[0] === pictures &&
-      node.inputs.every((read, i) => (i > 0 && i <= weights ? isParameter(read) : early.has(read)))
+      node.inputs.every((read, i) =>
+        definition.parameters?.includes(i) ? isParameter(read) : early.has(read),
+      )
     );
   };
   let [weights, moved, most, reach] = [0, 0, 0, 0];

@@ -4,26 +4,13 @@
  * their place. That pass belongs to the phases that may not be stopped, so a run leaves all of a step or nothing.
  */
 import { type Graph, isInput, isParameter, type Node, readersOf } from '../../../graph/graph.js';
-import type { OpName } from '../../../ops/index.js';
+import { findDefinition } from '../../../ops/index.js';
 import { sizeOf } from '../../../tensor/shape.js';
 import { PARAMETERS } from '../kernels/kernel.js';
 import { weightNodes } from './place.js';
 import { isPixelShape } from './value.js';
 
-/** Ops that work on values of one shape, element by element. */
-const optimizerOps = {
-  adaptiveDescend: true,
-  clipByNorm: true,
-  descend: true,
-  linearCombination: true,
-  runningAverage: true,
-  squareAverage: true,
-} as const satisfies { readonly [K in OpName]?: true };
-
-/** One of them. */
-export type OptimizerOp = keyof typeof optimizerOps;
-
-const isStep = (node: Node): boolean => node.op in optimizerOps;
+const isStep = (node: Node): boolean => findDefinition(node)?.role === 'optimizer';
 
 /** Nodes that are computed together when updates are taken on, in order, and the updates that they are. */
 export interface UpdateChain {

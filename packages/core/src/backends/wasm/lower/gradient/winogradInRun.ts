@@ -1,19 +1,16 @@
 /** The weights of a Winograd convolution that change, transformed and packed in every run. */
 import { winogradWeights } from '../../kernels/gradient/winogradWeights.js';
 import { FLOAT, paddedChannels } from '../../kernels/kernel.js';
-import { type WinogradMethod, winograd } from '../../kernels/winograd.js';
-import type { Pointer } from '../../plan/memory.js';
-import type { Call, Planner } from '../../plan/planner.js';
-import type { Convolution } from '../convolution.js';
+import { winograd } from '../../kernels/winograd.js';
+import type { Call, TransformInRun } from '../../plan/planner.js';
 
-/** Adds the phase; gives where the weights are then. `product` is the bytes from one position's to the next. */
-export function transformInRun(
-  p: Planner,
-  { weight, order, channels, out }: Convolution,
-  method: WinogradMethod,
-  panel: number,
-  product: number,
-): Pointer {
+export const transformInRun: TransformInRun = (
+  p,
+  { weight, order, channels, out },
+  method,
+  panel,
+  product,
+) => {
   const from = p.value(weight).at;
   const padded = paddedChannels(out);
   const target = p.scratch(winograd[method].products ** 2 * product);
@@ -45,4 +42,4 @@ export function transformInRun(
     return calls;
   });
   return target;
-}
+};
