@@ -40,7 +40,7 @@ export function rewrite(
   const became = new Map<Node, Node>();
   const follow = (node: Node): Node => {
     const image = became.get(node);
-    if (!image) throw new Error(`${graph.at(node.path)}: ${node.op} is used before it stands in the graph.`);
+    if (!image) throw new Error(`${graph.at(node.path)}: ${node.op} is used before it is computed.`);
     return image;
   };
   for (const node of graph.nodes) {

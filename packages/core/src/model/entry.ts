@@ -63,7 +63,7 @@ export interface ModelEntry<Options extends object = object> {
   /** Multiply-adds of convolutions and linear layers for one picture of the published size. */
   readonly macs: number;
   readonly paper: Paper;
-  /** Published weights by name, the default first; empty where none are published. */
+  /** Published weights by name, the default first; empty if there are none. */
   readonly weights: Readonly<Record<string, WeightsRecord>>;
 }
 

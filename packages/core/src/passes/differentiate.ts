@@ -17,7 +17,7 @@ export function differentiate(y: Node, targets: readonly Node[], upstream?: Node
   const { graph } = y;
   if (upstream && !sameShape(upstream.shape, y.shape))
     throw new ShapeError(
-      `${graph.at(y.path)}: the gradient that comes in at ${y.op} is ${formatShape(y.shape)}, got ${formatShape(upstream.shape)}.`,
+      `${graph.at(y.path)}: the upstream gradient of ${y.op} has the shape ${formatShape(y.shape)}, got ${formatShape(upstream.shape)}.`,
     );
   const forward = graph.nodes.slice(0, graph.nodes.indexOf(y) + 1);
   const varies = new Set<Node>(targets);

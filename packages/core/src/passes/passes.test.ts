@@ -276,7 +276,7 @@ describe('differentiate', () => {
     const graph = new Graph({ name: 'net' });
     const x = graph.input('x', [2, 3]);
     expect(() => differentiate(relu(x), [x], graph.input('dy', [3, 2]))).toThrow(
-      'net: the gradient that comes in at activation is 2x3, got 3x2',
+      'net: the upstream gradient of activation has the shape 2x3, got 3x2',
     );
   });
 
