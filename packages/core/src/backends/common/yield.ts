@@ -22,7 +22,7 @@ export const yieldToEventLoop = (): Promise<void> =>
   });
 
 /**
- * Starts a slice. Call the result after each piece of work: if the slice is older than {@link SLICE_MS}, it
+ * Starts a slice. Call the result after each piece of work: if the slice is older than `SLICE_MS`, it
  * yields and starts the next one.
  * @param signal - if it is aborted after a yield, the call rejects with its reason.
  */
