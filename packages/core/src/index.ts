@@ -77,4 +77,4 @@ export { hash32, type Random, type RandomState, random } from './tensor/random.j
 export { roundHalfEven } from './tensor/round.js';
 export { logProbabilities, probabilities, topK } from './tensor/scores.js';
 export { formatShape, type Shape, sameShape, sizeOf } from './tensor/shape.js';
-export { type StoredTensor, type Tensor, tensor, type Weights } from './tensor/tensor.js';
+export { type LazyTensor, type Tensor, tensor, type Weights } from './tensor/tensor.js';

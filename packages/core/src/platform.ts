@@ -1,7 +1,7 @@
-/** Node's own modules, for code that also runs in browsers: taken at run time, so that bundlers see no import. */
+/** Node's built-in modules, for code that also runs in browsers: loaded at run time, unseen by bundlers. */
 
 /**
- * Gives a module of Node: `builtin<typeof import('node:os')>('node:os')`.
+ * Loads a built-in module of Node: `builtin<typeof import('node:os')>('node:os')`.
  * @returns undefined in browsers, and in Node before 20.16.
  */
 export function builtin<T>(name: `node:${string}`): T | undefined {
@@ -10,9 +10,9 @@ export function builtin<T>(name: `node:${string}`): T | undefined {
 }
 
 /**
- * Gives a module of Node.
- * @param purpose - begins the error's sentence: `Reading the file x.pt`.
- * @throws Error where there is none.
+ * Loads a built-in module of Node.
+ * @param purpose - start of the error message: `Reading the file x.pt`.
+ * @throws Error in browsers, and in Node before 20.16.
  */
 export function requireBuiltin<T>(name: `node:${string}`, purpose: string): T {
   const module = builtin<T>(name);

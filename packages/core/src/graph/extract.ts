@@ -1,18 +1,20 @@
-/** Takes a part out of a graph: the nodes that some results are computed from. */
+/** Extracts a part of a graph: the nodes that some results depend on. */
 import type { Graph, Node } from './graph.js';
 import { rewrite } from './rewrite.js';
 
 /** The results to extract. */
 export interface ExtractOptions {
-  /** Outputs of the part, by name. Default: the graph's. */
+  /** Outputs of the new graph, by name. Default: the graph's. */
   readonly outputs?: ReadonlyMap<string, Node>;
-  /** Updates of the part, by parameter. Default: the graph's. */
+  /** Updates of the new graph, by parameter. Default: the graph's. */
   readonly updates?: ReadonlyMap<string, Node>;
-  /** Nodes to take along with what they need, read or not. Default: none. */
+  /**
+   * Nodes to include, with the nodes they depend on, whether or not a result depends on them. Default: none.
+   */
   readonly kept?: Iterable<Node>;
 }
 
-/** A new graph of the nodes that the results and the `kept` nodes need, in order, and of the module outputs among them. */
+/** Makes a new graph of the nodes that the results and `kept` depend on, with their entries in `modules`. */
 export function extract(
   graph: Graph,
   { outputs = graph.outputs, updates = graph.updates, kept = [] }: ExtractOptions = {},

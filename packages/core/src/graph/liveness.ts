@@ -1,7 +1,10 @@
-/** Live ranges of values: the last step that reads each, after which its memory is free. */
+/** Live ranges of values: the last step that reads a value, after which its memory is free. */
 import type { Graph, Node } from './graph.js';
 
-/** Index of the last step that reads each value. `steps` lists the values that each step reads, in order. */
+/**
+ * Gives the index of the last step that reads each value.
+ * @param steps - the values that each step reads, in order.
+ */
 export function lastReads<T>(steps: Iterable<readonly T[]>): ReadonlyMap<T, number> {
   const last = new Map<T, number>();
   let index = 0;
@@ -14,15 +17,15 @@ export function lastReads<T>(steps: Iterable<readonly T[]>): ReadonlyMap<T, numb
 
 /** Options of {@link lastUses}. */
 export interface LivenessOptions {
-  /** The node at whose place in the order another one is computed. Default: at its own. */
+  /** Maps a node to the one at whose position it is computed, for fused nodes. Default: the node itself. */
   readonly computedAt?: (node: Node) => Node;
-  /** Nodes that live to the end of a run, beside outputs and updates. Default: none. */
+  /** Nodes that live to the end of a run, besides outputs and updates. Default: none. */
   readonly kept?: Iterable<Node>;
 }
 
 /**
- * Index of the last node that reads each node. Outputs, updates and `kept` nodes live to the end of a run and have
- * `graph.nodes.length`; a node that nothing reads has its own index.
+ * Gives the index of the last reader of each node. For outputs, updates and `kept` nodes, which live to the
+ * end of a run, it is `graph.nodes.length`; for a node without readers, the index of the node.
  */
 export function lastUses(
   graph: Graph,

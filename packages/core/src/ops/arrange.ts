@@ -1,4 +1,4 @@
-/** Ops that move values without computing: concatenation, slices, padding, reshaping, channel shuffle. */
+/** Ops that only move values: concatenation, slices, padding, reshaping, channel shuffle. */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
@@ -18,7 +18,7 @@ export interface ConcatAttrs {
   readonly axis: number;
 }
 
-/** y = the inputs one after the other along the axis. */
+/** y = the inputs, concatenated along the axis. */
 export const concatOp = defineOp<ConcatAttrs>({
   op: 'concat',
   role: 'inference',
@@ -63,15 +63,15 @@ export const concatOp = defineOp<ConcatAttrs>({
 /** Attributes of a slice. */
 export interface SliceAttrs {
   readonly axis: number;
-  /** First index taken. */
+  /** First index. */
   readonly start: number;
-  /** First index beyond. */
+  /** Index after the last one. */
   readonly end: number;
-  /** Distance between those taken. */
+  /** Distance between indices. */
   readonly step: number;
 }
 
-/** For each run of values behind the axis: its start in the whole and in the slice. */
+/** Visits each contiguous run of a slice: its offset in the whole tensor and in the slice, and its length. */
 function eachSlice(
   whole: Shape,
   { axis, start, end, step }: SliceAttrs,
@@ -83,7 +83,7 @@ function eachSlice(
       visit((outer * whole[axis]! + index) * length, sliceAt, length);
 }
 
-/** y = every `step`-th index of x along the axis. */
+/** y = x at every `step`-th index from `start` to `end - 1` along the axis. */
 export const sliceOp: OpDefinition<SliceAttrs, 'inference'> = defineOp<SliceAttrs>({
   op: 'slice',
   role: 'inference',
@@ -111,7 +111,7 @@ export const sliceOp: OpDefinition<SliceAttrs, 'inference'> = defineOp<SliceAttr
   flops: free,
 });
 
-/** dx of a slice: dy where it was taken, zero elsewhere. Inputs: dy, x (for its shape). */
+/** dx of a slice: dy at its indices, zero elsewhere. Inputs: dy, x (for its shape). */
 export const sliceGradOp: OpDefinition<SliceAttrs, 'training'> = defineOp<SliceAttrs, 'training'>({
   op: 'sliceGrad',
   role: 'training',
@@ -125,7 +125,7 @@ export const sliceGradOp: OpDefinition<SliceAttrs, 'training'> = defineOp<SliceA
   flops: free,
 });
 
-/** Attributes of zero padding: how many to add before and after, per axis. */
+/** Attributes of zero padding: numbers of zeros before and after, for each axis. */
 export interface PadAttrs {
   readonly before: readonly number[];
   readonly after: readonly number[];
@@ -179,7 +179,7 @@ export interface ReshapeAttrs {
   readonly shape: Shape;
 }
 
-/** The same values, row-major, under another shape. */
+/** y = the values of x, row-major, in another shape. */
 export const reshapeOp: OpDefinition<ReshapeAttrs, 'inference'> = defineOp<ReshapeAttrs>({
   op: 'reshape',
   role: 'inference',
@@ -205,7 +205,7 @@ export interface ChannelShuffleAttrs {
   readonly groups: number;
 }
 
-/** The channels, as a groups x (c / groups) table, read column by column. */
+/** y = x with its channels, as a groups x (c / groups) matrix, transposed. */
 export const channelShuffleOp: OpDefinition<ChannelShuffleAttrs, 'inference'> = defineOp<ChannelShuffleAttrs>(
   {
     op: 'channelShuffle',
@@ -236,22 +236,32 @@ export const channelShuffleOp: OpDefinition<ChannelShuffleAttrs, 'inference'> = 
   },
 );
 
-/** Concatenates along an axis. Default 1, the channels. */
+/**
+ * Concatenates tensors along an axis.
+ * @param axis - default 1, the channels.
+ * @throws ShapeError if other extents differ, or there are no inputs.
+ */
 export const concat = (inputs: readonly Node[], axis = 1): Node => {
   const [first, ...rest] = inputs;
   if (!first) throw new ShapeError('concat needs at least one input.');
   return emit(concatOp, [first, ...rest], { axis });
 };
 
-/** Takes the indices from `start` up to but not including `end` along an axis. Default: all, step 1. */
+/**
+ * Makes a slice along an axis.
+ * @param start - first index. Default 0.
+ * @param end - index after the last one. Default: the extent of the axis.
+ * @param step - distance between indices. Default 1.
+ */
 export const slice =
   (axis: number, start = 0, end?: number, step = 1) =>
   (x: Node): Node =>
     emit(sliceOp, [x], { axis, start, end: end ?? x.shape[axis] ?? 0, step });
 
 /**
- * Zeros around the last axes, in PyTorch's order: left, right, top, bottom, then before and after the
- * channels if given.
+ * Makes a zero padding of the last axes.
+ * @param amounts - numbers of zeros in the order of PyTorch's `pad`: left, right, top, bottom, channels
+ * before, after.
  */
 export const pad =
   (amounts: readonly number[]) =>
@@ -265,16 +275,19 @@ export const pad =
     return emit(padOp, [x], { before: side(0), after: side(1) });
   };
 
-/** The same values, row-major, under another shape. */
+/**
+ * Makes a reshape: keeps the values, row-major.
+ * @throws ShapeError if the number of values differs.
+ */
 export const reshape =
   (shape: Shape) =>
   (x: Node): Node =>
     emit(reshapeOp, [x], { shape });
 
-/** Everything behind the batch in one row: n x c x h x w to n x (c h w). */
+/** Flattens all dimensions but the batch: n x c x h x w to n x (c h w). */
 export const flatten = (x: Node): Node => reshape([x.shape[0]!, sizeOf(x.shape.slice(1))])(x);
 
-/** Mixes the channels of groups (ShuffleNet, https://arxiv.org/abs/1707.01083, figure 1). */
+/** Makes a channel shuffle, n x c x h x w (ShuffleNet, https://arxiv.org/abs/1707.01083, figure 1). */
 export const channelShuffle =
   (groups: number) =>
   (x: Node): Node =>

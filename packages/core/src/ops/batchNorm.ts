@@ -1,7 +1,7 @@
 /**
- * Batch normalisation (https://arxiv.org/abs/1502.03167). One op normalises with the statistics it is
- * given: the running ones for inference, or those of the batch, which are nodes of their own, so that
- * the running averages of a training step are further uses of the same two nodes.
+ * Batch normalisation (https://arxiv.org/abs/1502.03167). Mean and variance are inputs: the running
+ * statistics for inference, or two nodes that compute those of the batch and that the running averages read
+ * too.
  */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
@@ -12,20 +12,20 @@ import { channelOf, channelSumOp } from './reduce.js';
 
 /** Attributes of a normalisation. */
 export interface BatchNormAttrs {
-  /** Added to the variance under the root. */
+  /** Added to the variance before the square root. */
   readonly eps: number;
-  /** Share of the new batch in the running statistics; used when a graph is made ready for training. */
+  /** Weight of the new batch in the running statistics; read by `forTraining` only. */
   readonly momentum: number;
   /** Applied last. Set by the fuse pass. */
   readonly activation?: Activation;
 }
 
-/** Attributes of the ops that need the small number only. */
+/** Attributes of ops with an epsilon only, which is added to the variance before the square root. */
 export interface EpsAttrs {
   readonly eps: number;
 }
 
-/** Attributes of a normalisation by the batch's own statistics. */
+/** Attributes of a normalisation by the statistics of the batch. */
 export interface BatchNormTrainAttrs extends EpsAttrs {
   /** Applied last. Set by the fuse pass. */
   readonly activation?: Activation;
@@ -66,8 +66,8 @@ export const batchNormOp = defineOp<BatchNormAttrs>({
 });
 
 /**
- * The same with the statistics of the batch itself: mean and variance are nodes computed from x, and
- * the gradient with respect to x accounts for that. Inputs: x, weight, bias, mean, variance.
+ * Normalisation by the statistics of the batch: the formula of `batchNorm`, where mean and variance are nodes
+ * computed from x, which the gradient with respect to x includes. Inputs: x, weight, bias, mean, variance.
  */
 export const batchNormTrainOp = defineOp<BatchNormTrainAttrs, 'training'>({
   op: 'batchNormTrain',
@@ -110,7 +110,7 @@ function normalise({
   }
 }
 
-/** y[c] = mean of x over everything but the channel. */
+/** y[c] = mean of x over all dimensions but the channel. */
 export const channelMeanOp = defineOp<object, 'training'>({
   op: 'channelMean',
   role: 'training',
@@ -125,7 +125,7 @@ export const channelMeanOp = defineOp<object, 'training'>({
   flops: ([x]) => sizeOf(x!),
 });
 
-/** y[c] = mean square distance of x from its mean: the biased variance. Inputs: x, mean. */
+/** y[c] = mean of (x - mean[c])^2: the biased variance. Inputs: x, mean. */
 export const channelVarianceOp = defineOp<object, 'training'>({
   op: 'channelVariance',
   role: 'training',
@@ -143,7 +143,7 @@ export const channelVarianceOp = defineOp<object, 'training'>({
   flops: ([x]) => 3 * sizeOf(x!),
 });
 
-/** dx where the statistics are fixed: dy * weight / sqrt(variance + eps). Inputs: dy, weight, variance. */
+/** dx for constant statistics: dy * weight / sqrt(variance + eps). Inputs: dy, weight, variance. */
 export const batchNormGradInputOp = defineOp<EpsAttrs, 'training'>({
   op: 'batchNormGradInput',
   role: 'training',
@@ -182,7 +182,7 @@ export const batchNormGradWeightOp = defineOp<EpsAttrs, 'training'>({
 });
 
 /**
- * dx where mean and variance are those of the batch of m values a channel:
+ * dx for the statistics of the batch, of m values a channel:
  * weight / s * (dy - dbias / m - (x - mean) / s * dweight / m), s = sqrt(variance + eps).
  * Inputs: dy, x, weight, mean, variance, dweight, dbias.
  */
@@ -216,7 +216,7 @@ export const batchNormTrainGradInputOp = defineOp<EpsAttrs, 'training'>({
 /** Attributes of `runningAverage`. */
 export interface RunningAverageAttrs {
   readonly momentum: number;
-  /** Factor on the new value: m / (m - 1) makes the biased variance of m values an unbiased one. */
+  /** Factor of the new value: m / (m - 1) turns the biased variance of m values into the unbiased one. */
   readonly scale: number;
 }
 
@@ -235,7 +235,10 @@ export const runningAverageOp = defineOp<RunningAverageAttrs, 'optimizer'>({
   flops: (_, output) => 3 * sizeOf(output),
 });
 
-/** The weight of a convolution or linear layer with the normalisation after it folded in. Inputs: w, weight, variance. */
+/**
+ * Weight of a convolution or linear layer with the batch norm after it folded in:
+ * y[c] = w[c] * weight[c] / sqrt(variance[c] + eps). Inputs: w, weight, variance.
+ */
 export const foldedWeightOp = defineOp<EpsAttrs>({
   op: 'foldedWeight',
   role: 'inference',
@@ -254,7 +257,10 @@ export const foldedWeightOp = defineOp<EpsAttrs>({
   flops: (_, output) => sizeOf(output),
 });
 
-/** The bias with the normalisation folded in. Inputs: weight, bias, mean, variance, and the layer's own bias if it has one. */
+/**
+ * Bias of a layer with the batch norm after it folded in: y = bias + (b - mean) * weight / sqrt(variance +
+ * eps). Inputs: weight, bias, mean, variance, and the layer's bias b (default 0).
+ */
 export const foldedBiasOp = defineOp<EpsAttrs>({
   op: 'foldedBias',
   role: 'inference',

@@ -1,4 +1,4 @@
-/** The fully connected layer, and the matrix product that its gradients are. */
+/** The fully connected layer, and the matrix product that computes its gradients. */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
@@ -60,11 +60,11 @@ export interface MatmulAttrs {
   readonly transposeB: boolean;
 }
 
-/** Rows and columns of a matrix as it is multiplied. */
+/** Gives the rows and columns of a matrix after the transposition, if there is one. */
 const oriented = (shape: Shape, transpose: boolean): readonly [number, number] =>
   transpose ? [shape[1]!, shape[0]!] : [shape[0]!, shape[1]!];
 
-/** y = op(a) op(b), where op transposes if the attribute says so. */
+/** y = op(a) op(b), where op(a) is a^T with `transposeA`, else a. Inputs: a, b (matrices). */
 export const matmulOp = defineOp<MatmulAttrs, 'training'>({
   op: 'matmul',
   role: 'training',

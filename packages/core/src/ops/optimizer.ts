@@ -1,6 +1,6 @@
 /**
- * The steps of optimizers, element by element. What changes from step to step (learning rate, bias
- * corrections) comes in as small tensors, so that one compiled program serves a whole training run.
+ * Optimizer steps, element by element. Quantities that change from step to step (learning rate, bias
+ * corrections) are small input tensors, so that one compiled program serves a whole training run.
  */
 import { ShapeError } from '../errors.js';
 import { formatShape, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
@@ -40,7 +40,7 @@ export const linearCombinationOp = defineOp<LinearCombinationAttrs, 'optimizer'>
   flops: (_, output) => 3 * sizeOf(output),
 });
 
-/** y = a * x + b * z^2: the average of squared gradients. Inputs: x, z. */
+/** y = a * x + b * z^2: the moving average of squared gradients. Inputs: x, z. */
 export const squareAverageOp = defineOp<LinearCombinationAttrs, 'optimizer'>({
   op: 'squareAverage',
   role: 'optimizer',
@@ -56,7 +56,7 @@ export const squareAverageOp = defineOp<LinearCombinationAttrs, 'optimizer'>({
 
 /** Attributes of a step. */
 export interface StepAttrs {
-  /** Which element of the rate tensor is this parameter's. */
+  /** Index of this parameter's learning rate in the rate tensor. */
   readonly index: number;
 }
 
@@ -77,16 +77,18 @@ export const descendOp = defineOp<StepAttrs, 'optimizer'>({
   flops: (_, output) => 2 * sizeOf(output),
 });
 
-/** Attributes of a step scaled by the root of an average. */
+/** Attributes of a step divided by the root of the average of squares. */
 export interface AdaptiveStepAttrs extends StepAttrs {
+  /** Added to the root. */
   readonly eps: number;
-  /** Factor of the decay of the parameter itself, times the rate, taken off before the step (AdamW). */
+  /** AdamW's decoupled weight decay: before the step the parameter is multiplied by 1 - rate * decay. */
   readonly decay: number;
 }
 
 /**
  * y = p * (1 - rate[index] * decay) - rate[index] * (m / c1) / (sqrt(v / c2) + eps): the step of Adam, AdamW
- * and RMSprop. Inputs: parameter p, direction m, average of squares v, rate (any length), corrections (c1, c2).
+ * and RMSprop. Inputs: parameter p, direction m, average of squares v, rate (any length), corrections (c1,
+ * c2).
  */
 export const adaptiveDescendOp = defineOp<AdaptiveStepAttrs, 'optimizer'>({
   op: 'adaptiveDescend',
@@ -109,7 +111,7 @@ export const adaptiveDescendOp = defineOp<AdaptiveStepAttrs, 'optimizer'>({
   flops: (_, output) => 8 * sizeOf(output),
 });
 
-/** y = sum of x^2, as one value (1): the parts of a gradient's norm. Input: x. */
+/** y = sum of x^2, of shape (1): one parameter's part of the squared norm of all gradients. Input: x. */
 export const sumOfSquaresOp = defineOp<object, 'training'>({
   op: 'sumOfSquares',
   role: 'training',
@@ -122,13 +124,16 @@ export const sumOfSquaresOp = defineOp<object, 'training'>({
   flops: ([x]) => 2 * sizeOf(x!),
 });
 
-/** Attributes of clipping. */
+/** Attributes of clipping by norm. */
 export interface ClipAttrs {
-  /** Largest norm of all gradients together. */
+  /** Largest allowed norm of all gradients together. */
   readonly maxNorm: number;
 }
 
-/** y = x * min(1, maxNorm / (sqrt(total) + 1e-6)), as PyTorch clips by norm. Inputs: x, total (1), the sum of all squares. */
+/**
+ * y = x * min(1, maxNorm / (sqrt(total) + 1e-6)), as PyTorch's `clip_grad_norm_`. Inputs: x, total (1): the
+ * sum of the squares of all gradients.
+ */
 export const clipByNormOp = defineOp<ClipAttrs, 'optimizer'>({
   op: 'clipByNorm',
   role: 'optimizer',

@@ -1,11 +1,11 @@
-/** Softmax and its logarithm over the classes, dimension 1. */
+/** Softmax and log-softmax over the classes, dimension 1. */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { logProbabilities } from '../tensor/scores.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { BACKWARD, defineOp, emit, type ReferenceCall } from './define.js';
 
-/** Calls `visit` for each set of values that belong together: flat indices start, start + step, ... */
+/** Visits each distribution of a tensor: `classes` values at flat indices start, start + step, ... */
 export function eachDistribution(
   shape: Shape,
   visit: (start: number, step: number, classes: number) => void,
@@ -89,8 +89,8 @@ export const logSoftmaxGradOp = defineOp<object, 'training'>({
   flops: (_, output) => 4 * sizeOf(output),
 });
 
-/** Probabilities from logits, over dimension 1. */
+/** Computes the softmax over dimension 1; n x classes x ... to the same shape. */
 export const softmax = (x: Node): Node => emit(softmaxOp, [x], {});
 
-/** Logarithms of probabilities from logits, over dimension 1. */
+/** Computes the log-softmax over dimension 1; n x classes x ... to the same shape. */
 export const logSoftmax = (x: Node): Node => emit(logSoftmaxOp, [x], {});

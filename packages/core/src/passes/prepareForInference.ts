@@ -1,4 +1,4 @@
-/** The pipeline from a traced graph to the one that a back end runs for inference. */
+/** Prepares traced graphs for inference: the passes before a back end. */
 import type { Graph } from '../graph/graph.js';
 import { verify } from '../graph/verify.js';
 import { definitionOf } from '../ops/index.js';
@@ -9,12 +9,14 @@ import { forInference } from './forInference.js';
 import { fuse } from './fuse.js';
 import { prune } from './prune.js';
 
-/** The graph as it is run for inference: dropout gone, batch norm folded, activations fused, dead nodes dropped. */
+/**
+ * Simplifies a graph for inference: removes dropout, folds batch norms, fuses activations, drops dead nodes.
+ */
 export const simplify = (graph: Graph): Graph => prune(fuse(foldBatchNorm(forInference(graph))));
 
 /**
- * Simplifies a graph, makes parameters of what depends on parameters alone, and checks that the result is legal.
- * @throws ShapeError for a graph that is not legal.
+ * Simplifies a graph, replaces constants by parameters (`evaluateConstants`), and verifies the result.
+ * @throws ShapeError for an illegal graph.
  */
 export function prepareForInference(graph: Graph, weights: Weights): Evaluated {
   const prepared = evaluateConstants(simplify(graph), weights);

@@ -1,6 +1,6 @@
-/** Drops every node that no output and no update needs. Inputs stay, so that a run's feeds stay the same. */
+/** Removes dead nodes: no output and no update depends on them. Inputs stay, so that a run's feeds do too. */
 import { extract } from '../graph/extract.js';
 import { type Graph, isInput } from '../graph/graph.js';
 
-/** The same graph without dead nodes; of the module outputs, those that are left. */
+/** Makes the same graph without dead nodes, and without their entries in `modules`. */
 export const prune = (graph: Graph): Graph => extract(graph, { kept: graph.nodes.filter(isInput) });

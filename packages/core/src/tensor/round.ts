@@ -1,6 +1,6 @@
-/** Rounds as Python does. */
+/** Rounding as in Python. */
 
-/** Rounds to the nearest whole number; halves go to the even neighbour. */
+/** Rounds to the nearest integer, halves to the even one. */
 export function roundHalfEven(value: number): number {
   const floor = Math.floor(value);
   if (value - floor !== 0.5) return Math.round(value);

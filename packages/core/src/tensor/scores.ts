@@ -1,6 +1,11 @@
-/** From a classifier's logits to probabilities and the likeliest classes, on values of one row. */
+/** Probabilities and top classes of a classifier, from one row of logits. */
 
-/** log(softmax) of `classes` values from `start`, `step` apart, less their maximum first: nothing overflows. Default: of all. */
+/**
+ * Computes log(softmax) of one distribution. Subtracts the maximum first, so that nothing overflows.
+ * @param start - index of the first logit. Default 0.
+ * @param step - distance between logits. Default 1.
+ * @param classes - number of logits. Default: all.
+ */
 export function logProbabilities(
   logits: ArrayLike<number>,
   start = 0,
@@ -14,7 +19,7 @@ export function logProbabilities(
 }
 
 /**
- * The softmax of one row of logits: positive values that add up to 1. The layer `softmax` does the same in a model.
+ * Computes the softmax of one row of logits: positive values with the sum 1. In a model, use `softmax`.
  * @example
  * probabilities([0, Math.log(3)]) // 0.25, 0.75
  */
@@ -22,8 +27,8 @@ export const probabilities = (logits: ArrayLike<number>): Float32Array =>
   Float32Array.from(logProbabilities(logits), Math.exp);
 
 /**
- * The k largest of some values, largest first; of equal ones the earlier comes first, and NaN comes last.
- * @returns fewer than k where there are fewer values.
+ * Gives the k largest values with their indices, largest first; equal values in order of index, NaN last.
+ * @returns fewer than k if there are fewer values.
  * @example
  * topK([0.1, 0.7, 0.2], 2) // [{ index: 1, value: 0.7 }, { index: 2, value: 0.2 }]
  */
@@ -31,7 +36,7 @@ export function topK(
   values: ArrayLike<number>,
   k: number,
 ): { readonly index: number; readonly value: number }[] {
-  // A sort is stable: equal values keep their order.
+  // Array sorts are stable: equal values keep their order.
   return Array.from(values, (value, index) => ({ index, value }))
     .sort((a, b) => {
       if (Number.isNaN(a.value) || Number.isNaN(b.value))

@@ -1,9 +1,9 @@
-/** What profiles say about a node. */
+/** Describes nodes for profiles. */
 import { isInput, isParameter, type Node } from '../../graph/graph.js';
 import { definitionOf } from '../../ops/index.js';
 import type { ProfileStep } from '../backend.js';
 
-/** Floating-point operations of a node. */
+/** Counts the floating-point operations of a node. */
 export const flopsOf = (node: Node): number =>
   isInput(node) || isParameter(node)
     ? 0
@@ -13,7 +13,7 @@ export const flopsOf = (node: Node): number =>
         node.attrs,
       );
 
-/** The op and what is fused into it: `conv2d + add + relu`. */
+/** Writes an op with those fused into it: `conv2d + add + relu`. */
 export function describe(node: Node): string {
   const { residual, activation } = node.attrs as {
     readonly residual?: boolean;
@@ -22,7 +22,7 @@ export function describe(node: Node): string {
   return [node.op, ...(residual ? ['add'] : []), ...(activation ? [activation.fn] : [])].join(' + ');
 }
 
-/** The step of a profile that one node is. */
+/** Makes the profile step of one node. */
 export const stepOf = (node: Node, algorithm: string, milliseconds: number): ProfileStep => ({
   path: node.path,
   op: describe(node),

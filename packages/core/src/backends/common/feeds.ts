@@ -1,10 +1,15 @@
-/** What a run is given for an input, looked at once for all back ends. */
+/** Checks the feeds of a run, for all back ends. */
 import { ShapeError } from '../../errors.js';
 import type { Graph } from '../../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 
-/** The values for an input. @throws Error where there are none, and ShapeError where they are not as many as it has. */
+/**
+ * Gives the values fed to an input; not copied.
+ * @param shape - shape of the input.
+ * @throws Error if there are none.
+ * @throws ShapeError if their number is not that of the shape.
+ */
 export function valuesFor(
   graph: Graph,
   name: string,

@@ -1,6 +1,9 @@
-/** Runs asynchronous work one piece after the other: a program runs one call at a time. */
+/** A queue of asynchronous work: a program runs one call at a time. */
 
-/** Makes a queue. `enqueue(work)` starts `work` when all work before it has ended, however it ended, and gives its result. */
+/**
+ * Makes a queue: a function that starts `work` once all earlier work has settled, and gives its result. An
+ * error rejects that result only.
+ */
 export function createQueue(): <T>(work: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {

@@ -1,11 +1,11 @@
-/** Divides long work on a thread that has other events to see to, a page's above all, into slices. */
+/** Divides long work into slices, between which the event loop handles other events, above all a page's. */
 
-/** Longest stretch of work in milliseconds on a thread that has other events to see to. */
+/** Longest time without yielding to the event loop, in milliseconds. */
 export const SLICE_MS = 12;
 
 /**
- * Lets other events be handled. In browsers by a message, as timers would wait 4 ms each time, and a second in a
- * tab that is not seen; in Node by what is made for it, as messages there can keep timers waiting.
+ * Yields to the event loop. In browsers by a message, since timers wait 4 ms each, and a second in a hidden
+ * tab; in Node by `setImmediate`, since messages there can starve timers.
  */
 export const yieldToEventLoop = (): Promise<void> =>
   new Promise((resolve) => {
@@ -22,9 +22,9 @@ export const yieldToEventLoop = (): Promise<void> =>
   });
 
 /**
- * Starts a slice. Call the result after each piece of work: where {@link SLICE_MS} have passed it yields, and starts the
- * next slice.
- * @param signal - where it is aborted after a yield, the call rejects with its reason.
+ * Starts a slice. Call the result after each piece of work: if the slice is older than `SLICE_MS`, it
+ * yields and starts the next one.
+ * @param signal - if it is aborted after a yield, the call rejects with its reason.
  */
 export function timeSlices(signal?: AbortSignal): () => Promise<void> {
   let since = performance.now();

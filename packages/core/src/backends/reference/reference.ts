@@ -1,6 +1,6 @@
 /**
- * The reference back end: every op by its definition in plain TypeScript. Slow and obvious, it is the
- * oracle that the other back ends are tested against.
+ * The reference back end: computes every op by its definition, in plain TypeScript. Slow and obvious; the
+ * other back ends are tested against it.
  */
 import { type Graph, isInput, isParameter, type Node } from '../../graph/graph.js';
 import { lastUses } from '../../graph/liveness.js';
@@ -17,11 +17,11 @@ import { timeSlices } from '../common/yield.js';
 
 /** Options of {@link referenceBackend}. */
 export interface ReferenceOptions {
-  /** What values are held in between the ops. Default `'float64'`; inputs and results are float32. */
+  /** Type of all values between inputs and outputs, which are float32. Default `'float64'`. */
   readonly precision?: 'float32' | 'float64';
 }
 
-/** The reference back end, in the precision asked for. */
+/** Makes a reference back end. It runs on the calling thread, in slices. */
 export const referenceBackend = ({ precision = 'float64' }: ReferenceOptions = {}): Backend => ({
   name: 'reference',
   compile: (graph, weights, options) => Promise.resolve(referenceProgram(graph, weights, precision, options)),
@@ -37,7 +37,7 @@ function referenceProgram(
   const create = (shape: readonly number[]): Values =>
     precision === 'float64' ? new Float64Array(sizeOf(shape)) : new Float32Array(sizeOf(shape));
   const lastUse = lastUses(graph);
-  /** Parameters in the precision of the program, so that many small updates do not round to float32 in between. */
+  /** Parameters, in the program's precision, so that many small updates do not each round to float32. */
   let state: ReadonlyMap<string, Values> = new Map(
     graph.nodes.filter(isParameter).map((node) => {
       const value = weightOf(node, weights);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { Graph } from '../../../graph/graph.js';
 import { emit, ops } from '../../../ops/index.js';
-import type { StoredTensor, Tensor } from '../../../tensor/tensor.js';
+import type { LazyTensor, Tensor } from '../../../tensor/tensor.js';
 import { SLICE_MS } from '../../common/yield.js';
 import { detectFeatures, engineFor } from '../engine.js';
 import { noise } from '../kernels/testKernel.js';
@@ -36,7 +36,7 @@ test('a large weight in a file is read no more than a piece at a time, and gives
   graph.outputs.set('y', emit(ops.linear, [flat, graph.parameter('fc', shape, true)], {}));
   const fc: Tensor = { shape, data: noise(out * channels * 9, 2) };
   const reads: number[] = [];
-  const stored: StoredTensor = {
+  const stored: LazyTensor = {
     shape,
     get data(): Float32Array {
       throw new Error('all of it was read');
