@@ -6,9 +6,9 @@ import type { ProfileStep, Program } from '../backend.js';
 import { describe, flopsOf } from '../common/describe.js';
 import { valuesFor } from '../common/feeds.js';
 import { Lifetime } from '../common/lifetime.js';
-import type { Engine } from './engine.js';
-import type { PlannedGraph } from './lower/graph.js';
-import type { Image } from './plan/image.js';
+import type { Engine } from './codegen/engine.js';
+import type { PlannedGraph } from './planGraph.js';
+import type { Image } from './runtime/memoryImage.js';
 import type { Runner } from './runtime/runner.js';
 
 /** A program that has its runner run the plan of a graph. */

@@ -6,7 +6,7 @@ import { add, emit, ops } from '../../ops/index.js';
 import { sizeOf } from '../../tensor/shape.js';
 import { tensor } from '../../tensor/tensor.js';
 import type { Program } from '../backend.js';
-import { Command, control } from './kernels/controlWords.js';
+import { Command, control } from './memory/controlWords.js';
 import { network } from './testNetwork.js';
 import { type WasmOptions, wasmBackend } from './wasm.js';
 

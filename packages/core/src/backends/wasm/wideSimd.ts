@@ -1,10 +1,10 @@
 /** The opt-in to what V8 has but does not switch on by itself: 256-bit operations, and FMA in Node 20. */
 
 import { builtin } from '../../platform.js';
-import { buildModule } from './emit/index.js';
-import { detectFeatures, engineFor } from './engine.js';
-import { argumentsOf, CHANNEL_BLOCK, FLOAT, kernelFunction } from './kernels/kernel.js';
-import { type MatrixProduct, matrixProduct } from './kernels/matrixProduct.js';
+import { detectFeatures, engineFor } from './codegen/engine.js';
+import { buildModule } from './codegen/index.js';
+import { argumentsOf, CHANNEL_BLOCK, FLOAT, kernelFunction } from './codegen/kernel.js';
+import { type MatrixProduct, matrixProduct } from './ops/matmul/matmulKernel.js';
 
 let wide: boolean | undefined;
 

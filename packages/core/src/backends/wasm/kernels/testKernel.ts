@@ -1,8 +1,8 @@
 /** For tests: runs kernels on a memory of their own, and says which engines to try. */
 
-import { buildModule, type FunctionBuilder } from '../emit/index.js';
-import { detectFeatures, type Engine } from '../engine.js';
-import { CONSTANTS, CONSTANTS_AT } from './constants.js';
+import { CONSTANTS, CONSTANTS_AT } from '../codegen/constants.js';
+import { detectFeatures, type Engine } from '../codegen/engine.js';
+import { buildModule, type FunctionBuilder } from '../codegen/index.js';
 import {
   type ArgumentsOf,
   argumentsOf,
@@ -11,7 +11,7 @@ import {
   type KernelParameters,
   kernelFunction,
   type Variant,
-} from './kernel.js';
+} from '../codegen/kernel.js';
 
 /** Every kind of engine that can be tried here: mul and add, FMA where there is one, wide tiles (in 128 bits). */
 export function enginesToTry(): readonly (readonly [string, Engine])[] {

@@ -1,5 +1,5 @@
 /** What runs a plan: threads that share its memory, one worker that has it to itself, or the calling thread. */
-import type { Image } from '../plan/image.js';
+import type { Image } from './memoryImage.js';
 import type { Feed, Fetch } from './messages.js';
 
 /** Runs one plan, one run at a time. */

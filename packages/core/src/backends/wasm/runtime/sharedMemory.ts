@@ -2,7 +2,7 @@
  * Runs a plan on workers that share its memory. None of the work is done on the calling thread, which
  * only waits for a promise, so a page stays alive. Workers spin inside the plan and sleep between runs.
  */
-import { Command, control } from '../kernels/controlWords.js';
+import { Command, control } from '../memory/controlWords.js';
 import { durations } from './execute.js';
 import { type Loaded, type Runner, readAll, writeAll } from './runner.js';
 import { readyWorker, type WorkerHandle } from './workerHandle.js';

@@ -4,7 +4,7 @@
  * one of two ways: after a `share` message it serves runs requested through control words in shared memory; after
  * an `own` message it keeps a memory of its own and takes all requests by message.
  */
-import { Command, control } from '../kernels/controlWords.js';
+import { Command, control } from '../memory/controlWords.js';
 import { type Execute, executeInSlices, executePhases, executeUpdates } from './execute.js';
 import type { Answer, Fetch, OwnMessage, Request, RunMessage, ShareMessage } from './messages.js';
 
