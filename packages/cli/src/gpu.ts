@@ -1,7 +1,4 @@
-/**
- * Gives Node a GPU interface: the optional package `webgpu`, as `navigator.gpu`, where the gpu back end
- * looks.
- */
+/** Gives Node a GPU interface: the optional package `webgpu`, as `navigator.gpu` for the gpu back end. */
 import { BackendUnavailable } from '@cnn/core';
 import { isMissing } from './registry.js';
 
@@ -15,10 +12,8 @@ interface WebGpuPackage {
 }
 
 /**
- * Makes `navigator.gpu` if there is none. A process that holds a GPU does not end by itself: see {@link
- * holdsGpu}.
- * @throws BackendUnavailable with the command that installs the package, or with the error of its native
- * code.
+ * Makes `navigator.gpu` if there is none. A process with a GPU does not end by itself: see {@link holdsGpu}.
+ * @throws BackendUnavailable with the command that installs the package, or its native error.
  */
 export async function provideGpu(load: () => Promise<WebGpuPackage> = () => import('webgpu')): Promise<void> {
   if (holdsGpu()) return;

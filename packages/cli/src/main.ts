@@ -15,7 +15,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 enableWideSimd();
 
 const terminal = terminalOn(process);
-// The first Ctrl-C aborts the command, which saves its work; a second one ends the process.
+// The first Ctrl-C aborts the command, and training saves its state; a second one ends the process.
 const interrupted = new AbortController();
 process.once('SIGINT', () => {
   terminal.note('Stopping. Ctrl-C again quits at once.');

@@ -38,9 +38,7 @@ export interface OpenModel extends Reading {
   readonly input: Shape;
 }
 
-/**
- * Gives the preprocessing and classes of a model: those of its weights' record, else a default for its input.
- */
+/** Gives preprocessing and classes of a model: those of its weights' record, else a default for its input. */
 export function readingOf(entry: ModelEntry, record?: WeightsRecord): Reading {
   const known = record ?? Object.values(entry.weights)[0];
   const [, channels, height] = entry.input as readonly [number, number, number];

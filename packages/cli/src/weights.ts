@@ -27,8 +27,7 @@ export interface WeightsRequest {
 
 /**
  * Finds the record of published weights; undefined for a path or a URL.
- * @throws UsageError if the model has no published weights, or if there is no record, file or URL of that
- * name.
+ * @throws UsageError if the model has no published weights, or no record, file or URL has that name.
  */
 export function recordOf(entry: ModelEntry, source = 'default'): WeightsRecord | undefined {
   const published = Object.keys(entry.weights);
@@ -63,8 +62,8 @@ function inPackage(url: string): string {
 
 /**
  * Loads weights for a model. If keys of a file do not fit, tries the rename rules of the published records
- * and of the family, and notes the rule that fits. If none fits, gives the weights unchanged, which `compile`
- * refuses.
+ * and of the family, and notes the rule that fits. If none fits, gives the weights unchanged; `compile`
+ * then refuses them.
  */
 export async function loadWeights(
   model: Module,

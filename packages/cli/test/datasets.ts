@@ -5,7 +5,7 @@ import { random } from '@cnn/core';
 import { encodePng } from '@cnn/image';
 import { drawDigit } from '../src/digits.js';
 
-/** 28 x 28 bytes of a digit, moved a little. */
+/** Draws a digit as 28 x 28 bytes, shifted by at most 4 pixels. */
 function digitBytes(digit: number, seed: number): Uint8Array {
   const source = random(seed);
   const [top, left] = [source.integer(5), source.integer(5)];
@@ -16,7 +16,7 @@ function digitBytes(digit: number, seed: number): Uint8Array {
   );
 }
 
-/** Writes pictures and labels in the format of MNIST. */
+/** Writes pictures and labels in MNIST's format; `part` is `train` or `t10k`. */
 export function writeMnist(
   folder: string,
   part: string,
@@ -38,7 +38,11 @@ export function writeMnist(
   writeFileSync(join(folder, `${part}-labels-idx1-ubyte`), Buffer.concat([header(1, count), labels]));
 }
 
-/** A folder with pictures of some digits for each class. */
+/**
+ * Writes one folder of PNG pictures per class.
+ * @param classes - the digit to draw for each class.
+ * @param count - pictures per class.
+ */
 export function writeFolder(folder: string, classes: Readonly<Record<string, number>>, count: number): void {
   for (const [name, digit] of Object.entries(classes)) {
     mkdirSync(join(folder, name), { recursive: true });

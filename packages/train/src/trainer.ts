@@ -8,7 +8,7 @@ import type { EpochRecord } from './position.js';
 import { createRun } from './run.js';
 import { constantRate } from './schedules.js';
 
-/** A training run. */
+/** Training run of a model. */
 export interface Trainer {
   /** Back end in use, for example `'wasm'`; undefined before the first step. */
   readonly backend: string | undefined;

@@ -1,6 +1,4 @@
-/**
- * Runs a training with its files: resumes it, shows progress, saves it on an interrupt, writes the report.
- */
+/** Runs a training with its files: resumes, shows progress, saves on an interrupt, writes the report. */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
