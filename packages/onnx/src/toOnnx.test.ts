@@ -201,10 +201,10 @@ describe('dynamicBatch', () => {
   });
 });
 
-describe('what cannot be exported', () => {
+describe('refuses', () => {
   const weights = initialise(residual);
 
-  test('a training step, with what it updates and the op', () => {
+  test('a training step, naming an updated parameter and the op', () => {
     const step = forTraining(trace(residual, [5, 2, 6, 7], { name: 'small', mode: 'training' }));
     expect(() => toOnnx(step, weights)).toThrow(
       'small: the graph is a training step, it updates stem.bn.running_mean.',
@@ -216,7 +216,7 @@ describe('what cannot be exported', () => {
     expect(() => toOnnx(step, weights)).toThrow(OnnxExportError);
   });
 
-  test('weights that are missing or have another shape, with every name; others may be there', () => {
+  test('missing weights and wrong shapes, naming each; accepts additional weights', () => {
     const graph = trace(residual, [1, 2, 6, 7], { name: 'small' });
     const broken = new Map([...weights, ['fc.bias', tensor([1], [1])] as const]);
     broken.delete('stem.conv.weight');
@@ -229,7 +229,7 @@ describe('what cannot be exported', () => {
     expect(() => toOnnx(graph, short)).toThrow('fc.bias: model 3, weights 3 with 2 values');
   });
 
-  test('more than protobuf can hold, before the file is made', () => {
+  test('files over the limit of protobuf, before they are allocated', () => {
     const graph = new Graph({ name: 'giant' });
     // 34 names for the same 64 MiB.
     const value = tensor(new Float32Array(2 ** 24), [2 ** 12, 2 ** 12]);
