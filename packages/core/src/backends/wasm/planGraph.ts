@@ -16,7 +16,7 @@ export type PlannedGraph = ReturnType<typeof planGraph>;
 /** Plans all phases, those that bring outputs into the host's order included. */
 export function planGraph(graph: Graph, weights: Weights, engine: Engine, threads: number, lower: Lowerer) {
   const planner = new Planner(graph, weights, engine, threads);
-  planner.transformInRun = lower.transformInRun;
+  planner.transformChangingWeights = lower.transformChangingWeights;
   planner.plan((node) => lower.node(planner, node));
   const outputs = new Map<string, { readonly node: Node; readonly value: Dense }>();
   for (const [name, node] of graph.outputs) {
@@ -24,9 +24,9 @@ export function planGraph(graph: Graph, weights: Weights, engine: Engine, thread
     const { shape } = node;
     if (isDense(value, shape)) outputs.set(name, { node, value: { kind: 'dense', at: value.at, shape } });
     else {
-      const dense: Dense = { kind: 'dense', at: planner.exchange.reserve(sizeOf(shape) * FLOAT), shape };
-      planner.algorithm('copy');
-      planner.at(node);
+      const dense: Dense = { kind: 'dense', at: planner.io.reserve(sizeOf(shape) * FLOAT), shape };
+      planner.setAlgorithm('copy');
+      planner.beginNode(node);
       copyPhase(planner, shape, value, dense);
       outputs.set(name, { node, value: dense });
     }
@@ -46,15 +46,15 @@ function planUpdates(
   lower: Lowerer,
 ): ReadonlyMap<string, { readonly at: Pointer; readonly shape: Shape }> {
   const parameters = parametersOf(graph);
-  const chained = new Set(planner.chains.flatMap(({ updates }) => updates.map(([name]) => name)));
+  const chained = new Set(planner.updateChains.flatMap(({ updates }) => updates.map(([name]) => name)));
   const copied = [...graph.updates].filter(([name]) => !chained.has(name));
   const updates = copied.map(([name, node]) => {
     const { shape } = node;
     let from = planner.value(node);
     if (isParameter(node)) {
-      const aside: Dense = { kind: 'dense', at: planner.exchange.reserve(sizeOf(shape) * FLOAT), shape };
-      planner.at(node);
-      planner.algorithm('copy');
+      const aside: Dense = { kind: 'dense', at: planner.io.reserve(sizeOf(shape) * FLOAT), shape };
+      planner.beginNode(node);
+      planner.setAlgorithm('copy');
       copyPhase(planner, shape, from, aside);
       from = aside;
     }
@@ -62,7 +62,7 @@ function planUpdates(
   });
   planner.computePhaseCount = planner.phases.length;
   if (updates.length > 0) {
-    planner.algorithm('copy');
+    planner.setAlgorithm('copy');
     copiesPhase(
       planner,
       updates.map(({ shape, from, to }) => ({
@@ -72,7 +72,7 @@ function planUpdates(
       })),
     );
   }
-  if (planner.chains.length > 0) lower.updates(planner);
+  if (planner.updateChains.length > 0) lower.updates(planner);
   return new Map(
     [...graph.updates.keys()].map((name) => {
       const parameter = parameters.get(name)!;

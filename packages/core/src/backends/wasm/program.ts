@@ -8,7 +8,7 @@ import { valuesFor } from '../common/feeds.js';
 import { Lifetime } from '../common/lifetime.js';
 import type { Engine } from './codegen/engine.js';
 import type { PlannedGraph } from './planGraph.js';
-import type { Image } from './runtime/memoryImage.js';
+import type { MemoryImage } from './runtime/memoryImage.js';
 import type { Runner } from './runtime/runner.js';
 
 /** A program that has its runner run the plan of a graph. */
@@ -16,15 +16,17 @@ export function wasmProgram(
   graph: Graph,
   weights: Weights,
   engine: Engine,
-  { image, outputs, planner, state }: PlannedGraph & { readonly image: Image },
+  { image, outputs, planner, state }: PlannedGraph & { readonly image: MemoryImage },
   runner: Runner,
 ): Program {
   const lifetime = new Lifetime();
   // What stays alive with the program: not the planner and the image, which know how to fill memory with
   // weights, and the weights themselves only if some of them change and the rest is asked for beside them.
   const { pages, phases, computePhaseCount } = image;
-  const { groups, expected, turns, chains, checks } = planner;
-  const updateFlops = chains.flatMap(({ nodes }) => nodes).reduce((sum, node) => sum + flopsOf(node), 0);
+  const { fusions, expectedSeconds, tileCounts, updateChains, hostChecks } = planner;
+  const updateFlops = updateChains
+    .flatMap(({ nodes }) => nodes)
+    .reduce((sum, node) => sum + flopsOf(node), 0);
   const kept = graph.updates.size > 0 ? weights : undefined;
   const inputs = new Map(
     [...planner.inputs].map(([name, { at, shape }]) => [name, { at: at.address, shape }]),
@@ -39,7 +41,7 @@ export function wasmProgram(
       at,
       data: valuesFor(graph, name, shape, feeds),
     }));
-    for (const check of checks) check(feeds);
+    for (const check of hostChecks) check(feeds);
     return found;
   };
   return {
@@ -70,9 +72,9 @@ export function wasmProgram(
       const times = await lifetime.unlessEnded(runner.profile(feedsOf(feeds)));
       const steps = new Map<Node, ProfileStep>();
       for (const [index, { node, algorithm }] of phases.slice(0, computePhaseCount).entries()) {
-        const together = groups.get(node)?.nodes ?? [node];
+        const together = fusions.get(node)?.nodes ?? [node];
         const known = steps.get(node);
-        const seconds = expected.get(node);
+        const seconds = expectedSeconds.get(node);
         steps.set(node, {
           path: commonPath(together.map(({ path }) => path)),
           op: together.map(describe).join(', '),
@@ -80,7 +82,7 @@ export function wasmProgram(
           algorithm: known && algorithm === 'copy' ? known.algorithm : algorithm,
           milliseconds: (known?.milliseconds ?? 0) + times[index]!,
           ...(seconds === undefined ? {} : { expected: seconds * 1000 }),
-          flops: (turns.get(node) ?? 1) * together.reduce((sum, member) => sum + flopsOf(member), 0),
+          flops: (tileCounts.get(node) ?? 1) * together.reduce((sum, member) => sum + flopsOf(member), 0),
         });
       }
       // The phases that take on updates belong to no node: they go through all parameters at once.

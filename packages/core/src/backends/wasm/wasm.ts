@@ -12,12 +12,12 @@ import { lowererFor } from './ops/index.js';
 import { planGraph } from './planGraph.js';
 import { wasmProgram } from './program.js';
 import { callingThreadRunner } from './runtime/callingThread.js';
-import { layOut } from './runtime/memoryImage.js';
+import { layOutMemory } from './runtime/memoryImage.js';
 import { ownMemoryRunner } from './runtime/ownMemory.js';
 import type { Runner } from './runtime/runner.js';
 import { sharedMemoryRunner } from './runtime/sharedMemory.js';
 import { hasWorkers } from './runtime/workerHandle.js';
-import { inTurns } from './schedule/batchTile.js';
+import { tileBatch } from './schedule/batchTile.js';
 import { wideSimdEnabled } from './wideSimd.js';
 
 /** Options of {@link wasmBackend}; all of them are found out by default. */
@@ -86,10 +86,10 @@ async function compileWasm(
   };
 
   const lower = await lowererFor(graph);
-  const ordered = inTurns(graph);
+  const ordered = tileBatch(graph);
   const load = async (threads: number, shared: boolean) => {
     const planned = planGraph(ordered, weights, engine, threads, lower);
-    const image = layOut(planned.planner, shared);
+    const image = layOutMemory(planned.planner, shared);
     const module = await WebAssembly.compile(image.module);
     signal?.throwIfAborted();
     return { ...planned, image, module, workerUrl, signal };

@@ -4,7 +4,7 @@ import { builtin } from '../../platform.js';
 import { detectFeatures, engineFor } from './codegen/engine.js';
 import { buildModule } from './codegen/index.js';
 import { argumentsOf, CHANNEL_BLOCK, FLOAT, kernelFunction } from './codegen/kernel.js';
-import { type MatrixProduct, matrixProduct } from './ops/matmul/matmulKernel.js';
+import { type MatmulShape, matmulKernel } from './ops/matmul/matmulKernel.js';
 
 let wide: boolean | undefined;
 
@@ -45,7 +45,7 @@ const [PIXELS, INNER, COLUMNS] = [60, 96, 32] as const;
 function measure(wideTiles: boolean): { readonly correct: boolean; readonly speed: number } {
   const engine = engineFor(detectFeatures(), wideTiles);
   const panel = engine.tileColumns;
-  const product: MatrixProduct = {
+  const product: MatmulShape = {
     inner: { loops: [], run: INNER },
     tileRows: engine.tileRows,
     panel,
@@ -57,7 +57,7 @@ function measure(wideTiles: boolean): { readonly correct: boolean; readonly spee
   };
   const memory = new WebAssembly.Memory({ initial: 2, maximum: 2 });
   const bytes = buildModule({
-    functions: [kernelFunction(matrixProduct, { engine, shape: product })],
+    functions: [kernelFunction(matmulKernel, { engine, shape: product })],
     exports: { multiply: 0 },
     memory: { pages: 2, shared: false },
   });
@@ -76,7 +76,7 @@ function measure(wideTiles: boolean): { readonly correct: boolean; readonly spee
   for (let column = 0; column < COLUMNS; column++)
     for (let k = 0; k < INNER; k++)
       floats[b + (column - (column % panel)) * INNER + k * panel + (column % panel)] = right(k, column);
-  const parameters = argumentsOf(matrixProduct, {
+  const parameters = argumentsOf(matmulKernel, {
     a: a * FLOAT,
     b: b * FLOAT,
     c: c * FLOAT,

@@ -13,7 +13,7 @@ import { FLOAT } from './kernel.js';
 export const CONSTANTS_AT = CONTROL_BYTES;
 
 /** The most there can be. */
-export const MOST_CONSTANTS = 64;
+export const MAX_CONSTANTS = 64;
 
 /**
  * 1.5 * 2^23 + 127: added to a small float32 it leaves the nearest whole number in the lowest bits, with the
@@ -22,7 +22,7 @@ export const MOST_CONSTANTS = 64;
 export const BIASED_ROUND = 12582912 + 127;
 
 /** The largest whole power of two that is made, and the smallest. */
-export const MOST_EXPONENT = 126;
+export const MAX_EXPONENT = 126;
 
 /** 2^x on [-1/2, 1/2] as 1 + x * (...): least largest relative error for its degree, 9.2e-8. Highest power first. */
 export const POWER_OF_TWO = [
@@ -53,8 +53,8 @@ export const CONSTANTS: readonly number[] = [
     BIASED_ROUND,
     ...[1, -1, 2].flatMap((factor) => [
       factor * Math.LOG2E,
-      MOST_EXPONENT / Math.abs(factor * Math.LOG2E),
-      -MOST_EXPONENT / Math.abs(factor * Math.LOG2E),
+      MAX_EXPONENT / Math.abs(factor * Math.LOG2E),
+      -MAX_EXPONENT / Math.abs(factor * Math.LOG2E),
     ]),
     Math.LN2,
     ...POWER_OF_TWO,

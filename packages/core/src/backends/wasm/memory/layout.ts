@@ -16,9 +16,9 @@ export interface Pixels {
   readonly c: number;
   readonly h: number;
   readonly w: number;
-  readonly image: number;
-  readonly row: number;
-  readonly pixel: number;
+  readonly imageStride: number;
+  readonly rowStride: number;
+  readonly pixelStride: number;
 }
 
 /** Values row-major, as tensors on the host are: a planar picture, a vector, anything else. */
@@ -57,7 +57,17 @@ export function valueAt(at: Pointer, shape: Shape, pixel?: number): Value {
   if (!isPixelShape(shape)) return { kind: 'dense', at, shape };
   const { n, c, h, w } = extents(shape);
   const step = pixel ?? paddedChannels(c) * FLOAT;
-  return { kind: 'pixels', at, n, c, h, w, image: h * w * step, row: w * step, pixel: step };
+  return {
+    kind: 'pixels',
+    at,
+    n,
+    c,
+    h,
+    w,
+    imageStride: h * w * step,
+    rowStride: w * step,
+    pixelStride: step,
+  };
 }
 
 /** Row-major strides of a shape, in floats. */
@@ -74,8 +84,8 @@ export function denseStrides(shape: Shape): readonly number[] {
 /** How far apart neighbours along each axis of the shape lie, in floats. */
 export function stridesOf(value: Value, shape: Shape): readonly number[] {
   if (value.kind === 'dense') return denseStrides(shape);
-  const { image, row, pixel } = value;
-  return [image / FLOAT, 1, row / FLOAT, pixel / FLOAT].slice(0, shape.length);
+  const { imageStride, rowStride, pixelStride } = value;
+  return [imageStride / FLOAT, 1, rowStride / FLOAT, pixelStride / FLOAT].slice(0, shape.length);
 }
 
 /** Whether the value lies as a tensor on the host does. */
@@ -99,14 +109,19 @@ export interface PixelRuns {
  */
 export function pixelRuns(...values: readonly Pixels[]): PixelRuns {
   const [{ n, h, w }] = values as [Pixels];
-  const rows = values.every(({ row, pixel }) => h === 1 || row === w * pixel);
-  const pictures = rows && values.every(({ image, pixel }) => n === 1 || image === h * w * pixel);
+  const rows = values.every(({ rowStride, pixelStride }) => h === 1 || rowStride === w * pixelStride);
+  const pictures =
+    rows && values.every(({ imageStride, pixelStride }) => n === 1 || imageStride === h * w * pixelStride);
   const runs = (count: number, pixels: number, start: (value: Pixels, run: number) => number): PixelRuns => ({
     count,
     pixels,
-    at: (value, run, pixel = 0) => value.at.plus(start(value, run) + pixel * value.pixel),
+    at: (value, run, pixel = 0) => value.at.plus(start(value, run) + pixel * value.pixelStride),
   });
   if (pictures) return runs(1, n * h * w, () => 0);
-  if (rows) return runs(n, h * w, (value, run) => run * value.image);
-  return runs(n * h, w, (value, run) => Math.floor(run / h) * value.image + (run % h) * value.row);
+  if (rows) return runs(n, h * w, (value, run) => run * value.imageStride);
+  return runs(
+    n * h,
+    w,
+    (value, run) => Math.floor(run / h) * value.imageStride + (run % h) * value.rowStride,
+  );
 }

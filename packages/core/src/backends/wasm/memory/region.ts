@@ -28,21 +28,21 @@ export class Pointer {
     readonly region: Region,
     readonly offset: number,
     /** How far it moves from one turn to the next: see `isTurns`. */
-    readonly step = 0,
+    readonly tileStride = 0,
   ) {}
 
   plus(bytes: number): Pointer {
-    return bytes === 0 ? this : new Pointer(this.region, this.offset + bytes, this.step);
+    return bytes === 0 ? this : new Pointer(this.region, this.offset + bytes, this.tileStride);
   }
 
   /** The same place, which moves by so many bytes from one turn to the next. */
-  moving(step: number): Pointer {
+  withTileStride(step: number): Pointer {
     return new Pointer(this.region, this.offset, step);
   }
 
   /** The place in a later turn. */
-  inTurn(turn: number): Pointer {
-    return this.step === 0 ? this : new Pointer(this.region, this.offset + turn * this.step);
+  inTile(turn: number): Pointer {
+    return this.tileStride === 0 ? this : new Pointer(this.region, this.offset + turn * this.tileStride);
   }
 
   /** The address, once the region has its base. */
@@ -56,7 +56,7 @@ export class Arena extends Region {
   /** Places in use, by address. */
   readonly #used: { readonly from: number; readonly to: number }[] = [];
 
-  take(bytes: number): Pointer {
+  acquire(bytes: number): Pointer {
     const size = aligned(Math.max(1, bytes));
     let from = 0;
     let index = 0;

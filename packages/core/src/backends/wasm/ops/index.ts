@@ -6,11 +6,17 @@ import { type Graph, isParameter, type Node } from '../../../graph/graph.js';
 import { type AttrsOf, findDefinition, type InferenceOp, isOp, type OpName } from '../../../ops/index.js';
 import type { Planner } from '../schedule/planner.js';
 import { lowerConv2d } from './conv/conv2d.js';
-import { lowerBlock } from './conv/invertedResidual/invertedResidual.js';
-import { lowerChannelShuffle, lowerConcat, lowerInterleaving, lowerPad, lowerSlice } from './data/arrange.js';
+import { lowerInvertedResidual } from './conv/invertedResidual/invertedResidual.js';
+import {
+  lowerChannelShuffle,
+  lowerConcat,
+  lowerPad,
+  lowerShuffledConcat,
+  lowerSlice,
+} from './data/arrange.js';
 import type { Lowering } from './lowering.js';
 import { lowerLinear } from './matmul/linear.js';
-import { lowerNormedProduct } from './matmul/normMatmul.js';
+import { lowerNormMatmul } from './matmul/normMatmul.js';
 import { lowerFoldedBias, lowerFoldedWeight } from './norm/foldedNorm.js';
 import {
   lowerActivation,
@@ -64,7 +70,7 @@ export interface Lowerer {
   node(planner: Planner, node: Node): void;
   /** Adds the phase that computes and takes on chains of updates. */
   updates(planner: Planner): void;
-  readonly transformInRun: Planner['transformInRun'];
+  readonly transformChangingWeights: Planner['transformChangingWeights'];
 }
 
 /** What lowers the nodes of a graph; loads the ops of training when there are some, or weights of convolutions change. */
@@ -79,10 +85,10 @@ export async function lowererFor({ nodes, updates }: Graph): Promise<Lowerer> {
   const table = { ...lowerings, ...training?.trainingLowerings };
   return {
     node(planner, node) {
-      const group = planner.groups.get(node);
-      if (group?.kind === 'block') lowerBlock(planner, group);
-      else if (group?.kind === 'interleaving') lowerInterleaving(planner, group, node);
-      else if (group?.kind === 'normed product') lowerNormedProduct(planner, group);
+      const group = planner.fusions.get(node);
+      if (group?.kind === 'block') lowerInvertedResidual(planner, group);
+      else if (group?.kind === 'interleaving') lowerShuffledConcat(planner, group, node);
+      else if (group?.kind === 'normed product') lowerNormMatmul(planner, group);
       // The cast is where the type of the attributes is lost: a node's attributes are those of its op.
       else
         (table as Record<string, unknown> as Record<OpName, Lowering<object>>)[node.op as OpName](
@@ -90,7 +96,7 @@ export async function lowererFor({ nodes, updates }: Graph): Promise<Lowerer> {
           node,
         );
     },
-    transformInRun: training?.transformInRun,
-    updates: (planner) => training?.lowerUpdateChains(planner, planner.chains),
+    transformChangingWeights: training?.transformChangingWeights,
+    updates: (planner) => training?.lowerUpdateChains(planner, planner.updateChains),
   };
 }

@@ -16,7 +16,7 @@ import {
   type Value,
 } from '../memory/layout.js';
 import type { Pointer } from '../memory/region.js';
-import { type Call, PIECE, type Planner } from '../schedule/planner.js';
+import { type Call, PIECE_VALUES, type Planner } from '../schedule/planner.js';
 import { type CopyLoop, copyKernel, copyValues, mergeLoops, zeroKernel } from './data/copyKernel.js';
 
 /** Turns a node of one op into phases. */
@@ -45,7 +45,7 @@ export function requirePixels(node: Node): void {
 export function denseOf(p: Planner, node: Node): Pointer {
   const value = p.value(node);
   if (isDense(value, node.shape)) return value.at;
-  const at = p.scratch(storedFloats(node.shape) * FLOAT);
+  const at = p.workspace(storedFloats(node.shape) * FLOAT);
   copyPhase(p, node.shape, value, { kind: 'dense', at, shape: node.shape });
   return at;
 }
@@ -79,7 +79,7 @@ export function copiesPhase(p: Planner, copies: readonly Copy[]): void {
     call: p.kernel(copyKernel, [{ ...loops[0]!, count: 0 }, ...loops.slice(1)]),
   }));
   const turns = planned.reduce((sum, { outermost }) => sum + outermost.count, 0);
-  p.spread(turns, (first, last) => {
+  p.parallelFor(turns, (first, last) => {
     const calls: Call[] = [];
     let passed = 0;
     for (const { from, to, outermost, call } of planned) {
@@ -107,7 +107,7 @@ export const copyPhase = (p: Planner, shape: Shape, from: Value, to: Value): voi
 export function zeroPhase(p: Planner, at: Pointer, bytes: number): void {
   const lines = Math.ceil(bytes / 64);
   const zero = p.kernel(zeroKernel, {});
-  p.spread(lines, (from, to) => [
+  p.parallelFor(lines, (from, to) => [
     zero({ at: at.plus(from * 64), bytes: Math.min(bytes, to * 64) - from * 64 }),
   ]);
 }
@@ -130,7 +130,7 @@ function divide({ loops, from, to }: PackedPart): readonly PackedPart[] {
   const { count } = outermost;
   // Turns that read values of others too are not taken apart.
   const apart = outermost.from > reach(inner, Math.max) - reach(inner, Math.min);
-  const turns = apart ? Math.ceil(PIECE / outermost.from) : count;
+  const turns = apart ? Math.ceil(PIECE_VALUES / outermost.from) : count;
   return Array.from({ length: Math.ceil(count / turns) }, (_, piece) => ({
     loops: [{ ...outermost, count: Math.min(turns, count - piece * turns) }, ...inner],
     from: from + piece * turns * outermost.from,
@@ -140,17 +140,17 @@ function divide({ loops, from, to }: PackedPart): readonly PackedPart[] {
 
 /** Strides of a weight, in floats: as it lies on the host if it is constant, else as it lies in memory. */
 export const weightStrides = (p: Planner, weight: Node): readonly number[] =>
-  p.constant(weight) ? denseStrides(weight.shape) : stridesOf(p.value(weight), weight.shape);
+  p.constantValue(weight) ? denseStrides(weight.shape) : stridesOf(p.value(weight), weight.shape);
 
 /**
  * Brings a weight into the order in which its kernel reads it, with zeros where nothing is copied: once
  * if it is constant, else in every run.
  */
 export function pack(p: Planner, weight: Node, floats: number, parts: readonly PackedPart[]): Pointer {
-  const constant = p.constant(weight);
+  const constant = p.constantValue(weight);
   if (constant) {
     const pieces = parts.flatMap(divide);
-    return p.keep(
+    return p.addConstant(
       floats,
       (target, piece) => {
         const { loops, from, to } = pieces[piece]!;
@@ -161,13 +161,13 @@ export function pack(p: Planner, weight: Node, floats: number, parts: readonly P
       pieces.length,
     );
   }
-  const target = p.scratch(floats * FLOAT);
+  const target = p.workspace(floats * FLOAT);
   const source = p.value(weight).at;
   const covered = parts.reduce(
     (sum, { loops }) => sum + loops.reduce((product, { count }) => product * count, 1),
     0,
   );
-  p.algorithm('pack');
+  p.setAlgorithm('pack');
   if (covered < floats) zeroPhase(p, target, floats * FLOAT);
   copiesPhase(
     p,
@@ -184,19 +184,19 @@ export function pack(p: Planner, weight: Node, floats: number, parts: readonly P
 }
 
 /** Zeros to read where an op has no bias. */
-export const zeros = (p: Planner, floats: number): Pointer => p.keep(floats, () => undefined);
+export const zeros = (p: Planner, floats: number): Pointer => p.addConstant(floats, () => undefined);
 
 /** A bias as kernels read it, zeros if there is none. What lies behind it only reaches padding. */
 export const biasOf = (p: Planner, bias: Node | undefined, channels: number): Pointer =>
   bias ? p.value(bias).at : zeros(p, paddedChannels(channels));
 
 /** Divides the pixels of all runs among the threads; `call` makes the call for some pixels of a run. */
-export function spreadPixels(
+export function parallelForPixels(
   p: Planner,
   runs: PixelRuns,
   call: (run: number, first: number, pixels: number, thread: number) => Call,
 ): void {
-  p.spread(runs.count * runs.pixels, (from, to, thread) => {
+  p.parallelFor(runs.count * runs.pixels, (from, to, thread) => {
     const calls: Call[] = [];
     for (let at = from; at < to; ) {
       const run = Math.floor(at / runs.pixels);

@@ -2,7 +2,7 @@
 import type { AttrsOf, TrainingOp } from '../../../ops/index.js';
 import { lowerConv2dGradInput } from './conv/inputGradient.js';
 import { lowerConv2dGradWeight } from './conv/weightGradient.js';
-import { transformInRun } from './conv/winograd/changingWeights.js';
+import { transformChangingWeights } from './conv/winograd/changingWeights.js';
 import { lowerSliceGrad } from './data/arrange.js';
 import { lowerRandomMask } from './dropout/randomMask.js';
 import { lowerCrossEntropy, lowerCrossEntropyGrad, lowerNllLoss, lowerNllLossGrad } from './loss/loss.js';
@@ -69,4 +69,4 @@ export const trainingLowerings = {
   sumTo: lowerSumTo,
 } as const satisfies { readonly [K in TrainingOp]: Lowering<AttrsOf<K>> };
 
-export { lowerUpdateChains, transformInRun };
+export { lowerUpdateChains, transformChangingWeights };

@@ -7,16 +7,16 @@ import { buildFunction, defineKernel, PARAMETERS } from '../codegen/kernel.js';
 import { control } from '../memory/controlWords.js';
 
 /** Bytes of a record: the kernel, its parameters, and room to a whole number of cache lines. */
-export const RECORD = 64;
+export const COMMAND_BYTES = 64;
 
 /** Walks the records from one address up to another. Returns early when `stop` is set. */
-export const walkRecords = (): FunctionBuilder =>
+export const executeCommands = (): FunctionBuilder =>
   buildFunction({ at: 'address', end: 'address' }, 2, (f, { at, end }) => {
     f.while(i32.ltU(at, end), () => {
       f.when(i32.load(0, control.stop), () => f.return());
       const parameters = Array.from({ length: PARAMETERS }, (_, index) => i32.load(at, (index + 1) * 4));
       f.callIndirect(i32.load(at), parameters);
-      f.advance(at, RECORD);
+      f.advance(at, COMMAND_BYTES);
     });
   });
 

@@ -5,15 +5,15 @@ import type { LazyTensor, Tensor } from '../../../tensor/tensor.js';
 import { SLICE_MS } from '../../common/yield.js';
 import { detectFeatures, engineFor } from '../codegen/engine.js';
 import { noise } from '../kernels/testKernel.js';
-import { PIECE, Planner } from '../schedule/planner.js';
+import { PIECE_VALUES, Planner } from '../schedule/planner.js';
 import { wasmBackend } from '../wasm.js';
-import { layOut } from './memoryImage.js';
+import { layOutMemory } from './memoryImage.js';
 
 test('one constant is packed piece by piece, and the signal stops it in the middle', async () => {
   const planner = new Planner(new Graph(), new Map(), engineFor(detectFeatures()), 1);
   const controller = new AbortController();
   const packed: number[] = [];
-  planner.keep(
+  planner.addConstant(
     16,
     (_, piece) => {
       packed.push(piece);
@@ -22,7 +22,7 @@ test('one constant is packed piece by piece, and the signal stops it in the midd
     },
     9,
   );
-  const image = layOut(planner, false);
+  const image = layOutMemory(planner, false);
   await expect(image.fill(new ArrayBuffer(image.pages * 65536), controller.signal)).rejects.toThrow('enough');
   expect(packed).toEqual([0, 1, 2]);
 });
@@ -54,6 +54,6 @@ test('a large weight in a file is read no more than a piece at a time, and gives
   };
   expect(await run(stored)).toEqual(await run(fc));
   expect(reads.length).toBeGreaterThan(3);
-  expect(Math.max(...reads)).toBeLessThan(2 * PIECE);
+  expect(Math.max(...reads)).toBeLessThan(2 * PIECE_VALUES);
   expect(reads.reduce((sum, count) => sum + count)).toBe(fc.data.length);
 });

@@ -1,5 +1,5 @@
 /** What runs a plan: threads that share its memory, one worker that has it to itself, or the calling thread. */
-import type { Image } from './memoryImage.js';
+import type { MemoryImage } from './memoryImage.js';
 import type { Feed, Fetch } from './messages.js';
 
 /** Runs one plan, one run at a time. */
@@ -21,7 +21,7 @@ export interface Runner {
 
 /** What a runner is made from. */
 export interface Loaded {
-  readonly image: Image;
+  readonly image: MemoryImage;
   readonly module: WebAssembly.Module;
   /** Where a browser finds the program of the workers. Default: it is started from its text. */
   readonly workerUrl?: string | URL;

@@ -10,10 +10,10 @@ import { lowererFor } from '../ops/index.js';
 import { planGraph } from '../planGraph.js';
 import { wasmProgram } from '../program.js';
 import { callingThreadRunner } from '../runtime/callingThread.js';
-import { layOut } from '../runtime/memoryImage.js';
+import { layOutMemory } from '../runtime/memoryImage.js';
 import { wasmBackend } from '../wasm.js';
-import { inTurns } from './batchTile.js';
-import { isTurns } from './placement.js';
+import { tileBatch } from './batchTile.js';
+import { isBatchTile } from './placement.js';
 
 /** A graph under construction; weights are the same for every batch. */
 class Network {
@@ -80,7 +80,8 @@ const small = (pictures: number, build?: (network: Network, x: Node) => Node): N
     return network.linear(flatten(build?.(network, x) ?? network.maxPool(x)), 64);
   });
 
-const turnsOf = ({ graph }: Network, cached?: number) => inTurns(graph, cached).nodes.find(isTurns)?.attrs;
+const turnsOf = ({ graph }: Network, cached?: number) =>
+  tileBatch(graph, cached).nodes.find(isBatchTile)?.attrs;
 
 describe('the cut', () => {
   /** What a layer of one picture of `small` moves. */
@@ -88,7 +89,7 @@ describe('the cut', () => {
 
   test('is where values become smaller than weights; turns are as large as caches allow', () => {
     expect(
-      printGraph(inTurns(small(4).graph, 2 * picture))
+      printGraph(tileBatch(small(4).graph, 2 * picture))
         .split('\n')
         .slice(0, 6),
     ).toEqual([
@@ -127,7 +128,7 @@ describe('the cut', () => {
 async function run({ graph, weights, x }: Network, data: Float32Array, order: (graph: Graph) => Graph) {
   const engine = engineFor(detectFeatures());
   const planned = planGraph(order(graph), weights, engine, 1, await lowererFor(graph));
-  const image = layOut(planned.planner, false);
+  const image = layOutMemory(planned.planner, false);
   const runner = await callingThreadRunner({ image, module: await WebAssembly.compile(image.module) });
   const program = wasmProgram(graph, weights, engine, { ...planned, image }, runner);
   const feeds = new Map<string, Tensor>([['x', { shape: x.shape, data }]]);
@@ -182,7 +183,7 @@ describe.each(Object.entries(networks))('turns with %s', (_, build) => {
       expect(turn).toContain(pictures / count);
       const data = noise(sizeOf(network.x.shape), 99);
       data[data.length >> 1] = Number.NaN;
-      const turned = await run(network, data, (graph) => inTurns(graph, cached));
+      const turned = await run(network, data, (graph) => tileBatch(graph, cached));
       const whole = await run(network, data, (graph) => graph);
       const each = data.length / count;
       const alone: number[] = [];

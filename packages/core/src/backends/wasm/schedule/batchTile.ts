@@ -10,7 +10,7 @@ import { findDefinition, isOp } from '../../../ops/index.js';
 import { sizeOf } from '../../../tensor/shape.js';
 import { FLOAT } from '../codegen/kernel.js';
 import { isPixelShape } from '../memory/layout.js';
-import { findGroups } from './fusions.js';
+import { findFusions } from './fusions.js';
 
 /**
  * Bytes that a layer reads and writes before they leave the caches. Measured on a Xeon with 4 MB of second-level cache
@@ -23,7 +23,7 @@ const bytesOf = (nodes: readonly Node[]): number =>
   nodes.reduce((sum, { shape }) => sum + sizeOf(shape) * FLOAT, 0);
 
 /** Pictures of a turn: as many as may move `bytes` for all of them, without a remainder. */
-function picturesOfTurn(pictures: number, bytes: number, cached: number): number {
+function imagesPerTile(pictures: number, bytes: number, cached: number): number {
   let turn = Math.max(1, Math.min(pictures, Math.floor((pictures * cached) / bytes)));
   while (pictures % turn > 0) turn--;
   return turn;
@@ -35,11 +35,11 @@ function picturesOfTurn(pictures: number, bytes: number, cached: number): number
  * leave the caches otherwise.
  * @param cached bytes that stay in the caches, for tests.
  */
-export function inTurns(graph: Graph, cached = CACHED): Graph {
+export function tileBatch(graph: Graph, cached = CACHED): Graph {
   const [input, ...others] = inputsOf(graph).values();
   const pictures = input?.shape[0] ?? 1;
   if (!input || pictures === 1 || others.length > 0 || graph.updates.size > 0) return graph;
-  const groups = findGroups(graph);
+  const groups = findFusions(graph);
   const inner = new Set([...groups.values()].flatMap(({ nodes }) => nodes.slice(0, -1)));
   const index = new Map(graph.nodes.map((node, i) => [node, i]));
   const outputs = new Set(graph.outputs.values());
@@ -72,7 +72,7 @@ export function inTurns(graph: Graph, cached = CACHED): Graph {
       moved += bytes > cached ? bytes : 0;
       most = Math.max(most, bytes);
       weights += bytesOf(inputs.filter(isParameter));
-      const turn = picturesOfTurn(pictures, most, cached);
+      const turn = imagesPerTile(pictures, most, cached);
       const gain = moved - (pictures / turn - 1) * weights;
       const whole = reach <= i && !outputs.has(node) && isPixelShape(node.shape) && !isOp(node, 'slice');
       if (whole && gain > 0 && gain >= (best?.gain ?? 0)) best = { last: i, turn, gain };

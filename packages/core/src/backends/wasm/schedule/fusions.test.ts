@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Graph, type Node } from '../../../graph/graph.js';
 import { adaptiveAvgPool, channelShuffle, concat, emit, mul, ops, slice } from '../../../ops/index.js';
-import { findGroups } from './fusions.js';
+import { findFusions } from './fusions.js';
 import { placeValues } from './placement.js';
 
 /** A convolution with its weight; depthwise where `groups` is the number of channels. */
@@ -23,14 +23,15 @@ const graphOf = (build: (x: Node) => Node): Graph => {
   return graph;
 };
 /** The ops of each group. */
-const found = (graph: Graph) => [...findGroups(graph).values()].map(({ nodes }) => nodes.map(({ op }) => op));
+const found = (graph: Graph) =>
+  [...findFusions(graph).values()].map(({ nodes }) => nodes.map(({ op }) => op));
 
 describe('blocks', () => {
   const residual = graphOf((x) => conv(depthwise(conv(x, 24)), 8));
 
   test('an inverted residual is one, and only its end has a place', () => {
     expect(found(residual)).toEqual([['conv2d', 'conv2d', 'conv2d']]);
-    const { placed, free } = placeValues(residual, findGroups(residual));
+    const { placed, free } = placeValues(residual, findFusions(residual));
     expect([...placed.keys()]).toEqual([residual.output]);
     expect(free.size).toBe(2);
   });

@@ -14,10 +14,10 @@ import { MOST_ROWS } from '../ops/conv/depthwise/depthwiseKernel.js';
 type Conv = Node<Conv2dAttrs>;
 
 /** Channels of a picture that is read plane by plane. */
-const MOST_PLANES = 4;
+const MAX_PLANES = 4;
 
 /** Squeeze-and-excitation: channels are scaled by gates that two layers compute from their means. */
-export interface Squeeze {
+export interface SqueezeExcitation {
   readonly pool: Node<AdaptivePoolAttrs>;
   readonly reduce: Conv;
   readonly gate: Conv;
@@ -25,12 +25,12 @@ export interface Squeeze {
 }
 
 /** An inverted residual, or its latter part: `expand` is missing where a block does not widen its input. */
-export interface Block {
+export interface InvertedResidual {
   readonly kind: 'block';
   /** A 1x1 convolution, or a network's first layer: see `isStem`. */
   readonly expand?: Conv;
   readonly depthwise: Conv;
-  readonly squeeze?: Squeeze;
+  readonly squeeze?: SqueezeExcitation;
   readonly project: Conv;
   /** A depthwise convolution that alone reads what is projected. */
   readonly filter?: Conv;
@@ -39,14 +39,14 @@ export interface Block {
 }
 
 /** A channel shuffle of a concatenation whose parts are its groups. */
-export interface Interleaving {
+export interface ShuffledConcat {
   readonly kind: 'interleaving';
   readonly parts: readonly Node[];
   readonly nodes: readonly Node[];
 }
 
 /** A 1x1 convolution of values that are normalised first by statistics that no run changes. */
-export interface NormedProduct {
+export interface NormMatmul {
   readonly kind: 'normed product';
   readonly norm: Node<BatchNormAttrs>;
   readonly conv: Conv;
@@ -54,15 +54,15 @@ export interface NormedProduct {
 }
 
 /** Nodes that are computed together. */
-export type Group = Block | Interleaving | NormedProduct;
+export type Fusion = InvertedResidual | ShuffledConcat | NormMatmul;
 
 /** A convolution on planar pictures of few channels, which are read as the host gives them: a network's first layer. */
-export const isStem = (node: Node): node is Conv =>
+export const isFirstConv = (node: Node): node is Conv =>
   isOp(node, 'conv2d') &&
   isInput(node.inputs[0]!) &&
   node.attrs.groups === 1 &&
   node.inputs[1]!.shape[1]! > 1 &&
-  node.inputs[1]!.shape[1]! <= MOST_PLANES;
+  node.inputs[1]!.shape[1]! <= MAX_PLANES;
 
 /** A 1x1 convolution of all channels on pixels as they lie, with a weight that no run changes. */
 const isPointwise = (node: Node): node is Conv =>
@@ -80,7 +80,7 @@ const isDepthwise = (node: Node): node is Conv =>
   !node.attrs.residual;
 
 /** Finds all groups; the key is a group's last node. A node that is wanted as an output, or read from elsewhere, ends a group. */
-export function findGroups(graph: Graph): ReadonlyMap<Node, Group> {
+export function findFusions(graph: Graph): ReadonlyMap<Node, Fusion> {
   const readers = readersOf(graph);
   const kept = new Set([...graph.outputs.values(), ...graph.updates.values()]);
   /** The readers of a value that nobody else may see. */
@@ -100,7 +100,7 @@ export function findGroups(graph: Graph): ReadonlyMap<Node, Group> {
       : undefined;
   };
 
-  const squeezeAfter = (depthwise: Node): Squeeze | undefined => {
+  const squeezeAfter = (depthwise: Node): SqueezeExcitation | undefined => {
     const [pool, scale, ...others] = readersOfInner(depthwise);
     if (!pool || !scale || others.length > 0) return undefined;
     if (!isOp(pool, 'adaptiveAvgPool') || pool.shape[2] !== 1 || pool.shape[3] !== 1) return undefined;
@@ -111,14 +111,14 @@ export function findGroups(graph: Graph): ReadonlyMap<Node, Group> {
     return scales ? { pool, reduce, gate, scale } : undefined;
   };
 
-  const blockAround = (depthwise: Conv): Block | undefined => {
+  const blockAround = (depthwise: Conv): InvertedResidual | undefined => {
     if (!hasConstants(depthwise)) return undefined;
     const squeeze = squeezeAfter(depthwise);
     const project = pointwiseAfter(squeeze?.scale ?? depthwise);
     if (!project) return undefined;
     const [before] = depthwise.inputs as [Node];
     const expand =
-      (isPointwise(before) || isStem(before)) &&
+      (isPointwise(before) || isFirstConv(before)) &&
       !before.attrs.residual &&
       hasConstants(before) &&
       soleReader(before) === depthwise
@@ -136,7 +136,7 @@ export function findGroups(graph: Graph): ReadonlyMap<Node, Group> {
     return { kind: 'block', expand, depthwise, squeeze, project, filter, nodes };
   };
 
-  const interleavingBefore = (shuffle: Node<ChannelShuffleAttrs>): Interleaving | undefined => {
+  const interleavingBefore = (shuffle: Node<ChannelShuffleAttrs>): ShuffledConcat | undefined => {
     const [concat] = shuffle.inputs as [Node];
     if (!isOp(concat, 'concat') || concat.attrs.axis !== 1 || soleReader(concat) !== shuffle)
       return undefined;
@@ -146,7 +146,7 @@ export function findGroups(graph: Graph): ReadonlyMap<Node, Group> {
     return same ? { kind: 'interleaving', parts, nodes: [concat, shuffle] } : undefined;
   };
 
-  const normedProductAfter = (norm: Node<BatchNormAttrs>): NormedProduct | undefined => {
+  const normedProductAfter = (norm: Node<BatchNormAttrs>): NormMatmul | undefined => {
     const conv = pointwiseAfter(norm);
     if (!conv || conv.attrs.residual || !norm.inputs.slice(1).every(constant)) return undefined;
     const next = soleReader(conv);
@@ -155,7 +155,7 @@ export function findGroups(graph: Graph): ReadonlyMap<Node, Group> {
     return { kind: 'normed product', norm, conv, nodes: [norm, conv] };
   };
 
-  const groups = new Map<Node, Group>();
+  const groups = new Map<Node, Fusion>();
   const taken = new Set<Node>();
   for (const node of graph.nodes) {
     const group = isDepthwise(node)

@@ -46,7 +46,7 @@ describe('concatenation in place', () => {
     const { at, value, placed } = located(graph);
     const [a, b] = parts as [Node, Node];
     expect(at(b) - at(a)).toBe(24 * 4);
-    expect((value(a) as Pixels).pixel).toBe(32 * 4);
+    expect((value(a) as Pixels).pixelStride).toBe(32 * 4);
     expect(placed.get(a)!.place).toBe(placed.get(b)!.place);
   });
 
@@ -90,7 +90,7 @@ describe('views', () => {
     const { free, at, value } = located(graph);
     expect(views.every((view) => free.has(view))).toBe(true);
     expect(at(views[0]!) - at(views[0]!.inputs[0]!)).toBe(8 * 4);
-    expect((value(views[0]!) as Pixels).pixel).toBe(16 * 4);
+    expect((value(views[0]!) as Pixels).pixelStride).toBe(16 * 4);
   });
 
   test('flattened pixels keep their order where only constant weights read them', () => {
@@ -126,12 +126,12 @@ test('nothing overwrites a slice that begins within a pixel, which would be writ
 
 test('an arena gives out the lowest gap that is large enough', () => {
   const arena = new Arena();
-  const [a, b, c] = [arena.take(100), arena.take(64), arena.take(64)] as const;
+  const [a, b, c] = [arena.acquire(100), arena.acquire(64), arena.acquire(64)] as const;
   expect([a, b, c].map(({ offset }) => offset)).toEqual([0, 128, 192]);
   arena.release(a);
   arena.release(c);
-  expect(arena.take(200).offset).toBe(192);
-  expect(arena.take(128).offset).toBe(0);
+  expect(arena.acquire(200).offset).toBe(192);
+  expect(arena.acquire(128).offset).toBe(0);
   expect(arena.bytes).toBe(192 + 256);
   expect(() => arena.release(c.plus(64))).toThrow('is free');
 });

@@ -8,10 +8,10 @@ import { findDefinition, isOp } from '../../../ops/index.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../codegen/kernel.js';
 import { denseFloats, extents, isPixelShape, storedFloats, type Value, valueAt } from '../memory/layout.js';
 import { Pointer, Region } from '../memory/region.js';
-import type { Group } from './fusions.js';
+import type { Fusion } from './fusions.js';
 
 /** A place for one value or several, from the first write to the last read. */
-export interface Place {
+export interface Allocation {
   readonly floats: number;
   /** Index of the first node that writes there, and of the last one that reads. */
   readonly start: number;
@@ -19,8 +19,8 @@ export interface Place {
 }
 
 /** Where a node's value is. */
-export interface Placed {
-  readonly place: Place;
+export interface PlacedValue {
+  readonly place: Allocation;
   /** The value, once the place has an address. */
   readonly value: (at: Pointer) => Value;
 }
@@ -30,7 +30,7 @@ const BEGINNING = new Pointer(new Region(), 0);
 
 /** What is known of where values go. Inputs and parameters have places of their own and are not among them. */
 export interface Placement {
-  readonly placed: ReadonlyMap<Node, Placed>;
+  readonly placed: ReadonlyMap<Node, PlacedValue>;
   /** Nodes for which nothing is to be done: their value is there already, or is computed together with a later node. */
   readonly free: ReadonlySet<Node>;
 }
@@ -50,7 +50,7 @@ export const isFlattenForLinear = (node: Node, readers: readonly Node[]): boolea
  * A node that says: everything before it is computed in so many turns, and it has the pictures of all of them. It has a
  * place of its own, to which its input moves on from turn to turn. `inTurns` makes it.
  */
-export const isTurns = (node: Node): node is Node<{ readonly count: number }> => node.op === 'turns';
+export const isBatchTile = (node: Node): node is Node<{ readonly count: number }> => node.op === 'turns';
 
 /** True if a node's result is its input, unchanged. */
 const isNeutral = (node: Node): boolean => findDefinition(node)?.neutral === true;
@@ -87,7 +87,7 @@ function isSameOrder(node: Node): boolean {
  */
 export function placeValues(
   graph: Graph,
-  groups: ReadonlyMap<Node, Group> = new Map(),
+  groups: ReadonlyMap<Node, Fusion> = new Map(),
   last: ReadonlySet<Node> = new Set(),
 ): Placement {
   const readers = readersOf(graph);
@@ -98,13 +98,13 @@ export function placeValues(
   const outputs = new Set([...graph.outputs.values(), ...graph.updates.values(), ...readLast]);
   const weights = weightNodes(graph);
   const { hosts, prefixes } = concatenateInPlace(graph, weights, isInner);
-  const placed = new Map<Node, Placed>();
+  const placed = new Map<Node, PlacedValue>();
   const free = new Set<Node>();
   const index = new Map(graph.nodes.map((node, i) => [node, i]));
   const lastUse = lastUses(graph, { computedAt: (node) => lastOf.get(node) ?? node, kept: readLast });
   /** Parts of a concatenation are placed before it. */
   const firstWrite = (node: Node): number =>
-    isTurns(node)
+    isBatchTile(node)
       ? 0
       : Math.min(
           index.get(node)!,
@@ -117,7 +117,7 @@ export function placeValues(
   };
 
   /** Places of concatenations are made when their first part is. */
-  const place = (node: Node): Placed => {
+  const place = (node: Node): PlacedValue => {
     const known = placed.get(node);
     if (known) return known;
     const host = hosts.get(node);
@@ -128,12 +128,14 @@ export function placeValues(
       alias(node, into, (at) => {
         const whole = outer.value(at);
         if (whole.kind !== 'pixels') return whole;
-        const start = isTurns(into) ? whole.at.moving(node.shape[0]! * whole.image) : whole.at;
-        return valueAt(start.plus(channel * FLOAT), node.shape, whole.pixel);
+        const start = isBatchTile(into)
+          ? whole.at.withTileStride(node.shape[0]! * whole.imageStride)
+          : whole.at;
+        return valueAt(start.plus(channel * FLOAT), node.shape, whole.pixelStride);
       });
     } else {
       const dense = weights.has(node);
-      const own: Place = {
+      const own: Allocation = {
         floats: dense ? denseFloats(node.shape) : storedFloats(node.shape),
         start: firstWrite(node),
         end: lastUse.get(node)!,
@@ -170,7 +172,7 @@ export function placeValues(
         alias(node, input!, (at) => {
           const value = inner.value(at);
           if (value.kind !== 'pixels') return value;
-          const strides = [value.image, FLOAT, value.row, value.pixel];
+          const strides = [value.imageStride, FLOAT, value.rowStride, value.pixelStride];
           const { n, c, h, w } = extents(node.shape);
           const scale = (stride: number, of: number): number => (of === axis ? stride * step : stride);
           return {
@@ -180,9 +182,9 @@ export function placeValues(
             c,
             h,
             w,
-            image: scale(value.image, 0),
-            row: scale(value.row, 2),
-            pixel: scale(value.pixel, 3),
+            imageStride: scale(value.imageStride, 0),
+            rowStride: scale(value.rowStride, 2),
+            pixelStride: scale(value.pixelStride, 3),
           };
         });
         free.add(node);
@@ -191,7 +193,7 @@ export function placeValues(
       const summand = unhosted && !prefixes.has(node) ? overwritten(node, index.get(node)!) : undefined;
       if (summand) alias(node, summand, placed.get(summand)!.value);
       else place(node);
-      if (prefixes.has(node) || isTurns(node)) free.add(node);
+      if (prefixes.has(node) || isBatchTile(node)) free.add(node);
     }
   }
   return { placed, free };
@@ -213,7 +215,7 @@ export function placeValues(
   }
 }
 
-interface Host {
+interface ConcatTarget {
   readonly into: Node;
   /** First channel of the part. */
   readonly channel: number;
@@ -229,11 +231,11 @@ function concatenateInPlace(
   weights: ReadonlySet<Node>,
   isInner: (node: Node) => boolean,
 ): {
-  readonly hosts: ReadonlyMap<Node, Host>;
-  readonly prefixes: ReadonlyMap<Node, Host>;
+  readonly hosts: ReadonlyMap<Node, ConcatTarget>;
+  readonly prefixes: ReadonlyMap<Node, ConcatTarget>;
 } {
-  const hosts = new Map<Node, Host>();
-  const prefixes = new Map<Node, Host>();
+  const hosts = new Map<Node, ConcatTarget>();
+  const prefixes = new Map<Node, ConcatTarget>();
   const computes = (node: Node): boolean =>
     !isLeaf(node) &&
     !weights.has(node) &&
@@ -242,7 +244,7 @@ function concatenateInPlace(
     !isOp(node, 'slice') &&
     !isOp(node, 'fill');
   for (const node of [...graph.nodes].reverse()) {
-    if (isTurns(node)) hosts.set(node.inputs[0]!, { into: node, channel: 0 });
+    if (isBatchTile(node)) hosts.set(node.inputs[0]!, { into: node, channel: 0 });
     if (!isOp(node, 'concat') || isInner(node) || node.attrs.axis !== 1 || !isPixelShape(node.shape))
       continue;
     let channel = 0;

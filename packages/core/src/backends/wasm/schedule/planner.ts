@@ -23,8 +23,8 @@ import {
 import { type Dense, type Pixels, type Value, valueAt } from '../memory/layout.js';
 import { Arena, type Pointer, Region } from '../memory/region.js';
 import type { WinogradMethod } from '../ops/conv/winograd/transforms.js';
-import { findGroups, type Group } from './fusions.js';
-import { isTurns, type Place, type Placement, placeValues } from './placement.js';
+import { type Fusion, findFusions } from './fusions.js';
+import { type Allocation, isBatchTile, type Placement, placeValues } from './placement.js';
 import { type UpdateChain, updateChains } from './updates.js';
 
 /** One call of a kernel. */
@@ -49,7 +49,7 @@ export interface Phase {
 }
 
 /** Fills a part of the weights' memory. */
-interface Packing {
+interface ConstantFill {
   readonly at: Pointer;
   readonly floats: number;
   /** Fills one piece; called for each of them in order. */
@@ -78,7 +78,7 @@ export interface ConvolutionWeight {
  * @param product - bytes from the weights of one transformed position to those of the next.
  * @returns where the weights are then.
  */
-export type TransformInRun = (
+export type TransformChangingWeights = (
   planner: Planner,
   weight: ConvolutionWeight,
   method: WinogradMethod,
@@ -87,7 +87,7 @@ export type TransformInRun = (
 ) => Pointer;
 
 /** Values that are packed in one piece, between which other events get their turn: less than a millisecond. */
-export const PIECE = 2 ** 18;
+export const PIECE_VALUES = 2 ** 18;
 
 /** The share of `total` units that falls to a thread. */
 export const shareOf = (
@@ -103,31 +103,31 @@ export const shareOf = (
 export class Planner {
   readonly kernels: FunctionBuilder[] = [];
   readonly phases: Phase[] = [];
-  readonly packings: Packing[] = [];
+  readonly constantFills: ConstantFill[] = [];
   /** Packed weights and other constants. */
   readonly constants = new Region();
   /** Inputs and outputs as the host sees them. */
-  readonly exchange = new Region();
+  readonly io = new Region();
   readonly arena = new Arena();
   readonly inputs = new Map<string, Dense>();
   /** What is looked at before each run, since kernels cannot complain. */
-  readonly checks: ((feeds: ReadonlyMap<string, Tensor>) => void)[] = [];
+  readonly hostChecks: ((feeds: ReadonlyMap<string, Tensor>) => void)[] = [];
   readonly placement: Placement;
   /** Nodes that are computed together, by the last of them. */
-  readonly groups: ReadonlyMap<Node, Group>;
+  readonly fusions: ReadonlyMap<Node, Fusion>;
   /** Whether gradients are taken, as in a training step. */
-  readonly differentiates: boolean;
+  readonly hasGradients: boolean;
   /** Nodes that are computed where updates are taken on. */
-  readonly chains: readonly UpdateChain[];
+  readonly updateChains: readonly UpdateChain[];
 
   /** Seconds that nodes are expected to take, where the cost model has an opinion. */
-  readonly expected = new Map<Node, number>();
+  readonly expectedSeconds = new Map<Node, number>();
 
   /** In how many turns nodes are computed, where that is more than one. */
-  readonly turns = new Map<Node, number>();
+  readonly tileCounts = new Map<Node, number>();
 
   /** Transforms weights of Winograd convolutions that change: where a graph has any, it is loaded. */
-  transformInRun?: TransformInRun;
+  transformChangingWeights?: TransformChangingWeights;
 
   /** Number of phases that compute; the phases behind them apply updates. */
   computePhaseCount = 0;
@@ -136,7 +136,7 @@ export class Planner {
   readonly #kept = new Map<string, Pointer>();
   readonly #values = new Map<Node, Value>();
   readonly #converted = new Map<Node, Pixels>();
-  readonly #addresses = new Map<Place, Pointer>();
+  readonly #addresses = new Map<Allocation, Pointer>();
   #node!: Node;
   #algorithm = '';
   #named = false;
@@ -148,14 +148,18 @@ export class Planner {
     readonly engine: Engine,
     readonly threads: number,
   ) {
-    this.groups = findGroups(graph);
-    this.differentiates = graph.nodes.some((node) => findDefinition(node)?.gradient === BACKWARD);
-    this.chains = updateChains(graph);
-    this.placement = placeValues(graph, this.groups, new Set(this.chains.flatMap(({ nodes }) => nodes)));
-    const turns = graph.nodes.find(isTurns)?.attrs.count ?? 1;
+    this.fusions = findFusions(graph);
+    this.hasGradients = graph.nodes.some((node) => findDefinition(node)?.gradient === BACKWARD);
+    this.updateChains = updateChains(graph);
+    this.placement = placeValues(
+      graph,
+      this.fusions,
+      new Set(this.updateChains.flatMap(({ nodes }) => nodes)),
+    );
+    const turns = graph.nodes.find(isBatchTile)?.attrs.count ?? 1;
     for (const { attrs, shape } of graph.nodes.filter(isInput)) {
       const bytes = sizeOf(shape) * FLOAT;
-      const at = this.exchange.reserve(turns * bytes).moving(bytes);
+      const at = this.io.reserve(turns * bytes).withTileStride(bytes);
       this.inputs.set(attrs.name, {
         kind: 'dense',
         at,
@@ -169,24 +173,24 @@ export class Planner {
     const places = new Set([...this.placement.placed.values()].map(({ place }) => place));
     for (const [index, node] of this.graph.nodes.entries()) {
       for (const place of places)
-        if (place.start === index) this.#addresses.set(place, this.arena.take(place.floats * FLOAT));
-      this.at(node);
+        if (place.start === index) this.#addresses.set(place, this.arena.acquire(place.floats * FLOAT));
+      this.beginNode(node);
       if (!isInput(node) && !isParameter(node) && !this.placement.free.has(node)) lower(node);
       for (const pointer of this.#scratch.splice(0)) this.arena.release(pointer);
       for (const place of places) if (place.end === index) this.arena.release(this.#addresses.get(place)!);
-      if (isTurns(node)) this.#repeat(node.attrs.count);
+      if (isBatchTile(node)) this.#repeat(node.attrs.count);
     }
   }
 
   /** Everything so far was the first of so many turns: adds the others. */
   #repeat(count: number): void {
-    for (const [node, seconds] of this.expected) this.expected.set(node, count * seconds);
+    for (const [node, seconds] of this.expectedSeconds) this.expectedSeconds.set(node, count * seconds);
     const first = [...this.phases];
-    for (const { node } of first) this.turns.set(node, count);
+    for (const { node } of first) this.tileCounts.set(node, count);
     for (let turn = 1; turn < count; turn++) {
       const inTurn = ({ kernel, parameters }: Call): Call => ({
         kernel,
-        parameters: parameters.map((value) => (typeof value === 'number' ? value : value.inTurn(turn))),
+        parameters: parameters.map((value) => (typeof value === 'number' ? value : value.inTile(turn))),
       });
       for (const phase of first)
         this.phases.push({ ...phase, calls: phase.calls.map((calls) => calls.map(inTurn)) });
@@ -194,7 +198,7 @@ export class Planner {
   }
 
   /** Phases that follow belong to this node. */
-  at(node: Node): void {
+  beginNode(node: Node): void {
     this.#node = node;
   }
 
@@ -211,7 +215,7 @@ export class Planner {
     if (isInput(node)) return { ...this.inputs.get(node.attrs.name)!, shape: node.shape };
     if (isParameter(node)) {
       const weight = weightOf(node, this.weights);
-      const at = this.keep(sizeOf(node.shape), (target) => target.set(weight.data));
+      const at = this.addConstant(sizeOf(node.shape), (target) => target.set(weight.data));
       return { kind: 'dense', at, shape: node.shape };
     }
     const { place, value } = this.placement.placed.get(node)!;
@@ -227,54 +231,56 @@ export class Planner {
     if (value.kind === 'pixels') return value;
     const [n, c, h = 1, w = 1] = node.shape as [number, number, number?, number?];
     if (c === 1 || h * w === 1) {
-      const pixel = c * FLOAT;
-      return { kind: 'pixels', at: value.at, n, c, h, w, image: h * w * pixel, row: w * pixel, pixel };
+      const pixelStride = c * FLOAT;
+      const rowStride = w * pixelStride;
+      const imageStride = h * rowStride;
+      return { kind: 'pixels', at: value.at, n, c, h, w, imageStride, rowStride, pixelStride };
     }
-    const stored = valueAt(this.exchange.reserve(0), node.shape) as Pixels;
-    const made = { ...stored, at: this.exchange.reserve(n * stored.image) };
+    const stored = valueAt(this.io.reserve(0), node.shape) as Pixels;
+    const made = { ...stored, at: this.io.reserve(n * stored.imageStride) };
     convert(value, made);
     this.#converted.set(node, made);
     return made;
   }
 
   /** The value of a parameter that no run changes; undefined for all other nodes. */
-  constant(node: Node): Tensor | undefined {
+  constantValue(node: Node): Tensor | undefined {
     return isParameter(node) && !this.graph.updates.has(node.attrs.name)
       ? weightOf(node, this.weights)
       : undefined;
   }
 
   /** Has the host test a node's values before each run, where it knows them: those of inputs and constants. */
-  check(node: Node, test: (data: Float32Array) => void): void {
-    const constant = this.constant(node);
-    if (constant) this.checks.push(() => test(constant.data));
-    if (isInput(node)) this.checks.push((feeds) => test(feeds.get(node.attrs.name)!.data));
+  addHostCheck(node: Node, test: (data: Float32Array) => void): void {
+    const constant = this.constantValue(node);
+    if (constant) this.hostChecks.push(() => test(constant.data));
+    if (isInput(node)) this.hostChecks.push((feeds) => test(feeds.get(node.attrs.name)!.data));
   }
 
   /** Memory for constants; `fill` is called with it, zero at first, for each piece when the program is loaded. */
-  keep(floats: number, fill: Packing['fill'], pieces = 1): Pointer {
+  addConstant(floats: number, fill: ConstantFill['fill'], pieces = 1): Pointer {
     const at = this.constants.reserve(floats * FLOAT);
-    this.packings.push({ at, floats, fill, pieces });
+    this.constantFills.push({ at, floats, fill, pieces });
     return at;
   }
 
   /** The same memory for all who ask for it by that name. */
-  keepOnce(name: string, floats: number, fill: Packing['fill']): Pointer {
-    const at = this.#kept.get(name) ?? this.keep(floats, fill);
+  internConstant(name: string, floats: number, fill: ConstantFill['fill']): Pointer {
+    const at = this.#kept.get(name) ?? this.addConstant(floats, fill);
     this.#kept.set(name, at);
     return at;
   }
 
   /** Memory until the node at hand is done. */
-  scratch(bytes: number): Pointer {
-    const at = this.arena.take(bytes);
+  workspace(bytes: number): Pointer {
+    const at = this.arena.acquire(bytes);
     this.#scratch.push(at);
     return at;
   }
 
   /** Scratch for each thread. */
-  scratchForEach(bytes: number): readonly Pointer[] {
-    return Array.from({ length: this.threads }, () => this.scratch(bytes));
+  workspacePerThread(bytes: number): readonly Pointer[] {
+    return Array.from({ length: this.threads }, () => this.workspace(bytes));
   }
 
   /** A kernel for a shape, generated when asked for first, as a function that makes calls of it. */
@@ -289,17 +295,17 @@ export class Planner {
   }
 
   /** Names the way the node at hand is computed, for profiles; phases that follow carry it. */
-  algorithm(name: string): void {
+  setAlgorithm(name: string): void {
     if (!this.#named) this.#algorithm = name;
   }
 
   /** What the cost model expects the node at hand to take, for profiles. */
-  expect(seconds: number): void {
-    this.expected.set(this.#node, (this.expected.get(this.#node) ?? 0) + seconds);
+  addExpectedSeconds(seconds: number): void {
+    this.expectedSeconds.set(this.#node, (this.expectedSeconds.get(this.#node) ?? 0) + seconds);
   }
 
   /** Gives one name to all that `lower` plans. */
-  named(name: string, lower: () => void): void {
+  withAlgorithm(name: string, lower: () => void): void {
     this.#algorithm = name;
     this.#named = true;
     lower();
@@ -307,7 +313,7 @@ export class Planner {
   }
 
   /** Adds a phase to the node at hand. `calls` gives each thread's part. */
-  phase(calls: (thread: number) => readonly Call[]): void {
+  addPhase(calls: (thread: number) => readonly Call[]): void {
     this.phases.push({
       node: this.#node,
       algorithm: this.#algorithm,
@@ -316,8 +322,8 @@ export class Planner {
   }
 
   /** Adds a phase of independent units of work, each thread taking a run of them. */
-  spread(units: number, calls: (from: number, to: number, thread: number) => readonly Call[]): void {
-    this.phase((thread) => {
+  parallelFor(units: number, calls: (from: number, to: number, thread: number) => readonly Call[]): void {
+    this.addPhase((thread) => {
       const [from, to] = shareOf(units, thread, this.threads);
       return to > from ? calls(from, to, thread) : [];
     });

@@ -2,13 +2,13 @@
 import type { Node } from '../../../../graph/graph.js';
 import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
 import { FLOAT } from '../../codegen/kernel.js';
-import { isStem } from '../../schedule/fusions.js';
+import { isFirstConv } from '../../schedule/fusions.js';
 import type { Planner } from '../../schedule/planner.js';
 import { type Lowering, pixelsOf } from '../lowering.js';
 import { type Convolution, convolutionOf, convolve, underWindow } from './convolution.js';
 import { lowerDepthwise } from './depthwise/depthwise.js';
 import { MOST_ROWS } from './depthwise/depthwiseKernel.js';
-import { lowerPlanar } from './firstConv.js';
+import { lowerFirstConv } from './firstConv.js';
 import { lowerGrouped } from './grouped/grouped.js';
 import { chooseGroupedRows, lowerGroupedRows } from './grouped/groupedRows.js';
 import { chooseWinograd, lowerWinograd } from './winograd/winograd.js';
@@ -16,7 +16,7 @@ import { chooseWinograd, lowerWinograd } from './winograd/winograd.js';
 export const lowerConv2d: Lowering<Conv2dAttrs> = (p, node) => {
   const [x] = node.inputs as [Node];
   const convolution = convolutionOf(p, node, () => pixelsOf(p, x), pixelsOf(p, node));
-  if (isStem(node)) lowerPlanar(p, convolution, x);
+  if (isFirstConv(node)) lowerFirstConv(p, convolution, x);
   else lowerConvolution(p, convolution);
 };
 

@@ -6,7 +6,7 @@ import type { Pixels } from '../../memory/layout.js';
 import type { Planner } from '../../schedule/planner.js';
 import { padPixels, reach } from '../data/padding.js';
 import { biasOf, pixelsOf, weightStrides } from '../lowering.js';
-import { type InnerOrder, packPanels, productPhase } from '../matmul/matmul.js';
+import { type InnerOrder, matmulPhase, packPanels } from '../matmul/matmul.js';
 
 /** How a weight is read: where its first value is, and how far from one to the next, in floats. */
 export interface WeightOrder {
@@ -77,7 +77,7 @@ export const convolutionOf = (
 /** A convolution as a product over an input that needs no edges. */
 export interface Window {
   readonly x: Pixels;
-  readonly inner: Parameters<typeof productPhase>[1]['inner'];
+  readonly inner: Parameters<typeof matmulPhase>[1]['inner'];
   /** The inner dimension as strides of the weight. */
   readonly order: InnerOrder;
 }
@@ -90,12 +90,12 @@ export function convolve(
   inputBytes: number,
   name: string,
 ): void {
-  productPhase(p, {
+  matmulPhase(p, {
     name,
     inner: window.inner,
     columns: out,
     weights: (panel) => packPanels(p, weight, out, panel, window.order, order.out, order.start),
-    constant: p.constant(weight) !== undefined,
+    constant: p.constantValue(weight) !== undefined,
     bias: bias && biasOf(p, bias, out),
     residual: residual && pixelsOf(p, residual),
     activation: attrs.activation,
@@ -119,10 +119,10 @@ export function underWindow(
     { count: kernel[1], from: weight.column },
     { count: channels, from: weight.in },
   ];
-  const joined = dilation[1] === 1 && padded.pixel === channels * FLOAT;
+  const joined = dilation[1] === 1 && padded.pixelStride === channels * FLOAT;
   const loops = [
-    { count: kernel[0], stride: dilation[0] * padded.row },
-    ...(joined ? [] : [{ count: kernel[1], stride: dilation[1] * padded.pixel }]),
+    { count: kernel[0], stride: dilation[0] * padded.rowStride },
+    ...(joined ? [] : [{ count: kernel[1], stride: dilation[1] * padded.pixelStride }]),
   ];
   return {
     inner: {
@@ -130,6 +130,12 @@ export function underWindow(
       run: joined ? kernel[1] * channels : channels,
     },
     order,
-    x: { ...padded, h, w, row: padded.row * stride[0], pixel: padded.pixel * stride[1] },
+    x: {
+      ...padded,
+      h,
+      w,
+      rowStride: padded.rowStride * stride[0],
+      pixelStride: padded.pixelStride * stride[1],
+    },
   };
 }

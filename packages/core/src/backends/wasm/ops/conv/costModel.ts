@@ -11,7 +11,7 @@
  */
 import type { Engine } from '../../codegen/engine.js';
 import { FLOAT } from '../../codegen/kernel.js';
-import { asksAhead, LARGE_WEIGHTS } from '../matmul/prefetch.js';
+import { LARGE_WEIGHTS, shouldPrefetch } from '../matmul/prefetch.js';
 import { type WinogradMethod, winograd } from './winograd/transforms.js';
 
 /**
@@ -74,7 +74,7 @@ export function productSeconds(
   const operations = 2 * count * pixels * inner * columns;
   const computing = operations / (ratesOf(engine).product * full * CORES);
   const reading = (count * inner * columns * FLOAT) / BANDWIDTH;
-  const hidden = ahead && asksAhead(engine, Math.ceil(pixels / engine.tileRows));
+  const hidden = ahead && shouldPrefetch(engine, Math.ceil(pixels / engine.tileRows));
   return hidden ? Math.max(computing, WRITTEN_BACK * reading) : computing + reading;
 }
 
@@ -158,7 +158,7 @@ export function directSeconds(
 }
 
 /** The instance of Winograd's method that is the fastest way, or undefined for the direct one. */
-export const fastestWay = (engine: Engine, convolution: ConvolutionCost): WinogradMethod | undefined =>
+export const fastestMethod = (engine: Engine, convolution: ConvolutionCost): WinogradMethod | undefined =>
   fastest(
     directSeconds(engine, convolution.n * convolution.h * convolution.w, convolution),
     methodsFor(convolution).map((method) => [method, winogradSeconds(engine, method, convolution)]),

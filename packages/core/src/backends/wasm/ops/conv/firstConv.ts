@@ -8,7 +8,7 @@ import { padCalls, reach } from '../data/padding.js';
 import { paddedRows } from '../data/paddingKernel.js';
 import { biasOf } from '../lowering.js';
 import { packPanels } from '../matmul/matmul.js';
-import { planRowProduct, type Rows } from '../matmul/rowMatmul.js';
+import { planRowMatmul, type Rows } from '../matmul/rowMatmul.js';
 import { type Convolution, type ConvolutionLayer, convolve, type Window } from './convolution.js';
 
 /** Planar pictures with zeros around them where the convolution asks for that, and the calls that put them there. */
@@ -36,7 +36,7 @@ function planesOf(
     return { at: source, height, planeStep: height * rowBytes, rowStep: rowBytes, padded: () => [] };
   const [paddedHeight, paddedWidth] = reach(attrs, kernel, y);
   const [row, plane] = [paddedWidth * FLOAT, paddedHeight * paddedWidth * FLOAT];
-  const target = p.scratch(n * channels * plane);
+  const target = p.workspace(n * channels * plane);
   const columns = Math.min(width, paddedWidth - left);
   const pad = p.kernel(paddedRows, {
     from: rowBytes,
@@ -84,14 +84,14 @@ function windowOn(
 }
 
 /** A convolution on planar pictures as a phase of its own. */
-export function lowerPlanar(p: Planner, convolution: Convolution, x: Node): void {
+export function lowerFirstConv(p: Planner, convolution: Convolution, x: Node): void {
   const { attrs, channels, y } = convolution;
   const planes = planesOf(p, convolution, x, y);
   const { at, height, planeStep, rowStep, padded } = planes;
   const rows = y.n * channels * height;
   if (padded(0, rows).length > 0) {
-    p.algorithm('pad');
-    p.spread(rows, padded);
+    p.setAlgorithm('pad');
+    p.parallelFor(rows, padded);
   }
   convolve(
     p,
@@ -105,9 +105,9 @@ export function lowerPlanar(p: Planner, convolution: Convolution, x: Node): void
         c: channels,
         h: y.h,
         w: y.w,
-        image: channels * planeStep,
-        row: rowStep * attrs.stride[0],
-        pixel: attrs.stride[1] * FLOAT,
+        imageStride: channels * planeStep,
+        rowStride: rowStep * attrs.stride[0],
+        pixelStride: attrs.stride[1] * FLOAT,
       },
     },
     x.shape.reduce((size, extent) => size * extent, FLOAT),
@@ -131,19 +131,19 @@ export function planStem(
   p: Planner,
   layer: ConvolutionLayer,
   x: Node,
-  y: { readonly h: number; readonly w: number; readonly pixel: number },
+  y: { readonly h: number; readonly w: number; readonly pixelStride: number },
 ): StemRows {
   const { attrs, kernel, channels, out, weight, bias, order } = layer;
   const { stride } = attrs;
   const planes = planesOf(p, layer, x, y);
   const window = windowOn(planes, layer);
-  const { call } = planRowProduct(p, {
+  const { call } = planRowMatmul(p, {
     inner: window.inner,
     columns: out,
     weights: (panel) => packPanels(p, weight, out, panel, window.order, order.out, order.start),
     bias: bias && biasOf(p, bias, out),
     activation: attrs.activation,
-    pixel: { a: stride[1] * FLOAT, c: y.pixel, residual: 0 },
+    pixel: { a: stride[1] * FLOAT, c: y.pixelStride, residual: 0 },
   });
   /** The row of a plane behind the last one under a row. */
   const behind = (row: number): number => row * stride[0] + (kernel[0] - 1) * attrs.dilation[0] + 1;
@@ -161,7 +161,7 @@ export function planStem(
           call(
             y.w,
             picture.plus(row * stride[0] * planes.rowStep),
-            target.at.plus((row - from) * target.row),
+            target.at.plus((row - from) * target.rowStride),
           ),
         );
       return calls;

@@ -97,16 +97,18 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
     for (const columns of positionsOf(dx.w, kernelColumns, along(1))) {
       const y: Pixels = {
         ...dx,
-        at: dx.at.plus(rows.first * dx.row + columns.first * dx.pixel),
+        at: dx.at.plus(rows.first * dx.rowStride + columns.first * dx.pixelStride),
         h: rows.count,
         w: columns.count,
-        row: dx.row * stride[0],
-        pixel: dx.pixel * stride[1],
+        rowStride: dx.rowStride * stride[0],
+        pixelStride: dx.pixelStride * stride[1],
       };
       const [top, left] = [Math.max(0, rows.before), Math.max(0, columns.before)];
       const x: Pixels = {
         ...dy,
-        at: dy.at.plus(Math.max(0, -rows.before) * dy.row + Math.max(0, -columns.before) * dy.pixel),
+        at: dy.at.plus(
+          Math.max(0, -rows.before) * dy.rowStride + Math.max(0, -columns.before) * dy.pixelStride,
+        ),
         h: Math.min(dy.h, dy.h + rows.before),
         w: Math.min(dy.w, dy.w + columns.before),
       };
@@ -148,13 +150,13 @@ function spreads(
     [...dilation, groups, top, left].every((value) => value === 1) &&
     channels >= 16 &&
     out >= 16;
-  const cost = { n, h, w, channels, out, changing: !p.constant(weight) };
+  const cost = { n, h, w, channels, out, changing: !p.constantValue(weight) };
   return suits && winogradSeconds(p.engine, 'spread', cost) < directSeconds(p.engine, (n * h * w) / 4, cost);
 }
 
 /** Positions that no tap reaches. */
 function clear(p: Planner, y: Pixels): void {
-  p.algorithm('zero');
-  const strides = [y.image, y.row, y.pixel, FLOAT].map((bytes) => bytes / FLOAT);
+  p.setAlgorithm('zero');
+  const strides = [y.imageStride, y.rowStride, y.pixelStride, FLOAT].map((bytes) => bytes / FLOAT);
   copyPhaseOf(p, zeros(p, y.c), y.at, copyLoops([y.n, y.h, y.w, y.c], [0, 0, 0, 1], strides));
 }

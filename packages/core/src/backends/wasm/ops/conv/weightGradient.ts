@@ -7,7 +7,7 @@ import type { Planner } from '../../schedule/planner.js';
 import { padPixels, reach } from '../data/padding.js';
 import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, zeroPhase } from '../lowering.js';
 import { panelColumns } from '../matmul/matmulKernel.js';
-import { type RowLoop, rowsProducts, sumPartsPhase } from '../matmul/transposedMatmul.js';
+import { type RowLoop, sumPartsPhase, transposedMatmuls } from '../matmul/transposedMatmul.js';
 import { fastestGradient } from './costModel.js';
 import { MOST_ROWS } from './depthwise/depthwiseKernel.js';
 import { lowerDepthwiseGradWeight } from './depthwise/weightGradient.js';
@@ -37,11 +37,11 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
     join && perGroup !== paddedChannels(perGroup)
       ? closePixels(p, input, padding, touched)
       : padPixels(p, pixelsOf(p, input), padding, touched, spacing(perGroup * groups, outEach));
-  const joined = join && x.pixel === perGroup * FLOAT;
+  const joined = join && x.pixelStride === perGroup * FLOAT;
   const rows: readonly RowLoop[] = [
-    { count: dy.n, a: x.image, b: dy.image },
-    { count: dy.h, a: stride[0] * x.row, b: dy.row },
-    { count: dy.w, a: stride[1] * x.pixel, b: dy.pixel },
+    { count: dy.n, a: x.imageStride, b: dy.imageStride },
+    { count: dy.h, a: stride[0] * x.rowStride, b: dy.rowStride },
+    { count: dy.w, a: stride[1] * x.pixelStride, b: dy.pixelStride },
   ];
   const products = Array.from({ length: groups }, (_, group) => {
     const at = x.at.plus(group * perGroup * FLOAT);
@@ -49,20 +49,26 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
       kind: 'pixels',
       at,
       c: 1,
-      pixel: FLOAT,
+      pixelStride: FLOAT,
       ...(joined
-        ? { n: 1, h: kernelRows, w: kernelColumns * perGroup, image: 0, row: dilation[0] * x.row }
+        ? {
+            n: 1,
+            h: kernelRows,
+            w: kernelColumns * perGroup,
+            imageStride: 0,
+            rowStride: dilation[0] * x.rowStride,
+          }
         : {
             n: kernelRows,
             h: kernelColumns,
             w: perGroup,
-            image: dilation[0] * x.row,
-            row: dilation[1] * x.pixel,
+            imageStride: dilation[0] * x.rowStride,
+            rowStride: dilation[1] * x.pixelStride,
           }),
     };
     return { rows, a: taps, b: dy.at.plus(group * outEach * FLOAT), columns: outEach };
   });
-  const parts = rowsProducts(p, products);
+  const parts = transposedMatmuls(p, products);
   const taps = kernelRows * kernelColumns;
   const row = paddedChannels(outEach) * FLOAT;
   sumPartsPhase(
@@ -126,11 +132,11 @@ function closePixels(
   const pixel = c * FLOAT;
   const row = width * pixel;
   const image = height * row;
-  const at = p.scratch(n * image);
+  const at = p.workspace(n * image);
   const [rows, columns] = [Math.min(h, height - top), Math.min(w, width - left)];
   const value = p.value(input);
   const strides = [image, FLOAT, row, pixel].map((bytes) => bytes / FLOAT);
-  p.algorithm('pad');
+  p.setAlgorithm('pad');
   if (n * rows * columns * pixel < n * image) zeroPhase(p, at, n * image);
   copyPhaseOf(
     p,
@@ -138,5 +144,15 @@ function closePixels(
     at.plus(top * row + left * pixel),
     copyLoops([n, c, rows, columns], stridesOf(value, input.shape), strides),
   );
-  return { kind: 'pixels', at, n, c, h: height, w: width, image, row, pixel };
+  return {
+    kind: 'pixels',
+    at,
+    n,
+    c,
+    h: height,
+    w: width,
+    imageStride: image,
+    rowStride: row,
+    pixelStride: pixel,
+  };
 }

@@ -4,10 +4,17 @@ import type { ChannelShuffleAttrs, ConcatAttrs, PadAttrs, SliceAttrs } from '../
 import type { Shape } from '../../../../tensor/shape.js';
 import { FLOAT } from '../../codegen/kernel.js';
 import { type Pixels, pixelRuns, storedFloats, stridesOf } from '../../memory/layout.js';
-import type { Interleaving } from '../../schedule/fusions.js';
+import type { ShuffledConcat } from '../../schedule/fusions.js';
 import type { Planner } from '../../schedule/planner.js';
-import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, spreadPixels, zeroPhase } from '../lowering.js';
-import { interleaveKernel } from './shuffledConcatKernel.js';
+import {
+  copyLoops,
+  copyPhaseOf,
+  type Lowering,
+  parallelForPixels,
+  pixelsOf,
+  zeroPhase,
+} from '../lowering.js';
+import { shuffledConcatKernel } from './shuffledConcatKernel.js';
 
 /** A node's strides in floats. */
 const strides = (p: Planner, node: Node): readonly number[] => stridesOf(p.value(node), node.shape);
@@ -23,7 +30,7 @@ function copyBox(
   from: { readonly node: Node; readonly at: number; readonly strides: readonly number[] },
   to: { readonly node: Node; readonly at: number; readonly strides: readonly number[] },
 ): void {
-  p.algorithm('copy');
+  p.setAlgorithm('copy');
   copyPhaseOf(
     p,
     p.value(from.node).at.plus(from.at * FLOAT),
@@ -68,7 +75,7 @@ export const lowerSliceGrad: Lowering<SliceAttrs> = (p, node) => {
   const [dy] = node.inputs as [Node];
   const { axis, start, step } = node.attrs;
   const to = strides(p, node);
-  p.algorithm('copy');
+  p.setAlgorithm('copy');
   zeroPhase(p, p.value(node).at, storedFloats(node.shape) * FLOAT);
   copyBox(
     p,
@@ -85,7 +92,7 @@ export const lowerSliceGrad: Lowering<SliceAttrs> = (p, node) => {
 export const lowerPad: Lowering<PadAttrs> = (p, node) => {
   const [x] = node.inputs as [Node];
   const to = strides(p, node);
-  p.algorithm('copy');
+  p.setAlgorithm('copy');
   zeroPhase(p, p.value(node).at, storedFloats(node.shape) * FLOAT);
   copyBox(
     p,
@@ -106,32 +113,32 @@ export const lowerChannelShuffle: Lowering<ChannelShuffleAttrs> = (p, node) => {
     return;
   }
   const step = (bytes: number): number => bytes / FLOAT;
-  p.algorithm('copy');
+  p.setAlgorithm('copy');
   copyPhaseOf(
     p,
     x.at,
     y.at,
     copyLoops(
       [x.n, x.h, x.w, each, groups],
-      [step(x.image), step(x.row), step(x.pixel), 1, each],
-      [step(y.image), step(y.row), step(y.pixel), groups, 1],
+      [step(x.imageStride), step(x.rowStride), step(x.pixelStride), 1, each],
+      [step(y.imageStride), step(y.rowStride), step(y.pixelStride), groups, 1],
     ),
   );
 };
 
 /** A concatenation and the shuffle after it: channel j * groups + g of y is channel j of part g. */
-export function lowerInterleaving(p: Planner, { parts }: Interleaving, node: Node): void {
+export function lowerShuffledConcat(p: Planner, { parts }: ShuffledConcat, node: Node): void {
   const y = pixelsOf(p, node);
   const sources = parts.map((part) => pixelsOf(p, part));
   if (parts.length === 2) {
     interleave(p, sources[0]!, sources[1]!, y);
     return;
   }
-  p.algorithm('copy');
+  p.setAlgorithm('copy');
   for (const [index, x] of sources.entries()) {
     const every = { ...y, at: y.at.plus(index * FLOAT) };
-    const strides = ({ image, row, pixel }: Pixels): readonly number[] =>
-      [image, row, pixel].map((bytes) => bytes / FLOAT);
+    const strides = ({ imageStride, rowStride, pixelStride }: Pixels): readonly number[] =>
+      [imageStride, rowStride, pixelStride].map((bytes) => bytes / FLOAT);
     copyPhaseOf(
       p,
       x.at,
@@ -144,10 +151,10 @@ export function lowerInterleaving(p: Planner, { parts }: Interleaving, node: Nod
 /** The channels of two values in turns. */
 function interleave(p: Planner, first: Pixels, second: Pixels, y: Pixels): void {
   const runs = pixelRuns(first, second, y);
-  const shape = { channels: first.c, first: first.pixel, second: second.pixel, y: y.pixel };
-  const call = p.kernel(interleaveKernel, shape);
-  p.algorithm('interleave');
-  spreadPixels(p, runs, (run, from, pixels) =>
+  const shape = { channels: first.c, first: first.pixelStride, second: second.pixelStride, y: y.pixelStride };
+  const call = p.kernel(shuffledConcatKernel, shape);
+  p.setAlgorithm('interleave');
+  parallelForPixels(p, runs, (run, from, pixels) =>
     call({
       first: runs.at(first, run, from),
       second: runs.at(second, run, from),

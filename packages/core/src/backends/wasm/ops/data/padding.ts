@@ -39,34 +39,34 @@ export function padPixels(
   [height, width]: readonly [number, number],
   distance?: number,
 ): Pixels {
-  if (top + left + bottom + right === 0 && (distance ?? x.pixel) === x.pixel) return x;
-  const pixel = distance ?? paddedChannels(x.c) * FLOAT;
-  const row = width * pixel;
+  if (top + left + bottom + right === 0 && (distance ?? x.pixelStride) === x.pixelStride) return x;
+  const pixelStride = distance ?? paddedChannels(x.c) * FLOAT;
+  const rowStride = width * pixelStride;
   const padded: Pixels = {
     ...x,
-    at: p.scratch(x.n * height * row),
+    at: p.workspace(x.n * height * rowStride),
     h: height,
     w: width,
-    pixel,
-    row,
-    image: height * row,
+    pixelStride,
+    rowStride,
+    imageStride: height * rowStride,
   };
   const columns = Math.min(x.w, width - left);
-  const whole = x.pixel === pixel;
+  const whole = x.pixelStride === pixelStride;
   const pad = p.kernel(paddedRows, {
-    from: x.row,
-    to: row,
-    before: left * pixel,
-    after: (width - left - columns) * pixel,
+    from: x.rowStride,
+    to: rowStride,
+    before: left * pixelStride,
+    after: (width - left - columns) * pixelStride,
     runs: whole ? 1 : columns,
-    runBytes: whole ? columns * pixel : pixel,
-    runFrom: x.pixel,
+    runBytes: whole ? columns * pixelStride : pixelStride,
+    runFrom: x.pixelStride,
   });
-  p.algorithm('pad');
-  p.spread(x.n * height, (from, to) =>
+  p.setAlgorithm('pad');
+  p.parallelFor(x.n * height, (from, to) =>
     padCalls(pad, height, top, Math.min(x.h, height - top), from, to, {
-      source: (image, y) => x.at.plus(image * x.image + y * x.row),
-      target: (image, y) => padded.at.plus(image * padded.image + y * row),
+      source: (image, y) => x.at.plus(image * x.imageStride + y * x.rowStride),
+      target: (image, y) => padded.at.plus(image * padded.imageStride + y * rowStride),
     }),
   );
   return padded;

@@ -7,7 +7,7 @@ import { f32x4, v128 } from '../../codegen/index.js';
 import { defineKernel, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';
 
 /** Everything that is fixed when the kernel is generated: channels of each value, bytes from pixel to pixel. */
-export interface Interleave {
+export interface ShuffledConcatShape {
   readonly channels: number;
   readonly first: number;
   readonly second: number;
@@ -15,7 +15,7 @@ export interface Interleave {
 }
 
 /** Writes channels of the two values alternately. */
-export const interleaveKernel = defineKernel({
+export const shuffledConcatKernel = defineKernel({
   name: 'interleave',
   parameters: {
     /** Address of the first value's first pixel. */
@@ -27,7 +27,7 @@ export const interleaveKernel = defineKernel({
     /** Number of pixels. */
     pixels: 'integer',
   },
-  build(f, p, { shape: { channels, first, second, y } }: Variant<Interleave>) {
+  build(f, p, { shape: { channels, first, second, y } }: Variant<ShuffledConcatShape>) {
     const vectors = Math.ceil(channels / LANES);
     const [a, b] = [f.local('v128'), f.local('v128')];
     const [low, high] = [f.local('v128'), f.local('v128')];

@@ -3,19 +3,19 @@ import type { Node } from '../../../../graph/graph.js';
 import type { RandomMaskAttrs } from '../../../../ops/dropout.js';
 import { CHANNEL_BLOCK, FLOAT } from '../../codegen/kernel.js';
 import { pixelRuns, storedFloats } from '../../memory/layout.js';
-import { channelGroups, type Lowering, pixelsOf, spreadPixels } from '../lowering.js';
+import { channelGroups, type Lowering, parallelForPixels, pixelsOf } from '../lowering.js';
 import { randomMaskKernel } from './randomMaskKernel.js';
 
 export const lowerRandomMask: Lowering<RandomMaskAttrs> = (p, node) => {
   const { keep, stream } = node.attrs;
   const value = p.value(node);
   const seed = p.value(node.inputs[0] as Node).at;
-  p.algorithm('random mask');
+  p.setAlgorithm('random mask');
   const kernelFor = (channelStep: number, pixelStep: number, pixel: number) =>
     p.kernel(randomMaskKernel, { keep, stream, channelStep, pixelStep, pixel });
   if (value.kind === 'dense') {
     const call = kernelFor(1, 0, 0);
-    p.spread(storedFloats(node.shape) / CHANNEL_BLOCK, (from, to) => [
+    p.parallelFor(storedFloats(node.shape) / CHANNEL_BLOCK, (from, to) => [
       call({
         seed,
         y: value.at.plus(from * CHANNEL_BLOCK * FLOAT),
@@ -31,25 +31,25 @@ export const lowerRandomMask: Lowering<RandomMaskAttrs> = (p, node) => {
   const runs = pixelRuns(y);
   // A run may hold several pictures: their elements are not evenly spaced, so each is a call of its own.
   const pictures = { ...runs, count: y.n, pixels: plane };
-  const rows = y.row === y.w * y.pixel;
-  const call = kernelFor(plane, 1, y.pixel);
+  const rows = y.rowStride === y.w * y.pixelStride;
+  const call = kernelFor(plane, 1, y.pixelStride);
   const groups = channelGroups(y.c);
   if (rows)
-    spreadPixels(p, pictures, (image, first, pixels) =>
+    parallelForPixels(p, pictures, (image, first, pixels) =>
       call({
         seed,
-        y: y.at.plus(image * y.image + first * y.pixel),
+        y: y.at.plus(image * y.imageStride + first * y.pixelStride),
         index: image * y.c * plane + first,
         pixels,
         groups,
       }),
     );
   else
-    spreadPixels(p, { ...runs, count: y.n * y.h, pixels: y.w }, (index, first, pixels) => {
+    parallelForPixels(p, { ...runs, count: y.n * y.h, pixels: y.w }, (index, first, pixels) => {
       const [image, row] = [Math.floor(index / y.h), index % y.h];
       return call({
         seed,
-        y: y.at.plus(image * y.image + row * y.row + first * y.pixel),
+        y: y.at.plus(image * y.imageStride + row * y.rowStride + first * y.pixelStride),
         index: image * y.c * plane + row * y.w + first,
         pixels,
         groups,

@@ -49,16 +49,16 @@ function prepare(
 ): Prepared {
   const [input, labelsNode, weightsNode] = inputs as [Node, Node, Node | undefined];
   const [rows, classes] = input.shape as [number, number];
-  p.check(labelsNode, (data) => requireLabels(data, classes));
+  p.addHostCheck(labelsNode, (data) => requireLabels(data, classes));
   const x = pixelsOf(p, input);
   const labels = p.value(labelsNode).at;
   const weights = weightsNode ? p.value(weightsNode).at : undefined;
-  const numbers = p.keep(classes, classNumbers);
+  const numbers = p.addConstant(classes, classNumbers);
   const weighted = weightsNode !== undefined;
-  const each = p.scratch(rows * FLOAT);
-  p.algorithm('loss');
+  const each = p.workspace(rows * FLOAT);
+  p.setAlgorithm('loss');
   const call = p.kernel(labelWeights, { classes, weighted });
-  p.spread(rows, (from, to) => [
+  p.parallelFor(rows, (from, to) => [
     call({
       labels: labels.plus(from * FLOAT),
       weights,
@@ -67,26 +67,26 @@ function prepare(
       rows: to - from,
     }),
   ]);
-  let divisor = p.keep(1, (target) => target.fill(1));
+  let divisor = p.addConstant(1, (target) => target.fill(1));
   if (reduction === 'mean') {
-    divisor = p.scratch(FLOAT);
+    divisor = p.workspace(FLOAT);
     const add = p.kernel(sumNumbers, { count: rows });
-    p.spread(1, () => [add({ numbers: each, sum: divisor })]);
+    p.parallelFor(1, () => [add({ numbers: each, sum: divisor })]);
   }
-  const shape = { classes, logits, labelSmoothing, weighted, row: x.image };
+  const shape = { classes, logits, labelSmoothing, weighted, row: x.imageStride };
   return { shape, rows, x, labels, weights, numbers, labelWeights: each, divisor };
 }
 
 function loss(p: Planner, node: Node, logits: boolean, attrs: CrossEntropyAttrs): void {
   const { shape, rows, x, labels, weights, numbers, ...made } = prepare(p, node.inputs, logits, attrs);
   const y = p.value(node).at;
-  const losses = attrs.reduction === 'none' ? y : p.scratch(rows * FLOAT);
+  const losses = attrs.reduction === 'none' ? y : p.workspace(rows * FLOAT);
   const call = p.kernel(rowLosses, shape);
-  p.spread(rows, (from, to) => {
+  p.parallelFor(rows, (from, to) => {
     const row = (pointer: Pointer) => pointer.plus(from * FLOAT);
     return [
       call({
-        x: x.at.plus(from * x.image),
+        x: x.at.plus(from * x.imageStride),
         labels: row(labels),
         weights,
         numbers,
@@ -99,7 +99,7 @@ function loss(p: Planner, node: Node, logits: boolean, attrs: CrossEntropyAttrs)
   });
   if (attrs.reduction === 'none') return;
   const add = p.kernel(sumNumbers, { count: rows });
-  p.spread(1, () => [add({ numbers: losses, sum: y })]);
+  p.parallelFor(1, () => [add({ numbers: losses, sum: y })]);
 }
 
 function gradient(p: Planner, node: Node, logits: boolean, attrs: CrossEntropyAttrs): void {
@@ -108,19 +108,19 @@ function gradient(p: Planner, node: Node, logits: boolean, attrs: CrossEntropyAt
   const dx = pixelsOf(p, node);
   const dloss = p.value(upstream).at;
   const step = attrs.reduction === 'none' ? FLOAT : 0;
-  const call = p.kernel(lossGradient, { ...shape, dx: dx.image });
-  p.spread(rows, (from, to) => {
+  const call = p.kernel(lossGradient, { ...shape, dx: dx.imageStride });
+  p.parallelFor(rows, (from, to) => {
     const row = (pointer: Pointer) => pointer.plus(from * FLOAT);
     return [
       call({
         dloss: dloss.plus(from * step),
-        x: x.at.plus(from * x.image),
+        x: x.at.plus(from * x.imageStride),
         labels: row(labels),
         weights,
         numbers,
         labelWeights: row(made.labelWeights),
         divisor: made.divisor,
-        dx: dx.at.plus(from * dx.image),
+        dx: dx.at.plus(from * dx.imageStride),
         rows: to - from,
         step,
       }),

@@ -5,8 +5,8 @@ import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { type Pixels, stridesOf, valueAt } from '../../memory/layout.js';
 import type { Planner } from '../../schedule/planner.js';
 import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, weightStrides } from '../lowering.js';
-import { packPanels, productPhase } from './matmul.js';
-import { rowsProducts, sumPartsPhase } from './transposedMatmul.js';
+import { matmulPhase, packPanels } from './matmul.js';
+import { sumPartsPhase, transposedMatmuls } from './transposedMatmul.js';
 
 export const lowerMatmul: Lowering<MatmulAttrs> = (p, node) => {
   if (node.attrs.transposeA) overRows(p, node);
@@ -26,18 +26,18 @@ function byRows(p: Planner, node: Node<MatmulAttrs>): void {
     n: 1,
     h: 1,
     w: value.n,
-    pixel: value.image,
-    row: value.n * value.image,
-    image: value.n * value.image,
+    pixelStride: value.imageStride,
+    rowStride: value.n * value.imageStride,
+    imageStride: value.n * value.imageStride,
   });
-  productPhase(p, {
+  matmulPhase(p, {
     name: 'linear',
     inner: { loops: [], run: inner },
     columns,
     weights: (panel) => packPanels(p, b, columns, panel, [{ count: inner, from: inStride }], outStride),
     x: row(x),
     y: row(y),
-    inputBytes: x.n * x.image,
+    inputBytes: x.n * x.imageStride,
   });
 }
 
@@ -49,12 +49,21 @@ function overRows(p: Planner, node: Node<MatmulAttrs>): void {
   const z = node.attrs.transposeB ? transposed(p, b) : pixelsOf(p, b);
   const y = p.value(node).at;
   const direct = columns === paddedChannels(columns) ? y : undefined;
-  const parts = rowsProducts(
+  const parts = transposedMatmuls(
     p,
     [
       {
-        rows: [{ count: x.n, a: x.image, b: z.image }],
-        a: { ...x, n: 1, c: 1, h: 1, w: rows, pixel: FLOAT, row: rows * FLOAT, image: rows * FLOAT },
+        rows: [{ count: x.n, a: x.imageStride, b: z.imageStride }],
+        a: {
+          ...x,
+          n: 1,
+          c: 1,
+          h: 1,
+          w: rows,
+          pixelStride: FLOAT,
+          rowStride: rows * FLOAT,
+          imageStride: rows * FLOAT,
+        },
         b: z.at,
         columns,
       },
@@ -75,7 +84,7 @@ function overRows(p: Planner, node: Node<MatmulAttrs>): void {
 function transposed(p: Planner, node: Node): Pixels {
   const [rows, columns] = node.shape as [number, number];
   const shape = [columns, rows];
-  const at = p.scratch(columns * paddedChannels(rows) * FLOAT);
+  const at = p.workspace(columns * paddedChannels(rows) * FLOAT);
   const result = valueAt(at, shape) as Pixels;
   const value = p.value(node);
   const [row, column] = stridesOf(value, node.shape) as [number, number];

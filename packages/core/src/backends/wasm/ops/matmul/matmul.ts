@@ -9,8 +9,8 @@ import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
 import { productSeconds } from '../conv/costModel.js';
 import type { CopyLoop } from '../data/copyKernel.js';
 import { type PackedPart, pack } from '../lowering.js';
-import { innerSize, type MatrixProduct, matrixProduct, panelColumns, tilingOf } from './matmulKernel.js';
-import { askAhead, LARGE_WEIGHTS, linesAhead } from './prefetch.js';
+import { innerSize, type MatmulShape, matmulKernel, panelColumns, tilingOf } from './matmulKernel.js';
+import { LARGE_WEIGHTS, planPrefetch, prefetchLinesPerIteration } from './prefetch.js';
 
 /** What a block of A may take of a second-level cache. */
 const BLOCK_BYTES = 192 * 1024;
@@ -80,10 +80,10 @@ export function packPanels(
 }
 
 /** A product as a layer sees it. */
-export interface LayerProduct {
+export interface MatmulLayer {
   /** How profiles call it. */
   readonly name: string;
-  readonly inner: MatrixProduct['inner'];
+  readonly inner: MatmulShape['inner'];
   readonly columns: number;
   /** Gives the weights in panels of this many columns. */
   readonly weights: (panel: number) => Pointer;
@@ -105,7 +105,7 @@ export interface LayerProduct {
 type Range = readonly [from: number, to: number];
 
 /** A product whose kernel and weights are there, ready to be divided. */
-export interface PlannedProduct {
+export interface PlannedMatmul {
   readonly algorithm: string;
   /** What pixels are divided into: tiles if all of them are one run, else rows. */
   readonly units: number;
@@ -113,7 +113,7 @@ export interface PlannedProduct {
   readonly block: number;
   readonly panels: number;
   /** Whether the weights are larger than the input. */
-  readonly heavy: boolean;
+  readonly weightBound: boolean;
   /** What the cost model expects it to take. */
   readonly seconds: number;
   /** The calls for some of the units and some of the panels. */
@@ -127,17 +127,18 @@ const FULL_TILE = 0.85;
 const meanRows = (pixels: number, { tileRows }: Engine): number => pixels / Math.ceil(pixels / tileRows);
 
 /** The table of how far each pixel is from the first. */
-function pixelOffsets(p: Planner, { n, h, w, image, row, pixel }: Pixels): Pointer {
-  const shape = [n, h, w, image, row, pixel];
-  return p.keepOnce(`offsets ${shape.join()}`, n * h * w, (target) => {
+function pixelOffsets(p: Planner, { n, h, w, imageStride, rowStride, pixelStride }: Pixels): Pointer {
+  const shape = [n, h, w, imageStride, rowStride, pixelStride];
+  return p.internConstant(`offsets ${shape.join()}`, n * h * w, (target) => {
     const offsets = new Int32Array(target.buffer, target.byteOffset, target.length);
     for (let i = 0; i < offsets.length; i++)
-      offsets[i] = Math.floor(i / (h * w)) * image + (Math.floor(i / w) % h) * row + (i % w) * pixel;
+      offsets[i] =
+        Math.floor(i / (h * w)) * imageStride + (Math.floor(i / w) % h) * rowStride + (i % w) * pixelStride;
   });
 }
 
 /** Generates a product's kernel and packs its weights. */
-export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
+export function planMatmul(p: Planner, layer: MatmulLayer): PlannedMatmul {
   const { name, inner, columns, x, y, residual, activation, bias } = layer;
   const { engine } = p;
   const results = residual ? [y, residual] : [y];
@@ -159,21 +160,21 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
   const tiling = tilingOf(runs.pixels, tall ? TALL_TILE : engine.tileRows);
   const panel = tall ? CHANNEL_BLOCK : panelColumns(engine, tiling.tileRows, padded);
   const tiles = tiling.large + tiling.small;
-  const heavy = weightBytes > layer.inputBytes;
+  const weightBound = weightBytes > layer.inputBytes;
   // Rows of one picture lie a constant distance apart: one call can do them all.
   const inPicture = runs.count === y.n ? 1 : y.h;
   // Heavy weights are shared out by panels: one thread alone asks for each of them.
   const ahead =
-    fromMemory && heavy && layer.constant && !tall
-      ? linesAhead(engine, { inner, panel }, runs.count === 1 ? tiles : tiles * inPicture)
+    fromMemory && weightBound && layer.constant && !tall
+      ? prefetchLinesPerIteration(engine, { inner, panel }, runs.count === 1 ? tiles : tiles * inPicture)
       : 0;
-  const product: MatrixProduct = {
+  const product: MatmulShape = {
     inner,
     tileRows: tiling.tileRows,
     panel,
     narrowPanel: padded % panel,
-    pixel: { a: x.pixel, c: y.pixel, residual: residual?.pixel ?? 0 },
-    row: { a: x.row, c: y.row, residual: residual?.row ?? 0 },
+    pixel: { a: x.pixelStride, c: y.pixelStride, residual: residual?.pixelStride ?? 0 },
+    row: { a: x.rowStride, c: y.rowStride, residual: residual?.rowStride ?? 0 },
     bias: bias !== undefined,
     residual: residual !== undefined,
     activation,
@@ -183,8 +184,8 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
   };
   const offsets = gathered ? pixelOffsets(p, x) : undefined;
   const weights = layer.weights(panel);
-  const asking = ahead > 0 ? askAhead(p, weights, weightBytes) : undefined;
-  const multiply = p.kernel(matrixProduct, product);
+  const asking = ahead > 0 ? planPrefetch(p, weights, weightBytes) : undefined;
+  const multiply = p.kernel(matmulKernel, product);
   const full = Math.floor(padded / panel);
 
   const call = (run: number, rows: number, [tile, endTile]: Range, [first, end]: Range): Call => {
@@ -220,9 +221,9 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
     return {
       algorithm,
       units: tiles,
-      block: heavy ? tiles : Math.max(1, Math.floor(BLOCK_BYTES / (size * FLOAT * tiling.tileRows))),
+      block: weightBound ? tiles : Math.max(1, Math.floor(BLOCK_BYTES / (size * FLOAT * tiling.tileRows))),
       panels,
-      heavy,
+      weightBound,
       seconds,
       calls: (range, panelRange) => [call(0, 1, range, panelRange)],
     };
@@ -231,7 +232,7 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
     units: runs.count,
     block: fromMemory ? inPicture : 1,
     panels,
-    heavy,
+    weightBound,
     seconds,
     calls([from, to], panelRange) {
       const calls: Call[] = [];
@@ -255,15 +256,15 @@ function* blocks([from, to]: Range, size: number): Generator<Range> {
  * Threads share the panels where weights are the larger part of the traffic, so that each core reads its
  * own; otherwise the pixels.
  */
-export function productPhase(p: Planner, ...layers: readonly LayerProduct[]): void {
-  const planned = layers.map((layer) => planProduct(p, layer));
-  const [{ algorithm, units, block, panels, heavy }] = planned as [PlannedProduct];
+export function matmulPhase(p: Planner, ...layers: readonly MatmulLayer[]): void {
+  const planned = layers.map((layer) => planMatmul(p, layer));
+  const [{ algorithm, units, block, panels, weightBound }] = planned as [PlannedMatmul];
   const overlap = layers.some(({ overlaps }) => overlaps);
   // Layers that overlap have to follow each other on the same thread.
-  const byPanels = !overlap && panels >= p.threads && (heavy || units < 2 * p.threads);
-  p.algorithm(algorithm);
-  p.expect(planned.reduce((sum, { seconds }) => sum + seconds, 0));
-  p.phase((thread) => {
+  const byPanels = !overlap && panels >= p.threads && (weightBound || units < 2 * p.threads);
+  p.setAlgorithm(algorithm);
+  p.addExpectedSeconds(planned.reduce((sum, { seconds }) => sum + seconds, 0));
+  p.addPhase((thread) => {
     const panelRange: Range = byPanels ? shareOf(panels, thread, p.threads) : [0, panels];
     const unitRange: Range = byPanels ? [0, units] : shareOf(units, thread, p.threads);
     if (panelRange[0] === panelRange[1]) return [];

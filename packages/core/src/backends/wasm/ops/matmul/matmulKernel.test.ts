@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { activate } from '../../../../ops/activation.js';
 import { CACHE_LINE, FLOAT } from '../../codegen/kernel.js';
 import { Bench, enginesToTry, largestDifference, noise } from '../../kernels/testKernel.js';
-import { innerSize, type MatrixProduct, matrixProduct, panelColumns, tilingOf } from './matmulKernel.js';
+import { innerSize, type MatmulShape, matmulKernel, panelColumns, tilingOf } from './matmulKernel.js';
 import { fillTable } from './prefetchKernel.js';
 
 /** Weights k x n in panels, the last one narrower, zeros where it is wider than what is left. */
@@ -47,7 +47,7 @@ describe.each(enginesToTry())('%s', (_, engine) => {
     const bias = noise(padded, 3);
     const residual = noise(pixels * padded, 4);
     for (const full of [false, true]) {
-      const product: MatrixProduct = {
+      const product: MatmulShape = {
         inner: { loops: [], run: k },
         tileRows,
         panel,
@@ -72,7 +72,7 @@ describe.each(enginesToTry())('%s', (_, engine) => {
         panels: Math.floor(padded / panel),
         narrow: padded % panel ? 1 : 0,
       };
-      bench.call(matrixProduct, { engine, shape: product }, args);
+      bench.call(matmulKernel, { engine, shape: product }, args);
       const got = bench.get(c, pixels * padded);
       for (let i = 0; i < pixels; i++)
         for (let j = 0; j < n; j++) {
@@ -93,7 +93,7 @@ describe.each(enginesToTry())('%s', (_, engine) => {
     const scattered = new Float32Array(pixels * k);
     for (const [i, place] of places.entries()) scattered.set(values.subarray(i * k, (i + 1) * k), place * k);
     const [plain, gathered] = [false, true].map((gathered) => {
-      const product: MatrixProduct = {
+      const product: MatmulShape = {
         inner: { loops: [], run: k },
         tileRows,
         panel,
@@ -120,7 +120,7 @@ describe.each(enginesToTry())('%s', (_, engine) => {
         narrow: n % panel ? 1 : 0,
         offsets,
       };
-      bench.call(matrixProduct, { engine, shape: product }, args);
+      bench.call(matmulKernel, { engine, shape: product }, args);
       return bench.get(c, pixels * n);
     });
     expect(gathered).toEqual(plain);
@@ -134,7 +134,7 @@ describe.each(enginesToTry())('%s', (_, engine) => {
     const bytes = new Uint8Array(weights.buffer);
     const lines = bytes.length / CACHE_LINE;
     const [plain, ...asked] = [0, 1, 5, 200].map((ahead) => {
-      const product: MatrixProduct = {
+      const product: MatmulShape = {
         inner: { loops: [], run: k },
         tileRows,
         panel,
@@ -158,7 +158,7 @@ describe.each(enginesToTry())('%s', (_, engine) => {
       const panels = Math.floor(n / panel);
       const narrow = n % panel ? 1 : 0;
       const args = { a, b, c, rows: 1, large, small, panels, narrow, last, table };
-      bench.call(matrixProduct, { engine, shape: product }, args);
+      bench.call(matmulKernel, { engine, shape: product }, args);
       const after = new Uint8Array(bench.floats.buffer);
       expect(after.slice(b, b + bytes.length)).toEqual(bytes);
       const end = c + pixels * n * FLOAT;
@@ -178,7 +178,7 @@ describe.each(enginesToTry())('%s', (_, engine) => {
     const weights = noise(channels * kernel * kernel * out, 6);
     const { tileRows, large, small } = tilingOf(columns, engine.tileRows);
     const panel = panelColumns(engine, tileRows, out);
-    const product: MatrixProduct = {
+    const product: MatmulShape = {
       inner: {
         loops: [
           { count: channels, stride: height * width * FLOAT },
@@ -206,7 +206,7 @@ describe.each(enginesToTry())('%s', (_, engine) => {
       small,
       panels: out / panel,
     };
-    bench.call(matrixProduct, { engine, shape: product }, args);
+    bench.call(matmulKernel, { engine, shape: product }, args);
     const expected = new Float64Array(rows * columns * out);
     for (let y = 0; y < rows; y++)
       for (let x = 0; x < columns; x++)

@@ -26,7 +26,7 @@ export interface InnerLoop {
 }
 
 /** Everything about a product that is fixed when its kernel is generated. Strides are in bytes. */
-export interface MatrixProduct {
+export interface MatmulShape {
   /** The inner dimension: loops, outermost first, around `run` values that lie `step` bytes apart in A (default: next to each other). */
   readonly inner: { readonly loops: readonly InnerLoop[]; readonly run: number; readonly step?: number };
   /** Pixels in a large tile; small tiles have one less. */
@@ -53,18 +53,18 @@ export interface MatrixProduct {
 }
 
 /** Values in the inner dimension. */
-export const innerSize = ({ inner: { loops, run } }: Pick<MatrixProduct, 'inner'>): number =>
+export const innerSize = ({ inner: { loops, run } }: Pick<MatmulShape, 'inner'>): number =>
   loops.reduce((size, { count }) => size * count, run);
 
 /** The steps that a turn of the innermost loop has. A short run, as a stem has it inside loops, is unrolled whole. */
-const stepsInTurn = ({ unroll }: Engine, run: number): number =>
+const stepsPerIteration = ({ unroll }: Engine, run: number): number =>
   unroll > 1 && run <= 3 * unroll ? run : unroll;
 
 /** Values in the inner dimension, and how many turns of the innermost loop a tile takes. */
-export function turnsOf(engine: Engine, product: Pick<MatrixProduct, 'inner'>) {
+export function iterationsOf(engine: Engine, product: Pick<MatmulShape, 'inner'>) {
   const { run } = product.inner;
   const size = innerSize(product);
-  return { size, turns: (size / run) * Math.floor(run / stepsInTurn(engine, run)) };
+  return { size, turns: (size / run) * Math.floor(run / stepsPerIteration(engine, run)) };
 }
 
 /** Tiles for a row of pixels: as few as the largest tile allows, their sizes differing by one at most. */
@@ -96,7 +96,7 @@ export function panelColumns({ tileColumns, wide }: Engine, rows: number, column
  * C = activation(A B + bias + residual). Panels are outermost, so that a panel stays in the first-level cache while
  * all pixels pass by.
  */
-export const matrixProduct = defineKernel({
+export const matmulKernel = defineKernel({
   name: 'matrix product',
   parameters: {
     /** Address of A under the first pixel; where A is gathered, what the offsets are added to. */
@@ -126,7 +126,7 @@ export const matrixProduct = defineKernel({
     /** Address of the table of the first byte of each cache line of B, from the first panel on. */
     table: 'address?',
   },
-  build(f, p, { engine, shape: product }: Variant<MatrixProduct>) {
+  build(f, p, { engine, shape: product }: Variant<MatmulShape>) {
     const { tileRows, row, panel, narrowPanel, gathered, streamed, ahead = 0 } = product;
     const pixel = { ...product.pixel, a: gathered ? FLOAT : product.pixel.a };
     const start = { a: gathered ? p.offsets : p.a, c: p.c, residual: p.residual };
@@ -195,7 +195,7 @@ interface Tile {
 function microKernel(
   f: FunctionBuilder,
   engine: Engine,
-  { inner, pixel, bias, residual, activation, gathered }: MatrixProduct,
+  { inner, pixel, bias, residual, activation, gathered }: MatmulShape,
   { rows, columns, at, base, b: panel, bias: biasAt, turn }: Tile,
 ): void {
   const vectors = columns / LANES;
@@ -236,7 +236,7 @@ function microKernel(
     advanceA(count * aStep);
     f.advance(b, count * columns * FLOAT);
   };
-  const together = stepsInTurn(engine, inner.run);
+  const together = stepsPerIteration(engine, inner.run);
   /** The loops from `depth` inwards; says by how many bytes they move the address in A. */
   const nest = (depth: number): number => {
     const loop = inner.loops[depth];

@@ -4,42 +4,42 @@
  */
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { pixelRuns } from '../../memory/layout.js';
-import type { NormedProduct } from '../../schedule/fusions.js';
+import type { NormMatmul } from '../../schedule/fusions.js';
 import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
 import { productSeconds } from '../conv/costModel.js';
-import { productStride } from '../conv/winograd/transforms.js';
+import { positionStride } from '../conv/winograd/transforms.js';
 import { channelGroups, pixelsOf } from '../lowering.js';
 import { constantCoefficients } from '../pointwise/pointwise.js';
 import { pixelwise } from '../pointwise/pointwiseKernel.js';
-import { pointwiseProduct } from './rowMatmul.js';
+import { pointwiseRowMatmul } from './rowMatmul.js';
 
 /** What normalised pixels may take of a second-level cache. */
 const BLOCK_BYTES = 192 * 1024;
 
-export function lowerNormedProduct(p: Planner, { norm, conv }: NormedProduct): void {
+export function lowerNormMatmul(p: Planner, { norm, conv }: NormMatmul): void {
   const x = pixelsOf(p, norm.inputs[0]!);
   const y = pixelsOf(p, conv);
   const runs = pixelRuns(x, y);
   const { scale, shift } = constantCoefficients(p, norm)!;
-  const pixel = productStride(1, paddedChannels(x.c));
-  const product = pointwiseProduct(p, conv, { a: pixel, c: y.pixel, residual: 0 });
+  const pixel = positionStride(1, paddedChannels(x.c));
+  const product = pointwiseRowMatmul(p, conv, { a: pixel, c: y.pixelStride, residual: 0 });
   const { tileRows } = p.engine;
   const block = Math.max(1, Math.floor(BLOCK_BYTES / pixel / tileRows)) * tileRows;
   const total = runs.count * runs.pixels;
-  const normalised = p.scratchForEach(Math.min(block, total) * pixel);
+  const normalised = p.workspacePerThread(Math.min(block, total) * pixel);
   const normalise = p.kernel(pixelwise, {
     compute: 'affine',
-    operands: [{ pixel: x.pixel }, { pixel: 0 }, { pixel: 0 }],
+    operands: [{ pixel: x.pixelStride }, { pixel: 0 }, { pixel: 0 }],
     pixel,
     activation: norm.attrs.activation,
   });
   const weightBytes = x.c * paddedChannels(y.c) * FLOAT;
-  const heavy = weightBytes > total * x.c * FLOAT;
+  const weightBound = weightBytes > total * x.c * FLOAT;
   // As products do: where weights are the larger part, each core reads its own, and all pixels are normalised twice.
-  const byPanels = product.panels >= p.threads && (heavy || total < 2 * p.threads * tileRows);
-  p.algorithm(`norm, gemm ${product.algorithm}`);
-  p.expect(productSeconds(p.engine, { pixels: total, inner: x.c, columns: y.c }));
-  p.phase((thread) => {
+  const byPanels = product.panels >= p.threads && (weightBound || total < 2 * p.threads * tileRows);
+  p.setAlgorithm(`norm, gemm ${product.algorithm}`);
+  p.addExpectedSeconds(productSeconds(p.engine, { pixels: total, inner: x.c, columns: y.c }));
+  p.addPhase((thread) => {
     const panels = byPanels ? shareOf(product.panels, thread, p.threads) : ([0, product.panels] as const);
     const [from, to] = byPanels ? [0, total] : shareOf(total, thread, p.threads);
     const calls: Call[] = [];

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { emit, ops } from '../../../../ops/index.js';
 import { engineFor } from '../../codegen/engine.js';
 import { TestGraph } from '../../lower/testLowering.js';
-import { linesAhead } from './prefetch.js';
+import { prefetchLinesPerIteration } from './prefetch.js';
 
 const features = { simd: true, relaxedSimd: true, memory64: true, threads: true };
 const wide = engineFor(features, true);
@@ -13,25 +13,29 @@ describe('cache lines a turn', () => {
 
   test('bring the whole next panel while the tiles of this one are computed', () => {
     // 512 lines; 64 turns of 8 steps a tile.
-    expect(linesAhead(wide, pointwise(512), 9)).toBe(1);
-    expect(linesAhead(wide, pointwise(512), 8)).toBe(1);
-    expect(linesAhead(wide, pointwise(512), 7)).toBe(2);
-    expect(linesAhead(wide, pointwise(512), 3)).toBe(3);
+    expect(prefetchLinesPerIteration(wide, pointwise(512), 9)).toBe(1);
+    expect(prefetchLinesPerIteration(wide, pointwise(512), 8)).toBe(1);
+    expect(prefetchLinesPerIteration(wide, pointwise(512), 7)).toBe(2);
+    expect(prefetchLinesPerIteration(wide, pointwise(512), 3)).toBe(3);
     // 256 lines; 128 turns of 4 steps.
-    expect(linesAhead(narrow, { ...pointwise(512), panel: narrow.tileColumns }, 3)).toBe(1);
+    expect(prefetchLinesPerIteration(narrow, { ...pointwise(512), panel: narrow.tileColumns }, 3)).toBe(1);
     // Three rows of a window, each unrolled whole: 63 lines in 3 turns.
     const window = { inner: { loops: [{ count: 3, stride: 0 }], run: 21 }, panel: 16 };
-    expect(linesAhead(wide, window, 30)).toBe(1);
-    expect(linesAhead(wide, window, 10)).toBe(3);
+    expect(prefetchLinesPerIteration(wide, window, 30)).toBe(1);
+    expect(prefetchLinesPerIteration(wide, window, 10)).toBe(3);
   });
 
   test('are none where there is little to compute, a panel ends within a line, or the loop is not unrolled', () => {
-    expect(linesAhead(wide, pointwise(512), 2)).toBe(0);
-    expect(linesAhead(narrow, { ...pointwise(511), panel: 8 }, 9)).toBe(0);
-    expect(linesAhead(engineFor({ ...features, memory64: false }), { ...pointwise(512), panel: 8 }, 9)).toBe(
-      0,
-    );
-    expect(linesAhead(wide, pointwise(5), 9)).toBe(1);
+    expect(prefetchLinesPerIteration(wide, pointwise(512), 2)).toBe(0);
+    expect(prefetchLinesPerIteration(narrow, { ...pointwise(511), panel: 8 }, 9)).toBe(0);
+    expect(
+      prefetchLinesPerIteration(
+        engineFor({ ...features, memory64: false }),
+        { ...pointwise(512), panel: 8 },
+        9,
+      ),
+    ).toBe(0);
+    expect(prefetchLinesPerIteration(wide, pointwise(5), 9)).toBe(1);
   });
 });
 

@@ -9,14 +9,14 @@ import type { Pointer } from '../../memory/region.js';
 import type { Call, Planner } from '../../schedule/planner.js';
 import { biasOf, weightStrides } from '../lowering.js';
 import { packPanels } from './matmul.js';
-import { innerSize, type MatrixProduct, matrixProduct, panelColumns, tilingOf } from './matmulKernel.js';
+import { innerSize, type MatmulShape, matmulKernel, panelColumns, tilingOf } from './matmulKernel.js';
 
 /** Weights above this are read from the shared cache again and again where products are called for a few rows. */
 export const LARGE_WEIGHTS = 256 * 1024;
 
 /** A product as a part of a block sees it. Strides are in bytes. */
-export interface RowLayer {
-  readonly inner: MatrixProduct['inner'];
+export interface RowMatmulLayer {
+  readonly inner: MatmulShape['inner'];
   readonly columns: number;
   /** Gives the weights in panels of this many columns. */
   readonly weights: (panel: number) => Pointer;
@@ -29,7 +29,7 @@ export interface RowLayer {
 }
 
 /** A product whose weights are there. */
-export interface RowProduct {
+export interface RowMatmul {
   readonly algorithm: string;
   /** Panels of weights, and how many columns a panel has. */
   readonly panels: number;
@@ -43,7 +43,7 @@ export interface RowProduct {
   ) => Call;
 }
 
-export function planRowProduct(p: Planner, layer: RowLayer): RowProduct {
+export function planRowMatmul(p: Planner, layer: RowMatmulLayer): RowMatmul {
   const { inner, columns, bias, activation, pixel } = layer;
   const largest = p.engine.tileRows;
   const padded = paddedChannels(columns);
@@ -57,7 +57,7 @@ export function planRowProduct(p: Planner, layer: RowLayer): RowProduct {
     panels,
     panel,
     call(pixels, x, y, { residual, panels: [first, end] = [0, panels] } = {}) {
-      const product: MatrixProduct = {
+      const product: MatmulShape = {
         inner,
         tileRows: tileRowsFor(pixels, largest),
         panel,
@@ -72,7 +72,7 @@ export function planRowProduct(p: Planner, layer: RowLayer): RowProduct {
       const tiles = Math.ceil(pixels / product.tileRows);
       const large = pixels - (product.tileRows - 1) * tiles;
       const column = first * panel * FLOAT;
-      const multiply = p.kernel(matrixProduct, product);
+      const multiply = p.kernel(matmulKernel, product);
       return multiply({
         a: x,
         b: weights.plus(column * size),
@@ -94,15 +94,15 @@ const tileRowsFor = (pixels: number, largest: number): number =>
   Math.ceil(pixels / largest) * (largest - 1) <= pixels ? largest : tilingOf(pixels, largest).tileRows;
 
 /** A 1x1 convolution as such a product. */
-export function pointwiseProduct(
+export function pointwiseRowMatmul(
   p: Planner,
   node: Node<Conv2dAttrs>,
   pixel: { readonly a: number; readonly c: number; readonly residual: number },
-): RowProduct {
+): RowMatmul {
   const [, weight, bias] = node.inputs as [Node, Node, Node | undefined];
   const [out, channels] = weight.shape as [number, number];
   const [outStride, inStride] = weightStrides(p, weight) as [number, number];
-  return planRowProduct(p, {
+  return planRowMatmul(p, {
     inner: { loops: [], run: channels },
     columns: out,
     weights: (panel) => packPanels(p, weight, out, panel, [{ count: channels, from: inStride }], outStride),
@@ -116,13 +116,13 @@ export function pointwiseProduct(
 /** Rows of a picture, from the first of them. Distances are in bytes. */
 export interface Rows {
   readonly at: Pointer;
-  readonly row: number;
-  readonly pixel: number;
+  readonly rowStride: number;
+  readonly pixelStride: number;
 }
 
 /** Calls that make the pixels of some rows of a picture, in one if they lie one after the other. */
-export function productOfRows(
-  { call }: RowProduct,
+export function rowMatmulCalls(
+  { call }: RowMatmul,
   rows: number,
   width: number,
   x: Rows,
@@ -130,11 +130,13 @@ export function productOfRows(
   options: { readonly residual?: Pixels; readonly panels?: readonly [number, number] } = {},
 ): Call[] {
   const { residual, panels } = options;
-  const joined = [x, y, ...(residual ? [residual] : [])].every(({ row, pixel }) => row === width * pixel);
-  const [count, pixels] = joined ? [1, rows * width] : [rows, width];
+  const contiguous = [x, y, ...(residual ? [residual] : [])].every(
+    ({ rowStride, pixelStride }) => rowStride === width * pixelStride,
+  );
+  const [count, pixels] = contiguous ? [1, rows * width] : [rows, width];
   return Array.from({ length: count }, (_, i) =>
-    call(pixels, x.at.plus(i * x.row), y.at.plus(i * y.row), {
-      residual: residual?.at.plus(i * residual.row),
+    call(pixels, x.at.plus(i * x.rowStride), y.at.plus(i * y.rowStride), {
+      residual: residual?.at.plus(i * residual.rowStride),
       panels,
     }),
   );

@@ -12,7 +12,7 @@ import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
 import type { CopyLoop } from '../data/copyKernel.js';
 import { type Copy, copiesPhase } from '../lowering.js';
 import { type SumParts, sumParts } from '../reduce/sumPartsKernel.js';
-import { type PlannedProduct, planProduct } from './matmul.js';
+import { type PlannedMatmul, planMatmul } from './matmul.js';
 
 /** Rows that a block has: its panel of B and its part of A stay in a first-level cache (256: 3 % slower). */
 const BLOCK_ROWS = 128;
@@ -90,7 +90,7 @@ export function rowBlocks(all: readonly RowLoop[], most: number): readonly Block
 }
 
 /** A product over rows. */
-export interface RowsProduct {
+export interface TransposedMatmul {
   readonly rows: readonly RowLoop[];
   /** The columns of A under the first row, as pixels: they are the rows of C. */
   readonly a: Pixels;
@@ -111,8 +111,8 @@ export interface Parts {
  * Adds the phases of products that have the same extents, one after the other in each part.
  * @param whole - where the result may go if there is one part.
  */
-export function rowsProducts(p: Planner, products: readonly RowsProduct[], whole?: Pointer): Parts {
-  const [{ rows, a, columns }] = products as [RowsProduct];
+export function transposedMatmuls(p: Planner, products: readonly TransposedMatmul[], whole?: Pointer): Parts {
+  const [{ rows, a, columns }] = products as [TransposedMatmul];
   const blocks = rowBlocks(rows, BLOCK_ROWS);
   const total = blocks.reduce((sum, block) => sum + block.rows, 0);
   const padded = paddedChannels(columns);
@@ -120,7 +120,7 @@ export function rowsProducts(p: Planner, products: readonly RowsProduct[], whole
   const least = Math.max(Math.ceil(total / PART_ROWS), Math.ceil((PIECES * p.engine.tileColumns) / padded));
   const count = Math.max(1, Math.min(blocks.length, least, Math.floor(PART_BYTES / bytes / products.length)));
   const partBytes = bytes * products.length;
-  const at = count === 1 && whole ? whole : p.scratch(count * partBytes);
+  const at = count === 1 && whole ? whole : p.workspace(count * partBytes);
 
   const planned = products.map((product) => {
     let packed: { readonly at: Pointer } | undefined;
@@ -131,18 +131,18 @@ export function rowsProducts(p: Planner, products: readonly RowsProduct[], whole
     return { product, pack };
   });
   /** The product of one block, added to those of the blocks before it in its part. */
-  const plan = (block: Block, index: number, part: number, first: boolean): PlannedProduct => {
+  const plan = (block: Block, index: number, part: number, first: boolean): PlannedMatmul => {
     const { product, pack } = planned[index]!;
     const c: Pixels = {
       ...product.a,
       at: at.plus(part * partBytes + index * bytes),
       c: columns,
-      pixel: padded * FLOAT,
-      row: a.w * padded * FLOAT,
-      image: a.h * a.w * padded * FLOAT,
+      pixelStride: padded * FLOAT,
+      rowStride: a.w * padded * FLOAT,
+      imageStride: a.h * a.w * padded * FLOAT,
     };
     const [run, ...outer] = [...block.loops].reverse();
-    return planProduct(p, {
+    return planMatmul(p, {
       name: 'gemm over pixels',
       inner: {
         loops: outer.reverse().map((loop) => ({ count: loop.count, stride: loop.a })),
@@ -164,8 +164,8 @@ export function rowsProducts(p: Planner, products: readonly RowsProduct[], whole
     );
   });
   const { algorithm, panels } = parts[0]![0]!;
-  p.algorithm(algorithm);
-  p.spread(count * panels, (from, to) => {
+  p.setAlgorithm(algorithm);
+  p.parallelFor(count * panels, (from, to) => {
     const calls: Call[] = [];
     for (let item = from; item < to; ) {
       const part = Math.floor(item / panels);
@@ -188,9 +188,9 @@ function packRows(
   panel: number,
   total: number,
 ): Pointer {
-  const target = p.scratch(total * padded * FLOAT);
+  const target = p.workspace(total * padded * FLOAT);
   const full = Math.floor(padded / panel);
-  p.algorithm('pack');
+  p.setAlgorithm('pack');
   copiesPhase(
     p,
     blocks.flatMap(({ loops, b: offset, before, rows }): readonly Copy[] => {
@@ -239,7 +239,7 @@ export function sumPartsPhase(
       columns: Math.min(width, columns - index * width),
     })),
   );
-  p.spread(pieces.length * channels, (first, last) => {
+  p.parallelFor(pieces.length * channels, (first, last) => {
     const calls: Call[] = [];
     for (let item = first; item < last; ) {
       const index = Math.floor(item / channels);

@@ -10,10 +10,10 @@ export const lowerBatchNormGradInput: Lowering<EpsAttrs> = (p, node) => {
   const [gradient, weight, variance] = node.inputs as [Node, Node, Node];
   const dx = pixelsOf(p, node);
   const dy = pixelsOf(p, gradient);
-  const scale = p.scratch(paddedChannels(dx.c) * FLOAT);
-  p.algorithm('elementwise');
+  const scale = p.workspace(paddedChannels(dx.c) * FLOAT);
+  p.setAlgorithm('elementwise');
   const call = p.kernel(normGradientCoefficients, { eps: node.attrs.eps });
-  p.spread(1, () => [
+  p.parallelFor(1, () => [
     call({
       weight: p.value(weight).at,
       variance: p.value(variance).at,
@@ -36,11 +36,11 @@ export const lowerBatchNormTrainGradInput: Lowering<EpsAttrs> = (p, node) => {
   ];
   const [dy, x, dx] = [pixelsOf(p, gradient), pixelsOf(p, input), pixelsOf(p, node)];
   const bytes = paddedChannels(dx.c) * FLOAT;
-  const [scale, slope, shift] = [p.scratch(bytes), p.scratch(bytes), p.scratch(bytes)];
+  const [scale, slope, shift] = [p.workspace(bytes), p.workspace(bytes), p.workspace(bytes)];
   const at = (statistic: Node) => p.value(statistic).at;
-  p.algorithm('elementwise');
+  p.setAlgorithm('elementwise');
   const call = p.kernel(normGradientCoefficients, { eps: node.attrs.eps, pixels: dx.n * dx.h * dx.w });
-  p.spread(1, () => [
+  p.parallelFor(1, () => [
     call({
       weight: at(weight),
       variance: at(variance),

@@ -51,7 +51,7 @@ const stepOf = (node: Node): Step => (steps[node.op as OptimizerOp] as (attrs: o
 
 /** A step by itself. */
 export const lowerOptimizerStep: Lowering<object> = (p, node) => {
-  p.algorithm('elementwise');
+  p.setAlgorithm('elementwise');
   chainsPhase(p, [{ nodes: [node], results: [{ node, to: p.value(node).at }] }]);
 };
 
@@ -67,7 +67,7 @@ function chainsPhase(p: Planner, chains: readonly PlacedChain[]): void {
     ...plannedChain(p, chain),
     groups: Math.ceil(sizeOf(chain.nodes[0]!.shape) / CHANNEL_BLOCK),
   }));
-  p.spread(
+  p.parallelFor(
     planned.reduce((sum, { groups }) => sum + groups, 0),
     (first, last) => {
       const calls: Call[] = [];
@@ -120,7 +120,7 @@ function plannedChain(p: Planner, { nodes, results }: PlacedChain) {
 /** The phase that takes on what `updateChains` has found: every value is read and written once. */
 export function lowerUpdateChains(p: Planner, chains: readonly UpdateChain[]): void {
   const parameters = parametersOf(p.graph);
-  p.algorithm('elementwise');
+  p.setAlgorithm('elementwise');
   chainsPhase(
     p,
     chains.map(({ nodes, updates }) => ({
@@ -137,10 +137,10 @@ export const lowerSumOfSquares: Lowering<object> = (p, node) => {
   const size = sizeOf(input.shape);
   const parts = Math.ceil(size / SQUARES);
   const whole = Math.floor(size / SQUARES);
-  const sums = p.scratch(parts * VECTOR);
+  const sums = p.workspace(parts * VECTOR);
   const addSquares = p.kernel(squareParts, { rest: size % SQUARES });
-  p.algorithm('sum of squares');
-  p.spread(parts, (from, to) => [
+  p.setAlgorithm('sum of squares');
+  p.parallelFor(parts, (from, to) => [
     addSquares({
       x: x.plus(from * SQUARES * FLOAT),
       sums: sums.plus(from * VECTOR),
@@ -149,5 +149,5 @@ export const lowerSumOfSquares: Lowering<object> = (p, node) => {
     }),
   ]);
   const addParts = p.kernel(sumVectors, {});
-  p.spread(1, () => [addParts({ vectors: sums, sum: p.value(node).at, count: parts })]);
+  p.parallelFor(1, () => [addParts({ vectors: sums, sum: p.value(node).at, count: parts })]);
 };

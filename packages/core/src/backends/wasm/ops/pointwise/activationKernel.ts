@@ -8,7 +8,7 @@ import { constant, heldConstant, SMALL_TANH } from '../../codegen/constants.js';
 import type { Engine } from '../../codegen/engine.js';
 import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../../codegen/index.js';
 import { multiplyAdd } from '../../codegen/kernel.js';
-import { exponentialParts, inStep, polynomial } from '../../codegen/math.js';
+import { exponentialParts, forEachPair, polynomial } from '../../codegen/math.js';
 
 type Vector = Local<'v128'>;
 
@@ -36,7 +36,7 @@ function applyToGroup(
   values: readonly Vector[],
 ): void {
   const each = (value: (x: V128, index: number) => V128): void =>
-    inStep(values, (x, index) => f.set(x, value(x, index)));
+    forEachPair(values, (x, index) => f.set(x, value(x, index)));
   switch (activation.fn) {
     case 'relu':
       each((x) => f32x4.pmax(x, constant(0)));
@@ -76,13 +76,13 @@ function applyToGroup(
       // 1 - 2 / (exp(2x) + 1) loses digits near zero: a polynomial there.
       const { scale, mantissa } = exponentialParts(f, engine, values, 2);
       const large = mantissa;
-      inStep(large, (y, i) => {
+      forEachPair(large, (y, i) => {
         const sum = multiplyAdd(engine, scale[i]!, y, constant(1));
         f.set(y, f32x4.sub(constant(1), f32x4.div(constant(2), sum)));
       });
       const square = f.vectors('exponent rest', values.length);
       const small = scale;
-      inStep(square, (s, i) => f.set(s, f32x4.mul(values[i]!, values[i]!)));
+      forEachPair(square, (s, i) => f.set(s, f32x4.mul(values[i]!, values[i]!)));
       polynomial(f, engine, SMALL_TANH, square, small);
       each((x, i) =>
         v128.select(

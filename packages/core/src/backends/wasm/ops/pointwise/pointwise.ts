@@ -22,8 +22,8 @@ import {
   copyPhase,
   copyPhaseOf,
   type Lowering,
+  parallelForPixels,
   pixelsOf,
-  spreadPixels,
 } from '../lowering.js';
 import { normCoefficients } from '../norm/normKernel.js';
 import { broadcastStrides } from './broadcast.js';
@@ -37,7 +37,7 @@ export const lowerAdd: Lowering<AddAttrs> = (p, node) => elementwise(p, node, 'a
 export const lowerNeutral: Lowering<object> = (p, node) => elementwise(p, node, 'copy');
 
 function elementwise(p: Planner, node: Node, compute: PixelwiseFunction, activation?: Activation): void {
-  p.algorithm('elementwise');
+  p.setAlgorithm('elementwise');
   if (p.value(node).kind === 'pixels') {
     onPixels(
       p,
@@ -69,7 +69,7 @@ function flat(
 ): void {
   const shape = { compute, operands: operands.map(() => ({ pixel: 0 })), pixel: 0, activation };
   const call = p.kernel(pixelwise, shape);
-  p.spread(floats / CHANNEL_BLOCK, (from, to) => {
+  p.parallelFor(floats / CHANNEL_BLOCK, (from, to) => {
     const at = (pointer: Pointer) => pointer.plus(from * CHANNEL_BLOCK * FLOAT);
     return [call({ y: at(y), operands: operands.map(at), pixels: 1, groups: to - from })];
   });
@@ -86,7 +86,8 @@ export function onPixels(
   const runs = pixelRuns(y, ...operands);
   const packed = paddedChannels(y.c) * FLOAT;
   const alike =
-    [y, ...operands].every(({ pixel }) => pixel === packed) && !operands.some(({ single }) => single);
+    [y, ...operands].every(({ pixelStride }) => pixelStride === packed) &&
+    !operands.some(({ single }) => single);
   if (runs.count === 1 && alike) {
     flat(
       p,
@@ -100,12 +101,12 @@ export function onPixels(
   }
   const call = p.kernel(pixelwise, {
     compute,
-    operands: operands.map(({ pixel, single }) => ({ pixel, single })),
-    pixel: y.pixel,
+    operands: operands.map(({ pixelStride, single }) => ({ pixel: pixelStride, single })),
+    pixel: y.pixelStride,
     activation,
   });
   const groups = channelGroups(y.c);
-  spreadPixels(p, runs, (run, first, pixels) => {
+  parallelForPixels(p, runs, (run, first, pixels) => {
     const at = (value: Pixels) => runs.at(value, run, first);
     return call({ y: at(y), operands: operands.map(at), pixels, groups });
   });
@@ -118,23 +119,22 @@ export const lowerMul: Lowering<object> = (p, node) => {
     elementwise(p, node, 'mul');
     return;
   }
-  p.algorithm('elementwise');
+  p.setAlgorithm('elementwise');
   if (isPixelShape(node.shape)) {
     const y = pixelsOf(p, node);
     const small = pixelsOf(p, b);
-    const row = small.h === 1 ? 0 : small.row;
-    const repeated = {
+    const repeated: Pixels & { readonly single: boolean } = {
       ...small,
       ...extents(node.shape),
-      image: small.n === 1 ? 0 : small.image,
-      row,
-      pixel: small.w === 1 ? 0 : small.pixel,
+      imageStride: small.n === 1 ? 0 : small.imageStride,
+      rowStride: small.h === 1 ? 0 : small.rowStride,
+      pixelStride: small.w === 1 ? 0 : small.pixelStride,
       single: small.c === 1 && y.c > 1,
     };
     onPixels(p, 'mul', [pixelsOf(p, a), repeated], y);
     return;
   }
-  const whole = p.scratch(storedFloats(node.shape) * FLOAT);
+  const whole = p.workspace(storedFloats(node.shape) * FLOAT);
   const to = broadcastStrides(node.shape, node.shape);
   copyPhaseOf(p, p.value(b).at, whole, copyLoops(node.shape, broadcastStrides(b.shape, node.shape), to));
   flat(p, 'mul', [p.value(a).at, whole], p.value(node).at, storedFloats(node.shape));
@@ -148,11 +148,11 @@ interface NormCoefficients {
 
 /** The coefficients of a normalisation by statistics that no run changes; undefined for others. */
 export function constantCoefficients(p: Planner, node: Node<EpsAttrs>): NormCoefficients | undefined {
-  const statistics = node.inputs.slice(1).map((statistic) => p.constant(statistic)?.data);
+  const statistics = node.inputs.slice(1).map((statistic) => p.constantValue(statistic)?.data);
   const [weight, bias, mean, variance] = statistics;
   if (!weight || !bias || !mean || !variance) return undefined;
   const floats = paddedChannels(weight.length);
-  const scale = p.keep(2 * floats, (target) => {
+  const scale = p.addConstant(2 * floats, (target) => {
     for (let c = 0; c < weight.length; c++) {
       const factor = weight[c]! / Math.sqrt(variance[c]! + node.attrs.eps);
       target[c] = factor;
@@ -166,10 +166,10 @@ export function constantCoefficients(p: Planner, node: Node<EpsAttrs>): NormCoef
 function changingCoefficients(p: Planner, node: Node<EpsAttrs>): NormCoefficients {
   const channels = node.shape[1]!;
   const bytes = paddedChannels(channels) * FLOAT;
-  const [scale, shift] = [p.scratch(bytes), p.scratch(bytes)];
+  const [scale, shift] = [p.workspace(bytes), p.workspace(bytes)];
   const [, weight, bias, mean, variance] = node.inputs as [Node, Node, Node, Node, Node];
   const call = p.kernel(normCoefficients, { eps: node.attrs.eps });
-  p.spread(1, () => [
+  p.parallelFor(1, () => [
     call({
       weight: p.value(weight).at,
       bias: p.value(bias).at,
@@ -187,28 +187,34 @@ function changingCoefficients(p: Planner, node: Node<EpsAttrs>): NormCoefficient
 export const lowerBatchNorm: Lowering<BatchNormTrainAttrs> = (p, node) => {
   const [x] = node.inputs as [Node];
   const y = pixelsOf(p, node);
-  p.algorithm('elementwise');
+  p.setAlgorithm('elementwise');
   const { scale, shift } = constantCoefficients(p, node) ?? changingCoefficients(p, node);
   const operands = [pixelsOf(p, x), perChannel(y, scale), perChannel(y, shift)];
   onPixels(p, 'affine', operands, y, node.attrs.activation);
 };
 
 /** One number for each channel, as an operand that is the same for all pixels of y. */
-export const perChannel = (y: Pixels, at: Pointer): Pixels => ({ ...y, at, image: 0, row: 0, pixel: 0 });
+export const perChannel = (y: Pixels, at: Pointer): Pixels => ({
+  ...y,
+  at,
+  imageStride: 0,
+  rowStride: 0,
+  pixelStride: 0,
+});
 
 export const lowerFill: Lowering<FillAttrs> = (p, node) => {
   const { value } = node.attrs;
-  const one = p.keep(1, (target) => target.fill(value));
-  p.algorithm('copy');
+  const one = p.addConstant(1, (target) => target.fill(value));
+  p.setAlgorithm('copy');
   copyPhaseOf(p, one, p.value(node).at, [{ count: storedFloats(node.shape), from: 0, to: 1 }]);
 };
 
 /** y = x under another shape, where it could not simply be shared: by way of the host's order. */
 export const lowerReshape: Lowering<object> = (p, node) => {
   const [x] = node.inputs as [Node];
-  p.algorithm('copy');
+  p.setAlgorithm('copy');
   const dense = (shape: readonly number[], at: Pointer) => ({ kind: 'dense', at, shape }) as const;
-  const between = p.scratch(sizeOf(node.shape) * FLOAT);
+  const between = p.workspace(sizeOf(node.shape) * FLOAT);
   copyPhase(p, x.shape, p.value(x), dense(x.shape, between));
   copyPhase(p, node.shape, dense(node.shape, between), p.value(node));
 };

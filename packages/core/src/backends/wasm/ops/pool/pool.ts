@@ -62,8 +62,8 @@ function slidingWindow(
     });
     return;
   }
-  p.algorithm(`${reduction} pool ${kernel.join('x')}`);
-  p.spread(y.n * y.h, (from, to) =>
+  p.setAlgorithm(`${reduction} pool ${kernel.join('x')}`);
+  p.parallelFor(y.n * y.h, (from, to) =>
     Array.from({ length: to - from }, (_, i): Call => {
       const [image, row] = [Math.floor((from + i) / y.h), (from + i) % y.h];
       const top = row * stride[0] - padding[0];
@@ -77,17 +77,17 @@ function slidingWindow(
         left: padding[1],
         width: x.w,
         outputWidth: y.w,
-        pixel: { x: x.pixel, y: y.pixel },
+        pixel: { x: x.pixelStride, y: y.pixelStride },
         divisors:
           reduction === 'mean'
             ? Array.from({ length: y.w }, (_, column) => divisor(0, row) * divisor(1, column))
             : undefined,
       };
       const rows = Array.from({ length: end - first }, (_, tap) =>
-        x.at.plus(image * x.image + (top + (first + tap) * dilation[0]) * x.row),
+        x.at.plus(image * x.imageStride + (top + (first + tap) * dilation[0]) * x.rowStride),
       );
       const makeRow = p.kernel(poolRow, shape);
-      return makeRow({ x: rows, y: y.at.plus(image * y.image + row * y.row), groups });
+      return makeRow({ x: rows, y: y.at.plus(image * y.imageStride + row * y.rowStride), groups });
     }),
   );
 }
@@ -109,7 +109,11 @@ function areas(
   dilation: readonly [number, number],
   area: (row: number, column: number) => Area,
 ): void {
-  const reduce = p.kernel(poolArea, { reduction, row: x.row * dilation[0], column: x.pixel * dilation[1] });
+  const reduce = p.kernel(poolArea, {
+    reduction,
+    row: x.rowStride * dilation[0],
+    column: x.pixelStride * dilation[1],
+  });
   const groups = channelGroups(x.c);
   const call = (pixel: number, first: number, end: number): Call => {
     const [image, row, column] = [
@@ -120,8 +124,8 @@ function areas(
     const under = area(row, column);
     const channel = first * CHANNEL_BLOCK * FLOAT;
     return reduce({
-      x: x.at.plus(image * x.image + under.row * x.row + under.column * x.pixel + channel),
-      y: y.at.plus(image * y.image + row * y.row + column * y.pixel + channel),
+      x: x.at.plus(image * x.imageStride + under.row * x.rowStride + under.column * x.pixelStride + channel),
+      y: y.at.plus(image * y.imageStride + row * y.rowStride + column * y.pixelStride + channel),
       rows: under.rows,
       columns: under.columns,
       factor: float32Bits(1 / under.divisor),
@@ -129,10 +133,13 @@ function areas(
     });
   };
   const pixels = y.n * y.h * y.w;
-  p.algorithm(`${reduction} pool`);
+  p.setAlgorithm(`${reduction} pool`);
   if (pixels < 2 * p.threads)
-    p.spread(groups, (from, to) => Array.from({ length: pixels }, (_, pixel) => call(pixel, from, to)));
-  else p.spread(pixels, (from, to) => Array.from({ length: to - from }, (_, i) => call(from + i, 0, groups)));
+    p.parallelFor(groups, (from, to) => Array.from({ length: pixels }, (_, pixel) => call(pixel, from, to)));
+  else
+    p.parallelFor(pixels, (from, to) =>
+      Array.from({ length: to - from }, (_, i) => call(from + i, 0, groups)),
+    );
 }
 
 function adaptive(p: Planner, node: Node, reduction: Reduction): void {

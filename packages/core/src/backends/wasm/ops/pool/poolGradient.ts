@@ -97,12 +97,12 @@ function sendBack(
       runs[runs.length - 1] = { start: last.start, count: last.count + 1, step };
     else runs.push({ start: column, count: 1, step: following ? following.first - extent.first : 0 });
   }
-  p.algorithm(`${reduction} pool`);
+  p.setAlgorithm(`${reduction} pool`);
   zero(p, dx);
   const groups = channelGroups(dx.c);
   // Few pictures cannot be shared out; their channels can.
   const chunks = Math.min(groups, Math.max(1, Math.ceil(p.threads / dx.n)));
-  p.spread(dx.n * chunks, (from, to) =>
+  p.parallelFor(dx.n * chunks, (from, to) =>
     Array.from({ length: to - from }, (_, i) => {
       const [image, chunk] = [Math.floor((from + i) / chunks), (from + i) % chunks];
       const [firstGroup, endGroup] = shareOf(groups, chunk, chunks);
@@ -111,19 +111,26 @@ function sendBack(
         runs.map((run): Call => {
           const under = columns[run.start]!;
           const at = (value: Pixels) =>
-            value.at.plus(image * value.image + row.first * value.row + under.first * value.pixel + channel);
+            value.at.plus(
+              image * value.imageStride +
+                row.first * value.rowStride +
+                under.first * value.pixelStride +
+                channel,
+            );
           const call = p.kernel(poolGradient, {
             reduction,
             rows: row.count,
             columns: under.count,
-            row: { x: dilation[0] * x.row, dx: dilation[0] * dx.row },
-            column: { x: dilation[1] * x.pixel, dx: dilation[1] * dx.pixel },
-            step: { x: run.step * x.pixel, dx: run.step * dx.pixel, dy: dy.pixel },
+            row: { x: dilation[0] * x.rowStride, dx: dilation[0] * dx.rowStride },
+            column: { x: dilation[1] * x.pixelStride, dx: dilation[1] * dx.pixelStride },
+            step: { x: run.step * x.pixelStride, dx: run.step * dx.pixelStride, dy: dy.pixelStride },
           });
           return call({
             x: at(x),
             dx: at(dx),
-            dy: dy.at.plus(image * dy.image + index * dy.row + run.start * dy.pixel + channel),
+            dy: dy.at.plus(
+              image * dy.imageStride + index * dy.rowStride + run.start * dy.pixelStride + channel,
+            ),
             outputs: run.count,
             groups: endGroup - firstGroup,
             factor: float32Bits(1 / (row.divisor * under.divisor)),
@@ -136,14 +143,17 @@ function sendBack(
 
 /** Makes pictures zero: all at once if nothing else lies between their pixels. */
 function zero(p: Planner, value: Pixels): void {
-  const { n, c, h, w, image, row, pixel } = value;
-  const whole = row === w * pixel && image === h * row && pixel === channelGroups(c) * CHANNEL_BLOCK * FLOAT;
-  if (whole) zeroPhase(p, value.at, n * image);
+  const { n, c, h, w, imageStride, rowStride, pixelStride } = value;
+  const whole =
+    rowStride === w * pixelStride &&
+    imageStride === h * rowStride &&
+    pixelStride === channelGroups(c) * CHANNEL_BLOCK * FLOAT;
+  if (whole) zeroPhase(p, value.at, n * imageStride);
   else
     copyPhaseOf(
       p,
       zeros(p, c),
       value.at,
-      copyLoops([n, h, w, c], [0, 0, 0, 1], [image / FLOAT, row / FLOAT, pixel / FLOAT, 1]),
+      copyLoops([n, h, w, c], [0, 0, 0, 1], [imageStride / FLOAT, rowStride / FLOAT, pixelStride / FLOAT, 1]),
     );
 }

@@ -37,9 +37,9 @@ export function sumPixelsPhases(p: Planner, all: readonly PixelSums[]): void {
   const groups = channelGroups(first.c);
   const partBytes = paddedChannels(first.c) * FLOAT;
   const sums = all.map(({ summand, x, dy = x, mean }) => {
-    const at = p.scratch(count * partBytes);
+    const at = p.workspace(count * partBytes);
     const runs = pixelRuns(x, dy);
-    const addPixels = p.kernel(sumPixels, { summand, pixel: { x: x.pixel, dy: dy.pixel } });
+    const addPixels = p.kernel(sumPixels, { summand, pixel: { x: x.pixelStride, dy: dy.pixelStride } });
     const calls = (part: number): readonly Call[] => {
       const [from, to] = shareOf(pixels, part, count);
       const result: Call[] = [];
@@ -64,11 +64,11 @@ export function sumPixelsPhases(p: Planner, all: readonly PixelSums[]): void {
     };
     return { at, calls };
   });
-  p.algorithm('sum over pixels');
-  p.spread(count, (from, to) =>
+  p.setAlgorithm('sum over pixels');
+  p.parallelFor(count, (from, to) =>
     Array.from({ length: to - from }, (_, i) => sums.flatMap(({ calls }) => calls(from + i))).flat(),
   );
-  p.spread(groups, (from, to) =>
+  p.parallelFor(groups, (from, to) =>
     all.map(({ y, factor = 1, deviation }, index) => {
       const at = (pointer: Pointer) => pointer.plus(from * 8 * FLOAT);
       const finish = p.kernel(finishSums, { parts: count, partBytes, eps: deviation?.eps });
@@ -131,7 +131,7 @@ export const lowerSumTo: Lowering<SumToAttrs> = (p, node) => {
   const outer = kept.slice(0, -1);
   const add = p.kernel(sumValues, { loops, from: along.from, to: along.to });
   const sums = outer.reduce((product, { count }) => product * count, 1);
-  p.algorithm('sum');
+  p.setAlgorithm('sum');
   const call = (index: number, start: number, end: number): Call => {
     let rest = index;
     let [x, y] = [start * along.from, start * along.to];
@@ -143,11 +143,11 @@ export const lowerSumTo: Lowering<SumToAttrs> = (p, node) => {
     return add({ x: p.value(input).at.plus(x), y: p.value(node).at.plus(y), count: end - start });
   };
   if (sums >= along.count)
-    p.spread(sums, (first, end) =>
+    p.parallelFor(sums, (first, end) =>
       Array.from({ length: end - first }, (_, i) => call(first + i, 0, along.count)),
     );
   else
-    p.spread(along.count, (start, end) =>
+    p.parallelFor(along.count, (start, end) =>
       Array.from({ length: sums }, (_, index) => call(index, start, end)),
     );
 };

@@ -3,7 +3,7 @@ import type { Node } from '../../../../graph/graph.js';
 import type { LocalResponseNormAttrs } from '../../../../ops/localResponseNorm.js';
 import { pixelRuns } from '../../memory/layout.js';
 import type { Planner } from '../../schedule/planner.js';
-import { type Lowering, pixelsOf, requirePixels, spreadPixels } from '../lowering.js';
+import { type Lowering, parallelForPixels, pixelsOf, requirePixels } from '../lowering.js';
 import { responseNormGradient, softmaxGradient } from './acrossChannelsGradientKernel.js';
 import { responseScratch } from './acrossChannelsKernel.js';
 
@@ -16,7 +16,7 @@ function operands(p: Planner, node: Node) {
   requirePixels(node);
   const [gradient, input] = node.inputs as [Node, Node];
   const [dy, other, dx] = [pixelsOf(p, gradient), pixelsOf(p, input), pixelsOf(p, node)];
-  const shape = { channels: dx.c, dy: dy.pixel, other: other.pixel, dx: dx.pixel };
+  const shape = { channels: dx.c, dy: dy.pixelStride, other: other.pixelStride, dx: dx.pixelStride };
   const runs = pixelRuns(dy, other, dx);
   return { dy, other, dx, shape, runs };
 }
@@ -24,8 +24,8 @@ function operands(p: Planner, node: Node) {
 function softmax(p: Planner, node: Node, logarithmic: boolean): void {
   const { dy, other, dx, shape, runs } = operands(p, node);
   const call = p.kernel(softmaxGradient, { ...shape, logarithmic });
-  p.algorithm('softmax');
-  spreadPixels(p, runs, (run, first, pixels) =>
+  p.setAlgorithm('softmax');
+  parallelForPixels(p, runs, (run, first, pixels) =>
     call({
       dy: runs.at(dy, run, first),
       y: runs.at(other, run, first),
@@ -39,10 +39,10 @@ export const lowerLocalResponseNormGrad: Lowering<LocalResponseNormAttrs> = (p, 
   const { dy, other, dx, shape, runs } = operands(p, node);
   const { size, alpha, beta, k } = node.attrs;
   const bytes = responseScratch(shape.channels, size);
-  const [squares, products] = [p.scratchForEach(bytes), p.scratchForEach(bytes)];
+  const [squares, products] = [p.workspacePerThread(bytes), p.workspacePerThread(bytes)];
   const call = p.kernel(responseNormGradient, { ...shape, size, alpha, beta, k });
-  p.algorithm('local response norm');
-  spreadPixels(p, runs, (run, first, pixels, thread) =>
+  p.setAlgorithm('local response norm');
+  parallelForPixels(p, runs, (run, first, pixels, thread) =>
     call({
       dy: runs.at(dy, run, first),
       x: runs.at(other, run, first),

@@ -30,7 +30,7 @@ export interface DepthwiseRows {
 }
 
 /** The part of a value that row kernels are generated for. */
-type RowShape = Pick<Pixels, 'h' | 'w' | 'pixel'>;
+type RowShape = Pick<Pixels, 'h' | 'w' | 'pixelStride'>;
 
 /** Packs the weights of a depthwise convolution. `residualPixel` is given if there is a residual to add. */
 export function planDepthwise(
@@ -79,7 +79,7 @@ export function planDepthwise(
         left: padding[1],
         width: x.w,
         outputWidth: y.w,
-        pixel: { x: x.pixel, y: y.pixel },
+        pixel: { x: x.pixelStride, y: y.pixelStride },
         residual: residualPixel !== undefined,
         residualPixel: residualPixel ?? 0,
         sums,
@@ -106,18 +106,23 @@ export function lowerDepthwise(p: Planner, convolution: Convolution): void {
   const { residual, kernel, y } = convolution;
   const x = convolution.x();
   const residualPixels = residual && pixelsOf(p, residual);
-  const { groups, call } = planDepthwise(p, convolution, x, y, { residualPixel: residualPixels?.pixel });
+  const { groups, call } = planDepthwise(p, convolution, x, y, {
+    residualPixel: residualPixels?.pixelStride,
+  });
   /** One row of one picture, for some groups of channels. */
   const rowCall = (index: number, range: readonly [number, number]): Call => {
     const [image, row] = [Math.floor(index / y.h), index % y.h];
-    const at = (value: Pixels, of: number): Pointer => value.at.plus(image * value.image + of * value.row);
+    const at = (value: Pixels, of: number): Pointer =>
+      value.at.plus(image * value.imageStride + of * value.rowStride);
     return call(row, (of) => at(x, of), at(y, row), range, residualPixels && at(residualPixels, row));
   };
   const rows = y.n * y.h;
-  p.algorithm(`depthwise ${kernel.join('x')}`);
+  p.setAlgorithm(`depthwise ${kernel.join('x')}`);
   // Few rows cannot be shared out evenly; channels can.
   if (rows < 8 * p.threads && groups >= p.threads)
-    p.spread(groups, (from, to) => Array.from({ length: rows }, (_, row) => rowCall(row, [from, to])));
+    p.parallelFor(groups, (from, to) => Array.from({ length: rows }, (_, row) => rowCall(row, [from, to])));
   else
-    p.spread(rows, (from, to) => Array.from({ length: to - from }, (_, i) => rowCall(from + i, [0, groups])));
+    p.parallelFor(rows, (from, to) =>
+      Array.from({ length: to - from }, (_, i) => rowCall(from + i, [0, groups])),
+    );
 }

@@ -21,7 +21,7 @@ export function lowerDepthwiseGradWeight(p: Planner, node: Node<Conv2dGradAttrs>
   const taps = rows * columns;
   const perImage = Math.min(dy.h, Math.ceil((dy.h * dy.w) / PART_PIXELS));
   const count = dy.n * perImage;
-  const at = p.scratch(count * taps * tap);
+  const at = p.workspace(count * taps * tap);
   const sumRow = p.kernel(depthwiseWeightRow, {
     columns,
     stride: stride[1],
@@ -29,8 +29,8 @@ export function lowerDepthwiseGradWeight(p: Planner, node: Node<Conv2dGradAttrs>
     left: padding[1],
     width: x.w,
     outputWidth: dy.w,
-    pixel: { x: x.pixel, dy: dy.pixel },
-    row: { x: stride[0] * x.row, dy: dy.row },
+    pixel: { x: x.pixelStride, dy: dy.pixelStride },
+    row: { x: stride[0] * x.rowStride, dy: dy.rowStride },
     tap,
   });
   const groups = padded / (depthwiseVectors(p.engine) * LANES);
@@ -43,15 +43,15 @@ export function lowerDepthwiseGradWeight(p: Planner, node: Node<Conv2dGradAttrs>
     const end = Math.max(first, Math.min(to, Math.ceil((x.h - shift) / stride[0])));
     const source = end > first ? first * stride[0] + shift : 0;
     return sumRow({
-      x: x.at.plus(image * x.image + source * x.row),
-      dy: dy.at.plus(image * dy.image + (end > first ? first : 0) * dy.row),
+      x: x.at.plus(image * x.imageStride + source * x.rowStride),
+      dy: dy.at.plus(image * dy.imageStride + (end > first ? first : 0) * dy.rowStride),
       result: at.plus((part * taps + windowRow * columns) * tap),
       rows: end - first,
       groups,
     });
   };
-  p.algorithm(`depthwise ${rows}x${columns} over pixels`);
-  p.spread(count, (from, to) =>
+  p.setAlgorithm(`depthwise ${rows}x${columns} over pixels`);
+  p.parallelFor(count, (from, to) =>
     Array.from({ length: (to - from) * rows }, (_, i) => call(from + Math.floor(i / rows), i % rows)),
   );
   sumPartsPhase(p, { at, count, bytes: taps * tap }, p.value(node).at, [{ from: 0, to: 0 }], {

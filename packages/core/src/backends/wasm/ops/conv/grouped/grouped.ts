@@ -4,7 +4,7 @@ import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
 import type { Planner } from '../../../schedule/planner.js';
 import { biasOf, type PackedPart, pack, pixelsOf } from '../../lowering.js';
-import { columnPlace, productPhase } from '../../matmul/matmul.js';
+import { columnPlace, matmulPhase } from '../../matmul/matmul.js';
 import { type Convolution, underWindow } from '../convolution.js';
 
 /**
@@ -61,7 +61,7 @@ export function lowerGrouped(p: Planner, convolution: Convolution): void {
     );
     return packed.plus(set * setFloats * FLOAT);
   };
-  productPhase(
+  matmulPhase(
     p,
     ...Array.from({ length: sets }, (_, set) => ({
       name: 'direct grouped',
@@ -73,7 +73,7 @@ export function lowerGrouped(p: Planner, convolution: Convolution): void {
       activation: attrs.activation,
       x: part(window.x, set * setIn),
       y: part(y, set * setOut),
-      inputBytes: x.n * x.image,
+      inputBytes: x.n * x.imageStride,
       overlaps: setOut % CHANNEL_BLOCK !== 0,
     })),
   );

@@ -58,7 +58,8 @@ export function lowerGroupedRows(p: Planner, convolution: Convolution, lanes: Gr
   /** One row of one picture, for some sets. */
   const call = (index: number, [first, end]: readonly [number, number]): Call => {
     const [image, row] = [Math.floor(index / y.h), index % y.h];
-    const at = (value: Pixels, of: number): Pointer => value.at.plus(image * value.image + of * value.row);
+    const at = (value: Pixels, of: number): Pointer =>
+      value.at.plus(image * value.imageStride + of * value.rowStride);
     const source = (tap: number): number => row * stride[0] - padding[0] + tap * dilation[0];
     const [firstRow, endRow] = insideWindow(source(0), windowRows, dilation[0], x.h);
     const shape: GroupedRow = {
@@ -72,8 +73,8 @@ export function lowerGroupedRows(p: Planner, convolution: Convolution, lanes: Gr
       left: padding[1],
       width: x.w,
       outputWidth: y.w,
-      pixel: { x: x.pixel, y: y.pixel },
-      residualPixel: residualPixels?.pixel,
+      pixel: { x: x.pixelStride, y: y.pixelStride },
+      residualPixel: residualPixels?.pixelStride,
       activation,
     };
     const rows = Array.from({ length: endRow - firstRow }, (_, tap) =>
@@ -93,9 +94,9 @@ export function lowerGroupedRows(p: Planner, convolution: Convolution, lanes: Gr
   const setBytes = setFloats * FLOAT;
   const some = Math.max(1, Math.floor(CACHED_WEIGHTS / setBytes));
   // Few rows cannot be shared out evenly, and large weights are better read by one core each: sets can be shared too.
-  const bySets = sets >= p.threads && (rows < 8 * p.threads || sets * setBytes > x.n * x.image);
-  p.algorithm(`grouped ${kernel.join('x')}`);
-  p.expect(
+  const bySets = sets >= p.threads && (rows < 8 * p.threads || sets * setBytes > x.n * x.imageStride);
+  p.setAlgorithm(`grouped ${kernel.join('x')}`);
+  p.addExpectedSeconds(
     groupedSeconds(p.engine, {
       pixels: y.n * y.h * y.w,
       count: groups,
@@ -103,7 +104,7 @@ export function lowerGroupedRows(p: Planner, convolution: Convolution, lanes: Gr
       columns: outEach,
     }),
   );
-  p.phase((thread) => {
+  p.addPhase((thread) => {
     const [from, to] = bySets ? shareOf(sets, thread, p.threads) : [0, sets];
     const [top, bottom] = bySets ? [0, rows] : shareOf(rows, thread, p.threads);
     const calls: Call[] = [];

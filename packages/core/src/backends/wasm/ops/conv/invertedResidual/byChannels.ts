@@ -6,7 +6,7 @@ import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
 import type { Call, Planner } from '../../../schedule/planner.js';
-import { productOfRows, type RowProduct } from '../../matmul/rowMatmul.js';
+import { type RowMatmul, rowMatmulCalls } from '../../matmul/rowMatmul.js';
 import type { DepthwiseRows } from '../depthwise/depthwise.js';
 
 /** Channels that stay together where threads share them out. */
@@ -30,7 +30,7 @@ export interface ChannelsPlan {
   readonly x: Pixels;
   /** What comes out of the depthwise convolution. */
   readonly y: Pixels;
-  readonly expand?: RowProduct;
+  readonly expand?: RowMatmul;
   readonly depthwise: DepthwiseRows;
   /** Where each row of y is summed up, row by row, for squeeze-and-excitation. */
   readonly sums?: Pointer;
@@ -39,14 +39,15 @@ export interface ChannelsPlan {
 export function channelsPhase(p: Planner, { x, y, expand, depthwise, sums }: ChannelsPlan): void {
   const { groupChannels } = depthwise;
   // Pictures that lie one after the other are expanded together, so that weights are read less often.
-  const joined = x.image === x.h * x.row ? Math.max(1, Math.floor(EXPANDED_TOGETHER / x.image)) : 1;
+  const joined =
+    x.imageStride === x.h * x.rowStride ? Math.max(1, Math.floor(EXPANDED_TOGETHER / x.imageStride)) : 1;
   const channels = expandedChannels(x);
   const widePixel = channels * FLOAT;
   const wideRow = x.w * widePixel;
   const wideImage = x.h * wideRow;
-  const expanded = expand && p.scratchForEach(Math.min(joined, x.n) * wideImage);
+  const expanded = expand && p.workspacePerThread(Math.min(joined, x.n) * wideImage);
   const units = Math.ceil(paddedChannels(y.c) / UNIT);
-  p.spread(units, (from, to, thread) => {
+  p.parallelFor(units, (from, to, thread) => {
     const calls: Call[] = [];
     for (let image = 0; image < x.n; image += joined) {
       const end = Math.min(image + joined, x.n);
@@ -58,9 +59,9 @@ export function channelsPhase(p: Planner, { x, y, expand, depthwise, sums }: Cha
         if (expand && wide) {
           const perUnit = UNIT / expand.panel;
           const panels = [unit * perUnit, Math.min(last * perUnit, expand.panels)] as const;
-          const source = { ...x, at: x.at.plus(image * x.image) };
-          const into = { at: wide, row: wideRow, pixel: widePixel };
-          calls.push(...productOfRows(expand, (end - image) * x.h, x.w, source, into, { panels }));
+          const source = { ...x, at: x.at.plus(image * x.imageStride) };
+          const into = { at: wide, rowStride: wideRow, pixelStride: widePixel };
+          calls.push(...rowMatmulCalls(expand, (end - image) * x.h, x.w, source, into, { panels }));
         }
         const perUnit = UNIT / groupChannels;
         const groups = [unit * perUnit, Math.min(last * perUnit, depthwise.groups)] as const;
@@ -69,9 +70,9 @@ export function channelsPhase(p: Planner, { x, y, expand, depthwise, sums }: Cha
           const source = (row: number): Pointer =>
             wide
               ? wide.plus((picture - image) * wideImage + row * wideRow)
-              : x.at.plus(picture * x.image + row * x.row);
-          const target = y.at.plus(at * y.row);
-          calls.push(depthwise.call(at % y.h, source, target, groups, sums?.plus(at * y.pixel)));
+              : x.at.plus(picture * x.imageStride + row * x.rowStride);
+          const target = y.at.plus(at * y.rowStride);
+          calls.push(depthwise.call(at % y.h, source, target, groups, sums?.plus(at * y.pixelStride)));
         }
       }
     }

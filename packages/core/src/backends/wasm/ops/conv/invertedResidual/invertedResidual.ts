@@ -7,14 +7,14 @@ import type { Conv2dAttrs } from '../../../../../ops/conv2d.js';
 import { sizeOf } from '../../../../../tensor/shape.js';
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import { extents, type Pixels, storedFloats, valueAt } from '../../../memory/layout.js';
-import { type Block, isStem } from '../../../schedule/fusions.js';
+import { type InvertedResidual, isFirstConv } from '../../../schedule/fusions.js';
 import type { Planner } from '../../../schedule/planner.js';
 import { pixelsOf } from '../../lowering.js';
-import { LARGE_WEIGHTS, pointwiseProduct } from '../../matmul/rowMatmul.js';
+import { LARGE_WEIGHTS, pointwiseRowMatmul } from '../../matmul/rowMatmul.js';
 import { lowerConvolution } from '../conv2d.js';
 import { convolutionOf, layerOf } from '../convolution.js';
 import { lowerDepthwise, planDepthwise } from '../depthwise/depthwise.js';
-import { lowerPlanar, planStem } from '../firstConv.js';
+import { lowerFirstConv, planStem } from '../firstConv.js';
 import { channelsPhase, expandedChannels } from './byChannels.js';
 import { chainPhase, type Stage } from './rowChain.js';
 import { projectSqueezed } from './squeezeExcitation.js';
@@ -30,20 +30,20 @@ const MOST_REPEATED = 1 / 6;
  */
 const MOST_PROJECTED_TWICE = 1 / 100;
 
-export function lowerBlock(p: Planner, block: Block): void {
+export function lowerInvertedResidual(p: Planner, block: InvertedResidual): void {
   const byRows = rowsPay(p, block);
   const { expand, depthwise, squeeze, filter } = block;
   const window = (node: Conv): string => `depthwise ${node.inputs[1]!.shape.slice(2).join('x')}`;
   const way = byRows ? ' by rows' : ' by channels';
   const apart = !byRows || squeeze !== undefined;
   const steps = [
-    ...(expand ? [isStem(expand) ? 'first layer' : 'expand'] : []),
+    ...(expand ? [isFirstConv(expand) ? 'first layer' : 'expand'] : []),
     `${window(depthwise)}${apart ? way : ''}`,
     ...(squeeze ? ['squeeze'] : []),
     'project',
     ...(filter ? [window(filter)] : []),
   ];
-  p.named(`${steps.join(', ')}${apart ? '' : way}`, () =>
+  p.withAlgorithm(`${steps.join(', ')}${apart ? '' : way}`, () =>
     byRows ? lowerByRows(p, block) : lowerByChannels(p, block),
   );
 }
@@ -55,7 +55,7 @@ function repeatedRows({ inputs, attrs }: Conv, threads: number): number {
 }
 
 /** Whether rows are the way: where they can be shared out evenly, at little cost, and weights are not the larger part. */
-function rowsPay({ threads }: Planner, { expand, depthwise, project }: Block): boolean {
+function rowsPay({ threads }: Planner, { expand, depthwise, project }: InvertedResidual): boolean {
   const { n, h } = extents(depthwise.shape);
   const bytes = (node: Conv | undefined): number => (node ? sizeOf(node.inputs[1]!.shape) * FLOAT : 0);
   return (
@@ -70,7 +70,7 @@ const pixelBytes = (node: Node): number => paddedChannels(node.shape[1]!) * FLOA
 
 /** A value that lives as long as its block is being computed. */
 const between = (p: Planner, node: Node): Pixels =>
-  valueAt(p.scratch(storedFloats(node.shape) * FLOAT), node.shape) as Pixels;
+  valueAt(p.workspace(storedFloats(node.shape) * FLOAT), node.shape) as Pixels;
 
 /** A depthwise convolution between values whose pixels lie so far apart. */
 function depthwiseRows(
@@ -81,36 +81,36 @@ function depthwiseRows(
 ) {
   const [input] = node.inputs as [Node];
   const [x, y] = [
-    { ...extents(input.shape), pixel: pixel.x },
-    { ...extents(node.shape), pixel: pixel.y },
+    { ...extents(input.shape), pixelStride: pixel.x },
+    { ...extents(node.shape), pixelStride: pixel.y },
   ];
   return planDepthwise(p, layerOf(p, node), x, y, { sums });
 }
 
-function lowerByRows(p: Planner, { expand, depthwise, squeeze, project, filter }: Block): void {
+function lowerByRows(p: Planner, { expand, depthwise, squeeze, project, filter }: InvertedResidual): void {
   const y = pixelsOf(p, filter ?? project);
   const filtered = squeeze && between(p, depthwise);
-  const sums = filtered && p.scratch(filtered.n * filtered.h * filtered.pixel);
-  const stem = expand && isStem(expand);
+  const sums = filtered && p.workspace(filtered.n * filtered.h * filtered.pixelStride);
+  const stem = expand && isFirstConv(expand);
   const x = stem ? undefined : pixelsOf(p, (expand ?? depthwise).inputs[0]!);
   const stage = (node: Conv, way: Stage['way']): Stage => ({
     way,
     ...extents(node.shape),
-    pixel: pixelBytes(node),
+    pixelStride: pixelBytes(node),
   });
   const pointwise = (node: Conv, a: number, c: number): Stage => {
     const residual = node.inputs[3] && pixelsOf(p, node.inputs[3]);
-    const product = pointwiseProduct(p, node, { a, c, residual: residual?.pixel ?? 0 });
+    const product = pointwiseRowMatmul(p, node, { a, c, residual: residual?.pixelStride ?? 0 });
     return stage(node, { kind: 'pointwise', product, residual });
   };
   const stages: Stage[] = [];
-  if (expand && x) stages.push(pointwise(expand, x.pixel, pixelBytes(expand)));
+  if (expand && x) stages.push(pointwise(expand, x.pixelStride, pixelBytes(expand)));
   if (expand && stem) {
-    const into = { ...extents(expand.shape), pixel: pixelBytes(expand) };
+    const into = { ...extents(expand.shape), pixelStride: pixelBytes(expand) };
     const rows = planStem(p, layerOf(p, expand), expand.inputs[0]!, into);
     stages.push(stage(expand, { kind: 'stem', rows }));
   }
-  const wide = { x: expand ? pixelBytes(expand) : x!.pixel, y: pixelBytes(depthwise) };
+  const wide = { x: expand ? pixelBytes(expand) : x!.pixelStride, y: pixelBytes(depthwise) };
   const rows = depthwiseRows(p, depthwise, wide, squeeze !== undefined);
   stages.push(stage(depthwise, { kind: 'depthwise', rows, sums }));
   if (squeeze && filtered && sums) {
@@ -120,9 +120,11 @@ function lowerByRows(p: Planner, { expand, depthwise, squeeze, project, filter }
   }
   const joined = filter && repeatedRows(filter, p.threads) <= MOST_PROJECTED_TWICE;
   const projected = filter && !joined ? between(p, project) : y;
-  stages.push(pointwise(project, pixelBytes(depthwise), joined ? pixelBytes(project) : projected.pixel));
+  stages.push(
+    pointwise(project, pixelBytes(depthwise), joined ? pixelBytes(project) : projected.pixelStride),
+  );
   if (filter && joined) {
-    const rows = depthwiseRows(p, filter, { x: pixelBytes(project), y: y.pixel });
+    const rows = depthwiseRows(p, filter, { x: pixelBytes(project), y: y.pixelStride });
     stages.push(stage(filter, { kind: 'depthwise', rows }));
   }
   chainPhase(p, stages, x, projected);
@@ -133,28 +135,31 @@ function lowerByRows(p: Planner, { expand, depthwise, squeeze, project, filter }
     );
 }
 
-function lowerByChannels(p: Planner, { expand, depthwise, squeeze, project, filter }: Block): void {
+function lowerByChannels(
+  p: Planner,
+  { expand, depthwise, squeeze, project, filter }: InvertedResidual,
+): void {
   const y = pixelsOf(p, filter ?? project);
   const filtered = between(p, depthwise);
-  const sums = squeeze && p.scratch(filtered.n * filtered.h * filtered.pixel);
+  const sums = squeeze && p.workspace(filtered.n * filtered.h * filtered.pixelStride);
   let first = expand;
   let x: Pixels;
-  if (expand && isStem(expand)) {
+  if (expand && isFirstConv(expand)) {
     const input = expand.inputs[0]!;
     x = between(p, expand);
-    lowerPlanar(
+    lowerFirstConv(
       p,
       convolutionOf(p, expand, () => pixelsOf(p, input), x),
       input,
     );
     first = undefined;
   } else x = pixelsOf(p, (expand ?? depthwise).inputs[0]!);
-  const widePixel = first ? expandedChannels(x) * FLOAT : x.pixel;
+  const widePixel = first ? expandedChannels(x) * FLOAT : x.pixelStride;
   channelsPhase(p, {
     x,
     y: filtered,
-    expand: first && pointwiseProduct(p, first, { a: x.pixel, c: widePixel, residual: 0 }),
-    depthwise: depthwiseRows(p, depthwise, { x: widePixel, y: filtered.pixel }, squeeze !== undefined),
+    expand: first && pointwiseRowMatmul(p, first, { a: x.pixelStride, c: widePixel, residual: 0 }),
+    depthwise: depthwiseRows(p, depthwise, { x: widePixel, y: filtered.pixelStride }, squeeze !== undefined),
     sums,
   });
   const projected = filter ? between(p, project) : y;

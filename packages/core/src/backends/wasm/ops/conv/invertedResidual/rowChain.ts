@@ -7,7 +7,7 @@
 import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
 import type { Call, Planner } from '../../../schedule/planner.js';
-import { productOfRows, type RowProduct, type Rows } from '../../matmul/rowMatmul.js';
+import { type RowMatmul, type Rows, rowMatmulCalls } from '../../matmul/rowMatmul.js';
 import type { DepthwiseRows } from '../depthwise/depthwise.js';
 import type { StemRows } from '../firstConv.js';
 
@@ -18,7 +18,7 @@ const STEP_PIXELS = 56;
 type Way =
   /** Where its window looks, and the sums of its rows, row by row through all pictures, if they are asked for. */
   | { readonly kind: 'depthwise'; readonly rows: DepthwiseRows; readonly sums?: Pointer }
-  | { readonly kind: 'pointwise'; readonly product: RowProduct; readonly residual?: Pixels }
+  | { readonly kind: 'pointwise'; readonly product: RowMatmul; readonly residual?: Pixels }
   /** The network's first layer, which reads the input itself. */
   | { readonly kind: 'stem'; readonly rows: StemRows };
 
@@ -27,7 +27,7 @@ export interface Stage {
   readonly way: Way;
   readonly h: number;
   readonly w: number;
-  readonly pixel: number;
+  readonly pixelStride: number;
 }
 
 /** Where rows of a stage are kept: `rows` of them for each thread, in a ring. */
@@ -49,12 +49,12 @@ export function chainPhase(p: Planner, stages: readonly Stage[], x: Pixels | und
     const [stage, reader] = [stages[i]!, stages[i + 1]!];
     const atOnce = most.get(reader)!;
     const rows = reader.way.kind === 'depthwise' ? Math.min(stage.h, reader.way.rows.span(atOnce)) : atOnce;
-    const bytes = stage.w * stage.pixel;
+    const bytes = stage.w * stage.pixelStride;
     most.set(stage, rows);
-    buffers.set(stage, { rows, bytes, at: p.scratchForEach(rows * bytes) });
+    buffers.set(stage, { rows, bytes, at: p.workspacePerThread(rows * bytes) });
   }
 
-  p.spread(y.n * y.h, (from, to, thread) => {
+  p.parallelFor(y.n * y.h, (from, to, thread) => {
     const calls: Call[] = [];
     for (let at = from; at < to; ) {
       const image = Math.floor(at / y.h);
@@ -75,7 +75,7 @@ export function chainPhase(p: Planner, stages: readonly Stage[], x: Pixels | und
       return at[thread]!.plus((row % rows) * bytes);
     };
     const placeOf = (value: Pixels, row: number): Pointer =>
-      value.at.plus(image * value.image + row * value.row);
+      value.at.plus(image * value.imageStride + row * value.rowStride);
 
     /** Makes rows of a stage until all before `end` are there. Products end where a ring does. */
     const makeUntil = (index: number, first: number, end: number): void => {
@@ -83,7 +83,7 @@ export function chainPhase(p: Planner, stages: readonly Stage[], x: Pixels | und
       const { rows, bytes } = buffers.get(stage)!;
       for (let row = next.get(stage) ?? first; row < end; ) {
         const stop = Math.min(end, row + rows - (row % rows));
-        make(index, row, stop, { at: kept(stage, row), row: bytes, pixel: stage.pixel });
+        make(index, row, stop, { at: kept(stage, row), rowStride: bytes, pixelStride: stage.pixelStride });
         next.set(stage, stop);
         row = stop;
       }
@@ -97,19 +97,19 @@ export function chainPhase(p: Planner, stages: readonly Stage[], x: Pixels | und
         if (before) makeUntil(index - 1, ...way.rows.under(first, end));
         const source = (row: number): Pointer => (before ? kept(before, row) : placeOf(x!, row));
         for (let row = first; row < end; row++) {
-          const sums = way.sums?.plus((image * stages[index]!.h + row) * stages[index]!.pixel);
-          const into = target.at.plus((row - first) * target.row);
+          const sums = way.sums?.plus((image * stages[index]!.h + row) * stages[index]!.pixelStride);
+          const into = target.at.plus((row - first) * target.rowStride);
           calls.push(way.rows.call(row, source, into, [0, way.rows.groups], sums));
         }
       } else {
         // What a product has read nobody needs again: its rows start at the buffer's beginning each time.
         const buffer = before && buffers.get(before)!;
         const source = buffer
-          ? { at: buffer.at[thread]!, row: buffer.bytes, pixel: before.pixel }
+          ? { at: buffer.at[thread]!, rowStride: buffer.bytes, pixelStride: before.pixelStride }
           : { ...x!, at: placeOf(x!, first) };
         if (before) make(index - 1, first, end, source);
         const residual = way.residual && { ...way.residual, at: placeOf(way.residual, first) };
-        calls.push(...productOfRows(way.product, end - first, w, source, target, { residual }));
+        calls.push(...rowMatmulCalls(way.product, end - first, w, source, target, { residual }));
       }
     };
     for (let row = from; row < to; row += step)

@@ -1,11 +1,11 @@
 /** The weights of a Winograd convolution that change, transformed and packed in every run. */
 
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
-import type { Call, TransformInRun } from '../../../schedule/planner.js';
+import type { Call, TransformChangingWeights } from '../../../schedule/planner.js';
 import { winograd } from './transforms.js';
 import { winogradWeights } from './weightsKernel.js';
 
-export const transformInRun: TransformInRun = (
+export const transformChangingWeights: TransformChangingWeights = (
   p,
   { weight, order, channels, out },
   method,
@@ -14,12 +14,12 @@ export const transformInRun: TransformInRun = (
 ) => {
   const from = p.value(weight).at;
   const padded = paddedChannels(out);
-  const target = p.scratch(winograd[method].products ** 2 * product);
+  const target = p.workspace(winograd[method].products ** 2 * product);
   // Read backwards, the first tap is the last one in memory.
   const rotated = order.column < 0;
   const start = order.start + (rotated ? 2 * (order.row + order.column) : 0);
-  p.algorithm('pack');
-  p.spread(Math.ceil(padded / panel) * channels, (first, last) => {
+  p.setAlgorithm('pack');
+  p.parallelFor(Math.ceil(padded / panel) * channels, (first, last) => {
     const calls: Call[] = [];
     for (let item = first; item < last; ) {
       const column = Math.floor(item / channels) * panel;

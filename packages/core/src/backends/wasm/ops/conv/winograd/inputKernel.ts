@@ -11,7 +11,14 @@ import {
   type Variant,
   VECTOR,
 } from '../../../codegen/kernel.js';
-import { PAIR, product, type Transform, type Winograd, type WinogradMethod, winograd } from './transforms.js';
+import {
+  multipliedBy,
+  PAIR,
+  type Transform,
+  type Winograd,
+  type WinogradMethod,
+  winograd,
+} from './transforms.js';
 
 /** Everything that is fixed when an input transform is generated. Strides are in bytes. */
 export interface WinogradInput {
@@ -110,7 +117,8 @@ export function transformTiles(
     }
   };
   const transform = (pixelBytes: number): void => {
-    for (const [index, address] of rows.entries()) f.set(address, i32.add(base, product(index, rowStep)));
+    for (const [index, address] of rows.entries())
+      f.set(address, i32.add(base, multipliedBy(index, rowStep)));
     f.set(result, p.result);
     const run = (count: number): void =>
       f.repeat(count / CHANNEL_BLOCK, () => {
@@ -146,7 +154,7 @@ export function transformTiles(
         f.when(
           i32.and(i32.ltU(row, height), i32.ltU(column, width)),
           () => {
-            f.set(from, i32.add(p.x, i32.add(product(shape.row, row), product(pixel, column))));
+            f.set(from, i32.add(p.x, i32.add(multipliedBy(shape.row, row), multipliedBy(pixel, column))));
             pixelOf((v) => v128.load(from, v * VECTOR));
           },
           () => pixelOf(() => f32x4.const(0)),
@@ -160,8 +168,8 @@ export function transformTiles(
   f.set(end, i32.add(p.first, p.count));
   f.while(i32.ltS(tile, end), () => {
     f.set(y, i32.divU(tile, tileColumns));
-    f.set(x, i32.sub(product(step, i32.sub(tile, product(tileColumns, y))), left));
-    f.set(y, i32.sub(product(step, y), top));
+    f.set(x, i32.sub(multipliedBy(step, i32.sub(tile, multipliedBy(tileColumns, y))), left));
+    f.set(y, i32.sub(multipliedBy(step, y), top));
     const inside = i32.and(
       i32.and(i32.geS(y, 0), i32.geS(x, 0)),
       i32.and(i32.ltS(y, height - size + 1), i32.ltS(x, width - size + 1)),
@@ -169,7 +177,7 @@ export function transformTiles(
     f.when(
       inside,
       () => {
-        f.set(base, i32.add(p.x, i32.add(product(row, y), product(pixel, x))));
+        f.set(base, i32.add(p.x, i32.add(multipliedBy(row, y), multipliedBy(pixel, x))));
         f.set(rowStep, row);
         transform(pixel);
       },

@@ -3,7 +3,7 @@ import type { Activation } from '../../../../../ops/activation.js';
 import { type Expression, f32x4, i32, type Local, v128 } from '../../../codegen/index.js';
 import { defineKernel, FLOAT, type Variant, VECTOR } from '../../../codegen/kernel.js';
 import { applyActivation } from '../../pointwise/activationKernel.js';
-import { PAIR, product, type Winograd, type WinogradMethod, winograd } from './transforms.js';
+import { multipliedBy, PAIR, type Winograd, type WinogradMethod, winograd } from './transforms.js';
 
 /** Everything that is fixed when an output transform is generated. Strides are in bytes. */
 export interface WinogradOutput {
@@ -48,7 +48,10 @@ export const winogradOutput = defineKernel({
     const products = f.pointer('products');
     const [rowsLeft, columnsLeft] = [f.pointer('rows left'), f.pointer('columns left')];
     const place = (start: Local<'i32'>, { row, pixel }: { row: number; pixel: number }): Expression<'i32'> =>
-      i32.add(start, i32.add(product(outputs * row, tileRow), product(outputs * pixel, tileColumn)));
+      i32.add(
+        start,
+        i32.add(multipliedBy(outputs * row, tileRow), multipliedBy(outputs * pixel, tileColumn)),
+      );
 
     const channelPair = (guarded: boolean): void => {
       const loaded = PAIR.map((v) => f.vectors(`loaded ${v}`, size));
@@ -96,15 +99,15 @@ export const winogradOutput = defineKernel({
     f.set(end, i32.add(p.first, p.count));
     f.while(i32.ltS(tile, end), () => {
       f.set(tileRow, i32.divU(tile, tileColumns));
-      f.set(tileColumn, i32.sub(tile, product(tileColumns, tileRow)));
+      f.set(tileColumn, i32.sub(tile, multipliedBy(tileColumns, tileRow)));
       f.set(y, place(p.y, shape.y));
       if (shape.residual) f.set(residual, place(p.residual, shape.residual));
       f.set(bias, p.bias);
       f.set(products, p.products);
       if (height % outputs === 0 && width % outputs === 0) transform(false);
       else {
-        f.set(rowsLeft, i32.sub(height, product(outputs, tileRow)));
-        f.set(columnsLeft, i32.sub(width, product(outputs, tileColumn)));
+        f.set(rowsLeft, i32.sub(height, multipliedBy(outputs, tileRow)));
+        f.set(columnsLeft, i32.sub(width, multipliedBy(outputs, tileColumn)));
         f.when(
           i32.and(i32.geS(rowsLeft, outputs), i32.geS(columnsLeft, outputs)),
           () => transform(false),

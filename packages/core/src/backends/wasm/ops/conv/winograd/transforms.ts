@@ -182,11 +182,11 @@ export type WinogradMethod = keyof typeof winograd;
  * of cache lines: at a multiple of 4096 bytes the rows of a tile would all fall into one set of the first
  * cache, where transforms took 1.4 to 3.6 times as long.
  */
-export const productStride = (tiles: number, channels: number): number =>
+export const positionStride = (tiles: number, channels: number): number =>
   (Math.ceil((tiles * channels * FLOAT) / CACHE_LINE) | 1) * CACHE_LINE;
 
 /** Two vectors side by side, as transforms handle them. */
 export const PAIR = [0, 1] as const;
 
 /** a * b for an address or index. */
-export const product = (a: number, b: Expression<'i32'>): Expression<'i32'> => i32.mul(b, a);
+export const multipliedBy = (a: number, b: Expression<'i32'>): Expression<'i32'> => i32.mul(b, a);

@@ -9,12 +9,12 @@ import { CACHE_LINE, CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../../codeg
 import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
 import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
-import { type MatrixProduct, matrixProduct, panelColumns, tilingOf } from '../../matmul/matmulKernel.js';
+import { type MatmulShape, matmulKernel, panelColumns, tilingOf } from '../../matmul/matmulKernel.js';
 import { winogradInput, winogradScratch } from './inputKernel.js';
 import { winogradOutputGradient } from './outputGradientKernel.js';
-import { productStride, type WinogradMethod, winograd } from './transforms.js';
+import { positionStride, type WinogradMethod, winograd } from './transforms.js';
 import { winogradGradient } from './weightGradientKernel.js';
-import { tilesByPicture } from './winograd.js';
+import { tilesByImage } from './winograd.js';
 
 /** What is computed: dy and x of a convolution, and where the gradient goes, in the host's order. */
 export interface WeightGradient {
@@ -74,17 +74,17 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, method: Win
   // An odd number of cache lines: a product walks over the same channels of one tile after the other.
   const pitch = (Math.ceil((inPadded * FLOAT) / CACHE_LINE) | 1) * CACHE_LINE;
   const stride = {
-    x: (count: number): number => productStride(count, pitch / FLOAT),
-    dy: (count: number): number => productStride(count, outPadded),
+    x: (count: number): number => positionStride(count, pitch / FLOAT),
+    dy: (count: number): number => positionStride(count, outPadded),
   };
-  const scratch = p.scratchForEach(
+  const scratch = p.workspacePerThread(
     Math.max(
       winogradScratch({ method, of: 'inputs', channels: inPadded }),
       winogradScratch({ method, of: 'outputs', channels: outPadded }),
     ),
   );
   const sumStride = ({ input, output }: Unit): number =>
-    productStride(input[1] - input[0], output[1] - output[0]);
+    positionStride(input[1] - input[0], output[1] - output[0]);
 
   return {
     total: dy.n * tiles,
@@ -105,8 +105,8 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, method: Win
         channels: inPadded,
         top,
         left,
-        row: x.row,
-        pixel: x.pixel,
+        row: x.rowStride,
+        pixel: x.pixelStride,
         product: stride.x(count),
         tile: pitch,
       });
@@ -119,21 +119,21 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, method: Win
         channels: outPadded,
         top: 0,
         left: 0,
-        row: dy.row,
-        pixel: dy.pixel,
+        row: dy.rowStride,
+        pixel: dy.pixelStride,
         product: stride.dy(count),
         tile: panel * FLOAT,
         panel: { channels: panel, bytes: count * panel * FLOAT },
       });
       const before = some[0] - held[0];
-      return tilesByPicture(tiles, some[0], some[1] - some[0]).flatMap(
+      return tilesByImage(tiles, some[0], some[1] - some[0]).flatMap(
         ({ image, first, before: behind, count: few }): readonly Call[] => {
           const row = before + behind;
           const tiles = { scratch: scratch[thread]!, first, count: few };
           return [
-            ofInput({ x: x.at.plus(image * x.image), result: at.x.plus(row * pitch), ...tiles }),
+            ofInput({ x: x.at.plus(image * x.imageStride), result: at.x.plus(row * pitch), ...tiles }),
             ofGradient({
-              x: dy.at.plus(image * dy.image),
+              x: dy.at.plus(image * dy.imageStride),
               result: at.dy.plus(row * panel * FLOAT),
               ...tiles,
             }),
@@ -147,7 +147,7 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, method: Win
       const count = held[1] - held[0];
       const columns = unit.output[1] - unit.output[0];
       const { tileRows, large, small } = tilingOf(unit.input[1] - unit.input[0], engine.tileRows);
-      const product: MatrixProduct = {
+      const product: MatmulShape = {
         inner: { loops: [], run: count, step: pitch },
         tileRows,
         panel,
@@ -157,7 +157,7 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, method: Win
         bias: false,
         residual: !first,
       };
-      const call = p.kernel(matrixProduct, product);
+      const call = p.kernel(matmulKernel, product);
       return Array.from({ length: products }, (_, index): Call => {
         const c = sums.plus(index * sumStride(unit));
         return call({
@@ -208,7 +208,7 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, method: Win
 export function winogradWeightPhases(p: Planner, gradient: WeightGradient, method: WinogradMethod): void {
   const step = steps(p, gradient, method);
   const [channels, out] = [gradient.x.c, paddedChannels(gradient.dy.c)];
-  p.algorithm(`${winograd[method].name} over tiles`);
+  p.setAlgorithm(`${winograd[method].name} over tiles`);
   const whole: Unit = { input: [0, channels], output: [0, out] };
   const bytes = step.sumBytes(whole);
   if (bytes <= PRIVATE_SUMS) {
@@ -219,10 +219,10 @@ export function winogradWeightPhases(p: Planner, gradient: WeightGradient, metho
       return evenly(to - from, PRIVATE_TILES).map(([first, end]): Range => [from + first, from + end]);
     });
     const most = step.transformedBytes(PRIVATE_TILES);
-    const sums = p.scratch(count * bytes);
-    const xs = p.scratchForEach(most.x);
-    const dys = p.scratchForEach(most.dy);
-    p.spread(count, (from, to, thread) => {
+    const sums = p.workspace(count * bytes);
+    const xs = p.workspacePerThread(most.x);
+    const dys = p.workspacePerThread(most.dy);
+    p.parallelFor(count, (from, to, thread) => {
       const at = { x: xs[thread]!, dy: dys[thread]! };
       return parts
         .slice(from, to)
@@ -234,7 +234,7 @@ export function winogradWeightPhases(p: Planner, gradient: WeightGradient, metho
         );
     });
     const groups = out / CHANNEL_BLOCK;
-    p.spread(groups * channels, (from, to) => {
+    p.parallelFor(groups * channels, (from, to) => {
       const calls: Call[] = [];
       for (let item = from; item < to; ) {
         const group = Math.floor(item / channels);
@@ -253,15 +253,15 @@ export function winogradWeightPhases(p: Planner, gradient: WeightGradient, metho
   );
   const held = evenly(step.total, SHARED_TILES);
   const most = step.transformedBytes(Math.min(step.total, SHARED_TILES));
-  const at = { x: p.scratch(most.x), dy: p.scratch(most.dy) };
+  const at = { x: p.workspace(most.x), dy: p.workspace(most.dy) };
   const unitBytes = Math.max(...units.map(step.sumBytes));
-  const own = held.length > 1 ? undefined : p.scratchForEach(unitBytes);
-  const shared = held.length > 1 ? p.scratch(units.length * unitBytes) : undefined;
+  const own = held.length > 1 ? undefined : p.workspacePerThread(unitBytes);
+  const shared = held.length > 1 ? p.workspace(units.length * unitBytes) : undefined;
   for (const [block, range] of held.entries()) {
-    p.spread(range[1] - range[0], (from, to, thread) =>
+    p.parallelFor(range[1] - range[0], (from, to, thread) =>
       step.transform(at, range, [range[0] + from, range[0] + to], thread),
     );
-    p.spread(units.length, (from, to, thread) =>
+    p.parallelFor(units.length, (from, to, thread) =>
       units.slice(from, to).flatMap((unit, index) => {
         const sums = shared?.plus((from + index) * unitBytes) ?? own![thread]!;
         const [rows, columns] = [unit.input[1] - unit.input[0], unit.output[1] - unit.output[0]];

@@ -4,7 +4,7 @@ import type { Pointer } from '../../../memory/region.js';
 import type { Planner } from '../../../schedule/planner.js';
 import { columnPlace } from '../../matmul/matmul.js';
 import type { Convolution } from '../convolution.js';
-import { productStride, type WinogradMethod, winograd } from './transforms.js';
+import { positionStride, type WinogradMethod, winograd } from './transforms.js';
 
 /** The weights of each transformed position, in panels. */
 export interface Transformed {
@@ -21,9 +21,9 @@ export function packTransformed(
   panel: number,
 ): Transformed {
   const { weight, order, channels, out } = convolution;
-  const stride = productStride(channels, paddedChannels(out));
-  const constant = p.constant(weight);
-  if (!constant) return { at: p.transformInRun!(p, convolution, method, panel, stride), stride };
+  const stride = positionStride(channels, paddedChannels(out));
+  const constant = p.constantValue(weight);
+  if (!constant) return { at: p.transformChangingWeights!(p, convolution, method, panel, stride), stride };
   const { weights: g } = winograd[method];
   const step = stride / FLOAT;
   // A panel at a time: its columns are read, and the panels of all products written, from one address to the next.
@@ -64,5 +64,5 @@ export function packTransformed(
         }
     }
   };
-  return { at: p.keep(g.length ** 2 * step, fill, Math.ceil(out / panel)), stride };
+  return { at: p.addConstant(g.length ** 2 * step, fill, Math.ceil(out / panel)), stride };
 }

@@ -3,13 +3,13 @@ import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pointer } from '../../../memory/region.js';
 import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
 import { biasOf, pixelsOf } from '../../lowering.js';
-import { type MatrixProduct, matrixProduct, panelColumns, tilingOf } from '../../matmul/matmulKernel.js';
-import { askAhead, asksAhead, linesAhead } from '../../matmul/prefetch.js';
+import { type MatmulShape, matmulKernel, panelColumns, tilingOf } from '../../matmul/matmulKernel.js';
+import { planPrefetch, prefetchLinesPerIteration, shouldPrefetch } from '../../matmul/prefetch.js';
 import type { Convolution } from '../convolution.js';
-import { fastestWay, SHARED_WEIGHTS, winogradSeconds } from '../costModel.js';
+import { fastestMethod, SHARED_WEIGHTS, winogradSeconds } from '../costModel.js';
 import { winogradInput, winogradScratch } from './inputKernel.js';
 import { winogradOutput } from './outputKernel.js';
-import { productStride, type WinogradMethod, winograd } from './transforms.js';
+import { positionStride, type WinogradMethod, winograd } from './transforms.js';
 import { packTransformed } from './weights.js';
 
 /** What a thread's transformed input and products may take of its caches. */
@@ -35,13 +35,13 @@ export function chooseWinograd(
     Math.abs(order.row) === 3 &&
     channels >= 16 &&
     out >= 16;
-  const changing = !p.constant(weight);
-  const cost = { n, h, w, channels, out, changing, precise: p.differentiates, stride: stride[0] };
-  return suits ? fastestWay(p.engine, cost) : undefined;
+  const changing = !p.constantValue(weight);
+  const cost = { n, h, w, channels, out, changing, precise: p.hasGradients, stride: stride[0] };
+  return suits ? fastestMethod(p.engine, cost) : undefined;
 }
 
 /** The parts of a run of tiles, counted through all pictures, that each picture has. */
-export function tilesByPicture(
+export function tilesByImage(
   tiles: number,
   from: number,
   count: number,
@@ -77,11 +77,11 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
   const weights = packTransformed(p, convolution, method, panel);
   const weightBytes = products * weights.stride;
   const biasAt = biasOf(p, bias, out);
-  const changing = !p.constant(convolution.weight);
+  const changing = !p.constantValue(convolution.weight);
   // Large weights are shared out by position: one thread alone asks for each of them.
   const shared = weightBytes <= SHARED_WEIGHTS;
-  const asks = !shared && !changing && asksAhead(engine, Math.ceil(total / engine.tileRows));
-  const asking = asks ? askAhead(p, weights.at, weightBytes) : undefined;
+  const asks = !shared && !changing && shouldPrefetch(engine, Math.ceil(total / engine.tileRows));
+  const asking = asks ? planPrefetch(p, weights.at, weightBytes) : undefined;
 
   /** Transforms for scratch that holds so many tiles. */
   const transforms = (held: number) => ({
@@ -93,10 +93,10 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
       channels: inPadded,
       top: attrs.padding[0],
       left: attrs.padding[1],
-      row: x.row,
-      pixel: x.pixel,
+      row: x.rowStride,
+      pixel: x.pixelStride,
       tileColumns,
-      product: productStride(held, inPadded),
+      product: positionStride(held, inPadded),
       tile: inPadded * FLOAT,
     }),
     output: p.kernel(winogradOutput, {
@@ -104,10 +104,10 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
       height: y.h,
       width: y.w,
       channels: outPadded,
-      y: { row: y.row, pixel: y.pixel },
-      residual: residualPixels && { row: residualPixels.row, pixel: residualPixels.pixel },
+      y: { row: y.rowStride, pixel: y.pixelStride },
+      residual: residualPixels && { row: residualPixels.rowStride, pixel: residualPixels.pixelStride },
       tileColumns,
-      product: productStride(held, outPadded),
+      product: positionStride(held, outPadded),
       activation: attrs.activation,
     }),
   });
@@ -122,8 +122,8 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
   ): Call => {
     const { tileRows, large, small } = tilingOf(count, engine.tileRows);
     const inner = { loops: [], run: channels };
-    const ahead = asking ? linesAhead(engine, { inner, panel }, large + small) : 0;
-    const product: MatrixProduct = {
+    const ahead = asking ? prefetchLinesPerIteration(engine, { inner, panel }, large + small) : 0;
+    const product: MatmulShape = {
       inner,
       tileRows,
       panel,
@@ -135,11 +135,11 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
       streamed: ahead === 0 && large + small > 1 && !shared,
       ahead,
     };
-    const multiplyTiles = p.kernel(matrixProduct, product);
+    const multiplyTiles = p.kernel(matmulKernel, product);
     return multiplyTiles({
-      a: from.plus(index * productStride(held, inPadded)),
+      a: from.plus(index * positionStride(held, inPadded)),
       b: weights.at.plus(index * weights.stride),
-      c: to.plus(index * productStride(held, outPadded)),
+      c: to.plus(index * positionStride(held, outPadded)),
       rows: 1,
       large,
       small,
@@ -148,12 +148,12 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
       ...asking?.(index * weights.stride, end * weights.stride),
     });
   };
-  const scratch = p.scratchForEach(winogradScratch({ method, of: 'inputs', channels: inPadded }));
+  const scratch = p.workspacePerThread(winogradScratch({ method, of: 'inputs', channels: inPadded }));
   type Transforms = ReturnType<typeof transforms>;
   const forward = (input: Transforms['input'], thread: number, to: Pointer, from: number, count: number) =>
-    tilesByPicture(tiles, from, count).map(({ image, first, before, count: some }) =>
+    tilesByImage(tiles, from, count).map(({ image, first, before, count: some }) =>
       input({
-        x: x.at.plus(image * x.image),
+        x: x.at.plus(image * x.imageStride),
         result: to.plus(before * inPadded * FLOAT),
         scratch: scratch[thread]!,
         first,
@@ -161,17 +161,17 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
       }),
     );
   const back = (output: Transforms['output'], products: Pointer, from: number, count: number) =>
-    tilesByPicture(tiles, from, count).map(({ image, first, before, count: some }) =>
+    tilesByImage(tiles, from, count).map(({ image, first, before, count: some }) =>
       output({
         products: products.plus(before * outPadded * FLOAT),
-        y: y.at.plus(image * y.image),
+        y: y.at.plus(image * y.imageStride),
         bias: biasAt,
-        residual: residualPixels?.at.plus(image * residualPixels.image),
+        residual: residualPixels?.at.plus(image * residualPixels.imageStride),
         first,
         count: some,
       }),
     );
-  p.expect(winogradSeconds(engine, method, { n: y.n, h: y.h, w: y.w, channels, out, changing }));
+  p.addExpectedSeconds(winogradSeconds(engine, method, { n: y.n, h: y.h, w: y.w, channels, out, changing }));
   const bytesPerTile = products * (inPadded + outPadded) * FLOAT;
 
   if (shared) {
@@ -179,10 +179,10 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
     const wanted = Math.max(2, Math.floor(PRIVATE_BYTES / bytesPerTile / engine.tileRows)) * engine.tileRows;
     const held = Math.min(wanted, Math.ceil(total / threads));
     const { input, output } = transforms(held);
-    const transformed = p.scratchForEach(products * productStride(held, inPadded));
-    const multiplied = p.scratchForEach(products * productStride(held, outPadded));
-    p.algorithm(name);
-    p.phase((thread) => {
+    const transformed = p.workspacePerThread(products * positionStride(held, inPadded));
+    const multiplied = p.workspacePerThread(products * positionStride(held, outPadded));
+    p.setAlgorithm(name);
+    p.addPhase((thread) => {
       const [from, to] = shareOf(total, thread, threads);
       const calls: Call[] = [];
       for (let first = from; first < to; first += held) {
@@ -203,20 +203,20 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
   const most = Math.max(engine.tileRows, Math.floor(24e6 / bytesPerTile));
   const held = Math.ceil(total / Math.ceil(total / most));
   const { input, output } = transforms(held);
-  const transformed = p.scratch(products * productStride(held, inPadded));
-  const multiplied = p.scratch(products * productStride(held, outPadded));
-  p.algorithm(name);
+  const transformed = p.workspace(products * positionStride(held, inPadded));
+  const multiplied = p.workspace(products * positionStride(held, outPadded));
+  p.setAlgorithm(name);
   for (let first = 0; first < total; first += held) {
     const count = Math.min(held, total - first);
-    p.spread(count, (from, to, thread) =>
+    p.parallelFor(count, (from, to, thread) =>
       forward(input, thread, transformed.plus(from * inPadded * FLOAT), first + from, to - from),
     );
-    p.spread(products, (from, to) =>
+    p.parallelFor(products, (from, to) =>
       Array.from({ length: to - from }, (_, i) =>
         multiply(from + i, transformed, multiplied, held, count, to),
       ),
     );
-    p.spread(count, (from, to) =>
+    p.parallelFor(count, (from, to) =>
       back(output, multiplied.plus(from * outPadded * FLOAT), first + from, to - from),
     );
   }
