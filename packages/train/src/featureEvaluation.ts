@@ -2,8 +2,8 @@
 import { forInference, type Tensor, trace, type Weights } from '@cnn/core';
 import type { Dataset } from './data.js';
 import { count, type Evaluation, type EvaluationOptions } from './evaluate.js';
+import type { RunOptions } from './options.js';
 import { compileFixed, type FeatureCache, featureCache } from './program.js';
-import type { RunOptions } from './run.js';
 import { splitFrozen } from './split.js';
 import { stepInputs } from './step.js';
 

@@ -1,7 +1,8 @@
 /** What goes into each step: the batch, learning rates and seeds. All of it follows from seed and place alone. */
 import { SEED, tensor, type Weights } from '@cnn/core';
-import type { Position } from './checkpoint.js';
 import { type Dataset, exampleRandom, loadBatch, maskSeed, normalised } from './data.js';
+import type { RunOptions } from './options.js';
+import type { Position } from './position.js';
 import {
   type FeatureCache,
   type Feeds,
@@ -10,7 +11,6 @@ import {
   feedsOfBatch,
   type StepPlan,
 } from './program.js';
-import type { RunOptions } from './run.js';
 import type { Moment } from './schedules.js';
 import { stepInputs } from './step.js';
 

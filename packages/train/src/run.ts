@@ -8,13 +8,7 @@ import {
   type Selected,
   type Weights,
 } from '@cnn/core';
-import {
-  loadCheckpoint,
-  type Position,
-  readCheckpoint,
-  saveCheckpoint,
-  writeCheckpoint,
-} from './checkpoint.js';
+import { loadCheckpoint, readCheckpoint, saveCheckpoint, writeCheckpoint } from './checkpoint.js';
 import { type Dataset, epochOrder } from './data.js';
 import { explain, type Snapshot } from './diagnose.js';
 import { watch } from './earlyStopping.js';
@@ -22,25 +16,17 @@ import { type Evaluation, type EvaluationOptions, evaluate } from './evaluate.js
 import { featureEvaluation } from './featureEvaluation.js';
 import { type StepSource, stepFeeds } from './feeds.js';
 import { argmax, rowsOf } from './metrics.js';
+import { type FitOptions, type Progress, type RunOptions, requireFitting } from './options.js';
+import type { Position } from './position.js';
 import { compileStep, type Feeds, initialState, planStep, trainingBackend } from './program.js';
 import { averagedOf, ownOf, withBest, withoutBest } from './state.js';
 import { stepInputs } from './step.js';
-import type { FitOptions, Progress, Trainer, TrainerOptions } from './trainer.js';
-
-/** The options with everything that has a default filled in. */
-export type RunOptions = TrainerOptions &
-  Required<Pick<TrainerOptions, 'weights' | 'seed' | 'loss' | 'schedule'>>;
 
 /** Steps between two copies of the state that are kept for finding out where a NaN came from. */
 const SNAPSHOT_EVERY = 50;
 
-function requireCount(what: string, value: number, least: number): void {
-  if (!Number.isInteger(value) || value < least)
-    throw new RangeError(`${what} is ${value}; give a whole number from ${least} up.`);
-}
-
 /** Makes the run; nothing is compiled before the first step. */
-export function createRun(options: RunOptions): Trainer {
+export function createRun(options: RunOptions) {
   const { model, input, optimizer, schedule } = options;
   const batch = input[0]!;
   const plan = planStep(options);
@@ -60,8 +46,17 @@ export function createRun(options: RunOptions): Trainer {
   let busy = false;
   let disposed = false;
   let position: Position = {
-    ...{ seed: options.seed, step: 0, epoch: 0, within: 0, size: 0, batch, lossSum: 0, right: 0 },
-    ...{ lastLoss: 0, lastRate: 0, history: [] },
+    seed: options.seed,
+    step: 0,
+    epoch: 0,
+    within: 0,
+    size: 0,
+    batch,
+    lossSum: 0,
+    right: 0,
+    lastLoss: 0,
+    lastRate: 0,
+    history: [],
     memory: schedule.memory ?? [],
     best: undefined,
   };
@@ -94,14 +89,16 @@ export function createRun(options: RunOptions): Trainer {
 
   async function* steps(dataset: Dataset, fitOptions: FitOptions): AsyncGenerator<Progress, void, void> {
     const { epochs, checkpoint, signal } = fitOptions;
-    const stepsPerEpoch = requireFitting(dataset, fitOptions);
+    const stepsPerEpoch = requireFitting(dataset, fitOptions, batch, position);
     const totalSteps = epochs * stepsPerEpoch;
     let milliseconds = 0;
     let seen = 0;
     while (position.epoch < epochs) {
       const order = epochOrder(position.seed, position.epoch, dataset.size);
       const source = (step: number): StepSource => ({
-        ...{ dataset, order, signal },
+        dataset,
+        order,
+        signal,
         moment: { step, stepsPerEpoch, totalSteps },
       });
       // A run that was stopped while an epoch was being evaluated goes on right there.
@@ -137,28 +134,6 @@ export function createRun(options: RunOptions): Trainer {
     }
   }
 
-  /** Checks that the data goes with the options and with the place in the run. Gives the steps of an epoch. */
-  function requireFitting({ size }: Dataset, fitOptions: FitOptions): number {
-    const { epochs, validation, earlyStopping, checkpoint } = fitOptions;
-    requireCount("'epochs'", epochs, 0);
-    requireCount("'size' of the dataset", size, 0);
-    if (validation) requireCount("'size' of the validation set", validation.size, 1);
-    if (earlyStopping) requireCount("'patience' of earlyStopping", earlyStopping.patience, 0);
-    if (checkpoint?.everySteps !== undefined)
-      requireCount("'everySteps' of checkpoint", checkpoint.everySteps, 1);
-    if (size < batch)
-      throw new RangeError(
-        `The dataset has ${size} examples, fewer than a batch of ${batch}; give 'input' a smaller batch.`,
-      );
-    if (earlyStopping && !validation)
-      throw new RangeError("'earlyStopping' watches the validation set; give 'validation' too.");
-    if (position.within > 0 && (position.size !== size || position.batch !== batch))
-      throw new RangeError(
-        `The run stopped within an epoch over ${position.size} examples in batches of ${position.batch}, but now there are ${size} in batches of ${batch}; go on with the same data and batch.`,
-      );
-    return Math.floor(size / batch);
-  }
-
   /** Makes one step and counts what came of it. */
   async function step(
     source: (step: number) => StepSource,
@@ -184,7 +159,10 @@ export function createRun(options: RunOptions): Trainer {
     const rows = [...rowsOf(results.get('logits')!)];
     position = {
       ...position,
-      ...{ size, batch, lastLoss, lastRate: rate },
+      size,
+      batch,
+      lastLoss,
+      lastRate: rate,
       step: position.step + 1,
       within: position.within + 1,
       lossSum: position.lossSum + lastLoss,
@@ -202,7 +180,10 @@ export function createRun(options: RunOptions): Trainer {
     if (verdict?.improved) best = await usableNow();
     position = {
       ...position,
-      ...{ epoch: means.epoch, within: 0, lossSum: 0, right: 0 },
+      epoch: means.epoch,
+      within: 0,
+      lossSum: 0,
+      right: 0,
       memory: schedule.observe?.(position.memory, validation?.loss ?? means.loss) ?? position.memory,
       best: verdict ? verdict.best : position.best,
       history: [

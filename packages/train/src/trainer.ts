@@ -1,116 +1,12 @@
 /** The trainer: options in, an async iterable of progress out. What it promises stands here; the run itself in run.ts. */
-import {
-  initialise,
-  type Limits,
-  type Module,
-  matchParameters,
-  parameters,
-  requireMatch,
-  type Shape,
-  type Weights,
-} from '@cnn/core';
-import type { Augmentation, Dataset } from './data.js';
-import type { EarlyStoppingOptions } from './earlyStopping.js';
-import type { Evaluation, EvaluationOptions, PreparationOptions } from './evaluate.js';
-import { crossEntropy, type Loss } from './loss.js';
-import type { Optimizer } from './optimizers.js';
-import type { PlaceOptions } from './program.js';
+import { initialise, type Limits, matchParameters, parameters, requireMatch, type Weights } from '@cnn/core';
+import type { Dataset } from './data.js';
+import type { Evaluation, EvaluationOptions } from './evaluate.js';
+import { crossEntropy } from './loss.js';
+import type { FitOptions, Progress, TrainerOptions } from './options.js';
+import type { EpochRecord } from './position.js';
 import { createRun } from './run.js';
-import { constantRate, type Schedule } from './schedules.js';
-import type { ParameterGroup } from './step.js';
-
-/** Options of {@link trainer}. */
-export interface TrainerOptions extends PlaceOptions, PreparationOptions {
-  readonly model: Module;
-  /** Weights to start from, exactly the model's. Default: fresh ones, drawn from the seed. */
-  readonly weights?: Weights;
-  /** Default {@link crossEntropy}. */
-  readonly loss?: Loss;
-  readonly optimizer: Optimizer;
-  /** Batch first: `[64, 1, 32, 32]`. A last batch of an epoch that is not full is left out. */
-  readonly input: Shape;
-  /** Decides weights, order, augmentation and dropout. Default 0. */
-  readonly seed?: number;
-  /** Default: the optimizer's learning rate throughout. */
-  readonly schedule?: Schedule;
-  /** Largest norm of all gradients together. Default: no bound. */
-  readonly clip?: number;
-  /** Path prefixes of layers that stay as they are, `['conv1', 'layer1']`; they cost no backward pass. Default: none. */
-  readonly freeze?: readonly string[];
-  /** Parts with learning rates of their own. Default: one rate for all. */
-  readonly groups?: readonly ParameterGroup[];
-  /** Share that a moving average of the weights keeps at each step, 0.999 for instance. Default: no average. */
-  readonly ema?: number;
-  /** Weight of the loss of auxiliary heads (GoogLeNet's). Default 0.3. */
-  readonly auxiliaryWeight?: number;
-  /** Applied to training pictures in the place of `prepare`. Default: `prepare`. */
-  readonly augment?: Augmentation;
-  /**
-   * Computes frozen layers at the start once for each picture and keeps their outputs, for training and for the last
-   * dataset that was evaluated on (not with `views`). Not with `augment`. Default false.
-   */
-  readonly cacheFeatures?: boolean;
-}
-
-/** Where and when a run is saved. */
-export interface CheckpointOptions {
-  /** The file, replaced each time. Node only. */
-  readonly path: string;
-  /** Steps between two checkpoints within an epoch; one is written after each epoch anyway. Default: none within. */
-  readonly everySteps?: number;
-}
-
-/** Options of {@link Trainer.fit}. */
-export interface FitOptions {
-  /** Epochs of the whole run; those of a restored checkpoint count. */
-  readonly epochs: number;
-  /** Evaluated after each epoch, with averaged weights where there are. */
-  readonly validation?: Dataset;
-  readonly earlyStopping?: EarlyStoppingOptions;
-  readonly checkpoint?: CheckpointOptions;
-  /** Ends training between two steps or within one; the trainer stays as after the last whole step. */
-  readonly signal?: AbortSignal;
-}
-
-/** What is told after every step. */
-export interface Progress {
-  /** The epoch, from 1. */
-  readonly epoch: number;
-  /** Steps done in all. */
-  readonly step: number;
-  /** Steps of the whole run. */
-  readonly totalSteps: number;
-  /** Mean loss of the epoch so far. */
-  readonly loss: number;
-  /** Share of right answers in the epoch so far, as the model was when it saw them. */
-  readonly accuracy: number;
-  /** Loss of this step's batch alone. */
-  readonly batchLoss: number;
-  /** The rate of this step. */
-  readonly learningRate: number;
-  /** Training pictures per second since this `fit` began, evaluation and the caller's own time not counted. */
-  readonly imagesPerSecond: number;
-  /** Whether this step was the last of its epoch. */
-  readonly epochDone: boolean;
-  /** After the last step of an epoch, if there is a validation set. */
-  readonly validation: Evaluation | undefined;
-  /** Whether early stopping ends the run here. */
-  readonly stopped: boolean;
-}
-
-/** What is remembered of an epoch. */
-export interface EpochRecord {
-  /** From 1. */
-  readonly epoch: number;
-  /** Mean loss of its steps. */
-  readonly loss: number;
-  /** Share of right answers, as the model was when it saw the examples. */
-  readonly accuracy: number;
-  /** The rate of its last step. */
-  readonly learningRate: number;
-  /** What the evaluation at its end gave; undefined without a validation set. */
-  readonly validation?: { readonly loss: number; readonly accuracy: number } | undefined;
-}
+import { constantRate } from './schedules.js';
 
 /** A training run. */
 export interface Trainer {
