@@ -2,9 +2,9 @@
  * Pictures with four channels of a pixel together, as WebGL2 wants them: n, c / 4, h, w, and then four channels.
  * Rows are whole quads of pixels, since a fragment computes four of them.
  */
+import type { Padding } from '../../ops/window.js';
 import type { Shape } from '../../tensor/shape.js';
 import { type Coordinate, divide, plus } from './expression.js';
-import type { Frame, Layout, Place } from './layout.js';
 
 /** Values that WebGL2 computes at a time. */
 export const PACK = 4;
@@ -12,14 +12,21 @@ export const PACK = 4;
 /** Blocks of channels. */
 export const blocksOf = (channels: number): number => Math.ceil(channels / PACK);
 
+/** What the packed layout needs to know of a picture: its shape, the frame of zeros, and the extents with the frame. */
+interface Framed {
+  readonly shape: Shape;
+  readonly frame: Padding;
+  readonly extents: Shape;
+}
+
 /** The frame with which rows are whole quads of pixels. */
-export function packedFrame(shape: Shape, [top, left, bottom, right]: Frame): Frame {
+export function packedFrame(shape: Shape, [top, left, bottom, right]: Padding): Padding {
   const width = left + shape[3]! + right;
   return [top, left, bottom, right + Math.ceil(width / PACK) * PACK - width];
 }
 
 /** The kernel dimensions: the channel in its block, the column, and everything else. */
-export const packedDims = ({ extents: [n, c, h, w] }: Pick<Layout, 'extents'>): readonly number[] => [
+export const packedDims = ({ extents: [n, c, h, w] }: Pick<Framed, 'extents'>): readonly number[] => [
   PACK,
   w!,
   n! * blocksOf(c!) * h!,
@@ -29,7 +36,7 @@ const expressionOf = (coordinate: Coordinate, shift: number): string =>
   typeof coordinate === 'string' ? plus(coordinate, shift) : plus(coordinate[0], coordinate[1] + shift);
 
 /** `[z][y][x]` for the element at the given coordinates. */
-export function packedIndex({ extents, frame }: Layout, at: readonly Coordinate[]): string {
+export function packedIndex({ extents, frame }: Framed, at: readonly Coordinate[]): string {
   const [n, c, h] = extents as unknown as readonly [number, number, number];
   const channel = expressionOf(at[1]!, 0);
   const known = Number(channel);
@@ -46,7 +53,7 @@ export function packedIndex({ extents, frame }: Layout, at: readonly Coordinate[
 }
 
 /** The coordinates of a thread that writes a value of this layout. */
-export function packedPlace({ shape, extents, frame }: Layout): Place {
+export function packedPlace({ shape, extents, frame }: Framed) {
   const [n, c, h] = extents as unknown as readonly [number, number, number];
   const blocks = blocksOf(c);
   const tests: string[] = [];
