@@ -22,8 +22,8 @@ export const yieldToEventLoop = (): Promise<void> =>
   });
 
 /**
- * Starts a slice. Call the result after each piece of work: where {@link SLICE_MS} have passed it yields, and starts the
- * next slice.
+ * Starts a slice of 12 ms. Call the result after each piece of work: when the slice is over it yields to the event loop,
+ * and starts the next one.
  * @param signal - where it is aborted after a yield, the call rejects with its reason.
  */
 export function timeSlices(signal?: AbortSignal): () => Promise<void> {
