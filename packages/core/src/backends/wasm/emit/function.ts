@@ -13,6 +13,15 @@ import {
 
 const typeCode: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, v128: 0x7b };
 
+/** A list of vectors; a tuple where their number is known when this is compiled. */
+type Vectors<N extends number, T extends readonly Local<'v128'>[] = readonly []> = N extends N
+  ? number extends N
+    ? readonly Local<'v128'>[]
+    : T['length'] extends N
+      ? T
+      : Vectors<N, readonly [...T, Local<'v128'>]>
+  : never;
+
 /** A function under construction. All parameters are i32: addresses and counts. */
 export class FunctionBuilder {
   readonly parameters: readonly Local<'i32'>[];
@@ -41,6 +50,7 @@ export class FunctionBuilder {
   }
 
   /** `count` vectors from the pool of that name. Blocks that follow each other share pools, and so registers. */
+  vectors<N extends number>(name: string, count: N): Vectors<N>;
   vectors(name: string, count: number): readonly Local<'v128'>[] {
     const pool = this.#pools.get(name) ?? [];
     this.#pools.set(name, pool);

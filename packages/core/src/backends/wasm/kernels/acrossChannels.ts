@@ -1,8 +1,7 @@
 /** Kernels that look at all channels of a pixel together: softmax, its logarithm, local response normalisation. */
 import type { LocalResponseNormAttrs } from '../../../ops/localResponseNorm.js';
 import { type FunctionBuilder, f32x4, i32, i32x4, type Local, type V128, v128 } from '../emit/index.js';
-import type { Engine } from '../engine.js';
-import { CHANNEL_BLOCK, defineKernel, FLOAT, LANES, paddedChannels, VECTOR } from './kernel.js';
+import { CHANNEL_BLOCK, defineKernel, FLOAT, LANES, paddedChannels, type Variant, VECTOR } from './kernel.js';
 import { exponential, logarithm } from './math.js';
 
 /** Channels of a pixel, and bytes from one pixel to the next. */
@@ -41,7 +40,7 @@ export function sumChannels(
   value: () => V128,
 ): void {
   const zero = f32x4.const(0);
-  const [short] = f.vectors('short sum', 1) as readonly [Local<'v128'>];
+  const [short] = f.vectors('short sum', 1);
   const some = (count: number): void => {
     f.set(short, zero);
     eachVector(f, count, addresses, (lanes) =>
@@ -71,23 +70,21 @@ export function acrossLanes(
   f.set(value, combine(combine(lane(0), lane(1)), combine(lane(2), lane(3))));
 }
 
-/**
- * Softmax over the channels of each pixel, or its logarithm.
- * Parameters: addresses of x and y, pixels.
- */
-export const softmaxKernel = (
-  engine: Engine,
-  { channels, x: xPixel, y: yPixel, logarithmic }: ChannelShape & { readonly logarithmic: boolean },
-): FunctionBuilder =>
-  defineKernel(['x', 'y', 'pixels'], (f, p) => {
+/** Softmax over the channels of each pixel, or its logarithm. */
+export const softmaxKernel = defineKernel({
+  name: 'softmax',
+  parameters: {
+    /** Address of the first pixel of x. */
+    x: 'address',
+    /** Address of the first pixel of y. */
+    y: 'address',
+    /** Number of pixels. */
+    pixels: 'integer',
+  },
+  build(f, p, { engine, shape }: Variant<ChannelShape & { readonly logarithmic: boolean }>) {
+    const { channels, x: xPixel, y: yPixel, logarithmic } = shape;
     const [x, y] = [f.pointer('x'), f.pointer('y')];
-    const [largest, sum, difference, power, log] = f.vectors('value', 5) as [
-      Local<'v128'>,
-      Local<'v128'>,
-      Local<'v128'>,
-      Local<'v128'>,
-      Local<'v128'>,
-    ];
+    const [largest, sum, difference, power, log] = f.vectors('value', 5);
     f.repeat(p.pixels, () => {
       f.set(x, p.x);
       f.set(largest, f32x4.const(-Infinity));
@@ -113,7 +110,8 @@ export const softmaxKernel = (
       f.advance(p.x, xPixel);
       f.advance(p.y, yPixel);
     });
-  });
+  },
+});
 
 /** Bytes of scratch that the normalisation wants, for each thread. */
 export const responseScratch = (channels: number, size: number): number =>
@@ -122,15 +120,23 @@ export const responseScratch = (channels: number, size: number): number =>
 /**
  * Local response normalisation: the squares of a pixel are laid out between zeros, so that the sum over
  * neighbouring channels is a sum of unaligned loads, with nothing to treat apart at the ends.
- * Parameters: addresses of x, y and the scratch, pixels.
  */
-export const responseNormKernel = (
-  engine: Engine,
-  { channels, x: xPixel, y: yPixel, size, alpha, beta, k }: ChannelShape & LocalResponseNormAttrs,
-): FunctionBuilder =>
-  defineKernel(['x', 'y', 'scratch', 'pixels'], (f, p) => {
+export const responseNormKernel = defineKernel({
+  name: 'response norm',
+  parameters: {
+    /** Address of the first pixel of x. */
+    x: 'address',
+    /** Address of the first pixel of y. */
+    y: 'address',
+    /** Address of the thread's scratch, of `responseScratch` bytes. */
+    scratch: 'address',
+    /** Number of pixels. */
+    pixels: 'integer',
+  },
+  build(f, p, { engine, shape }: Variant<ChannelShape & LocalResponseNormAttrs>) {
+    const { channels, x: xPixel, y: yPixel, size, alpha, beta, k } = shape;
     const [x, y, squares] = [f.pointer('x'), f.pointer('y'), f.pointer('squares')];
-    const [value, scale, log] = f.vectors('value', 3) as [Local<'v128'>, Local<'v128'>, Local<'v128'>];
+    const [value, scale, log] = f.vectors('value', 3);
     const before = Math.floor(size / 2) * FLOAT;
     f.zeroMemory(p.scratch, responseScratch(channels, size));
     f.repeat(p.pixels, () => {
@@ -161,4 +167,5 @@ export const responseNormKernel = (
       f.advance(p.x, xPixel);
       f.advance(p.y, yPixel);
     });
-  });
+  },
+});

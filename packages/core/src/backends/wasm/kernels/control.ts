@@ -2,9 +2,9 @@
  * How a plan runs: a table of records, each the index of a kernel and its thirteen parameters, walked by one
  * small function. Every thread walks its own table; barriers are kernels too.
  */
-import { FunctionBuilder, i32 } from '../emit/index.js';
+import { type FunctionBuilder, i32 } from '../emit/index.js';
 import { CONSTANTS_AT, MOST_CONSTANTS } from './constants.js';
-import { defineKernel, FLOAT, PARAMETERS } from './kernel.js';
+import { buildFunction, defineKernel, FLOAT, PARAMETERS } from './kernel.js';
 
 /** Bytes of a record: the kernel, its parameters, and room to a whole number of cache lines. */
 export const RECORD = 64;
@@ -32,20 +32,15 @@ export const control = {
 } as const;
 
 /** Walks the records from one address up to another. Returns early when `stop` is set. */
-export function walkRecords(): FunctionBuilder {
-  const f = new FunctionBuilder(2);
-  const [at, end] = f.parameters as unknown as [
-    (typeof f.parameters)[0] & object,
-    (typeof f.parameters)[0] & object,
-  ];
-  f.while(i32.ltU(at, end), () => {
-    f.when(i32.load(0, control.stop), () => f.return());
-    const parameters = Array.from({ length: PARAMETERS }, (_, index) => i32.load(at, (index + 1) * 4));
-    f.callIndirect(i32.load(at), parameters);
-    f.advance(at, RECORD);
+export const walkRecords = (): FunctionBuilder =>
+  buildFunction({ at: 'address', end: 'address' }, 2, (f, { at, end }) => {
+    f.while(i32.ltU(at, end), () => {
+      f.when(i32.load(0, control.stop), () => f.return());
+      const parameters = Array.from({ length: PARAMETERS }, (_, index) => i32.load(at, (index + 1) * 4));
+      f.callIndirect(i32.load(at), parameters);
+      f.advance(at, RECORD);
+    });
   });
-  return f;
-}
 
 /** How often a thread looks whether the others have come before it goes to sleep: about a fifth of a millisecond. */
 const SPINS = 100_000;
@@ -53,10 +48,15 @@ const SPINS = 100_000;
 /**
  * Waits until all threads have come here. When they arrive together that takes 0.2 us of spinning. One
  * that has lost its core to another process may take milliseconds: then the others sleep, which may be
- * what gives it a core. A run is stopped by raising the arrivals far enough that no barrier holds. Parameter: how many arrivals there must have been, counted from the start of the run.
+ * what gives it a core. A run is stopped by raising the arrivals far enough that no barrier holds.
  */
-export const barrier = (): FunctionBuilder =>
-  defineKernel(['arrivals'], (f, { arrivals }) => {
+export const barrier = defineKernel({
+  name: 'barrier',
+  parameters: {
+    /** Number of arrivals that the barrier waits for, counted from the start of the run. */
+    arrivals: 'integer',
+  },
+  build(f, { arrivals }) {
     const [spins, arrived] = [f.pointer('spins'), f.pointer('arrived')];
     f.atomicAdd(control.arrived, 1);
     f.when(i32.atomicLoad(control.waiting), () => f.atomicNotify(control.arrived));
@@ -71,4 +71,5 @@ export const barrier = (): FunctionBuilder =>
       });
       f.set(arrived, i32.atomicLoad(control.arrived));
     });
-  });
+  },
+});

@@ -4,7 +4,7 @@
  * all such copies, made by a kernel in a plan or by `copyValues` on the host.
  */
 import { type FunctionBuilder, f32, i32, type Local, v128 } from '../emit/index.js';
-import { defineKernel, FLOAT, LANES, VECTOR } from './kernel.js';
+import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from './kernel.js';
 
 /** One loop: how often, and by how many floats both sides move. */
 export interface CopyLoop {
@@ -55,12 +55,20 @@ export function copyValues(
 }
 
 /**
- * Parameters: addresses of both sides, and how often the outermost loop runs, so that threads can share it.
- * Nothing but the values themselves is written, so copies into parts of a larger tensor do not disturb
- * each other. There is at least one loop.
+ * Copies by loops, of which there is at least one. Nothing but the values themselves is written, so copies into
+ * parts of a larger tensor do not disturb each other.
  */
-export const copyKernel = (loops: readonly CopyLoop[]): FunctionBuilder =>
-  defineKernel(['from', 'to', 'count'], (f, p) => {
+export const copyKernel = defineKernel({
+  name: 'copy',
+  parameters: {
+    /** Address of the first value to read. */
+    from: 'address',
+    /** Address of the first value to write. */
+    to: 'address',
+    /** Iterations of the outermost loop, so that threads can share it. */
+    count: 'integer',
+  },
+  build(f, p, { shape: loops }: Variant<readonly CopyLoop[]>) {
     const [outermost, ...inner] = loops as readonly [CopyLoop, ...CopyLoop[]];
     const nest = (depth: number, from: Local<'i32'>, to: Local<'i32'>): void => {
       const loop = inner[depth];
@@ -91,7 +99,8 @@ export const copyKernel = (loops: readonly CopyLoop[]): FunctionBuilder =>
       f.advance(p.from, outermost.from * FLOAT);
       f.advance(p.to, outermost.to * FLOAT);
     });
-  });
+  },
+});
 
 /** Copies neighbouring floats, four at a time, and not one more than there are. */
 function copyRun(f: FunctionBuilder, from: Local<'i32'>, to: Local<'i32'>, count: number): void {
@@ -106,6 +115,14 @@ function copyRun(f: FunctionBuilder, from: Local<'i32'>, to: Local<'i32'>, count
     f.storeF32(to, f32.load(from, i * FLOAT), i * FLOAT);
 }
 
-/** Parameters: address and number of bytes to make zero. */
-export const zeroKernel = (): FunctionBuilder =>
-  defineKernel(['at', 'bytes'], (f, p) => f.zeroMemory(p.at, p.bytes));
+/** Makes memory zero. */
+export const zeroKernel = defineKernel({
+  name: 'zero',
+  parameters: {
+    /** Address of the first byte. */
+    at: 'address',
+    /** Number of bytes. */
+    bytes: 'integer',
+  },
+  build: (f, p) => f.zeroMemory(p.at, p.bytes),
+});

@@ -1,35 +1,56 @@
 /** Folds a batch normalisation into the weight and bias before it, for graphs that leave that to a run. */
-import { type FunctionBuilder, f32x4, v128 } from '../emit/index.js';
-import type { Engine } from '../engine.js';
-import { defineKernel, FLOAT, VECTOR } from './kernel.js';
+import { f32x4, v128 } from '../emit/index.js';
+import { defineKernel, FLOAT, type Variant, VECTOR } from './kernel.js';
 
-/**
- * Values of one output channel after the other, each times weight / sqrt(variance + eps).
- * Parameters: addresses of w, weight, variance and y; output channels.
- */
-export const foldWeight = (
-  _: Engine,
-  { eps, perOutput }: { readonly eps: number; readonly perOutput: number },
-): FunctionBuilder =>
-  defineKernel(['w', 'weight', 'variance', 'y', 'outputs'], (f, p) => {
+/** Values of one output channel after the other, each times weight / sqrt(variance + eps). */
+export const foldWeight = defineKernel({
+  name: 'fold weight',
+  parameters: {
+    /** Address of the layer's weight at the first output channel. */
+    w: 'address',
+    /** Address of the normalisation's weight of that channel. */
+    weight: 'address',
+    /** Address of the variance of that channel. */
+    variance: 'address',
+    /** Address of the result at that channel. */
+    y: 'address',
+    /** Number of output channels. */
+    outputs: 'integer',
+  },
+  build(f, p, { shape: { eps, perOutput } }: Variant<{ readonly eps: number; readonly perOutput: number }>) {
     const [scale] = f.vectors('scale', 1);
     f.repeat(p.outputs, () => {
       const deviation = f32x4.sqrt(f32x4.add(v128.loadSplat(p.variance), f32x4.const(eps)));
-      f.set(scale!, f32x4.div(v128.loadSplat(p.weight), deviation));
+      f.set(scale, f32x4.div(v128.loadSplat(p.weight), deviation));
       f.repeat(perOutput, () => {
-        f.storeF32(p.y, f32x4.lane(f32x4.mul(v128.loadZero(p.w), scale!), 0));
+        f.storeF32(p.y, f32x4.lane(f32x4.mul(v128.loadZero(p.w), scale), 0));
         for (const address of [p.w, p.y]) f.advance(address, FLOAT);
       });
       for (const address of [p.weight, p.variance]) f.advance(address, FLOAT);
     });
-  });
+  },
+});
 
-/**
- * bias + (own - mean) * weight / sqrt(variance + eps).
- * Parameters: addresses of weight, bias, mean, variance, the layer's own bias (zeros if it has none) and y; pairs of vectors.
- */
-export const foldBias = (_: Engine, { eps }: { readonly eps: number }): FunctionBuilder =>
-  defineKernel(['weight', 'bias', 'mean', 'variance', 'own', 'y', 'groups'], (f, p) => {
+/** bias + (own - mean) * weight / sqrt(variance + eps). */
+export const foldBias = defineKernel({
+  name: 'fold bias',
+  parameters: {
+    /** Address of the normalisation's weight. */
+    weight: 'address',
+    /** Address of the normalisation's bias. */
+    bias: 'address',
+    /** Address of the mean. */
+    mean: 'address',
+    /** Address of the variance. */
+    variance: 'address',
+    /** Address of the layer's own bias, zeros if it has none. */
+    own: 'address',
+    /** Address of the result. */
+    y: 'address',
+    /** Number of pairs of vectors: channels divided by eight. */
+    groups: 'integer',
+  },
+  build(f, p, { shape: { eps } }: Variant<{ readonly eps: number }>) {
     const { groups, ...addresses } = p;
     f.repeat(groups, () => {
       for (const offset of [0, VECTOR]) {
@@ -40,4 +61,5 @@ export const foldBias = (_: Engine, { eps }: { readonly eps: number }): Function
       }
       for (const address of Object.values(addresses)) f.advance(address, 2 * VECTOR);
     });
-  });
+  },
+});

@@ -3,8 +3,8 @@
  * side by side before it. Vectors are woven in registers. ShuffleNetV2's shuffles and concatenations took
  * 0.33 ms as copies, and take 0.09 so (two threads).
  */
-import { type FunctionBuilder, f32x4, v128 } from '../emit/index.js';
-import { defineKernel, LANES, VECTOR } from './kernel.js';
+import { f32x4, v128 } from '../emit/index.js';
+import { defineKernel, LANES, type Variant, VECTOR } from './kernel.js';
 
 /** Everything that is fixed when the kernel is generated: channels of each value, bytes from pixel to pixel. */
 export interface Interleave {
@@ -14,9 +14,20 @@ export interface Interleave {
   readonly y: number;
 }
 
-/** Parameters: addresses of the two values and of the result; pixels. */
-export const interleaveKernel = ({ channels, first, second, y }: Interleave): FunctionBuilder =>
-  defineKernel(['first', 'second', 'y', 'pixels'], (f, p) => {
+/** Writes channels of the two values alternately. */
+export const interleaveKernel = defineKernel({
+  name: 'interleave',
+  parameters: {
+    /** Address of the first value's first pixel. */
+    first: 'address',
+    /** Address of the second value's first pixel. */
+    second: 'address',
+    /** Address of the result's first pixel. */
+    y: 'address',
+    /** Number of pixels. */
+    pixels: 'integer',
+  },
+  build(f, p, { shape: { channels, first, second, y } }: Variant<Interleave>) {
     const vectors = Math.ceil(channels / LANES);
     const [a, b] = [f.local('v128'), f.local('v128')];
     const [low, high] = [f.local('v128'), f.local('v128')];
@@ -45,4 +56,5 @@ export const interleaveKernel = ({ channels, first, second, y }: Interleave): Fu
       f.advance(p.second, second);
       f.advance(p.y, y);
     });
-  });
+  },
+});

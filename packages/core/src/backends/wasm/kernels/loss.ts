@@ -6,10 +6,8 @@
 import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../emit/index.js';
 import type { Engine } from '../engine.js';
 import { acrossLanes, eachVector, firstLanes, sumChannels } from './acrossChannels.js';
-import { defineKernel, FLOAT, LANES, VECTOR } from './kernel.js';
+import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from './kernel.js';
 import { exponential, logarithm } from './math.js';
-
-type Vector = Local<'v128'>;
 
 /** Everything about a loss that is fixed when its kernels are generated. */
 export interface LossShape {
@@ -29,17 +27,24 @@ export const classNumbers = (target: Float32Array): void => target.set([...targe
 /** 1 where the class is the label, else 0. */
 const isLabel = (numbers: V128, label: V128): V128 => v128.and(f32x4.eq(numbers, label), f32x4.const(1));
 
-/**
- * The weight of each row's label, NaN if it is no class. Parameters: addresses of the labels, the class weights,
- * the numbers of the classes, and the results; rows.
- */
-export const labelWeights = (
-  _: Engine,
-  { classes, weighted }: Pick<LossShape, 'classes' | 'weighted'>,
-): FunctionBuilder =>
-  defineKernel(['labels', 'weights', 'numbers', 'results', 'rows'], (f, p) => {
+/** The weight of each row's label, NaN if it is no class. */
+export const labelWeights = defineKernel({
+  name: 'label weights',
+  parameters: {
+    /** Address of the first row's label. */
+    labels: 'address',
+    /** Address of the weights of the classes, if there are any. */
+    weights: 'address?',
+    /** Address of the numbers of the classes: see `classNumbers`. */
+    numbers: 'address',
+    /** Address of the first row's result. */
+    results: 'address',
+    /** Number of rows. */
+    rows: 'integer',
+  },
+  build(f, p, { shape: { classes, weighted } }: Variant<Pick<LossShape, 'classes' | 'weighted'>>) {
     const [weights, numbers] = [f.pointer('weights'), f.pointer('numbers')];
-    const [label, found, sum] = f.vectors('value', 3) as readonly [Vector, Vector, Vector];
+    const [label, found, sum] = f.vectors('value', 3);
     f.repeat(p.rows, () => {
       f.set(label, v128.loadSplat(p.labels));
       f.set(weights, p.weights);
@@ -60,15 +65,24 @@ export const labelWeights = (
       f.advance(p.results, FLOAT);
       f.advance(p.labels, FLOAT);
     });
-  });
+  },
+});
 
-/** Adds up numbers, four sums side by side. Parameters: addresses of the numbers and of the sum; how many. */
-export const sumNumbers = (_: Engine, { count }: { readonly count: number }): FunctionBuilder =>
-  defineKernel(['numbers', 'sum'], (f, p) => {
-    const [sum] = f.vectors('sum', 1) as readonly [Vector];
+/** Adds up numbers, four sums side by side. */
+export const sumNumbers = defineKernel({
+  name: 'sum numbers',
+  parameters: {
+    /** Address of the first number. */
+    numbers: 'address',
+    /** Address of the sum. */
+    sum: 'address',
+  },
+  build(f, p, { shape: { count } }: Variant<{ readonly count: number }>) {
+    const [sum] = f.vectors('sum', 1);
     sumChannels(f, count, [p.numbers], sum, () => v128.load(p.numbers));
     f.storeF32(p.sum, f32x4.lane(sum, 0));
-  });
+  },
+});
 
 /** What both passes over a row share: its target and, for logits, the largest one and the logarithm of the sum. */
 function rowOf(
@@ -79,15 +93,7 @@ function rowOf(
   constants: { readonly weights: Local<'i32'>; readonly numbers: Local<'i32'> },
 ) {
   const [x, weights, numbers] = [f.pointer('x'), f.pointer('weights'), f.pointer('numbers')];
-  const [label, largest, sum, log, value, power, target] = f.vectors('row', 7) as readonly [
-    Vector,
-    Vector,
-    Vector,
-    Vector,
-    Vector,
-    Vector,
-    Vector,
-  ];
+  const [label, largest, sum, log, value, power, target] = f.vectors('row', 7);
   const each = (body: (lanes: number) => void): void => {
     f.set(x, start);
     f.set(weights, constants.weights);
@@ -122,12 +128,28 @@ function rowOf(
   return { begin, each, logProbability, share, value, power, target, sum };
 }
 
-/**
- * The loss of each row. Parameters: addresses of the rows, labels, class weights, numbers of the classes,
- * weights of the labels, what a mean divides by, and the losses; rows.
- */
-export const rowLosses = (engine: Engine, shape: LossShape): FunctionBuilder =>
-  defineKernel(['x', 'labels', 'weights', 'numbers', 'labelWeights', 'divisor', 'losses', 'rows'], (f, p) => {
+/** The loss of each row. */
+export const rowLosses = defineKernel({
+  name: 'row losses',
+  parameters: {
+    /** Address of the first row. */
+    x: 'address',
+    /** Address of the first row's label. */
+    labels: 'address',
+    /** Address of the weights of the classes, if there are any. */
+    weights: 'address?',
+    /** Address of the numbers of the classes: see `classNumbers`. */
+    numbers: 'address',
+    /** Address of the weight of the first row's label. */
+    labelWeights: 'address',
+    /** Address of what a mean divides by. */
+    divisor: 'address',
+    /** Address of the first row's loss. */
+    losses: 'address',
+    /** Number of rows. */
+    rows: 'integer',
+  },
+  build(f, p, { engine, shape }: Variant<LossShape>) {
     const row = rowOf(f, engine, shape, p.x, p);
     const { value, target, sum } = row;
     f.repeat(p.rows, () => {
@@ -146,55 +168,77 @@ export const rowLosses = (engine: Engine, shape: LossShape): FunctionBuilder =>
       for (const address of [p.labels, p.labelWeights, p.losses]) f.advance(address, FLOAT);
       f.advance(p.x, shape.row);
     });
-  });
+  },
+});
 
 /** 0, or NaN where the label is no class. */
 const nothing = (labelWeight: Local<'i32'>): V128 => f32x4.mul(v128.loadSplat(labelWeight), f32x4.const(0));
 
-/**
- * The gradient of each row. Parameters: addresses of dloss, the rows, labels, class weights, numbers of the
- * classes, weights of the labels, what a mean divides by, and dx; rows; bytes from one dloss to the next.
- */
-export const lossGradient = (
-  engine: Engine,
-  shape: LossShape & { /** Bytes from one row of dx to the next. */ readonly dx: number },
-): FunctionBuilder =>
-  defineKernel(
-    ['dloss', 'x', 'labels', 'weights', 'numbers', 'labelWeights', 'divisor', 'dx', 'rows', 'step'],
-    (f, p) => {
-      const row = rowOf(f, engine, shape, p.x, p);
-      const { value, power, target, sum } = row;
-      const dx = f.pointer('dx');
-      const [factor] = f.vectors('factor', 1) as readonly [Vector];
-      f.repeat(p.rows, () => {
-        row.begin(p.labels);
-        f.set(
-          factor,
-          f32x4.div(f32x4.add(v128.loadSplat(p.dloss), nothing(p.labelWeights)), v128.loadSplat(p.divisor)),
-        );
-        if (shape.logits) {
-          f.set(sum, f32x4.const(0));
-          row.each((lanes) => {
-            row.share(lanes);
-            f.set(sum, f32x4.add(sum, target));
-          });
-          acrossLanes(f, sum, f32x4.add);
-        }
-        f.set(dx, p.dx);
-        row.each(() => {
-          row.share(LANES);
-          if (shape.logits) {
-            row.logProbability();
-            exponential(f, engine, [value], [power]);
-            f.set(value, f32x4.sub(f32x4.mul(sum, power), target));
-          } else f.set(value, f32x4.sub(f32x4.const(0), target));
-          f.store(dx, f32x4.mul(value, factor));
-          f.advance(dx, VECTOR);
+/** Everything about a gradient that is fixed when its kernel is generated. */
+interface LossGradient extends LossShape {
+  /** Bytes from one row of dx to the next. */
+  readonly dx: number;
+}
+
+/** The gradient of each row. */
+export const lossGradient = defineKernel({
+  name: 'loss gradient',
+  parameters: {
+    /** Address of the gradient of the first loss. */
+    dloss: 'address',
+    /** Address of the first row. */
+    x: 'address',
+    /** Address of the first row's label. */
+    labels: 'address',
+    /** Address of the weights of the classes, if there are any. */
+    weights: 'address?',
+    /** Address of the numbers of the classes: see `classNumbers`. */
+    numbers: 'address',
+    /** Address of the weight of the first row's label. */
+    labelWeights: 'address',
+    /** Address of what a mean divides by. */
+    divisor: 'address',
+    /** Address of the first row of dx. */
+    dx: 'address',
+    /** Number of rows. */
+    rows: 'integer',
+    /** Bytes from one dloss to the next; 0 where all rows share one. */
+    step: 'integer',
+  },
+  build(f, p, { engine, shape }: Variant<LossGradient>) {
+    const row = rowOf(f, engine, shape, p.x, p);
+    const { value, power, target, sum } = row;
+    const dx = f.pointer('dx');
+    const [factor] = f.vectors('factor', 1);
+    f.repeat(p.rows, () => {
+      row.begin(p.labels);
+      f.set(
+        factor,
+        f32x4.div(f32x4.add(v128.loadSplat(p.dloss), nothing(p.labelWeights)), v128.loadSplat(p.divisor)),
+      );
+      if (shape.logits) {
+        f.set(sum, f32x4.const(0));
+        row.each((lanes) => {
+          row.share(lanes);
+          f.set(sum, f32x4.add(sum, target));
         });
-        for (const address of [p.labels, p.labelWeights]) f.advance(address, FLOAT);
-        f.advance(p.dloss, p.step);
-        f.advance(p.x, shape.row);
-        f.advance(p.dx, shape.dx);
+        acrossLanes(f, sum, f32x4.add);
+      }
+      f.set(dx, p.dx);
+      row.each(() => {
+        row.share(LANES);
+        if (shape.logits) {
+          row.logProbability();
+          exponential(f, engine, [value], [power]);
+          f.set(value, f32x4.sub(f32x4.mul(sum, power), target));
+        } else f.set(value, f32x4.sub(f32x4.const(0), target));
+        f.store(dx, f32x4.mul(value, factor));
+        f.advance(dx, VECTOR);
       });
-    },
-  );
+      for (const address of [p.labels, p.labelWeights]) f.advance(address, FLOAT);
+      f.advance(p.dloss, p.step);
+      f.advance(p.x, shape.row);
+      f.advance(p.dx, shape.dx);
+    });
+  },
+});

@@ -60,19 +60,19 @@ describe.each(enginesToTry())('%s', (_, engine) => {
       };
       const bench = new Bench();
       const c = bench.put(new Float32Array(pixels * padded));
-      bench.run(
-        matrixProduct(engine, product),
-        bench.put(a),
-        bench.put(packPanels(b, k, n, panel)),
+      const args = {
+        a: bench.put(a),
+        b: bench.put(packPanels(b, k, n, panel)),
         c,
-        bench.put(bias),
-        bench.put(residual),
-        1,
+        bias: bench.put(bias),
+        residual: bench.put(residual),
+        rows: 1,
         large,
         small,
-        Math.floor(padded / panel),
-        padded % panel ? 1 : 0,
-      );
+        panels: Math.floor(padded / panel),
+        narrow: padded % panel ? 1 : 0,
+      };
+      bench.call(matrixProduct, { engine, shape: product }, args);
       const got = bench.get(c, pixels * padded);
       for (let i = 0; i < pixels; i++)
         for (let j = 0; j < n; j++) {
@@ -109,13 +109,18 @@ describe.each(enginesToTry())('%s', (_, engine) => {
       const c = bench.put(new Float32Array(pixels * n));
       const offsets = bench.put(new Float32Array(pixels));
       new Int32Array(bench.floats.buffer, offsets, pixels).set(places.map((place) => place * k * FLOAT));
-      bench.run(
-        matrixProduct(engine, product),
-        bench.put(gathered ? scattered : values),
-        bench.put(packPanels(noise(k * n, 8), k, n, panel)),
+      const args = {
+        a: bench.put(gathered ? scattered : values),
+        b: bench.put(packPanels(noise(k * n, 8), k, n, panel)),
         c,
-        ...[0, 0, 1, large, small, Math.floor(n / panel), n % panel ? 1 : 0, offsets],
-      );
+        rows: 1,
+        large,
+        small,
+        panels: Math.floor(n / panel),
+        narrow: n % panel ? 1 : 0,
+        offsets,
+      };
+      bench.call(matrixProduct, { engine, shape: product }, args);
       return bench.get(c, pixels * n);
     });
     expect(gathered).toEqual(plain);
@@ -150,10 +155,10 @@ describe.each(enginesToTry())('%s', (_, engine) => {
       new Uint8Array(bench.floats.buffer, table)[lines - 1]! ^= 0xff;
       const before = new Uint8Array(bench.floats.slice().buffer);
       const last = b + (lines - 2) * CACHE_LINE;
-      bench.run(
-        matrixProduct(engine, product),
-        ...[a, b, c, 0, 0, 1, large, small, Math.floor(n / panel), n % panel ? 1 : 0, 0, last, table],
-      );
+      const panels = Math.floor(n / panel);
+      const narrow = n % panel ? 1 : 0;
+      const args = { a, b, c, rows: 1, large, small, panels, narrow, last, table };
+      bench.call(matrixProduct, { engine, shape: product }, args);
       const after = new Uint8Array(bench.floats.buffer);
       expect(after.slice(b, b + bytes.length)).toEqual(bytes);
       const end = c + pixels * n * FLOAT;
@@ -192,18 +197,16 @@ describe.each(enginesToTry())('%s', (_, engine) => {
     expect(innerSize(product)).toBe(27);
     const bench = new Bench();
     const c = bench.put(new Float32Array(rows * columns * out));
-    bench.run(
-      matrixProduct(engine, product),
-      bench.put(picture),
-      bench.put(packPanels(weights, 27, out, panel)),
+    const args = {
+      a: bench.put(picture),
+      b: bench.put(packPanels(weights, 27, out, panel)),
       c,
-      0,
-      0,
       rows,
       large,
       small,
-      out / panel,
-    );
+      panels: out / panel,
+    };
+    bench.call(matrixProduct, { engine, shape: product }, args);
     const expected = new Float64Array(rows * columns * out);
     for (let y = 0; y < rows; y++)
       for (let x = 0; x < columns; x++)

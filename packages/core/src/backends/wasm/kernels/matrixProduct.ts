@@ -8,7 +8,7 @@ import type { Activation } from '../../../ops/activation.js';
 import { type FunctionBuilder, f32x4, i32, type Local, v128 } from '../emit/index.js';
 import type { Engine } from '../engine.js';
 import { applyActivation } from './activation.js';
-import { CACHE_LINE, defineKernel, FLOAT, LANES, multiplyAdd, VECTOR } from './kernel.js';
+import { CACHE_LINE, defineKernel, FLOAT, LANES, multiplyAdd, type Variant, VECTOR } from './kernel.js';
 import { prefetcher } from './prefetch.js';
 
 /** A counted loop around the innermost run: each turn moves the address in A by `stride` bytes. */
@@ -84,19 +84,41 @@ export function panelColumns({ tileColumns, wide }: Engine, rows: number, column
   return Math.min(tileColumns * widest, Math.max(wide ? 16 : 8, Math.ceil(columns / 8) * 8));
 }
 
-const names = [
-  ...['a', 'b', 'c', 'bias', 'residual'],
-  ...['rows', 'large', 'small', 'panels', 'narrow', 'offsets', 'last', 'table'],
-] as const;
-
 /**
- * Parameters: addresses of A, B, C, the bias and the residual; rows; large and small tiles in a row; full
- * panels; 1 if the narrow panel follows; the table of offsets in A if it is gathered; the last cache line of B that
- * may be asked for, and the table of its bytes, if that is done. Panels are outermost, so that a panel stays in the
- * first-level cache while all pixels pass by.
+ * C = activation(A B + bias + residual). Panels are outermost, so that a panel stays in the first-level cache while
+ * all pixels pass by.
  */
-export const matrixProduct = (engine: Engine, product: MatrixProduct): FunctionBuilder =>
-  defineKernel(names, (f, p) => {
+export const matrixProduct = defineKernel({
+  name: 'matrix product',
+  parameters: {
+    /** Address of A under the first pixel; where A is gathered, what the offsets are added to. */
+    a: 'address',
+    /** Address of the first panel of B. */
+    b: 'address',
+    /** Address of the first pixel of C at the first panel. */
+    c: 'address',
+    /** Address of the bias of the first panel's first column. */
+    bias: 'address?',
+    /** Address of the first pixel of the residual at the first panel. */
+    residual: 'address?',
+    /** Number of rows of pixels. */
+    rows: 'integer',
+    /** Tiles of `tileRows` pixels in a row. */
+    large: 'integer',
+    /** Tiles of one pixel less behind them. */
+    small: 'integer',
+    /** Number of full panels. */
+    panels: 'integer',
+    /** 1 if the narrow panel follows. */
+    narrow: 'integer?',
+    /** Address of the first pixel's entry in the table of offsets in A, in bytes, where A is gathered. */
+    offsets: 'address?',
+    /** Address of the last cache line of B that may be asked for ahead: see `prefetcher`. */
+    last: 'address?',
+    /** Address of the table of the first byte of each cache line of B, from the first panel on. */
+    table: 'address?',
+  },
+  build(f, p, { engine, shape: product }: Variant<MatrixProduct>) {
     const { tileRows, row, panel, narrowPanel, gathered, streamed, ahead = 0 } = product;
     const pixel = { ...product.pixel, a: gathered ? FLOAT : product.pixel.a };
     const start = { a: gathered ? p.offsets : p.a, c: p.c, residual: p.residual };
@@ -131,7 +153,8 @@ export const matrixProduct = (engine: Engine, product: MatrixProduct): FunctionB
       for (const operand of [p.c, p.bias, p.residual]) f.advance(operand, panel * FLOAT);
     });
     if (narrowPanel > 0) f.repeat(p.narrow, () => allPixels(narrowPanel));
-  });
+  },
+});
 
 /**
  * Reads a value from each cache line of a panel, before it is worked with. The products of the first tile
@@ -187,7 +210,7 @@ function microKernel(
   };
   f.set(b, panel);
   const bRow = f.vectors('b', rows === 1 ? 0 : vectors);
-  const [aValue] = f.vectors('a', 1) as [Local<'v128'>];
+  const [aValue] = f.vectors('a', 1);
   /** The products of one index of the inner dimension. */
   const step = (k: number): void => {
     const load = (j: number) => v128.load(b, (k * columns + j * LANES) * FLOAT);

@@ -1,7 +1,7 @@
 /** The steps of optimizers: elementwise over values that lie one after the other. */
-import { type FunctionBuilder, f32x4, type I32, type Local, type V128, v128 } from '../emit/index.js';
+import { f32x4, type I32, type Local, type V128, v128 } from '../emit/index.js';
 import type { Engine } from '../engine.js';
-import { defineKernel, FLOAT, multiplyAdd, VECTOR } from './kernel.js';
+import { addressList, defineKernel, FLOAT, multiplyAdd, PARAMETERS, type Variant, VECTOR } from './kernel.js';
 
 type Vector = Local<'v128'>;
 
@@ -41,15 +41,15 @@ function constantsOf(step: OptimizerStep, rate: V128, corrections: I32): readonl
   }
 }
 
-type Operands = readonly [x: Vector, z: Vector, v: Vector];
-
-/** The result of a step. */
+/** The result of a step, which reads only the operands and constants that it has. */
 function stepped(
   engine: Engine,
   step: OptimizerStep,
-  [x, z, v]: Operands,
-  [first, second, third]: readonly [Vector, Vector, Vector],
+  operands: readonly Vector[],
+  constants: readonly Vector[],
 ): V128 {
+  const [x, z, v] = operands as readonly [Vector, Vector, Vector];
+  const [first, second, third] = constants as readonly [Vector, Vector, Vector];
   switch (step.fn) {
     case 'combine':
       return multiplyAdd(engine, z, second, f32x4.mul(x, first));
@@ -89,14 +89,19 @@ export interface OptimizerChain {
 
 /**
  * Steps on the same values, one after the other while they are at hand. All that is loaded is loaded before
- * anything is stored. Parameters: pairs of vectors, then the addresses.
+ * anything is stored.
  */
-export const optimizerChain = (
-  engine: Engine,
-  { addresses, operands, steps, results }: OptimizerChain,
-): FunctionBuilder =>
-  defineKernel(['groups'], (f, p) => {
-    const at = f.parameters.slice(1, 1 + addresses);
+export const optimizerChain = defineKernel({
+  name: 'optimizer chain',
+  parameters: {
+    /** Number of pairs of vectors: values divided by eight. */
+    groups: 'integer',
+    /** Addresses of the operands, then of rates, corrections and results elsewhere, in the order that the shape tells. */
+    at: addressList(PARAMETERS - 1),
+  },
+  build(f, p, { engine, shape }: Variant<OptimizerChain>) {
+    const { addresses: count, operands, steps, results } = shape;
+    const at = p.at.slice(0, count);
     const moving = new Set([...at.slice(0, operands), ...results.map(({ address }) => at[address]!)]);
     const constants = steps.map(({ step, rate, corrections }, index) => {
       const given = constantsOf(
@@ -106,7 +111,7 @@ export const optimizerChain = (
       );
       const kept = f.vectors(`constants ${index}`, given.length);
       for (const [i, value] of given.entries()) f.set(kept[i]!, value);
-      return kept as readonly [Vector, Vector, Vector];
+      return kept;
     });
     const pair = (name: string) => f.vectors(name, 2);
     f.repeat(p.groups, () => {
@@ -117,12 +122,10 @@ export const optimizerChain = (
       });
       for (const [index, { step, operands: from }] of steps.entries()) {
         const result = pair(`result ${index}`);
-        const [x, z, w] = from.map((i) => values[i]!);
-        for (const [v, vector] of result.entries())
-          f.set(
-            vector,
-            stepped(engine, step, [x?.[v], z?.[v], w?.[v]] as unknown as Operands, constants[index]!),
-          );
+        for (const [v, vector] of result.entries()) {
+          const inputs = from.map((i) => values[i]![v]!);
+          f.set(vector, stepped(engine, step, inputs, constants[index]!));
+        }
         values.push(result);
       }
       for (const { step, address } of results)
@@ -130,20 +133,32 @@ export const optimizerChain = (
           f.store(at[address]!, vector, v * VECTOR);
       for (const address of moving) f.advance(address, 2 * VECTOR);
     });
-  });
+  },
+});
 
 /** Values that one partial sum of squares covers. */
 export const SQUARES = 4096;
 
-/**
- * Partial sums of squares, one vector for each `SQUARES` values; the last one may cover fewer.
- * Parameters: addresses of x and of the partial sums; whole partial sums; values in a last one.
- */
-export const squareParts = (
-  engine: Engine,
-  { rest }: { /** Values in the last partial sum. */ readonly rest: number },
-): FunctionBuilder =>
-  defineKernel(['x', 'sums', 'whole', 'last'], (f, p) => {
+/** Everything that is fixed when the kernel is generated. */
+interface SquareParts {
+  /** Values in the last partial sum. */
+  readonly rest: number;
+}
+
+/** Partial sums of squares, one vector for each `SQUARES` values; the last one may cover fewer. */
+export const squareParts = defineKernel({
+  name: 'square parts',
+  parameters: {
+    /** Address of the first value. */
+    x: 'address',
+    /** Address of the first partial sum. */
+    sums: 'address',
+    /** Number of whole partial sums. */
+    whole: 'integer',
+    /** 1 if a last one of `rest` values follows. */
+    last: 'integer',
+  },
+  build(f, p, { engine, shape: { rest } }: Variant<SquareParts>) {
     const sums = f.vectors('sum', 2);
     const values = f.vectors('value', 2);
     const part = (count: number): void => {
@@ -162,18 +177,29 @@ export const squareParts = (
     };
     f.repeat(p.whole, () => part(SQUARES));
     if (rest > 0) f.when(p.last, () => part(rest));
-  });
+  },
+});
 
-/** Adds up vectors and their lanes. Parameters: addresses of the vectors and of the sum; vectors. */
-export const sumVectors = (): FunctionBuilder =>
-  defineKernel(['vectors', 'sum', 'count'], (f, p) => {
+/** Adds up vectors and their lanes. */
+export const sumVectors = defineKernel({
+  name: 'sum vectors',
+  parameters: {
+    /** Address of the first vector. */
+    vectors: 'address',
+    /** Address of the sum, a single value. */
+    sum: 'address',
+    /** Number of vectors. */
+    count: 'integer',
+  },
+  build(f, p) {
     const [sum] = f.vectors('sum', 1);
-    const lane = (index: number) => f32x4.splat(f32x4.lane(sum!, index));
-    f.set(sum!, f32x4.const(0));
+    const lane = (index: number) => f32x4.splat(f32x4.lane(sum, index));
+    f.set(sum, f32x4.const(0));
     f.repeat(p.count, () => {
-      f.set(sum!, f32x4.add(sum!, v128.load(p.vectors)));
+      f.set(sum, f32x4.add(sum, v128.load(p.vectors)));
       f.advance(p.vectors, VECTOR);
     });
-    f.set(sum!, f32x4.add(f32x4.add(lane(0), lane(1)), f32x4.add(lane(2), lane(3))));
-    f.storeF32(p.sum, f32x4.lane(sum!, 0));
-  });
+    f.set(sum, f32x4.add(f32x4.add(lane(0), lane(1)), f32x4.add(lane(2), lane(3))));
+    f.storeF32(p.sum, f32x4.lane(sum, 0));
+  },
+});

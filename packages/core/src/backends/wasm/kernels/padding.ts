@@ -1,6 +1,6 @@
 /** Copies rows of pixels into a larger picture with zeros around them, so that convolutions need no edges. */
-import { type FunctionBuilder, i32 } from '../emit/index.js';
-import { defineKernel } from './kernel.js';
+import { i32 } from '../emit/index.js';
+import { defineKernel, type Variant } from './kernel.js';
 
 /** Everything that is fixed when the kernel is generated, in bytes. */
 export interface PaddedRows {
@@ -16,9 +16,20 @@ export interface PaddedRows {
   readonly runFrom: number;
 }
 
-/** Parameters: addresses of the first row's content and of the padded row; rows; rows of zeros instead. */
-export const paddedRows = (shape: PaddedRows): FunctionBuilder =>
-  defineKernel(['from', 'to', 'rows', 'zeros'], (f, p) => {
+/** Writes rows of zeros, or rows of content with zeros around them. */
+export const paddedRows = defineKernel({
+  name: 'padded rows',
+  parameters: {
+    /** Address of the first row's content. */
+    from: 'address?',
+    /** Address of the first padded row. */
+    to: 'address',
+    /** Number of rows with content. */
+    rows: 'integer?',
+    /** Number of rows of zeros instead. */
+    zeros: 'integer?',
+  },
+  build(f, p, { shape }: Variant<PaddedRows>) {
     const { from, to, before, after, runs, runBytes, runFrom } = shape;
     const content = runs * runBytes;
     const [source, target] = [f.pointer('source'), f.pointer('target')];
@@ -36,4 +47,5 @@ export const paddedRows = (shape: PaddedRows): FunctionBuilder =>
       f.advance(p.from, from);
       f.advance(p.to, to);
     });
-  });
+  },
+});

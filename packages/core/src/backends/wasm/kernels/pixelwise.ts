@@ -1,9 +1,8 @@
 /** Elementwise kernels: whatever maps the channels of a pixel one by one, over any number of pixels. */
 import type { Activation } from '../../../ops/activation.js';
-import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../emit/index.js';
-import type { Engine } from '../engine.js';
+import { f32x4, type Local, type V128, v128 } from '../emit/index.js';
 import { applyActivation } from './activation.js';
-import { defineKernel, multiplyAdd, VECTOR } from './kernel.js';
+import { addressList, defineKernel, multiplyAdd, type Variant, VECTOR } from './kernel.js';
 
 /**
  * What is computed of the operands. `affine` is the first times the second plus the third, `affine2` the first
@@ -26,11 +25,25 @@ export interface Pixelwise {
   readonly activation?: Activation;
 }
 
-/** Parameters: addresses of y and of up to five operands; pixels; pairs of vectors in a pixel. */
-export const pixelwise = (engine: Engine, shape: Pixelwise): FunctionBuilder =>
-  defineKernel(['y', 'first', 'second', 'third', 'fourth', 'fifth', 'pixels', 'groups'], (f, p) => {
+/** The most operands that a function has. */
+const MOST_OPERANDS = 5;
+
+/** Computes y of the operands, pixel by pixel. */
+export const pixelwise = defineKernel({
+  name: 'pixelwise',
+  parameters: {
+    /** Address of the first pixel of y. */
+    y: 'address',
+    /** Addresses of each operand's first pixel. */
+    operands: addressList(MOST_OPERANDS),
+    /** Number of pixels. */
+    pixels: 'integer',
+    /** Pairs of vectors in a pixel: channels divided by eight. */
+    groups: 'integer',
+  },
+  build(f, p, { engine, shape }: Variant<Pixelwise>) {
     const { operands, pixel, compute, activation } = shape;
-    const starts = [p.first, p.second, p.third, p.fourth, p.fifth].slice(0, operands.length);
+    const starts = p.operands.slice(0, operands.length);
     const addresses = starts.map((_, index) => f.pointer(`operand ${index}`));
     const y = f.pointer('y');
     const results = f.vectors('result', 2);
@@ -68,4 +81,5 @@ export const pixelwise = (engine: Engine, shape: Pixelwise): FunctionBuilder =>
       for (const [index, { pixel: step }] of operands.entries()) f.advance(starts[index]!, step);
       f.advance(p.y, pixel);
     });
-  });
+  },
+});

@@ -3,10 +3,9 @@
  * Over areas: one window of any size a call, for global and adaptive pooling.
  */
 
-import { type FunctionBuilder, f32, f32x4, type Local, type V128, v128 } from '../emit/index.js';
-import type { Engine } from '../engine.js';
+import { f32, f32x4, type Local, type V128, v128 } from '../emit/index.js';
 import { MOST_ROWS } from './depthwise.js';
-import { defineKernel, VECTOR } from './kernel.js';
+import { addressList, defineKernel, type Variant, VECTOR } from './kernel.js';
 import { slideAlongRow, type WindowRow } from './windowRow.js';
 
 /** How values under a window become one. */
@@ -25,12 +24,21 @@ export interface PoolRow extends WindowRow {
   readonly divisors?: readonly number[];
 }
 
-/** Parameters: seven addresses of input rows inside the picture; the address of y; pairs of vectors. */
-export const poolRow = (_: Engine, shape: PoolRow): FunctionBuilder =>
-  defineKernel(['x0', 'x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'y', 'groups'], (f, p) => {
+/** Makes one row of output pixels. */
+export const poolRow = defineKernel({
+  name: 'pool row',
+  parameters: {
+    /** Addresses of the input rows under the window that lie inside the picture, from top to bottom. */
+    x: addressList(MOST_ROWS),
+    /** Address of the output row. */
+    y: 'address',
+    /** Pairs of vectors in a pixel: channels divided by eight. */
+    groups: 'integer',
+  },
+  build(f, p, { shape }: Variant<PoolRow>) {
     const { reduction, pixel, rows: rowCount, divisors } = shape;
     if (rowCount > MOST_ROWS) throw new Error(`A pooling row takes at most ${MOST_ROWS} rows.`);
-    const rows = [p.x0, p.x1, p.x2, p.x3, p.x4, p.x5, p.x6].slice(0, rowCount);
+    const rows = p.x.slice(0, rowCount);
     slideAlongRow(
       f,
       shape,
@@ -59,7 +67,8 @@ export const poolRow = (_: Engine, shape: PoolRow): FunctionBuilder =>
         }
       },
     );
-  });
+  },
+});
 
 /** Everything that is fixed when an area kernel is generated. Strides are in bytes. */
 export interface PoolArea {
@@ -70,12 +79,26 @@ export interface PoolArea {
 }
 
 /**
- * Parameters: addresses of the window's first value and of the result; rows and columns; the bits of the
- * factor that a sum is multiplied with; pairs of vectors. Each channel is summed in the order of the pixels, whoever
- * does it, so the result does not depend on the number of threads.
+ * Makes one output pixel. Each channel is summed in the order of the pixels, whoever does it, so the result does
+ * not depend on the number of threads.
  */
-export const poolArea = (_: Engine, { reduction, row, column }: PoolArea): FunctionBuilder =>
-  defineKernel(['x', 'y', 'rows', 'columns', 'factor', 'groups'], (f, p) => {
+export const poolArea = defineKernel({
+  name: 'pool area',
+  parameters: {
+    /** Address of the window's first value. */
+    x: 'address',
+    /** Address of the result. */
+    y: 'address',
+    /** Rows of the window. */
+    rows: 'integer',
+    /** Columns of the window. */
+    columns: 'integer',
+    /** Bits of the float32 that a sum is multiplied with, for means. */
+    factor: 'integer',
+    /** Pairs of vectors in a pixel: channels divided by eight. */
+    groups: 'integer',
+  },
+  build(f, p, { shape: { reduction, row, column } }: Variant<PoolArea>) {
     const [rowAt, at] = [f.pointer('row'), f.pointer('at')];
     const totals = f.vectors('total', 2);
     f.repeat(p.groups, () => {
@@ -96,4 +119,5 @@ export const poolArea = (_: Engine, { reduction, row, column }: PoolArea): Funct
       for (const [v, total] of totals.entries()) f.store(p.y, total, v * VECTOR);
       for (const address of [p.x, p.y]) f.advance(address, 2 * VECTOR);
     });
-  });
+  },
+});

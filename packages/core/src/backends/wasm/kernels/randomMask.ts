@@ -1,6 +1,6 @@
 /** Masks of dropout: the hash of `hash32` (lowbias32) on vectors, bit for bit the reference's numbers. */
 import { type FunctionBuilder, f32x4, i32, i32x4, type Local, type V128, v128 } from '../emit/index.js';
-import { defineKernel, VECTOR } from './kernel.js';
+import { defineKernel, type Variant, VECTOR } from './kernel.js';
 
 type Vector = Local<'v128'>;
 
@@ -25,17 +25,25 @@ export interface RandomMask {
   readonly pixel: number;
 }
 
-/** Parameters: addresses of the seed and of y; index of the first element; pixels; pairs of vectors in a pixel. */
-export const randomMaskKernel = ({
-  keep,
-  stream,
-  channelStep,
-  pixelStep,
-  pixel,
-}: RandomMask): FunctionBuilder =>
-  defineKernel(['seed', 'y', 'index', 'pixels', 'groups'], (f, p) => {
+/** Fills pixels with 0 or 1 / keep. */
+export const randomMaskKernel = defineKernel({
+  name: 'random mask',
+  parameters: {
+    /** Address of the seed, a float32. */
+    seed: 'address',
+    /** Address of the first pixel of y. */
+    y: 'address',
+    /** Index of the first element in the order of elements. */
+    index: 'integer',
+    /** Number of pixels. */
+    pixels: 'integer',
+    /** Pairs of vectors in a pixel: channels divided by eight. */
+    groups: 'integer',
+  },
+  build(f, p, { shape }: Variant<RandomMask>) {
+    const { keep, stream, channelStep, pixelStep, pixel } = shape;
     const y = f.pointer('y');
-    const [key, h, indices] = f.vectors('value', 3) as readonly [Vector, Vector, Vector];
+    const [key, h, indices] = f.vectors('value', 3);
     f.set(key, i32x4.truncF32x4(v128.loadSplat(p.seed)));
     hash(f, key);
     f.set(key, v128.xor(key, i32x4.const(Math.imul(stream + 1, SPREAD))));
@@ -62,4 +70,5 @@ export const randomMaskKernel = ({
       f.advance(p.y, pixel);
       f.advance(p.index, pixelStep);
     });
-  });
+  },
+});

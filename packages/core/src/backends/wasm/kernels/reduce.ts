@@ -1,7 +1,6 @@
 /** Sums over pixels, a number for each channel: means, variances, gradients of biases and of batch norm. */
-import { type FunctionBuilder, f32, f32x4, type V128, v128 } from '../emit/index.js';
-import type { Engine } from '../engine.js';
-import { defineKernel, multiplyAdd, VECTOR } from './kernel.js';
+import { f32, f32x4, type V128, v128 } from '../emit/index.js';
+import { defineKernel, multiplyAdd, type Variant, VECTOR } from './kernel.js';
 
 /** What is summed: x, (x - mean)^2, or dy * (x - mean). */
 export type Summand = 'value' | 'square' | 'product';
@@ -15,12 +14,28 @@ export interface SumPixels {
 /** Pixels that are added to each other before they are added to the sum: short sums first keep digits. */
 const TOGETHER = 4;
 
-/**
- * Parameters: addresses of the sums, x, dy and the means; pixels; pairs of vectors; 1 if the sums start here.
- * Pixels are outermost, so that memory is read from front to back.
- */
-export const sumPixels = (engine: Engine, { summand, pixel }: SumPixels): FunctionBuilder =>
-  defineKernel(['sums', 'x', 'dy', 'mean', 'fours', 'ones', 'groups', 'first'], (f, p) => {
+/** Adds pixels to sums. Pixels are outermost, so that memory is read from front to back. */
+export const sumPixels = defineKernel({
+  name: 'sum pixels',
+  parameters: {
+    /** Address of the sums, one for each channel. */
+    sums: 'address',
+    /** Address of the first pixel of x. */
+    x: 'address',
+    /** Address of the first pixel of dy; read for products only. */
+    dy: 'address',
+    /** Address of the means, which are subtracted from x in squares and products. */
+    mean: 'address?',
+    /** Runs of four pixels: see `inFours`. */
+    fours: 'integer',
+    /** Pixels behind them. */
+    ones: 'integer',
+    /** Pairs of vectors in a pixel: channels divided by eight. */
+    groups: 'integer',
+    /** 1 if the sums start here, at zero. */
+    first: 'integer',
+  },
+  build(f, p, { engine, shape: { summand, pixel } }: Variant<SumPixels>) {
     const [sums, x, dy, mean] = [f.pointer('sums'), f.pointer('x'), f.pointer('dy'), f.pointer('mean')];
     const totals = f.vectors('total', 2);
     const means = f.vectors('mean', 2);
@@ -66,13 +81,14 @@ export const sumPixels = (engine: Engine, { summand, pixel }: SumPixels): Functi
     });
     f.repeat(p.fours, () => pixels(TOGETHER));
     f.repeat(p.ones, () => pixels(1));
-  });
+  },
+});
 
 /** How a number of pixels is given to `sumPixels`: runs of four, and what is left. */
-export const inFours = (pixels: number): readonly [number, number] => [
-  Math.floor(pixels / TOGETHER),
-  pixels % TOGETHER,
-];
+export const inFours = (pixels: number): { readonly fours: number; readonly ones: number } => ({
+  fours: Math.floor(pixels / TOGETHER),
+  ones: pixels % TOGETHER,
+});
 
 /** Everything that is fixed when the kernel is generated. */
 export interface FinishSums {
@@ -83,9 +99,22 @@ export interface FinishSums {
   readonly eps?: number;
 }
 
-/** Adds up parts. Parameters: addresses of the first part, the variances and y; bits of a factor; pairs of vectors. */
-export const finishSums = (_: Engine, { parts, partBytes, eps }: FinishSums): FunctionBuilder =>
-  defineKernel(['from', 'variance', 'y', 'factor', 'groups'], (f, p) => {
+/** Adds up parts. */
+export const finishSums = defineKernel({
+  name: 'finish sums',
+  parameters: {
+    /** Address of the first part. */
+    from: 'address',
+    /** Address of the variances, where `eps` is given. */
+    variance: 'address?',
+    /** Address of the results, one for each channel. */
+    y: 'address',
+    /** Bits of the float32 that sums are multiplied with. */
+    factor: 'integer',
+    /** Pairs of vectors: channels divided by eight. */
+    groups: 'integer',
+  },
+  build(f, p, { shape: { parts, partBytes, eps } }: Variant<FinishSums>) {
     const at = f.pointer('at');
     const totals = f.vectors('total', 2);
     f.repeat(p.groups, () => {
@@ -108,7 +137,8 @@ export const finishSums = (_: Engine, { parts, partBytes, eps }: FinishSums): Fu
       for (const address of [p.from, p.y]) f.advance(address, 2 * VECTOR);
       if (eps !== undefined) f.advance(p.variance, 2 * VECTOR);
     });
-  });
+  },
+});
 
 /** Everything that is fixed when the kernel is generated: loops of values that are added up, strides in bytes. */
 export interface SumValues {
@@ -118,16 +148,25 @@ export interface SumValues {
   readonly to: number;
 }
 
-/** Sums of single values, for shapes that are rare. Parameters: addresses of x and y, sums. */
-export const sumValues = ({ loops, from, to }: SumValues): FunctionBuilder =>
-  defineKernel(['x', 'y', 'count'], (f, p) => {
+/** Sums of single values, for shapes that are rare. */
+export const sumValues = defineKernel({
+  name: 'sum values',
+  parameters: {
+    /** Address of the first sum's first value. */
+    x: 'address',
+    /** Address of the first sum. */
+    y: 'address',
+    /** Number of sums. */
+    count: 'integer',
+  },
+  build(f, p, { shape: { loops, from, to } }: Variant<SumValues>) {
     const [sum] = f.vectors('sum', 1);
     const at = f.pointer('at');
     /** Runs the loops from `depth` inwards; says by how many bytes they move the address. */
     const nest = (depth: number): number => {
       const loop = loops[depth];
       if (!loop) {
-        f.set(sum!, f32x4.add(sum!, v128.loadZero(at)));
+        f.set(sum, f32x4.add(sum, v128.loadZero(at)));
         return 0;
       }
       f.repeat(loop.count, () => f.advance(at, loop.stride - nest(depth + 1)));
@@ -135,10 +174,11 @@ export const sumValues = ({ loops, from, to }: SumValues): FunctionBuilder =>
     };
     f.repeat(p.count, () => {
       f.set(at, p.x);
-      f.set(sum!, f32x4.const(0));
+      f.set(sum, f32x4.const(0));
       nest(0);
-      f.storeF32(p.y, f32x4.lane(sum!, 0));
+      f.storeF32(p.y, f32x4.lane(sum, 0));
       f.advance(p.x, from);
       f.advance(p.y, to);
     });
-  });
+  },
+});

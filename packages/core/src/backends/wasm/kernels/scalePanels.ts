@@ -2,8 +2,8 @@
  * Scales packed weights: every index of the inner dimension has a factor of its own. Scaling a layer's
  * weights instead of its input is the cheaper way where the picture has more pixels than the layer columns.
  */
-import { type FunctionBuilder, f32x4, v128 } from '../emit/index.js';
-import { defineKernel, FLOAT, LANES, VECTOR } from './kernel.js';
+import { f32x4, v128 } from '../emit/index.js';
+import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from './kernel.js';
 
 /** Everything that is fixed when the kernel is generated. */
 export interface ScalePanels {
@@ -13,9 +13,22 @@ export interface ScalePanels {
   readonly narrowPanel: number;
 }
 
-/** Parameters: addresses of the weights, of the result and of the factors; full panels; 1 if the narrow one follows. */
-export const scalePanels = ({ inner, panel, narrowPanel }: ScalePanels): FunctionBuilder =>
-  defineKernel(['from', 'to', 'factors', 'panels', 'narrow'], (f, p) => {
+/** Writes panels of scaled weights. */
+export const scalePanels = defineKernel({
+  name: 'scale panels',
+  parameters: {
+    /** Address of the first panel of weights. */
+    from: 'address',
+    /** Address of the first panel of the result. */
+    to: 'address',
+    /** Address of the factors, one for each index of the inner dimension. */
+    factors: 'address',
+    /** Number of full panels. */
+    panels: 'integer',
+    /** 1 if the narrow panel follows. */
+    narrow: 'integer?',
+  },
+  build(f, p, { shape: { inner, panel, narrowPanel } }: Variant<ScalePanels>) {
     const factor = f.local('v128');
     const factors = f.pointer('factors');
     const scale = (columns: number): void => {
@@ -32,4 +45,5 @@ export const scalePanels = ({ inner, panel, narrowPanel }: ScalePanels): Functio
     };
     f.repeat(p.panels, () => scale(panel));
     if (narrowPanel > 0) f.repeat(p.narrow, () => scale(narrowPanel));
-  });
+  },
+});

@@ -1,18 +1,18 @@
 /** Four vectors as the rows of a 4x4 matrix become its columns: between orders where channels and taps change places. */
 import { type FunctionBuilder, f32x4, type Local, type V128 } from '../emit/index.js';
 
-/** The columns of the matrix. Uses up no value; `temporary` has four vectors. */
+/** Four of a kind. */
+type Four<T> = readonly [T, T, T, T];
+
+/** Four things, by index. */
+export const fourOf = <T>(make: (index: number) => T): Four<T> => [make(0), make(1), make(2), make(3)];
+
+/** The columns of the matrix. Uses up no value. */
 export function transpose(
   f: FunctionBuilder,
-  [a, b, c, d]: readonly [V128, V128, V128, V128],
-  temporary: readonly Local<'v128'>[],
-): readonly [V128, V128, V128, V128] {
-  const [low, high, lowBehind, highBehind] = temporary as readonly [
-    Local<'v128'>,
-    Local<'v128'>,
-    Local<'v128'>,
-    Local<'v128'>,
-  ];
+  [a, b, c, d]: Four<V128>,
+  [low, high, lowBehind, highBehind]: Four<Local<'v128'>>,
+): Four<V128> {
   f.set(low, f32x4.shuffle(a, b, [0, 4, 1, 5]));
   f.set(high, f32x4.shuffle(a, b, [2, 6, 3, 7]));
   f.set(lowBehind, f32x4.shuffle(c, d, [0, 4, 1, 5]));

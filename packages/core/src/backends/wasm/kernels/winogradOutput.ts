@@ -1,9 +1,8 @@
 /** The last step of Winograd's method: the products become pixels, with bias, residual and activation. */
 import type { Activation } from '../../../ops/activation.js';
-import { type Expression, type FunctionBuilder, f32x4, i32, type Local, v128 } from '../emit/index.js';
-import type { Engine } from '../engine.js';
+import { type Expression, f32x4, i32, type Local, v128 } from '../emit/index.js';
 import { applyActivation } from './activation.js';
-import { defineKernel, FLOAT, VECTOR } from './kernel.js';
+import { defineKernel, FLOAT, type Variant, VECTOR } from './kernel.js';
 import { PAIR, product, type Winograd, type WinogradMethod, winograd } from './winograd.js';
 
 /** Everything that is fixed when an output transform is generated. Strides are in bytes. */
@@ -21,13 +20,24 @@ export interface WinogradOutput {
   readonly activation?: Activation;
 }
 
-/**
- * Transforms the products back and adds bias, residual and activation.
- * Parameters: addresses of the first tile's products, of y, the bias and the residual; the first tile and
- * how many.
- */
-export const winogradOutput = (engine: Engine, shape: WinogradOutput): FunctionBuilder =>
-  defineKernel(['products', 'y', 'bias', 'residual', 'first', 'count'], (f, p) => {
+/** Transforms the products back and adds bias, residual and activation. */
+export const winogradOutput = defineKernel({
+  name: 'winograd output',
+  parameters: {
+    /** Address of the first tile's products. */
+    products: 'address',
+    /** Address of the output picture. */
+    y: 'address',
+    /** Address of the bias. */
+    bias: 'address',
+    /** Address of the residual's picture. */
+    residual: 'address?',
+    /** Index of the first tile in the picture. */
+    first: 'integer',
+    /** Number of tiles. */
+    count: 'integer',
+  },
+  build(f, p, { engine, shape }: Variant<WinogradOutput>) {
     const { height, width, channels, tileColumns, activation } = shape;
     const method: Winograd = winograd[shape.method];
     const { outputs, products: size } = method;
@@ -104,4 +114,5 @@ export const winogradOutput = (engine: Engine, shape: WinogradOutput): FunctionB
       f.advance(p.products, tileBytes);
       f.advance(tile, 1);
     });
-  });
+  },
+});

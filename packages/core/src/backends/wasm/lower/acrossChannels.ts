@@ -14,12 +14,11 @@ function softmax(p: Planner, node: Node, logarithmic: boolean): void {
   requirePixels(node);
   const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
   const runs = pixelRuns(x, y);
-  const kernel = p.kernel('softmax', { channels: x.c, x: x.pixel, y: y.pixel, logarithmic }, softmaxKernel);
+  const call = p.kernel(softmaxKernel, { channels: x.c, x: x.pixel, y: y.pixel, logarithmic });
   p.algorithm('softmax');
-  spreadPixels(p, runs, (run, first, pixels) => ({
-    kernel,
-    parameters: [runs.at(x, run, first), runs.at(y, run, first), pixels],
-  }));
+  spreadPixels(p, runs, (run, first, pixels) =>
+    call({ x: runs.at(x, run, first), y: runs.at(y, run, first), pixels }),
+  );
 }
 
 export const lowerLocalResponseNorm: Lowering<LocalResponseNormAttrs> = (p, node) => {
@@ -27,14 +26,10 @@ export const lowerLocalResponseNorm: Lowering<LocalResponseNormAttrs> = (p, node
   const { size, alpha, beta, k } = node.attrs;
   const runs = pixelRuns(x, y);
   const scratch = p.scratchForEach(responseScratch(x.c, size));
-  const kernel = p.kernel(
-    'response norm',
-    { channels: x.c, x: x.pixel, y: y.pixel, size, alpha, beta, k },
-    responseNormKernel,
-  );
+  const shape = { channels: x.c, x: x.pixel, y: y.pixel, size, alpha, beta, k };
+  const call = p.kernel(responseNormKernel, shape);
   p.algorithm('local response norm');
-  spreadPixels(p, runs, (run, first, pixels, thread) => ({
-    kernel,
-    parameters: [runs.at(x, run, first), runs.at(y, run, first), scratch[thread]!, pixels],
-  }));
+  spreadPixels(p, runs, (run, first, pixels, thread) =>
+    call({ x: runs.at(x, run, first), y: runs.at(y, run, first), scratch: scratch[thread]!, pixels }),
+  );
 };

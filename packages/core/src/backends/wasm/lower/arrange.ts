@@ -144,14 +144,15 @@ export function lowerInterleaving(p: Planner, { parts }: Interleaving, node: Nod
 /** The channels of two values in turns. */
 function interleave(p: Planner, first: Pixels, second: Pixels, y: Pixels): void {
   const runs = pixelRuns(first, second, y);
-  const kernel = p.kernel(
-    'interleave',
-    { channels: first.c, first: first.pixel, second: second.pixel, y: y.pixel },
-    (_, shape) => interleaveKernel(shape),
-  );
+  const shape = { channels: first.c, first: first.pixel, second: second.pixel, y: y.pixel };
+  const call = p.kernel(interleaveKernel, shape);
   p.algorithm('interleave');
-  spreadPixels(p, runs, (run, from, pixels) => ({
-    kernel,
-    parameters: [runs.at(first, run, from), runs.at(second, run, from), runs.at(y, run, from), pixels],
-  }));
+  spreadPixels(p, runs, (run, from, pixels) =>
+    call({
+      first: runs.at(first, run, from),
+      second: runs.at(second, run, from),
+      y: runs.at(y, run, from),
+      pixels,
+    }),
+  );
 }

@@ -52,7 +52,11 @@ export function layerOf(p: Planner, node: Node<Conv2dAttrs>): ConvolutionLayer {
     weight,
     order: {
       start: 0,
-      ...{ group: (out / attrs.groups) * outStride, out: outStride, in: inStride, row, column },
+      group: (out / attrs.groups) * outStride,
+      out: outStride,
+      in: inStride,
+      row,
+      column,
     },
     bias,
     residual,

@@ -1,5 +1,5 @@
 /** Depthwise convolutions, row by row. */
-import { depthwiseRow, depthwiseVectors, depthwiseWeightIndex, MOST_ROWS } from '../kernels/depthwise.js';
+import { depthwiseRow, depthwiseVectors, depthwiseWeightIndex } from '../kernels/depthwise.js';
 import { FLOAT, LANES, paddedChannels } from '../kernels/kernel.js';
 import type { Pointer } from '../plan/memory.js';
 import type { Call, Planner } from '../plan/planner.js';
@@ -88,18 +88,15 @@ export function planDepthwise(
       const rows = Array.from({ length: endRow - firstRow }, (_, tap) =>
         rowAt(source(row, firstRow + tap)).plus(channel),
       );
-      return {
-        kernel: p.kernel('depthwise row', shape, depthwiseRow),
-        parameters: [
-          ...rows,
-          ...new Array<number>(MOST_ROWS - rows.length).fill(0),
-          yAt.plus(channel),
-          weights.plus(channel * taps),
-          biasAt.plus(channel),
-          other?.plus(channel) ?? 0,
-          endGroup - firstGroup,
-        ],
-      };
+      const makeRow = p.kernel(depthwiseRow, shape);
+      return makeRow({
+        x: rows,
+        y: yAt.plus(channel),
+        weights: weights.plus(channel * taps),
+        bias: biasAt.plus(channel),
+        residualOrSums: other?.plus(channel),
+        groups: endGroup - firstGroup,
+      });
     },
   };
 }

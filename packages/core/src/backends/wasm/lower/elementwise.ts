@@ -51,9 +51,6 @@ function elementwise(p: Planner, node: Node, compute: PixelwiseFunction, activat
   );
 }
 
-/** Places of operands among a kernel's parameters. */
-const MOST_OPERANDS = [0, 1, 2, 3, 4] as const;
-
 /** Values that lie in one piece, one after the other. */
 function flat(
   p: Planner,
@@ -63,15 +60,11 @@ function flat(
   floats: number,
   activation?: Activation,
 ): void {
-  const kernel = p.kernel(
-    'pixelwise',
-    { compute, operands: operands.map(() => ({ pixel: 0 })), pixel: 0, activation },
-    pixelwise,
-  );
+  const shape = { compute, operands: operands.map(() => ({ pixel: 0 })), pixel: 0, activation };
+  const call = p.kernel(pixelwise, shape);
   p.spread(floats / CHANNEL_BLOCK, (from, to) => {
     const at = (pointer: Pointer) => pointer.plus(from * CHANNEL_BLOCK * FLOAT);
-    const addresses = MOST_OPERANDS.map((index) => (operands[index] ? at(operands[index]) : 0));
-    return [{ kernel, parameters: [at(y), ...addresses, 1, to - from] }];
+    return [call({ y: at(y), operands: operands.map(at), pixels: 1, groups: to - from })];
   });
 }
 
@@ -98,20 +91,16 @@ export function onPixels(
     );
     return;
   }
-  const kernel = p.kernel(
-    'pixelwise',
-    {
-      compute,
-      operands: operands.map(({ pixel, single }) => ({ pixel, single })),
-      pixel: y.pixel,
-      activation,
-    },
-    pixelwise,
-  );
+  const call = p.kernel(pixelwise, {
+    compute,
+    operands: operands.map(({ pixel, single }) => ({ pixel, single })),
+    pixel: y.pixel,
+    activation,
+  });
   const groups = channelGroups(y.c);
   spreadPixels(p, runs, (run, first, pixels) => {
-    const at = MOST_OPERANDS.map((index) => (operands[index] ? runs.at(operands[index], run, first) : 0));
-    return { kernel, parameters: [runs.at(y, run, first), ...at, pixels, groups] };
+    const at = (value: Pixels) => runs.at(value, run, first);
+    return call({ y: at(y), operands: operands.map(at), pixels, groups });
   });
 }
 
@@ -171,9 +160,19 @@ function changingCoefficients(p: Planner, node: Node<EpsAttrs>): NormCoefficient
   const channels = node.shape[1]!;
   const bytes = paddedChannels(channels) * FLOAT;
   const [scale, shift] = [p.scratch(bytes), p.scratch(bytes)];
-  const statistics = node.inputs.slice(1).map((statistic) => p.value(statistic).at);
-  const kernel = p.kernel('norm coefficients', { eps: node.attrs.eps }, normCoefficients);
-  p.spread(1, () => [{ kernel, parameters: [...statistics, scale, shift, channelGroups(channels)] }]);
+  const [, weight, bias, mean, variance] = node.inputs as [Node, Node, Node, Node, Node];
+  const call = p.kernel(normCoefficients, { eps: node.attrs.eps });
+  p.spread(1, () => [
+    call({
+      weight: p.value(weight).at,
+      bias: p.value(bias).at,
+      mean: p.value(mean).at,
+      variance: p.value(variance).at,
+      scale,
+      shift,
+      groups: channelGroups(channels),
+    }),
+  ]);
   return { scale, shift };
 }
 

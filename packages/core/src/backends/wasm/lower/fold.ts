@@ -7,39 +7,37 @@ import { FLOAT } from '../kernels/kernel.js';
 import { biasOf, channelGroups, denseOf, type Lowering } from './lowering.js';
 
 export const lowerFoldedWeight: Lowering<EpsAttrs> = (p, node) => {
-  const [w, weight, variance] = node.inputs.map((input) => denseOf(p, input));
+  const [input, factor, deviation] = node.inputs as [Node, Node, Node];
+  const [w, weight, variance] = [denseOf(p, input), denseOf(p, factor), denseOf(p, deviation)];
   const outputs = node.shape[0]!;
   const perOutput = sizeOf(node.shape) / outputs;
-  const kernel = p.kernel('fold weight', { eps: node.attrs.eps, perOutput }, foldWeight);
+  const call = p.kernel(foldWeight, { eps: node.attrs.eps, perOutput });
   p.algorithm('elementwise');
   p.spread(outputs, (from, to) => [
-    {
-      kernel,
-      parameters: [
-        w!.plus(from * perOutput * FLOAT),
-        weight!.plus(from * FLOAT),
-        variance!.plus(from * FLOAT),
-        p.value(node).at.plus(from * perOutput * FLOAT),
-        to - from,
-      ],
-    },
+    call({
+      w: w.plus(from * perOutput * FLOAT),
+      weight: weight.plus(from * FLOAT),
+      variance: variance.plus(from * FLOAT),
+      y: p.value(node).at.plus(from * perOutput * FLOAT),
+      outputs: to - from,
+    }),
   ]);
 };
 
 export const lowerFoldedBias: Lowering<EpsAttrs> = (p, node) => {
   const [weight, bias, mean, variance, own] = node.inputs as [Node, Node, Node, Node, Node | undefined];
   const channels = node.shape[0]!;
-  const kernel = p.kernel('fold bias', { eps: node.attrs.eps }, foldBias);
+  const call = p.kernel(foldBias, { eps: node.attrs.eps });
   p.algorithm('elementwise');
   p.spread(1, () => [
-    {
-      kernel,
-      parameters: [
-        ...[weight, bias, mean, variance].map((statistic) => p.value(statistic).at),
-        biasOf(p, own, channels),
-        p.value(node).at,
-        channelGroups(channels),
-      ],
-    },
+    call({
+      weight: p.value(weight).at,
+      bias: p.value(bias).at,
+      mean: p.value(mean).at,
+      variance: p.value(variance).at,
+      own: biasOf(p, own, channels),
+      y: p.value(node).at,
+      groups: channelGroups(channels),
+    }),
   ]);
 };

@@ -35,16 +35,29 @@ const graphOf = ({ input, out, groups, residual, fn, ...window }: GroupedShape):
 const cases: Readonly<Record<string, GroupedShape>> = {
   'four channels a group': { input: [1, 24, 9, 15], out: 24, groups: 6, fn: 'relu' },
   'four channels a group, stride 2, residual, two pictures': {
-    ...{ input: [2, 16, 8, 17], out: 16, groups: 4, stride: 2, residual: true, fn: 'relu' },
+    input: [2, 16, 8, 17],
+    out: 16,
+    groups: 4,
+    stride: 2,
+    residual: true,
+    fn: 'relu',
   },
   'eight channels a group': { input: [1, 32, 7, 7], out: 32, groups: 4, fn: 'silu' },
   'eight channels a group, stride 2': { input: [1, 32, 16, 30], out: 32, groups: 4, stride: 2 },
   'sixteen outputs of three inputs a group': { input: [1, 9, 20, 8], out: 48, groups: 3, residual: true },
   'many channels a group on a picture smaller than the window': {
-    ...{ input: [1, 64, 2, 1], out: 64, groups: 2, kernel: 5, padding: 2 },
+    input: [1, 64, 2, 1],
+    out: 64,
+    groups: 2,
+    kernel: 5,
+    padding: 2,
   },
   'dilation, two pictures, large weights': {
-    ...{ input: [2, 128, 6, 5], out: 128, groups: 4, dilation: 2, padding: 2 },
+    input: [2, 128, 6, 5],
+    out: 128,
+    groups: 4,
+    dilation: 2,
+    padding: 2,
   },
   'no padding, 7x7': { input: [1, 16, 10, 23], out: 16, groups: 2, kernel: 7, padding: 0 },
 };

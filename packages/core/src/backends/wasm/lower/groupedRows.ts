@@ -78,18 +78,15 @@ export function lowerGroupedRows(p: Planner, convolution: Convolution, lanes: Gr
     const rows = Array.from({ length: endRow - firstRow }, (_, tap) =>
       at(x, source(firstRow + tap)).plus(first * setIn * FLOAT),
     );
-    return {
-      kernel: p.kernel('grouped row', shape, groupedRow),
-      parameters: [
-        ...rows,
-        ...new Array<number>(MOST_ROWS - rows.length).fill(0),
-        at(y, row).plus(first * setOut * FLOAT),
-        weights.plus(first * setFloats * FLOAT),
-        biasAt.plus(first * setOut * FLOAT),
-        residualPixels ? at(residualPixels, row).plus(first * setOut * FLOAT) : 0,
-        end - first,
-      ],
-    };
+    const makeRow = p.kernel(groupedRow, shape);
+    return makeRow({
+      x: rows,
+      y: at(y, row).plus(first * setOut * FLOAT),
+      weights: weights.plus(first * setFloats * FLOAT),
+      bias: biasAt.plus(first * setOut * FLOAT),
+      residual: residualPixels && at(residualPixels, row).plus(first * setOut * FLOAT),
+      sets: end - first,
+    });
   };
   const rows = y.n * y.h;
   const setBytes = setFloats * FLOAT;

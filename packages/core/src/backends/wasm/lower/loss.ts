@@ -33,7 +33,7 @@ interface Prepared {
   readonly x: Pixels;
   readonly labels: Pointer;
   /** Class weights, if there are any. */
-  readonly weights: Pointer | 0;
+  readonly weights?: Pointer;
   readonly numbers: Pointer;
   /** The weight of each row's label. */
   readonly labelWeights: Pointer;
@@ -52,23 +52,26 @@ function prepare(
   p.check(labelsNode, (data) => requireLabels(data, classes));
   const x = pixelsOf(p, input);
   const labels = p.value(labelsNode).at;
-  const weights = weightsNode ? p.value(weightsNode).at : 0;
+  const weights = weightsNode ? p.value(weightsNode).at : undefined;
   const numbers = p.keep(classes, classNumbers);
   const weighted = weightsNode !== undefined;
   const each = p.scratch(rows * FLOAT);
   p.algorithm('loss');
-  const kernel = p.kernel('label weights', { classes, weighted }, labelWeights);
+  const call = p.kernel(labelWeights, { classes, weighted });
   p.spread(rows, (from, to) => [
-    {
-      kernel,
-      parameters: [labels.plus(from * FLOAT), weights, numbers, each.plus(from * FLOAT), to - from],
-    },
+    call({
+      labels: labels.plus(from * FLOAT),
+      weights,
+      numbers,
+      results: each.plus(from * FLOAT),
+      rows: to - from,
+    }),
   ]);
   let divisor = p.keep(1, (target) => target.fill(1));
   if (reduction === 'mean') {
     divisor = p.scratch(FLOAT);
-    const sum = p.kernel('sum numbers', { count: rows }, sumNumbers);
-    p.spread(1, () => [{ kernel: sum, parameters: [each, divisor] }]);
+    const add = p.kernel(sumNumbers, { count: rows });
+    p.spread(1, () => [add({ numbers: each, sum: divisor })]);
   }
   const shape = { classes, logits, labelSmoothing, weighted, row: x.image };
   return { shape, rows, x, labels, weights, numbers, labelWeights: each, divisor };
@@ -78,28 +81,25 @@ function loss(p: Planner, node: Node, logits: boolean, attrs: CrossEntropyAttrs)
   const { shape, rows, x, labels, weights, numbers, ...made } = prepare(p, node.inputs, logits, attrs);
   const y = p.value(node).at;
   const losses = attrs.reduction === 'none' ? y : p.scratch(rows * FLOAT);
-  const kernel = p.kernel('row losses', shape, rowLosses);
+  const call = p.kernel(rowLosses, shape);
   p.spread(rows, (from, to) => {
     const row = (pointer: Pointer) => pointer.plus(from * FLOAT);
     return [
-      {
-        kernel,
-        parameters: [
-          x.at.plus(from * x.image),
-          row(labels),
-          weights,
-          numbers,
-          row(made.labelWeights),
-          made.divisor,
-          row(losses),
-          to - from,
-        ],
-      },
+      call({
+        x: x.at.plus(from * x.image),
+        labels: row(labels),
+        weights,
+        numbers,
+        labelWeights: row(made.labelWeights),
+        divisor: made.divisor,
+        losses: row(losses),
+        rows: to - from,
+      }),
     ];
   });
   if (attrs.reduction === 'none') return;
-  const sum = p.kernel('sum numbers', { count: rows }, sumNumbers);
-  p.spread(1, () => [{ kernel: sum, parameters: [losses, y] }]);
+  const add = p.kernel(sumNumbers, { count: rows });
+  p.spread(1, () => [add({ numbers: losses, sum: y })]);
 }
 
 function gradient(p: Planner, node: Node, logits: boolean, attrs: CrossEntropyAttrs): void {
@@ -108,25 +108,22 @@ function gradient(p: Planner, node: Node, logits: boolean, attrs: CrossEntropyAt
   const dx = pixelsOf(p, node);
   const dloss = p.value(upstream).at;
   const step = attrs.reduction === 'none' ? FLOAT : 0;
-  const kernel = p.kernel('loss gradient', { ...shape, dx: dx.image }, lossGradient);
+  const call = p.kernel(lossGradient, { ...shape, dx: dx.image });
   p.spread(rows, (from, to) => {
     const row = (pointer: Pointer) => pointer.plus(from * FLOAT);
     return [
-      {
-        kernel,
-        parameters: [
-          dloss.plus(from * step),
-          x.at.plus(from * x.image),
-          row(labels),
-          weights,
-          numbers,
-          row(made.labelWeights),
-          made.divisor,
-          dx.at.plus(from * dx.image),
-          to - from,
-          step,
-        ],
-      },
+      call({
+        dloss: dloss.plus(from * step),
+        x: x.at.plus(from * x.image),
+        labels: row(labels),
+        weights,
+        numbers,
+        labelWeights: row(made.labelWeights),
+        divisor: made.divisor,
+        dx: dx.at.plus(from * dx.image),
+        rows: to - from,
+        step,
+      }),
     ];
   });
 }

@@ -76,27 +76,24 @@ export function copiesPhase(p: Planner, copies: readonly Copy[]): void {
     ...places,
     outermost: loops[0]!,
     // How often the outermost loop runs is a parameter: copies that differ in that share a kernel.
-    kernel: p.kernel('copy', [{ ...loops[0]!, count: 0 }, ...loops.slice(1)], (_, shape) =>
-      copyKernel(shape),
-    ),
+    call: p.kernel(copyKernel, [{ ...loops[0]!, count: 0 }, ...loops.slice(1)]),
   }));
   const turns = planned.reduce((sum, { outermost }) => sum + outermost.count, 0);
   p.spread(turns, (first, last) => {
     const calls: Call[] = [];
     let passed = 0;
-    for (const { from, to, outermost, kernel } of planned) {
+    for (const { from, to, outermost, call } of planned) {
       const start = Math.max(0, first - passed);
       const end = Math.min(outermost.count, last - passed);
       passed += outermost.count;
       if (end > start)
-        calls.push({
-          kernel,
-          parameters: [
-            from.plus(start * outermost.from * FLOAT),
-            to.plus(start * outermost.to * FLOAT),
-            end - start,
-          ],
-        });
+        calls.push(
+          call({
+            from: from.plus(start * outermost.from * FLOAT),
+            to: to.plus(start * outermost.to * FLOAT),
+            count: end - start,
+          }),
+        );
     }
     return calls;
   });
@@ -109,14 +106,11 @@ export const copyPhase = (p: Planner, shape: Shape, from: Value, to: Value): voi
 /** A phase that makes memory zero. */
 export function zeroPhase(p: Planner, at: Pointer, bytes: number): void {
   const lines = Math.ceil(bytes / 64);
-  p.spread(lines, (from, to) => [zeroCall(p, at.plus(from * 64), Math.min(bytes, to * 64) - from * 64)]);
+  const zero = p.kernel(zeroKernel, {});
+  p.spread(lines, (from, to) => [
+    zero({ at: at.plus(from * 64), bytes: Math.min(bytes, to * 64) - from * 64 }),
+  ]);
 }
-
-/** A call that makes memory zero. */
-export const zeroCall = (p: Planner, at: Pointer, bytes: number): Call => ({
-  kernel: p.kernel('zero', {}, zeroKernel),
-  parameters: [at, bytes],
-});
 
 /** A copy with its places, in floats. */
 export interface PackedPart {
@@ -200,18 +194,10 @@ export const biasOf = (p: Planner, bias: Node | undefined, channels: number): Po
 export function spreadPixels(
   p: Planner,
   runs: PixelRuns,
-  call: (
-    run: number,
-    first: number,
-    pixels: number,
-    thread: number,
-  ) => {
-    readonly kernel: number;
-    readonly parameters: readonly (number | Pointer)[];
-  },
+  call: (run: number, first: number, pixels: number, thread: number) => Call,
 ): void {
   p.spread(runs.count * runs.pixels, (from, to, thread) => {
-    const calls = [];
+    const calls: Call[] = [];
     for (let at = from; at < to; ) {
       const run = Math.floor(at / runs.pixels);
       const end = Math.min(to, (run + 1) * runs.pixels);

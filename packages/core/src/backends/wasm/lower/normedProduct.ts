@@ -27,16 +27,12 @@ export function lowerNormedProduct(p: Planner, { norm, conv }: NormedProduct): v
   const block = Math.max(1, Math.floor(BLOCK_BYTES / pixel / tileRows)) * tileRows;
   const total = runs.count * runs.pixels;
   const normalised = p.scratchForEach(Math.min(block, total) * pixel);
-  const normalise = p.kernel(
-    'pixelwise',
-    {
-      compute: 'affine',
-      operands: [{ pixel: x.pixel }, { pixel: 0 }, { pixel: 0 }],
-      pixel,
-      activation: norm.attrs.activation,
-    },
-    pixelwise,
-  );
+  const normalise = p.kernel(pixelwise, {
+    compute: 'affine',
+    operands: [{ pixel: x.pixel }, { pixel: 0 }, { pixel: 0 }],
+    pixel,
+    activation: norm.attrs.activation,
+  });
   const weightBytes = x.c * paddedChannels(y.c) * FLOAT;
   const heavy = weightBytes > total * x.c * FLOAT;
   // As products do: where weights are the larger part, each core reads its own, and all pixels are normalised twice.
@@ -52,19 +48,12 @@ export function lowerNormedProduct(p: Planner, { norm, conv }: NormedProduct): v
       const first = at - run * runs.pixels;
       const count = Math.min(block, to - at, runs.pixels - first);
       calls.push(
-        {
-          kernel: normalise,
-          parameters: [
-            normalised[thread]!,
-            runs.at(x, run, first),
-            scale,
-            shift,
-            0,
-            0,
-            count,
-            channelGroups(x.c),
-          ],
-        },
+        normalise({
+          y: normalised[thread]!,
+          operands: [runs.at(x, run, first), scale, shift],
+          pixels: count,
+          groups: channelGroups(x.c),
+        }),
         product.call(count, normalised[thread]!, runs.at(y, run, first), { panels }),
       );
       at += count;

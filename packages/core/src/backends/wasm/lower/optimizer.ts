@@ -10,7 +10,6 @@ import type {
 import { sizeOf } from '../../../tensor/shape.js';
 import { CHANNEL_BLOCK, FLOAT, VECTOR } from '../kernels/kernel.js';
 import {
-  type OptimizerChain,
   type OptimizerStep,
   optimizerChain,
   SQUARES,
@@ -53,8 +52,7 @@ const steps = {
   }),
 } as const satisfies Readonly<Record<OptimizerOp, unknown>>;
 
-const stepOf = (node: Node): Step =>
-  (steps as unknown as Readonly<Record<string, (attrs: object) => Step>>)[node.op]!(node.attrs);
+const stepOf = (node: Node): Step => (steps[node.op as OptimizerOp] as (attrs: object) => Step)(node.attrs);
 
 /** A step by itself. */
 export const lowerOptimizerStep: Lowering<object> = (p, node) => {
@@ -79,14 +77,12 @@ function chainsPhase(p: Planner, chains: readonly PlacedChain[]): void {
     (first, last) => {
       const calls: Call[] = [];
       let before = 0;
-      for (const { kernel, addresses, groups } of planned) {
+      for (const { call, addresses, groups } of planned) {
         const [from, to] = [Math.max(0, first - before), Math.min(groups, last - before)];
         before += groups;
         if (from >= to) continue;
-        const parameters = addresses.map(({ at, moving }) =>
-          moving ? at.plus(from * CHANNEL_BLOCK * FLOAT) : at,
-        );
-        calls.push({ kernel, parameters: [to - from, ...parameters] });
+        const at = addresses.map(({ at, moving }) => (moving ? at.plus(from * CHANNEL_BLOCK * FLOAT) : at));
+        calls.push(call({ groups: to - from, at }));
       }
       return calls;
     },
@@ -117,10 +113,13 @@ function plannedChain(p: Planner, { nodes, results }: PlacedChain) {
     };
   });
   const kept = results.map(({ node, to }) => ({ step: nodes.indexOf(node), address: addressOf(to, true) }));
-  const shape: OptimizerChain = {
-    ...{ operands: operands.length, steps: chained, results: kept, addresses: addresses.length },
-  };
-  return { kernel: p.kernel('optimizer chain', shape, optimizerChain), addresses };
+  const call = p.kernel(optimizerChain, {
+    operands: operands.length,
+    steps: chained,
+    results: kept,
+    addresses: addresses.length,
+  });
+  return { call, addresses };
 }
 
 /** The phase that takes on what `updateChains` has found: every value is read and written once. */
@@ -144,19 +143,16 @@ export const lowerSumOfSquares: Lowering<object> = (p, node) => {
   const parts = Math.ceil(size / SQUARES);
   const whole = Math.floor(size / SQUARES);
   const sums = p.scratch(parts * VECTOR);
-  const kernel = p.kernel('square parts', { rest: size % SQUARES }, squareParts);
+  const addSquares = p.kernel(squareParts, { rest: size % SQUARES });
   p.algorithm('sum of squares');
   p.spread(parts, (from, to) => [
-    {
-      kernel,
-      parameters: [
-        x.plus(from * SQUARES * FLOAT),
-        sums.plus(from * VECTOR),
-        Math.min(to, whole) - from,
-        to > whole ? 1 : 0,
-      ],
-    },
+    addSquares({
+      x: x.plus(from * SQUARES * FLOAT),
+      sums: sums.plus(from * VECTOR),
+      whole: Math.min(to, whole) - from,
+      last: to > whole ? 1 : 0,
+    }),
   ]);
-  const total = p.kernel('sum vectors', {}, sumVectors);
-  p.spread(1, () => [{ kernel: total, parameters: [sums, p.value(node).at, parts] }]);
+  const addParts = p.kernel(sumVectors, {});
+  p.spread(1, () => [addParts({ vectors: sums, sum: p.value(node).at, count: parts })]);
 };

@@ -3,7 +3,7 @@ import type { Conv2dAttrs } from '../../../ops/conv2d.js';
 import { FLOAT, paddedChannels } from '../kernels/kernel.js';
 import { paddedRows } from '../kernels/padding.js';
 import type { Pointer } from '../plan/memory.js';
-import type { Call, Planner } from '../plan/planner.js';
+import type { Call, CallMaker, Planner } from '../plan/planner.js';
 import type { Pixels } from '../plan/value.js';
 
 /** Taps of a window that lie inside: from `first` up to but not including `end`. */
@@ -53,22 +53,18 @@ export function padPixels(
   };
   const columns = Math.min(x.w, width - left);
   const whole = x.pixel === pixel;
-  const kernel = p.kernel(
-    'padded rows',
-    {
-      from: x.row,
-      to: row,
-      before: left * pixel,
-      after: (width - left - columns) * pixel,
-      runs: whole ? 1 : columns,
-      runBytes: whole ? columns * pixel : pixel,
-      runFrom: x.pixel,
-    },
-    (_, shape) => paddedRows(shape),
-  );
+  const pad = p.kernel(paddedRows, {
+    from: x.row,
+    to: row,
+    before: left * pixel,
+    after: (width - left - columns) * pixel,
+    runs: whole ? 1 : columns,
+    runBytes: whole ? columns * pixel : pixel,
+    runFrom: x.pixel,
+  });
   p.algorithm('pad');
   p.spread(x.n * height, (from, to) =>
-    padCalls(kernel, height, top, Math.min(x.h, height - top), from, to, {
+    padCalls(pad, height, top, Math.min(x.h, height - top), from, to, {
       source: (image, y) => x.at.plus(image * x.image + y * x.row),
       target: (image, y) => padded.at.plus(image * padded.image + y * row),
     }),
@@ -78,7 +74,7 @@ export function padPixels(
 
 /** Calls that make padded rows `from` to `to`, counted through all pictures: rows of zeros, or of content. */
 export function padCalls(
-  kernel: number,
+  pad: CallMaker<typeof paddedRows.parameters>,
   height: number,
   top: number,
   content: number,
@@ -99,12 +95,11 @@ export function padCalls(
     const inside = y >= top && y < top + content;
     const border = y < top ? top : inside ? top + content : height;
     const rows = Math.min(to, image * height + border) - at;
-    calls.push({
-      kernel,
-      parameters: inside
-        ? [source(image, y - top), target(image, y), rows, 0]
-        : [0, target(image, y), 0, rows],
-    });
+    calls.push(
+      inside
+        ? pad({ from: source(image, y - top), to: target(image, y), rows })
+        : pad({ to: target(image, y), zeros: rows }),
+    );
     at += rows;
   }
   return calls;

@@ -38,19 +38,15 @@ function planesOf(
   const [row, plane] = [paddedWidth * FLOAT, paddedHeight * paddedWidth * FLOAT];
   const target = p.scratch(n * channels * plane);
   const columns = Math.min(width, paddedWidth - left);
-  const pad = p.kernel(
-    'padded rows',
-    {
-      from: rowBytes,
-      to: row,
-      before: left * FLOAT,
-      after: (paddedWidth - left - columns) * FLOAT,
-      runs: 1,
-      runBytes: columns * FLOAT,
-      runFrom: columns * FLOAT,
-    },
-    (_, shape) => paddedRows(shape),
-  );
+  const pad = p.kernel(paddedRows, {
+    from: rowBytes,
+    to: row,
+    before: left * FLOAT,
+    after: (paddedWidth - left - columns) * FLOAT,
+    runs: 1,
+    runBytes: columns * FLOAT,
+    runFrom: columns * FLOAT,
+  });
   return {
     at: target,
     height: paddedHeight,
@@ -103,7 +99,12 @@ export function lowerPlanar(p: Planner, convolution: Convolution, x: Node): void
     {
       ...windowOn(planes, convolution),
       x: {
-        ...{ kind: 'pixels', at, n: y.n, c: channels, h: y.h, w: y.w },
+        kind: 'pixels',
+        at,
+        n: y.n,
+        c: channels,
+        h: y.h,
+        w: y.w,
         image: channels * planeStep,
         row: rowStep * attrs.stride[0],
         pixel: attrs.stride[1] * FLOAT,

@@ -83,13 +83,11 @@ function slidingWindow(
             ? Array.from({ length: y.w }, (_, column) => divisor(0, row) * divisor(1, column))
             : undefined,
       };
-      const rows = Array.from({ length: MOST_ROWS }, (_, tap) =>
-        tap < end - first ? x.at.plus(image * x.image + (top + (first + tap) * dilation[0]) * x.row) : 0,
+      const rows = Array.from({ length: end - first }, (_, tap) =>
+        x.at.plus(image * x.image + (top + (first + tap) * dilation[0]) * x.row),
       );
-      return {
-        kernel: p.kernel('pool row', shape, poolRow),
-        parameters: [...rows, y.at.plus(image * y.image + row * y.row), groups],
-      };
+      const makeRow = p.kernel(poolRow, shape);
+      return makeRow({ x: rows, y: y.at.plus(image * y.image + row * y.row), groups });
     }),
   );
 }
@@ -111,11 +109,7 @@ function areas(
   dilation: readonly [number, number],
   area: (row: number, column: number) => Area,
 ): void {
-  const kernel = p.kernel(
-    'pool area',
-    { reduction, row: x.row * dilation[0], column: x.pixel * dilation[1] },
-    poolArea,
-  );
+  const reduce = p.kernel(poolArea, { reduction, row: x.row * dilation[0], column: x.pixel * dilation[1] });
   const groups = channelGroups(x.c);
   const call = (pixel: number, first: number, end: number): Call => {
     const [image, row, column] = [
@@ -125,17 +119,14 @@ function areas(
     ];
     const under = area(row, column);
     const channel = first * CHANNEL_BLOCK * FLOAT;
-    return {
-      kernel,
-      parameters: [
-        x.at.plus(image * x.image + under.row * x.row + under.column * x.pixel + channel),
-        y.at.plus(image * y.image + row * y.row + column * y.pixel + channel),
-        under.rows,
-        under.columns,
-        float32Bits(1 / under.divisor),
-        end - first,
-      ],
-    };
+    return reduce({
+      x: x.at.plus(image * x.image + under.row * x.row + under.column * x.pixel + channel),
+      y: y.at.plus(image * y.image + row * y.row + column * y.pixel + channel),
+      rows: under.rows,
+      columns: under.columns,
+      factor: float32Bits(1 / under.divisor),
+      groups: end - first,
+    });
   };
   const pixels = y.n * y.h * y.w;
   p.algorithm(`${reduction} pool`);

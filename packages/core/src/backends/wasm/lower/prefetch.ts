@@ -30,8 +30,8 @@ export function linesAhead(
   return asks ? Math.ceil(lines / (tiles * turns)) : 0;
 }
 
-/** Gives the parameters of a call that works with the weights between two offsets, in bytes. */
-export type Asking = (from: number, to: number) => readonly [last: Pointer, table: Pointer];
+/** Gives the arguments of a matrix product that works with the weights between two offsets, in bytes. */
+export type Asking = (from: number, to: number) => { readonly last: Pointer; readonly table: Pointer };
 
 /** Keeps the table of packed weights beside them. */
 export function askAhead(p: Planner, weights: Pointer, bytes: number): Asking {
@@ -39,8 +39,8 @@ export function askAhead(p: Planner, weights: Pointer, bytes: number): Asking {
   const table = p.keep(Math.ceil(lines / FLOAT), ({ buffer, byteOffset }) =>
     fillTable(new Uint8Array(buffer, byteOffset, lines), new Uint8Array(buffer, weights.address, bytes)),
   );
-  return (from, to) => [
-    weights.plus((Math.floor(to / CACHE_LINE) - 1) * CACHE_LINE),
-    table.plus(from / CACHE_LINE),
-  ];
+  return (from, to) => ({
+    last: weights.plus((Math.floor(to / CACHE_LINE) - 1) * CACHE_LINE),
+    table: table.plus(from / CACHE_LINE),
+  });
 }

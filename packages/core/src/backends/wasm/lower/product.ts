@@ -190,7 +190,7 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
   const offsets = gathered ? pixelOffsets(p, x) : undefined;
   const weights = layer.weights(panel);
   const asking = ahead > 0 ? askAhead(p, weights, weightBytes) : undefined;
-  const kernel = p.kernel('matrix product', product, matrixProduct);
+  const multiply = p.kernel(matrixProduct, product);
   const full = Math.floor(padded / panel);
 
   const call = (run: number, rows: number, [tile, endTile]: Range, [first, end]: Range): Call => {
@@ -199,23 +199,20 @@ export function planProduct(p: Planner, layer: LayerProduct): PlannedProduct {
     const largeTiles = Math.max(0, Math.min(endTile, large) - tile);
     const column = first * panel * FLOAT;
     const endColumn = Math.min(end * panel, padded) * FLOAT;
-    return {
-      kernel,
-      parameters: [
-        gathered ? x.at : runs.at(x, run, pixel),
-        weights.plus(column * size),
-        runs.at(y, run, pixel).plus(column),
-        bias?.plus(column) ?? 0,
-        residual ? runs.at(residual, run, pixel).plus(column) : 0,
-        rows,
-        largeTiles,
-        endTile - tile - largeTiles,
-        Math.min(end, full) - first,
-        end > full ? 1 : 0,
-        offsets?.plus(pixel * FLOAT) ?? 0,
-        ...(asking?.(column * size, endColumn * size) ?? []),
-      ],
-    };
+    return multiply({
+      a: gathered ? x.at : runs.at(x, run, pixel),
+      b: weights.plus(column * size),
+      c: runs.at(y, run, pixel).plus(column),
+      bias: bias?.plus(column),
+      residual: residual && runs.at(residual, run, pixel).plus(column),
+      rows,
+      large: largeTiles,
+      small: endTile - tile - largeTiles,
+      panels: Math.min(end, full) - first,
+      narrow: end > full ? 1 : 0,
+      offsets: offsets?.plus(pixel * FLOAT),
+      ...asking?.(column * size, endColumn * size),
+    });
   };
   const algorithm = `${name} ${tiling.tileRows}x${panel}`;
   const panels = Math.ceil(padded / panel);

@@ -12,16 +12,17 @@ export const lowerRandomMask: Lowering<RandomMaskAttrs> = (p, node) => {
   const seed = p.value(node.inputs[0] as Node).at;
   p.algorithm('random mask');
   const kernelFor = (channelStep: number, pixelStep: number, pixel: number) =>
-    p.kernel('random mask', { keep, stream, channelStep, pixelStep, pixel }, (_, shape) =>
-      randomMaskKernel(shape),
-    );
+    p.kernel(randomMaskKernel, { keep, stream, channelStep, pixelStep, pixel });
   if (value.kind === 'dense') {
-    const kernel = kernelFor(1, 0, 0);
+    const call = kernelFor(1, 0, 0);
     p.spread(storedFloats(node.shape) / CHANNEL_BLOCK, (from, to) => [
-      {
-        kernel,
-        parameters: [seed, value.at.plus(from * CHANNEL_BLOCK * FLOAT), from * CHANNEL_BLOCK, 1, to - from],
-      },
+      call({
+        seed,
+        y: value.at.plus(from * CHANNEL_BLOCK * FLOAT),
+        index: from * CHANNEL_BLOCK,
+        pixels: 1,
+        groups: to - from,
+      }),
     ]);
     return;
   }
@@ -31,31 +32,27 @@ export const lowerRandomMask: Lowering<RandomMaskAttrs> = (p, node) => {
   // A run may hold several pictures: their elements are not evenly spaced, so each is a call of its own.
   const pictures = { ...runs, count: y.n, pixels: plane };
   const rows = y.row === y.w * y.pixel;
-  const kernel = kernelFor(plane, 1, y.pixel);
+  const call = kernelFor(plane, 1, y.pixel);
   const groups = channelGroups(y.c);
   if (rows)
-    spreadPixels(p, pictures, (image, first, pixels) => ({
-      kernel,
-      parameters: [
+    spreadPixels(p, pictures, (image, first, pixels) =>
+      call({
         seed,
-        y.at.plus(image * y.image + first * y.pixel),
-        image * y.c * plane + first,
+        y: y.at.plus(image * y.image + first * y.pixel),
+        index: image * y.c * plane + first,
         pixels,
         groups,
-      ],
-    }));
+      }),
+    );
   else
     spreadPixels(p, { ...runs, count: y.n * y.h, pixels: y.w }, (index, first, pixels) => {
       const [image, row] = [Math.floor(index / y.h), index % y.h];
-      return {
-        kernel,
-        parameters: [
-          seed,
-          y.at.plus(image * y.image + row * y.row + first * y.pixel),
-          image * y.c * plane + row * y.w + first,
-          pixels,
-          groups,
-        ],
-      };
+      return call({
+        seed,
+        y: y.at.plus(image * y.image + row * y.row + first * y.pixel),
+        index: image * y.c * plane + row * y.w + first,
+        pixels,
+        groups,
+      });
     });
 };

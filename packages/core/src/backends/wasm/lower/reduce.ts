@@ -39,7 +39,7 @@ export function sumPixelsPhases(p: Planner, all: readonly PixelSums[]): void {
   const sums = all.map(({ summand, x, dy = x, mean }) => {
     const at = p.scratch(count * partBytes);
     const runs = pixelRuns(x, dy);
-    const kernel = p.kernel('sum pixels', { summand, pixel: { x: x.pixel, dy: dy.pixel } }, sumPixels);
+    const addPixels = p.kernel(sumPixels, { summand, pixel: { x: x.pixel, dy: dy.pixel } });
     const calls = (part: number): readonly Call[] => {
       const [from, to] = shareOf(pixels, part, count);
       const result: Call[] = [];
@@ -47,13 +47,17 @@ export function sumPixelsPhases(p: Planner, all: readonly PixelSums[]): void {
         const run = Math.floor(pixel / runs.pixels);
         const end = Math.min(to, (run + 1) * runs.pixels);
         const within = pixel - run * runs.pixels;
-        result.push({
-          kernel,
-          parameters: [
-            ...[at.plus(part * partBytes), runs.at(x, run, within), runs.at(dy, run, within), mean ?? 0],
-            ...[...inFours(end - pixel), groups, pixel === from ? 1 : 0],
-          ],
-        });
+        result.push(
+          addPixels({
+            sums: at.plus(part * partBytes),
+            x: runs.at(x, run, within),
+            dy: runs.at(dy, run, within),
+            mean,
+            ...inFours(end - pixel),
+            groups,
+            first: pixel === from ? 1 : 0,
+          }),
+        );
         pixel = end;
       }
       return result;
@@ -67,16 +71,14 @@ export function sumPixelsPhases(p: Planner, all: readonly PixelSums[]): void {
   p.spread(groups, (from, to) =>
     all.map(({ y, factor = 1, deviation }, index) => {
       const at = (pointer: Pointer) => pointer.plus(from * 8 * FLOAT);
-      return {
-        kernel: p.kernel('finish sums', { parts: count, partBytes, eps: deviation?.eps }, finishSums),
-        parameters: [
-          at(sums[index]!.at),
-          deviation ? at(deviation.variance) : 0,
-          at(y),
-          float32Bits(factor),
-          to - from,
-        ],
-      };
+      const finish = p.kernel(finishSums, { parts: count, partBytes, eps: deviation?.eps });
+      return finish({
+        from: at(sums[index]!.at),
+        variance: deviation && at(deviation.variance),
+        y: at(y),
+        factor: float32Bits(factor),
+        groups: to - from,
+      });
     }),
   );
 }
@@ -127,9 +129,7 @@ export const lowerSumTo: Lowering<SumToAttrs> = (p, node) => {
   const kept = axes.filter(({ summed, count }) => !summed && count > 1);
   const along = kept.at(-1) ?? { count: 1, from: 0, to: 0 };
   const outer = kept.slice(0, -1);
-  const kernel = p.kernel('sum values', { loops, from: along.from, to: along.to }, (_, shape) =>
-    sumValues(shape),
-  );
+  const add = p.kernel(sumValues, { loops, from: along.from, to: along.to });
   const sums = outer.reduce((product, { count }) => product * count, 1);
   p.algorithm('sum');
   const call = (index: number, start: number, end: number): Call => {
@@ -140,10 +140,7 @@ export const lowerSumTo: Lowering<SumToAttrs> = (p, node) => {
       y += (rest % axis.count) * axis.to;
       rest = Math.floor(rest / axis.count);
     }
-    return {
-      kernel,
-      parameters: [p.value(input).at.plus(x), p.value(node).at.plus(y), end - start],
-    };
+    return add({ x: p.value(input).at.plus(x), y: p.value(node).at.plus(y), count: end - start });
   };
   if (sums >= along.count)
     p.spread(sums, (first, end) =>

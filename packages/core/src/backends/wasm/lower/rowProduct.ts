@@ -78,21 +78,19 @@ export function planRowProduct(p: Planner, layer: RowLayer): RowProduct {
       const tiles = Math.ceil(pixels / product.tileRows);
       const large = pixels - (product.tileRows - 1) * tiles;
       const column = first * panel * FLOAT;
-      return {
-        kernel: p.kernel('matrix product', product, matrixProduct),
-        parameters: [
-          x,
-          weights.plus(column * size),
-          y.plus(column),
-          bias?.plus(column) ?? 0,
-          residual?.plus(column) ?? 0,
-          1,
-          large,
-          tiles - large,
-          Math.min(end, full) - first,
-          end > full ? 1 : 0,
-        ],
-      };
+      const multiply = p.kernel(matrixProduct, product);
+      return multiply({
+        a: x,
+        b: weights.plus(column * size),
+        c: y.plus(column),
+        bias: bias?.plus(column),
+        residual: residual?.plus(column),
+        rows: 1,
+        large,
+        small: tiles - large,
+        panels: Math.min(end, full) - first,
+        narrow: end > full ? 1 : 0,
+      });
     },
   };
 }

@@ -26,20 +26,19 @@ export function projectSqueezed(
     return valueAt(p.scratch(n * paddedChannels(c) * FLOAT), [n, c, 1, 1]) as Pixels;
   };
   const [means, reduced, gates] = [rowValue(pool.shape), rowValue(reduce.shape), rowValue(gate.shape)];
-  const mean = p.kernel('pool area', { reduction: 'mean' as const, row: value.pixel, column: 0 }, poolArea);
+  const mean = p.kernel(poolArea, { reduction: 'mean', row: value.pixel, column: 0 });
   const factor = float32Bits(1 / (value.h * value.w));
   p.spread(channelGroups(value.c), (from, to) =>
-    Array.from({ length: value.n }, (_, image) => ({
-      kernel: mean,
-      parameters: [
-        sums.plus(image * value.h * value.pixel + from * CHANNEL_BLOCK * FLOAT),
-        means.at.plus(image * means.image + from * CHANNEL_BLOCK * FLOAT),
-        value.h,
-        1,
+    Array.from({ length: value.n }, (_, image) =>
+      mean({
+        x: sums.plus(image * value.h * value.pixel + from * CHANNEL_BLOCK * FLOAT),
+        y: means.at.plus(image * means.image + from * CHANNEL_BLOCK * FLOAT),
+        rows: value.h,
+        columns: 1,
         factor,
-        to - from,
-      ],
-    })),
+        groups: to - from,
+      }),
+    ),
   );
   lowerConvolution(
     p,
@@ -70,24 +69,17 @@ export function projectSqueezed(
       const columns = paddedChannels(out);
       const scaled = p.scratch(columns * channels * FLOAT);
       const full = Math.floor(columns / panel);
-      const kernel = p.kernel(
-        'scale panels',
-        { inner: channels, panel, narrowPanel: columns % panel },
-        (_, shape) => scalePanels(shape),
-      );
+      const scale = p.kernel(scalePanels, { inner: channels, panel, narrowPanel: columns % panel });
       p.spread(Math.ceil(columns / panel), (from, to) => {
         const at = from * panel * channels * FLOAT;
         return [
-          {
-            kernel,
-            parameters: [
-              packed.plus(at),
-              scaled.plus(at),
-              gates.at,
-              Math.min(to, full) - from,
-              to > full ? 1 : 0,
-            ],
-          },
+          scale({
+            from: packed.plus(at),
+            to: scaled.plus(at),
+            factors: gates.at,
+            panels: Math.min(to, full) - from,
+            narrow: to > full ? 1 : 0,
+          }),
         ];
       });
       return scaled;

@@ -85,39 +85,31 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
 
   /** Transforms for scratch that holds so many tiles. */
   const transforms = (held: number) => ({
-    input: p.kernel(
-      'winograd input',
-      {
-        method,
-        of: 'inputs',
-        height: x.h,
-        width: x.w,
-        channels: inPadded,
-        top: attrs.padding[0],
-        left: attrs.padding[1],
-        row: x.row,
-        pixel: x.pixel,
-        tileColumns,
-        product: productStride(held, inPadded),
-        tile: inPadded * FLOAT,
-      },
-      winogradInput,
-    ),
-    output: p.kernel(
-      'winograd output',
-      {
-        method,
-        height: y.h,
-        width: y.w,
-        channels: outPadded,
-        y: { row: y.row, pixel: y.pixel },
-        residual: residualPixels && { row: residualPixels.row, pixel: residualPixels.pixel },
-        tileColumns,
-        product: productStride(held, outPadded),
-        activation: attrs.activation,
-      },
-      winogradOutput,
-    ),
+    input: p.kernel(winogradInput, {
+      method,
+      of: 'inputs',
+      height: x.h,
+      width: x.w,
+      channels: inPadded,
+      top: attrs.padding[0],
+      left: attrs.padding[1],
+      row: x.row,
+      pixel: x.pixel,
+      tileColumns,
+      product: productStride(held, inPadded),
+      tile: inPadded * FLOAT,
+    }),
+    output: p.kernel(winogradOutput, {
+      method,
+      height: y.h,
+      width: y.w,
+      channels: outPadded,
+      y: { row: y.row, pixel: y.pixel },
+      residual: residualPixels && { row: residualPixels.row, pixel: residualPixels.pixel },
+      tileColumns,
+      product: productStride(held, outPadded),
+      activation: attrs.activation,
+    }),
   });
   /** The product of one of the transformed positions, for `count` tiles; the thread goes on up to position `end`. */
   const multiply = (
@@ -143,50 +135,40 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
       streamed: ahead === 0 && large + small > 1 && !shared,
       ahead,
     };
-    return {
-      kernel: p.kernel('matrix product', product, matrixProduct),
-      parameters: [
-        from.plus(index * productStride(held, inPadded)),
-        weights.at.plus(index * weights.stride),
-        to.plus(index * productStride(held, outPadded)),
-        0,
-        0,
-        1,
-        large,
-        small,
-        Math.floor(outPadded / panel),
-        outPadded % panel ? 1 : 0,
-        0,
-        ...(asking?.(index * weights.stride, end * weights.stride) ?? []),
-      ],
-    };
+    const multiplyTiles = p.kernel(matrixProduct, product);
+    return multiplyTiles({
+      a: from.plus(index * productStride(held, inPadded)),
+      b: weights.at.plus(index * weights.stride),
+      c: to.plus(index * productStride(held, outPadded)),
+      rows: 1,
+      large,
+      small,
+      panels: Math.floor(outPadded / panel),
+      narrow: outPadded % panel ? 1 : 0,
+      ...asking?.(index * weights.stride, end * weights.stride),
+    });
   };
   const scratch = p.scratchForEach(winogradScratch({ method, of: 'inputs', channels: inPadded }));
-  const forward = (kernel: number, thread: number, to: Pointer, from: number, count: number) =>
-    tilesByPicture(tiles, from, count).map(
-      ({ image, first, before, count: some }): Call => ({
-        kernel,
-        parameters: [
-          x.at.plus(image * x.image),
-          to.plus(before * inPadded * FLOAT),
-          scratch[thread]!,
-          first,
-          some,
-        ],
+  type Transforms = ReturnType<typeof transforms>;
+  const forward = (input: Transforms['input'], thread: number, to: Pointer, from: number, count: number) =>
+    tilesByPicture(tiles, from, count).map(({ image, first, before, count: some }) =>
+      input({
+        x: x.at.plus(image * x.image),
+        result: to.plus(before * inPadded * FLOAT),
+        scratch: scratch[thread]!,
+        first,
+        count: some,
       }),
     );
-  const back = (kernel: number, products: Pointer, from: number, count: number) =>
-    tilesByPicture(tiles, from, count).map(
-      ({ image, first, before, count: some }): Call => ({
-        kernel,
-        parameters: [
-          products.plus(before * outPadded * FLOAT),
-          y.at.plus(image * y.image),
-          biasAt,
-          residualPixels?.at.plus(image * residualPixels.image) ?? 0,
-          first,
-          some,
-        ],
+  const back = (output: Transforms['output'], products: Pointer, from: number, count: number) =>
+    tilesByPicture(tiles, from, count).map(({ image, first, before, count: some }) =>
+      output({
+        products: products.plus(before * outPadded * FLOAT),
+        y: y.at.plus(image * y.image),
+        bias: biasAt,
+        residual: residualPixels?.at.plus(image * residualPixels.image),
+        first,
+        count: some,
       }),
     );
   p.expect(winogradSeconds(engine, method, { n: y.n, h: y.h, w: y.w, channels, out, changing }));

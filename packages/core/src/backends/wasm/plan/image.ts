@@ -4,6 +4,7 @@ import { nextTurn, SLICE } from '../../turn.js';
 import { buildModule } from '../emit/index.js';
 import { CONSTANTS, CONSTANTS_AT } from '../kernels/constants.js';
 import { barrier, control, RECORD, walkRecords } from '../kernels/control.js';
+import { argumentsOf, kernelFunction } from '../kernels/kernel.js';
 import { aligned, Region } from './memory.js';
 import type { Phase, Planner } from './planner.js';
 
@@ -44,7 +45,7 @@ export interface Image {
 export function layOut(planner: Planner, shared: boolean): Image {
   const { threads, phases } = planner;
   const kernels = [...planner.kernels];
-  const meet = kernels.push(barrier()) - 1;
+  const meet = kernels.push(kernelFunction(barrier, { engine: planner.engine, shape: {} })) - 1;
   const records = new Region();
   const times = new Region();
   times.reserve((phases.length + 1) * 8);
@@ -88,14 +89,13 @@ export function layOut(planner: Planner, shared: boolean): Image {
         let at = start.address / 4;
         for (const [phase, { calls }] of phases.entries()) {
           for (const { kernel, parameters } of calls[thread]!) {
-            words[at] = kernel;
-            for (const [i, parameter] of parameters.entries())
-              words[at + 1 + i] = typeof parameter === 'number' ? parameter : parameter.address;
+            const addressed = parameters.map((value) => (typeof value === 'number' ? value : value.address));
+            words.set([kernel, ...addressed], at);
             at += RECORD / 4;
           }
           if (meets(phase)) {
-            words[at] = meet;
-            words[at + 1] = ((phase < computing ? phase : phase - computing) + 1) * threads;
+            const arrivals = ((phase < computing ? phase : phase - computing) + 1) * threads;
+            words.set([meet, ...argumentsOf(barrier, { arrivals })], at);
             at += RECORD / 4;
           }
         }

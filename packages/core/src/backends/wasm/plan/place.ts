@@ -198,7 +198,10 @@ export function placeValues(
           return {
             ...value,
             at: value.at.plus(start * strides[axis]!),
-            ...{ n, c, h, w },
+            n,
+            c,
+            h,
+            w,
             image: scale(value.image, 0),
             row: scale(value.row, 2),
             pixel: scale(value.pixel, 3),

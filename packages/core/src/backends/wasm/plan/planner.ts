@@ -11,7 +11,14 @@ import { sizeOf } from '../../../tensor/shape.js';
 import type { Tensor, Weights } from '../../../tensor/tensor.js';
 import type { FunctionBuilder } from '../emit/index.js';
 import type { Engine } from '../engine.js';
-import { FLOAT } from '../kernels/kernel.js';
+import {
+  type ArgumentsOf,
+  argumentsOf,
+  FLOAT,
+  type Kernel,
+  type KernelParameters,
+  kernelFunction,
+} from '../kernels/kernel.js';
 import type { transformInRun } from '../lower/gradient/winogradInRun.js';
 import { findGroups, type Group } from './groups.js';
 import { Arena, type Pointer, Region } from './memory.js';
@@ -23,8 +30,14 @@ import { type Dense, type Pixels, type Value, valueAt } from './value.js';
 export interface Call {
   /** Index of the kernel. */
   readonly kernel: number;
+  /** Its parameters in order. */
   readonly parameters: readonly (number | Pointer)[];
 }
+
+/** Makes calls of a kernel from named arguments. A name that the kernel does not have does not compile. */
+export type CallMaker<P extends KernelParameters> = <T extends ArgumentsOf<P, Pointer>>(
+  args: T & { readonly [K in Exclude<keyof T, keyof P>]: never },
+) => Call;
 
 /** What all threads do between two barriers. */
 export interface Phase {
@@ -241,14 +254,15 @@ export class Planner {
     return Array.from({ length: this.threads }, () => this.scratch(bytes));
   }
 
-  /** Index of the kernel of that name and shape, generated when asked for first. */
-  kernel<S>(name: string, shape: S, build: (engine: Engine, shape: S) => FunctionBuilder): number {
-    const key = `${name} ${JSON.stringify(shape)}`;
-    const known = this.#kernelIndex.get(key);
-    if (known !== undefined) return known;
-    this.kernels.push(build(this.engine, shape));
-    this.#kernelIndex.set(key, this.kernels.length - 1);
-    return this.kernels.length - 1;
+  /** A kernel for a shape, generated when asked for first, as a function that makes calls of it. */
+  kernel<S, P extends KernelParameters>(kernel: Kernel<S, P>, shape: NoInfer<S>): CallMaker<P> {
+    const key = `${kernel.name} ${JSON.stringify(shape)}`;
+    const index = this.#kernelIndex.get(key) ?? this.kernels.length;
+    if (index === this.kernels.length) {
+      this.kernels.push(kernelFunction(kernel, { engine: this.engine, shape }));
+      this.#kernelIndex.set(key, index);
+    }
+    return (args) => ({ kernel: index, parameters: argumentsOf<P, Pointer>(kernel, args) });
   }
 
   /** Names the way the node at hand is computed, for profiles; phases that follow carry it. */

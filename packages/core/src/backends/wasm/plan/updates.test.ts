@@ -63,7 +63,9 @@ describe('chains of updates', () => {
     const mean = emit(ops.linearCombination, [value('mean'), gradient], { a: 0.9, b: 0.1 });
     const square = emit(ops.squareAverage, [value('square'), gradient], { a: 0.9, b: 0.1 });
     const descended = emit(ops.adaptiveDescend, [value('p'), mean, square, rate, corrections], {
-      ...{ index: 0, eps: 1e-8, decay: 0 },
+      index: 0,
+      eps: 1e-8,
+      decay: 0,
     });
     const average = emit(ops.linearCombination, [value('average'), descended], { a: 0.9, b: 0.1 });
     graph.updates.set('p', descended).set('mean', mean).set('square', square).set('average', average);

@@ -1,12 +1,9 @@
 /** Gradients of what looks at all channels of a pixel together: softmax, its logarithm, local response normalisation. */
 import type { LocalResponseNormAttrs } from '../../../../ops/localResponseNorm.js';
-import { type FunctionBuilder, f32x4, i32, type Local, type V128, v128 } from '../../emit/index.js';
-import type { Engine } from '../../engine.js';
+import { f32x4, i32, type Local, type V128, v128 } from '../../emit/index.js';
 import { eachVector, firstLanes, sumChannels } from '../acrossChannels.js';
-import { defineKernel, FLOAT } from '../kernel.js';
+import { defineKernel, FLOAT, type Variant } from '../kernel.js';
 import { exponential, logarithm } from '../math.js';
-
-type Vector = Local<'v128'>;
 
 /** Channels of a pixel, and bytes from one pixel to the next; `other` is y of softmax, x of the normalisation. */
 export interface ChannelGradient {
@@ -16,14 +13,23 @@ export interface ChannelGradient {
   readonly dx: number;
 }
 
-/** Parameters: addresses of dy, y and dx; pixels. */
-export const softmaxGradient = (
-  engine: Engine,
-  { channels, dy, other, dx, logarithmic }: ChannelGradient & { readonly logarithmic: boolean },
-): FunctionBuilder =>
-  defineKernel(['dy', 'y', 'dx', 'pixels'], (f, p) => {
+/** The gradient of softmax, or of its logarithm. */
+export const softmaxGradient = defineKernel({
+  name: 'softmax gradient',
+  parameters: {
+    /** Address of the first pixel of dy. */
+    dy: 'address',
+    /** Address of the first pixel of y. */
+    y: 'address',
+    /** Address of the first pixel of dx. */
+    dx: 'address',
+    /** Number of pixels. */
+    pixels: 'integer',
+  },
+  build(f, p, { engine, shape }: Variant<ChannelGradient & { readonly logarithmic: boolean }>) {
+    const { channels, dy, other, dx, logarithmic } = shape;
     const at = { dy: f.pointer('dy'), y: f.pointer('y'), dx: f.pointer('dx') };
-    const [sum, value, power] = f.vectors('value', 3) as readonly [Vector, Vector, Vector];
+    const [sum, value, power] = f.vectors('value', 3);
     f.repeat(p.pixels, () => {
       f.set(at.dy, p.dy);
       f.set(at.y, p.y);
@@ -47,21 +53,37 @@ export const softmaxGradient = (
       f.advance(p.y, other);
       f.advance(p.dx, dx);
     });
-  });
+  },
+});
 
 /**
  * With s the scale of each channel, dx = dy s^-beta - 2 alpha beta / size x (the sum over the channels that
  * have this one in their scale of dy x s^(-beta - 1)). Squares and those products lie between zeros, so
- * that both sums are of unaligned loads. Parameters: addresses of dy, x, dx and of two scratch rows; pixels.
+ * that both sums are of unaligned loads.
  */
-export const responseNormGradient = (
-  engine: Engine,
-  { channels, dy, other, dx, size, alpha, beta, k }: ChannelGradient & LocalResponseNormAttrs,
-): FunctionBuilder =>
-  defineKernel(['dy', 'x', 'dx', 'squares', 'products', 'scratchBytes', 'pixels'], (f, p) => {
+export const responseNormGradient = defineKernel({
+  name: 'response norm gradient',
+  parameters: {
+    /** Address of the first pixel of dy. */
+    dy: 'address',
+    /** Address of the first pixel of x. */
+    x: 'address',
+    /** Address of the first pixel of dx. */
+    dx: 'address',
+    /** Address of the thread's scratch for squares. */
+    squares: 'address',
+    /** Address of the thread's scratch for products. */
+    products: 'address',
+    /** Bytes of each scratch: see `responseScratch`. */
+    scratchBytes: 'integer',
+    /** Number of pixels. */
+    pixels: 'integer',
+  },
+  build(f, p, { engine, shape }: Variant<ChannelGradient & LocalResponseNormAttrs>) {
+    const { channels, dy, other, dx, size, alpha, beta, k } = shape;
     const at = { dy: f.pointer('dy'), x: f.pointer('x'), dx: f.pointer('dx') };
     const [squares, products] = [f.pointer('squares'), f.pointer('products')];
-    const [value, log, power, scale] = f.vectors('value', 4) as readonly [Vector, Vector, Vector, Vector];
+    const [value, log, power, scale] = f.vectors('value', 4);
     const before = Math.floor(size / 2) * FLOAT;
     const behind = (size - 1) * FLOAT - before;
     const windowSum = (address: Local<'i32'>): V128 =>
@@ -105,4 +127,5 @@ export const responseNormGradient = (
       f.advance(p.x, other);
       f.advance(p.dx, dx);
     });
-  });
+  },
+});

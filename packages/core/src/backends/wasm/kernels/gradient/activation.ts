@@ -4,7 +4,7 @@ import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../../
 import type { Engine } from '../../engine.js';
 import { applyActivation } from '../activation.js';
 import { constant } from '../constants.js';
-import { defineKernel, VECTOR } from '../kernel.js';
+import { defineKernel, type Variant, VECTOR } from '../kernel.js';
 
 /** 1 where the mask is set, else 0. */
 const oneWhere = (mask: V128): V128 => v128.and(mask, constant(1));
@@ -54,12 +54,22 @@ export interface ActivationGradient {
   readonly pixel: { readonly dy: number; readonly x: number; readonly dx: number };
 }
 
-/** Parameters: addresses of dy, x and dx; pixels; pairs of vectors in a pixel. */
-export const activationGradient = (
-  engine: Engine,
-  { activation, pixel }: ActivationGradient,
-): FunctionBuilder =>
-  defineKernel(['dy', 'x', 'dx', 'pixels', 'groups'], (f, p) => {
+/** dx = dy times the slope at x, pixel by pixel. */
+export const activationGradient = defineKernel({
+  name: 'activation gradient',
+  parameters: {
+    /** Address of the first pixel of dy. */
+    dy: 'address',
+    /** Address of the first pixel of x. */
+    x: 'address',
+    /** Address of the first pixel of dx. */
+    dx: 'address',
+    /** Number of pixels. */
+    pixels: 'integer',
+    /** Pairs of vectors in a pixel: channels divided by eight. */
+    groups: 'integer',
+  },
+  build(f, p, { engine, shape: { activation, pixel } }: Variant<ActivationGradient>) {
     const [dy, x, dx] = [f.pointer('dy'), f.pointer('x'), f.pointer('dx')];
     const values = f.vectors('x', 2);
     const outputs = f.vectors('y', 2);
@@ -81,4 +91,5 @@ export const activationGradient = (
       f.advance(p.x, pixel.x);
       f.advance(p.dx, pixel.dx);
     });
-  });
+  },
+});

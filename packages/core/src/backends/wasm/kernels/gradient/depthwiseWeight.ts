@@ -1,8 +1,7 @@
 /** The weight gradient of a depthwise convolution: one row of the window, summed over rows of output pixels. */
-import { type FunctionBuilder, f32x4, type Local, v128 } from '../../emit/index.js';
-import type { Engine } from '../../engine.js';
+import { f32x4, type Local, v128 } from '../../emit/index.js';
 import { depthwiseVectors } from '../depthwise.js';
-import { defineKernel, multiplyAdd, VECTOR } from '../kernel.js';
+import { defineKernel, multiplyAdd, type Variant, VECTOR } from '../kernel.js';
 
 /** Everything that is fixed when the kernel is generated. Extents are in pixels, strides in bytes. */
 export interface DepthwiseWeightRow {
@@ -21,12 +20,22 @@ export interface DepthwiseWeightRow {
   readonly tap: number;
 }
 
-/**
- * Parameters: addresses of x in the row under the first output's tap row (its column 0), of dy and of the
- * result; rows; groups of channels. A sum for each tap stays in registers while all rows pass.
- */
-export const depthwiseWeightRow = (engine: Engine, shape: DepthwiseWeightRow): FunctionBuilder =>
-  defineKernel(['x', 'dy', 'result', 'rows', 'groups'], (f, p) => {
+/** Sums one row of the window. A sum for each tap stays in registers while all rows pass. */
+export const depthwiseWeightRow = defineKernel({
+  name: 'depthwise weight row',
+  parameters: {
+    /** Address of x at column 0 of the row under the first output row's taps. */
+    x: 'address',
+    /** Address of the first row of dy. */
+    dy: 'address',
+    /** Address of the first tap's sums. */
+    result: 'address',
+    /** Number of rows of dy. */
+    rows: 'integer',
+    /** Number of groups of channels, each of `depthwiseVectors` vectors. */
+    groups: 'integer',
+  },
+  build(f, p, { engine, shape }: Variant<DepthwiseWeightRow>) {
     const { columns, stride, dilation, left, width, outputWidth, pixel, row, tap } = shape;
     const count = depthwiseVectors(engine);
     const vectors = Array.from({ length: count }, (_, index) => index);
@@ -75,4 +84,5 @@ export const depthwiseWeightRow = (engine: Engine, shape: DepthwiseWeightRow): F
         for (const v of vectors) f.store(p.result, sums[index * count + v]!, index * tap + v * VECTOR);
       for (const address of [p.x, p.dy, p.result]) f.advance(address, count * VECTOR);
     });
-  });
+  },
+});

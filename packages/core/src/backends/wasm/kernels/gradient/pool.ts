@@ -2,9 +2,8 @@
  * Gradients of pooling: each dy goes back to the pixels under its window, to the one that won (max) or shared
  * out (mean). Windows may overlap, so what is sent back is added to dx, which is zero at first.
  */
-import { type FunctionBuilder, f32, f32x4, i32x4, v128 } from '../../emit/index.js';
-import type { Engine } from '../../engine.js';
-import { defineKernel, VECTOR } from '../kernel.js';
+import { f32, f32x4, i32x4, v128 } from '../../emit/index.js';
+import { defineKernel, type Variant, VECTOR } from '../kernel.js';
 import type { Reduction } from '../pool.js';
 
 /** Everything that is fixed when the kernel is generated. Strides are in bytes. */
@@ -23,12 +22,24 @@ export interface PoolGradient {
 /** Windows of up to so many taps are unrolled. */
 const UNROLLED = 9;
 
-/**
- * Parameters: addresses of x (0 for means) and dx under the first window, and of its dy; outputs in a run;
- * pairs of vectors; bits of the factor of a mean. The winner is the first of the largest values, or the last NaN.
- */
-export const poolGradient = (_: Engine, shape: PoolGradient): FunctionBuilder =>
-  defineKernel(['x', 'dx', 'dy', 'outputs', 'groups', 'factor'], (f, p) => {
+/** Sends a run of dy back. The winner is the first of the largest values, or the last NaN. */
+export const poolGradient = defineKernel({
+  name: 'pool gradient',
+  parameters: {
+    /** Address of x under the first window; not read for means. */
+    x: 'address',
+    /** Address of dx under the first window. */
+    dx: 'address',
+    /** Address of the first window's dy. */
+    dy: 'address',
+    /** Number of outputs in the run. */
+    outputs: 'integer',
+    /** Pairs of vectors in a pixel: channels divided by eight. */
+    groups: 'integer',
+    /** Bits of the float32 that dy is multiplied with, for means. */
+    factor: 'integer',
+  },
+  build(f, p, { shape }: Variant<PoolGradient>) {
     const { reduction, rows, columns, row, column, step } = shape;
     const [x, dx, dy] = [f.pointer('x'), f.pointer('dx'), f.pointer('dy')];
     const [xRow, xAt, dxRow, dxAt] = [
@@ -48,10 +59,10 @@ export const poolGradient = (_: Engine, shape: PoolGradient): FunctionBuilder =>
 
     /** Visits the pixels under the window, in the order of the picture; `tap` counts them. */
     const walk = (body: (xOffset: number, dxOffset: number) => void): void => {
-      f.set(tap!, i32x4.const(0));
+      f.set(tap, i32x4.const(0));
       f.set(xAt, x);
       f.set(dxAt, dx);
-      const next = (): void => f.set(tap!, i32x4.add(tap!, i32x4.const(1)));
+      const next = (): void => f.set(tap, i32x4.add(tap, i32x4.const(1)));
       if (unrolled) {
         for (let i = 0; i < rows; i++)
           for (let j = 0; j < columns; j++) {
@@ -84,13 +95,13 @@ export const poolGradient = (_: Engine, shape: PoolGradient): FunctionBuilder =>
         for (const [v, value] of values.entries()) {
           f.set(value, v128.load(xAt, offset + v * VECTOR));
           const wins = v128.or(f32x4.lt(best[v]!, value), f32x4.ne(value, value));
-          f.set(winners[v]!, v128.select(tap!, winners[v]!, wins));
+          f.set(winners[v]!, v128.select(tap, winners[v]!, wins));
           // A NaN stays the best: nothing is larger, and only another NaN replaces it.
           f.set(best[v]!, v128.select(value, best[v]!, wins));
         }
       });
     };
-    if (!largest) f.set(factor!, f32x4.splat(f32.fromBits(p.factor)));
+    if (!largest) f.set(factor, f32x4.splat(f32.fromBits(p.factor)));
     f.repeat(p.outputs, () => {
       f.set(x, p.x);
       f.set(dx, p.dx);
@@ -98,12 +109,12 @@ export const poolGradient = (_: Engine, shape: PoolGradient): FunctionBuilder =>
       f.repeat(p.groups, () => {
         for (const [v, gradient] of gradients.entries()) {
           const value = v128.load(dy, v * VECTOR);
-          f.set(gradient, largest ? value : f32x4.mul(value, factor!));
+          f.set(gradient, largest ? value : f32x4.mul(value, factor));
         }
         if (largest) findWinners();
         walk((_, offset) => {
           for (const [v, value] of values.entries()) {
-            const part = largest ? v128.and(gradients[v]!, i32x4.eq(winners[v]!, tap!)) : gradients[v]!;
+            const part = largest ? v128.and(gradients[v]!, i32x4.eq(winners[v]!, tap)) : gradients[v]!;
             f.set(value, f32x4.add(v128.load(dxAt, offset + v * VECTOR), part));
           }
           for (const [v, value] of values.entries()) f.store(dxAt, value, offset + v * VECTOR);
@@ -114,4 +125,5 @@ export const poolGradient = (_: Engine, shape: PoolGradient): FunctionBuilder =>
       f.advance(p.dx, step.dx);
       f.advance(p.dy, step.dy);
     });
-  });
+  },
+});

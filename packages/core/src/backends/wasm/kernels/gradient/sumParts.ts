@@ -1,7 +1,7 @@
 /** Adds up the parts of a weight's gradient and brings it from the order it was computed in to the host's. */
-import { type FunctionBuilder, f32x4, type V128, v128 } from '../../emit/index.js';
-import { defineKernel, FLOAT, LANES, VECTOR } from '../kernel.js';
-import { transpose } from '../transpose.js';
+import { f32x4, type V128, v128 } from '../../emit/index.js';
+import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../kernel.js';
+import { fourOf, transpose } from '../transpose.js';
 
 /** Everything that is fixed when the kernel is generated. Distances are in bytes. */
 export interface SumParts {
@@ -16,41 +16,49 @@ export interface SumParts {
 }
 
 /**
- * Parameters: addresses of the first channel on both sides, channels. The taps of a channel are neighbours in
- * the result: where columns are not, four taps of four columns are turned round and written together.
+ * Adds up the parts of some channels. The taps of a channel are neighbours in the result: where columns are not,
+ * four taps of four columns are turned round and written together.
  */
-export const sumParts = ({ parts, partBytes, taps, columns, from, to }: SumParts): FunctionBuilder =>
-  defineKernel(['from', 'to', 'channels'], (f, p) => {
+export const sumParts = defineKernel({
+  name: 'sum parts',
+  parameters: {
+    /** Address of the first channel in the first part. */
+    from: 'address',
+    /** Address of the first channel in the result. */
+    to: 'address',
+    /** Number of channels. */
+    channels: 'integer',
+  },
+  build(f, p, { shape: { parts, partBytes, taps, columns, from, to } }: Variant<SumParts>) {
     const [source, target] = [f.pointer('source'), f.pointer('target')];
     const [tapSource, tapTarget] = [f.pointer('tap source'), f.pointer('tap target')];
     const part = f.pointer('part');
     const sums = f.vectors('sum', LANES);
     const temporary = f.vectors('temporary', LANES);
     const turned = to.column !== FLOAT && to.tap === FLOAT ? Math.floor(taps / LANES) : 0;
-    /** Four columns, or fewer, of some taps. */
-    const load = (count: number): readonly V128[] =>
-      sums.slice(0, count).map((sum, tap) => {
-        f.set(sum, v128.load(tapSource, tap * from.tap));
-        if (parts === 1) return sum;
-        f.set(part, tapSource);
-        f.repeat(parts - 1, () => {
-          f.advance(part, partBytes);
-          f.set(sum, f32x4.add(sum, v128.load(part, tap * from.tap)));
-        });
-        return sum;
+    /** Four columns, or fewer, of a tap. */
+    const load = (tap: number): V128 => {
+      const sum = sums[tap]!;
+      f.set(sum, v128.load(tapSource, tap * from.tap));
+      if (parts === 1) return sum;
+      f.set(part, tapSource);
+      f.repeat(parts - 1, () => {
+        f.advance(part, partBytes);
+        f.set(sum, f32x4.add(sum, v128.load(part, tap * from.tap)));
       });
+      return sum;
+    };
     const vector = (lanes: number): void => {
       f.set(tapSource, source);
       f.set(tapTarget, target);
       f.repeat(turned, () => {
-        const rows = load(LANES) as unknown as readonly [V128, V128, V128, V128];
-        for (const [lane, values] of transpose(f, rows, temporary).slice(0, lanes).entries())
+        for (const [lane, values] of transpose(f, fourOf(load), temporary).slice(0, lanes).entries())
           f.store(tapTarget, values, lane * to.column);
         f.advance(tapSource, LANES * from.tap);
         f.advance(tapTarget, LANES * to.tap);
       });
       f.repeat(taps - turned * LANES, () => {
-        const [sum] = load(1) as [V128];
+        const sum = load(0);
         if (to.column === FLOAT && lanes === LANES) f.store(tapTarget, sum);
         else
           for (let lane = 0; lane < lanes; lane++)
@@ -71,4 +79,5 @@ export const sumParts = ({ parts, partBytes, taps, columns, from, to }: SumParts
       f.advance(p.from, from.channel);
       f.advance(p.to, to.channel);
     });
-  });
+  },
+});

@@ -1,8 +1,7 @@
 /** The last step of a weight's gradient by Winograd's method: products become 3x3 windows in the host's order. */
-import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../../emit/index.js';
-import type { Engine } from '../../engine.js';
-import { defineKernel, FLOAT, LANES, VECTOR } from '../kernel.js';
-import { transpose } from '../transpose.js';
+import { f32x4, type Local, v128 } from '../../emit/index.js';
+import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../kernel.js';
+import { fourOf, transpose } from '../transpose.js';
 import { PAIR, type Winograd, type WinogradMethod, winograd } from '../winograd.js';
 import { gradientTransforms } from './winogradTransforms.js';
 
@@ -25,11 +24,20 @@ export interface WinogradGradient {
 const TAPS = 9;
 
 /**
- * Parameters: addresses of the first product's sums and of the result; input channels. They are walked while
- * the output channels stay, so that each of the eight is written from front to back.
+ * Makes windows of up to eight output channels. Input channels are walked while the output channels stay, so that
+ * each of the eight is written from front to back.
  */
-export const winogradGradient = (engine: Engine, shape: WinogradGradient): FunctionBuilder =>
-  defineKernel(['from', 'to', 'channels'], (f, p) => {
+export const winogradGradient = defineKernel({
+  name: 'winograd gradient',
+  parameters: {
+    /** Address of the first product's sums at the first input channel. */
+    from: 'address',
+    /** Address of the first output channel's window at the first input channel. */
+    to: 'address',
+    /** Number of input channels. */
+    channels: 'integer',
+  },
+  build(f, p, { engine, shape }: Variant<WinogradGradient>) {
     const { parts, partBytes, product, row, lanes, column } = shape;
     const method: Winograd = winograd[shape.method];
     const size = method.products;
@@ -69,7 +77,7 @@ export const winogradGradient = (engine: Engine, shape: WinogradGradient): Funct
         const here = Math.min(LANES, lanes - v * LANES);
         const at = (lane: number): number => (v * LANES + lane) * column;
         for (const first of [0, LANES]) {
-          const rows = those.slice(first, first + LANES) as unknown as readonly [V128, V128, V128, V128];
+          const rows = fourOf((tap) => those[first + tap]!);
           const columns = transpose(f, rows, temporary[v]!);
           for (let lane = 0; lane < here; lane++) f.store(p.to, columns[lane]!, at(lane) + first * FLOAT);
         }
@@ -79,4 +87,5 @@ export const winogradGradient = (engine: Engine, shape: WinogradGradient): Funct
       f.advance(p.from, row);
       f.advance(p.to, TAPS * FLOAT);
     });
-  });
+  },
+});

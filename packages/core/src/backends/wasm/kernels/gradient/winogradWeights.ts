@@ -4,8 +4,8 @@
  * way, so that each value is the work of one lane.
  */
 import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../../emit/index.js';
-import { CHANNEL_BLOCK, defineKernel, FLOAT, LANES, VECTOR } from '../kernel.js';
-import { transpose } from '../transpose.js';
+import { CHANNEL_BLOCK, defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../kernel.js';
+import { fourOf, transpose } from '../transpose.js';
 import { PAIR, times, type WinogradMethod, winograd } from '../winograd.js';
 
 type Vector = Local<'v128'>;
@@ -55,25 +55,34 @@ function transform(
   ];
 }
 
-/** Parameters: addresses of the first window and of the first product's weights; inner channels. */
-export const winogradWeights = (shape: WinogradWeights): FunctionBuilder =>
-  defineKernel(['from', 'to', 'channels'], (f, p) => {
+/** Transforms the windows of a panel. */
+export const winogradWeights = defineKernel({
+  name: 'winograd weights',
+  parameters: {
+    /** Address of the first window. */
+    from: 'address',
+    /** Address of the first product's weights. */
+    to: 'address',
+    /** Number of inner channels. */
+    channels: 'integer',
+  },
+  build(f, p, { shape }: Variant<WinogradWeights>) {
     const { method, width, columns, column, channel, rotated, product } = shape;
     const size = winograd[method].products;
     const taps = PAIR.map((v) => f.vectors(`tap ${v}`, TAPS));
     const half = PAIR.map((v) => f.vectors(`half ${v}`, size * 3));
-    const shared = PAIR.map(
-      (v) => f.vectors(`shared ${v}`, 4) as unknown as readonly [Vector, Vector, Vector, Vector],
-    );
+    const shared = PAIR.map((v) => f.vectors(`shared ${v}`, 4));
     const three = (list: readonly Vector[], at: (index: number) => number) =>
-      [0, 1, 2].map((index) => list[at(index)]!) as unknown as readonly [Vector, Vector, Vector];
+      [list[at(0)]!, list[at(1)]!, list[at(2)]!] as const;
     /** The windows of four columns: a vector for each tap. */
-    const loadTaps = (first: number, to: readonly Vector[], temporary: readonly Vector[]): void => {
+    const loadTaps = (
+      first: number,
+      to: readonly Vector[],
+      temporary: readonly [Vector, Vector, Vector, Vector],
+    ): void => {
       // Columns that are missing only reach padding, so another one may stand for them.
       const rows = (tap: number) =>
-        Array.from({ length: LANES }, (_, lane) =>
-          v128.load(p.from, Math.min(first + lane, columns - 1) * column + tap * FLOAT),
-        ) as unknown as readonly [V128, V128, V128, V128];
+        fourOf((lane) => v128.load(p.from, Math.min(first + lane, columns - 1) * column + tap * FLOAT));
       const set = (tap: number, value: V128): void => f.set(to[rotated ? TAPS - 1 - tap : tap]!, value);
       for (const tap of [0, LANES])
         for (const [i, value] of transpose(f, rows(tap), temporary).entries()) set(tap + i, value);
@@ -110,4 +119,5 @@ export const winogradWeights = (shape: WinogradWeights): FunctionBuilder =>
       f.advance(p.from, channel);
       f.advance(p.to, width * FLOAT);
     });
-  });
+  },
+});

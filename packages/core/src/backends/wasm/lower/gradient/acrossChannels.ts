@@ -18,26 +18,39 @@ function operands(p: Planner, node: Node) {
   const [dy, other, dx] = [pixelsOf(p, gradient), pixelsOf(p, input), pixelsOf(p, node)];
   const shape = { channels: dx.c, dy: dy.pixel, other: other.pixel, dx: dx.pixel };
   const runs = pixelRuns(dy, other, dx);
-  const at = (run: number, first: number) => [dy, other, dx].map((value) => runs.at(value, run, first));
-  return { shape, runs, at };
+  return { dy, other, dx, shape, runs };
 }
 
 function softmax(p: Planner, node: Node, logarithmic: boolean): void {
-  const { shape, runs, at } = operands(p, node);
-  const kernel = p.kernel('softmax gradient', { ...shape, logarithmic }, softmaxGradient);
+  const { dy, other, dx, shape, runs } = operands(p, node);
+  const call = p.kernel(softmaxGradient, { ...shape, logarithmic });
   p.algorithm('softmax');
-  spreadPixels(p, runs, (run, first, pixels) => ({ kernel, parameters: [...at(run, first), pixels] }));
+  spreadPixels(p, runs, (run, first, pixels) =>
+    call({
+      dy: runs.at(dy, run, first),
+      y: runs.at(other, run, first),
+      dx: runs.at(dx, run, first),
+      pixels,
+    }),
+  );
 }
 
 export const lowerLocalResponseNormGrad: Lowering<LocalResponseNormAttrs> = (p, node) => {
-  const { shape, runs, at } = operands(p, node);
+  const { dy, other, dx, shape, runs } = operands(p, node);
   const { size, alpha, beta, k } = node.attrs;
   const bytes = responseScratch(shape.channels, size);
   const [squares, products] = [p.scratchForEach(bytes), p.scratchForEach(bytes)];
-  const kernel = p.kernel('response norm gradient', { ...shape, size, alpha, beta, k }, responseNormGradient);
+  const call = p.kernel(responseNormGradient, { ...shape, size, alpha, beta, k });
   p.algorithm('local response norm');
-  spreadPixels(p, runs, (run, first, pixels, thread) => ({
-    kernel,
-    parameters: [...at(run, first), squares[thread]!, products[thread]!, bytes, pixels],
-  }));
+  spreadPixels(p, runs, (run, first, pixels, thread) =>
+    call({
+      dy: runs.at(dy, run, first),
+      x: runs.at(other, run, first),
+      dx: runs.at(dx, run, first),
+      squares: squares[thread]!,
+      products: products[thread]!,
+      scratchBytes: bytes,
+      pixels,
+    }),
+  );
 };

@@ -11,25 +11,25 @@ export const lowerActivationGrad: Lowering<Activation> = (p, node) => {
   const activation = node.attrs;
   p.algorithm('elementwise');
   if (p.value(node).kind === 'dense') {
-    const [dy, x, dx] = [gradient, input, node].map((value) => p.value(value).at);
-    const pixel = { dy: 0, x: 0, dx: 0 };
-    const kernel = p.kernel('activation gradient', { activation, pixel }, activationGradient);
+    const call = p.kernel(activationGradient, { activation, pixel: { dy: 0, x: 0, dx: 0 } });
     p.spread(storedFloats(node.shape) / CHANNEL_BLOCK, (from, to) => {
-      const first = from * CHANNEL_BLOCK * FLOAT;
-      return [{ kernel, parameters: [dy!.plus(first), x!.plus(first), dx!.plus(first), 1, to - from] }];
+      const at = (value: Node) => p.value(value).at.plus(from * CHANNEL_BLOCK * FLOAT);
+      return [call({ dy: at(gradient), x: at(input), dx: at(node), pixels: 1, groups: to - from })];
     });
     return;
   }
   const [dy, x, dx] = [pixelsOf(p, gradient), pixelsOf(p, input), pixelsOf(p, node)];
-  const kernel = p.kernel(
-    'activation gradient',
-    { activation, pixel: { dy: dy.pixel, x: x.pixel, dx: dx.pixel } },
-    activationGradient,
-  );
+  const pixel = { dy: dy.pixel, x: x.pixel, dx: dx.pixel };
+  const call = p.kernel(activationGradient, { activation, pixel });
   const runs = pixelRuns(dy, x, dx);
   const groups = channelGroups(dx.c);
-  spreadPixels(p, runs, (run, first, pixels) => ({
-    kernel,
-    parameters: [...[dy, x, dx].map((value) => runs.at(value, run, first)), pixels, groups],
-  }));
+  spreadPixels(p, runs, (run, first, pixels) =>
+    call({
+      dy: runs.at(dy, run, first),
+      x: runs.at(x, run, first),
+      dx: runs.at(dx, run, first),
+      pixels,
+      groups,
+    }),
+  );
 };

@@ -79,7 +79,11 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
     weight,
     order: {
       start: (kernelRows - 1) * row + (kernelColumns - 1) * column,
-      ...{ group: (out / groups) * outStride, out: inStride, in: outStride, row: -row, column: -column },
+      group: (out / groups) * outStride,
+      out: inStride,
+      in: outStride,
+      row: -row,
+      column: -column,
     },
     channels: out,
     out: perGroup * groups,

@@ -46,12 +46,18 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
   const products = Array.from({ length: groups }, (_, group) => {
     const at = x.at.plus(group * perGroup * FLOAT);
     const taps: Pixels = {
-      ...{ kind: 'pixels', at, c: 1, pixel: FLOAT },
+      kind: 'pixels',
+      at,
+      c: 1,
+      pixel: FLOAT,
       ...(joined
         ? { n: 1, h: kernelRows, w: kernelColumns * perGroup, image: 0, row: dilation[0] * x.row }
         : {
-            ...{ n: kernelRows, h: kernelColumns, w: perGroup },
-            ...{ image: dilation[0] * x.row, row: dilation[1] * x.pixel },
+            n: kernelRows,
+            h: kernelColumns,
+            w: perGroup,
+            image: dilation[0] * x.row,
+            row: dilation[1] * x.pixel,
           }),
     };
     return { rows, a: taps, b: dy.at.plus(group * outEach * FLOAT), columns: outEach };

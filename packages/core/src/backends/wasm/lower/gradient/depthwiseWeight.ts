@@ -22,21 +22,17 @@ export function lowerDepthwiseGradWeight(p: Planner, node: Node<Conv2dGradAttrs>
   const perImage = Math.min(dy.h, Math.ceil((dy.h * dy.w) / PART_PIXELS));
   const count = dy.n * perImage;
   const at = p.scratch(count * taps * tap);
-  const kernel = p.kernel(
-    'depthwise weight row',
-    {
-      columns,
-      stride: stride[1],
-      dilation: dilation[1],
-      left: padding[1],
-      width: x.w,
-      outputWidth: dy.w,
-      pixel: { x: x.pixel, dy: dy.pixel },
-      row: { x: stride[0] * x.row, dy: dy.row },
-      tap,
-    },
-    depthwiseWeightRow,
-  );
+  const sumRow = p.kernel(depthwiseWeightRow, {
+    columns,
+    stride: stride[1],
+    dilation: dilation[1],
+    left: padding[1],
+    width: x.w,
+    outputWidth: dy.w,
+    pixel: { x: x.pixel, dy: dy.pixel },
+    row: { x: stride[0] * x.row, dy: dy.row },
+    tap,
+  });
   const groups = padded / (depthwiseVectors(p.engine) * LANES);
   const call = (part: number, windowRow: number): Call => {
     const image = Math.floor(part / perImage);
@@ -46,16 +42,13 @@ export function lowerDepthwiseGradWeight(p: Planner, node: Node<Conv2dGradAttrs>
     const first = Math.max(from, Math.ceil(-shift / stride[0]));
     const end = Math.max(first, Math.min(to, Math.ceil((x.h - shift) / stride[0])));
     const source = end > first ? first * stride[0] + shift : 0;
-    return {
-      kernel,
-      parameters: [
-        x.at.plus(image * x.image + source * x.row),
-        dy.at.plus(image * dy.image + (end > first ? first : 0) * dy.row),
-        at.plus((part * taps + windowRow * columns) * tap),
-        end - first,
-        groups,
-      ],
-    };
+    return sumRow({
+      x: x.at.plus(image * x.image + source * x.row),
+      dy: dy.at.plus(image * dy.image + (end > first ? first : 0) * dy.row),
+      result: at.plus((part * taps + windowRow * columns) * tap),
+      rows: end - first,
+      groups,
+    });
   };
   p.algorithm(`depthwise ${rows}x${columns} over pixels`);
   p.spread(count, (from, to) =>

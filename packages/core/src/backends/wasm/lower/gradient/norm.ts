@@ -12,16 +12,14 @@ export const lowerBatchNormGradInput: Lowering<EpsAttrs> = (p, node) => {
   const dy = pixelsOf(p, gradient);
   const scale = p.scratch(paddedChannels(dx.c) * FLOAT);
   p.algorithm('elementwise');
-  const kernel = p.kernel('norm gradient', { eps: node.attrs.eps }, normGradientCoefficients);
+  const call = p.kernel(normGradientCoefficients, { eps: node.attrs.eps });
   p.spread(1, () => [
-    {
-      kernel,
-      parameters: [
-        ...[p.value(weight).at, p.value(variance).at, scale],
-        ...[0, 0, 0, 0, 0],
-        channelGroups(dx.c),
-      ],
-    },
+    call({
+      weight: p.value(weight).at,
+      variance: p.value(variance).at,
+      scale,
+      groups: channelGroups(dx.c),
+    }),
   ]);
   onPixels(p, 'mul', [dy, perChannel(dx, scale)], dx);
 };
@@ -37,23 +35,24 @@ export const lowerBatchNormTrainGradInput: Lowering<EpsAttrs> = (p, node) => {
     Node,
   ];
   const [dy, x, dx] = [pixelsOf(p, gradient), pixelsOf(p, input), pixelsOf(p, node)];
-  const [scale, slope, shift] = Array.from({ length: 3 }, () => p.scratch(paddedChannels(dx.c) * FLOAT));
+  const bytes = paddedChannels(dx.c) * FLOAT;
+  const [scale, slope, shift] = [p.scratch(bytes), p.scratch(bytes), p.scratch(bytes)];
   const at = (statistic: Node) => p.value(statistic).at;
   p.algorithm('elementwise');
-  const kernel = p.kernel(
-    'norm gradient',
-    { eps: node.attrs.eps, pixels: dx.n * dx.h * dx.w },
-    normGradientCoefficients,
-  );
+  const call = p.kernel(normGradientCoefficients, { eps: node.attrs.eps, pixels: dx.n * dx.h * dx.w });
   p.spread(1, () => [
-    {
-      kernel,
-      parameters: [
-        ...[at(weight), at(variance), scale!, at(mean), at(dweight), at(dbias), slope!, shift!],
-        channelGroups(dx.c),
-      ],
-    },
+    call({
+      weight: at(weight),
+      variance: at(variance),
+      scale,
+      mean: at(mean),
+      dweight: at(dweight),
+      dbias: at(dbias),
+      slope,
+      shift,
+      groups: channelGroups(dx.c),
+    }),
   ]);
-  const constants = [scale!, slope!, shift!].map((pointer) => perChannel(dx, pointer));
+  const constants = [scale, slope, shift].map((pointer) => perChannel(dx, pointer));
   onPixels(p, 'affine2', [dy, x, ...constants], dx);
 };

@@ -112,29 +112,22 @@ function sendBack(
           const under = columns[run.start]!;
           const at = (value: Pixels) =>
             value.at.plus(image * value.image + row.first * value.row + under.first * value.pixel + channel);
-          const kernel = p.kernel(
-            'pool gradient',
-            {
-              reduction,
-              rows: row.count,
-              columns: under.count,
-              row: { x: dilation[0] * x.row, dx: dilation[0] * dx.row },
-              column: { x: dilation[1] * x.pixel, dx: dilation[1] * dx.pixel },
-              step: { x: run.step * x.pixel, dx: run.step * dx.pixel, dy: dy.pixel },
-            },
-            poolGradient,
-          );
-          return {
-            kernel,
-            parameters: [
-              at(x),
-              at(dx),
-              dy.at.plus(image * dy.image + index * dy.row + run.start * dy.pixel + channel),
-              run.count,
-              endGroup - firstGroup,
-              float32Bits(1 / (row.divisor * under.divisor)),
-            ],
-          };
+          const call = p.kernel(poolGradient, {
+            reduction,
+            rows: row.count,
+            columns: under.count,
+            row: { x: dilation[0] * x.row, dx: dilation[0] * dx.row },
+            column: { x: dilation[1] * x.pixel, dx: dilation[1] * dx.pixel },
+            step: { x: run.step * x.pixel, dx: run.step * dx.pixel, dy: dy.pixel },
+          });
+          return call({
+            x: at(x),
+            dx: at(dx),
+            dy: dy.at.plus(image * dy.image + index * dy.row + run.start * dy.pixel + channel),
+            outputs: run.count,
+            groups: endGroup - firstGroup,
+            factor: float32Bits(1 / (row.divisor * under.divisor)),
+          });
         }),
       );
     }).flat(),

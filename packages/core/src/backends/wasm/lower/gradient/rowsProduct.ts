@@ -162,7 +162,7 @@ export function rowsProducts(p: Planner, products: readonly RowsProduct[], whole
       blocks.slice(from, to).map((block, i) => plan(block, index, part, i === 0)),
     );
   });
-  const [{ algorithm, panels }] = parts[0] as unknown as [PlannedProduct];
+  const { algorithm, panels } = parts[0]![0]!;
   p.algorithm(algorithm);
   p.spread(count * panels, (from, to) => {
     const calls: Call[] = [];
@@ -246,14 +246,14 @@ export function sumPartsPhase(
       const channel = item - index * channels;
       const piece = pieces[index]!;
       const shape = { ...rest, columns: piece.columns, parts: parts.count, partBytes: parts.bytes };
-      calls.push({
-        kernel: p.kernel('sum parts', shape, (_, fixed) => sumParts(fixed)),
-        parameters: [
-          parts.at.plus(piece.from + channel * rest.from.channel),
-          to.plus(piece.to + channel * rest.to.channel),
-          end - item,
-        ],
-      });
+      const add = p.kernel(sumParts, shape);
+      calls.push(
+        add({
+          from: parts.at.plus(piece.from + channel * rest.from.channel),
+          to: to.plus(piece.to + channel * rest.to.channel),
+          channels: end - item,
+        }),
+      );
       item = end;
     }
     return calls;

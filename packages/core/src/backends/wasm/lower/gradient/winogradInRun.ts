@@ -28,18 +28,22 @@ export function transformInRun(
       const channel = item % channels;
       const count = Math.min(last - item, channels - channel);
       const width = Math.min(panel, padded - column);
-      const shape = {
-        ...{ method, product, rotated, width, columns: Math.min(width, out - column) },
-        ...{ column: order.out * FLOAT, channel: order.in * FLOAT },
-      };
-      calls.push({
-        kernel: p.kernel('winograd weights', shape, (_, fixed) => winogradWeights(fixed)),
-        parameters: [
-          from.plus((start + column * order.out + channel * order.in) * FLOAT),
-          target.plus((column * channels + channel * width) * FLOAT),
-          count,
-        ],
+      const transform = p.kernel(winogradWeights, {
+        method,
+        product,
+        rotated,
+        width,
+        columns: Math.min(width, out - column),
+        column: order.out * FLOAT,
+        channel: order.in * FLOAT,
       });
+      calls.push(
+        transform({
+          from: from.plus((start + column * order.out + channel * order.in) * FLOAT),
+          to: target.plus((column * channels + channel * width) * FLOAT),
+          channels: count,
+        }),
+      );
       item += count;
     }
     return calls;

@@ -5,11 +5,11 @@
  * The sums are cut by shape, never by thread, so results are the same for any number of threads.
  */
 import { winogradGradient } from '../../kernels/gradient/winogradGradient.js';
-import { gradientTransforms } from '../../kernels/gradient/winogradTransforms.js';
+import { winogradOutputGradient } from '../../kernels/gradient/winogradOutputGradient.js';
 import { CACHE_LINE, CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../kernels/kernel.js';
 import { type MatrixProduct, matrixProduct, panelColumns, tilingOf } from '../../kernels/matrixProduct.js';
 import { productStride, type WinogradMethod, winograd } from '../../kernels/winograd.js';
-import { type WinogradInput, winogradInput, winogradScratch } from '../../kernels/winogradInput.js';
+import { winogradInput, winogradScratch } from '../../kernels/winogradInput.js';
 import type { Pointer } from '../../plan/memory.js';
 import { type Call, type Planner, shareOf } from '../../plan/planner.js';
 import type { Pixels } from '../../plan/value.js';
@@ -95,49 +95,47 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, method: Win
     /** Transforms some of the tiles that are held together; `at` are all of them. */
     transform(at: Transformed, held: Range, some: Range, thread: number): Call[] {
       const count = held[1] - held[0];
-      const shared = { method, tileColumns };
-      const ofInput = p.kernel(
-        'winograd input',
-        {
-          ...shared,
-          ...{
-            of: 'inputs',
-            height: x.h,
-            width: x.w,
-            channels: inPadded,
-            top,
-            left,
-            row: x.row,
-            pixel: x.pixel,
-          },
-          ...{ product: stride.x(count), tile: pitch },
-        },
-        winogradInput,
-      );
-      const ofGradient = p.kernel(
-        'winograd input',
-        {
-          ...shared,
-          ...{ of: 'outputs', height: dy.h, width: dy.w, channels: outPadded, top: 0, left: 0 },
-          ...{ row: dy.row, pixel: dy.pixel, product: stride.dy(count), tile: panel * FLOAT },
-          panel: { channels: panel, bytes: count * panel * FLOAT },
-        },
-        (engine, shape: WinogradInput) => winogradInput(engine, shape, gradientTransforms[method]!.gradient),
-      );
+      const ofInput = p.kernel(winogradInput, {
+        method,
+        tileColumns,
+        of: 'inputs',
+        height: x.h,
+        width: x.w,
+        channels: inPadded,
+        top,
+        left,
+        row: x.row,
+        pixel: x.pixel,
+        product: stride.x(count),
+        tile: pitch,
+      });
+      const ofGradient = p.kernel(winogradOutputGradient, {
+        method,
+        tileColumns,
+        of: 'outputs',
+        height: dy.h,
+        width: dy.w,
+        channels: outPadded,
+        top: 0,
+        left: 0,
+        row: dy.row,
+        pixel: dy.pixel,
+        product: stride.dy(count),
+        tile: panel * FLOAT,
+        panel: { channels: panel, bytes: count * panel * FLOAT },
+      });
       const before = some[0] - held[0];
       return tilesByPicture(tiles, some[0], some[1] - some[0]).flatMap(
         ({ image, first, before: behind, count: few }): readonly Call[] => {
           const row = before + behind;
-          const rest = [scratch[thread]!, first, few];
+          const tiles = { scratch: scratch[thread]!, first, count: few };
           return [
-            {
-              kernel: ofInput,
-              parameters: [x.at.plus(image * x.image), at.x.plus(row * pitch), ...rest],
-            },
-            {
-              kernel: ofGradient,
-              parameters: [dy.at.plus(image * dy.image), at.dy.plus(row * panel * FLOAT), ...rest],
-            },
+            ofInput({ x: x.at.plus(image * x.image), result: at.x.plus(row * pitch), ...tiles }),
+            ofGradient({
+              x: dy.at.plus(image * dy.image),
+              result: at.dy.plus(row * panel * FLOAT),
+              ...tiles,
+            }),
           ];
         },
       );
@@ -150,53 +148,57 @@ function steps(p: Planner, { x, dy, top, left, to }: WeightGradient, method: Win
       const { tileRows, large, small } = tilingOf(unit.input[1] - unit.input[0], engine.tileRows);
       const product: MatrixProduct = {
         inner: { loops: [], run: count, step: pitch },
-        ...{ tileRows, panel, narrowPanel: 0 },
+        tileRows,
+        panel,
+        narrowPanel: 0,
         pixel: { a: FLOAT, c: columns * FLOAT, residual: first ? 0 : columns * FLOAT },
         row: { a: 0, c: 0, residual: 0 },
-        ...{ bias: false, residual: !first },
+        bias: false,
+        residual: !first,
       };
-      const kernel = p.kernel('matrix product', product, matrixProduct);
+      const call = p.kernel(matrixProduct, product);
       return Array.from({ length: products }, (_, index): Call => {
         const c = sums.plus(index * sumStride(unit));
-        return {
-          kernel,
-          parameters: [
-            at.x.plus(index * stride.x(count) + unit.input[0] * FLOAT),
-            at.dy.plus(index * stride.dy(count) + unit.output[0] * count * FLOAT),
-            ...[c, 0, first ? 0 : c],
-            ...[1, large, small, columns / panel, 0],
-          ],
-        };
+        return call({
+          a: at.x.plus(index * stride.x(count) + unit.input[0] * FLOAT),
+          b: at.dy.plus(index * stride.dy(count) + unit.output[0] * count * FLOAT),
+          c,
+          residual: first ? undefined : c,
+          rows: 1,
+          large,
+          small,
+          panels: columns / panel,
+        });
       });
     },
 
     /** Transforms the sums of a block back; `channels` are some of its input channels, `groups` of its output channels. */
     finish(unit: Unit, sums: Pointer, parts: number, channels: Range, groups: Range): Call[] {
       const columns = unit.output[1] - unit.output[0];
-      return Array.from({ length: groups[1] - groups[0] }, (_, index) => {
-        const column = (groups[0] + index) * CHANNEL_BLOCK;
+      const calls: Call[] = [];
+      for (let group = groups[0]; group < groups[1]; group++) {
+        const column = group * CHANNEL_BLOCK;
         const out = unit.output[0] + column;
-        return {
-          lanes: Math.min(CHANNEL_BLOCK, dy.c - out),
-          parameters: [
-            sums.plus((channels[0] * columns + column) * FLOAT),
-            to.plus((out * x.c + unit.input[0] + channels[0]) * 9 * FLOAT),
-            channels[1] - channels[0],
-          ],
-        };
-      })
-        .filter(({ lanes }) => lanes > 0)
-        .map(({ lanes, parameters }) => ({
-          kernel: p.kernel(
-            'winograd gradient',
-            {
-              ...{ method, parts, partBytes: products * sumStride(unit), product: sumStride(unit) },
-              ...{ row: columns * FLOAT, lanes, column: x.c * 9 * FLOAT },
-            },
-            winogradGradient,
-          ),
-          parameters,
-        }));
+        const lanes = Math.min(CHANNEL_BLOCK, dy.c - out);
+        if (lanes <= 0) break;
+        const call = p.kernel(winogradGradient, {
+          method,
+          parts,
+          partBytes: products * sumStride(unit),
+          product: sumStride(unit),
+          row: columns * FLOAT,
+          lanes,
+          column: x.c * 9 * FLOAT,
+        });
+        calls.push(
+          call({
+            from: sums.plus((channels[0] * columns + column) * FLOAT),
+            to: to.plus((out * x.c + unit.input[0] + channels[0]) * 9 * FLOAT),
+            channels: channels[1] - channels[0],
+          }),
+        );
+      }
+      return calls;
     },
   };
 }
