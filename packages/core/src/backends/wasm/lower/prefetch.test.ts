@@ -1,8 +1,8 @@
+import { TestGraph } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
 import { emit, ops } from '../../../ops/index.js';
 import { engineFor } from '../engine.js';
 import { linesAhead } from './prefetch.js';
-import { TestGraph } from './testLowering.js';
 
 const features = { simd: true, relaxedSimd: true, memory64: true, threads: true };
 const wide = engineFor(features, true);

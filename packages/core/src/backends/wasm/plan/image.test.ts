@@ -1,10 +1,10 @@
+import { noise } from '@cnn/testing/fixtures';
 import { expect, test } from 'vitest';
 import { Graph } from '../../../graph/graph.js';
 import { emit, ops } from '../../../ops/index.js';
 import type { StoredTensor, Tensor } from '../../../tensor/tensor.js';
 import { SLICE } from '../../turn.js';
 import { detectFeatures, engineFor } from '../engine.js';
-import { noise } from '../kernels/testKernel.js';
 import { wasmBackend } from '../wasm.js';
 import { layOut } from './image.js';
 import { PIECE, Planner } from './planner.js';
