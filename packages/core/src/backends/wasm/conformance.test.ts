@@ -1,4 +1,6 @@
 /** Every op on every sample of its own: against the reference, for one thread and for several. */
+
+import { enginesToTry, noise } from '@cnn/testing/fixtures';
 import { type Sample, type SampleInput, samplesOf } from '@cnn/testing/samples';
 import { describe, expect, test } from 'vitest';
 import { Graph, type Node } from '../../graph/graph.js';
@@ -6,7 +8,6 @@ import { emit, type OpDefinition, type OpName, ops } from '../../ops/index.js';
 import { sizeOf } from '../../tensor/shape.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import { referenceBackend } from '../reference/reference.js';
-import { enginesToTry, noise } from './kernels/testKernel.js';
 import { type WasmOptions, wasmBackend } from './wasm.js';
 
 /** Largest error, against the largest value. F(4x4) of Winograd's method has the most. */

@@ -1,9 +1,9 @@
+import { convolutionChain } from '@cnn/testing/fixtures';
 import { expect, test } from 'vitest';
 import { conv2d } from '../../nn/layers.js';
 import { module, sequential } from '../../nn/module.js';
 import { initialise } from '../../nn/walk.js';
 import { compile } from '../../runtime/compile.js';
-import { network } from './testNetwork.js';
 import { wasmBackend } from './wasm.js';
 
 test('layers that are computed together are named by what they share, and by the first and the last of a list', async () => {
@@ -20,7 +20,7 @@ test('layers that are computed together are named by what they share, and by the
 });
 
 test('an input of another size is refused before it is written', async () => {
-  const { graph, weights } = network(1, 8, 4);
+  const { graph, weights } = convolutionChain(1, 8, 4);
   const program = await wasmBackend({ workers: false }).compile(graph, weights);
   const feeds = new Map([['x', { shape: [1, 8, 4, 5], data: new Float32Array(160) }]]);
   await expect(program.run(feeds)).rejects.toThrow(

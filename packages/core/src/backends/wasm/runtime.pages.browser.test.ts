@@ -2,9 +2,10 @@
  * What running promises in a page, cross-origin isolated or not: the same bits, a page that stays alive,
  * aborting in the middle, workers that die, giving everything back.
  */
+
+import { convolutionChain } from '@cnn/testing/fixtures';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Program } from '../backend.js';
-import { network } from './testNetwork.js';
 import { type WasmOptions, wasmBackend } from './wasm.js';
 
 /** All workers that were started, and which of them were ended. */
@@ -28,13 +29,13 @@ afterAll(() => {
 });
 
 const compile = (
-  { graph, weights }: ReturnType<typeof network>,
+  { graph, weights }: ReturnType<typeof convolutionChain>,
   options: WasmOptions = {},
   threads?: number,
 ): Promise<Program> => wasmBackend(options).compile(graph, weights, { threads });
 
 /** Enough work that there is a middle, though another program takes the core for a while. */
-const large = () => network(64, 96, 56);
+const large = () => convolutionChain(64, 96, 56);
 
 /** What there is in a page of this kind. */
 const ways: readonly (readonly [string, WasmOptions])[] = crossOriginIsolated
@@ -52,7 +53,7 @@ const same = (a: Results, b: Results): boolean => {
 type Results = Awaited<ReturnType<Program['run']>>;
 
 test('it says on how many threads it runs, and why', async () => {
-  const program = await compile(network(1, 8, 4), {}, 3);
+  const program = await compile(convolutionChain(1, 8, 4), {}, 3);
   expect(program.threads).toBe(crossOriginIsolated ? 3 : 1);
   if (crossOriginIsolated) expect(program.fallbackReason).toBeUndefined();
   else expect(program.fallbackReason).toMatch(/1 thread, not 3: .* a page has to be cross-origin isolated/);
@@ -60,7 +61,7 @@ test('it says on how many threads it runs, and why', async () => {
 });
 
 test('gives the same bits on any number of threads and in every way', async () => {
-  const net = network(3, 24, 13);
+  const net = convolutionChain(3, 24, 13);
   const alone = await compile(net, { workers: false });
   const expected = await alone.run(net.feeds);
   await alone.dispose();
@@ -116,7 +117,7 @@ describe.each(ways)('%s', (_, options) => {
 
   test('what is disposed of has no workers and holds nothing', async () => {
     const first = started.length;
-    const net = network(2, 24, 13);
+    const net = convolutionChain(2, 24, 13);
     const program = await compile(net, options);
     await program.run(net.feeds);
     await program.dispose();

@@ -1,5 +1,6 @@
 /** What the three ways to run a plan promise: the same bits, aborting in the middle, errors that pass, giving everything back. */
 import workerThreads, { type Worker } from 'node:worker_threads';
+import { convolutionChain } from '@cnn/testing/fixtures';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Graph, type Node, parametersOf } from '../../graph/graph.js';
 import { add, emit, ops } from '../../ops/index.js';
@@ -7,7 +8,6 @@ import { sizeOf } from '../../tensor/shape.js';
 import { tensor } from '../../tensor/tensor.js';
 import type { Program } from '../backend.js';
 import { Command, control } from './memory/controlWords.js';
-import { network } from './testNetwork.js';
 import { type WasmOptions, wasmBackend } from './wasm.js';
 
 const ways: readonly (readonly [string, WasmOptions, number])[] = [
@@ -17,11 +17,11 @@ const ways: readonly (readonly [string, WasmOptions, number])[] = [
 ];
 
 describe.each(ways)('%s', (_, options, threads) => {
-  const compile = ({ graph, weights }: ReturnType<typeof network>): Promise<Program> =>
+  const compile = ({ graph, weights }: ReturnType<typeof convolutionChain>): Promise<Program> =>
     wasmBackend(options).compile(graph, weights, { threads });
 
   test('gives the same bits as every other way', async () => {
-    const net = network(3, 24, 13);
+    const net = convolutionChain(3, 24, 13);
     const program = await compile(net);
     const alone = await wasmBackend({ workers: false }).compile(net.graph, net.weights, { threads: 1 });
     expect(program.threads).toBe(threads);
@@ -34,7 +34,7 @@ describe.each(ways)('%s', (_, options, threads) => {
 
   // Repeated because another process may take the core in the moment that counts.
   test('a run is aborted in the middle, and the next one works', { retry: 3 }, async () => {
-    const net = network(64, 96, 56);
+    const net = convolutionChain(64, 96, 56);
     const program = await compile(net);
     const started = performance.now();
     const expected = await program.run(net.feeds);
@@ -51,7 +51,7 @@ describe.each(ways)('%s', (_, options, threads) => {
   });
 
   test('a run that is under way when the program is disposed of rejects', async () => {
-    const net = network(24, 96, 56);
+    const net = convolutionChain(24, 96, 56);
     const program = await compile(net);
     const running = expect(program.run(net.feeds)).rejects.toThrow('disposed');
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -60,7 +60,7 @@ describe.each(ways)('%s', (_, options, threads) => {
   });
 
   test('two programs run at once, each with its own results', async () => {
-    const nets = [network(3, 24, 13), network(4, 16, 9)];
+    const nets = [convolutionChain(3, 24, 13), convolutionChain(4, 16, 9)];
     const programs = await Promise.all(nets.map(compile));
     const alone = [];
     for (const [i, program] of programs.entries()) alone.push(await program.run(nets[i]!.feeds));
@@ -69,7 +69,7 @@ describe.each(ways)('%s', (_, options, threads) => {
   });
 
   test('events get their turn during a run', async () => {
-    const net = network(24, 96, 56);
+    const net = convolutionChain(24, 96, 56);
     const program = await compile(net);
     await program.run(net.feeds);
     let turns = 0;
@@ -81,7 +81,7 @@ describe.each(ways)('%s', (_, options, threads) => {
   });
 
   test('a profile has the time, the algorithm and the work of each layer', async () => {
-    const net = network(2, 24, 13);
+    const net = convolutionChain(2, 24, 13);
     const program = await compile(net);
     const { steps, notes } = await program.profile(net.feeds);
     expect(notes[0]).toMatch(/^(128|256)-bit SIMD$/);
@@ -127,7 +127,7 @@ describe.each(ways)('%s', (_, options, threads) => {
   });
 
   test('what is disposed of says so, holds nothing, and may be disposed of again', async () => {
-    const net = network(1, 8, 4);
+    const net = convolutionChain(1, 8, 4);
     const program = await compile(net);
     expect(program.memory).toBeGreaterThan(0);
     await program.dispose();
@@ -138,7 +138,7 @@ describe.each(ways)('%s', (_, options, threads) => {
 });
 
 test('more threads are asked for than can share memory: it says why there is one', async () => {
-  const net = network(1, 8, 4);
+  const net = convolutionChain(1, 8, 4);
   const program = await wasmBackend({ sharedMemory: false }).compile(net.graph, net.weights, { threads: 4 });
   expect(program.threads).toBe(1);
   expect(program.fallbackReason).toMatch(/1 thread, not 4: memory cannot be shared/);
@@ -146,7 +146,7 @@ test('more threads are asked for than can share memory: it says why there is one
 });
 
 /** Steps of Adam on parameters so large that an update takes a while. */
-function training(): ReturnType<typeof network> {
+function training(): ReturnType<typeof convolutionChain> {
   const graph = new Graph();
   const size = [2_000_000];
   const inputs = new Map([
@@ -219,7 +219,7 @@ describe('a worker that dies', () => {
   });
 
   test.each(ways.slice(0, 2))('%s: the run rejects, and the next one works', async (_, options, threads) => {
-    const net = network(24, 96, 56);
+    const net = convolutionChain(24, 96, 56);
     const program = await wasmBackend(options).compile(net.graph, net.weights, { threads });
     const expected = await program.run(net.feeds);
     const running = program.run(net.feeds);

@@ -1,6 +1,6 @@
+import { KernelMemory } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
 import { Graph } from '../../../graph/graph.js';
-import { Bench } from '../kernels/testKernel.js';
 import { Pointer, Region } from '../memory/region.js';
 import { Planner } from '../schedule/planner.js';
 import { detectFeatures, engineFor } from './engine.js';
@@ -29,15 +29,15 @@ describe('arguments', () => {
   });
 
   test('reach the variables of their names', () => {
-    const bench = new Bench(1);
-    const to = bench.put([0]);
-    bench.call(
+    const memory = new KernelMemory(1);
+    const to = memory.put([0]);
+    memory.call(
       kernel,
       { engine, shape: { factor: 2 } },
       { to, from: [1, 2, 3], count: 4, bias: 5, narrow: 6 },
     );
     const expected = [1, 2, 3, 4, 5, 6].reduce((sum, value) => 2 * sum + value, to);
-    expect(new Uint8Array(bench.floats.buffer)[to]).toBe(expected % 256);
+    expect(new Uint8Array(memory.floats.buffer)[to]).toBe(expected % 256);
   });
 
   test('are no more than a list holds', () => {

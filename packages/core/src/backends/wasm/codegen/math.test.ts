@@ -1,16 +1,16 @@
+import { enginesToTry, KernelMemory } from '@cnn/testing/fixtures';
 import { everyActivation } from '@cnn/testing/samples';
 import { describe, expect, test } from 'vitest';
 import { activate } from '../../../ops/activation.js';
-import { Bench, enginesToTry } from '../kernels/testKernel.js';
 import { applyActivation } from '../ops/pointwise/activationKernel.js';
 import { FunctionBuilder, v128 } from './index.js';
 import { exponential, logarithm } from './math.js';
 
 /** A function of four values in registers, over a list. */
 function map(list: readonly number[], body: (f: FunctionBuilder) => void): Float32Array {
-  const bench = new Bench(1);
-  const from = bench.put(list);
-  const to = bench.put(new Float32Array(list.length));
+  const memory = new KernelMemory(1);
+  const from = memory.put(list);
+  const to = memory.put(new Float32Array(list.length));
   const f = new FunctionBuilder(0);
   const x = f.vectors('x', 4);
   const y = f.vectors('y', 4);
@@ -19,8 +19,8 @@ function map(list: readonly number[], body: (f: FunctionBuilder) => void): Float
     body(f);
     for (const [i, vector] of y.entries()) f.store(to, vector, (at + 4 * i) * 4);
   }
-  bench.run(f);
-  return bench.get(to, list.length);
+  memory.run(f);
+  return memory.get(to, list.length);
 }
 
 const spread = Array.from({ length: 320 }, (_, i) => (i - 160) / 8);

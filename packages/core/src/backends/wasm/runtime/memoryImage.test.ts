@@ -1,10 +1,10 @@
+import { noise } from '@cnn/testing/fixtures';
 import { expect, test } from 'vitest';
 import { Graph } from '../../../graph/graph.js';
 import { emit, ops } from '../../../ops/index.js';
 import type { LazyTensor, Tensor } from '../../../tensor/tensor.js';
 import { SLICE_MS } from '../../common/yield.js';
 import { detectFeatures, engineFor } from '../codegen/engine.js';
-import { noise } from '../kernels/testKernel.js';
 import { PIECE_VALUES, Planner } from '../schedule/planner.js';
 import { wasmBackend } from '../wasm.js';
 import { layOutMemory } from './memoryImage.js';

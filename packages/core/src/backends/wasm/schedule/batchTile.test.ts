@@ -1,3 +1,4 @@
+import { noise } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
 import { Graph, type Node } from '../../../graph/graph.js';
 import { printGraph } from '../../../graph/print.js';
@@ -5,7 +6,6 @@ import { adaptiveAvgPool, add, concat, emit, flatten, mul, ops, relu, slice } fr
 import { sizeOf } from '../../../tensor/shape.js';
 import type { Tensor, Weights } from '../../../tensor/tensor.js';
 import { detectFeatures, engineFor } from '../codegen/engine.js';
-import { noise } from '../kernels/testKernel.js';
 import { lowererFor } from '../ops/index.js';
 import { planGraph } from '../planGraph.js';
 import { wasmProgram } from '../program.js';

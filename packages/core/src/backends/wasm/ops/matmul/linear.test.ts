@@ -1,6 +1,6 @@
+import { TestGraph } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
 import { emit, ops } from '../../../../ops/index.js';
-import { TestGraph } from '../../lower/testLowering.js';
 
 const graphOf = (pictures: number, inputs: number, outputs: number): TestGraph =>
   new TestGraph([pictures, inputs], (test) =>

@@ -1,7 +1,7 @@
+import { enginesToTry, KernelMemory, largestDifference, noise } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
 import { activate } from '../../../../ops/activation.js';
 import { CACHE_LINE, FLOAT } from '../../codegen/kernel.js';
-import { Bench, enginesToTry, largestDifference, noise } from '../../kernels/testKernel.js';
 import { innerSize, type MatmulShape, matmulKernel, panelColumns, tilingOf } from './matmulKernel.js';
 import { fillTable } from './prefetchKernel.js';
 
@@ -58,22 +58,22 @@ describe.each(enginesToTry())('%s', (_, engine) => {
         residual: full,
         activation: full ? { fn: 'relu' } : undefined,
       };
-      const bench = new Bench();
-      const c = bench.put(new Float32Array(pixels * padded));
+      const memory = new KernelMemory();
+      const c = memory.put(new Float32Array(pixels * padded));
       const args = {
-        a: bench.put(a),
-        b: bench.put(packPanels(b, k, n, panel)),
+        a: memory.put(a),
+        b: memory.put(packPanels(b, k, n, panel)),
         c,
-        bias: bench.put(bias),
-        residual: bench.put(residual),
+        bias: memory.put(bias),
+        residual: memory.put(residual),
         rows: 1,
         large,
         small,
         panels: Math.floor(padded / panel),
         narrow: padded % panel ? 1 : 0,
       };
-      bench.call(matmulKernel, { engine, shape: product }, args);
-      const got = bench.get(c, pixels * padded);
+      memory.call(matmulKernel, { engine, shape: product }, args);
+      const got = memory.get(c, pixels * padded);
       for (let i = 0; i < pixels; i++)
         for (let j = 0; j < n; j++) {
           let sum = full ? bias[j]! + residual[i * padded + j]! : 0;
@@ -105,13 +105,13 @@ describe.each(enginesToTry())('%s', (_, engine) => {
         gathered,
         streamed: gathered,
       };
-      const bench = new Bench();
-      const c = bench.put(new Float32Array(pixels * n));
-      const offsets = bench.put(new Float32Array(pixels));
-      new Int32Array(bench.floats.buffer, offsets, pixels).set(places.map((place) => place * k * FLOAT));
+      const memory = new KernelMemory();
+      const c = memory.put(new Float32Array(pixels * n));
+      const offsets = memory.put(new Float32Array(pixels));
+      new Int32Array(memory.floats.buffer, offsets, pixels).set(places.map((place) => place * k * FLOAT));
       const args = {
-        a: bench.put(gathered ? scattered : values),
-        b: bench.put(packPanels(noise(k * n, 8), k, n, panel)),
+        a: memory.put(gathered ? scattered : values),
+        b: memory.put(packPanels(noise(k * n, 8), k, n, panel)),
         c,
         rows: 1,
         large,
@@ -120,8 +120,8 @@ describe.each(enginesToTry())('%s', (_, engine) => {
         narrow: n % panel ? 1 : 0,
         offsets,
       };
-      bench.call(matmulKernel, { engine, shape: product }, args);
-      return bench.get(c, pixels * n);
+      memory.call(matmulKernel, { engine, shape: product }, args);
+      return memory.get(c, pixels * n);
     });
     expect(gathered).toEqual(plain);
   });
@@ -145,28 +145,28 @@ describe.each(enginesToTry())('%s', (_, engine) => {
         residual: false,
         ahead,
       };
-      const bench = new Bench();
-      const a = bench.put(noise(pixels * k, 7));
-      const b = bench.put(weights);
-      const c = bench.put(new Float32Array(pixels * n));
-      const table = bench.put(new Float32Array(Math.ceil(lines / FLOAT)));
-      fillTable(new Uint8Array(bench.floats.buffer, table, lines), bytes);
+      const memory = new KernelMemory();
+      const a = memory.put(noise(pixels * k, 7));
+      const b = memory.put(weights);
+      const c = memory.put(new Float32Array(pixels * n));
+      const table = memory.put(new Float32Array(Math.ceil(lines / FLOAT)));
+      fillTable(new Uint8Array(memory.floats.buffer, table, lines), bytes);
       // The last line is another thread's and not asked for: what the table says of it is never written.
-      new Uint8Array(bench.floats.buffer, table)[lines - 1]! ^= 0xff;
-      const before = new Uint8Array(bench.floats.slice().buffer);
+      new Uint8Array(memory.floats.buffer, table)[lines - 1]! ^= 0xff;
+      const before = new Uint8Array(memory.floats.slice().buffer);
       const last = b + (lines - 2) * CACHE_LINE;
       const panels = Math.floor(n / panel);
       const narrow = n % panel ? 1 : 0;
       const args = { a, b, c, rows: 1, large, small, panels, narrow, last, table };
-      bench.call(matmulKernel, { engine, shape: product }, args);
-      const after = new Uint8Array(bench.floats.buffer);
+      memory.call(matmulKernel, { engine, shape: product }, args);
+      const after = new Uint8Array(memory.floats.buffer);
       expect(after.slice(b, b + bytes.length)).toEqual(bytes);
       const end = c + pixels * n * FLOAT;
       expect([after.slice(0, c), after.slice(end, table)]).toEqual([
         before.slice(0, c),
         before.slice(end, table),
       ]);
-      return bench.get(c, pixels * n);
+      return memory.get(c, pixels * n);
     });
     for (const product of asked) expect(product).toEqual(plain);
   });
@@ -195,18 +195,18 @@ describe.each(enginesToTry())('%s', (_, engine) => {
       residual: false,
     };
     expect(innerSize(product)).toBe(27);
-    const bench = new Bench();
-    const c = bench.put(new Float32Array(rows * columns * out));
+    const memory = new KernelMemory();
+    const c = memory.put(new Float32Array(rows * columns * out));
     const args = {
-      a: bench.put(picture),
-      b: bench.put(packPanels(weights, 27, out, panel)),
+      a: memory.put(picture),
+      b: memory.put(packPanels(weights, 27, out, panel)),
       c,
       rows,
       large,
       small,
       panels: out / panel,
     };
-    bench.call(matmulKernel, { engine, shape: product }, args);
+    memory.call(matmulKernel, { engine, shape: product }, args);
     const expected = new Float64Array(rows * columns * out);
     for (let y = 0; y < rows; y++)
       for (let x = 0; x < columns; x++)
@@ -217,6 +217,6 @@ describe.each(enginesToTry())('%s', (_, engine) => {
               picture[(channel * height + y * stride + ky) * width + x * stride + kx]! *
               weights[k * out + o]!;
           }
-    expect(largestDifference(bench.get(c, expected.length), expected)).toBeLessThan(1e-5);
+    expect(largestDifference(memory.get(c, expected.length), expected)).toBeLessThan(1e-5);
   });
 });

@@ -1,6 +1,6 @@
+import { TestGraph } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
 import { type Activation, emit, ops } from '../../../../ops/index.js';
-import { TestGraph } from '../../lower/testLowering.js';
 
 interface NormedShape {
   readonly input: readonly [number, number, number, number];

@@ -1,7 +1,7 @@
+import { TestGraph } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
 import { emit, ops } from '../../../../ops/index.js';
 import { engineFor } from '../../codegen/engine.js';
-import { TestGraph } from '../../lower/testLowering.js';
 import { prefetchLinesPerIteration } from './prefetch.js';
 
 const features = { simd: true, relaxedSimd: true, memory64: true, threads: true };

@@ -1,7 +1,7 @@
+import { TestGraph } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
 import type { Node } from '../../../../../graph/graph.js';
 import { type Activation, emit, ops } from '../../../../../ops/index.js';
-import { TestGraph } from '../../../lower/testLowering.js';
 
 interface GroupedShape {
   readonly input: readonly [number, number, number, number];

@@ -1,10 +1,10 @@
+import { enginesToTry, noise } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
 import { Graph, type Node } from '../../../../../graph/graph.js';
 import { type Activation, adaptiveAvgPool, emit, mul, ops } from '../../../../../ops/index.js';
 import { sizeOf } from '../../../../../tensor/shape.js';
 import type { Tensor, Weights } from '../../../../../tensor/tensor.js';
 import { referenceBackend } from '../../../../reference/reference.js';
-import { enginesToTry, noise } from '../../../kernels/testKernel.js';
 import { wasmBackend } from '../../../wasm.js';
 
 interface BlockShape {

@@ -1,10 +1,11 @@
 /** Gradients of weights by Winograd's method, both tile sizes and both ways to divide them, against the reference in float64. */
+
+import { enginesToTry, noise } from '@cnn/testing/fixtures';
 import { expect, test } from 'vitest';
 import { Graph } from '../../../../../graph/graph.js';
 import { emit, ops } from '../../../../../ops/index.js';
 import { type Shape, sizeOf } from '../../../../../tensor/shape.js';
 import { referenceBackend } from '../../../../reference/reference.js';
-import { enginesToTry, noise } from '../../../kernels/testKernel.js';
 import { wasmBackend } from '../../../wasm.js';
 
 /** Error of F(4x4) against the root mean square of the gradient; sums of more tiles have more of it. */

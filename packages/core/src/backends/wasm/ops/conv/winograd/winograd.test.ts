@@ -1,10 +1,11 @@
 /** Convolutions and their input gradients by every instance of Winograd's method, against the reference in float64. */
+
+import { enginesToTry, noise } from '@cnn/testing/fixtures';
 import { expect, test } from 'vitest';
 import { Graph } from '../../../../../graph/graph.js';
 import { emit, ops } from '../../../../../ops/index.js';
 import { type Shape, sizeOf } from '../../../../../tensor/shape.js';
 import { referenceBackend } from '../../../../reference/reference.js';
-import { enginesToTry, noise } from '../../../kernels/testKernel.js';
 import { wasmBackend } from '../../../wasm.js';
 
 /** Error against the root mean square of the result. F(4x4) has the most. */
