@@ -1,6 +1,6 @@
 /**
- * Packed layout of images for WebGL2, which computes four values at a time: n, c / 4, h, w, and then four channels of a
- * pixel. Rows are padded to a multiple of four pixels, since a fragment computes four of them.
+ * Packed layout of images for WebGL2, which computes four values at a time: n, c / 4, h, w, and then four
+ * channels of a pixel. Rows are padded to a multiple of four pixels, since a fragment computes four of them.
  */
 import { pictureShape } from '../../../ops/define.js';
 import type { Padding } from '../../../ops/window.js';

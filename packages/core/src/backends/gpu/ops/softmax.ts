@@ -4,7 +4,7 @@ import type { PlanBuilder } from '../plan/builder.js';
 import type { PlannedTensor } from '../plan/plan.js';
 import { type Lowering, type LoweringContext, withCoordinate, writeResult } from './lowering.js';
 
-/** Plans a tensor with two values for each distribution: the maximum (class 0) and log(sum(exp(x - maximum))) (class 1). */
+/** Plans a tensor of two values per distribution: the maximum, and log(sum(exp(x - maximum))). */
 export function softmaxStatistics(plan: PlanBuilder, x: PlannedTensor): PlannedTensor {
   const { shape } = x.layout;
   const classes = shape[1]!;

@@ -1,7 +1,7 @@
 /**
- * Convolution for WebGPU, in WGSL: a thread computes a tile of four pixels by up to eight channels in registers, so each
- * value read is used in eight products and each weight in four. Sizes are parameters, so layers that differ only in them
- * share a kernel.
+ * Convolution for WebGPU, in WGSL: a thread computes a tile of four pixels by up to eight channels in
+ * registers, so each value read is used in eight products and each weight in four. Sizes are parameters, so
+ * layers that differ only in them share a kernel.
  */
 import type { Activation } from '../../../../ops/activation.js';
 import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
@@ -30,7 +30,7 @@ interface KernelVariant {
   readonly activation: Activation | undefined;
 }
 
-/** Parameters of the kernel, in the order of its uniform buffer. Those called more are of the residual. */
+/** Parameters of the kernel, in order. Names that begin with `more` are the residual's. */
 const sizeNames = [
   'inRow',
   'inPlane',
