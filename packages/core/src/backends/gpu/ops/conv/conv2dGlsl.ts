@@ -12,7 +12,7 @@ import type { Padding } from '../../../../ops/window.js';
 import type { Shape } from '../../../../tensor/shape.js';
 import { type Tensor, valuesOf } from '../../../../tensor/tensor.js';
 import { range, vectorActivation } from '../../kernels/shader.js';
-import { blocksOf, PACK } from '../../layout/packed.js';
+import { channelBlocks, PACK } from '../../layout/packed.js';
 import type { Layout } from '../../layout/types.js';
 import type { PlannedTensor } from '../../plan/plan.js';
 import type { LoweringContext } from '../lowering.js';
@@ -95,7 +95,7 @@ function packWeights(weight: Tensor, staged: Float32Array): void {
   const [out, perGroup, kh, kw] = weightShape(weight.shape);
   const taps = kh * kw;
   const row = perGroup * taps;
-  const block = blocksOf(perGroup) * taps * PACK;
+  const block = channelBlocks(perGroup) * taps * PACK;
   const layer = staged.length / PACK;
   for (let first = 0; first < out; first += PACK) {
     const end = Math.min(first + PACK, out);
@@ -201,8 +201,8 @@ export function conv2dGlsl(context: LoweringContext<Conv2dAttrs>): PlannedTensor
   const epilogue = epilogueOf(node);
   const layout = plan.layout(shape, storedPadding);
   const weights = depthwise
-    ? plan.prepacked([blocksOf(out) * kh * kw, PACK], (staged) => packDepthwiseWeights(constant, staged))
-    : plan.prepackedLayers(blocksOf(out) * blocksOf(perGroup) * kh * kw * PACK, (staged) =>
+    ? plan.prepacked([channelBlocks(out) * kh * kw, PACK], (staged) => packDepthwiseWeights(constant, staged))
+    : plan.prepackedLayers(channelBlocks(out) * channelBlocks(perGroup) * kh * kw * PACK, (staged) =>
         packWeights(constant, staged),
       );
   const outSize = imageSize(layout);
@@ -213,18 +213,18 @@ export function conv2dGlsl(context: LoweringContext<Conv2dAttrs>): PlannedTensor
   const sizes: Sizes = {
     outWidth: outSize.width,
     outHeight: outSize.height,
-    outBlocks: blocksOf(out),
+    outBlocks: channelBlocks(out),
     top: outSize.top,
     left: outSize.left,
     innerWidth,
     innerHeight,
     inWidth: inSize.width,
     inHeight: inSize.height,
-    inBlocks: blocksOf(inChannels),
+    inBlocks: channelBlocks(inChannels),
     inTop: inSize.top - padding[0],
     inLeft: inSize.left - padding[1],
-    depth: blocksOf(perGroup),
-    blocksPerGroup: blocksOf(out / groups),
+    depth: channelBlocks(perGroup),
+    blocksPerGroup: channelBlocks(out / groups),
     moreWidth: moreSize.width,
     moreHeight: moreSize.height,
     moreTop: moreSize.top,

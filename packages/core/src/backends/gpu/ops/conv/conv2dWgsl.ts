@@ -56,7 +56,7 @@ const sizeNames = [
 type Sizes = Readonly<Record<(typeof sizeNames)[number], number>>;
 
 /** Gives the strides of rows, planes and images, and the index of the first pixel that is not padding. */
-function stridesOf({ paddedShape, padding }: Layout): {
+function imageStrides({ paddedShape, padding }: Layout): {
   readonly row: number;
   readonly plane: number;
   readonly image: number;
@@ -78,9 +78,9 @@ export function conv2dWgsl(context: LoweringContext<Conv2dAttrs>): PlannedTensor
   const channels = groups === 1 || outPerGroup % 8 === 0 ? 8 : outPerGroup % 4 === 0 ? 4 : 1;
   const tilesPerGroup = Math.ceil(outPerGroup / channels);
   const layout = plan.layout(shape, storedPadding);
-  const inStrides = stridesOf(x.layout);
-  const outStrides = stridesOf(layout);
-  const moreStrides = residual ? stridesOf(residual.layout) : outStrides;
+  const inStrides = imageStrides(x.layout);
+  const outStrides = imageStrides(layout);
+  const moreStrides = residual ? imageStrides(residual.layout) : outStrides;
   const [n, , oh, ow] = pictureShape('conv2d', shape);
   // Without padding the image of a 1x1 convolution is one long row.
   const isFlat =
