@@ -1,14 +1,14 @@
 /** Plans a graph: decides which padding each tensor is stored with, and lowers node by node. */
-import { type Graph, isInput, isParameter, type Node, parametersOf } from '../../../graph/graph.js';
-import { isOp } from '../../../ops/index.js';
-import type { Padding } from '../../../ops/window.js';
-import type { Weights } from '../../../tensor/tensor.js';
-import { equalPadding, noPadding } from '../layout/types.js';
-import type { GpuMode } from '../mode.js';
-import { hasGlslKernel } from '../ops/conv/conv2dGlsl.js';
-import { lowerNode } from '../ops/index.js';
-import { PlanBuilder } from './builder.js';
-import type { Plan, PlannedTensor } from './plan.js';
+import { type Graph, isInput, isParameter, type Node, parametersOf } from '../../graph/graph.js';
+import { isOp } from '../../ops/index.js';
+import type { Padding } from '../../ops/window.js';
+import type { Weights } from '../../tensor/tensor.js';
+import { equalPadding, noPadding } from './layout/types.js';
+import type { GpuMode } from './mode.js';
+import { hasGlslKernel } from './ops/conv/conv2dGlsl.js';
+import { lowerNode } from './ops/index.js';
+import { PlanBuilder } from './plan/builder.js';
+import type { Plan, PlannedTensor } from './plan/plan.js';
 
 /** Gives the padding that a convolution, or its weight gradient, reads around its image. */
 function requestedPadding(
