@@ -9,6 +9,7 @@ import { playwright } from '@vitest/browser-playwright';
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 import { findBrowser } from './packages/testing/src/browser.js';
 import { softwareVulkan } from './packages/testing/src/vulkan.js';
+import { moduleTextVitePlugin } from './scripts/moduleText.mjs';
 
 const root = import.meta.dirname;
 const packages = readdirSync(`${root}/packages`);
@@ -39,6 +40,7 @@ const browserProject = (
 });
 
 export default defineConfig({
+  plugins: [moduleTextVitePlugin],
   resolve: {
     alias: [
       { find: /^@cnn\/testing\/(\w+)$/, replacement: `${root}/packages/testing/src/$1.ts` },

@@ -1,10 +1,11 @@
 /**
  * Checks what no other tool does: every family has the same files and fields, imports point one way only, between
- * packages and between the folders of @cnn/core, and links of documents lead somewhere.
+ * packages and between the folders of @cnn/core and in no circle between files, and links of documents lead somewhere.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { importCircles } from './importCircles.mjs';
 import { linkProblems } from './markdownLinks.mjs';
 
 const families = [
@@ -31,6 +32,7 @@ const familyExports = ['models', 'article', 'renames'];
 /** The folders of core, the lower ones first; a file may import from its own folder and those before it. */
 const coreLayers = [
   'errors',
+  'platform',
   'tensor',
   'graph',
   'ops',
@@ -126,7 +128,7 @@ export function problemsOf(root) {
         }
       }
     }
-  return [...problems, ...linkProblems(root)];
+  return [...problems, ...importCircles(root), ...linkProblems(root)];
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -1,10 +1,10 @@
 /**
- * The two commands of the README, for a machine that has only Node and npm: `npm start` builds what is
- * needed and runs `cnn`, `npm test` runs every check. Fetches pnpm in the version that package.json names;
- * needs no dependency of its own.
+ * The two commands of the README, for a machine that has only Node and npm: `npm start` runs `cnn` from its
+ * sources, `npm test` runs every check. Fetches pnpm in the version that package.json names; needs no dependency
+ * of its own.
  */
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -56,23 +56,26 @@ async function step(name, [command, args], options = { quiet: true }) {
   return code === 0;
 }
 
-/** Installs the dependencies and builds; ends the process where that fails. */
-async function prepare(...filters) {
-  const install = pnpm('install', '--frozen-lockfile', '--prefer-offline');
-  if (!(await step('install dependencies', install))) process.exit(1);
-  if (!(await step('build', local('turbo', 'run', 'build', '--output-logs=errors-only', ...filters))))
-    process.exit(1);
+/** Installs dependencies; ends the process where that fails. */
+async function install(...filters) {
+  const command = pnpm('install', '--frozen-lockfile', '--prefer-offline', ...filters);
+  if (!(await step('install dependencies', command))) process.exit(1);
 }
 
+/** The packages that `cnn` runs with (20, 18 MB), not those that build, test and measure it (460, 900 MB). */
+const production = ['--prod', '--filter=.', '--filter-prod=@cnn/cli...'];
+
 async function start(args) {
-  await prepare('--filter=@cnn/cli...');
-  process.exit(
-    await run(process.execPath, ['packages/cli/dist/main.js', ...(args.length > 0 ? args : ['demo'])]),
-  );
+  // A smaller install would remove what `npm test` has installed. The packages of `--backend gpu` are optional.
+  const everything = existsSync(`${root}node_modules/.bin/vitest`) || args.some((arg) => /\bgpu$/.test(arg));
+  await install(...(everything ? [] : production));
+  const command = args.length > 0 ? args : ['demo'];
+  process.exit(await run(process.execPath, ['scripts/script.mjs', 'packages/cli/src/main.ts', ...command]));
 }
 
 async function test() {
-  await prepare();
+  await install();
+  if (!(await step('build', local('turbo', 'run', 'build', '--output-logs=errors-only')))) process.exit(1);
   const started = performance.now();
   const checks = [
     ['types', local('tsc')],

@@ -16,8 +16,8 @@ const pureCalls: NonNullable<Options['plugins']>[number] = {
   }),
 };
 
-/** The preset, with what a package needs beside it. */
-export const preset = (extra: Options = {}) =>
+/** The preset with a package's additional options. */
+export const preset = ({ esbuildPlugins = [], ...extra }: Options = {}) =>
   defineConfig({
     entry: ['src/index.ts'],
     format: ['esm', 'cjs'],
@@ -29,6 +29,6 @@ export const preset = (extra: Options = {}) =>
     clean: true,
     silent: true,
     plugins: [pureCalls],
-    esbuildPlugins: [notices],
+    esbuildPlugins: [notices, ...esbuildPlugins],
     ...extra,
   });

@@ -1,9 +1,11 @@
-/** The playground: classifies a picture in the page and shows the classes, where it ran, and the time of each layer. */
+/** The playground: classifies a picture in the page and shows classes, back end, and the time of each layer. */
 import {
   compile,
   type ModelEntry,
+  probabilities,
   readWeights,
   type Session,
+  topK,
   type Weights,
   type WeightsRecord,
 } from '@cnn/core';
@@ -14,7 +16,7 @@ import { models as resnet } from '@cnn/resnet';
 import { models as shufflenet } from '@cnn/shufflenet';
 import { drawDigit } from '../../packages/cli/src/digits.js';
 
-/** What can be chosen; the first one's weights come with its package. */
+/** The networks to choose from. The page includes the weights of the first, LeNet-5. */
 const entries: readonly ModelEntry[] = [
   lenet.lenet5,
   mobilenet.mobilenet_v2,
@@ -29,7 +31,7 @@ const pen = canvas.getContext('2d', { willReadFrequently: true })!;
 const modelChoice = element<HTMLSelectElement>('model');
 const status = element('status');
 
-/** The network in use, once its weights are there. */
+/** The compiled network; undefined until its weights are loaded. */
 let current:
   | { readonly entry: ModelEntry; readonly record: WeightsRecord; readonly session: Session }
   | undefined;
@@ -39,15 +41,16 @@ function say(text: string, isError = false): void {
   status.classList.toggle('error', isError);
 }
 
-/** Does something that may fail, and says so where people see it. */
+/** Runs `work` and shows an error of it in the page. */
 const attempt = (work: () => Promise<void>): void =>
   void work().catch((error: unknown) => say(error instanceof Error ? error.message : String(error), true));
 
 const recordOf = ({ weights }: ModelEntry): WeightsRecord => Object.values(weights)[0]!;
 
-/** The model that the choice names. */
+/** Returns the chosen model. */
 const chosen = (): ModelEntry => entries.find(({ name }) => name === modelChoice.value)!;
 
+/** Compiles a network, replaces the current one, and classifies the picture. */
 async function use(entry: ModelEntry, weights: Weights): Promise<void> {
   const record = recordOf(entry);
   const { build, input } = entry;
@@ -57,7 +60,7 @@ async function use(entry: ModelEntry, weights: Weights): Promise<void> {
   await classify();
 }
 
-/** Makes ready for the chosen network: its weights are here, or have to be given. */
+/** Prepares the page for the chosen network: loads its weights, or asks for a file of them. */
 async function choose(): Promise<void> {
   const entry = chosen();
   const digits = entry === lenet.lenet5;
@@ -88,7 +91,7 @@ async function choose(): Promise<void> {
   say('This network needs weights.');
 }
 
-/** The canvas as a picture. */
+/** Returns the canvas as an RGB picture. */
 function picture(): { readonly width: number; readonly height: number; readonly data: Uint8Array } {
   const { width, height } = canvas;
   const { data } = pen.getImageData(0, 0, width, height);
@@ -99,21 +102,22 @@ function picture(): { readonly width: number; readonly height: number; readonly 
   };
 }
 
-let asked = 0;
+/** Number of calls of {@link classify}. */
+let requests = 0;
 
-/** Classifies what the canvas shows. When several are asked for at once, the last one counts. */
+/** Classifies the canvas. Of overlapping calls, only the last shows its result. */
 async function classify(): Promise<void> {
   if (!current) return;
-  const turn = ++asked;
+  const request = ++requests;
   const { entry, record, session } = current;
   const [, , size] = entry.input as readonly [number, number, number];
-  // The canvas has the size that the network takes.
+  // The canvas already has the input size of the network, so nothing is resized.
   const input = transform(picture(), { ...record.transform, resize: size, crop: size });
   const start = performance.now();
   const { data } = await session.run(input);
   const milliseconds = performance.now() - start;
   const { steps } = await session.profile(input);
-  if (turn !== asked) return;
+  if (request !== requests) return;
   showClasses(data, record.categories === 'imagenet' ? imagenetLabels : record.categories);
   showLayers(steps);
   const threads = `${session.threads} thread${session.threads > 1 ? 's' : ''}`;
@@ -123,18 +127,12 @@ async function classify(): Promise<void> {
 }
 
 function showClasses(logits: Float32Array, labels: readonly string[]): void {
-  const largest = Math.max(...logits);
-  const exponentials = [...logits].map((logit) => Math.exp(logit - largest));
-  const sum = exponentials.reduce((a, b) => a + b, 0);
-  const best = exponentials
-    .map((value, index) => ({ share: value / sum, label: labels[index] ?? String(index) }))
-    .sort((a, b) => b.share - a.share)
-    .slice(0, 5);
+  const best = topK(probabilities(logits), 5);
   element('classes').replaceChildren(
-    ...best.map(({ share, label }) => {
+    ...best.map(({ index, value: share }) => {
       const item = document.createElement('li');
       item.style.setProperty('--share', String(share));
-      for (const text of [label, `${(share * 100).toFixed(1)} %`])
+      for (const text of [labels[index] ?? String(index), `${(share * 100).toFixed(1)} %`])
         item.append(Object.assign(document.createElement('span'), { textContent: text }));
       return item;
     }),
@@ -145,7 +143,7 @@ function showLayers(steps: Awaited<ReturnType<Session['profile']>>['steps']): vo
   element('layers').replaceChildren(
     ...steps.map(({ path, op, algorithm, milliseconds, flops }) => {
       const row = document.createElement('tr');
-      // Clocks of pages are coarse, and coarser where the page is not isolated.
+      // Clocks of pages have steps of 5 µs in cross-origin isolated pages, else of 100 µs.
       const micros =
         milliseconds > 0 ? (milliseconds * 1000).toFixed(0) : crossOriginIsolated ? '< 5' : '< 100';
       const speed = milliseconds > 0 && flops > 0 ? (flops / milliseconds / 1e6).toFixed(1) : '';
@@ -156,7 +154,7 @@ function showLayers(steps: Awaited<ReturnType<Session['profile']>>['steps']): vo
   );
 }
 
-/** A drawn digit as the pixels of a canvas. */
+/** Draws a digit on a canvas of 32x32 pixels. */
 function putDigit(target: CanvasRenderingContext2D, digit: number): void {
   const pixels = new ImageData(32, 32);
   for (const [i, value] of drawDigit(digit).entries())
@@ -169,14 +167,14 @@ function clear(): void {
   pen.fillRect(0, 0, canvas.width, canvas.height);
 }
 
-/** Fills the canvas with the middle of a picture. */
+/** Draws the centre of a picture on the canvas. */
 async function show(file: Blob): Promise<void> {
   const bitmap = await createImageBitmap(file).catch(() => {
-    throw new Error('This file is no picture that the browser can read.');
+    throw new Error('The browser cannot read this file as a picture. Choose a JPEG or PNG file.');
   });
   const { width, height } = bitmap;
   const side = Math.min(width, height);
-  // As ImageNet's networks are evaluated: the middle 224 of 256.
+  // ImageNet networks are evaluated on the central 224 of 256 pixels.
   const cut = chosen() === lenet.lenet5 ? side : (side * 224) / 256;
   pen.imageSmoothingQuality = 'high';
   pen.drawImage(bitmap, (width - cut) / 2, (height - cut) / 2, cut, cut, 0, 0, canvas.width, canvas.height);
@@ -184,7 +182,7 @@ async function show(file: Blob): Promise<void> {
   await classify();
 }
 
-/** Drawing with a pen of two pixels. */
+/** Draws a line to the pointer while its main button is pressed. */
 function draw(event: PointerEvent): void {
   if (!canvas.classList.contains('drawable') || (event.buttons & 1) === 0) return;
   const { left, top, width } = canvas.getBoundingClientRect();

@@ -1,8 +1,12 @@
 import { writeFile } from 'node:fs/promises';
+import { moduleText, moduleTextPlugin } from '../../scripts/moduleText.mjs';
 import { preset } from '../../scripts/tsup.preset.js';
-import { workerSource } from './src/backends/wasm/runtime/workerSource.js';
 
 export default preset({
-  // The workers' program as a file too, for pages that may not start workers from a text.
-  onSuccess: () => writeFile('dist/worker.js', workerSource),
+  esbuildPlugins: [moduleTextPlugin],
+  // The worker's program as a file too, for pages whose content security policy forbids workers from text.
+  onSuccess: async () => {
+    const { text } = await moduleText('src/backends/wasm/runtime/worker.ts');
+    await writeFile('dist/worker.js', text);
+  },
 });

@@ -4,8 +4,8 @@
  *
  * `alexnet` is torchvision's: the single tower of "One weird trick" (https://arxiv.org/abs/1404.5997),
  * without local response normalisation. `alexnet_2012` is the paper's net: two towers as two groups,
- * response normalisation, 227x227 pixels (the paper says 224, with which its own numbers do not work
- * out). Deviation: alpha is divided by the window's size, as Caffe and PyTorch do.
+ * response normalisation, 227x227 pixels (the paper says 224, which contradicts the sizes of its feature
+ * maps). Deviation: alpha is divided by the window's size, as in Caffe and PyTorch.
  */
 import {
   adaptiveAvgPool,
@@ -26,7 +26,7 @@ import {
 export interface AlexnetOptions {
   /** Default 1000. */
   readonly numClasses?: number;
-  /** Share of values dropped before each of the two large layers, in training. Default 0.5. */
+  /** Dropout probability before each of the two large layers, in training. Default 0.5. */
   readonly dropout?: number;
 }
 
@@ -42,17 +42,25 @@ const classifier = (numClasses: number, rate: number): Module =>
     linear(4096, numClasses),
   );
 
-/** AlexNet as torchvision has it: n x 3 x h x w (63x63 up) to n x `numClasses` logits. */
+/** torchvision's AlexNet: n x 3 x h x w (at least 63x63) to n x `numClasses` logits. */
 export function alexnet({ numClasses = 1000, dropout: rate = 0.5 }: AlexnetOptions = {}): Module {
   const pool = maxPool(3, { stride: 2 });
   return module(
     {
       features: sequential(
-        ...[conv2d(3, 64, 11, { stride: 4, padding: 2 }), relu, pool],
-        ...[conv2d(64, 192, 5, { padding: 2 }), relu, pool],
-        ...[conv2d(192, 384, 3, { padding: 1 }), relu],
-        ...[conv2d(384, 256, 3, { padding: 1 }), relu],
-        ...[conv2d(256, 256, 3, { padding: 1 }), relu, pool],
+        conv2d(3, 64, 11, { stride: 4, padding: 2 }),
+        relu,
+        pool,
+        conv2d(64, 192, 5, { padding: 2 }),
+        relu,
+        pool,
+        conv2d(192, 384, 3, { padding: 1 }),
+        relu,
+        conv2d(384, 256, 3, { padding: 1 }),
+        relu,
+        conv2d(256, 256, 3, { padding: 1 }),
+        relu,
+        pool,
       ),
       classifier: classifier(numClasses, rate),
     },
@@ -67,11 +75,21 @@ export function alexnet2012({ numClasses = 1000, dropout: rate = 0.5 }: AlexnetO
   return module(
     {
       features: sequential(
-        ...[conv2d(3, 96, 11, { stride: 4 }), relu, normalise, pool],
-        ...[conv2d(96, 256, 5, { padding: 2, groups: 2 }), relu, normalise, pool],
-        ...[conv2d(256, 384, 3, { padding: 1 }), relu],
-        ...[conv2d(384, 384, 3, { padding: 1, groups: 2 }), relu],
-        ...[conv2d(384, 256, 3, { padding: 1, groups: 2 }), relu, pool],
+        conv2d(3, 96, 11, { stride: 4 }),
+        relu,
+        normalise,
+        pool,
+        conv2d(96, 256, 5, { padding: 2, groups: 2 }),
+        relu,
+        normalise,
+        pool,
+        conv2d(256, 384, 3, { padding: 1 }),
+        relu,
+        conv2d(384, 384, 3, { padding: 1, groups: 2 }),
+        relu,
+        conv2d(384, 256, 3, { padding: 1, groups: 2 }),
+        relu,
+        pool,
       ),
       classifier: classifier(numClasses, rate),
     },

@@ -1,4 +1,8 @@
-/** The article's AlexNet exactly as it is printed. How it differs from the paper stands beside each line. */
+/**
+ * The AlexNet in section 1.38.2 of the article "41_经典卷积网络、LeNet、AlexNet、…"
+ * (Classic convolutional networks, in Chinese, http://www.chinasem.cn/article/918133).
+ * It is reproduced as printed; a comment at each difference from the paper describes it.
+ */
 import {
   conv2d,
   dropout,
@@ -21,19 +25,29 @@ function alexnet(nClasses: number): Module {
   return module(
     {
       features: sequential(
-        ...[conv2d(3, 64, 11, { stride: 4, padding: 2 }), relu, pool],
-        ...[conv2d(64, 192, 5, { padding: 2 }), relu, pool],
-        ...[conv2d(192, 384, 3, { padding: 1 }), relu],
-        ...[conv2d(384, 256, 3, { padding: 1 }), relu],
-        ...[conv2d(256, 256, 3, { padding: 1 }), relu, pool],
+        conv2d(3, 64, 11, { stride: 4, padding: 2 }),
+        relu,
+        pool,
+        conv2d(64, 192, 5, { padding: 2 }),
+        relu,
+        pool,
+        conv2d(192, 384, 3, { padding: 1 }),
+        relu,
+        conv2d(384, 256, 3, { padding: 1 }),
+        relu,
+        conv2d(256, 256, 3, { padding: 1 }),
+        relu,
+        pool,
       ),
       classifier: sequential(
-        // The paper and the article's text say 0.5.
+        // The paper, and the article's text, say 0.5.
         dropout(0.1),
-        // No adaptive pooling before it: only 224x224 pixels fit.
-        ...[linear(256 * 6 * 6, 4096), relu],
+        // No adaptive pooling before this layer: it accepts only 224x224 pixels.
+        linear(256 * 6 * 6, 4096),
+        relu,
         dropout(0.1),
-        ...[linear(4096, 4096), relu],
+        linear(4096, 4096),
+        relu,
         linear(4096, nClasses),
       ),
     },
@@ -41,7 +55,7 @@ function alexnet(nClasses: number): Module {
   );
 }
 
-/** The article's own networks. */
+/** The networks of the article http://www.chinasem.cn/article/918133, under its names. */
 export const article = {
   /** `Alexnet(n_classes)`. */
   alexnet,

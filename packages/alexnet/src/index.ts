@@ -1,4 +1,4 @@
-/** @cnn/alexnet: torchvision's AlexNet, the paper's of 2012, and the article's. */
+/** @cnn/alexnet: torchvision's AlexNet, the paper's of 2012, and the form that an article prints (article.ts). */
 import type { ModelEntry, Paper } from '@cnn/core';
 import { type AlexnetOptions, alexnet, alexnet2012 } from './alexnet.js';
 import { weights } from './weights.js';

@@ -1,22 +1,21 @@
 /**
- * Holds native peers to AVX2 on machines with AVX-512, so that engines can be compared at the width of vectors
- * that JavaScript reaches. PyTorch has settings for that; of onnxruntime-node, which has none, a copy is made
- * that does not see AVX-512. The installed package is only read.
+ * Limits native peers to AVX2 on machines with AVX-512, so that engines are compared at the vector width that
+ * JavaScript reaches. PyTorch has settings for this. onnxruntime-node has none, so a patched copy hides
+ * AVX-512 from it; the installed package is not modified.
  */
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import type { Work } from './workplace.js';
-import { libraryOf, workplace } from './workplace.js';
+import { cacheFolder, libraryOf, type RunContext } from './cacheFolder.js';
 
-/** Variables of a process. */
+/** Environment variables of a process. */
 export type Environment = Readonly<Record<string, string>>;
 
-/** What the process of a peer needs, or why the peer cannot be held to AVX2. */
-type Held = { readonly environment: Environment } | { readonly impossible: string };
+/** Environment that limits a peer to AVX2, or the reason why that is impossible. */
+type Avx2Limit = { readonly environment: Environment } | { readonly impossible: string };
 
-/** Each of its libraries has a setting of its own: ATen, oneDNN (two names), MKL and OpenBLAS. */
+/** PyTorch's libraries have separate settings: ATen, oneDNN (under two names), MKL and OpenBLAS. */
 const torchSettings: Environment = {
   ATEN_CPU_CAPABILITY: 'avx2',
   ONEDNN_MAX_CPU_ISA: 'AVX2',
@@ -25,27 +24,27 @@ const torchSettings: Environment = {
   OPENBLAS_CORETYPE: 'Haswell',
 };
 
-/** Holds a peer to AVX2: what its process needs for that, or why it is not possible. */
-export async function holdToAvx2(peer: string, work: Work): Promise<Held> {
+/** Returns the environment that limits a peer to AVX2, or the reason why that is impossible. */
+export async function limitToAvx2(peer: string, context: RunContext): Promise<Avx2Limit> {
   if (peer === 'pytorch') return { environment: torchSettings };
-  if (peer === 'onnxruntime-node') return holdOnnxRuntime(work);
-  return { impossible: `nothing is known that would hold ${peer} to AVX2` };
+  if (peer === 'onnxruntime-node') return limitOnnxRuntime(context);
+  return { impossible: `there is no known way to limit ${peer} to AVX2` };
 }
 
-/** The one library whose places are known. */
+/** The only library version that can be patched, and its number of xgetbv instructions to replace. */
 const known = {
   version: '1.30.0',
   platform: 'linux x64',
   sha256: 'ffb75a925ba05e47b235bb66e3e3911714a80b328a9c9425539feb204aa32a23',
-  places: 3,
+  instructions: 3,
 };
 
-async function holdOnnxRuntime(work: Work): Promise<Held> {
+async function limitOnnxRuntime(context: RunContext): Promise<Avx2Limit> {
   const { version } = libraryOf('onnxruntime-node')!;
   const platform = `${process.platform} ${process.arch}`;
   if (version !== known.version || platform !== known.platform)
     return {
-      impossible: `it is known how for version ${known.version} on ${known.platform}, this is ${version} on ${platform}`,
+      impossible: `the patch is for version ${known.version} on ${known.platform}; this is ${version} on ${platform}`,
     };
   const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
   const [installed, common] = [
@@ -56,19 +55,19 @@ async function holdOnnxRuntime(work: Work): Promise<Held> {
   const library = await readFile(join(installed, binaries, 'libonnxruntime.so.1'));
   const found = createHash('sha256').update(library).digest('hex');
   if (found !== known.sha256)
-    return { impossible: `its library has the SHA-256 ${found}, not ${known.sha256}` };
-  const places = hideAvx512(library);
-  if (places !== known.places)
+    return { impossible: `its library has the SHA-256 ${found} instead of ${known.sha256}` };
+  const replaced = hideAvx512(library);
+  if (replaced !== known.instructions)
     return {
-      impossible: `its library asks for the processor's state in ${places} places, not ${known.places}`,
+      impossible: `its library has ${replaced} xgetbv instructions instead of ${known.instructions}`,
     };
 
-  const modules = join(workplace, 'onnxruntime-node-avx2/node_modules');
+  const modules = join(cacheFolder, 'onnxruntime-node-avx2/node_modules');
   const copy = join(modules, 'onnxruntime-node');
   const changed = join(copy, binaries, 'libonnxruntime.so.1');
   const before = await readFile(changed).catch(() => undefined);
   if (!before?.equals(library)) {
-    work.note(`Copying onnxruntime-node into ${copy}, without AVX-512`);
+    context.note(`Copying onnxruntime-node into ${copy}, without AVX-512`);
     await cp(common, join(modules, 'onnxruntime-common'), { recursive: true });
     for (const part of ['package.json', 'dist', join(binaries, 'onnxruntime_binding.node')])
       await cp(join(installed, part), join(copy, part), { recursive: true });
@@ -80,20 +79,21 @@ async function holdOnnxRuntime(work: Work): Promise<Held> {
 }
 
 /**
- * Changes a library for x64 so that it sees the vectors of AVX2 at most; gives the number of changed places.
- * A program may use AVX-512 only where the system keeps its registers, which the instruction xgetbv tells:
- * it is replaced by the answer of a system that keeps those of x87, SSE and AVX.
+ * Patches an x64 library in place so that it detects at most AVX2. A program may use AVX-512 only if the
+ * operating system saves the AVX-512 registers, which the instruction xgetbv reports. Each xgetbv is replaced
+ * by the answer of a system that saves the x87, SSE and AVX registers only.
+ * @returns the number of replaced instructions.
  */
 export function hideAvx512(library: Buffer): number {
   const xgetbv = Buffer.from([0x0f, 0x01, 0xd0]);
   const push7PopRax = Buffer.from([0x6a, 0x07, 0x58]);
-  // The end of `and eax, 15` followed by `add eax, edx` has the same bytes.
+  // `and eax, 15` followed by `add eax, edx` contains the same three bytes; skip it.
   const endOfAnd = Buffer.from([0x83, 0xe0]);
-  let places = 0;
+  let replaced = 0;
   for (let at = library.indexOf(xgetbv); at >= 0; at = library.indexOf(xgetbv, at + xgetbv.length)) {
     if (library.subarray(Math.max(0, at - endOfAnd.length), at).equals(endOfAnd)) continue;
     push7PopRax.copy(library, at);
-    places++;
+    replaced++;
   }
-  return places;
+  return replaced;
 }

@@ -1,42 +1,45 @@
-/** Runs suites: gets what they need, measures network by network, and keeps every row as soon as it is there. */
+/**
+ * Runs suites: installs and exports what they need, measures one network at a time, and reports each row at
+ * once.
+ */
 import { execFile } from 'node:child_process';
 import { cpus } from 'node:os';
 import { promisify } from 'node:util';
-import { type Environment, holdToAvx2 } from './avx2.js';
+import { type Environment, limitToAvx2 } from './avx2.js';
 import { type Browsers, openBrowsers } from './browserProcess.js';
+import { cacheFolder, installNode, installPeers, libraryOf, type RunContext } from './cacheFolder.js';
 import { measure, type Row, type Schedule } from './measure.js';
+import type { Job } from './messages.js';
 import type { Network } from './networks.js';
 import { startInNode } from './nodeProcess.js';
 import { exportFiles, programFor, torchProgram } from './programs.js';
-import type { Job } from './protocol.js';
 import type { Contender, Runtime, Suite } from './suite.js';
-import { installNode, installPeers, libraryOf, type Work, workplace } from './workplace.js';
 
-/** What to run, and whom to tell. */
+/** Suites to run, executables to use, and callbacks. */
 export interface BenchOptions {
   readonly suites: readonly Suite[];
   scheduleFor(suite: Suite): Schedule;
-  /** Paths of Nodes that may be used. */
+  /** Paths of further Node executables. */
   readonly nodes: readonly string[];
-  /** A Python; where it has no PyTorch, the table says so. Default `python3`. */
+  /** Path of a Python with PyTorch. Default `python3`; without PyTorch the table shows PyTorch as failed. */
   readonly python?: string;
-  /** Path of a browser. Default: the one that the tests would find. */
+  /** Path of a browser. Default: the browser that the tests use. */
   readonly browser?: string;
-  readonly work: Work;
-  /** What is being done now. */
+  readonly context: RunContext;
+  /** Receives a description of the current step. */
   progress(line: string): void;
-  /** A row that has been measured, with the versions of all that took part. */
+  /** Receives each measured row, with the versions of its runtimes and libraries by name. */
   onRow(suite: Suite, network: Network, row: MeasuredRow, versions: Readonly<Record<string, string>>): void;
 }
 
-/** A row, and how busy the machine was before it. */
+/** A row, and the load of the machine before it was measured. */
 export interface MeasuredRow {
   readonly results: Row;
-  /** Share of the cores that other programs used. */
+  /** Share of the cores that other programs used, from 0 to 1. */
   readonly busy: number;
 }
 
-/** Share of the cores that are in use, watched for a moment in which this process does nothing. */
+/** Measures the share of the cores in use, from 0 to 1, over 250 ms in which this process is idle. */
 async function busyShare(): Promise<number> {
   const times = () =>
     cpus().reduce(
@@ -52,7 +55,10 @@ async function busyShare(): Promise<number> {
   return 1 - (after.idle - before.idle) / Math.max(1, after.all - before.all);
 }
 
-/** Multiply-adds a millisecond, in millions, that the peers are assumed to do: for estimates of time alone. */
+/**
+ * Assumed speed of each peer in millions of multiply-adds per millisecond, used only to estimate the
+ * duration.
+ */
 const assumedSpeed: Readonly<Record<string, number>> = {
   ours: 100,
   'onnxruntime-node': 120,
@@ -69,29 +75,29 @@ const assumedSpeed: Readonly<Record<string, number>> = {
   'tfjs-training': 0.02,
 };
 
-/** About how many seconds a network takes in a suite. */
+/** Estimates the seconds that measuring a network in a suite takes. */
 export function secondsFor(
   { kind, batch, contenders }: Suite,
   { macs }: Network,
-  { rounds, warmUp, wakeUp, turn }: Schedule,
+  { rounds, warmUp, blockWarmUp, block }: Schedule,
 ): number {
   return contenders.reduce((sum, { peer, runtime }) => {
     const run = 1 + (macs * batch) / (assumedSpeed[peer] ?? 1);
     const load = (runtime === 'chromium' ? 900 : 250) + macs / 5;
-    const effort = ({ milliseconds, runs }: Schedule['turn']): number => Math.max(milliseconds, runs * run);
+    const effort = ({ milliseconds, runs }: Schedule['block']): number => Math.max(milliseconds, runs * run);
     const milliseconds =
-      kind === 'starts'
+      kind === 'cold starts'
         ? rounds * (load + run)
-        : load + run + effort(warmUp) + rounds * (40 + effort(wakeUp) + effort(turn));
+        : load + run + effort(warmUp) + rounds * (40 + effort(blockWarmUp) + effort(block));
     return sum + milliseconds / 1000;
   }, 0);
 }
 
-/** Finds the executables for the runtimes of Node. */
+/** Finds the executable of each Node runtime; installs Node versions that are missing. */
 async function findNodes(
   runtimes: ReadonlySet<Runtime>,
   paths: readonly string[],
-  work: Work,
+  context: RunContext,
 ): Promise<ReadonlyMap<Runtime, { path: string; version: string }>> {
   const found = new Map<Runtime, { path: string; version: string }>([
     ['node', { path: process.execPath, version: process.version }],
@@ -103,7 +109,7 @@ async function findNodes(
   }
   for (const runtime of runtimes) {
     if (!runtime.startsWith('node') || found.has(runtime)) continue;
-    const path = await installNode(Number(runtime.slice('node'.length)), work);
+    const path = await installNode(Number(runtime.slice('node'.length)), context);
     found.set(runtime, { path, version: await versionOf(path) });
   }
   return found;
@@ -113,39 +119,42 @@ async function versionOf(path: string): Promise<string> {
   try {
     return (await promisify(execFile)(path, ['--version'])).stdout.trim();
   } catch (error) {
-    throw new Error(`${path} is no Node: ${error instanceof Error ? error.message : error}`);
+    throw new Error(`${path} is not a Node executable: ${error instanceof Error ? error.message : error}`);
   }
 }
 
-/** What the peers that are held to AVX2 need in their environments; says why where one cannot be held. */
-async function holdPeers(suites: readonly Suite[], work: Work): Promise<ReadonlyMap<string, Environment>> {
-  const held = new Map<string, Environment>();
+/** Returns the environment of each peer that can be limited to AVX2, and prints why the others cannot. */
+async function avx2Environments(
+  suites: readonly Suite[],
+  context: RunContext,
+): Promise<ReadonlyMap<string, Environment>> {
+  const environments = new Map<string, Environment>();
   const peers = suites.flatMap(({ contenders }) => contenders.filter(({ avx2 }) => avx2));
   for (const peer of new Set(peers.map(({ peer }) => peer))) {
-    const answer = await holdToAvx2(peer, work);
-    if ('environment' in answer) held.set(peer, answer.environment);
-    else work.note(`${peer} is not measured with AVX2 alone: ${answer.impossible}.`);
+    const answer = await limitToAvx2(peer, context);
+    if ('environment' in answer) environments.set(peer, answer.environment);
+    else context.note(`${peer} is not measured with AVX2 only: ${answer.impossible}.`);
   }
-  return held;
+  return environments;
 }
 
-/** Runs all suites. Everything that it started has ended when it returns or throws. */
+/** Runs all suites. When it returns or throws, all processes and browsers that it started have ended. */
 export async function bench(options: BenchOptions): Promise<void> {
-  const { work, progress } = options;
-  const held = await holdPeers(options.suites, work);
+  const { context, progress } = options;
+  const avx2 = await avx2Environments(options.suites, context);
   const suites = options.suites.map((suite) => ({
     ...suite,
-    contenders: suite.contenders.filter(({ peer, avx2 }) => !avx2 || held.has(peer)),
+    contenders: suite.contenders.filter((contender) => !contender.avx2 || avx2.has(contender.peer)),
   }));
   const contenders = suites.flatMap((suite) => suite.contenders);
-  if (contenders.some(({ peer }) => /^(tfjs|jax|onnxruntime-web)/.test(peer))) await installPeers(work);
+  if (contenders.some(({ peer }) => /^(tfjs|jax|onnxruntime-web)/.test(peer))) await installPeers(context);
   const runtimes = new Set(contenders.map(({ runtime }) => runtime));
-  const nodes = await findNodes(runtimes, options.nodes, work);
+  const nodes = await findNodes(runtimes, options.nodes, context);
   let browsers: Browsers | undefined;
   try {
     if (runtimes.has('chromium')) browsers = await openBrowsers(options.browser);
-    // What a page is waited for fails at once when its browser closes.
-    work.signal.addEventListener('abort', () => void browsers?.close(), { once: true });
+    // Closing a browser rejects all pending calls of its pages at once.
+    context.signal.addEventListener('abort', () => void browsers?.close(), { once: true });
     const versions = (suite: Suite): Record<string, string> => {
       const named: Record<string, string> = {};
       for (const { peer, runtime } of suite.contenders) {
@@ -160,28 +169,28 @@ export async function bench(options: BenchOptions): Promise<void> {
     for (const suite of suites)
       for (const network of suite.networks) {
         const input = [suite.batch, ...network.picture];
-        const files = await exportFiles(network, input, work);
-        const start = async ({ name, peer, runtime, wide, avx2 }: Contender) => {
+        const files = await exportFiles(network, input, context);
+        const start = async ({ name, peer, runtime, wideSimd, avx2: limited }: Contender) => {
           const job: Job = {
             network: network.name,
             input,
             files,
             ...(suite.threads ? { threads: suite.threads } : {}),
             ...(suite.compared ? { compared: suite.compared } : {}),
-            ...(wide ? { wide } : {}),
+            ...(wideSimd ? { wideSimd } : {}),
           };
           if (runtime === 'chromium')
-            return browsers!.start(name, await programFor(peer, 'page', network), job, work.signal);
+            return browsers!.start(name, await programFor(peer, 'page', network), job, context.signal);
           const [executable, program] =
             runtime === 'python'
               ? [options.python ?? 'python3', torchProgram]
-              : [nodes.get(runtime)!.path, workplace + (await programFor(peer, 'node', network))];
-          const placed = { ...job, files: workplace + files };
-          return startInNode(executable, program, placed, work.signal, avx2 ? held.get(peer) : {});
+              : [nodes.get(runtime)!.path, cacheFolder + (await programFor(peer, 'node', network))];
+          const local = { ...job, files: cacheFolder + files };
+          return startInNode(executable, program, local, context.signal, limited ? avx2.get(peer) : {});
         };
         const busy = await busyShare();
         const results = await measure(suite, start, options.scheduleFor(suite), (what) => {
-          work.signal.throwIfAborted();
+          context.signal.throwIfAborted();
           progress(`${suite.title}: ${network.name}: ${what}`);
         });
         options.onRow(suite, network, { results, busy }, versions(suite));

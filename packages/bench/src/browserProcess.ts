@@ -1,14 +1,18 @@
-/** Programs in pages: a server for the workplace's files, and a browser for each peer, so that each has processes of its own. */
+/**
+ * Runs programs in pages: serves the cache folder and starts one browser per contender, so that contenders
+ * share no process.
+ */
 import { createReadStream, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, normalize } from 'node:path';
 import { type FoundBrowser, findBrowser } from '@cnn/testing/browser';
+import { withTimeout } from '@cnn/testing/timeout';
 import { type Browser, chromium } from 'playwright';
-import type { PageGlobals } from './hosts/page.js';
-import type { Job } from './protocol.js';
-import { PATIENCE, PeerFailure, type Running, unwrap } from './running.js';
-import { workplace } from './workplace.js';
+import { cacheFolder } from './cacheFolder.js';
+import type { Job } from './messages.js';
+import type { PageGlobals } from './runners/page.js';
+import { PeerFailure, type RunningProgram, TIMEOUT_MS, unwrap } from './runningProgram.js';
 
 const types: Readonly<Record<string, string>> = {
   '.html': 'text/html',
@@ -18,8 +22,11 @@ const types: Readonly<Record<string, string>> = {
   '.wasm': 'application/wasm',
 };
 
-/** Serves the workplace on the loopback address, isolated from other origins, so that pages have shared memory. */
-function serveWorkplace(): Promise<Server> {
+/**
+ * Serves the cache folder on the loopback address; pages are cross-origin isolated, so that they have shared
+ * memory.
+ */
+function serveCacheFolder(): Promise<Server> {
   const server = createServer((request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url ?? '/', 'http://localhost').pathname));
     response.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
@@ -29,14 +36,14 @@ function serveWorkplace(): Promise<Server> {
       response.end('<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">');
       return;
     }
-    const file = statSync(workplace + path, { throwIfNoEntry: false });
+    const file = statSync(cacheFolder + path, { throwIfNoEntry: false });
     if (path.includes('..') || !file?.isFile()) {
       response.writeHead(404).end();
       return;
     }
     response.setHeader('Content-Type', types[extname(path)] ?? 'application/octet-stream');
     response.setHeader('Content-Length', file.size);
-    createReadStream(workplace + path).pipe(response);
+    createReadStream(cacheFolder + path).pipe(response);
   });
   return new Promise((resolve, reject) => {
     server.once('error', reject);
@@ -44,20 +51,20 @@ function serveWorkplace(): Promise<Server> {
   });
 }
 
-/** Browsers that are kept from one network to the next, one for each contender. */
+/** Browsers, one per contender; they stay open from one network to the next. */
 export interface Browsers {
   readonly version: string;
-  /** Starts a program of the workplace on a job, in a new page of the contender's browser. */
-  start(contender: string, program: string, job: Job, signal: AbortSignal): Promise<Running>;
+  /** Starts a program of the cache folder on a job, in a new page of the contender's browser. */
+  start(contender: string, program: string, job: Job, signal: AbortSignal): Promise<RunningProgram>;
   close(): Promise<void>;
 }
 
-/** Finds a browser, and starts the server. @throws Error where there is no browser. */
+/** Finds a browser and starts the server. @throws Error if there is no browser. */
 export async function openBrowsers(path: string | undefined): Promise<Browsers> {
   if (path) process.env.CHROMIUM_PATH = path;
   const found: FoundBrowser | undefined = await findBrowser();
-  if (!found) throw new Error('There is no Chromium; install one, or name it with --browser <path>.');
-  const server = await serveWorkplace();
+  if (!found) throw new Error('No Chromium was found; install one, or pass its path with --browser <path>.');
+  const server = await serveCacheFolder();
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   const open = new Map<string, Browser>();
   const browserFor = async (contender: string): Promise<Browser> => {
@@ -78,16 +85,16 @@ export async function openBrowsers(path: string | undefined): Promise<Browsers> 
       const page = await (await browserFor(contender)).newPage();
       const end = (): Promise<void> => page.close();
       try {
-        page.setDefaultTimeout(PATIENCE);
+        page.setDefaultTimeout(TIMEOUT_MS);
         let problem = '';
         page.on('pageerror', (error) => {
           problem ||= error.message;
         });
         await page.goto(origin);
         await page.addScriptTag({ type: 'module', url: `${origin}${program}` });
-        await page.waitForFunction(() => (globalThis as PageGlobals).program !== undefined);
-        const answer = await inTime(
-          page.evaluate((job) => (globalThis as PageGlobals).program!.start(job), {
+        await page.waitForFunction(() => (globalThis as PageGlobals).runner !== undefined);
+        const answer = await answerOf(
+          page.evaluate((job) => (globalThis as PageGlobals).runner!.start(job), {
             ...job,
             files: origin + job.files,
           }),
@@ -97,8 +104,8 @@ export async function openBrowsers(path: string | undefined): Promise<Browsers> 
           started: unwrap(answer),
           block: async (request) =>
             unwrap(
-              await inTime(
-                page.evaluate((request) => (globalThis as PageGlobals).program!.block(request), request),
+              await answerOf(
+                page.evaluate((request) => (globalThis as PageGlobals).runner!.block(request), request),
                 () => problem,
               ),
             ),
@@ -113,18 +120,10 @@ export async function openBrowsers(path: string | undefined): Promise<Browsers> 
   };
 }
 
-/** A promise that gives up in the end. */
-async function inTime<T>(work: Promise<T>, problem: () => string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new PeerFailure(`no answer within ${PATIENCE / 1000} seconds. ${problem()}`)),
-      PATIENCE,
-    );
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+/** Settles with a page's answer; `problem` adds the page's error, if any. */
+const answerOf = <T>(promise: Promise<T>, problem: () => string): Promise<T> =>
+  withTimeout(
+    promise,
+    TIMEOUT_MS,
+    () => new PeerFailure(`no answer within ${TIMEOUT_MS / 1000} seconds. ${problem()}`),
+  );

@@ -1,8 +1,11 @@
-/** ResNet-18 in a form for CIFAR-10: the article's, which starts with a 3x3 convolution and without pooling. */
+/**
+ * ResNet-18 for CIFAR-10: the form of the article, which starts with a 3x3 convolution and has no first
+ * pooling.
+ */
 import type { ModelEntry } from '@cnn/core';
 import { article, models as published } from '@cnn/resnet';
 
-/** As a family's registry. */
+/** Registry of models, as the packages of the families export it. */
 export const models: Readonly<Record<string, ModelEntry>> = {
   resnet18_cifar: {
     ...published.resnet18,

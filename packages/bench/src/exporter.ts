@@ -1,31 +1,32 @@
-/** A program that writes the files of one network: weights, input, the ONNX model and the one for tfjs. */
+/**
+ * Writes the files of one network: weights, input, the ONNX model and the tfjs model. Runs in a separate
+ * process.
+ */
 import { mkdir, writeFile } from 'node:fs/promises';
 import {
-  evaluateConstants,
   type ModelEntry,
   parameters,
-  prune,
+  prepareForInference,
   type Shape,
-  simplify,
   trace,
   writeSafetensors,
 } from '@cnn/core';
 import { toOnnx } from '@cnn/onnx';
 import { schemeInput, schemeWeights } from '@cnn/testing/scheme';
+import { fileNames, Unsupported } from './peer.js';
 import { toTfjs } from './peers/tfjsModel.js';
-import { fileNames, Unsupported } from './protocol.js';
 
-/** What is to be written. */
+/** Command-line argument of the program, as JSON. */
 export interface ExportJob {
   readonly network: string;
   readonly gain2: number;
   readonly input: Shape;
   readonly folder: string;
-  /** Names of files that are there already. */
+  /** Names of files that already exist. */
   readonly done: readonly string[];
 }
 
-/** Writes what is missing of the job on the command line. */
+/** Writes the missing files of the job on the command line. */
 export async function exportNetwork(models: Readonly<Record<string, ModelEntry>>): Promise<void> {
   const { network, gain2, input, folder, done } = JSON.parse(process.argv[2]!) as ExportJob;
   const names = fileNames(input);
@@ -43,9 +44,9 @@ export async function exportNetwork(models: Readonly<Record<string, ModelEntry>>
   await write(names.weights, () => writeSafetensors(weights));
   await write(names.onnx, () => toOnnx(traced, weights));
   if (done.includes(names.tfjs) && done.includes(names.tfjsWeights)) return;
-  const folded = evaluateConstants(simplify(traced), weights);
+  const prepared = prepareForInference(traced, weights);
   try {
-    const { model: translated, values } = toTfjs(prune(folded.graph), folded.weights);
+    const { model: translated, values } = toTfjs(prepared.graph, prepared.weights);
     await write(names.tfjsWeights, () => bytesOf(values));
     await write(names.tfjs, () => JSON.stringify(translated));
   } catch (error) {

@@ -1,75 +1,79 @@
-/** Measures the contenders of a suite on one network: all are started, compared, and then take turns. */
-import type { Effort, Started } from './protocol.js';
-import { PeerFailure, type Running } from './running.js';
+/**
+ * Measures the contenders of a suite on one network: starts all, compares their outputs, then times them
+ * interleaved.
+ */
+import type { Effort, Started } from './messages.js';
+import { PeerFailure, type RunningProgram } from './runningProgram.js';
 import type { Contender, Suite } from './suite.js';
 
-/** Starts a contender on the network that is being measured. */
-export type Start = (contender: Contender) => Promise<Running & { readonly spawned?: number }>;
+/** Starts a contender on the current network. `spawned`: start of its process, in milliseconds since 1970. */
+export type Start = (contender: Contender) => Promise<RunningProgram & { readonly spawned?: number }>;
 
-/** What came out for a contender; a failure, or the rest. Times are of one run, in ms. */
+/** Result of a contender: `failure`, or the other fields. Times are per run, in ms. */
 export interface Result {
   readonly failure?: string;
   readonly median?: number;
   readonly minimum?: number;
   readonly runs?: number;
-  /** Missing where the peer does not tell. */
+  /** Undefined if the peer does not report it. */
   readonly threads?: number;
   readonly notes?: string;
-  /** Largest absolute difference of an output from the first contender's. */
+  /** Largest absolute difference between an output value and the first contender's. */
   readonly deviation?: number;
-  /** Largest absolute output. */
+  /** Largest absolute output value. */
   readonly magnitude?: number;
-  /** Median of the most memory that the process held by its first result, in MB. */
+  /** Median over the starts of the process's peak memory up to its first result, in MB. */
   readonly memory?: number;
-  /** From the beginning of loading to the first result, in ms; once. */
+  /** Time from the start of loading to the first result, in ms; measured once. */
   readonly firstResult?: number;
-  /** The part of it after the model and its weights were in memory. */
+  /** The part of `firstResult` after the model and its weights were in memory. */
   readonly compile?: number;
-  /** Kernels that were compiled for a GPU by then. */
+  /** GPU kernels compiled up to the first result. */
   readonly kernels?: number;
 }
 
-/** Results by the contender's name. */
+/** Results by contender name. */
 export type Row = Readonly<Record<string, Result>>;
 
-/** How long to measure. */
+/** Durations of a measurement. */
 export interface Schedule {
   readonly rounds: number;
-  /** Once for each contender, before the rounds. */
+  /** Warm-up of each contender before the first round. */
   readonly warmUp: Effort;
-  /** At the beginning of each turn, since processors and threads fall asleep while others have theirs. */
-  readonly wakeUp: Effort;
-  readonly turn: Effort;
+  /** Warm-up before each block, since cores and threads go to sleep while other contenders run. */
+  readonly blockWarmUp: Effort;
+  /** Timed runs of a contender in one round. */
+  readonly block: Effort;
 }
 
-/** As in the document; `slow` for runs that take seconds. */
+/** The schedule of docs/benchmarks.md. @param slow - for runs that take seconds: fewer of them. */
 export const schedule = (rounds: number, slow = false): Schedule => ({
   rounds,
   warmUp: { milliseconds: 600, runs: slow ? 1 : 3 },
-  wakeUp: { milliseconds: slow ? 0 : 20, runs: slow ? 0 : 1 },
-  turn: { milliseconds: 200, runs: slow ? 1 : 2 },
+  blockWarmUp: { milliseconds: slow ? 0 : 20, runs: slow ? 0 : 1 },
+  block: { milliseconds: 200, runs: slow ? 1 : 2 },
 });
 
-/** Outputs may differ by this share of the largest one; a peer that is further off computes something else. */
+/** Largest accepted deviation, as a share of the largest output; beyond it the outputs are wrong. */
 const TOLERANCE = 1e-3;
 
-/** Threads of a peer that has just run may go on spinning for that long, in ms. */
+/** Pause before each block, in ms: the threads of the previous peer may keep spinning this long. */
 const PAUSE = 40;
 
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, PAUSE));
 
-/** Whose turn it is in a round: forwards, backwards, forwards, ... */
-const inTurn = <T>(items: readonly T[], round: number): readonly T[] =>
+/** Order of the contenders in a round: forwards in even rounds, backwards in odd ones. */
+const orderOf = <T>(items: readonly T[], round: number): readonly T[] =>
   round % 2 === 0 ? items : items.toReversed();
 
-/** The middle value. */
+/** Returns the median. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** Our outputs are the first ones seen; those of others are compared with them. */
+/** Returns a function that compares each output with the first one it received, which is @cnn's. */
 function comparison(): (output: readonly number[]) => Pick<Result, 'deviation' | 'magnitude'> {
   let expected: readonly number[] | undefined;
   return (output) => {
@@ -80,22 +84,22 @@ function comparison(): (output: readonly number[]) => Pick<Result, 'deviation' |
       return { magnitude: rounded(magnitude) };
     }
     if (output.length !== expected.length)
-      throw new PeerFailure(`the output has ${output.length} values, not ${expected.length}`);
+      throw new PeerFailure(`the output has ${output.length} values instead of ${expected.length}`);
     const other = expected;
     const deviation = output.reduce((most, value, i) => Math.max(most, Math.abs(value - other[i]!)), 0);
     if (deviation > TOLERANCE * magnitude)
       throw new PeerFailure(
-        `the output differs by ${deviation.toPrecision(2)} of ${magnitude.toPrecision(2)}`,
+        `the output differs by ${deviation.toPrecision(2)}; its largest value is ${magnitude.toPrecision(2)}`,
       );
     return { deviation: rounded(deviation), magnitude: rounded(magnitude) };
   };
 }
 
-/** Four digits are more than a time is worth. */
+/** Rounds to four digits, which exceeds the precision of the times. */
 const rounded = (value: number): number => Number(value.toPrecision(4));
 
-/** What a program says of itself, as far as it says something. */
-const told = ({ threads, notes, firstResult, compile, kernels }: Started): Result => ({
+/** The facts that a program reported, without empty ones. */
+const reported = ({ threads, notes, firstResult, compile, kernels }: Started): Result => ({
   ...(threads ? { threads } : {}),
   ...(notes.length > 0 ? { notes: notes.join(' ') } : {}),
   firstResult: rounded(firstResult),
@@ -103,7 +107,7 @@ const told = ({ threads, notes, firstResult, compile, kernels }: Started): Resul
   ...(kernels ? { kernels } : {}),
 });
 
-/** Runs a piece of work for each contender; a failure of one is its result, and the others go on. */
+/** Runs `work` for each contender that has not failed. A PeerFailure becomes the contender's result. */
 async function eachContender(
   contenders: readonly Contender[],
   results: Map<string, Result>,
@@ -120,21 +124,21 @@ async function eachContender(
   }
 }
 
-/** Measures one network. `step` is told of each piece of work before it begins. */
+/** Measures one network. @param onStep - receives a description of each step before it begins. */
 export async function measure(
   { kind, contenders }: Suite,
   start: Start,
-  plan: Schedule,
-  step: (what: string) => void,
+  schedule: Schedule,
+  onStep: (what: string) => void,
 ): Promise<Row> {
   const results = new Map<string, Result>();
   const compare = comparison();
   const times = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
-  if (kind === 'starts') {
+  if (kind === 'cold starts') {
     const memories = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
-    for (let round = 0; round < plan.rounds; round++)
-      await eachContender(inTurn(contenders, round), results, async (contender) => {
-        step(`${contender.name}, start ${round + 1} of ${plan.rounds}`);
+    for (let round = 0; round < schedule.rounds; round++)
+      await eachContender(orderOf(contenders, round), results, async (contender) => {
+        onStep(`${contender.name}, start ${round + 1} of ${schedule.rounds}`);
         const { started, spawned, end } = await start(contender);
         try {
           times.get(contender.name)!.push(started.time - spawned!);
@@ -142,7 +146,7 @@ export async function measure(
           if (round === 0)
             results.set(contender.name, {
               ...compare(started.output),
-              ...told(started),
+              ...reported(started),
             });
         } finally {
           await end();
@@ -150,21 +154,22 @@ export async function measure(
       });
     return summary(contenders, results, times, memories);
   }
-  const running = new Map<string, Running>();
+  const running = new Map<string, RunningProgram>();
   try {
     await eachContender(contenders, results, async (contender) => {
-      step(`${contender.name}, loading`);
+      onStep(`${contender.name}, loading`);
       const program = await start(contender);
       running.set(contender.name, program);
-      results.set(contender.name, { ...compare(program.started.output), ...told(program.started) });
-      step(`${contender.name}, warming up`);
-      await program.block({ warmUp: plan.warmUp, timed: { milliseconds: 0, runs: 0 } });
+      results.set(contender.name, { ...compare(program.started.output), ...reported(program.started) });
+      onStep(`${contender.name}, warming up`);
+      await program.block({ warmUp: schedule.warmUp, timed: { milliseconds: 0, runs: 0 } });
     });
-    for (let round = 0; round < plan.rounds; round++)
-      await eachContender(inTurn(contenders, round), results, async ({ name }) => {
-        step(`${name}, round ${round + 1} of ${plan.rounds}`);
+    for (let round = 0; round < schedule.rounds; round++)
+      await eachContender(orderOf(contenders, round), results, async ({ name }) => {
+        onStep(`${name}, round ${round + 1} of ${schedule.rounds}`);
         await pause();
-        times.get(name)!.push(...(await running.get(name)!.block({ warmUp: plan.wakeUp, timed: plan.turn })));
+        const request = { warmUp: schedule.blockWarmUp, timed: schedule.block };
+        times.get(name)!.push(...(await running.get(name)!.block(request)));
       });
   } finally {
     await Promise.all([...running.values()].map((program) => program.end()));

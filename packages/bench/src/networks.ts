@@ -1,17 +1,20 @@
-/** The networks that are compared, and their values: the scheme of the goldens, with the gain that keeps the logits of each in range. */
+/**
+ * The networks of the benchmark. Their weights follow the scheme of the goldens; `gain2` keeps the logits in
+ * range.
+ */
 import type { Shape } from '@cnn/core';
 
-/** A network of a family. */
+/** A network to measure. */
 export interface Network {
-  /** The published name. */
+  /** Published name. */
   readonly name: string;
-  /** The family that has it, or `cifar` for those of cifarModels.ts. */
+  /** Package of the network's family, or `cifar` for the networks of cifarModels.ts. */
   readonly family: string;
-  /** Square of the gain of the weights. */
+  /** Squared gain of the weights. */
   readonly gain2: number;
-  /** Multiply-adds of one picture, in millions: for estimates of time. */
+  /** Multiply-adds per picture, in millions; used to estimate the duration. */
   readonly macs: number;
-  /** Channels, height and width of a picture. */
+  /** Channels, height and width of one picture. */
   readonly picture: Shape;
 }
 
@@ -23,7 +26,7 @@ const network = (name: string, family: string, gain2: number, macs: number): Net
   picture: [3, 224, 224],
 });
 
-/** The networks of the main tables, in their order. */
+/** The networks of the main tables, in the order of the rows. */
 export const networks: readonly Network[] = [
   network('vgg16', 'vgg', 1.5, 15470),
   network('resnet18', 'resnet', 0.75, 1814),
@@ -40,18 +43,18 @@ export const networks: readonly Network[] = [
   network('alexnet', 'alexnet', 1, 714),
 ];
 
-/** The network of that name, on smaller pictures. */
+/** Returns a network of the main tables on square pictures of another size. */
 export function smaller(name: string, pixels: number): Network {
   const found = networks.find((network) => network.name === name)!;
   const [channels, height] = found.picture as [number, number, number];
   return { ...found, picture: [channels, pixels, pixels], macs: found.macs * (pixels / height) ** 2 };
 }
 
-/** LeNet-5 with ReLU and max pooling, for training. */
+/** LeNet-5 with ReLU and max pooling, for the training suites. */
 export const lenet5: Network = { ...network('lenet5', 'lenet', 1, 0.4), picture: [1, 32, 32] };
 
-/** ResNet-20 in its form for CIFAR-10, for training. */
+/** ResNet-20 for CIFAR-10, for the training suites. */
 export const resnet20: Network = { ...network('resnet20', 'resnet', 1, 41), picture: [3, 32, 32] };
 
-/** ResNet-18 in a form for CIFAR-10, for training. */
+/** ResNet-18 for CIFAR-10, for the training suites. */
 export const resnet18Cifar: Network = { ...network('resnet18_cifar', 'cifar', 1, 500), picture: [3, 32, 32] };

@@ -1,21 +1,26 @@
-/** Programs in processes of Node, or of whatever else answers messages as Node's children do. */
+/** Runs programs in processes of Node, or of Python with Node's message format. */
 import { type ChildProcess, fork } from 'node:child_process';
-import type { Answer, Job, Started } from './protocol.js';
-import { PATIENCE, PeerFailure, type Running, unwrap } from './running.js';
+import type { Answer, Job, Started } from './messages.js';
+import { PeerFailure, type RunningProgram, TIMEOUT_MS, unwrap } from './runningProgram.js';
 
-/** A program in a process of its own, and when that was started, in milliseconds since 1970. */
-export interface NodeRunning extends Running {
+/** A program in a separate process. */
+export interface ProcessProgram extends RunningProgram {
+  /** Time at which the process was started, in milliseconds since 1970. */
   readonly spawned: number;
 }
 
-/** Starts a program on a job, with further variables in its environment. Ends the process when the signal says so, or when it does not answer. */
+/**
+ * Starts a program on a job. Kills the process if the signal aborts, or if there is no answer within
+ * `TIMEOUT_MS`.
+ * @param environment - variables in addition to those of this process.
+ */
 export async function startInNode(
   node: string,
   program: string,
   job: Job,
   signal: AbortSignal,
   environment: Readonly<Record<string, string>> = {},
-): Promise<NodeRunning> {
+): Promise<ProcessProgram> {
   signal.throwIfAborted();
   const spawned = performance.timeOrigin + performance.now();
   const child = fork(program, [JSON.stringify(job)], {
@@ -24,9 +29,9 @@ export async function startInNode(
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
-  let complaints = '';
+  let errorText = '';
   child.stderr?.on('data', (part) => {
-    complaints = (complaints + part).slice(-2000);
+    errorText = (errorText + part).slice(-2000);
   });
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const stop = (): void => void child.kill('SIGKILL');
@@ -37,13 +42,13 @@ export async function startInNode(
     await ended;
   };
   try {
-    const first = answerOf<Started>(child, signal, () => complaints);
+    const first = answerOf<Started>(child, signal, () => errorText);
     const started = unwrap(await first);
     return {
       started,
       spawned,
       async block(request) {
-        const answer = answerOf<readonly number[]>(child, signal, () => complaints);
+        const answer = answerOf<readonly number[]>(child, signal, () => errorText);
         child.send(request);
         return unwrap(await answer);
       },
@@ -55,8 +60,8 @@ export async function startInNode(
   }
 }
 
-/** The next message of a process. */
-function answerOf<T>(child: ChildProcess, signal: AbortSignal, complaints: () => string): Promise<Answer<T>> {
+/** Waits for the next message of a process. */
+function answerOf<T>(child: ChildProcess, signal: AbortSignal, errorText: () => string): Promise<Answer<T>> {
   return new Promise((resolve, reject) => {
     const settle = (work: () => void): void => {
       clearTimeout(timer);
@@ -73,12 +78,12 @@ function answerOf<T>(child: ChildProcess, signal: AbortSignal, complaints: () =>
         reject(
           signal.aborted
             ? signal.reason
-            : new PeerFailure(`the process ended with ${killedBy ?? `code ${code}`}. ${complaints().trim()}`),
+            : new PeerFailure(`the process ended with ${killedBy ?? `code ${code}`}. ${errorText().trim()}`),
         ),
       );
     const timer = setTimeout(
-      () => settle(() => reject(new PeerFailure(`no answer within ${PATIENCE / 1000} seconds`))),
-      PATIENCE,
+      () => settle(() => reject(new PeerFailure(`no answer within ${TIMEOUT_MS / 1000} seconds`))),
+      TIMEOUT_MS,
     );
     child.on('message', onMessage);
     child.on('exit', onExit);

@@ -1,4 +1,7 @@
-/** The programs that are measured and the one that exports networks: bundled from the sources, minified, into the workplace. */
+/**
+ * Bundles the measured programs and the program that exports networks, minified, from the sources into the
+ * cache folder.
+ */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -8,85 +11,87 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { formatShape, type Shape } from '@cnn/core';
 import { type BuildOptions, build } from 'esbuild';
+import { moduleTextPlugin } from '../../../scripts/moduleText.mjs';
+import { cacheFolder, type RunContext, root } from './cacheFolder.js';
 import type { ExportJob } from './exporter.js';
 import type { Network } from './networks.js';
-import { fileNames } from './protocol.js';
-import { root, type Work, workplace } from './workplace.js';
+import { fileNames } from './peer.js';
 
 const sources = fileURLToPath(new URL('.', import.meta.url));
 
-/** Where a program runs. */
+/** Platform of a program. */
 export type Platform = 'node' | 'page';
 
 type BundleOptions = Pick<BuildOptions, 'alias' | 'mainFields'>;
 
-/** A program around a peer: what it imports, and the expression for the peer. */
+/** Source of a peer's program: its imports, and the expression that creates the peer. */
 interface ProgramSource {
   readonly imports: readonly string[];
   readonly peer: string;
-  /** What its bundle needs beyond what all have. */
+  /** Further options of the bundle. */
   readonly options?: BundleOptions;
-  /** The same, in pages alone. */
+  /** Further options of the bundle for pages. */
   readonly pageOptions?: BundleOptions;
-  /** Whether it holds the models of the network's family. */
-  readonly ofFamily?: boolean;
+  /** True if the program contains the models of the network's family. */
+  readonly withModels?: boolean;
 }
 
-const from = (file: string, ...names: string[]): string => `import { ${names.join(', ')} } from '${file}';`;
+const importOf = (file: string, ...names: string[]): string =>
+  `import { ${names.join(', ')} } from '${file}';`;
 
 const importOfModels = (family: string): string =>
-  from(family === 'cifar' ? './cifarModels.js' : `@cnn/${family}`, 'models');
+  importOf(family === 'cifar' ? './cifarModels.js' : `@cnn/${family}`, 'models');
 
 const programs: Readonly<Record<string, ProgramSource>> = {
-  ours: { ofFamily: true, imports: [from('./peers/ours.js', 'ours')], peer: 'ours(models)' },
+  ours: { withModels: true, imports: [importOf('./peers/ours.js', 'ours')], peer: 'ours(models)' },
   'ours-webgpu': {
-    ofFamily: true,
-    imports: [from('./peers/ours.js', 'ours'), from('@cnn/core', 'gpuBackend')],
+    withModels: true,
+    imports: [importOf('./peers/ours.js', 'ours'), importOf('@cnn/core', 'gpuBackend')],
     peer: "ours(models, gpuBackend({ mode: 'webgpu' }))",
   },
   'ours-webgl2': {
-    ofFamily: true,
-    imports: [from('./peers/ours.js', 'ours'), from('@cnn/core', 'gpuBackend')],
+    withModels: true,
+    imports: [importOf('./peers/ours.js', 'ours'), importOf('@cnn/core', 'gpuBackend')],
     peer: "ours(models, gpuBackend({ mode: 'webgl2' }))",
   },
   'ours-training': {
-    ofFamily: true,
-    imports: [from('./peers/oursTraining.js', 'oursTraining')],
+    withModels: true,
+    imports: [importOf('./peers/oursTraining.js', 'oursTraining')],
     peer: 'oursTraining(models)',
   },
-  'jax-training': { imports: [from('./peers/jaxTraining.js', 'jaxTraining')], peer: 'jaxTraining' },
+  'jax-training': { imports: [importOf('./peers/jaxTraining.js', 'jaxTraining')], peer: 'jaxTraining' },
   'tfjs-training': {
-    imports: [from('./peers/tfjsTraining.js', 'tfjsTraining')],
+    imports: [importOf('./peers/tfjsTraining.js', 'tfjsTraining')],
     peer: 'tfjsTraining',
-    // The gradients are in its ES modules only.
+    // Only its ES modules contain the gradients.
     options: { mainFields: ['module', 'main'] },
   },
   'onnxruntime-node': {
-    imports: [from('./peers/onnxruntimeNode.js', 'onnxruntimeNode')],
+    imports: [importOf('./peers/onnxruntimeNode.js', 'onnxruntimeNode')],
     peer: 'onnxruntimeNode',
   },
   'onnxruntime-web': {
-    imports: [from('./peers/onnxruntimeWeb.js', 'onnxruntimeWeb')],
+    imports: [importOf('./peers/onnxruntimeWeb.js', 'onnxruntimeWeb')],
     peer: 'onnxruntimeWeb',
-    // In Node it is not bundled; in a page this is the part of it that the CPU needs.
+    // Node loads the installed package; a page needs only the CPU part of it.
     pageOptions: { alias: { 'onnxruntime-web': 'onnxruntime-web/wasm' } },
   },
   'onnxruntime-webgpu': {
-    imports: [from('./peers/onnxruntimeWebgpu.js', 'onnxruntimeWebgpu')],
+    imports: [importOf('./peers/onnxruntimeWebgpu.js', 'onnxruntimeWebgpu')],
     peer: 'onnxruntimeWebgpu',
   },
-  'tfjs-wasm': { imports: [from('./peers/tfjsWasm.js', 'tfjsWasm')], peer: 'tfjsWasm' },
-  'tfjs-webgpu': { imports: [from('./peers/tfjsGpu.js', 'tfjsGpu')], peer: "tfjsGpu('webgpu')" },
-  'tfjs-webgl': { imports: [from('./peers/tfjsGpu.js', 'tfjsGpu')], peer: "tfjsGpu('webgl')" },
+  'tfjs-wasm': { imports: [importOf('./peers/tfjsWasm.js', 'tfjsWasm')], peer: 'tfjsWasm' },
+  'tfjs-webgpu': { imports: [importOf('./peers/tfjsGpu.js', 'tfjsGpu')], peer: "tfjsGpu('webgpu')" },
+  'tfjs-webgl': { imports: [importOf('./peers/tfjsGpu.js', 'tfjsGpu')], peer: "tfjsGpu('webgl')" },
 };
 
-/** The names of all peers. */
+/** Names of all peers. */
 export const peerNames: readonly string[] = [...Object.keys(programs), 'pytorch'];
 
-/** The program of PyTorch. */
+/** Path of PyTorch's program. */
 export const torchProgram = join(sources, 'peers/torchTraining.py');
 
-/** Bundles a program and gives the name of its file in the workplace. */
+/** Bundles a program; returns its file, relative to the cache folder, and the SHA-256 of the bundle. */
 async function bundle(
   name: string,
   source: string,
@@ -101,7 +106,8 @@ async function bundle(
     format: 'esm',
     write: false,
     tsconfig: join(root, 'tsconfig.base.json'),
-    nodePaths: [join(workplace, 'node_modules')],
+    plugins: [moduleTextPlugin],
+    nodePaths: [join(cacheFolder, 'node_modules')],
     ...(platform === 'node'
       ? {
           platform: 'node',
@@ -111,71 +117,74 @@ async function bundle(
           banner: {
             js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.filename);",
           },
-          // tfjs-backend-wasm looks for its .wasm files beside itself.
+          // tfjs-backend-wasm searches for its .wasm files in `__dirname`.
           define: {
-            __dirname: JSON.stringify(join(workplace, 'node_modules/@tensorflow/tfjs-backend-wasm/dist')),
+            __dirname: JSON.stringify(join(cacheFolder, 'node_modules/@tensorflow/tfjs-backend-wasm/dist')),
           },
         }
       : {
           platform: 'browser',
           target: 'es2022',
-          // Without its worker in the bundle: that would be this very bundle.
+          // Excludes onnxruntime's worker, whose source would be this bundle itself.
           conditions: ['onnxruntime-web-use-extern-wasm'],
         }),
     ...options,
   });
   const text = outputFiles[0]!.contents;
-  await mkdir(join(workplace, 'programs'), { recursive: true });
-  await writeFile(workplace + file, text);
+  await mkdir(join(cacheFolder, 'programs'), { recursive: true });
+  await writeFile(cacheFolder + file, text);
   return { file, hash: createHash('sha256').update(text).digest('hex') };
 }
 
 const bundled = new Map<string, Promise<{ file: string; hash: string }>>();
 
-function bundleOnce(...[name, source, platform, options]: Parameters<typeof bundle>) {
+function bundleOnce(name: string, source: string, platform: Platform, options?: BundleOptions) {
   const known = bundled.get(name) ?? bundle(name, source, platform, options);
   bundled.set(name, known);
   return known;
 }
 
-/** The program of a peer for a network: a file in the workplace, as a path relative to it. */
+/** Bundles the program of a peer for a network; returns its file, relative to the cache folder. */
 export async function programFor(peer: string, platform: Platform, { family }: Network): Promise<string> {
-  const { imports, peer: expression, ofFamily, ...source } = programs[peer]!;
+  const { imports, peer: expression, withModels, ...source } = programs[peer]!;
   const options = { ...source.options, ...(platform === 'page' ? source.pageOptions : {}) };
   const lines = [
-    ...(ofFamily ? [importOfModels(family)] : []),
+    ...(withModels ? [importOfModels(family)] : []),
     ...imports,
-    from(`./hosts/${platform}.js`, 'serve'),
+    importOf(`./runners/${platform}.js`, 'serve'),
     `serve(${expression});`,
   ];
-  const name = `${platform}-${peer}${ofFamily ? `-${family}` : ''}`;
+  const name = `${platform}-${peer}${withModels ? `-${family}` : ''}`;
   return (await bundleOnce(name, lines.join('\n'), platform, options)).file;
 }
 
-/** Writes the files of a network for an input, as far as they are missing or made by other code; gives their folder, relative to the workplace. */
-export async function exportFiles(network: Network, input: Shape, work: Work): Promise<string> {
+/**
+ * Exports the files of a network for an input shape, unless they exist and were made by the same code.
+ * @returns their folder, relative to the cache folder.
+ */
+export async function exportFiles(network: Network, input: Shape, context: RunContext): Promise<string> {
   const folder = `networks/${network.name}/`;
   const lines = [
     importOfModels(network.family),
-    from('./exporter.js', 'exportNetwork'),
+    importOf('./exporter.js', 'exportNetwork'),
     'await exportNetwork(models);',
   ];
   const { file, hash } = await bundleOnce(`export-${network.family}`, lines.join('\n'), 'node');
-  const record = `${workplace}${folder}made-by.json`;
+  const record = `${cacheFolder}${folder}made-by.json`;
   const made: Record<string, string> = existsSync(record) ? JSON.parse(await readFile(record, 'utf8')) : {};
   const wanted = Object.values(fileNames(input));
   const done = wanted.filter((name) => made[name] === hash);
   if (done.length === wanted.length) return folder;
-  work.note(`Exporting ${network.name} for ${formatShape(input)}`);
+  context.note(`Exporting ${network.name} for ${formatShape(input)}`);
   const job: ExportJob = {
     network: network.name,
     gain2: network.gain2,
     input,
-    folder: workplace + folder,
+    folder: cacheFolder + folder,
     done,
   };
-  await promisify(execFile)(process.execPath, [workplace + file, JSON.stringify(job)], {
-    signal: work.signal,
+  await promisify(execFile)(process.execPath, [cacheFolder + file, JSON.stringify(job)], {
+    signal: context.signal,
   });
   for (const name of wanted) made[name] = hash;
   await writeFile(record, JSON.stringify(made, null, 2));

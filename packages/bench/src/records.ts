@@ -1,44 +1,47 @@
-/** The measurements on file: a run replaces the rows that it measured, so that the tables can be made in pieces. */
+/**
+ * Stores measurements in a JSON file. A run replaces only the rows that it measured, so the tables can be
+ * built in parts.
+ */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
+import { root } from './cacheFolder.js';
 import type { Row } from './measure.js';
-import { root } from './workplace.js';
 
-/** The computer that measured. */
+/** The computer on which the rows were measured. */
 export interface Machine {
   readonly processor: string;
   readonly cores: number;
   /** In GB. */
   readonly memory: number;
-  /** The vector instructions that matter here, where the system tells. */
+  /** Relevant vector extensions, separated by commas; empty if the system does not list them. */
   readonly vectors: string;
   readonly system: string;
 }
 
-/** One row with the day on which it was measured: contenders of a row are always measured together. */
+/** One row with its date; all contenders of a row are measured together. */
 export interface DatedRow {
   readonly date: string;
-  /** What was measured: see `stateOfCore`. */
+  /** Revision of `@cnn/core`: see {@link coreRevision}. */
   readonly core?: string;
-  /** Share of the cores that other programs used before it; missing where it does not matter. */
+  /** Share of the cores that other programs used before the row; undefined up to {@link BUSY_SHARE}. */
   readonly busy?: number;
   readonly results: Row;
 }
 
-/** Everything on file. */
+/** Contents of the JSON file. */
 export interface Records {
   readonly machine: Machine;
-  /** Versions of runtimes and peers by name. */
+  /** Versions of runtimes and libraries by name. */
   readonly versions: Readonly<Record<string, string>>;
-  /** By suite, then by network. */
+  /** Rows by suite, then by network. */
   readonly rows: Readonly<Record<string, Readonly<Record<string, DatedRow>>>>;
 }
 
-/** Other programs that use more of the cores than this make times too long. */
-export const BUSY = 0.1;
+/** If other programs use more than this share of the cores, measured times are too long. */
+export const BUSY_SHARE = 0.1;
 
-/** This computer. */
+/** Describes this computer. */
 export function thisMachine(): Machine {
   const flags = existsSync('/proc/cpuinfo')
     ? /^flags\s*: (.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))
@@ -56,34 +59,39 @@ export function thisMachine(): Machine {
   };
 }
 
-/** Where the sources lie of which `stateOfCore` speaks. */
-export const CORE = 'packages/core/src';
+/** Folder whose revision {@link coreRevision} returns. */
+export const CORE_SOURCES = 'packages/core/src';
 
 /**
- * Which state of `@cnn/core` is here: the first digits of what `git rev-parse HEAD:packages/core/src` says, with a plus
- * where files differ from it; undefined outside of a git repository.
+ * Revision of `@cnn/core`: the first eight digits of its git tree (`git rev-parse HEAD:packages/core/src`),
+ * followed by a plus if files differ from it. Undefined outside a git repository.
  */
-export function stateOfCore(): string | undefined {
+export function coreRevision(): string | undefined {
   const git = (...args: string[]): string =>
     execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   try {
-    return git('rev-parse', '--short=8', `HEAD:${CORE}`) + (git('status', '--porcelain', CORE) && '+');
+    return (
+      git('rev-parse', '--short=8', `HEAD:${CORE_SOURCES}`) +
+      (git('status', '--porcelain', CORE_SOURCES) && '+')
+    );
   } catch {
     return undefined;
   }
 }
 
-/** The records of a file; none where there is no file. */
+/** Reads the records of a file; without a file returns records without rows. */
 export function readRecords(path: string): Records {
   if (!existsSync(path)) return { machine: thisMachine(), versions: {}, rows: {} };
   try {
     return JSON.parse(readFileSync(path, 'utf8')) as Records;
   } catch (error) {
-    throw new Error(`${path} holds no measurements: ${error instanceof Error ? error.message : error}`);
+    throw new Error(
+      `${path} is not a file of measurements: ${error instanceof Error ? error.message : error}`,
+    );
   }
 }
 
-/** The records with a row in the place of the one before. @throws Error for a row of another machine. */
+/** Returns the records with one row added or replaced. */
 export function withRow(
   records: Records,
   versions: Readonly<Record<string, string>>,
@@ -98,12 +106,12 @@ export function withRow(
   };
 }
 
-/** Throws where the records come from another machine. */
+/** @throws Error if the records come from another machine. */
 export function requireSameMachine(path: string, { machine }: Records): void {
   const here = thisMachine();
   if (machine.processor !== here.processor || machine.cores !== here.cores)
     throw new Error(
-      `${path} was measured on ${machine.processor} with ${machine.cores} cores, this is ${here.processor} with ${here.cores}; name another file with --json.`,
+      `${path} was measured on ${machine.processor} with ${machine.cores} cores, this machine is ${here.processor} with ${here.cores}; pass another file with --json.`,
     );
 }
 

@@ -1,61 +1,73 @@
-/** What a suite is: contenders that run the same networks under the same conditions, tables of what came out, and targets. */
+/**
+ * Defines a suite: contenders that run the same networks under the same conditions, tables of their results,
+ * and targets.
+ */
 import type { Network } from './networks.js';
 
-/** Where a contender runs: a Node of that major version, this process's own, a browser, or a Python with PyTorch. */
+/**
+ * Runtime of a contender: the current Node, a Node of a given major version, a browser, or a Python with
+ * PyTorch.
+ */
 export type Runtime = 'node' | `node${number}` | 'chromium' | 'python';
 
-/** A peer under certain conditions. */
+/** A peer with its runtime and settings. */
 export interface Contender {
-  /** Unique within the suite, and the title of its columns. */
+  /** Name, unique within the suite; heads the contender's columns. */
   readonly name: string;
   readonly peer: string;
   readonly runtime: Runtime;
-  /** Ours: with 256-bit kernels. */
-  readonly wide?: boolean;
-  /** Native peers: held to AVX2, which has vectors of 256 bits. For machines with AVX-512. */
+  /** For `@cnn` only: use 256-bit kernels. */
+  readonly wideSimd?: boolean;
+  /** Native peers only: limit to AVX2, whose vectors have 256 bits. Applies on machines with AVX-512. */
   readonly avx2?: boolean;
 }
 
-/** What is told of a contender; all come from one measurement. */
+/** Quantity that a table shows; all come from one measurement. */
 export type Metric = 'time' | 'throughput' | 'start' | 'memory' | 'firstResult' | 'compile' | 'kernels';
 
 /** A table of a suite. */
 export interface SuiteTable {
   readonly metric: Metric;
-  /** Said above the table. */
+  /** Text above the table. */
   readonly about?: string;
-  /** Names of those that are shown; the first is the one that the others are compared with. Default: all. */
+  /** Names of the contenders shown; the others are compared with the first. Default: all. */
   readonly contenders?: readonly string[];
-  /** What is wanted of ours, compared with others. */
+  /** Target ratios of @cnn to other contenders. */
   readonly targets?: readonly Target[];
-  /** The most that is wanted of ours, in the metric's unit, by network. */
+  /** Target maxima of @cnn by network, in the metric's unit. */
   readonly limits?: Readonly<Record<string, number>>;
 }
 
-/** Ours over that of other contenders, at most; they stand side by side in the table. */
+/**
+ * Highest wanted ratio of @cnn to other contenders, by network. Contenders of one target have adjacent
+ * columns.
+ */
 export interface Target {
   readonly contenders: readonly string[];
   readonly networks: Readonly<Record<string, number>>;
   readonly geometricMean?: number;
 }
 
-/** Contenders under the same conditions, on the same networks. */
+/** Contenders that run the same networks under the same conditions. */
 export interface Suite {
   readonly id: string;
   readonly title: string;
-  /** Said under the title in the document. */
+  /** Text under the title in the document. */
   readonly about?: string;
-  /** Turns: all run side by side, and take turns. Starts: each is started anew for each result. */
-  readonly kind: 'turns' | 'starts';
+  /**
+   * `interleaved`: all contenders stay loaded and are timed in alternation. `cold starts`: each result comes
+   * from a new process.
+   */
+  readonly kind: 'interleaved' | 'cold starts';
   readonly batch: number;
-  /** Undefined: as many as each peer takes by itself. */
+  /** Number of threads. Undefined: each peer's default. */
   readonly threads?: number;
-  /** The first one is ours; the outputs of the others are compared with its. */
+  /** Contenders, @cnn first; the outputs of the others are compared with its output. */
   readonly contenders: readonly Contender[];
   readonly networks: readonly Network[];
   readonly tables: readonly SuiteTable[];
-  /** How many runs give the output that is compared. Default 1. */
+  /** Number of runs whose outputs are compared. Default 1. */
   readonly compared?: number;
-  /** Runs take seconds: fewer of them are measured. */
+  /** True if runs take seconds; then fewer are timed. */
   readonly slow?: boolean;
 }

@@ -1,4 +1,4 @@
-/** What is measured: the suites, in the order of the document, with their targets. */
+/** The suites and their targets, in the order of the document. */
 import { lenet5, type Network, networks, resnet18Cifar, resnet20, smaller } from './networks.js';
 import type { Contender, Runtime, Suite, Target } from './suite.js';
 
@@ -6,27 +6,27 @@ const everyNetwork = (ratio: number): Readonly<Record<string, number>> =>
   Object.fromEntries(networks.map(({ name }) => [name, ratio]));
 
 const node20 = 'ours, Node 20';
-const oursPaired: Contender = { name: 'ours, 256-bit', peer: 'ours', runtime: 'node24', wide: true };
+const ours256: Contender = { name: 'ours, 256-bit', peer: 'ours', runtime: 'node24', wideSimd: true };
 const native: Contender = { name: 'onnxruntime-node', peer: 'onnxruntime-node', runtime: 'node24' };
-const nativePaired: Contender = { ...native, name: 'onnxruntime-node, 256-bit', avx2: true };
-/** They share their targets, which were set on a processor that computes 256 bits at a time. */
-const natives = [native.name, nativePaired.name];
+const native256: Contender = { ...native, name: 'onnxruntime-node, 256-bit', avx2: true };
+/** Both share their targets, which were set on a processor with 256-bit vectors. */
+const natives = [native.name, native256.name];
 
-/** Contenders that run as WebAssembly alone. */
-const webAssembly = (runtime: Runtime): readonly Contender[] => [
+/** Contenders that run in WebAssembly. */
+const webAssemblyContenders = (runtime: Runtime): readonly Contender[] => [
   { name: 'ours', peer: 'ours', runtime },
   { name: 'onnxruntime-web', peer: 'onnxruntime-web', runtime },
   { name: 'tfjs-wasm', peer: 'tfjs-wasm', runtime },
 ];
 
-/** At least three times as fast by geometric mean, and 1.5 times on every network. */
-const farAhead: Target = {
+/** At least 3 times as fast by geometric mean, and at least 1.5 times as fast on every network. */
+const webAssemblyTarget: Target = {
   contenders: ['onnxruntime-web', 'tfjs-wasm'],
   networks: everyNetwork(1 / 1.5),
   geometricMean: 1 / 3,
 };
 
-/** Training steps: forward, backward and update, of one batch. */
+/** Suite of training steps: forward, backward and update on one batch. */
 function trainingSuite(
   id: string,
   title: string,
@@ -35,28 +35,28 @@ function trainingSuite(
   peers: readonly string[],
 ): Suite {
   const all = (ratio: number) => Object.fromEntries(trained.map(({ name }) => [name, ratio]));
-  const of = (name: string, peer: string, runtime: Runtime): Contender => ({ name, peer, runtime });
+  const contender = (name: string, peer: string, runtime: Runtime): Contender => ({ name, peer, runtime });
   const torch = ['PyTorch', 'PyTorch, 256-bit'];
   return {
     id,
     title: `Training ${title}, batch ${batch}, 2 threads`,
     about:
-      'One step: forward, backward and plain gradient descent (learning rate 0.01). The losses of the first three steps are compared, so that gradients count too.',
-    kind: 'turns',
+      'One training step: forward, backward and plain gradient descent (learning rate 0.01). The losses of the first three steps are compared, which also checks the gradients.',
+    kind: 'interleaved',
     batch,
     threads: 2,
     contenders: [
-      { ...oursPaired, peer: 'ours-training' },
-      of('PyTorch', 'pytorch', 'python'),
-      { ...of('PyTorch, 256-bit', 'pytorch', 'python'), avx2: true },
-      of(node20, 'ours-training', 'node20'),
-      ...peers.map((peer) => of(peer, `${peer}-training`, 'node24')),
+      { ...ours256, peer: 'ours-training' },
+      contender('PyTorch', 'pytorch', 'python'),
+      { ...contender('PyTorch, 256-bit', 'pytorch', 'python'), avx2: true },
+      contender(node20, 'ours-training', 'node20'),
+      ...peers.map((peer) => contender(peer, `${peer}-training`, 'node24')),
     ],
     networks: trained,
     tables: [
       {
         metric: 'time',
-        contenders: [oursPaired.name, ...torch, ...peers],
+        contenders: [ours256.name, ...torch, ...peers],
         targets: [
           { contenders: torch, networks: all(1) },
           { contenders: ['jax'], networks: all(1 / 30) },
@@ -64,7 +64,7 @@ function trainingSuite(
       },
       {
         metric: 'time',
-        about: 'Ours on plain Node 20:',
+        about: 'Ours on Node 20:',
         contenders: [node20, ...torch],
         targets: [{ contenders: torch, networks: all(2) }],
       },
@@ -76,7 +76,10 @@ function trainingSuite(
 
 const gpuNetworks = ['resnet18', 'mobilenet_v2'].map((name) => smaller(name, 128));
 
-/** Our gpu back end against others on the same interface: latency, compile time, time to the first result, kernels. */
+/**
+ * Suite of the gpu back end and peers on the same GPU interface: latency, compile time, time to first result,
+ * kernels.
+ */
 function gpuSuite(id: string, title: string, peers: readonly string[]): Suite {
   const atMost = (contender: string, ratio: number): Target => ({
     contenders: [contender],
@@ -87,8 +90,8 @@ function gpuSuite(id: string, title: string, peers: readonly string[]): Suite {
     id,
     title: `${title} in Chromium, batch 1, 128x128 pixels`,
     about:
-      'The GPU is the one that the page gets; where there is none, Chromium computes on the CPU (SwiftShader), and the times say little about real GPUs. Compile: from the model and its weights in memory to the first output. Of ours it is all of `compile`, which folds batch norm, opens the device, compiles and uploads, and the first run; of tfjs the warm-up, its first prediction, with batch norm folded and weights laid out before, in the file, and with its back end already initialised; of onnxruntime-web making the session from bytes, with the start of its WebAssembly, and the first run. First result: that and the reading of files before it, from the beginning of loading. Kernels: distinct pipelines (WebGPU) or programs (WebGL2) compiled by then.',
-    kind: 'turns',
+      'The page uses the GPU of the machine; without one, Chromium computes on the CPU (SwiftShader), and the times say little about real GPUs. Compile: from the model and its weights in memory to the first output. For ours this is all of `compile` (folding batch norm, opening the device, compiling kernels, uploading weights) plus the first run. For tfjs it is the warm-up, its first prediction; batch norm is already folded and the weights are laid out in the file, and the back end is already initialised. For onnxruntime-web it is creating the session from bytes, with the start of its WebAssembly, plus the first run. First result: from the start of loading, that is, reading the files plus compile. Kernels: distinct pipelines (WebGPU) or programs (WebGL2) compiled up to the first result.',
+    kind: 'interleaved',
     batch: 1,
     contenders: [`ours-${id}`, ...peers].map((peer) => ({ name: peer, peer, runtime: 'chromium' })),
     networks: gpuNetworks,
@@ -104,25 +107,20 @@ function gpuSuite(id: string, title: string, peers: readonly string[]): Suite {
 
 const onNode20 = [node20, 'onnxruntime-web', 'tfjs-wasm'];
 
-/** The tables of the document, in its order. */
+/** All suites, in the order of the document. */
 export const suites: readonly Suite[] = [
   {
     id: 'node24',
     title: 'Node 24, batch 1, 2 threads',
-    kind: 'turns',
+    kind: 'interleaved',
     batch: 1,
     threads: 2,
-    contenders: [
-      oursPaired,
-      native,
-      nativePaired,
-      { name: 'ours, 128-bit', peer: 'ours', runtime: 'node24' },
-    ],
+    contenders: [ours256, native, native256, { name: 'ours, 128-bit', peer: 'ours', runtime: 'node24' }],
     networks,
     tables: [
       {
         metric: 'time',
-        contenders: [oursPaired.name, ...natives],
+        contenders: [ours256.name, ...natives],
         targets: [
           {
             contenders: natives,
@@ -147,28 +145,28 @@ export const suites: readonly Suite[] = [
       },
       {
         metric: 'time',
-        about: 'What the wider vectors give ours:',
-        contenders: [oursPaired.name, 'ours, 128-bit'],
+        about: 'Effect of 256-bit vectors on ours:',
+        contenders: [ours256.name, 'ours, 128-bit'],
       },
     ],
   },
   {
     id: 'node24-1',
     title: 'Node 24, batch 1, 1 thread',
-    kind: 'turns',
+    kind: 'interleaved',
     batch: 1,
     threads: 1,
-    contenders: [oursPaired, native, nativePaired],
+    contenders: [ours256, native, native256],
     networks,
     tables: [{ metric: 'time' }],
   },
   {
     id: 'batch8',
     title: 'Node 24, batch 8, 2 threads',
-    kind: 'turns',
+    kind: 'interleaved',
     batch: 8,
     threads: 2,
-    contenders: [oursPaired, native, nativePaired],
+    contenders: [ours256, native, native256],
     networks,
     tables: [
       {
@@ -179,32 +177,32 @@ export const suites: readonly Suite[] = [
   },
   {
     id: 'node20',
-    title: 'Node 20, batch 1, threads as each peer takes them',
-    kind: 'turns',
+    title: 'Node 20, batch 1, default threads',
+    kind: 'interleaved',
     batch: 1,
-    contenders: webAssembly('node20'),
+    contenders: webAssemblyContenders('node20'),
     networks,
-    tables: [{ metric: 'time', targets: [farAhead] }],
+    tables: [{ metric: 'time', targets: [webAssemblyTarget] }],
   },
   {
     id: 'chromium',
-    title: 'Chromium, batch 1, threads as each peer takes them',
-    kind: 'turns',
+    title: 'Chromium, batch 1, default threads',
+    kind: 'interleaved',
     batch: 1,
-    contenders: webAssembly('chromium'),
+    contenders: webAssemblyContenders('chromium'),
     networks,
-    tables: [{ metric: 'time', targets: [farAhead] }],
+    tables: [{ metric: 'time', targets: [webAssemblyTarget] }],
   },
   {
     id: 'start',
     title: 'Cold start and memory, 2 threads',
     about:
-      'From the start of the process to its first result, with the model and its weights read from files; and the most memory that the process has held by then (maxRSS).',
-    kind: 'starts',
+      'Time from the start of the process to its first result, with the model and its weights read from files, and peak memory of the process up to then (maxRSS).',
+    kind: 'cold starts',
     batch: 1,
     threads: 2,
     contenders: [
-      oursPaired,
+      ours256,
       native,
       { name: node20, peer: 'ours', runtime: 'node20' },
       { name: 'onnxruntime-web', peer: 'onnxruntime-web', runtime: 'node20' },
@@ -212,13 +210,13 @@ export const suites: readonly Suite[] = [
     ],
     networks: networks.filter(({ name }) => ['mobilenet_v2', 'resnet50', 'vgg16'].includes(name)),
     tables: [
-      { metric: 'start', contenders: [oursPaired.name, native.name], limits: { mobilenet_v2: 400 } },
+      { metric: 'start', contenders: [ours256.name, native.name], limits: { mobilenet_v2: 400 } },
       {
         metric: 'memory',
-        contenders: [oursPaired.name, native.name],
+        contenders: [ours256.name, native.name],
         targets: [{ contenders: [native.name], networks: everyNetwork(1.2) }],
       },
-      { metric: 'start', about: 'On plain Node 20:', contenders: onNode20 },
+      { metric: 'start', about: 'On Node 20:', contenders: onNode20 },
       { metric: 'memory', contenders: onNode20 },
     ],
   },
@@ -228,18 +226,18 @@ export const suites: readonly Suite[] = [
   trainingSuite('training-resnet', 'ResNets (3x32x32)', [resnet20, resnet18Cifar], 16, []),
 ];
 
-/** Names for several suites at once. */
-export const groups: Readonly<Record<string, readonly string[]>> = {
+/** Names of groups of suites. */
+export const suiteGroups: Readonly<Record<string, readonly string[]>> = {
   inference: ['node24', 'node24-1', 'batch8', 'node20', 'chromium', 'start'],
   gpu: ['webgpu', 'webgl2'],
   training: ['training-lenet', 'training-resnet'],
 };
 
-/** For a look: two small networks on the Node that runs the command. */
+/** Suite of `--quick`: two small networks on the current Node. */
 export const quickSuite: Suite = {
   id: 'quick',
-  title: 'A quick look, batch 1, 2 threads',
-  kind: 'turns',
+  title: 'Quick comparison, batch 1, 2 threads',
+  kind: 'interleaved',
   batch: 1,
   threads: 2,
   contenders: [

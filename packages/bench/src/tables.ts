@@ -1,19 +1,25 @@
-/** The tables of the document and of the terminal: a suite's rows with ratios, geometric means and targets. */
+/**
+ * Builds the tables for the document and the terminal: a suite's rows with ratios, geometric means and
+ * targets.
+ */
 import type { Result } from './measure.js';
 import type { DatedRow } from './records.js';
 import type { Contender, Metric, Suite, SuiteTable, Target } from './suite.js';
 
-/** Cells; the first row is the head. */
+/** Cells by row; the first row is the heading. */
 export type Table = readonly (readonly string[])[];
 
 const digits = (value: number): string => value.toPrecision(value < 100 ? 3 : 4).replace(/\.$/, '');
 
-/** Two digits behind the point, and two digits at least. */
-const hundredths = (value: number): string => (value < 0.1 ? value.toPrecision(2) : value.toFixed(2));
+/** Formats a ratio with two decimals; below 0.1 with two significant digits. */
+const ratioText = (value: number): string => (value < 0.1 ? value.toPrecision(2) : value.toFixed(2));
 
 const pictures = (batch: number, milliseconds: number): number => (1000 * batch) / milliseconds;
 
-/** How a metric is shown, and the value that ratios are made of: less is better, so of throughput its inverse. */
+/**
+ * Column title and cell of a metric, and the value from which ratios are computed. Lower values are better;
+ * for throughput the value is the time of a run.
+ */
 interface MetricRule {
   readonly title: string;
   cell(result: Result, batch: number): string;
@@ -56,11 +62,11 @@ const geometricMean = (values: readonly number[]): number | undefined =>
     ? undefined
     : Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 
-/** Whether a value reaches its target, as a mark. */
+/** Returns a check mark if the value reaches its target, a cross if not. */
 const mark = (value: number | undefined, target: number | undefined): string =>
   target === undefined || value === undefined ? '' : value <= target ? ' ✓' : ' ✗';
 
-/** Ours over the other's, by the value that a metric compares. */
+/** Ratio of @cnn's value of a metric to another contender's; undefined if one is missing. */
 export function ratioOf(
   metric: Metric,
   ours: Result | undefined,
@@ -74,11 +80,11 @@ export function ratioOf(
 /** Rows by network. */
 type Rows = Readonly<Record<string, DatedRow>>;
 
-/** The contenders that were measured: some are left out on some machines. */
+/** Returns the contenders with results; some are left out on some machines. */
 export const measuredContenders = ({ contenders }: Suite, rows: Rows): readonly Contender[] =>
   contenders.filter(({ name }) => Object.values(rows).some(({ results }) => results[name]));
 
-/** The tables of a suite: a row for each network that was measured, and one for the geometric means. */
+/** Builds the tables of a suite: a row for each measured network, and one for the geometric means. */
 export function tablesOf(suite: Suite, rows: Rows): readonly { about?: string; cells: Table }[] {
   const measured = measuredContenders(suite, rows).map(({ name }) => name);
   return suite.tables.flatMap((table, index) => {
@@ -87,7 +93,7 @@ export function tablesOf(suite: Suite, rows: Rows): readonly { about?: string; c
     const cells = tableOf(suite, table, contenders, rows);
     return {
       ...(table.about ? { about: table.about } : {}),
-      // Outputs were compared once, for all tables.
+      // All tables come from one measurement, so only the first one shows the deviation.
       cells: index === 0 ? cells : cells.map((row) => row.slice(0, -1)),
     };
   });
@@ -104,7 +110,10 @@ function tableOf(
   const measured = suite.networks.map(({ name }) => name).filter((name) => rows[name]);
   const targetOf = (contender: string): Target | undefined =>
     targets.find(({ contenders }) => contenders.includes(contender));
-  /** Cells for each of the others; a target has a column, behind the last of those that it is for. */
+  /**
+   * Returns the cells of each other contender; a target has one column, after the last contender that shares
+   * it.
+   */
   const columns = (
     cells: (name: string, target: Target | undefined) => readonly string[],
     targetCell: (target: Target) => string,
@@ -118,7 +127,7 @@ function tableOf(
     if (!result?.failure) return result ? rule.cell(result, suite.batch) : '';
     return result.failure.startsWith('not supported') ? 'not supported' : 'failed';
   };
-  const optional = (value: number | undefined): string => (value === undefined ? '' : hundredths(value));
+  const optional = (value: number | undefined): string => (value === undefined ? '' : ratioText(value));
   const body = measured.map((network) => {
     const { results } = rows[network]!;
     const ours = results[own];
@@ -141,7 +150,7 @@ function tableOf(
   const head = [
     'network',
     `${own}, ${rule.title}`,
-    ...(limits ? ['at most'] : []),
+    ...(limits ? ['limit'] : []),
     ...columns(
       (name) => [`${name}, ${rule.title}`, 'ratio'],
       () => 'target',
@@ -158,7 +167,7 @@ function tableOf(
           (network) => ratioOf(metric, rows[network]!.results[own], rows[network]!.results[name]) ?? [],
         );
         const mean = geometricMean(ratios);
-        return ['', mean === undefined ? '' : `**${hundredths(mean)}**${mark(mean, target?.geometricMean)}`];
+        return ['', mean === undefined ? '' : `**${ratioText(mean)}**${mark(mean, target?.geometricMean)}`];
       },
       ({ geometricMean }) => optional(geometricMean),
     ),
@@ -167,7 +176,7 @@ function tableOf(
   return [head, ...body, ...(measured.length > 1 && others.length > 0 ? [means] : [])];
 }
 
-/** All suites on one look: the geometric mean and the range of the ratios in the first table of each. */
+/** Summarises all suites: geometric mean, lowest and highest ratio in the first table of each. */
 export function summaryOf(measured: readonly (readonly [Suite, Rows])[]): Table {
   const body = measured.flatMap(([suite, rows]) => {
     const [table] = suite.tables as [SuiteTable];
@@ -184,20 +193,20 @@ export function summaryOf(measured: readonly (readonly [Suite, Rows])[]): Table 
         .toSorted((a, b) => a.ratio - b.ratio);
       const mean = geometricMean(ratios.map(({ ratio }) => ratio));
       const end = (at: number): string =>
-        ratios.length > 1 ? `${ratios.at(at)!.network} ${hundredths(ratios.at(at)!.ratio)}` : '';
-      return [suite.title, name, mean === undefined ? '' : hundredths(mean), end(0), end(-1)];
+        ratios.length > 1 ? `${ratios.at(at)!.network} ${ratioText(ratios.at(at)!.ratio)}` : '';
+      return [suite.title, name, mean === undefined ? '' : ratioText(mean), end(0), end(-1)];
     });
   });
-  return [['', 'beside', 'ratio', 'least', 'most'], ...body];
+  return [['suite', 'peer', 'ratio', 'lowest', 'highest'], ...body];
 }
 
-/** A table in Markdown; all columns but the first are numbers. */
+/** Formats a table as Markdown; all columns except the first are right-aligned. */
 export function markdown([head, ...body]: Table): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   return [line(head!), `| --- |${' ---: |'.repeat(head!.length - 1)}`, ...body.map(line)].join('\n');
 }
 
-/** A table for a terminal. */
+/** Formats a table for a terminal. */
 export function plain(table: Table): string {
   const cells = table.map((row) => row.map((cell) => cell.replaceAll('**', '')));
   const widths = cells[0]!.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));

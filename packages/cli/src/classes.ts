@@ -1,29 +1,28 @@
-/** The classes of a model: what they are called, and which are the likeliest. */
+/** Names of a model's classes, and the most likely classes of an output. */
+import { probabilities, topK } from '@cnn/core';
 import { UsageError } from './errors.js';
 
-/** One class of the answer. */
+/** Class with its probability. */
 export interface Ranked {
   readonly index: number;
   readonly label: string;
   readonly probability: number;
 }
 
-/** The name of a class, where it has one. */
+/** Gives the name of a class, or `class 3` if it has none. */
 export const labelOf = (labels: readonly string[], index: number): string =>
   labels[index] ?? `class ${index}`;
 
-/** The `top` classes of a row of logits, by softmax. */
+/** Gives the `top` most likely classes of a row of logits, with their softmax. */
 export function rank(logits: Float32Array, labels: readonly string[], top: number): readonly Ranked[] {
-  const max = logits.reduce((largest, value) => Math.max(largest, value), -Infinity);
-  const weights = Array.from(logits, (value) => Math.exp(value - max));
-  const sum = weights.reduce((total, value) => total + value, 0);
-  return weights
-    .map((value, index) => ({ index, label: labelOf(labels, index), probability: value / sum }))
-    .sort((a, b) => b.probability - a.probability)
-    .slice(0, top);
+  return topK(probabilities(logits), top).map(({ index, value }) => ({
+    index,
+    label: labelOf(labels, index),
+    probability: value,
+  }));
 }
 
-/** A class by its index or its label. */
+/** Finds a class by its label or its index. @throws UsageError if there is none. */
 export function classOf(text: string, labels: readonly string[]): number {
   const byLabel = labels.indexOf(text);
   if (byLabel >= 0) return byLabel;
@@ -31,6 +30,6 @@ export function classOf(text: string, labels: readonly string[]): number {
   if (text.trim() && Number.isInteger(index) && index >= 0) return index;
   const near = labels.filter((label) => label.includes(text)).slice(0, 5);
   throw new UsageError(
-    `There is no class '${text}'.${near.length > 0 ? ` Near it are ${near.map((label) => `'${label}'`).join(', ')}.` : ' Give an index or a label.'}`,
+    `There is no class '${text}'.${near.length > 0 ? ` Similar labels are ${near.map((label) => `'${label}'`).join(', ')}.` : ' Give an index or a label.'}`,
   );
 }

@@ -1,13 +1,15 @@
 /**
- * Draws digits as a pen would: each is a few strokes, rendered with soft edges into 20x20 pixels and put
- * by its centre of mass in the middle of 28x28, as the digits of MNIST are, with two more pixels around.
+ * Draws digits like those of MNIST. Each is a few strokes, rendered with soft edges in 20x20 pixels and
+ * centred by its centre of mass in 28x28, with two more pixels at each edge: 32x32.
  */
 
+/** Point with coordinates from 0 to 1, y downwards. */
 type Point = readonly [x: number, y: number];
 
-/** A curve through points (a Catmull-Rom spline); coordinates from 0 to 1, y downwards. */
+/** Curve through points (a Catmull-Rom spline). */
 type Stroke = readonly Point[];
 
+/** Strokes of the digits 0 to 9. */
 const strokes: readonly (readonly Stroke[])[] = [
   [
     [
@@ -148,7 +150,7 @@ const strokes: readonly (readonly Stroke[])[] = [
   ],
 ];
 
-/** Points along a stroke, close together. */
+/** Gives points along a stroke, 17 per segment. */
 function along(stroke: Stroke): readonly Point[] {
   const at = (i: number): Point => stroke[Math.min(stroke.length - 1, Math.max(0, i))]!;
   const points: Point[] = [];
@@ -172,10 +174,10 @@ function along(stroke: Stroke): readonly Point[] {
   return points;
 }
 
-/** Pen radius in pixels of the 20x20 box. */
+/** Radius of the pen, in pixels. */
 const PEN = 1.05;
 
-/** A digit as 32x32 values from 0 to 1, white on black. @throws RangeError for anything but 0 to 9. */
+/** Draws a digit as 32x32 values from 0 to 1, white on black. @throws RangeError for other numbers. */
 export function drawDigit(digit: number): Float32Array {
   const shape = strokes[digit];
   if (!shape) throw new RangeError(`A digit is a whole number from 0 to 9, got ${digit}.`);

@@ -1,6 +1,6 @@
-/** The one kind of error that is the command line's own. */
+/** Error of the command line. */
 
-/** A mistake in what was typed: shown as one sentence, exit code 2. */
+/** Wrong command line: the message is printed, and the exit code is 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }

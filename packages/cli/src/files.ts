@@ -1,4 +1,4 @@
-/** The files that commands read and write, with errors that say what to do: pictures in, results out. */
+/** Reads pictures and writes results, with errors that say what to do. */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -6,14 +6,14 @@ import { addAbortSignal } from 'node:stream';
 import { makeFolder, writeAtomically } from '@cnn/core';
 import { decodeImage, type RgbImage } from '@cnn/image';
 
-/** Bytes of a picture file; more is taken for a mistake. */
-const MOST = 2 ** 28;
+/** Largest size of a picture file, in bytes. */
+const MAX_BYTES = 2 ** 28;
 
-/** What is wrong with a path, where the system has a code for it. */
+/** Reasons by the system's error codes. */
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file or folder',
   ENOTDIR: 'a part of the path is a file, not a folder',
-  EEXIST: 'a file of that name is in the way',
+  EEXIST: 'a file of that name exists',
   EISDIR: 'it is a folder, not a file',
   EACCES: 'permission denied',
   EPERM: 'permission denied',
@@ -21,7 +21,7 @@ const reasons: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full',
 };
 
-/** What the system says of a file, in words. */
+/** Gives the reason of a file error in words. */
 export const reasonOf = (error: unknown): string => {
   const { code = '', message } = error as NodeJS.ErrnoException;
   return reasons[code] ?? message;
@@ -29,7 +29,7 @@ export const reasonOf = (error: unknown): string => {
 
 /**
  * Reads a picture: a file, a URL, or `-` for the standard input.
- * @throws Error for what cannot be read, and FileFormatError for what is no picture.
+ * @throws Error if it cannot be read, FileFormatError if it is no picture.
  */
 export async function readPicture(source: string, signal?: AbortSignal): Promise<RgbImage> {
   return decodeImage(await bytesOf(await openPicture(source, signal), signal), { signal });
@@ -61,23 +61,24 @@ async function bytesOf(parts: AsyncIterable<Uint8Array>, signal?: AbortSignal): 
   for await (const part of parts) {
     signal?.throwIfAborted();
     length += part.length;
-    if (length > MOST) throw new Error(`it is larger than ${MOST >> 20} MiB, which no picture is`);
+    if (length > MAX_BYTES)
+      throw new Error(`it is larger than ${MAX_BYTES >> 20} MiB, the limit for a picture`);
     all.push(part);
   }
   return Buffer.concat(all);
 }
 
-/** Makes a folder for results where there is none. @throws Error with the path and what to do. */
+/** Makes a folder for results if there is none. @throws Error with the path and what to do. */
 export const makeResultFolder = (path: string): Promise<void> =>
   makeFolder(path).catch((error: unknown) => {
-    // Those above it are there by then.
+    // The parent folders exist at this point, so ENOENT means that the file system allows no new ones.
     const { code } = error as NodeJS.ErrnoException;
-    const reason = code === 'ENOENT' ? 'the system takes no new folders there' : reasonOf(error);
-    throw new Error(`Cannot make the folder ${path}: ${reason}. Give another place.`, { cause: error });
+    const reason = code === 'ENOENT' ? 'the system allows no new folders there' : reasonOf(error);
+    throw new Error(`Cannot make the folder ${path}: ${reason}. Give another path.`, { cause: error });
   });
 
 /**
- * Writes a result, whole or not at all, into a folder that is made where there is none.
+ * Writes a result, completely or not at all, and makes its folder if there is none.
  * @throws Error with the path and what to do.
  */
 export async function writeResult(path: string, content: Uint8Array | string): Promise<void> {
@@ -86,6 +87,6 @@ export async function writeResult(path: string, content: Uint8Array | string): P
   try {
     await writeAtomically(path, bytes);
   } catch (error) {
-    throw new Error(`Cannot write ${path}: ${reasonOf(error)}. Give another place.`, { cause: error });
+    throw new Error(`Cannot write ${path}: ${reasonOf(error)}. Give another path.`, { cause: error });
   }
 }

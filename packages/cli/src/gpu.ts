@@ -1,19 +1,19 @@
-/** A GPU for Node, which has none of its own: the optional package `webgpu`, put where the gpu back end looks for it. */
+/** Gives Node a GPU interface: the optional package `webgpu`, as `navigator.gpu` for the gpu back end. */
 import { BackendUnavailable } from '@cnn/core';
 import { isMissing } from './registry.js';
 
-/** What installs everything that `--backend gpu` needs in Node. */
+/** Command that installs everything that `--backend gpu` needs in Node. */
 const INSTALL = 'npm install gpu.js@2.24 webgpu@0.6';
 
-/** The part of the package that is used here. */
+/** Part of the package's interface that is used here. */
 interface WebGpuPackage {
   readonly create: (flags: string[]) => GPU;
   readonly globals: object;
 }
 
 /**
- * Makes `navigator.gpu`, unless it is there. A process that holds a GPU does not end by itself: see {@link holdsGpu}.
- * @throws BackendUnavailable with the command that installs the package, or with what its native code says.
+ * Makes `navigator.gpu` if there is none. A process with a GPU does not end by itself: see {@link holdsGpu}.
+ * @throws BackendUnavailable with the command that installs the package, or its native error.
  */
 export async function provideGpu(load: () => Promise<WebGpuPackage> = () => import('webgpu')): Promise<void> {
   if (holdsGpu()) return;
@@ -21,7 +21,7 @@ export async function provideGpu(load: () => Promise<WebGpuPackage> = () => impo
     if (isMissing(error, 'webgpu'))
       throw new BackendUnavailable(
         'gpu',
-        `Node has no GPU interface of its own, and the package webgpu, which is one, is not installed. Install it and gpu.js with: ${INSTALL}`,
+        `Node has no GPU interface, and the package webgpu, which provides one, is not installed. Install it and gpu.js with: ${INSTALL}`,
       );
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
     throw new BackendUnavailable(
@@ -36,5 +36,5 @@ export async function provideGpu(load: () => Promise<WebGpuPackage> = () => impo
   Object.defineProperty(navigator, 'gpu', { value: create([]), configurable: true });
 }
 
-/** Whether this process has a GPU at hand. */
+/** True if this process has a GPU interface. */
 export const holdsGpu = (): boolean => typeof navigator !== 'undefined' && 'gpu' in navigator;

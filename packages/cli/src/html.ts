@@ -1,10 +1,10 @@
-/** Pages that are complete in themselves, and text in HTML and SVG. */
+/** Writes HTML pages without references to other files. */
 
-/** A text with the characters that mean something there written as numbers. */
+/** Escapes the special characters of a text for HTML and SVG. */
 export const escaped = (text: string): string =>
   text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
 
-/** Colours and tables of every page, by day and by night. */
+/** Styles of every page, for light and dark colour schemes. */
 const style = `
 :root { color-scheme: light dark; --ink: light-dark(#222, #ddd); --faint: light-dark(#ddd, #444); --bar: light-dark(#2a9d8f, #3dbbab); }
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em; color: var(--ink); background: light-dark(#fff, #161616); }
@@ -14,7 +14,11 @@ th { font-weight: 600; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 `;
 
-/** A page. @param body - HTML, with everything that comes from outside escaped. */
+/**
+ * Gives a page.
+ * @param body - HTML; the caller escapes all text from outside.
+ * @param rules - more CSS.
+ */
 export const page = (title: string, body: string, rules = ''): string => `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -26,6 +30,6 @@ ${body}
 </html>
 `;
 
-/** A row of a table; the cells of the columns in `numbers` are aligned to the right. */
+/** Gives a row of a table; the columns with the indices in `numbers` are aligned to the right. */
 export const row = (tag: 'td' | 'th', cells: readonly string[], numbers: readonly number[] = []): string =>
   `<tr>${cells.map((cell, column) => `<${tag}${numbers.includes(column) ? ' class="number"' : ''}>${escaped(cell)}</${tag}>`).join('')}</tr>`;

@@ -5,25 +5,25 @@ import { holdsGpu } from './gpu.js';
 import { run } from './program.js';
 import { terminalOn } from './terminal.js';
 
-// Whoever reads the result may have seen enough (`cnn list | head`): that is no failure.
+// A closed pipe (`cnn list | head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit();
 });
 
-// The process is the command's own, so it may switch the engine's wider vectors on.
+// The process runs nothing else, so it may enable 256-bit SIMD in V8.
 enableWideSimd();
 
 const terminal = terminalOn(process);
-// The first Ctrl-C ends the work in order; a second one ends the process.
+// The first Ctrl-C aborts the command, and training saves its state; a second one ends the process.
 const interrupted = new AbortController();
 process.once('SIGINT', () => {
-  terminal.note('Stopping. Ctrl-C again ends at once.');
+  terminal.note('Stopping. Ctrl-C again quits at once.');
   interrupted.abort();
 });
 process.exitCode = await run(process.argv.slice(2), terminal, interrupted.signal);
 
-// An open GPU would keep the process alive. What was written goes out first.
+// An open GPU keeps the process alive, so it exits here, after the output is flushed.
 if (holdsGpu()) {
   const written = (stream: NodeJS.WriteStream) => new Promise((done) => stream.write('', done));
   await Promise.all([written(process.stdout), written(process.stderr)]);

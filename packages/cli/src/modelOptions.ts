@@ -1,4 +1,4 @@
-/** The options of a model, from what is typed (`width=0.25`) to the model that is built with them. */
+/** Parses the options of a model (`width=0.25`), and builds the model with them. */
 import {
   hardSwish,
   leakyRelu,
@@ -23,7 +23,7 @@ const activations: Readonly<Record<string, (x: Node) => Node>> = {
   tanh,
 };
 
-/** `width=0.25`, `activation=leakyRelu:0.1`, ... as the options of a model. */
+/** Parses options of a model, such as `width=0.25` and `activation=leakyRelu:0.1`. */
 export function parseModelOptions(pairs: readonly string[]): Record<string, unknown> {
   return Object.fromEntries(
     pairs.map((pair) => {
@@ -55,12 +55,12 @@ function parseValue(value: string): unknown {
 }
 
 /**
- * Builds a model with options as they were typed.
- * @throws UsageError for an option that the model never looks at, naming those it does look at.
+ * Builds a model with parsed options.
+ * @throws UsageError for an option that the builder never reads, naming those that it reads.
  */
 export function buildModel(entry: ModelEntry, options: Readonly<Record<string, unknown>>): Module {
   const known = new Set<string>();
-  // A builder takes its options apart by name: the names it asks for are the options it has.
+  // A builder reads its options by name, so the names that it reads are the options that it has.
   const watched = new Proxy(options, {
     get(target, key) {
       if (typeof key === 'string') known.add(key);

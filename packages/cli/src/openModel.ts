@@ -1,4 +1,4 @@
-/** From what is typed about a model to the model itself with its weights, its input and its classes. */
+/** Opens the model that a command names, with its weights, input and classes. */
 import type { ModelEntry, Module, Shape, Transform, Weights, WeightsRecord } from '@cnn/core';
 import { imagenetLabels, imagenetPreset } from '@cnn/image';
 import { UsageError } from './errors.js';
@@ -8,37 +8,37 @@ import { readDescription } from './savedModel.js';
 import type { Terminal } from './terminal.js';
 import { loadWeights, recordOf } from './weights.js';
 
-/** What is typed about a model. */
+/** Options that name a model. */
 export interface ModelRequest {
-  /** Its name; may be left out where the weights say it. */
+  /** Name; optional if the weights contain it. */
   readonly model?: string | undefined;
-  /** How the name is typed, for errors. Default: `--model <name>`. */
+  /** Syntax of the name on the command line, for errors. Default: `--model <name>`. */
   readonly typed?: string;
   readonly weights?: string | undefined;
   readonly option: readonly string[];
   readonly cache?: string | undefined;
 }
 
-/** How pictures become the input, and what the outputs are called. */
+/** Preprocessing of pictures, and names of the outputs. */
 export interface Reading {
   readonly preset: Transform;
-  /** Empty where nothing says what the classes are. */
+  /** Names of the classes; empty if unknown. */
   readonly labels: readonly string[];
 }
 
-/** A model that is ready to be compiled. */
+/** Model that is ready to be compiled. */
 export interface OpenModel extends Reading {
   readonly entry: ModelEntry;
   readonly family: Family;
-  /** Its options as they would be typed, those that the weights brought first. */
+  /** Options as on the command line: those stored with the weights, then those given. */
   readonly options: readonly string[];
   readonly model: Module;
   readonly weights: Weights;
-  /** The shape of one picture as the model takes it: 1 x channels x side x side. */
+  /** Shape of an input picture: 1 x channels x side x side. */
   readonly input: Shape;
 }
 
-/** How pictures are read for a model: as its weights' record says, else as is usual for its input. */
+/** Gives preprocessing and classes of a model: those of its weights' record, else a default for its input. */
 export function readingOf(entry: ModelEntry, record?: WeightsRecord): Reading {
   const known = record ?? Object.values(entry.weights)[0];
   const [, channels, height] = entry.input as readonly [number, number, number];
@@ -57,9 +57,9 @@ export function readingOf(entry: ModelEntry, record?: WeightsRecord): Reading {
 }
 
 /**
- * Builds a model and loads its weights. A file that `cnn train` wrote says itself what model it is for, with
- * which options, classes and pictures.
- * @throws UsageError when neither the request nor the file names the model, or when they contradict.
+ * Builds a model and loads its weights. A file written by `cnn train` contains the model's name, options,
+ * classes and preprocessing.
+ * @throws UsageError if neither the request nor the file names the model, or if they differ.
  */
 export async function openModel(
   { model: name, typed = '--model <name>', weights: source, option, cache }: ModelRequest,
@@ -70,7 +70,7 @@ export async function openModel(
   const chosen = name ?? saved?.model;
   if (chosen === undefined)
     throw new UsageError(
-      `Say which model: ${typed}; 'cnn list' shows all. Only weights that cnn has trained name theirs.`,
+      `Say which model: ${typed}; 'cnn list' shows all. Only weights that cnn has trained contain the name.`,
     );
   if (saved && saved.model !== chosen)
     throw new UsageError(`The weights in ${source} are for ${saved.model}, not for ${chosen}.`);

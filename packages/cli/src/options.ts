@@ -1,14 +1,17 @@
-/** The options that several commands share, each written down once, and the readers of what is typed after an option. */
+/** Options that several commands share, and parsers of option values. */
 import type { BackendName } from '@cnn/core';
 import { InvalidArgumentError, Option } from 'commander';
 
-/** Where a command computes. */
+/** Back end of a command. */
 export interface PlaceOptions {
   readonly backend: BackendName;
   readonly threads?: number;
 }
 
-/** A reader of numbers that fit; `what` says which do. */
+/**
+ * Makes a parser of numbers.
+ * @param what - description of the accepted numbers, for the error.
+ */
 export const number =
   (what: string, fits: (value: number) => boolean) =>
   (text: string): number => {
@@ -18,13 +21,13 @@ export const number =
     return value;
   };
 
-/** Reads a whole number from 1 up. */
+/** Parses a whole number from 1 up. */
 export const count = number('a whole number from 1 up', (value) => Number.isSafeInteger(value) && value >= 1);
 
-/** Reads a share. */
+/** Parses a number from 0 to 1. */
 export const share = number('a number from 0 to 1', (value) => value >= 0 && value <= 1);
 
-/** Reads `1x3x224x224`. */
+/** Parses a shape such as `1x3x224x224`. */
 export function shape(text: string): readonly number[] {
   const extents = text.split('x').map(Number);
   if (extents.length < 2 || !extents.every((extent) => Number.isSafeInteger(extent) && extent > 0))
@@ -32,7 +35,7 @@ export function shape(text: string): readonly number[] {
   return extents;
 }
 
-/** An option whose value is as it was typed, or what `read` makes of that. */
+/** Makes an option whose value is the text that follows it, or the result of `read` on that text. */
 export function option<T>(
   flags: string,
   description: string,
@@ -43,7 +46,7 @@ export function option<T>(
   return read ? made.argParser<T>(read) : made;
 }
 
-/** An option that takes one of some names. */
+/** Makes an option that accepts one of several names. */
 export const choice = (
   flags: string,
   description: string,
@@ -51,34 +54,37 @@ export const choice = (
   preset?: string,
 ): Option => new Option(flags, description).choices(names).default(preset);
 
-/** What `--backend` may be; a record, so that a back end that is new in core is missed here by the compiler. */
+/** Values of `--backend`; a record, so that the compiler demands every back end of core. */
 const backends: Readonly<Record<BackendName, true>> = { auto: true, gpu: true, wasm: true, reference: true };
 
-/** The options that several commands have. */
+/** Options of several commands. */
 export const shared = {
-  model: option('--model <name>', "one of 'cnn list'; may be left out with weights that cnn has trained"),
+  model: option('--model <name>', "a name from 'cnn list'; optional with weights that cnn has trained"),
   weights: option('--weights <source>', 'a file, a URL, a name of published weights, or default'),
-  cache: option('--cache <folder>', "where downloads are kept; default: CNN_CACHE, else the user's cache"),
+  cache: option(
+    '--cache <folder>',
+    "folder of downloads; default: CNN_CACHE, else cnn in the user's cache folder",
+  ),
   modelOption: new Option('--option <key=value>', 'option of the model, such as width=0.5; may be repeated')
     .argParser<readonly string[]>((text, all) => [...all, text])
     .default([], 'none'),
   input: option('--input <shape>', "input shape, such as 1x3x224x224; default: the model's", shape),
   data: option(
     '--data <folder>',
-    'a folder with the files of MNIST or CIFAR-10, or with a folder of pictures for each class',
+    'a folder with the files of MNIST or CIFAR-10, or with one folder of pictures per class',
   ).makeOptionMandatory(),
   badImage: choice(
     '--on-bad-image <what>',
-    'what a picture that cannot be read does',
+    'what to do with a picture that cannot be read',
     ['skip', 'fail'],
     'fail',
   ),
   backend: choice(
     '--backend <name>',
-    'what to run on; auto is the CPU here, gpu needs the packages gpu.js and webgpu',
+    'back end; auto is the CPU, gpu needs the packages gpu.js and webgpu',
     Object.keys(backends),
     'auto',
   ),
-  threads: option('--threads <n>', 'threads for the CPU; default: one for each core', count),
-  json: option('--json', 'the result as JSON'),
+  threads: option('--threads <n>', 'CPU threads; default: one per core', count),
+  json: option('--json', 'print the result as JSON'),
 } as const;

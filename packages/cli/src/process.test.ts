@@ -1,6 +1,6 @@
 /**
- * The command as a process of its own: Ctrl-C once and twice, pipes that close, a GPU. Whatever is waited for is
- * something that the process says or does, never a time.
+ * Tests the command as a process: Ctrl-C once and twice, pipes that close, a GPU. The tests wait for output
+ * or actions of the process, never for a time.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,10 +12,12 @@ import { findBrowser } from '@cnn/testing/browser';
 import { softwareVulkan } from '@cnn/testing/vulkan';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { writeFolder, writeMnist } from './testData.js';
+import { moduleTextPlugin } from '../../../scripts/moduleText.mjs';
+import { writeFolder, writeMnist } from '../test/datasets.js';
+import { words } from '../test/words.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'cnn-process-'));
-// One bundle where the packages are found that it may load, and one where none is installed.
+// One bundle that finds the optional packages, and one in a folder without packages.
 const installed = mkdtempSync(join(import.meta.dirname, '../node_modules/.cnn-process-'));
 const mnist = join(folder, 'mnist');
 const running = new Set<ReturnType<typeof spawn>>();
@@ -25,10 +27,15 @@ beforeAll(async () => {
     await build({
       entryPoints: { cnn: join(import.meta.dirname, 'main.ts') },
       tsconfig: join(import.meta.dirname, '../../../tsconfig.base.json'),
-      ...{ bundle: true, platform: 'node', format: 'esm', target: 'node20', outdir },
+      plugins: [moduleTextPlugin],
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      target: 'node20',
+      outdir,
       outExtension: { '.js': '.mjs' },
       external: ['gpu.js', 'webgpu'],
-      // For packages in CommonJS.
+      // CommonJS packages in the bundle call require.
       banner: {
         js: "import { createRequire as of } from 'node:module'; const require = of(import.meta.url);",
       },
@@ -44,7 +51,9 @@ afterAll(() => {
 /** Starts the command. */
 function start(args: readonly string[], { from = installed, env = {} } = {}) {
   const child = spawn(process.execPath, [join(from, 'cnn.mjs'), ...args], {
-    ...{ cwd: folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
+    cwd: folder,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
   running.add(child);
   const text = { out: '', notes: '' };
@@ -57,7 +66,7 @@ function start(args: readonly string[], { from = installed, env = {} } = {}) {
   return {
     ended,
     interrupt: () => child.kill('SIGINT'),
-    /** Waits until it has said something, and fails when it ends before. */
+    /** Waits for a text in the output, and fails if the process ends before. */
     async says(what: string): Promise<void> {
       while (!(text.out + text.notes).includes(what))
         if (
@@ -72,24 +81,24 @@ function start(args: readonly string[], { from = installed, env = {} } = {}) {
   };
 }
 
-test('Ctrl-C saves the run, and the line that it prints goes on with it to the same bits', async () => {
-  // So many epochs that the run never ends by itself, and a rate that does not depend on how many.
-  const training = (out: string, epochs: number) => [
-    ...['train', 'lenet5', '--data', mnist, '--batch', '20', '--schedule', 'constant', '--threads', '1'],
-    ...['--ema', '0.9', '--out', join(folder, out), '--epochs', String(epochs)],
-  ];
+test('Ctrl-C saves the run, and the printed command continues it to the same bits', async () => {
+  // The run never ends without Ctrl-C, and its learning rate does not depend on the number of epochs.
+  const training = (out: string, epochs: number) => words`
+    train lenet5 --data ${mnist} --batch 20 --schedule constant --threads 1
+    --ema 0.9 --out ${join(folder, out)} --epochs ${epochs}
+  `;
   const first = start(training('stopped', 1_000_000));
   await first.says('epoch 1/');
   first.interrupt();
   const { code, notes } = await first.ended;
   expect([code, notes]).toEqual([130, expect.stringMatching(/^Stopping.*\nInterrupted\.\n$/s)]);
 
-  const [, stopped, line] = /Stopped after \d+ steps, in epoch (\d+);.* Go on with:\n {2}cnn (.*)\n/.exec(
+  const [, stopped, line] = /Stopped after \d+ steps, in epoch (\d+);.* Continue with:\n {2}cnn (.*)\n/.exec(
     notes,
   )!;
   const epochs = Number(stopped) + 1;
   const second = await start(line!.replace('1000000', String(epochs)).split(' ')).ended;
-  expect(second.out).toMatch(/^Going on after \d+ steps/);
+  expect(second.out).toMatch(/^Continuing after \d+ steps/);
   expect(second).toMatchObject({ code: 0, notes: '' });
   expect(await start(training('whole', epochs)).ended).toMatchObject({ code: 0, notes: '' });
   for (const file of ['model.safetensors', 'checkpoint.safetensors'])
@@ -98,8 +107,8 @@ test('Ctrl-C saves the run, and the line that it prints goes on with it to the s
     ).toBe(true);
 });
 
-test.skipIf(process.platform === 'win32')('a second Ctrl-C ends at once, whatever goes on', async () => {
-  // A pipe that nobody writes into keeps the command waiting for its data, and cannot be interrupted.
+test.skipIf(process.platform === 'win32')('a second Ctrl-C quits at once', async () => {
+  // The command waits for data from a pipe without a writer, and cannot be interrupted.
   const waiting = join(folder, 'waiting');
   mkdirSync(waiting);
   const [images, labels] = ['train-images-idx3-ubyte', 'train-labels-idx1-ubyte'].map((file) =>
@@ -107,10 +116,10 @@ test.skipIf(process.platform === 'win32')('a second Ctrl-C ends at once, whateve
   );
   execFileSync('mkfifo', [images!, labels!]);
   const child = start(['train', 'lenet5', '--data', waiting, '--out', join(folder, 'none')]);
-  // Opening it for writing ends when the command opens it for reading.
+  // Opening the pipe for writing waits until the command opens it for reading.
   const pipe = await open(images!, 'w');
   child.interrupt();
-  await child.says('Ctrl-C again ends at once');
+  await child.says('Ctrl-C again quits at once');
   child.interrupt();
   expect(await child.ended).toMatchObject({ code: null, signal: 'SIGINT' });
   await pipe.close();
@@ -118,11 +127,13 @@ test.skipIf(process.platform === 'win32')('a second Ctrl-C ends at once, whateve
 });
 
 describe('--backend gpu', () => {
-  const classify = ['classify', 'digits/seven/0.png', '--model', 'lenet5', '--top', '1', '--json'];
+  const classify = words`classify digits/seven/0.png --model lenet5 --top 1 --json`;
 
   test('names what to install where the package webgpu is missing', async () => {
     expect(await start([...classify, '--backend', 'gpu'], { from: folder }).ended).toEqual({
-      ...{ code: 1, signal: null, out: '' },
+      code: 1,
+      signal: null,
+      out: '',
       notes: expect.stringMatching(
         /^cnn: .*webgpu.* not installed.* npm install gpu\.js@2\.24 webgpu@0\.6\n$/,
       ),

@@ -1,4 +1,4 @@
-/** The commands as a person uses them: what they print, and how they end. */
+/** Tests the commands: their output, files and exit codes. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -11,10 +11,11 @@ import { toOnnx } from '@cnn/onnx';
 import { realData } from '@cnn/testing';
 import colours from 'picocolors';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { words } from '../test/words.js';
 import { drawDigit } from './digits.js';
 import { run } from './program.js';
 
-// The weights inside the package are found by the built command through its own dependencies, here by path.
+// The built command finds the weights of a package through its dependencies; this test finds them by path.
 vi.mock('node:module', () => ({
   createRequire: () => ({
     resolve: (name: string) => join(import.meta.dirname, '../..', name.replace('@cnn/', '')),
@@ -50,7 +51,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** Runs a command line and keeps what it says. */
+/** Runs a command line and gives its output. */
 async function cnn(...args: readonly string[]): Promise<{ code: number; out: string; notes: string }> {
   const [out, notes]: [string[], string[]] = [[], []];
   const code = await run(args, {
@@ -71,7 +72,7 @@ test('list shows every model with its cost, and as JSON', async () => {
   expect(models.length).toBe(62);
 });
 
-test('summary shows layers and totals for an input and options of choice', async () => {
+test('summary shows layers and totals for given input and options', async () => {
   const { code, out } = await cnn('summary', 'mobilenet_v1', '--option', 'width=0.5', '--input', '1x3x96x96');
   expect(code).toBe(0);
   expect(out).toContain('1,331,592 trainable parameters');
@@ -79,7 +80,7 @@ test('summary shows layers and totals for an input and options of choice', async
 });
 
 describe('classify', () => {
-  test('names a drawn digit with the weights that the package ships', async () => {
+  test('classifies a drawn digit with the weights in the package', async () => {
     const { code, out } = await cnn('classify', digit, '--model', 'lenet5', '--json');
     expect(code).toBe(0);
     const { results } = JSON.parse(out) as { results: { top: { label: string; probability: number }[] }[] };
@@ -90,37 +91,23 @@ describe('classify', () => {
     );
   });
 
-  test('takes weights from a URL, and says what is wrong with a bad one', async () => {
+  test('reads weights from a URL, and reports a bad one', async () => {
     const cache = join(folder, 'cache');
-    const good = await cnn(
-      'classify',
-      digit,
-      '--model',
-      'lenet5',
-      '--weights',
-      `${address}/weights.safetensors`,
-      '--cache',
-      cache,
-    );
+    const classify = (file: string) =>
+      cnn(...words`classify ${digit} --model lenet5 --weights ${address}/${file} --cache ${cache}`);
+    const good = await classify('weights.safetensors');
     expect([good.code, good.notes]).toEqual([0, '']);
-    const bad = await cnn(
-      'classify',
-      digit,
-      '--model',
-      'lenet5',
-      '--weights',
-      `${address}/other`,
-      '--cache',
-      cache,
-    );
+    const bad = await classify('other');
     expect(bad.code).toBe(1);
     expect(bad.notes).toMatch(/404/);
   });
 
-  test('takes pictures from a URL, and says what is wrong with those it cannot get', async () => {
+  test('reads pictures from a URL, and reports those it cannot read', async () => {
     const { code, out, notes } = await cnn(
-      ...['classify', `${address}/seven.png`, `${address}/none.png`, folder, join(folder, 'none.png')],
-      ...['--model', 'lenet5', '--top', '1'],
+      ...words`
+        classify ${address}/seven.png ${address}/none.png ${folder} ${join(folder, 'none.png')}
+        --model lenet5 --top 1
+      `,
     );
     expect(code).toBe(1);
     expect(out).toMatch(/seven\.png\n.* 7$/);
@@ -151,11 +138,13 @@ describe('explain', () => {
       join(folder, `${name}.png`),
     );
     const { code, out: said } = await cnn(
-      ...['explain', digit, '--model', 'lenet5', '--class', '7', '--layer', 'conv2', '--out', out!],
-      ...['--filters', filters!, '--features', features!],
+      ...words`
+        explain ${digit} --model lenet5 --class 7 --layer conv2
+        --out ${out!} --filters ${filters!} --features ${features!}
+      `,
     );
     expect(code).toBe(0);
-    expect(said).toContain(`What speaks for '7' at conv2 is in ${out}.`);
+    expect(said).toContain(`The evidence for '7' at conv2 is shown in ${out}.`);
     // Every pixel of 32 x 32 became a square of 7.
     expect((await decodeImage(readFileSync(out!))).width).toBe(224);
     // 6 filters of 5x5 and 16 maps of 10x10, 7 and 4 times enlarged, with gaps of 2.
@@ -185,7 +174,7 @@ describe('explain', () => {
   test.each([
     [['--class', 'nine'], /no class 'nine'/],
     [['--class', '12'], /no class 12; the model has classes 0 to 9/],
-    [['--layer', 'fc1'], /'fc1' gives 1x120, which has no rows and columns; look at one of conv1/],
+    [['--layer', 'fc1'], /'fc1', 1x120, is not a feature map of more than one pixel; choose one of conv1/],
     [['--opacity', '2'], /--opacity <share>' argument '2' is invalid. Give a number from 0 to 1/],
   ])('refuses %j', async (args, message) => {
     const { code, notes } = await cnn('explain', digit, '--model', 'lenet5', ...args);
@@ -197,16 +186,14 @@ describe('explain', () => {
 describe('export', () => {
   const file = join(folder, 'lenet5.onnx');
 
-  test('writes the model with the weights that the package ships, and says so as JSON too', async () => {
+  test('writes the model with the weights in the package, and prints the result as JSON too', async () => {
     const said = await cnn('export', 'lenet5', '--out', file);
     expect([said.code, said.notes]).toEqual([0, '']);
     expect(said.out).toBe(`lenet5 is in ${file} (0.2 MB): x 1x1x32x32 to output 1x10.`);
     const shipped = join(import.meta.dirname, '../../lenet/weights/lenet5.safetensors');
     const graph = trace(lenet5(), [1, 1, 32, 32], { name: 'lenet5' });
     expect(readFileSync(file).equals(toOnnx(graph, await readWeights(shipped)))).toBe(true);
-    const { out } = await cnn(
-      ...['export', 'lenet5', '--out', file, '--json', '--input', '4x1x32x32', '--dynamic-batch'],
-    );
+    const { out } = await cnn(...words`export lenet5 --out ${file} --json --input 4x1x32x32 --dynamic-batch`);
     expect(JSON.parse(out)).toMatchObject({
       model: 'lenet5',
       file,
@@ -216,7 +203,7 @@ describe('export', () => {
     });
   });
 
-  test('refuses weights of another model, and leaves the file that was there', async () => {
+  test('refuses weights of another model, and keeps the old file', async () => {
     writeFileSync(file, 'the old one');
     const { code, notes } = await cnn('export', 'lenet5', '--out', file, '--option', 'numClasses=7');
     expect(code).toBe(1);
@@ -251,10 +238,10 @@ test('help has examples, and asking for it is no failure', async () => {
   expect(out).toContain('cnn classify photo.jpg --model mobilenet_v2 --weights default');
 });
 
-test('the demo names every digit right', async () => {
+test('the demo classifies every digit correctly', async () => {
   const { code, out } = await cnn('demo');
   expect(code).toBe(0);
-  expect(out).toContain('7 of 7 drawn digits were named right.');
+  expect(out).toContain('7 of 7 drawn digits were classified correctly.');
 });
 
 test('bench prints a table and writes a page', async () => {
@@ -268,9 +255,11 @@ test('bench prints a table and writes a page', async () => {
 const data = realData();
 test.skipIf(!data)('a real photo and a real checkpoint (skipped where the data is absent)', async () => {
   const { code, out, notes } = await cnn(
-    ...['classify', join(data!, 'photos/n01440764_tench.JPEG'), '--model', 'mobilenet_v1', '--json'],
-    ...['--option', 'width=0.25', '--option', 'activation=leakyRelu:0.1'],
-    ...['--weights', join(data!, 'checkpoints/mobilenetv1_025_imagenet.tar')],
+    ...words`
+      classify ${data!}/photos/n01440764_tench.JPEG --model mobilenet_v1 --json
+      --option width=0.25 --option activation=leakyRelu:0.1
+      --weights ${data!}/checkpoints/mobilenetv1_025_imagenet.tar
+    `,
   );
   expect(code).toBe(0);
   expect(notes).toContain("renamed by the rule 'stages'");

@@ -1,4 +1,4 @@
-/** The commands with their options and help, and how they end: results, exit codes, one-sentence errors. */
+/** Defines the commands with their options and help, and turns results and errors into exit codes. */
 import { Command, CommanderError, type Option } from 'commander';
 import { version } from '../package.json';
 import { bench } from './commands/bench.js';
@@ -18,8 +18,8 @@ import type { Terminal } from './terminal.js';
 import { rate, trainingOptions } from './training/options.js';
 
 /**
- * Runs the command line. Gives the exit code: 0 when all went well, 1 when something failed, 2 when what
- * was typed makes no sense, 130 when it was interrupted.
+ * Runs a command line.
+ * @returns the exit code: 0 for success, 1 for a failure, 2 for a wrong command line, 130 for an interrupt.
  */
 export async function run(
   args: readonly string[],
@@ -30,7 +30,7 @@ export async function run(
   const program = new Command('cnn')
     .description('The classic convolutional networks: list, describe, run and train them.')
     .version(version, '-V, --version')
-    .option('--debug', 'show the stack of an error')
+    .option('--debug', 'print the stack trace of an error')
     .showHelpAfterError("Add --help to see a command's options.")
     .exitOverride()
     .configureOutput({
@@ -57,10 +57,16 @@ export async function run(
   ).action((name, options) => summary(name, options, terminal));
   command(
     'classify <picture...>',
-    'name what is in pictures',
+    'classify pictures',
     [
-      ...[model, weights, option('--top <n>', 'how many classes to show', count, 5)],
-      ...[modelOption, backend, threads, cache, json],
+      model,
+      weights,
+      option('--top <n>', 'number of classes to print', count, 5),
+      modelOption,
+      backend,
+      threads,
+      cache,
+      json,
     ],
     'A picture is a JPEG or PNG file, a URL of one, or - for the standard input.',
     '',
@@ -75,8 +81,13 @@ export async function run(
     'bench <model>',
     'time a model, layer by layer',
     [
-      ...[input, option('--runs <n>', 'runs after the first, and as many again for the steps', count, 10)],
-      ...[modelOption, backend, threads, option('--html <file>', 'write a page with a picture'), json],
+      input,
+      option('--runs <n>', 'timed runs, and as many again for the times of each step', count, 10),
+      modelOption,
+      backend,
+      threads,
+      option('--html <file>', 'write an HTML page with a bar for each step'),
+      json,
     ],
     'Examples:',
     '  cnn bench mobilenet_v2',
@@ -84,18 +95,23 @@ export async function run(
   ).action((name, options) => bench(name, options, terminal, signal));
   command(
     'explain <picture>',
-    'show where in a picture the evidence for a class lies, as a heat map (Grad-CAM)',
+    'draw a heat map of the evidence for a class over a picture (Grad-CAM)',
     [
-      ...[model, weights],
-      option('--layer <path>', 'the module to look at; default: the last with rows and columns'),
-      option('--class <index|label>', 'the class to explain; default: the most likely one'),
-      option('--opacity <share>', 'how much of the heat map is seen, from 0 to 1', share, 0.5),
-      option('--out <file>', 'where the picture goes; default: <picture>-explained.png here'),
-      option('--filters <file>', 'write the filters of the first convolution as well'),
-      option('--features <file>', "write the layer's feature maps as well"),
-      ...[modelOption, backend, threads, cache, json],
+      model,
+      weights,
+      option('--layer <path>', 'module to explain; default: the last one whose output has rows and columns'),
+      option('--class <index|label>', 'class to explain; default: the most likely one'),
+      option('--opacity <share>', 'opacity of the heat map, from 0 to 1', share, 0.5),
+      option('--out <file>', 'file of the result; default: <picture>-explained.png in the current folder'),
+      option('--filters <file>', 'also write the filters of the first convolution to this file'),
+      option('--features <file>', "also write the layer's feature maps to this file"),
+      modelOption,
+      backend,
+      threads,
+      cache,
+      json,
     ],
-    'A picture is a JPEG or PNG file, a URL of one, or - for the standard input. What is written is PNG.',
+    'A picture is a JPEG or PNG file, a URL of one, or - for the standard input. Results are PNG files.',
     '',
     'Examples:',
     '  cnn explain photo.jpg --model resnet18 --weights default',
@@ -105,7 +121,7 @@ export async function run(
     'train <model>',
     'train a network from scratch',
     trainingOptions({ augment: 'standard', out: 'runs/<model>' }),
-    'Ctrl-C saves the run; the same line with --resume goes on with it. A second Ctrl-C ends at once.',
+    'Ctrl-C saves the run; the same command with --resume continues it. A second Ctrl-C quits at once.',
     '',
     'Examples:',
     '  cnn train lenet5 --data mnist --epochs 5 --lr 0.002',
@@ -114,22 +130,23 @@ export async function run(
   ).action((name, options) => train(name, { ...options, args }, terminal, signal));
   command(
     'finetune [model]',
-    'train a published network on for new classes, named by folders',
+    'fine-tune a published network for the classes of a dataset',
     [
-      ...[weights, cache],
+      weights,
+      cache,
       option(
         '--freeze <parts>',
-        'what stays as it is: trunk (all but the classifier), none, or paths such as conv1,layer1',
+        'layers that are not trained: trunk (all but the classifier), none, or paths such as conv1,layer1',
         undefined,
         'trunk',
       ),
       option('--trunk-lr <rate>', 'learning rate of all but the classifier; default: a tenth of --lr', rate),
       ...trainingOptions({
-        augment: 'none with a frozen trunk, whose features are then computed once, else standard',
+        augment: 'none with a frozen trunk (its features are then computed once), else standard',
         out: 'runs/<model>-finetuned',
       }),
     ],
-    'Ctrl-C saves the run; the same line with --resume goes on with it. A second Ctrl-C ends at once.',
+    'Ctrl-C saves the run; the same command with --resume continues it. A second Ctrl-C quits at once.',
     '',
     'Examples:',
     '  cnn finetune mobilenet_v2 --data flowers',
@@ -138,13 +155,24 @@ export async function run(
   ).action((name, options) => finetune(name, { ...options, args }, terminal, signal));
   command(
     'evaluate [model]',
-    'count how often a model is right, and what it takes for what',
+    'measure the accuracy of a model, with a confusion matrix',
     [
-      ...[data, weights, option('--batch <n>', 'pictures in a run', count, 50)],
-      option('--size <pixels>', "side of the model's input; default: what its weights were made for", count),
-      option('--ten-crop', 'average over the corners, the middle and their mirror images, as AlexNet did'),
-      ...[badImage, option('--html <file>', 'write a page with the confusion matrix')],
-      ...[modelOption, backend, threads, cache, json],
+      data,
+      weights,
+      option('--batch <n>', 'pictures per batch', count, 50),
+      option(
+        '--size <pixels>',
+        "side of the model's input, in pixels; default: the input size of the weights",
+        count,
+      ),
+      option('--ten-crop', 'average over ten crops, as AlexNet: corners, middle, and their mirror images'),
+      badImage,
+      option('--html <file>', 'write an HTML page with the confusion matrix'),
+      modelOption,
+      backend,
+      threads,
+      cache,
+      json,
     ],
     'Examples:',
     '  cnn evaluate lenet5 --data mnist',
@@ -152,27 +180,31 @@ export async function run(
   ).action((name, options) => evaluate(name, options, terminal, signal));
   command(
     'export [model]',
-    'write a model with its weights as an ONNX file, for any other engine',
+    'export a model with its weights to ONNX',
     [
-      ...[weights, input, option('--out <file>', 'where it goes; default: <model>.onnx here')],
-      option('--dynamic-batch', 'leave the number of pictures open'),
-      ...[modelOption, cache, json],
+      weights,
+      input,
+      option('--out <file>', 'file to write; default: <model>.onnx in the current folder'),
+      option('--dynamic-batch', 'leave the batch size open'),
+      modelOption,
+      cache,
+      json,
     ],
     'Examples:',
     '  cnn export mobilenet_v2 --weights default',
     '  cnn export resnet50 --weights resnet50.pth --out resnet50.onnx --dynamic-batch',
     '  cnn export --weights runs/flowers/model.safetensors --out flowers.onnx',
   ).action((name, options) => exportOnnx(name, options, terminal, signal));
-  command('demo', 'classify a handful of digits drawn here', []).action(async () => {
+  command('demo', 'draw a few digits and classify them', []).action(async () => {
     await demo(terminal, signal);
   });
 
   program.hook('preAction', async (_, command) => {
     if (command.getOptionValue('backend') === 'gpu') await provideGpu();
   });
-  // Asked about a command that there is not, commander's help says nothing; asked for the command itself, it names it.
-  const [first, asked] = args;
-  const unknown = first === 'help' && asked && !program.commands.some((known) => known.name() === asked);
+  // commander's `help` prints nothing for an unknown command; without `help` the command fails with its name.
+  const [first, topic] = args;
+  const unknown = first === 'help' && topic && !program.commands.some((known) => known.name() === topic);
   try {
     await program.parseAsync(unknown ? args.slice(1) : args, { from: 'user' });
     return code;

@@ -1,10 +1,10 @@
-/** What a family that is not installed looks like: Node's own error, caught from a folder without packages. */
+/** Tests families that are not installed, with Node's error caught in a folder without packages. */
 import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { expect, test } from 'vitest';
 import { findModel, loadFamily } from './registry.js';
 
-/** Node's error for a package that is not there. */
+/** Gives Node's error for a missing package. */
 function missing(name: string): Error {
   const script = `import('${name}').catch(({ code, message }) => console.log(JSON.stringify({ code, message })))`;
   const text = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: tmpdir() });
@@ -19,11 +19,13 @@ test('a family that is not installed is named with its install command', async (
   });
 });
 
-test('a family that lacks something itself is an error, not a missing family', async () => {
+test('a missing dependency of a family is an error, not a missing family', async () => {
   const error = missing('fast-png');
   await expect(loadFamily('nin', () => Promise.reject(error))).rejects.toBe(error);
 });
 
-test('an unknown name gives the nearest ones', async () => {
-  await expect(findModel('resnet51')).rejects.toThrow(/no model called 'resnet51'\. Near it are .*resnet50/);
+test('an unknown name gives similar ones', async () => {
+  await expect(findModel('resnet51')).rejects.toThrow(
+    /no model called 'resnet51'\. Similar names are .*resnet50/,
+  );
 });

@@ -1,13 +1,14 @@
-/** Which family has which model. A family is loaded when one of its models is asked for, and may not be installed. */
+/** Finds models in the installed families. A family is loaded when one of its models is requested. */
 import type { ModelEntry, Rename } from '@cnn/core';
 import { UsageError } from './errors.js';
 
-/** What every family exports. */
+/** Exports of every family. */
 export interface Family {
   readonly models: Readonly<Record<string, ModelEntry>>;
   readonly renames: Readonly<Record<string, Rename>>;
 }
 
+/** Names of a family's models, and the import of its package. */
 interface Loader {
   /** Matches the names of the family's models. */
   readonly names: RegExp;
@@ -28,19 +29,19 @@ const families: Readonly<Record<string, Loader>> = {
   shufflenet: { names: /^shufflenet/, load: () => import('@cnn/shufflenet') },
 };
 
-/** A family that is installed, or how to install it. */
+/** Family, with its exports if it is installed. */
 export interface FamilyStatus {
   readonly family: string;
   readonly loaded?: Family;
-  /** The command that installs it. */
+  /** Command that installs the family. */
   readonly install: string;
 }
 
-/** The family that a model's name belongs to; undefined for no known one. */
+/** Gives the family of a model's name; undefined for an unknown name. */
 export const familyOf = (model: string): string | undefined =>
   Object.entries(families).find(([, { names }]) => names.test(model))?.[0];
 
-/** Loads a family, or says how to install it. @throws whatever is wrong with one that is installed. */
+/** Loads a family if it is installed. @throws the error of an installed package that fails to load. */
 export async function loadFamily(
   family: string,
   load: () => Promise<unknown> = families[family]!.load,
@@ -54,17 +55,20 @@ export async function loadFamily(
   }
 }
 
-/** Whether it is the package itself that is missing, and not something that it needs. */
+/** True if the package itself is missing, false if one of its dependencies is. */
 export const isMissing = (error: unknown, name: string): boolean =>
   error instanceof Error &&
   (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND' &&
   error.message.includes(`'${name}'`);
 
-/** All families, installed or not. */
+/** Gives all families, installed or not. */
 export const allFamilies = (): Promise<readonly FamilyStatus[]> =>
   Promise.all(Object.keys(families).map((family) => loadFamily(family)));
 
-/** A model by its published name, with its family. @throws UsageError that names the nearest ones or the install command. */
+/**
+ * Finds a model by its published name, with its family.
+ * @throws UsageError that names similar models or the install command.
+ */
 export async function findModel(
   name: string,
 ): Promise<{ readonly entry: ModelEntry; readonly family: Family }> {
@@ -80,11 +84,11 @@ export async function findModel(
     .sort(([a], [b]) => a - b)
     .slice(0, 3)
     .map(([, other]) => other);
-  const hint = near.length > 0 ? `Near it are ${near.join(', ')}; ` : '';
+  const hint = near.length > 0 ? `Similar names are ${near.join(', ')}; ` : '';
   throw new UsageError(`There is no model called '${name}'. ${hint}'cnn list' shows all.`);
 }
 
-/** How many letters must change to make b of a (Levenshtein's distance). */
+/** Gives Levenshtein's distance: the insertions, deletions and substitutions from a to b. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {

@@ -1,13 +1,13 @@
-/** What a weight file of ours says about itself, so that a trained model can be used without repeating its options. */
+/** Description of a trained model in its weight file, so that commands need no options to use it. */
 import { existsSync } from 'node:fs';
 import { FileFormatError, readSafetensorsMetadata, type Transform } from '@cnn/core';
 import { UsageError } from './errors.js';
 
-/** What is kept with weights that `cnn` has trained. */
+/** Description stored with weights that `cnn` has trained. */
 export interface Description {
-  /** The name of the model. */
+  /** Name of the model. */
   readonly model: string;
-  /** Its options as they were typed: `width=0.25`. */
+  /** Options of the model: `width=0.25`. */
   readonly options: readonly string[];
   /** Names of the classes, by label. */
   readonly classes: readonly string[];
@@ -16,7 +16,7 @@ export interface Description {
 
 const KEY = 'cnn.description';
 
-/** The description as the metadata of a safetensors file. */
+/** Gives the description as metadata of a safetensors file. */
 export const metadataOf = (description: Description): Record<string, string> => ({
   [KEY]: JSON.stringify(description),
 });
@@ -40,9 +40,8 @@ function isDescription(value: unknown): value is Description {
 }
 
 /**
- * The description in a weight file; undefined where the source is no local safetensors file, or one that says
- * nothing.
- * @throws FileFormatError when it is damaged.
+ * Reads the description in a weight file; undefined if the source is no local safetensors file, or has none.
+ * @throws FileFormatError if it is damaged.
  * @throws UsageError for the checkpoint of a run, which holds more than weights.
  */
 export async function readDescription(source: string | undefined): Promise<Description | undefined> {
@@ -50,7 +49,7 @@ export async function readDescription(source: string | undefined): Promise<Descr
   const { [KEY]: text, format } = await readSafetensorsMetadata(source);
   if (format?.startsWith('cnn training checkpoint'))
     throw new UsageError(
-      `${source} is the state of a training run. Its weights are in model.safetensors beside it, after its first epoch; go on with the run by --resume.`,
+      `${source} is the state of a training run. Its weights are in model.safetensors beside it, after its first epoch; continue the run with --resume.`,
     );
   if (text === undefined) return undefined;
   let value: unknown;

@@ -1,4 +1,4 @@
-/** What commands show where: results, notes and progress on a terminal, in a pipe, and without colours. */
+/** Tests results, notes and progress on a terminal, in a pipe, and without colours. */
 import { describe, expect, test } from 'vitest';
 import { greyPicture, progressOf, terminalOn } from './terminal.js';
 
@@ -24,7 +24,7 @@ test.each([
   expect(streams(options).terminal.colours.isColorSupported).toBe(expected);
 });
 
-test('a result takes the line of progress away first, and progress is cut to the width', () => {
+test('a result first removes the progress line, which is cut to the width', () => {
   const { terminal, out, notes } = streams();
   terminal.progress('x'.repeat(50));
   terminal.print('done');
@@ -33,7 +33,7 @@ test('a result takes the line of progress away first, and progress is cut to the
   expect(out).toEqual(['done\n', 'more\n']);
 });
 
-test('of what follows a line of progress only whole parts are shown', () => {
+test('appended parts of a progress line are shown whole or not at all', () => {
   const { terminal, notes } = streams();
   terminal.progress('epoch 1', 'loss 2.5', 'accuracy 10 %', 'a');
   expect(notes).toEqual(['\r\x1b[Kepoch 1  loss 2.5']);
@@ -48,7 +48,7 @@ test('no progress is written into a pipe', () => {
   expect(notes).toEqual(['a note\n']);
 });
 
-test('progress is silent for a second, then shows ten times a second, and goes at the end', () => {
+test('progress is silent for a second, then shown ten times a second, and removed at the end', () => {
   const lines: string[] = [];
   let time = 0;
   const { terminal } = streams();

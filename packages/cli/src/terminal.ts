@@ -1,27 +1,27 @@
-/** What the commands print with: tables, bars, pictures in characters, and progress that stays off when piped. */
+/** Prints for commands: tables, bars, pictures in characters, and progress on a terminal. */
 import colours from 'picocolors';
 
-/** The functions that colour a text, or leave it as it is. */
+/** Functions that colour a text, or return it unchanged if colours are off. */
 export type Colours = ReturnType<typeof colours.createColors>;
 
-/** Where a command writes. Tests give their own. */
+/** Output of a command. Tests implement it. */
 export interface Terminal {
-  /** A line of the result. */
+  /** Prints a line of the result. */
   print(line: string): void;
-  /** A line about the work: to the standard error, so that results can be piped. */
+  /** Prints a line about the work to the standard error, so that results can be piped. */
   note(line: string): void;
-  /** Whether lines of progress are seen. */
+  /** True if progress lines are visible. */
   readonly live: boolean;
   /**
-   * A line that overwrites itself, shown on a terminal only; an empty one takes it away.
-   * @param more - what follows it, each part as far as there is room for it.
+   * Shows a progress line, which overwrites the previous one, on a terminal only; an empty line removes it.
+   * @param more - parts to append; a part that does not fit the width is left out.
    */
   progress(line: string, ...more: readonly string[]): void;
-  /** Colours for `print`, where they are wanted. */
+  /** Colours for `print`. */
   readonly colours: Colours;
 }
 
-/** The parts of the process that matter to a terminal. */
+/** Parts of the process that a terminal needs. */
 export interface Streams {
   readonly stdout: Pick<NodeJS.WriteStream, 'write' | 'isTTY'>;
   readonly stderr: Pick<NodeJS.WriteStream, 'write' | 'isTTY' | 'columns'>;
@@ -29,19 +29,19 @@ export interface Streams {
 }
 
 /**
- * A terminal on the streams of a process. Colours are off when the result is piped, on a terminal that has
- * none, and with `NO_COLOR` (https://no-color.org); `FORCE_COLOR` turns them on.
+ * Makes a terminal on the streams of a process. Colours are off if the result is piped, on a terminal without
+ * colours, and with `NO_COLOR` (https://no-color.org); `FORCE_COLOR` turns them on.
  */
 export function terminalOn({ stdout, stderr, env }: Streams): Terminal {
   const coloured = !env.NO_COLOR && (env.FORCE_COLOR ? true : stdout.isTTY && env.TERM !== 'dumb');
   let shown = false;
   const progress = (line: string, ...more: readonly string[]): void => {
     if (!stderr.isTTY || (!line && !shown)) return;
-    // A line that wraps could not be taken back.
-    const room = (stderr.columns || 80) - 1;
+    // A line that wraps cannot be overwritten.
+    const width = (stderr.columns || 80) - 1;
     const fitting = more.reduce(
-      (all, part) => (all.length + 2 + part.length <= room ? `${all}  ${part}` : all),
-      line.slice(0, room),
+      (all, part) => (all.length + 2 + part.length <= width ? `${all}  ${part}` : all),
+      line.slice(0, width),
     );
     stderr.write(`\r\x1b[K${fitting}`);
     shown = line !== '';
@@ -61,14 +61,14 @@ export function terminalOn({ stdout, stderr, env }: Streams): Terminal {
   };
 }
 
-/** Prints a result for programs. */
+/** Prints a result as JSON. */
 export const printJson = (terminal: Terminal, value: unknown): void =>
   terminal.print(JSON.stringify(value, null, 2));
 
-/** `1 thread`, `2 threads`. */
+/** Formats a number of threads: `1 thread`, `2 threads`. */
 export const threadsOf = (threads: number): string => `${threads} ${threads === 1 ? 'thread' : 'threads'}`;
 
-/** Columns as wide as their widest cell; those named in `right` are aligned to the right. */
+/** Formats a table; the columns with the indices in `right` are aligned to the right. */
 export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   return rows
@@ -83,22 +83,22 @@ export function table(rows: readonly (readonly string[])[], right: readonly numb
     .join('\n');
 }
 
-/** A bar of `width` characters, filled to a share from 0 to 1 in eighths. */
+/** Gives a bar of `width` characters that is filled to a fraction, in eighths of a character. */
 export function bar(share: number, width = 24): string {
   const eighths = Math.round(Math.min(1, Math.max(0, share)) * width * 8);
   return ('█'.repeat(eighths >> 3) + (eighths % 8 ? ' ▏▎▍▌▋▊▉'[eighths % 8]! : '')).padEnd(width);
 }
 
-/** How far something has come, in steps or bytes; `total` where it is known. */
+/** Progress in steps or bytes; `total` is undefined if unknown. */
 export interface Step {
   readonly loaded: number;
   readonly total: number | undefined;
 }
 
-/** Millions of bytes, for {@link progressOf}. */
+/** Formats bytes in millions, for {@link progressOf}. */
 export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
-/** Shows progress once a second has passed, ten times a second: short work stays silent. */
+/** Makes a function that shows progress ten times a second, after the first second: short work is silent. */
 export function progressOf(
   terminal: Terminal,
   what: string,
@@ -121,8 +121,8 @@ export function progressOf(
 }
 
 /**
- * Rows of a grey picture (values from 0 to 1), two rows of pixels in a line of characters: half blocks in 24
- * shades of grey where there are colours, characters of growing darkness where there are none.
+ * Draws a grey picture (values from 0 to 1), two rows of pixels per line of text: half blocks in 24 shades of
+ * grey with colours, characters of increasing density without.
  */
 export function greyPicture(pixels: Float32Array, width: number, { isColorSupported }: Colours): string[] {
   const letters = ' .:-=+*#%@';
@@ -142,7 +142,7 @@ export function greyPicture(pixels: Float32Array, width: number, { isColorSuppor
   return lines;
 }
 
-/** The classes with the highest probability, a line with a bar for each. */
+/** Formats classes with their probabilities, one line with a bar per class. */
 export const topLines = (
   top: readonly { readonly label: string; readonly probability: number }[],
   { cyan }: Colours,
@@ -152,11 +152,11 @@ export const topLines = (
       `  ${cyan(bar(probability))} ${(100 * probability).toFixed(2).padStart(6)} %  ${label}`,
   );
 
-/** Notes why it runs on less than was asked for; that a terminal has no GPU is no news to whoever asked for nothing. */
+/** Notes the reason for a fallback, except from `auto` to wasm, which is what `auto` means without a GPU. */
 export function noteFallback(
   terminal: Terminal,
-  asked: string,
+  requested: string,
   { backend, fallbackReason }: { readonly backend: string; readonly fallbackReason: string | undefined },
 ): void {
-  if (fallbackReason && !(asked === 'auto' && backend === 'wasm')) terminal.note(fallbackReason);
+  if (fallbackReason && !(requested === 'auto' && backend === 'wasm')) terminal.note(fallbackReason);
 }

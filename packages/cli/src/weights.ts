@@ -1,4 +1,4 @@
-/** Gets the weights that a command asks for: a file, a URL, or one of the model's published records. */
+/** Loads the weights of a command: a file, a URL, or published weights of the model. */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import {
@@ -16,18 +16,18 @@ import { UsageError } from './errors.js';
 import type { Family } from './registry.js';
 import { megabytes, progressOf, type Terminal } from './terminal.js';
 
-/** What a command knows about weights. */
+/** Source of weights. */
 export interface WeightsRequest {
-  /** A path, a URL, the name of a record, or `default`; nothing means `default`. */
+  /** Path, URL, name of published weights, or `default`. Default `default`. */
   readonly source?: string | undefined;
-  /** The folder for downloads; without one that of `readWeights`. */
+  /** Folder of downloads. Default: that of `readWeights`. */
   readonly cache?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * The record that is meant; undefined when it is a path or a URL.
- * @throws UsageError when nothing is published, or when it is neither a record nor a file nor a URL.
+ * Finds the record of published weights; undefined for a path or a URL.
+ * @throws UsageError if the model has no published weights, or no record, file or URL has that name.
  */
 export function recordOf(entry: ModelEntry, source = 'default'): WeightsRecord | undefined {
   const published = Object.keys(entry.weights);
@@ -39,14 +39,14 @@ export function recordOf(entry: ModelEntry, source = 'default'): WeightsRecord |
     return entry.weights[published[0]!];
   }
   if (Object.hasOwn(entry.weights, source)) return entry.weights[source];
-  // With a dot or a slash it is meant as a path or a URL, and reading it says what is wrong.
+  // With a dot or a slash it is a path or a URL, whose errors `readWeights` reports.
   if (/[./\\]/.test(source) || existsSync(source)) return undefined;
   throw new UsageError(
     `There is neither a file nor published weights called '${source}' for ${entry.name}; published are: ${published.join(', ') || 'none'}.`,
   );
 }
 
-/** The path of a file in an installed package: `package:@cnn/lenet/weights/lenet5.safetensors`. */
+/** Resolves a file in an installed package: `package:@cnn/lenet/weights/lenet5.safetensors`. */
 function inPackage(url: string): string {
   if (!url.startsWith('package:')) return url;
   const name = url.slice('package:'.length);
@@ -61,8 +61,9 @@ function inPackage(url: string): string {
 }
 
 /**
- * Weights for the model. Where keys do not fit as they are, the published records' and the family's rules are
- * tried one by one; which one was used is said. Where none fits the weights come as they are, for `compile` to refuse.
+ * Loads weights for a model. If keys of a file do not fit, tries the rename rules of the published records
+ * and of the family, and notes the rule that fits. If none fits, gives the weights unchanged; `compile`
+ * then refuses them.
  */
 export async function loadWeights(
   model: Module,
@@ -84,13 +85,13 @@ export async function loadWeights(
     return reshaped(model, weights);
   };
   const accept = ({ weights, changed }: Fitted): Weights => {
-    if (changed > 0) terminal.note(`Values of ${changed} tensors were read under the model's shapes.`);
+    if (changed > 0) terminal.note(`${changed} tensors were reshaped to the model's shapes.`);
     return weights;
   };
   const plain = await read(record?.rename);
   if (record || fits(model, plain.weights)) return accept(plain);
   for (const [rule, rename] of rulesOf(entry, family)) {
-    // The file itself was read before, so that what fails here is the rule.
+    // The file itself has been read, so an error here means that the rule does not fit.
     const renamed = await read(rename).catch(() => signal?.throwIfAborted());
     if (!renamed || !fits(model, renamed.weights)) continue;
     terminal.note(`Keys were renamed by the rule '${rule}'.`);
@@ -99,7 +100,7 @@ export async function loadWeights(
   return plain.weights;
 }
 
-/** The rules that may make a file fit: those of published files, which may be what was given, and the family's. */
+/** Gives the rename rules to try: those of the published weights, and those of the family. */
 const rulesOf = (entry: ModelEntry, family: Family): [name: string, rename: Rename][] => [
   ...Object.entries(entry.weights).flatMap(([name, { rename }]): [string, Rename][] =>
     rename ? [[name, rename]] : [],
@@ -107,20 +108,21 @@ const rulesOf = (entry: ModelEntry, family: Family): [name: string, rename: Rena
   ...Object.entries(family.renames),
 ];
 
+/** True if names and shapes are exactly the model's. */
 function fits(model: Module, weights: Weights): boolean {
   const { missing, unexpected, shapeMismatch } = matchWeights(model, weights);
   return missing.length + unexpected.length + shapeMismatch.length === 0;
 }
 
-/** Weights, and how many of them have got another shape. */
+/** Weights, and the number of reshaped tensors. */
 interface Fitted {
   readonly weights: Weights;
   readonly changed: number;
 }
 
 /**
- * Weights of the same values under the model's shapes: a convolution that covers its whole input is a linear
- * layer with more dimensions, and the other way round. Outputs and the order of values stay.
+ * Gives the weights the model's shapes where only the number of dimensions differs: a linear layer is a
+ * convolution that covers its whole input. The values and their order are unchanged.
  */
 function reshaped(model: Module, weights: Weights): Fitted {
   const expected = new Map([...parameters(model)].map(([name, { shape }]) => [name, shape]));

@@ -1,52 +1,52 @@
 /**
- * The kinds of error a user can meet. One class per kind, so that callers can tell them apart with
- * `instanceof`; every message is a sentence that names the place, both values, and what to do.
+ * The errors a user can meet. One class per kind, so that callers can tell them apart with `instanceof`;
+ * every message is a sentence with the place, both values, and what to do.
  */
 
-/** Shapes, sizes or options that do not fit together. The message starts with the module path where there is one. */
+/** Shapes, sizes or options that do not fit together. The message starts with the module path, if any. */
 export class ShapeError extends Error {
   override readonly name: string = 'ShapeError';
 }
 
-/** A ShapeError of a picture that is too small for the windows that slide over it: a larger one may fit. */
+/** An input smaller than a pooling or convolution window that slides over it; a larger picture may fit. */
 export class InputTooSmall extends ShapeError {}
 
-/** Weights that do not belong to a model. Lists every key, so that a rename rule can be written from the message. */
+/** Weights that do not fit a model. The message lists every key: enough to write a rename rule. */
 export class WeightsMismatch extends Error {
   override readonly name = 'WeightsMismatch';
   constructor(
     message: string,
-    /** Names the model has and the weights lack. */
+    /** Names of the model that the weights lack. */
     readonly missing: readonly string[],
-    /** Names the weights have and the model lacks. */
+    /** Names of the weights that the model lacks. */
     readonly unexpected: readonly string[],
-    /** Names both have, with different shapes or with values that do not fill theirs. */
+    /** Names in both whose shapes differ, or whose number of values is not that of the shape. */
     readonly shapeMismatch: readonly string[],
   ) {
     super(message);
   }
 }
 
-/** A file that is not what it says: wrong format, truncated, crafted, or over a limit. */
+/** A file that cannot be read: of the wrong format, truncated, crafted, or over a limit. */
 export class FileFormatError extends Error {
   override readonly name = 'FileFormatError';
   constructor(
-    /** The format that was being read: `'safetensors'`, `'torch zip'`, `'pickle'`, `'png'`, ... */
+    /** The expected format: `'safetensors'`, `'torch zip'`, `'pickle'`, `'png'`, ... */
     readonly format: string,
-    /** What is wrong, as the end of a sentence. */
+    /** The fault, as the end of a sentence: `'it is empty'`. */
     readonly reason: string,
-    /** Byte offset at which it was noticed, where that is known. */
+    /** Offset of the fault in bytes, if it is known. */
     readonly offset?: number,
   ) {
     super(`Not a readable ${format} file${offset === undefined ? '' : ` (at byte ${offset})`}: ${reason}`);
   }
 }
 
-/** A back end that was asked for and cannot run here; the message says what to install or change. */
+/** A requested back end that cannot run here; the message says what to install or change. */
 export class BackendUnavailable extends Error {
   override readonly name = 'BackendUnavailable';
   constructor(
-    /** The back end that was asked for. */
+    /** The requested back end. */
     readonly backend: string,
     message: string,
   ) {
@@ -54,11 +54,11 @@ export class BackendUnavailable extends Error {
   }
 }
 
-/** A back end that gives other results than the CPU path when it is verified; the message has the largest deviation. */
+/** A back end whose results differ from the CPU back end's; the message gives the largest deviation. */
 export class VerificationFailed extends Error {
   override readonly name = 'VerificationFailed';
   constructor(
-    /** What was verified: `'gpu:webgpu'`. */
+    /** The back end that was verified: `'gpu:webgpu'`. */
     readonly backend: string,
     message: string,
   ) {

@@ -1,12 +1,15 @@
 /** The public API of @cnn/core. */
 
 export type { Backend, CompileOptions, Profile, ProfileStep, Program } from './backends/backend.js';
+export { createQueue } from './backends/common/queue.js';
+export { timeSlices } from './backends/common/yield.js';
 export { type GpuOptions, gpuBackend } from './backends/gpu/gpu.js';
 export { type ReferenceOptions, referenceBackend } from './backends/reference/reference.js';
 export { type BackendName, compileOn, type Selected } from './backends/select.js';
 export { type WasmOptions, wasmBackend } from './backends/wasm/wasm.js';
 export { enableWideSimd } from './backends/wasm/wideSimd.js';
 export * from './errors.js';
+export { type ExtractOptions, extract } from './graph/extract.js';
 export {
   elementsOf,
   Graph,
@@ -22,8 +25,9 @@ export {
   parametersOf,
   readersOf,
 } from './graph/graph.js';
+export { type LivenessOptions, lastUses } from './graph/liveness.js';
 export { printGraph } from './graph/print.js';
-export { copyNode, type Rewriter, rewrite } from './graph/rewrite.js';
+export { type RewriteOptions, type Rewriter, rewrite } from './graph/rewrite.js';
 export { type ShapeRule, verify } from './graph/verify.js';
 export * from './io/index.js';
 export {
@@ -64,10 +68,13 @@ export { foldBatchNorm } from './passes/foldBatchNorm.js';
 export { forInference } from './passes/forInference.js';
 export { forTraining, SEED } from './passes/forTraining.js';
 export { fuse } from './passes/fuse.js';
-export { type MemoryPlan, type MemoryRules, planMemory } from './passes/planMemory.js';
+export { prepareForInference, simplify } from './passes/prepareForInference.js';
 export { prune } from './passes/prune.js';
-export { type CompileModelOptions, compile, simplify } from './runtime/compile.js';
+export { builtin } from './platform.js';
+export { type CompileModelOptions, compile } from './runtime/compile.js';
 export type { RunOptions, Session } from './runtime/session.js';
 export { hash32, type Random, type RandomState, random } from './tensor/random.js';
+export { roundHalfEven } from './tensor/round.js';
+export { logProbabilities, probabilities, topK } from './tensor/scores.js';
 export { formatShape, type Shape, sameShape, sizeOf } from './tensor/shape.js';
-export { type StoredTensor, type Tensor, tensor, type Weights } from './tensor/tensor.js';
+export { type LazyTensor, type Tensor, tensor, type Weights } from './tensor/tensor.js';

@@ -1,4 +1,8 @@
-/** The article's DenseNet exactly as it is printed. How it differs from the paper stands beside each line. */
+/**
+ * The DenseNet in section 1.38.7 of the article "41_经典卷积网络、LeNet、AlexNet、…"
+ * (Classic convolutional networks, in Chinese, http://www.chinasem.cn/article/918133).
+ * It is reproduced as printed; a comment at each difference from the paper describes it.
+ */
 import {
   avgPool,
   batchNorm,
@@ -26,7 +30,7 @@ const denseBlock = (inC: number, growth: number, count: number): Module =>
 const transition = (inC: number, outC: number): Module =>
   sequential(batchNorm(inC), relu, conv2d(inC, outC, 1), avgPool(2));
 
-/** The article's `DenseNet(classes)`: n x 3 x h x w (64x64 up) to n x `classes` logits. */
+/** The article's `DenseNet(classes)`: n x 3 x h x w (at least 64x64) to n x `classes` logits. */
 const denseNet = (classes: number): Module =>
   module(
     {
@@ -34,11 +38,11 @@ const denseNet = (classes: number): Module =>
         '0': conv2d(3, 64, 7, { stride: 2, padding: 3 }),
         '1': batchNorm(64),
         '2': relu,
-        // Without the padding of 1 that published forms have.
+        // Published forms have a padding of 1 here.
         '3': maxPool(3, { stride: 2 }),
         // Four layers in each block; DenseNet-121 has 6, 12, 24 and 16.
         dense_block_0: denseBlock(64, 32, 4),
-        // The misspelling is the article's, and so part of the parameters' names.
+        // The article's misspelling, which is part of the parameter names.
         trainsition_block_0: transition(192, 96),
         dense_block_1: denseBlock(96, 32, 4),
         trainsition_block_1: transition(224, 112),
@@ -54,7 +58,7 @@ const denseNet = (classes: number): Module =>
     (m, x) => m.net(x),
   );
 
-/** The article's own networks. */
+/** The networks of the article http://www.chinasem.cn/article/918133, under its names. */
 export const article = {
   /** `DenseNet(classes)`. */
   denseNet,

@@ -1,6 +1,6 @@
 /**
- * DenseNet (Huang et al. 2016, https://arxiv.org/abs/1608.06993, table 1): each layer of a block reads what
- * all layers before it wrote. `densenet_bc` is the form for CIFAR of section 3 (bottlenecks, compression).
+ * DenseNet (Huang et al. 2016, https://arxiv.org/abs/1608.06993, table 1): each layer of a block reads the
+ * outputs of all earlier layers. `densenet_bc` is the CIFAR form of section 3 (bottlenecks, compression).
  * Parameter names are torchvision's.
  */
 import {
@@ -28,7 +28,7 @@ export interface DensenetOptions {
   readonly numClasses?: number;
   /** Channels that each layer adds. Default 32, for densenet161 48. */
   readonly growthRate?: number;
-  /** Share of each layer's output dropped in training. Default 0. */
+  /** Dropout probability of each layer's output, in training. Default 0. */
   readonly dropRate?: number;
 }
 
@@ -40,9 +40,9 @@ export interface DensenetBcOptions {
   readonly growthRate?: number;
   /** Layers in each block. Default [16, 16, 16]: 100 layers in all. */
   readonly blocks?: readonly number[];
-  /** Share of channels a transition keeps. Default 0.5. */
+  /** Fraction of channels that a transition keeps. Default 0.5. */
   readonly compression?: number;
-  /** Share of each layer's output dropped in training. Default 0. */
+  /** Dropout probability of each layer's output, in training. Default 0. */
   readonly dropRate?: number;
 }
 
@@ -93,11 +93,11 @@ const denseBlock = (inC: number, layers: number, growth: number, dropRate: numbe
     ),
   );
 
-/** Fewer channels, half the pixels. */
+/** Fewer channels (1x1 convolution), half the height and width (average pooling). */
 const transition = (inC: number, outC: number): Module =>
   named({ norm: batchNorm(inC), relu, conv: conv(inC, outC, 1), pool: avgPool(2) });
 
-/** Blocks with transitions in between, a last normalisation, and the classifier. */
+/** The stem, blocks with transitions between them, a last batch norm, and the classifier. */
 function densenet(
   stem: Readonly<Record<string, Step>>,
   initial: number,
@@ -142,13 +142,13 @@ const imagenet =
       numClasses,
     );
 
-/** DenseNet-121: n x 3 x h x w (29x29 up) to n x `numClasses` logits. */
+/** DenseNet-121: n x 3 x h x w (at least 29x29) to n x `numClasses` logits. */
 export const densenet121 = imagenet(variants.densenet121);
-/** DenseNet-161, the wide one: n x 3 x h x w (29x29 up) to n x `numClasses` logits. */
+/** DenseNet-161, with growth rate 48: n x 3 x h x w (at least 29x29) to n x `numClasses` logits. */
 export const densenet161 = imagenet(variants.densenet161);
-/** DenseNet-169: n x 3 x h x w (29x29 up) to n x `numClasses` logits. */
+/** DenseNet-169: n x 3 x h x w (at least 29x29) to n x `numClasses` logits. */
 export const densenet169 = imagenet(variants.densenet169);
-/** DenseNet-201: n x 3 x h x w (29x29 up) to n x `numClasses` logits. */
+/** DenseNet-201: n x 3 x h x w (at least 29x29) to n x `numClasses` logits. */
 export const densenet201 = imagenet(variants.densenet201);
 
 /** DenseNet-BC for CIFAR: n x 3 x 32 x 32 to n x `numClasses` logits. */

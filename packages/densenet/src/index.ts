@@ -1,4 +1,4 @@
-/** @cnn/densenet: DenseNet-121, 161, 169 and 201, DenseNet-BC for CIFAR, and the article's. */
+/** @cnn/densenet: DenseNet-121, 161, 169 and 201, DenseNet-BC for CIFAR, and the form that an article prints (article.ts). */
 import type { ModelEntry, Paper } from '@cnn/core';
 import {
   type DensenetBcOptions,

@@ -1,4 +1,9 @@
-/** The article's EfficientNet as it is printed, with the one repair that wider forms need. */
+/**
+ * The EfficientNet in section 1.38.8 of the article "41_经典卷积网络、LeNet、AlexNet、…"
+ * (Classic convolutional networks, in Chinese, http://www.chinasem.cn/article/918133).
+ * It is reproduced as printed, with one correction, which widths above 1.1 need. A comment at each difference from
+ * the paper describes it.
+ */
 import {
   adaptiveAvgPool,
   add,
@@ -18,14 +23,14 @@ import {
   silu,
 } from '@cnn/core';
 
-/** TensorFlow's batch norm, as the original has it. */
+/** Batch norm with TensorFlow's eps and momentum, as in the authors' code. */
 const norm = (channels: number) => batchNorm(channels, { eps: 1e-3, momentum: 0.01 });
 const conv = (inC: number, outC: number, kernel: Pair, stride = 1, groups = 1) =>
   conv2d(inC, outC, kernel, { stride, groups, padding: 'same', bias: false });
 const convBnAct = (inC: number, outC: number, kernel: Pair, stride = 1, groups = 1): Module =>
   sequential(conv(inC, outC, kernel, stride, groups), norm(outC), silu);
 
-/** Squeeze and excitation; the gate is computed by a Sequential called `se` inside the module `se`. */
+/** Squeeze and excitation; a Sequential called `se` inside the module `se` computes the gate. */
 const squeeze = (channels: number, squeezed: number): Module =>
   module(
     {
@@ -34,7 +39,7 @@ const squeeze = (channels: number, squeezed: number): Module =>
     (m, x) => mul(x, sigmoid(m.se(x))),
   );
 
-/** The article's `MBConv`. Its drop-connect is an identity; published forms skip blocks in training. */
+/** The article's `MBConv`. Its drop-connect is an identity; published forms skip blocks in training at random. */
 function mbConv(inC: number, outC: number, expand: number, kernel: number, stride: number): Module {
   const hidden = inC * expand;
   const skip = stride === 1 && inC === outC;
@@ -56,14 +61,14 @@ function mbConv(inC: number, outC: number, expand: number, kernel: number, strid
 interface ArticleOptions {
   /** Default 1000. */
   readonly numClasses?: number;
-  /** The article leaves it to the caller to change it with the size. Default 0.2. */
+  /** Dropout probability before the classifier; published forms change it with the size. Default 0.2. */
   readonly dropoutRate?: number;
 }
 
 /**
- * The article's `EfficientNet(width_coeff, depth_coeff)`: n x 3 x h x w to n x `numClasses` logits. Printed
- * with 32 channels in the stem whatever the width, which only runs up to a width of 1.1; here the stem
- * is scaled as the block after it expects.
+ * The article's `EfficientNet(width_coeff, depth_coeff)`: n x 3 x h x w to n x `numClasses` logits. The article
+ * prints a stem of 32 channels for every width, which fails above a width of 1.1; here the stem is scaled as the
+ * block after it expects.
  */
 function efficientNet(widthCoeff: number, depthCoeff: number, options: ArticleOptions = {}): Module {
   const { numClasses = 1000, dropoutRate = 0.2 } = options;
@@ -107,7 +112,7 @@ function efficientNet(widthCoeff: number, depthCoeff: number, options: ArticleOp
   );
 }
 
-/** The article's own networks. */
+/** The networks of the article http://www.chinasem.cn/article/918133, under its names. */
 export const article = {
   /** `EfficientNet(width_coeff, depth_coeff)`. */
   efficientNet,

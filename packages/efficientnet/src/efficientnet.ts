@@ -2,8 +2,8 @@
  * EfficientNet (Tan and Le 2019, https://arxiv.org/abs/1905.11946, table 1 and section 3.3): one base
  * network, scaled in width, depth and resolution together.
  *
- * Deviations, torchvision's: symmetric padding, and for B0 to B4 an eps of 1e-5 in batch norm. With
- * `padding: 'same'` both are TensorFlow's, for weights converted from there.
+ * Deviations, torchvision's: symmetric padding, and for B0 to B4 an eps of 1e-5 in batch norm.
+ * `padding: 'same'` selects TensorFlow's padding and eps, for weights converted from TensorFlow.
  */
 import {
   add,
@@ -30,7 +30,7 @@ import {
 export interface EfficientnetOptions {
   /** Default 1000. */
   readonly numClasses?: number;
-  /** `'symmetric'` as torchvision (default), or `'same'` as TensorFlow. */
+  /** `'symmetric'`, torchvision's (default), or `'same'`, TensorFlow's. */
   readonly padding?: 'symmetric' | 'same';
 }
 
@@ -45,7 +45,7 @@ const stages = [
   { expand: 6, kernel: 3, stride: 1, channels: 320, layers: 1 },
 ] as const;
 
-/** Factors on width and depth, dropout before the classifier, and whether batch norm has TensorFlow's eps. */
+/** Factors on width and depth, dropout before the classifier, and the choice of TensorFlow's eps for batch norm. */
 const scalings = {
   b0: { width: 1.0, depth: 1.0, dropout: 0.2, tensorflowNorm: false },
   b1: { width: 1.0, depth: 1.1, dropout: 0.2, tensorflowNorm: false },
@@ -57,10 +57,10 @@ const scalings = {
   b7: { width: 2.0, depth: 3.1, dropout: 0.5, tensorflowNorm: true },
 } as const;
 
-/** Chance that the last block is skipped in training; blocks before it in proportion to their place. */
+/** Probability of skipping the last block in training; it grows linearly with the block's index. */
 const STOCHASTIC_DEPTH = 0.2;
 
-/** How torchvision begins. */
+/** torchvision's initialisation. */
 const inits = { init: kaimingNormal('fanOut'), biasInit: constant(0) };
 
 const efficientnet =
@@ -85,7 +85,7 @@ const efficientnet =
         ...(options.linear ? {} : { activation: silu }),
       });
 
-    /** MBConv: expand, filter, squeeze and excite, project; a shortcut where the shapes allow one. */
+    /** MBConv: expand, filter, squeeze and excite, project; a shortcut if the shapes allow one. */
     const block = (
       inC: number,
       outC: number,
@@ -115,7 +115,7 @@ const efficientnet =
       sequential(
         ...Array.from({ length: repeats[stage]! }, (_, index) => {
           const outC = scaled(channels);
-          const made = block(
+          const unit = block(
             inC,
             outC,
             expand,
@@ -124,7 +124,7 @@ const efficientnet =
             (STOCHASTIC_DEPTH * place++) / total,
           );
           inC = outC;
-          return made;
+          return unit;
         }),
       ),
     );

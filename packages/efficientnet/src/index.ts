@@ -1,4 +1,4 @@
-/** @cnn/efficientnet: EfficientNet-B0 to B7, and the article's. */
+/** @cnn/efficientnet: EfficientNet-B0 to B7, and the form that an article prints (article.ts). */
 import type { ModelEntry, Paper, WeightsRecord } from '@cnn/core';
 import {
   type EfficientnetOptions,

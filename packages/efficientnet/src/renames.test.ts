@@ -2,7 +2,7 @@ import { matchWeights, parameters, readWeights, sizeOf, writeSafetensors } from 
 import { expect, test } from 'vitest';
 import { efficientnetB1, renames } from './index.js';
 
-/** timm's names of EfficientNet-B1, written down from its blocks: two plain ones, then expanded ones. */
+/** Returns timm's parameter names of EfficientNet-B1: two blocks without expansion, then blocks with it. */
 function timmNames(): readonly string[] {
   const norm = (name: string) =>
     ['weight', 'bias', 'running_mean', 'running_var'].map((kind) => `${name}.${kind}`);
@@ -23,14 +23,24 @@ function timmNames(): readonly string[] {
           ...norm(`${at}.bn2`),
         ];
       return [
-        ...[`${at}.conv_pw.weight`, ...norm(`${at}.bn1`), `${at}.conv_dw.weight`, ...norm(`${at}.bn2`)],
-        ...[...gate(at), `${at}.conv_pwl.weight`, ...norm(`${at}.bn3`)],
+        `${at}.conv_pw.weight`,
+        ...norm(`${at}.bn1`),
+        `${at}.conv_dw.weight`,
+        ...norm(`${at}.bn2`),
+        ...gate(at),
+        `${at}.conv_pwl.weight`,
+        ...norm(`${at}.bn3`),
       ];
     }).flat(),
   );
   return [
-    ...['conv_stem.weight', ...norm('bn1'), ...blocks, 'conv_head.weight', ...norm('bn2')],
-    ...['classifier.weight', 'classifier.bias'],
+    'conv_stem.weight',
+    ...norm('bn1'),
+    ...blocks,
+    'conv_head.weight',
+    ...norm('bn2'),
+    'classifier.weight',
+    'classifier.bias',
   ];
 }
 

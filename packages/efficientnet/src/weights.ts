@@ -1,4 +1,4 @@
-/** Where weights for these models are published. */
+/** Published weights of these models. */
 import { type Rename, torchvisionWeights, type WeightsRecord } from '@cnn/core';
 
 const v1 = (file: string, top1: number, top5: number, resize: number, crop: number) => ({
@@ -44,7 +44,7 @@ const plain: Readonly<Record<string, string>> = {
   bn2: '2.1',
 };
 
-/** Rules for checkpoints whose keys have other names. */
+/** Renaming rules for checkpoints with other parameter names. */
 export const renames = {
   /** timm's `conv_stem`, `blocks.1.0.conv_pw`, ..., `conv_head`. */
   timm: (name) =>

@@ -1,9 +1,9 @@
-/** From numbers to colours: heat maps, and heat maps over pictures. */
+/** Maps numbers to colours, for heat maps over pictures. */
 import { formatShape, ShapeError, type Tensor } from '@cnn/core';
 import { type RgbImage, resize } from '@cnn/image';
 import { interpolateTurbo } from 'd3-scale-chromatic';
 
-/** Red, green and blue of 256 steps of Google's Turbo map, from cold to hot. */
+/** Red, green and blue bytes of 256 steps of Google's Turbo colour map, from cold to hot. Built on first use. */
 let table: Uint8Array | undefined;
 
 function turbo(): Uint8Array {
@@ -17,22 +17,23 @@ function turbo(): Uint8Array {
   return table;
 }
 
-/** The colour of a value from 0 (cold, dark blue) to 1 (hot, dark red) on the Turbo map, as three bytes. */
+/** Returns the colour of a value from 0 (cold, dark blue) to 1 (hot, dark red) on the Turbo map, as three bytes. */
 export function heatColour(value: number): readonly [red: number, green: number, blue: number] {
   const at = 3 * byteOf(value);
   const colours = turbo();
   return [colours[at]!, colours[at + 1]!, colours[at + 2]!];
 }
 
-/** A value from 0 to 1 as a byte; what is no number is 0. */
+/** Converts a value from 0 to 1 to a byte; larger and smaller values are clamped, NaN is 0. */
 export const byteOf = (value: number): number => Math.round(255 * Math.min(1, Math.max(0, value || 0)));
 
 /**
  * Lays a heat map over a picture.
- * @param picture - what the model saw: resized and cropped, see `cropped` of @cnn/image.
- * @param map - h x w values from 0 to 1, stretched over the picture smoothly.
- * @param opacity - how much of the map is seen, from 0 to 1. Default 0.5.
- * @throws ShapeError when the map is not h x w.
+ * @param picture - the model's input, resized and cropped: see `cropped` of @cnn/image.
+ * @param map - h x w values from 0 to 1, resized to the picture by bicubic interpolation.
+ * @param opacity - of the map, from 0 to 1. Default 0.5.
+ * @throws ShapeError if the map is not h x w.
+ * @throws RangeError if the opacity is not from 0 to 1.
  */
 export function overlay(picture: RgbImage, map: Tensor, opacity = 0.5): RgbImage {
   const [height, width] = map.shape;

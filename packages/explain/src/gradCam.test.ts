@@ -1,4 +1,4 @@
-/** Grad-CAM against what it must equal: central differences, and class activation maps where the two are the same. */
+/** Grad-CAM against central differences, and against class activation maps for networks where both are equal. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -46,7 +46,7 @@ const part = (weights: Weights, prefix: string): Weights =>
   );
 
 describe('gradCam', () => {
-  test('weights channels by central differences of the class, as the paper has it', async () => {
+  test('weights channels by the gradient of the class, as central differences give it', async () => {
     const weights = initialise(whole(), { seed: 3 });
     const exact = referenceBackend();
     await using first = await compile(trunk(), { weights: part(weights, 'trunk.'), input, backend: exact });
@@ -103,7 +103,7 @@ describe('gradCam', () => {
     for (const [at, value] of raw.entries()) expect(map.data[at]).toBeCloseTo(value / peak, 5);
   });
 
-  test('a layer whose batch norm follows outside of it keeps its own value', async () => {
+  test('a layer keeps its value if the batch norm after it is another module', async () => {
     const weights = initialise(whole(), { seed: 3 });
     for (const [name, { data }] of weights) if (name.startsWith('trunk.bn')) data.fill(0.3);
     await using before = await gradCam(whole(), { weights, input, layer: 'trunk.conv' });
@@ -116,15 +116,15 @@ describe('gradCam', () => {
     expect(one.map.data).not.toEqual(two.map.data);
   });
 
-  test('says what is wrong, and what there is', async () => {
+  test('errors name the mistake and the valid choices', async () => {
     const weights = initialise(whole(), { seed: 1 });
     const making = (layer: string, shape = input) =>
       gradCam(whole(), { weights, input: shape, layer, name: 'net' });
     await expect(making('trunk.relu')).rejects.toThrow(
-      "net: there is no module at 'trunk.relu'; look at one of trunk.conv, trunk.bn, trunk, head.conv.",
+      "net: there is no module at 'trunk.relu'; choose one of trunk.conv, trunk.bn, trunk, head.conv.",
     );
-    await expect(making('head.fc')).rejects.toThrow("'head.fc' gives 1x3, which has no rows and columns");
-    await expect(making('trunk', [2, 2, 6, 6])).rejects.toThrow('one picture is explained at a time');
+    await expect(making('head.fc')).rejects.toThrow("the output of 'head.fc', 1x3, is not a feature map");
+    await expect(making('trunk', [2, 2, 6, 6])).rejects.toThrow('explains one picture at a time');
     await expect(gradCam(whole(), { weights: new Map(), input })).rejects.toThrow('trunk.conv.weight');
     await using cam = await making('trunk');
     await expect(cam.explain(picture, { classIndex: 3 })).rejects.toThrow(
@@ -136,7 +136,7 @@ describe('gradCam', () => {
     expect((await cam.explain(picture)).logits.shape).toEqual([1, 3]);
   });
 
-  test('nothing in favour of a class is a map of zeros', async () => {
+  test('without evidence for a class the map is zero', async () => {
     const weights = initialise(whole(), { seed: 3 });
     weights.get('head.fc.weight')!.data.fill(0);
     await using cam = await gradCam(whole(), { weights, input });

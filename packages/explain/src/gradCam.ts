@@ -1,6 +1,6 @@
 /**
- * Grad-CAM: where in the picture the evidence for a class lies. The channels of a layer are weighted by the
- * mean gradient of the class's logit, added up, and what speaks against the class is cut off.
+ * Grad-CAM: a map of the evidence for a class in a picture. Weights the channels of a layer by the mean gradient of
+ * the class's logit, sums them, and sets negative values, evidence against the class, to 0.
  *
  * Paper: Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization,
  * ICCV 2017, equations 1 and 2. https://arxiv.org/abs/1610.02391
@@ -9,6 +9,7 @@ import {
   type Backend,
   type BackendName,
   compileOn,
+  createQueue,
   definitionOf,
   differentiate,
   emit,
@@ -45,50 +46,50 @@ export interface GradCamOptions {
   readonly weights: Weights;
   /** The input's shape: one picture, `[1, 3, 224, 224]`. */
   readonly input: Shape;
-  /** Path of the module to look at, `'layer4'`. Default: the last one whose output still has rows and columns. */
+  /** Path of the module to explain, such as `'layer4'`. Default: the last one whose output is a feature map. */
   readonly layer?: string;
   /** Default `'auto'`. */
   readonly backend?: BackendName | Backend;
   readonly threads?: number;
-  /** Makes any fallback an error. Default false. */
+  /** Throws instead of falling back to another back end or fewer threads. Default false. */
   readonly strict?: boolean;
-  /** Starts the path in error messages. */
+  /** The model's name, for error messages. */
   readonly name?: string;
   readonly signal?: AbortSignal;
 }
 
 /** Options of one explanation. */
 export interface ExplainOptions {
-  /** Which class to explain. Default: the one with the largest logit. */
+  /** The class to explain. Default: the one with the largest logit. */
   readonly classIndex?: number;
   readonly signal?: AbortSignal;
 }
 
-/** What speaks for a class, and where. */
+/** The evidence for a class. */
 export interface Explanation {
   readonly classIndex: number;
   /** The model's output, 1 x classes. */
   readonly logits: Tensor;
-  /** Evidence by place, of the layer's h x w: 1 where it is strongest, 0 where there is none. */
+  /** The evidence at each pixel of the layer, h x w, divided by its maximum: from 0 (none) to 1 (strongest). */
   readonly map: Tensor;
 }
 
-/** A compiled model that explains its answers. Dispose of it when done. */
+/** A compiled model that explains its predictions. Dispose of it when done. */
 export interface GradCam {
-  /** The layer that is looked at. */
+  /** Path of the explained layer. */
   readonly layer: string;
-  /** What really runs. */
+  /** The back end in use. */
   readonly backend: string;
   readonly threads: number;
-  /** Why it is not the back end or the threads that were asked for; undefined when it is. */
+  /** The reason if back end or threads differ from the requested ones, else undefined. */
   readonly fallbackReason: string | undefined;
   /**
-   * Explains the answer for one picture.
-   * @throws ShapeError when x has another shape than was compiled for.
-   * @throws RangeError when there is no such class.
+   * Explains the prediction for one picture. Concurrent calls are queued.
+   * @throws ShapeError if the shape of x is not the compiled one.
+   * @throws RangeError if there is no such class.
    */
   explain(x: Tensor | Float32Array, options?: ExplainOptions): Promise<Explanation>;
-  /** Gives back memory, threads and device; may be called again. */
+  /** Releases memory, threads and device; may be called again. */
   dispose(): Promise<void>;
   /** The same, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
@@ -98,10 +99,10 @@ export interface GradCam {
 const names = { x: 'x', classMask: 'classMask', logits: 'logits', map: 'map', layer: 'layer' } as const;
 
 /**
- * Compiles a model, forward and back to one of its layers, to explain its answers by Grad-CAM.
- * @throws ShapeError when there is no such layer, or it has no rows and columns; the message names those that do.
- * @throws WeightsMismatch when the weights do not fit, naming every key.
- * @throws BackendUnavailable when the back end cannot run here.
+ * Compiles a model, with the gradient of one layer, to explain its predictions by Grad-CAM.
+ * @throws ShapeError if there is no such layer, or its output is not a feature map; the message names valid layers.
+ * @throws WeightsMismatch if the weights do not fit, naming every key.
+ * @throws BackendUnavailable if the back end cannot run here.
  * @example
  * const cam = await gradCam(model, { weights: initialise(model, { seed: 1 }), input: [1, 3, 64, 64] });
  * const { map, classIndex } = await cam.explain(new Float32Array(3 * 64 * 64).fill(0.5));
@@ -111,24 +112,19 @@ export async function gradCam(model: Module, options: GradCamOptions): Promise<G
   signal?.throwIfAborted();
   requireMatch(name || 'the model', matchParameters(parameters(model), weights));
   const traced = trace(model, input, { name });
-  const layer = options.layer ?? lastPicture(traced);
+  const layer = options.layer ?? lastFeatureMap(traced);
   const { graph, classes } = gradCamGraph(traced, layer);
+  // `gradCamGraph` folds batch norms before it differentiates; nothing is fused.
   const evaluated = evaluateConstants(graph, weights);
-  const final = prune(evaluated.graph);
-  verify(final, definitionOf);
-  const { program, fallbackReason } = await compileOn(backend, final, evaluated.weights, {
+  verify(evaluated.graph, definitionOf);
+  const { program, fallbackReason } = await compileOn(backend, evaluated.graph, evaluated.weights, {
     threads,
     strict,
     signal,
   });
 
-  // A program runs one call at a time, and an explanation without a class takes two of them.
-  let queue: Promise<unknown> = Promise.resolve();
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
-    const result = queue.then(work);
-    queue = result.catch(() => undefined);
-    return result;
-  };
+  // A program runs one call at a time, and an explanation without a class runs it twice.
+  const enqueue = createQueue();
   const run = async (x: Tensor, classIndex: number | undefined, at?: AbortSignal) => {
     const mask = new Float32Array(classes);
     if (classIndex !== undefined) mask[classIndex] = 1;
@@ -143,7 +139,7 @@ export async function gradCam(model: Module, options: GradCamOptions): Promise<G
   };
   let disposal: Promise<void> | undefined;
   const dispose = (): Promise<void> => {
-    disposal ??= inTurn(() => program.dispose());
+    disposal ??= enqueue(() => program.dispose());
     return disposal;
   };
   return {
@@ -155,17 +151,17 @@ export async function gradCam(model: Module, options: GradCamOptions): Promise<G
       const fed = x instanceof Float32Array ? tensor(x, input) : x;
       if (!sameShape(fed.shape, input))
         throw new ShapeError(
-          `It was compiled for an input of ${formatShape(input)}, got ${formatShape(fed.shape)}.`,
+          `The model was compiled for an input of ${formatShape(input)}, got ${formatShape(fed.shape)}.`,
         );
       if (
         classIndex !== undefined &&
         !(Number.isInteger(classIndex) && classIndex >= 0 && classIndex < classes)
       )
         throw new RangeError(`There is no class ${classIndex}; the model has classes 0 to ${classes - 1}.`);
-      return inTurn(async () => {
+      return enqueue(async () => {
         const wanted = classIndex ?? largest((await run(fed, undefined, at)).logits.data);
         const { logits, map } = await run(fed, wanted, at);
-        return { classIndex: wanted, logits, map: relative(map) };
+        return { classIndex: wanted, logits, map: normalised(map) };
       });
     },
     dispose,
@@ -173,20 +169,23 @@ export async function gradCam(model: Module, options: GradCamOptions): Promise<G
   };
 }
 
-/** Forward, and back to the layer: outputs are the logits and the map. Inputs: x, and 1 at the class, else 0. */
+/**
+ * Builds the graph of the forward pass, the gradient of `layer`, and the map. Its inputs are `x` and `classMask`, 1 at
+ * the class and 0 elsewhere; its outputs are `logits` and `map`.
+ */
 function gradCamGraph(traced: Graph, layer: string): { readonly graph: Graph; readonly classes: number } {
   const node = traced.modules.get(layer);
-  if (!node || !isPicture(node))
+  if (!node || !isFeatureMap(node))
     throw new ShapeError(
-      `${traced.at('')}: ${node ? `'${layer}' gives ${formatShape(node.shape)}, which has no rows and columns` : `there is no module at '${layer}'`}; look at one of ${[...pictures(traced).keys()].join(', ')}.`,
+      `${traced.at('')}: ${node ? `the output of '${layer}', ${formatShape(node.shape)}, is not a feature map of more than one pixel` : `there is no module at '${layer}'`}; choose one of ${[...featureMaps(traced).keys()].join(', ')}.`,
     );
   const { output } = traced;
   const [batch, classes] = output.shape;
   if (output.shape.length !== 2 || batch !== 1)
     throw new ShapeError(
-      `${traced.at('')}: one picture is explained at a time, by a row of logits; the model gives ${formatShape(output.shape)}. Compile it for an input of 1 x channels x height x width.`,
+      `${traced.at('')}: Grad-CAM explains one picture at a time, from an output of 1 x classes; the model's is ${formatShape(output.shape)}. Compile it for an input of 1 x channels x height x width.`,
     );
-  // As an output the layer keeps its own value: a batch norm behind it is not folded into it.
+  // As an output, the layer keeps its value: foldBatchNorm does not fold a following batch norm into it.
   traced.outputs.set(names.layer, node);
   const graph = prune(foldBatchNorm(forInference(traced)));
   const [logits, features] = [graph.output, graph.outputs.get(names.layer)!];
@@ -202,27 +201,30 @@ function gradCamGraph(traced: Graph, layer: string): { readonly graph: Graph; re
   return { graph: prune(graph), classes: classes! };
 }
 
-const isPicture = ({ shape }: Node): boolean => shape.length === 4 && shape[2]! * shape[3]! > 1;
+/** True if a node's value has rows and columns, more than one pixel. */
+const isFeatureMap = ({ shape }: Node): boolean => shape.length === 4 && shape[2]! * shape[3]! > 1;
 
-/** The modules whose output has rows and columns. */
-const pictures = (graph: Graph): ReadonlyMap<string, Node> =>
-  new Map([...graph.modules].filter(([, node]) => isPicture(node)));
+/** Returns the modules whose output is a feature map, by path. */
+const featureMaps = (graph: Graph): ReadonlyMap<string, Node> =>
+  new Map([...graph.modules].filter(([, node]) => isFeatureMap(node)));
 
-/** Path of the last module with rows and columns; of several that end there, the outermost. */
-function lastPicture(graph: Graph): string {
-  const found = [...pictures(graph)];
+/** Returns the path of the last module whose output is a feature map; the outermost, if several share the output. */
+function lastFeatureMap(graph: Graph): string {
+  const found = [...featureMaps(graph)];
   const last = Math.max(...found.map(([, node]) => graph.nodes.indexOf(node)));
   const paths = found.filter(([, node]) => graph.nodes.indexOf(node) === last).map(([path]) => path);
   if (paths.length === 0)
-    throw new ShapeError(`${graph.at('')}: no module's output has rows and columns to look at.`);
+    throw new ShapeError(
+      `${graph.at('')}: no module's output is a feature map, so there is no layer to explain.`,
+    );
   return paths.reduce((shortest, path) => (path.length < shortest.length ? path : shortest));
 }
 
 const largest = (values: Float32Array): number =>
   values.reduce((best, value, index) => (value > values[best]! ? index : best), 0);
 
-/** The map as h x w, by its largest value. */
-function relative({ shape, data }: Tensor): Tensor {
+/** Returns the map as h x w, divided by its maximum. */
+function normalised({ shape, data }: Tensor): Tensor {
   const peak = data.reduce((most, value) => Math.max(most, value), 0);
   const size = [shape[2]!, shape[3]!];
   return tensor(peak > 0 ? data.map((value) => value / peak) : new Float32Array(sizeOf(size)), size);

@@ -1,4 +1,4 @@
-/** @cnn/explain: pictures of what a network sees. */
+/** @cnn/explain: Grad-CAM, and pictures of filters and feature maps. */
 export { heatColour, overlay } from './colours.js';
 export {
   type ExplainOptions,

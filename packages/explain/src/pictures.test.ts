@@ -1,4 +1,4 @@
-/** Heat maps and sheets, pixel by pixel where it matters. */
+/** Pixels of heat maps and sheets. */
 import { tensor } from '@cnn/core';
 import { expect, test } from 'vitest';
 import { featureSheet, filterSheet, heatColour, overlay } from './index.js';
@@ -7,7 +7,7 @@ const pixel = ({ width, data }: { width: number; data: Uint8Array }, row: number
   ...data.subarray(3 * (row * width + column), 3 * (row * width + column) + 3),
 ];
 
-test('colours go from blue over green to red, and what is out of range is at the ends', () => {
+test('colours go from blue over green to red, and values out of range are clamped', () => {
   const [cold, middle, hot] = [0.15, 0.5, 0.9].map((value) => [...heatColour(value)]) as [
     number[],
     number[],
@@ -23,7 +23,7 @@ test('colours go from blue over green to red, and what is out of range is at the
   ]);
 });
 
-test('an overlay is hot where the map is, and the picture itself where it is transparent', () => {
+test('an overlay is the picture at opacity 0 and the heat map at opacity 1', () => {
   const picture = { width: 8, height: 6, data: Uint8Array.from({ length: 144 }, (_, i) => i) };
   const map = tensor([0, 0, 0, 1], [2, 2]);
   expect(overlay(picture, map, 0)).toEqual(picture);
@@ -53,14 +53,14 @@ test('filters over three channels are in colour', () => {
   expect(pixel(sheet, 2, 2)).toEqual([255, 128, 0]);
 });
 
-test('feature maps are stretched one by one', () => {
+test('feature maps are scaled one by one', () => {
   const sheet = featureSheet(tensor([0, 10, 5, 10, 1, 2, 3, 4], [1, 2, 2, 2]), { columns: 2, zoom: 1 });
   expect(pixel(sheet, 2, 3)).toEqual([255, 255, 255]);
   expect(pixel(sheet, 3, 2)).toEqual([128, 128, 128]);
   expect(pixel(sheet, 3, 7)).toEqual([255, 255, 255]);
 });
 
-test('what cannot be drawn is refused with its shape', () => {
+test('wrong shapes and options are refused', () => {
   expect(() => filterSheet(tensor([1, 2], [1, 2]))).toThrow('out x in x kh x kw; got 1x2');
   expect(() => featureSheet(tensor([1, 2], [2, 1, 1, 1]))).toThrow('1 x c x h x w; got 2x1x1x1');
   expect(() => overlay({ width: 1, height: 1, data: new Uint8Array(3) }, tensor([1], [1]))).toThrow(
@@ -69,5 +69,7 @@ test('what cannot be drawn is refused with its shape', () => {
   expect(() => overlay({ width: 1, height: 1, data: new Uint8Array(3) }, tensor([1], [1, 1]), 2)).toThrow(
     'got 2',
   );
-  expect(() => filterSheet(tensor([1], [1, 1, 1, 1]), { zoom: 0.5 })).toThrow('zoom is a whole number');
+  expect(() => filterSheet(tensor([1], [1, 1, 1, 1]), { zoom: 0.5 })).toThrow(
+    'zoom must be a whole number from 1 up',
+  );
 });

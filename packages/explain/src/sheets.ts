@@ -1,17 +1,17 @@
-/** Many small pictures on one sheet: the filters of a first layer, and the feature maps of any layer. */
+/** Draws filters and feature maps as a sheet: a grid of small pictures. */
 import { formatShape, ShapeError, type Tensor } from '@cnn/core';
 import type { RgbImage } from '@cnn/image';
 import { byteOf } from './colours.js';
 
-/** How a sheet is laid out. */
+/** Layout of a sheet. */
 export interface SheetOptions {
-  /** Pictures in a row. Default: as many as make the sheet about square. */
+  /** Pictures in a row. Default: a number that makes the sheet about square. */
   readonly columns?: number;
-  /** Pixels a side that a value becomes. Default: so many that a picture is at least 32 pixels wide. */
+  /** Width and height of a value in pixels. Default: the smallest for pictures at least 32 pixels wide. */
   readonly zoom?: number;
 }
 
-/** One picture of a sheet: the colour of a place as three values from 0 to 1. */
+/** One picture of a sheet; `at` returns a colour channel from 0 to 1. */
 interface Tile {
   readonly width: number;
   readonly height: number;
@@ -20,7 +20,7 @@ interface Tile {
 
 /** Pixels between pictures. */
 const GAP = 2;
-/** What the gaps are filled with. */
+/** Grey value of the gaps: white. */
 const PAPER = 255;
 
 function layOut(tiles: readonly Tile[], options: SheetOptions): RgbImage {
@@ -29,7 +29,7 @@ function layOut(tiles: readonly Tile[], options: SheetOptions): RgbImage {
   const { zoom = Math.ceil(32 / width) } = options;
   for (const [name, value] of Object.entries({ columns, zoom }))
     if (!Number.isInteger(value) || value < 1)
-      throw new RangeError(`${name} is a whole number from 1 up, got ${value}.`);
+      throw new RangeError(`${name} must be a whole number from 1 up, got ${value}.`);
   const across = Math.min(columns, tiles.length);
   const rows = Math.ceil(tiles.length / across);
   const [stepX, stepY] = [width * zoom + GAP, height * zoom + GAP];
@@ -48,7 +48,7 @@ function layOut(tiles: readonly Tile[], options: SheetOptions): RgbImage {
   return { ...sheet, data };
 }
 
-/** Maps the values between the smallest and the largest to 0 ... 1; equal values to one half. */
+/** Returns a function that maps the range of `values` to 0 ... 1; to 0.5 if all are equal. */
 function stretch(values: Float32Array): (value: number) => number {
   let [low, high] = [Infinity, -Infinity];
   for (const value of values) {
@@ -59,16 +59,16 @@ function stretch(values: Float32Array): (value: number) => number {
 }
 
 /**
- * The filters of a convolution, each stretched to its own range: in colour where they see three channels, else
- * in grey by the mean over the channels they see.
+ * Draws the filters of a convolution, each scaled to the full range of brightness: in colour for three input
+ * channels, else in grey, by the mean over the input channels.
  * @param weight - out x in x kh x kw.
- * @throws ShapeError when it is not the weight of a convolution.
+ * @throws ShapeError if it is not the weight of a convolution.
  */
 export function filterSheet(weight: Tensor, options: SheetOptions = {}): RgbImage {
   const [out, channels, height, width] = weight.shape;
   if (weight.shape.length !== 4 || !out || !channels || !height || !width)
     throw new ShapeError(
-      `Filters are the weight of a convolution, out x in x kh x kw; got ${formatShape(weight.shape)}.`,
+      `A filter sheet needs the weight of a convolution, out x in x kh x kw; got ${formatShape(weight.shape)}.`,
     );
   const plane = height * width;
   const tiles = Array.from({ length: out }, (_, index): Tile => {
@@ -92,15 +92,15 @@ function meanOverChannels(filter: Float32Array, channels: number, plane: number)
 }
 
 /**
- * The feature maps of a layer, channel by channel, each stretched to its own range.
+ * Draws the feature maps of a layer, one picture for each channel, each scaled to the full range of brightness.
  * @param features - a module's output for one picture, 1 x c x h x w: see `outputs` of `compile`.
- * @throws ShapeError when it has no rows and columns, or is of several pictures.
+ * @throws ShapeError if its shape is not 1 x c x h x w.
  */
 export function featureSheet(features: Tensor, options: SheetOptions = {}): RgbImage {
   const [batch, channels, height, width] = features.shape;
   if (features.shape.length !== 4 || batch !== 1 || !channels || !height || !width)
     throw new ShapeError(
-      `Feature maps are a layer's output for one picture, 1 x c x h x w; got ${formatShape(features.shape)}.`,
+      `A feature sheet needs a layer's output for one picture, 1 x c x h x w; got ${formatShape(features.shape)}.`,
     );
   const tiles = Array.from({ length: channels }, (_, channel): Tile => {
     const values = features.data.subarray(channel * height * width, (channel + 1) * height * width);

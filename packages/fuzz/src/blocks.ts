@@ -1,5 +1,6 @@
-/** The blocks of the networks with random sizes: what back ends compute as one, by rows or by a method of its own. */
+/** Blocks of the networks with random sizes, which back ends fuse or compute by special algorithms. */
 import { type Node, ops } from '@cnn/core';
+import { BlockMismatch, type GraphBuilder } from './graphBuilder.js';
 import {
   activation,
   type Block,
@@ -13,90 +14,89 @@ import {
   sameWindow,
   slice,
 } from './layers.js';
-import { type Sketch, Unfit } from './sketch.js';
 
 const inOrder =
   (...blocks: readonly Block[]): Block =>
-  (sketch, x) =>
-    blocks.reduce((value, block) => block(sketch, value), x);
+  (builder, x) =>
+    blocks.reduce((value, block) => block(builder, value), x);
 
-/** This block or nothing. */
+/** Applies the block with probability 0.7. */
 const perhaps =
   (block: Block): Block =>
-  (sketch, x) =>
-    sketch.draw.chance(0.7) ? block(sketch, x) : x;
+  (builder, x) =>
+    builder.draw.chance(0.7) ? block(builder, x) : x;
 
 const channelsOf = ({ shape }: Node): number => {
-  if (shape.length !== 4) throw new Unfit('That is no batch of pictures.');
+  if (shape.length !== 4) throw new BlockMismatch('The value is not a batch of pictures.');
   return shape[1]!;
 };
 
 const dense =
   (out: number | undefined, kernel: number, stride = 1): Block =>
-  (sketch, x) =>
-    conv(sketch, x, sameWindow(kernel, stride), out ?? channelsOf(x));
+  (builder, x) =>
+    conv(builder, x, sameWindow(kernel, stride), out ?? channelsOf(x));
 
 const depthwise =
   (kernel: number, stride = 1): Block =>
-  (sketch, x) =>
-    conv(sketch, x, sameWindow(kernel, stride), channelsOf(x), channelsOf(x));
+  (builder, x) =>
+    conv(builder, x, sameWindow(kernel, stride), channelsOf(x), channelsOf(x));
 
-const kernelOf = ({ draw }: Sketch): number => draw.pick([1, 3, 3, 5]);
+const kernelOf = ({ draw }: GraphBuilder): number => draw.pick([1, 3, 3, 5]);
 
-/** Convolution, norm, activation; the norm may stand before it as in DenseNet. */
-const convNorm: Block = (sketch, x) =>
-  sketch.draw.chance(0.7)
-    ? inOrder(convolution, norm, activation)(sketch, x)
-    : inOrder(norm, activation, convolution)(sketch, x);
+/** Convolution, norm, activation; or norm, activation, convolution as in DenseNet. */
+const convNorm: Block = (builder, x) =>
+  builder.draw.chance(0.7)
+    ? inOrder(convolution, norm, activation)(builder, x)
+    : inOrder(norm, activation, convolution)(builder, x);
 
-const depthwisePointwise: Block = (sketch, x) => {
-  const stride = sketch.draw.pick([1, 1, 2]);
+const depthwisePointwise: Block = (builder, x) => {
+  const stride = builder.draw.pick([1, 1, 2]);
   const rest = inOrder(
-    depthwise(kernelOf(sketch), stride),
+    depthwise(kernelOf(builder), stride),
     perhaps(norm),
     perhaps(activation),
-    dense(channels(sketch.draw), 1),
+    dense(channels(builder.draw), 1),
     perhaps(norm),
     perhaps(activation),
   );
-  return sketch.draw.chance(0.4)
-    ? inOrder(rest, depthwise(kernelOf(sketch)), perhaps(activation))(sketch, x)
-    : rest(sketch, x);
+  return builder.draw.chance(0.4)
+    ? inOrder(rest, depthwise(kernelOf(builder)), perhaps(activation))(builder, x)
+    : rest(builder, x);
 };
 
-const squeezeExcitation: Block = (sketch, x) => {
+const squeezeExcitation: Block = (builder, x) => {
   const c = channelsOf(x);
-  const pooled = sketch.draw.chance(0.5)
-    ? sketch.add(ops.adaptiveAvgPool, [x], { size: [1, 1] })
-    : sketch.add(ops.reshape, [globalAvgPool(sketch, x)], { shape: [x.shape[0]!, c, 1, 1] });
-  const gate = inOrder(dense(sketch.draw.between(1, 20), 1), activation, dense(c, 1))(sketch, pooled);
-  const fn = sketch.draw.pick(['sigmoid', 'hardSigmoid'] as const);
-  return sketch.add(ops.mul, [x, sketch.add(ops.activation, [gate], { fn })], {});
+  const pooled = builder.draw.chance(0.5)
+    ? builder.add(ops.adaptiveAvgPool, [x], { size: [1, 1] })
+    : builder.add(ops.reshape, [globalAvgPool(builder, x)], { shape: [x.shape[0]!, c, 1, 1] });
+  const gate = inOrder(dense(builder.draw.between(1, 20), 1), activation, dense(c, 1))(builder, pooled);
+  const fn = builder.draw.pick(['sigmoid', 'hardSigmoid'] as const);
+  return builder.add(ops.mul, [x, builder.add(ops.activation, [gate], { fn })], {});
 };
 
-/** A shortcut around whatever keeps the shape. */
+/** Adds a shortcut around a branch that keeps the shape. */
 const residual =
   (branch: Block): Block =>
-  (sketch, x) => {
-    const y = branch(sketch, x);
-    const inputs: readonly [Node, Node] = sketch.draw.chance(0.5) ? [x, y] : [y, x];
-    return perhaps(activation)(sketch, sketch.add(ops.add, inputs, {}));
+  (builder, x) => {
+    const y = branch(builder, x);
+    const inputs: readonly [Node, Node] = builder.draw.chance(0.5) ? [x, y] : [y, x];
+    return perhaps(activation)(builder, builder.add(ops.add, inputs, {}));
   };
 
-const basicBlock = residual((sketch, x) =>
+const basicBlock = residual((builder, x) =>
   inOrder(
     dense(undefined, 3),
     norm,
     activation,
-    dense(undefined, kernelOf(sketch)),
+    dense(undefined, kernelOf(builder)),
     perhaps(norm),
-  )(sketch, x),
+  )(builder, x),
 );
 
-const bottleneck: Block = (sketch, x) => {
-  const inner = channels(sketch.draw);
+const bottleneck: Block = (builder, x) => {
+  const inner = channels(builder.draw);
   const c = channelsOf(x);
-  const stride = sketch.draw.pick([1, 1, 2]);
+  const stride = builder.draw.pick([1, 1, 2]);
   const branch = inOrder(
     dense(inner, 1),
     perhaps(norm),
@@ -107,50 +107,52 @@ const bottleneck: Block = (sketch, x) => {
     dense(c, 1),
     perhaps(norm),
   );
-  if (stride === 1) return residual(branch)(sketch, x);
-  return activation(sketch, sketch.add(ops.add, [branch(sketch, x), dense(c, 1, stride)(sketch, x)], {}));
+  if (stride === 1) return residual(branch)(builder, x);
+  return activation(builder, builder.add(ops.add, [branch(builder, x), dense(c, 1, stride)(builder, x)], {}));
 };
 
-const invertedResidual: Block = (sketch, x) => {
+const invertedResidual: Block = (builder, x) => {
   const c = channelsOf(x);
   const branch = inOrder(
-    perhaps(inOrder(dense(c * sketch.draw.between(1, 4), 1), perhaps(norm), activation)),
-    depthwise(kernelOf(sketch)),
+    perhaps(inOrder(dense(c * builder.draw.between(1, 4), 1), perhaps(norm), activation)),
+    depthwise(kernelOf(builder)),
     perhaps(norm),
     activation,
     perhaps(squeezeExcitation),
     dense(c, 1),
     perhaps(norm),
   );
-  return sketch.draw.chance(0.7) ? residual(branch)(sketch, x) : branch(sketch, x);
+  return builder.draw.chance(0.7) ? residual(branch)(builder, x) : branch(builder, x);
 };
 
-const shuffleUnit: Block = (sketch, x) => {
+const shuffleUnit: Block = (builder, x) => {
   const half = channelsOf(x) >> 1;
-  if (half < 1) throw new Unfit('One channel has no halves.');
+  if (half < 1) throw new BlockMismatch('One channel cannot be split into halves.');
   const part = (start: number, end: number): Node =>
-    sketch.add(ops.slice, [x], { axis: 1, start, end, step: 1 });
+    builder.add(ops.slice, [x], { axis: 1, start, end, step: 1 });
   const branch = inOrder(dense(half, 1), activation, depthwise(3), perhaps(norm), dense(half, 1), activation);
-  const joined = sketch.add(ops.concat, [part(0, half), branch(sketch, part(half, 2 * half))], { axis: 1 });
-  return sketch.add(ops.channelShuffle, [joined], { groups: 2 });
+  const concatenated = builder.add(ops.concat, [part(0, half), branch(builder, part(half, 2 * half))], {
+    axis: 1,
+  });
+  return builder.add(ops.channelShuffle, [concatenated], { groups: 2 });
 };
 
-const denseLayer: Block = (sketch, x) =>
-  sketch.add(ops.concat, [x, inOrder(norm, activation, dense(sketch.draw.between(1, 12), 3))(sketch, x)], {
+const denseLayer: Block = (builder, x) =>
+  builder.add(ops.concat, [x, inOrder(norm, activation, dense(builder.draw.between(1, 12), 3))(builder, x)], {
     axis: 1,
   });
 
-const inception: Block = (sketch, x) => {
+const inception: Block = (builder, x) => {
   const pool = (value: Node): Node =>
-    sketch.add(ops.maxPool, [value], { ...sameWindow(3), ceilMode: sketch.draw.chance(0.3) });
-  const few = (): number => sketch.draw.between(1, 20);
-  return sketch.add(
+    builder.add(ops.maxPool, [value], { ...sameWindow(3), ceilMode: builder.draw.chance(0.3) });
+  const few = (): number => builder.draw.between(1, 20);
+  return builder.add(
     ops.concat,
     [
-      dense(few(), 1)(sketch, x),
-      inOrder(dense(few(), 1), activation, dense(few(), 3), activation)(sketch, x),
-      inOrder(dense(few(), 1), activation, dense(few(), 5))(sketch, x),
-      dense(few(), 1)(sketch, pool(x)),
+      dense(few(), 1)(builder, x),
+      inOrder(dense(few(), 1), activation, dense(few(), 3), activation)(builder, x),
+      inOrder(dense(few(), 1), activation, dense(few(), 5))(builder, x),
+      dense(few(), 1)(builder, pool(x)),
     ],
     { axis: 1 },
   );

@@ -1,63 +1,58 @@
-/** Holds one random graph to the reference: as it is and simplified, on every variant of a back end, run after run. */
+/**
+ * Compares a random graph with the reference: as traced and simplified, on every variant of a back end, over
+ * several runs.
+ */
 import {
   type Backend,
   type CompileOptions,
   definitionOf,
-  evaluateConstants,
   forInference,
   fuse,
   type Graph,
   inputsOf,
   type Program,
+  prepareForInference,
   prune,
-  simplify,
   type Tensor,
   type Values,
   verify,
   type Weights,
 } from '@cnn/core';
 import type { Feeds } from '@cnn/testing/conformance';
+import { withTimeout } from '@cnn/testing/timeout';
 import { Draw } from './draw.js';
 import type { RandomCase } from './randomGraph.js';
 import { Rounding } from './rounding.js';
 
-/** One way to run a graph. */
+/** A back end with its options. */
 export interface Variant {
   readonly name: string;
   readonly backend: Backend;
   readonly compile?: CompileOptions;
-  /** Whether its results have the bits of the variant before it. Default false. */
+  /** True if the results must be bit-identical to those of the previous variant. Default false. */
   readonly sameBits?: boolean;
-  /** Whether NaN stays where it belongs. Default true. */
+  /** True to also check that NaN does not spread to other runs or pictures. Default true. */
   readonly nonFinite?: boolean;
-  /** Whether it takes training steps. Default true. */
+  /** True if the variant supports training steps. Default true. */
   readonly trains?: boolean;
 }
 
-/** What was found in a case. */
+/** Result of a case: a problem, a reason why nothing was compared, or neither. */
 export interface Finding {
-  /** What is wrong, as a sentence that starts with the form and the variant. */
+  /** Description of the problem; starts with the form and the variant. */
   readonly problem?: string;
-  /** The variant that showed it. */
+  /** Variant with the problem. */
   readonly variant?: Variant;
-  /** Why nothing was compared. */
+  /** Reason why nothing was compared. */
   readonly skipped?: string;
 }
 
-/** Longest time for one thing that a program does, in milliseconds: far beyond any of these graphs. */
-const PATIENCE = 30_000;
+/** Timeout of each operation of a program, in milliseconds; far longer than any of these graphs needs. */
+const TIMEOUT_MS = 30_000;
 
-async function inTime<T>(what: string, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} did not end within ${PATIENCE / 1000} s`)), PATIENCE);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+/** Settles with a program's result, or rejects after the timeout. */
+const inTime = <T>(what: string, promise: Promise<T>): Promise<T> =>
+  withTimeout(promise, TIMEOUT_MS, () => new Error(`${what} did not end within ${TIMEOUT_MS / 1000} s`));
 
 interface Form {
   readonly name: string;
@@ -65,21 +60,20 @@ interface Form {
   readonly weights: Weights;
 }
 
-/** The graph as it was drawn, and as `compile` or a trainer simplifies it. */
+/** Returns the graph as drawn, and as `compile` or the trainer simplifies it. */
 function formsOf({ graph, weights, training }: RandomCase): readonly Form[] {
   if (training)
     return [
       { name: 'as built', graph, weights },
       { name: 'fused', graph: prune(fuse(graph)), weights },
     ];
-  const simplified = evaluateConstants(simplify(graph), weights);
   return [
     { name: 'as traced', graph: prune(forInference(graph)), weights },
-    { name: 'simplified', graph: prune(simplified.graph), weights: simplified.weights },
+    { name: 'simplified', ...prepareForInference(graph, weights) },
   ];
 }
 
-/** The results of all runs in the order of {@link resultsInDouble}. */
+/** Runs a program and returns all results in the order of {@link resultsInFloat64}. */
 async function results(
   program: Program,
   graph: Graph,
@@ -107,7 +101,7 @@ const namesOf = ({ graph, runs }: RandomCase): readonly string[] => [
 const bitsOf = (values: Float32Array): Uint32Array =>
   new Uint32Array(values.buffer, values.byteOffset, values.length);
 
-/** Where two lists differ, as the end of a sentence. */
+/** Describes the differences of two lists as the end of a sentence; undefined if there are none. */
 function difference(
   got: ArrayLike<number>,
   expected: ArrayLike<number>,
@@ -142,17 +136,20 @@ function bitDifference(
   return undefined;
 }
 
-/** What is beyond rounding; where something seems to be, rounding gets more trials to show what it can do. */
+/**
+ * Describes a deviation that exceeds rounding. Before it reports one, it raises the number of rounding
+ * trials.
+ */
 function deviation(
   names: readonly string[],
   got: readonly Float32Array[],
   rounding: Rounding,
 ): string | undefined {
-  const beyond = (): string | undefined => {
+  const firstExcess = (): string | undefined => {
     for (const [index, expected] of rounding.expected.entries()) {
       const values = got[index]!;
       if (values.length !== expected.length)
-        return `${names[index]} has ${values.length} values, not ${expected.length}`;
+        return `${names[index]} has ${values.length} values instead of ${expected.length}`;
       const tolerance = rounding.tolerance(index);
       const problem = difference(
         values,
@@ -164,13 +161,13 @@ function deviation(
     }
     return undefined;
   };
-  if (!beyond()) return undefined;
-  rounding.tryMore(40);
-  return beyond();
+  if (!firstExcess()) return undefined;
+  rounding.addTrials(40);
+  return firstExcess();
 }
 
-/** Whether pictures of a batch stay apart: then one that is NaN leaves the others as they are. */
-const keepsPicturesApart = (graph: Graph): boolean => {
+/** True if the pictures of a batch are independent; then a NaN in one leaves the others unchanged. */
+const isPerPicture = (graph: Graph): boolean => {
   const batch = [...inputsOf(graph).values()].map(({ shape }) => shape[0]);
   return graph.nodes.every(
     ({ op, attrs, shape, inputs }) =>
@@ -183,8 +180,11 @@ const keepsPicturesApart = (graph: Graph): boolean => {
   );
 };
 
-/** What earlier runs leave behind must not be seen: NaN everywhere, or in one picture, then the first run again. */
-async function afterwards(
+/**
+ * Checks that runs do not affect later ones: runs with NaN everywhere, repeats the first run, then runs with
+ * NaN in one picture.
+ */
+async function checkStaleValues(
   program: Program,
   { graph, runs: [feeds] }: { readonly graph: Graph; readonly runs: readonly Feeds[] },
   first: readonly Float32Array[],
@@ -207,7 +207,7 @@ async function afterwards(
   const again = bitDifference(names, await results(program, graph, [feeds!]), first);
   if (again) return `after a run of NaN ${again}`;
   const pictures = [...feeds!.values()][0]?.shape[0] ?? 1;
-  if (pictures === 1 || !keepsPicturesApart(graph)) return undefined;
+  if (pictures === 1 || !isPerPicture(graph)) return undefined;
   const picture = pictures >> 1;
   const others = await results(program, graph, [poisoned(picture)]);
   for (const [index, expected] of first.entries()) {
@@ -219,8 +219,11 @@ async function afterwards(
   return undefined;
 }
 
-/** A run that is stopped at some moment says why, or is complete; the next one is as the first. */
-async function interrupted(
+/**
+ * Aborts a run at a random time: it must reject with the reason or complete, and the next run must equal the
+ * first.
+ */
+async function checkAbort(
   program: Program,
   { graph, runs: [feeds] }: RandomCase,
   first: readonly Float32Array[],
@@ -242,7 +245,7 @@ async function interrupted(
   return problem && `after a run that was aborted ${problem}`;
 }
 
-/** Compares a case on all variants. */
+/** Compares a case with the reference on all variants. */
 export async function check(
   subject: RandomCase,
   variants: readonly Variant[],
@@ -256,7 +259,7 @@ export async function check(
     return { skipped: 'values beyond float32' };
   const draw = new Draw(seed);
   for (const form of formsOf(subject)) {
-    let before: readonly Float32Array[] | undefined;
+    let previous: readonly Float32Array[] | undefined;
     for (const variant of variants) {
       if (subject.training && variant.trains === false) continue;
       const problem = await tryVariant(variant, form);
@@ -270,13 +273,14 @@ export async function check(
         try {
           const got = await results(program, graph, subject.runs);
           const problem =
-            (variant.sameBits && before && bitDifference(names, got, before)) ||
+            (variant.sameBits && previous && bitDifference(names, got, previous)) ||
             deviation(names, got, rounding);
-          before = got;
+          previous = got;
           if (problem || subject.training) return problem || undefined;
           return (
-            ((variant.nonFinite ?? true) && (await afterwards(program, { ...subject, graph }, got, names))) ||
-            (await interrupted(program, subject, got, names, draw)) ||
+            ((variant.nonFinite ?? true) &&
+              (await checkStaleValues(program, { ...subject, graph }, got, names))) ||
+            (await checkAbort(program, subject, got, names, draw)) ||
             undefined
           );
         } finally {

@@ -1,7 +1,7 @@
-/** Random choices from a seed: what the generators of graphs and of damaged files are made of. */
+/** Random choices from a seed, for the generators of graphs and of damaged files. */
 import { type Random, random, type Shape, sizeOf } from '@cnn/core';
 
-/** A stream of choices; the same seed makes the same ones on every engine. */
+/** A sequence of random choices; a seed gives the same sequence on every engine. */
 export class Draw {
   readonly #random: Random;
 
@@ -9,24 +9,24 @@ export class Draw {
     this.#random = random(seed);
   }
 
-  /** True with this probability. */
+  /** Returns true with the given probability. */
   chance(probability: number): boolean {
     return this.#random.uniform() < probability;
   }
 
-  /** A whole number from `low` up to and including `high`. */
+  /** Returns an integer from `low` to `high`, both included. */
   between(low: number, high: number): number {
     return low + this.#random.integer(high - low + 1);
   }
 
-  /** One of the items, all equally likely. */
+  /** Returns one of the items, all with equal probability. @throws RangeError for an empty list. */
   pick<T>(items: readonly T[]): T {
     const item = items[this.#random.integer(items.length)];
-    if (item === undefined) throw new RangeError('There is nothing to choose from.');
+    if (item === undefined) throw new RangeError('The list to choose from is empty.');
     return item;
   }
 
-  /** As many numbers as the shape holds, uniform in `offset` +- `scale`. */
+  /** Returns values for a shape, uniform in [offset - scale, offset + scale). */
   values(shape: Shape, scale = 1, offset = 0): Float32Array {
     return Float32Array.from(
       { length: sizeOf(shape) },

@@ -1,4 +1,7 @@
-/** Damaged files: small valid ones, mutated. What comes is a result or a FileFormatError, soon and in little memory. */
+/**
+ * Reads damaged files, mutations of small valid ones: each must give a result or a FileFormatError, quickly
+ * and in little memory.
+ */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,20 +22,21 @@ import { Draw } from './draw.js';
 import { type FuzzOptions, type Outcome, type Report, runCases } from './report.js';
 import { Watchdog } from './watchdog.js';
 
-/** Most that one small file may cost, in milliseconds and bytes. */
-const MOST_TIME = 3000;
-const MOST_MEMORY = 2 ** 28;
+/** Limits for reading one file, in milliseconds and in bytes of additional memory. */
+const MAX_MILLISECONDS = 3000;
+const MAX_MEMORY = 2 ** 28;
 
-/** Most values of a result: a small file that gives more was taken on its word. */
-const MOST_VALUES = 2 ** 20;
+/** Limit on the values of a result; with more, the reader trusted a size that the small file claims. */
+const MAX_VALUES = 2 ** 20;
 
-/** When a file is given up, in milliseconds. */
-const PATIENCE = 60_000;
+/** Time after which the process is killed, in milliseconds. */
+const TIMEOUT_MS = 60_000;
 
+/** A valid file and its reader. */
 interface Kind {
   readonly name: string;
   readonly bytes: Uint8Array;
-  /** How many values it gives. */
+  /** Reads a file and returns its number of values. */
   readonly read: (bytes: Uint8Array) => Promise<number>;
 }
 
@@ -76,7 +80,7 @@ const safetensors = writeSafetensors(
   { by: 'fuzz' },
 );
 
-/** Four pictures of 3x2 pixels. */
+/** An IDX file of four pictures of 3x2 pixels. */
 const idx = bytesOf(
   [0, 0, 8, 3],
   ...[4, 3, 2].map((extent) => u32(extent).reverse()),
@@ -115,7 +119,7 @@ function kinds(folder: string): readonly Kind[] {
   ];
 }
 
-/** Numbers at which readers break: nothing, one too many, the ends of signed and unsigned ranges. */
+/** Numbers that break readers: zero, one, and the limits of signed and unsigned integers. */
 const extremes = [
   0n,
   1n,
@@ -133,32 +137,32 @@ const extremes = [
 
 type Mutation = (bytes: Uint8Array, draw: Draw) => Uint8Array;
 
-const at = (bytes: Uint8Array, draw: Draw): number => draw.between(0, Math.max(0, bytes.length - 1));
+const randomIndex = (bytes: Uint8Array, draw: Draw): number => draw.between(0, Math.max(0, bytes.length - 1));
 
 const mutations: readonly Mutation[] = [
-  // A bit, or a byte of another kind.
-  (bytes, draw) => bytes.with(at(bytes, draw), draw.between(0, 255)),
+  // Replaces a byte, or flips a bit.
+  (bytes, draw) => bytes.with(randomIndex(bytes, draw), draw.between(0, 255)),
   (bytes, draw) => {
-    const place = at(bytes, draw);
-    return bytes.with(place, bytes[place]! ^ (1 << draw.between(0, 7)));
+    const index = randomIndex(bytes, draw);
+    return bytes.with(index, bytes[index]! ^ (1 << draw.between(0, 7)));
   },
-  // A length, an offset, a count, in either order of bytes.
+  // Replaces a length, offset or count, in either byte order.
   (bytes, draw) => {
     const width = draw.pick([1, 2, 4, 8]);
     if (bytes.length < width) return bytes;
     const copy = bytes.slice();
-    const place = draw.between(0, bytes.length - width);
+    const start = draw.between(0, bytes.length - width);
     const value = draw.pick(extremes) + BigInt(draw.between(-2, 2));
     const little = draw.chance(0.7);
     for (let i = 0; i < width; i++)
-      copy[place + i] = Number(BigInt.asUintN(8, value >> BigInt(8 * (little ? i : width - 1 - i))));
+      copy[start + i] = Number(BigInt.asUintN(8, value >> BigInt(8 * (little ? i : width - 1 - i))));
     return copy;
   },
-  // A number in a text.
+  // Replaces a digit in text.
   (bytes, draw) => {
     const digits = [...bytes.keys()].filter((i) => bytes[i]! >= 0x30 && bytes[i]! <= 0x39);
     if (digits.length === 0) return bytes;
-    const place = draw.pick(digits);
+    const index = draw.pick(digits);
     const text = draw.pick([
       '0',
       '-1',
@@ -170,16 +174,22 @@ const mutations: readonly Mutation[] = [
       'null',
       '[[[[',
     ]);
-    return bytesOf(bytes.subarray(0, place), text, bytes.subarray(place + 1));
+    return bytesOf(bytes.subarray(0, index), text, bytes.subarray(index + 1));
   },
-  // Something is missing, comes twice, or is another part's.
-  (bytes, draw) => bytes.slice(0, at(bytes, draw)),
+  // Truncates the file, removes a part, repeats a part, or overwrites bytes with others of the file.
+  (bytes, draw) => bytes.slice(0, randomIndex(bytes, draw)),
   (bytes, draw) => {
-    const [from, to] = [at(bytes, draw), at(bytes, draw)].sort((a, b) => a - b) as [number, number];
+    const [from, to] = [randomIndex(bytes, draw), randomIndex(bytes, draw)].sort((a, b) => a - b) as [
+      number,
+      number,
+    ];
     return bytesOf(bytes.subarray(0, from), bytes.subarray(to));
   },
   (bytes, draw) => {
-    const [from, to] = [at(bytes, draw), at(bytes, draw)].sort((a, b) => a - b) as [number, number];
+    const [from, to] = [randomIndex(bytes, draw), randomIndex(bytes, draw)].sort((a, b) => a - b) as [
+      number,
+      number,
+    ];
     const part = bytes.subarray(from, Math.min(to, from + 2000));
     return bytesOf(
       bytes.subarray(0, to),
@@ -189,17 +199,17 @@ const mutations: readonly Mutation[] = [
   },
   (bytes, draw) => {
     const copy = bytes.slice();
-    copy.copyWithin(at(bytes, draw), at(bytes, draw), at(bytes, draw) + 16);
+    copy.copyWithin(randomIndex(bytes, draw), randomIndex(bytes, draw), randomIndex(bytes, draw) + 16);
     return copy;
   },
-  // Something is appended.
+  // Appends bytes.
   (bytes, draw) => bytesOf(bytes, new Uint8Array(draw.between(1, 64)).fill(draw.between(0, 255))),
 ];
 
-/** Reads mutations of every kind of file for each seed. */
+/** Reads, for each seed, a mutation of one of the files. */
 export async function fuzzFiles(options: FuzzOptions): Promise<Report> {
   const folder = await mkdtemp(join(tmpdir(), 'cnn-fuzz-'));
-  const watchdog = new Watchdog(PATIENCE);
+  const watchdog = new Watchdog(TIMEOUT_MS);
   const files = kinds(folder);
   try {
     return await runCases(options, async (seed) => {
@@ -218,7 +228,7 @@ export async function fuzzFiles(options: FuzzOptions): Promise<Report> {
 }
 
 async function readOne({ name, bytes: valid, read }: Kind, bytes: Uint8Array): Promise<Outcome> {
-  const whole = bytes.length === valid.length && bytes.every((byte, i) => byte === valid[i]);
+  const isValid = bytes.length === valid.length && bytes.every((byte, i) => byte === valid[i]);
   const started = performance.now();
   const before = process.resourceUsage().maxRSS;
   const outcome = await read(bytes).catch((error: unknown) => error as Error);
@@ -226,13 +236,13 @@ async function readOne({ name, bytes: valid, read }: Kind, bytes: Uint8Array): P
   const time = performance.now() - started;
   const problem = (): string | undefined => {
     if (typeof outcome !== 'number') {
-      if (whole) return `a valid file is refused: ${outcome.message}`;
+      if (isValid) return `a valid file is rejected: ${outcome.message}`;
       if (!(outcome instanceof FileFormatError))
         return `${outcome.name} instead of FileFormatError: ${outcome.message}`;
       if (outcome.message.length > 2000) return `a message of ${outcome.message.length} characters`;
-    } else if (outcome > MOST_VALUES) return `${outcome} values out of ${bytes.length} bytes`;
-    if (time > MOST_TIME) return `it took ${time.toFixed(0)} ms`;
-    if (grown > MOST_MEMORY) return `it took ${(grown / 2 ** 20).toFixed(0)} MB`;
+    } else if (outcome > MAX_VALUES) return `${outcome} values from ${bytes.length} bytes`;
+    if (time > MAX_MILLISECONDS) return `it took ${time.toFixed(0)} ms`;
+    if (grown > MAX_MEMORY) return `it took ${(grown / 2 ** 20).toFixed(0)} MB`;
     return undefined;
   };
   const found = problem();

@@ -1,4 +1,4 @@
-/** A few seeds in every test run, and the comparison itself on faults that it must find. */
+/** Runs a few seeds, and checks that the comparison finds injected faults. */
 import { type Backend, ops, type Program, type Tensor, wasmBackend } from '@cnn/core';
 import { describe, expect, test } from 'vitest';
 import { check } from './check.js';
@@ -7,7 +7,7 @@ import { fuzzGraphs } from './graphs.js';
 import { randomCase } from './randomGraph.js';
 import { wasmVariants } from './variants.js';
 
-/** Graphs that are checked in every run of the tests: two or three seconds. */
+/** Number of graphs checked in each test run: two or three seconds. */
 const SEEDS = 12;
 
 test('random graphs give the values of the reference', { timeout: 120_000 }, async () => {
@@ -21,7 +21,7 @@ test('damaged files give weights, pixels or a FileFormatError', async () => {
   expect(failures).toEqual([]);
 });
 
-test('a seed gives one graph, and many seeds all ops that a graph may have', () => {
+test('a seed always gives the same graph, and many seeds cover all ops', () => {
   const seen = new Set<string>();
   let training = 0;
   for (let seed = 0; seed < 1000; seed++) {
@@ -29,23 +29,23 @@ test('a seed gives one graph, and many seeds all ops that a graph may have', () 
     for (const { op } of subject.graph.nodes) seen.add(op);
     if (subject.training) training++;
   }
-  // Folded weights are made by a pass.
-  const never = ['foldedBias', 'foldedWeight'];
-  expect(Object.keys(ops).filter((op) => !seen.has(op))).toEqual(never);
+  // Only a pass creates folded weights.
+  const uncovered = ['foldedBias', 'foldedWeight'];
+  expect(Object.keys(ops).filter((op) => !seen.has(op))).toEqual(uncovered);
   expect(training).toBeGreaterThan(200);
   expect([...randomCase(7).runs[0]!]).toEqual([...randomCase(7).runs[0]!]);
 });
 
-/** The wasm back end with results that are not quite what it computes. */
-const spoilt = (spoil: (values: Float32Array) => void): Backend => ({
-  name: 'spoilt',
+/** The wasm back end with a fault injected into its results. */
+const faulty = (corrupt: (values: Float32Array) => void): Backend => ({
+  name: 'faulty',
   async compile(...given): Promise<Program> {
     const program = await wasmBackend({ workers: false }).compile(...given);
     return {
       ...program,
       async run(...feeds): Promise<ReadonlyMap<string, Tensor>> {
         const results = await program.run(...feeds);
-        for (const { data } of results.values()) spoil(data);
+        for (const { data } of results.values()) corrupt(data);
         return results;
       },
     };
@@ -64,20 +64,20 @@ describe('a fault is found:', () => {
         });
       },
     ],
-    ['the last value is missing', (values) => values.set([values.at(-1)! + 0.1], values.length - 1)],
-  ])('%s', async (_, spoil) => {
+    ['the last value is wrong', (values) => values.set([values.at(-1)! + 0.1], values.length - 1)],
+  ])('%s', async (_, corrupt) => {
     for (const seed of inference) {
-      const { problem } = await check(randomCase(seed), [{ name: 'spoilt', backend: spoilt(spoil) }], seed);
-      expect(problem).toMatch(/^as traced, spoilt: .* differs in \d+ of \d+ values/);
+      const { problem } = await check(randomCase(seed), [{ name: 'faulty', backend: faulty(corrupt) }], seed);
+      expect(problem).toMatch(/^as traced, faulty: .* differs in \d+ of \d+ values/);
     }
   });
 
-  test('another bit on two threads', async () => {
+  test('a flipped bit on two threads', async () => {
     const flip = (values: Float32Array): void => {
       new Uint32Array(values.buffer, values.byteOffset, 1)[0]! ^= 1;
     };
     const [first] = wasmVariants(1);
-    const variants = [first!, { name: 'flipped', backend: spoilt(flip), sameBits: true }];
+    const variants = [first!, { name: 'flipped', backend: faulty(flip), sameBits: true }];
     const { problem } = await check(randomCase(inference[0]!), variants, 1);
     expect(problem).toMatch(/^as traced, flipped: .* differs in 1 of/);
   });

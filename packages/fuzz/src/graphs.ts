@@ -1,4 +1,7 @@
-/** Many random graphs: each compared on all variants of the wasm back end, and with PyTorch where that is asked for. */
+/**
+ * Compares many random graphs on all variants of the wasm back end, and optionally the reference with
+ * PyTorch.
+ */
 import { printGraph } from '@cnn/core';
 import { check, type Variant } from './check.js';
 import { checkPyTorch, PyTorch } from './pytorch.js';
@@ -8,18 +11,18 @@ import { shrink } from './shrink.js';
 import { wasmVariants } from './variants.js';
 import { Watchdog } from './watchdog.js';
 
-/** Longest time for a case in milliseconds, shrinking it included. */
-const PATIENCE = 180_000;
+/** Timeout of a case in milliseconds, including shrinking. */
+const TIMEOUT_MS = 180_000;
 
-/** How graphs are compared. */
+/** Options of {@link fuzzGraphs}. */
 export interface GraphOptions extends FuzzOptions {
-  /** A Python with PyTorch, for comparing the reference with it. */
+  /** Path of a Python with PyTorch; if given, the reference is compared with PyTorch. */
   readonly python?: string;
-  /** What is compared with the reference. Default: all variants of wasm. */
+  /** Variants compared with the reference, by seed. Default: all variants of wasm. */
   readonly variants?: (seed: number) => readonly Variant[];
 }
 
-/** Compares the graphs of all seeds. */
+/** Compares the graphs of all seeds; shrinks the first one that fails. */
 export async function fuzzGraphs({
   python,
   variants = wasmVariants,
@@ -27,7 +30,7 @@ export async function fuzzGraphs({
 }: GraphOptions): Promise<Report> {
   const notes: string[] = [];
   const pytorch = python === undefined ? undefined : await startPyTorch(python, notes);
-  const watchdog = new Watchdog(PATIENCE);
+  const watchdog = new Watchdog(TIMEOUT_MS);
   const one = async (seed: number, isFirstFailure: boolean): Promise<Outcome> => {
     watchdog.beat(seed);
     const subject = randomCase(seed);
@@ -52,7 +55,10 @@ export async function fuzzGraphs({
   }
 }
 
-/** What a smaller graph must have in common: other values are wrong there, and at times another variant shows it. */
+/**
+ * Kind of a problem, which a shrunk graph must keep. Problems with wrong values are all of one kind, since
+ * shrinking changes the values and sometimes the variant.
+ */
 const kindOf = (problem: string | undefined): string | undefined =>
   problem?.includes(' differs in ') ? 'differs' : problem;
 
@@ -61,7 +67,7 @@ async function startPyTorch(python: string, notes: string[]): Promise<PyTorch | 
     return await PyTorch.start(python);
   } catch (error) {
     notes.push(
-      `Nothing is compared with PyTorch, as ${python} does not have it: ${(error as Error).message}`,
+      `The reference is not compared with PyTorch: ${python} cannot import it: ${(error as Error).message}`,
     );
     return undefined;
   }

@@ -1,4 +1,4 @@
-/** One op with random attributes at a time: the small blocks of random graphs. */
+/** Blocks of a single op with random attributes. */
 import {
   type Activation,
   type Node,
@@ -11,25 +11,25 @@ import {
 } from '@cnn/core';
 import { everyActivation } from '@cnn/testing/samples';
 import type { Draw } from './draw.js';
-import { type Sketch, Unfit } from './sketch.js';
+import { BlockMismatch, type GraphBuilder } from './graphBuilder.js';
 
-/** Appends something that reads x. @throws Unfit when it cannot. */
-export type Block = (sketch: Sketch, x: Node) => Node;
+/** Appends ops that read x and returns the result. @throws BlockMismatch if they cannot be applied to x. */
+export type Block = (builder: GraphBuilder, x: Node) => Node;
 
-/** A number of channels: whole vectors, a few, or any up to 70. */
+/** Draws a number of channels: a multiple of the vector length, up to 9, or up to 70. */
 export const channels = (draw: Draw): number =>
   draw.pick([draw.between(1, 70), draw.pick([8, 16, 24, 32, 48, 64]), draw.between(1, 9)]);
 
 const extent = (x: Node, axis: number): number => {
   const value = x.shape[axis];
-  if (value === undefined) throw new Unfit(`There is no axis ${axis}.`);
+  if (value === undefined) throw new BlockMismatch(`The value has no axis ${axis}.`);
   return value;
 };
 
 const divisorsOf = (value: number): readonly number[] =>
   Array.from({ length: value }, (_, i) => i + 1).filter((divisor) => value % divisor === 0);
 
-/** The windows of the networks, and odd ones: more padding than window, other steps in each direction. */
+/** Draws a window: common ones, and unusual ones with more padding than window or unequal strides. */
 export function randomWindow(draw: Draw, dilated = true): Window {
   const odd = (): number => draw.between(1, 7);
   const side = draw.pick([1, 1, 2, 3, 3, 3, 5, 7]);
@@ -55,23 +55,23 @@ export function randomWindow(draw: Draw, dilated = true): Window {
   return { kernel, stride, padding, dilation };
 }
 
-/** A convolution of x with parameters of its own. */
+/** Appends a convolution of x with new parameters. */
 export function conv(
-  sketch: Sketch,
+  builder: GraphBuilder,
   x: Node,
   { kernel, ...window }: Window,
   out: number,
   groups = 1,
-  bias = sketch.draw.chance(0.5),
+  bias = builder.draw.chance(0.5),
 ): Node {
-  const weight = sketch.parameter('weight', [out, extent(x, 1) / groups, ...kernel]);
-  return sketch.add(ops.conv2d, bias ? [x, weight, sketch.parameter('bias', [out])] : [x, weight], {
+  const weight = builder.parameter('weight', [out, extent(x, 1) / groups, ...kernel]);
+  return builder.add(ops.conv2d, bias ? [x, weight, builder.parameter('bias', [out])] : [x, weight], {
     ...window,
     groups,
   });
 }
 
-/** A window of one step, with `same` padding: what the blocks of networks have. */
+/** A square window with `same` padding, as the blocks of networks have. */
 export const sameWindow = (kernel: number, stride = 1): Window => ({
   kernel: [kernel, kernel],
   stride: [stride, stride],
@@ -79,28 +79,28 @@ export const sameWindow = (kernel: number, stride = 1): Window => ({
   dilation: [1, 1],
 });
 
-export const convolution: Block = (sketch, x) => {
-  const { draw } = sketch;
+export const convolution: Block = (builder, x) => {
+  const { draw } = builder;
   const c = extent(x, 1);
   const groups = draw.pick([1, 1, c, draw.pick(divisorsOf(c))]);
   const out = groups === 1 ? channels(draw) : groups * draw.pick([1, 1, 2, c / groups, draw.between(1, 5)]);
-  return conv(sketch, x, randomWindow(draw), out, groups);
+  return conv(builder, x, randomWindow(draw), out, groups);
 };
 
-export const norm: Block = (sketch, x) => {
+export const norm: Block = (builder, x) => {
   const c = [extent(x, 1)];
-  // A frozen norm keeps its statistics in training.
-  const trainable = sketch.draw.chance(0.85);
-  return sketch.add(
+  // A frozen norm keeps its running statistics in training.
+  const trainable = builder.draw.chance(0.85);
+  return builder.add(
     ops.batchNorm,
     [
       x,
-      sketch.parameter('scale', c, trainable),
-      sketch.parameter('bias', c, trainable),
-      sketch.parameter('mean', c),
-      sketch.parameter('variance', c),
+      builder.parameter('scale', c, trainable),
+      builder.parameter('bias', c, trainable),
+      builder.parameter('mean', c),
+      builder.parameter('variance', c),
     ],
-    { eps: sketch.draw.pick([1e-5, 1e-3]), momentum: sketch.draw.pick([0.1, 0.01]) },
+    { eps: builder.draw.pick([1e-5, 1e-3]), momentum: builder.draw.pick([0.1, 0.01]) },
   );
 };
 
@@ -111,95 +111,95 @@ const randomActivation = (draw: Draw): Activation =>
       ? { fn: 'relu' }
       : draw.pick(everyActivation);
 
-export const activation: Block = (sketch, x) =>
-  sketch.add(ops.activation, [x], randomActivation(sketch.draw));
+export const activation: Block = (builder, x) =>
+  builder.add(ops.activation, [x], randomActivation(builder.draw));
 
-const maxPool: Block = (sketch, x) =>
-  sketch.add(ops.maxPool, [x], { ...randomWindow(sketch.draw), ceilMode: sketch.draw.chance(0.4) });
+const maxPool: Block = (builder, x) =>
+  builder.add(ops.maxPool, [x], { ...randomWindow(builder.draw), ceilMode: builder.draw.chance(0.4) });
 
-const avgPool: Block = (sketch, x) =>
-  sketch.add(ops.avgPool, [x], {
-    ...randomWindow(sketch.draw, false),
-    ceilMode: sketch.draw.chance(0.4),
-    countIncludePad: sketch.draw.chance(0.5),
+const avgPool: Block = (builder, x) =>
+  builder.add(ops.avgPool, [x], {
+    ...randomWindow(builder.draw, false),
+    ceilMode: builder.draw.chance(0.4),
+    countIncludePad: builder.draw.chance(0.5),
   });
 
 const size = (draw: Draw): readonly [number, number] =>
   draw.chance(0.4) ? [1, 1] : [draw.between(1, 8), draw.between(1, 8)];
 
-const adaptiveAvgPool: Block = (sketch, x) =>
-  sketch.add(ops.adaptiveAvgPool, [x], { size: size(sketch.draw) });
+const adaptiveAvgPool: Block = (builder, x) =>
+  builder.add(ops.adaptiveAvgPool, [x], { size: size(builder.draw) });
 
-const adaptiveMaxPool: Block = (sketch, x) =>
-  sketch.add(ops.adaptiveMaxPool, [x], { size: size(sketch.draw) });
+const adaptiveMaxPool: Block = (builder, x) =>
+  builder.add(ops.adaptiveMaxPool, [x], { size: size(builder.draw) });
 
-export const globalAvgPool: Block = (sketch, x) => sketch.add(ops.globalAvgPool, [x], {});
+export const globalAvgPool: Block = (builder, x) => builder.add(ops.globalAvgPool, [x], {});
 
-const localResponseNorm: Block = (sketch, x) =>
-  sketch.add(ops.localResponseNorm, [x], {
-    size: sketch.draw.between(1, 6),
-    alpha: sketch.draw.pick([1e-4, 0.3]),
-    beta: sketch.draw.pick([0.75, 0.5]),
-    k: sketch.draw.pick([1, 2]),
+const localResponseNorm: Block = (builder, x) =>
+  builder.add(ops.localResponseNorm, [x], {
+    size: builder.draw.between(1, 6),
+    alpha: builder.draw.pick([1e-4, 0.3]),
+    beta: builder.draw.pick([0.75, 0.5]),
+    k: builder.draw.pick([1, 2]),
   });
 
-const channelShuffle: Block = (sketch, x) =>
-  sketch.add(ops.channelShuffle, [x], { groups: sketch.draw.pick(divisorsOf(extent(x, 1))) });
+const channelShuffle: Block = (builder, x) =>
+  builder.add(ops.channelShuffle, [x], { groups: builder.draw.pick(divisorsOf(extent(x, 1))) });
 
-/** Zeros around the picture, at times before or behind channels and batch too. */
-const padding: Block = (sketch, x) => {
-  const some = (axis: number): number =>
-    axis < 2 && sketch.draw.chance(0.85) ? 0 : sketch.draw.pick([0, 0, 1, 2, 3]);
-  return sketch.add(ops.pad, [x], {
-    before: x.shape.map((_, i) => some(i)),
-    after: x.shape.map((_, i) => some(i)),
+/** Zero padding of the picture, sometimes also of channels and batch. */
+const padding: Block = (builder, x) => {
+  const amount = (axis: number): number =>
+    axis < 2 && builder.draw.chance(0.85) ? 0 : builder.draw.pick([0, 0, 1, 2, 3]);
+  return builder.add(ops.pad, [x], {
+    before: x.shape.map((_, i) => amount(i)),
+    after: x.shape.map((_, i) => amount(i)),
   });
 };
 
-/** Mostly along the channels. */
+/** Draws an axis, with probability of at least 0.7 the channels. */
 const randomAxis = (draw: Draw, x: Node): number =>
   draw.chance(0.7) ? Math.min(1, x.shape.length - 1) : draw.between(0, x.shape.length - 1);
 
-export const slice: Block = (sketch, x) => {
-  const { draw } = sketch;
+export const slice: Block = (builder, x) => {
+  const { draw } = builder;
   const axis = randomAxis(draw, x);
   const start = draw.chance(0.4) ? 0 : draw.between(0, extent(x, axis) - 1);
   const end = draw.chance(0.4) ? extent(x, axis) : draw.between(start + 1, extent(x, axis));
-  return sketch.add(ops.slice, [x], { axis, start, end, step: draw.pick([1, 1, 1, 2, 3]) });
+  return builder.add(ops.slice, [x], { axis, start, end, step: draw.pick([1, 1, 1, 2, 3]) });
 };
 
-export const concat: Block = (sketch, x) => {
-  const axis = randomAxis(sketch.draw, x);
+export const concat: Block = (builder, x) => {
+  const axis = randomAxis(builder.draw, x);
   const fits = ({ shape }: Node): boolean =>
     shape.length === x.shape.length && shape.every((value, i) => i === axis || value === x.shape[i]);
-  const others = sketch.values.filter(fits).concat(x);
-  const parts = Array.from({ length: sketch.draw.between(1, 3) }, () => sketch.draw.pick(others));
-  return sketch.add(
+  const others = builder.values.filter(fits).concat(x);
+  const parts = Array.from({ length: builder.draw.between(1, 3) }, () => builder.draw.pick(others));
+  return builder.add(
     ops.concat,
-    sketch.draw.chance(0.5) ? [x, ...parts] : [sketch.draw.pick(others), ...parts, x],
+    builder.draw.chance(0.5) ? [x, ...parts] : [builder.draw.pick(others), ...parts, x],
     {
       axis,
     },
   );
 };
 
-export const add: Block = (sketch, x) => {
-  const other = sketch.partner(x);
-  return sketch.add(ops.add, sketch.draw.chance(0.5) ? [x, other] : [other, x], {});
+export const add: Block = (builder, x) => {
+  const other = builder.partner(x);
+  return builder.add(ops.add, builder.draw.chance(0.5) ? [x, other] : [other, x], {});
 };
 
-/** The product with a value of the same shape, or with one that is 1 wide along some axes. */
-const product: Block = (sketch, x) => {
-  const gates = sketch.values.filter(
+/** Product with a value of the same shape, or one that is broadcast along some axes. */
+const product: Block = (builder, x) => {
+  const gates = builder.values.filter(
     ({ shape }) =>
       shape.length === x.shape.length && shape.every((value, i) => value === 1 || value === x.shape[i]),
   );
-  return sketch.add(ops.mul, [x, sketch.draw.pick(gates.concat(x))], {});
+  return builder.add(ops.mul, [x, builder.draw.pick(gates.concat(x))], {});
 };
 
-/** Another shape for the same values: rows, or a picture of other extents. */
-const reshape: Block = (sketch, x) => {
-  const { draw } = sketch;
+/** Reshapes to rows, or to pictures of other extents. */
+const reshape: Block = (builder, x) => {
+  const { draw } = builder;
   const perPicture = sizeOf(x.shape.slice(1));
   const c = draw.pick(divisorsOf(perPicture));
   const h = draw.pick(divisorsOf(perPicture / c));
@@ -209,22 +209,22 @@ const reshape: Block = (sketch, x) => {
     [extent(x, 0), c, perPicture / c],
     [c, extent(x, 0), h, perPicture / c / h],
   ]);
-  return sketch.add(ops.reshape, [x], { shape });
+  return builder.add(ops.reshape, [x], { shape });
 };
 
-const softmax: Block = (sketch, x) => sketch.add(sketch.draw.pick([ops.softmax, ops.logSoftmax]), [x], {});
+const softmax: Block = (builder, x) => builder.add(builder.draw.pick([ops.softmax, ops.logSoftmax]), [x], {});
 
-const dropout: Block = (sketch, x) =>
-  sketch.add(sketch.draw.pick([ops.dropout, ops.stochasticDepth]), [x], {
-    p: sketch.draw.pick([0, 0.2, 0.5]),
+const dropout: Block = (builder, x) =>
+  builder.add(builder.draw.pick([ops.dropout, ops.stochasticDepth]), [x], {
+    p: builder.draw.pick([0, 0.2, 0.5]),
   });
 
-export const linear: Block = (sketch, x) => {
-  const out = channels(sketch.draw);
-  const weight = sketch.parameter('weight', [out, extent(x, 1)]);
-  return sketch.add(
+export const linear: Block = (builder, x) => {
+  const out = channels(builder.draw);
+  const weight = builder.parameter('weight', [out, extent(x, 1)]);
+  return builder.add(
     ops.linear,
-    sketch.draw.chance(0.6) ? [x, weight, sketch.parameter('bias', [out])] : [x, weight],
+    builder.draw.chance(0.6) ? [x, weight, builder.parameter('bias', [out])] : [x, weight],
     {},
   );
 };

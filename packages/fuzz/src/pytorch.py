@@ -1,7 +1,7 @@
 """
-Answers requests with what PyTorch computes, in float64: for each a line of JSON (the graph) and float32 values on
-standard input, a line of JSON (the number of values, or why there are none) and float64 values on standard output.
-Started by pytorch.ts; needs torch and numpy.
+Evaluates graphs with PyTorch in float64. Each request on standard input is a line of JSON (the graph) followed by
+float32 values; each answer on standard output is a line of JSON (the number of values, or an error) followed by
+float64 values. Started by pytorch.ts; needs torch and numpy.
 """
 
 import json
@@ -27,7 +27,7 @@ def activation(x, attrs):
         "sigmoid": torch.sigmoid,
         "tanh": torch.tanh,
         "silu": F.silu,
-        # The gradients of PyTorch's own have a sixth that is rounded to float32.
+        # The gradients of PyTorch's own functions contain 1/6 rounded to float32.
         "hardSwish": lambda x: x * F.relu6(x + 3) / 6,
         "hardSigmoid": lambda x: F.relu6(x + 3) / 6,
     }[fn](x)
@@ -64,7 +64,7 @@ def avg_pool(x, attrs):
 
 
 def batch_norm(x, attrs, weight, bias, mean, variance, training):
-    # A frozen norm keeps its statistics.
+    # A frozen norm uses its running statistics in training too.
     if training and weight.requires_grad:
         return F.batch_norm(x, None, None, weight, bias, True, attrs["momentum"], attrs["eps"])
     return F.batch_norm(x, mean, variance, weight, bias, False, attrs["momentum"], attrs["eps"])
@@ -146,7 +146,7 @@ def answer(request, floats):
     return numpy.concatenate([result.double().reshape(-1).numpy() for result in results])
 
 
-# Ctrl-C reaches this process too: it ends when there are no more requests.
+# Ctrl-C also signals this process; it ignores the signal and ends when standard input closes.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 torch.set_num_threads(1)

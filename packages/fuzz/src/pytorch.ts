@@ -1,4 +1,4 @@
-/** Holds the reference itself to PyTorch: output and all gradients of a random graph, both in float64. */
+/** Compares the reference back end with PyTorch: output and all gradients of a random graph, in float64. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -20,7 +20,7 @@ import { Draw } from './draw.js';
 import type { RandomCase } from './randomGraph.js';
 import { valuesOf } from './rounding.js';
 
-/** Both sides compute in float64; sums that cancel lose some digits. */
+/** Relative tolerance. Both sides compute in float64; cancellation in sums loses some digits. */
 const TOLERANCE = 1e-9;
 
 interface Answer {
@@ -29,7 +29,7 @@ interface Answer {
   readonly problem?: string;
 }
 
-/** A Python with PyTorch that answers one request after the other. */
+/** A Python process with PyTorch that answers one request at a time. */
 export class PyTorch {
   readonly #process: ChildProcess;
   #received = Buffer.alloc(0);
@@ -40,9 +40,9 @@ export class PyTorch {
     this.#process = spawn(python, [new URL('pytorch.py', import.meta.url).pathname], {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
-    let complaint = '';
+    let errorText = '';
     this.#process.stderr!.on('data', (part: Buffer) => {
-      complaint = (complaint + part).slice(-2000);
+      errorText = (errorText + part).slice(-2000);
     });
     this.#process.stdout!.on('data', (part: Buffer) => {
       this.#received = Buffer.concat([this.#received, part]);
@@ -52,15 +52,18 @@ export class PyTorch {
       this.#ended = reason;
       this.#arrived();
     };
-    // What is written to a process that has ended is told by its end.
+    // Errors of writing to an ended process are ignored: its end is reported by 'close'.
     this.#process.stdin!.on('error', () => undefined);
     this.#process.once('error', ({ message }) => end(message));
     this.#process.once('close', (code) =>
-      end(complaint.trim().split('\n').at(-1) || `it ended with ${code}`),
+      end(errorText.trim().split('\n').at(-1) || `it ended with ${code}`),
     );
   }
 
-  /** Starts it, and finds out whether it has PyTorch. @throws Error with the reason when it does not work. */
+  /**
+   * Starts the process and tests it with one request.
+   * @throws Error with the reason if PyTorch does not work.
+   */
   static async start(python: string): Promise<PyTorch> {
     const started = new PyTorch(python);
     await started.ask(
@@ -79,14 +82,14 @@ export class PyTorch {
     input.write(`${JSON.stringify({ ...request, floats: count })}\n`);
     for (const { buffer, byteOffset, byteLength } of floats)
       input.write(new Uint8Array(buffer, byteOffset, byteLength));
-    const line = await this.#take(() => this.#received.indexOf(10) + 1);
+    const line = await this.#receive(() => this.#received.indexOf(10) + 1);
     const answer = JSON.parse(line.toString()) as Answer;
-    const bytes = answer.count === 0 ? Buffer.alloc(0) : await this.#take(() => 8 * answer.count);
+    const bytes = answer.count === 0 ? Buffer.alloc(0) : await this.#receive(() => 8 * answer.count);
     return { ...answer, values: new Float64Array(Uint8Array.from(bytes).buffer) };
   }
 
-  /** The next bytes, as soon as it is known how many (above 0) and they are there. */
-  async #take(length: () => number): Promise<Buffer> {
+  /** Waits for the next bytes. @param length - number of bytes; 0 while it is unknown. */
+  async #receive(length: () => number): Promise<Buffer> {
     for (;;) {
       const wanted = length();
       if (wanted > 0 && this.#received.length >= wanted) {
@@ -112,10 +115,10 @@ export class PyTorch {
 /** A forward graph with its weights and inputs. */
 type Forward = Pick<RandomCase, 'graph' | 'weights' | 'runs'>;
 
-/** The graph without the ops that are random in training. */
+/** Removes the ops that are random in training. */
 const withoutDropout = (graph: Graph): Graph => prune(forInference(graph));
 
-/** Compares output and gradients of the reference with PyTorch's, with running and with batch statistics. */
+/** Compares output and gradients of the reference with PyTorch's, for running and for batch statistics. */
 export async function checkPyTorch(
   pytorch: PyTorch,
   { graph, weights, runs }: Forward,
@@ -128,7 +131,7 @@ export async function checkPyTorch(
     if (isParameter(node)) return weights.get(node.attrs.name)!.data;
     return isInput(node) ? runs[0]!.get(node.attrs.name)!.data : new Float32Array(0);
   };
-  const at = new Map(forward.nodes.map((node, index) => [node, index]));
+  const indexOf = new Map(forward.nodes.map((node, index) => [node, index]));
   const isLeaf = (node: Node): boolean => isInput(node) || (isParameter(node) && node.attrs.trainable);
   const leaves = forward.nodes.filter(isLeaf);
   for (const training of [false, true]) {
@@ -143,10 +146,10 @@ export async function checkPyTorch(
           op,
           attrs,
           shape,
-          inputs: inputs.map((input) => at.get(input)),
+          inputs: inputs.map((input) => indexOf.get(input)),
         })),
-        leaves: leaves.map((leaf) => at.get(leaf)),
-        output: at.get(forward.output),
+        leaves: leaves.map((leaf) => indexOf.get(leaf)),
+        output: indexOf.get(forward.output),
         training,
       },
       [...forward.nodes.map(value), upstream],
@@ -169,7 +172,7 @@ function trainingForm(graph: Graph): Graph | undefined {
   }
 }
 
-/** Differentiates and computes our form of the graph, and holds output and gradients to PyTorch's values. */
+/** Differentiates and evaluates the graph, and compares output and gradients with PyTorch's values. */
 function compare(
   graph: Graph,
   leaves: readonly Node[],
@@ -180,8 +183,8 @@ function compare(
   const { output } = graph;
   const nameOf = (node: Node): string =>
     isInput(node) || isParameter(node) ? `${node.op} ${node.attrs.name}` : '';
-  const ours = new Map(graph.nodes.map((node) => [nameOf(node), node]));
-  const targets = leaves.map((leaf) => ours.get(nameOf(leaf))!);
+  const nodes = new Map(graph.nodes.map((node) => [nameOf(node), node]));
+  const targets = leaves.map((leaf) => nodes.get(nameOf(leaf))!);
   const gradients = differentiate(output, targets, graph.input('upstream', output.shape));
   const leafValues = graph.nodes.filter((node) => isInput(node) || isParameter(node));
   const feeds = new Map(
@@ -204,19 +207,19 @@ function compare(
   ];
   let first = 0;
   for (const [what, node] of results) {
-    const mine = computed.get(node)!;
+    const ours = computed.get(node)!;
     const theirs = values.subarray(first, first + sizeOf(node.shape));
     first += sizeOf(node.shape);
-    if (theirs.length !== mine.length)
-      return `${what} has ${mine.length} values, PyTorch gives ${theirs.length}`;
+    if (theirs.length !== ours.length)
+      return `${what} has ${ours.length} values, PyTorch has ${theirs.length}`;
     const size = theirs.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
     const wrong = theirs.findIndex(
       (value, i) =>
-        !(Math.abs(value - mine[i]!) <= TOLERANCE * size) && !(Number.isNaN(value) && Number.isNaN(mine[i])),
+        !(Math.abs(value - ours[i]!) <= TOLERANCE * size) && !(Number.isNaN(value) && Number.isNaN(ours[i])),
     );
-    if (wrong >= 0) return `${what} is ${mine[wrong]} in [${wrong}], PyTorch has ${theirs[wrong]}`;
+    if (wrong >= 0) return `${what} is ${ours[wrong]} in [${wrong}], PyTorch has ${theirs[wrong]}`;
   }
   if (first !== values.length)
-    return `PyTorch gives ${values.length} values for output and gradients, the reference ${first}`;
+    return `PyTorch has ${values.length} values for output and gradients, the reference ${first}`;
   return undefined;
 }

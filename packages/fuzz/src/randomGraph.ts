@@ -1,4 +1,4 @@
-/** Random graphs from a seed: for inference, and as training steps. */
+/** Generates random graphs from a seed, for inference and as training steps. */
 import {
   add,
   crossEntropyLoss,
@@ -26,24 +26,24 @@ import {
 import type { ConformanceCase, Feeds } from '@cnn/testing/conformance';
 import { pictureBlocks } from './blocks.js';
 import { Draw } from './draw.js';
+import { BlockMismatch, GraphBuilder } from './graphBuilder.js';
 import { anyLayers, channels, pictureLayers, rowLayers } from './layers.js';
-import { Sketch, Unfit } from './sketch.js';
 
-/** A random graph with everything it needs to run. */
+/** A random graph with its weights and inputs. */
 export interface RandomCase extends ConformanceCase {
-  /** A training step, that is: batch statistics, gradients, updates. */
+  /** True for a training step: batch statistics, gradients, updates. */
   readonly training: boolean;
 }
 
-/** The case of a seed: a graph for inference, or a training step of one. */
+/** Generates the case of a seed: a graph for inference or a training step. */
 export function randomCase(seed: number): RandomCase {
   const draw = new Draw(seed);
-  const sketch = forward(draw);
-  const training = draw.chance(0.35) ? trainingCase(sketch, seed) : undefined;
-  return training ?? inferenceCase(sketch, seed);
+  const builder = forward(draw);
+  const training = draw.chance(0.35) ? trainingCase(builder, seed) : undefined;
+  return training ?? inferenceCase(builder, seed);
 }
 
-/** The graph for inference of a seed. */
+/** Generates the graph for inference of a seed. */
 export const forwardCase = (seed: number): RandomCase => inferenceCase(forward(new Draw(seed)), seed);
 
 function inputShape(draw: Draw): Shape {
@@ -54,30 +54,33 @@ function inputShape(draw: Draw): Shape {
   return [n, wide ? draw.pick([1, 3, draw.between(1, 9)]) : channels(draw), side(), side()];
 }
 
-/** Blocks on blocks; those that do not fit are left out. */
-function forward(draw: Draw): Sketch {
-  const sketch = new Sketch(draw);
-  sketch.input('x', inputShape(draw));
-  if (draw.chance(0.15)) sketch.input('z', inputShape(draw));
+/** Appends random blocks to each other; a block that cannot be applied is skipped. */
+function forward(draw: Draw): GraphBuilder {
+  const builder = new GraphBuilder(draw);
+  builder.input('x', inputShape(draw));
+  if (draw.chance(0.15)) builder.input('z', inputShape(draw));
   const blocks = draw.between(1, 7);
   for (let block = 0, attempts = 0; block < blocks && attempts < 40; attempts++)
     try {
-      const x = sketch.value();
+      const x = builder.value();
       const layers = [
         ...anyLayers,
         ...(x.shape.length === 4 ? pictureLayers : x.shape.length === 2 ? rowLayers : []),
       ];
       const choices = x.shape.length === 4 && draw.chance(0.4) ? pictureBlocks : layers;
-      sketch.values.push(draw.pick(choices)(sketch, x));
+      builder.values.push(draw.pick(choices)(builder, x));
       block++;
     } catch (error) {
-      if (!(error instanceof Unfit)) throw error;
+      if (!(error instanceof BlockMismatch)) throw error;
     }
-  return sketch;
+  return builder;
 }
 
-/** The last value, and at times others on the way: one under two names, or an input as it is. */
-function inferenceCase({ draw, graph, weights, values }: Sketch, seed: number): RandomCase {
+/**
+ * Makes the last value an output, and sometimes also other values, inputs, or the last value under a second
+ * name.
+ */
+function inferenceCase({ draw, graph, weights, values }: GraphBuilder, seed: number): RandomCase {
   const last = values.at(-1)!;
   graph.outputs.set('output', last);
   for (const [index, value] of values.entries())
@@ -96,13 +99,13 @@ const feedsFor = (graph: Graph, draw: Draw): Feeds =>
   );
 
 /**
- * A step of training: forward with batch statistics and masks, a loss, every gradient, steps of an optimizer.
- * Gradients are outputs too at times. Undefined where nothing can be trained.
+ * Builds a training step: forward with batch statistics and dropout masks, a loss, all gradients, and
+ * optimizer steps. Some gradients are also outputs. Returns undefined if the graph cannot be trained.
  */
-function trainingCase(sketch: Sketch, seed: number): RandomCase | undefined {
-  const { draw, weights } = sketch;
-  sketch.graph.outputs.set('output', sketch.values.at(-1)!);
-  const graph = trainable(sketch.graph);
+function trainingCase(builder: GraphBuilder, seed: number): RandomCase | undefined {
+  const { draw, weights } = builder;
+  builder.graph.outputs.set('output', builder.values.at(-1)!);
+  const graph = trainable(builder.graph);
   const isLeaf = (node: Node): boolean =>
     isInput(node) ? node.attrs.name !== SEED : isParameter(node) && node.attrs.trainable;
   const leaves = graph?.nodes.filter(isLeaf);
@@ -137,7 +140,10 @@ function trainingCase(sketch: Sketch, seed: number): RandomCase | undefined {
 
 const nameOf = (leaf: Node): string => (isInput(leaf) || isParameter(leaf) ? leaf.attrs.name : '');
 
-/** The training form, unless a batch norm has a single value for each channel, or there is nothing to train. */
+/**
+ * Returns the training form of the graph; undefined if a batch norm has one value per channel, or if no
+ * parameter is trainable.
+ */
 function trainable(graph: Graph): Graph | undefined {
   try {
     const form = forTraining(prune(graph));
@@ -148,7 +154,10 @@ function trainable(graph: Graph): Graph | undefined {
   }
 }
 
-/** Cross entropy where the output is rows, or a weighted sum of squares of whatever it is. */
+/**
+ * Appends a loss: cross entropy or negative log-likelihood of the output as rows, or a weighted sum of its
+ * squares.
+ */
 function lossOf(graph: Graph, draw: Draw, labels: Map<string, Tensor>): Node {
   const { output } = graph;
   const [n, features] = [output.shape[0]!, sizeOf(output.shape.slice(1))];
@@ -171,14 +180,17 @@ function lossOf(graph: Graph, draw: Draw, labels: Map<string, Tensor>): Node {
   if (draw.chance(0.4))
     return crossEntropyLoss(rows, target, { ...options, labelSmoothing: draw.pick([0, 0.1]) });
   if (draw.chance(0.4)) return nllLoss(logSoftmax(rows), target, options);
-  // Squares, so that the gradient depends on the values; a matrix product gives their sum.
+  // Squares, so that the gradient depends on the values; a matrix product computes their weighted sum.
   const all = emit(ops.reshape, [mul(output, output)], { shape: [1, n * features] });
   const shares = graph.input('shares', [1, n * features]);
   labels.set('shares', { shape: shares.shape, data: draw.values(shares.shape, 1, 0.5) });
   return emit(ops.reshape, [emit(ops.linear, [all, shares], {})], { shape: [] });
 }
 
-/** Steps of gradient descent, with momentum and clipping or Adam's, for some of the parameters. */
+/**
+ * Appends optimizer steps for most parameters: gradient descent with momentum, or Adam, with or without
+ * clipping.
+ */
 function optimizer(
   graph: Graph,
   draw: Draw,
@@ -199,8 +211,8 @@ function optimizer(
     const name = nameOf(parameter);
     const index = draw.between(0, 1);
     const gradient = total ? emit(ops.clipByNorm, [raw, total], { maxNorm: 2 }) : raw;
-    const kept = state(`momentum.${name}`, parameter);
-    const direction = emit(ops.linearCombination, [kept, gradient], { a: 0.9, b: adam ? 0.1 : 1 });
+    const momentum = state(`momentum.${name}`, parameter);
+    const direction = emit(ops.linearCombination, [momentum, gradient], { a: 0.9, b: adam ? 0.1 : 1 });
     graph.updates.set(`momentum.${name}`, direction);
     if (adam) {
       const squares = emit(ops.squareAverage, [state(`squares.${name}`, parameter), gradient], {

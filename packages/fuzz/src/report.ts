@@ -1,39 +1,39 @@
-/** What a run of many cases comes to. */
+/** Runs many cases and collects the results. */
 
-/** One case that went wrong. */
+/** A case that failed. */
 export interface Failure {
   readonly seed: number;
   readonly problem: string;
-  /** The graph, as small as it goes on to fail; of the first failure. */
+  /** Shrunk graph; only for the first failure. */
   readonly graph?: string;
 }
 
-/** All cases of a run. */
+/** Results of a run. */
 export interface Report {
   readonly seed: number;
   readonly cases: number;
   readonly failures: readonly Failure[];
-  /** How often nothing was compared, by the reason. */
+  /** Number of cases in which nothing was compared, by reason. */
   readonly skipped: Readonly<Record<string, number>>;
   readonly seconds: number;
-  /** What else is to be said: peers that are missing. */
+  /** Further messages, such as a missing PyTorch. */
   readonly notes: readonly string[];
 }
 
-/** How cases are run. */
+/** Options of {@link runCases}. */
 export interface FuzzOptions {
-  /** The first seed. */
+  /** Seed of the first case. */
   readonly seed: number;
   readonly cases: number;
-  /** Ends after the present case. */
+  /** Ends the run after the current case. */
   readonly signal?: AbortSignal;
   readonly progress?: (line: string) => void;
 }
 
-/** What a case came to. */
+/** Result of a case. */
 export type Outcome = { readonly problem?: string; readonly graph?: string; readonly skipped?: string };
 
-/** Runs one case after the other. */
+/** Runs the cases one after another. @param one - runs the case of a seed. */
 export async function runCases(
   { seed, cases, signal, progress }: FuzzOptions,
   one: (seed: number, isFirstFailure: boolean) => Promise<Outcome>,

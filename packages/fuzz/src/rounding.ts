@@ -1,48 +1,55 @@
 /**
- * How far float32 may lie from float64, found out by trial: the graph runs in float64 while each result is disturbed
- * by some roundings of the size of what is summed for it (the same sum with all signs equal). How far the outputs
- * move is what rounding can do to them, kinks of relu and ties of max pooling included; moved values and whole
- * sums of nothing may not move at all.
+ * Measures how far float32 results may deviate from float64. The graph runs in float64 while each value is
+ * perturbed by some rounding errors of the magnitude of its sum (the sum of the absolute values of all
+ * terms). The largest change of the outputs bounds the effect of rounding, including kinks of ReLU and ties
+ * of max pooling. Values that are only copied, and sums of zeros, must be exact.
  */
-import { type Graph, isInput, isParameter, type Node, ops, sizeOf, type Values } from '@cnn/core';
+import {
+  definitionOf,
+  findDefinition,
+  type Graph,
+  isInput,
+  isParameter,
+  type Node,
+  type OpName,
+  sizeOf,
+  type Values,
+} from '@cnn/core';
 import type { Feeds } from '@cnn/testing/conformance';
 import { Draw } from './draw.js';
 
-/** The largest relative error of rounding to float32. */
-const ROUNDING = 2 ** -24;
+/** Largest relative error of rounding to float32. */
+const FLOAT32_ROUNDING = 2 ** -24;
 
-/** Roundings of a sum's size: as many as Winograd's method loses with the largest tiles, whatever is in a plane. */
+/**
+ * Rounding errors per sum: as many as Winograd's method loses with the largest tiles, for any values of a
+ * plane.
+ */
 const ROUNDINGS = 32;
 
-/** Ops that pick or move values, for which nothing is rounded. */
-const exact: ReadonlySet<string> = new Set([
-  'adaptiveMaxPool',
-  'channelShuffle',
-  'concat',
-  'dropout',
-  'fill',
-  'maxPool',
-  'pad',
-  'reshape',
-  'slice',
-  'sliceGrad',
-  'stochasticDepth',
-]);
+/**
+ * Convolutions may be computed by tiles (Winograd); then the error of a value has the magnitude of its
+ * neighbours.
+ */
+const tiledOps: ReadonlySet<string> = new Set<OpName>(['conv2d', 'conv2dGradInput', 'conv2dGradWeight']);
 
-/** Convolutions may be computed by tiles: then the error of a value has the size of its neighbours. */
-const tiled: ReadonlySet<string> = new Set(['conv2d', 'conv2dGradInput', 'conv2dGradWeight']);
+/** Matrix products, which sum term by term. */
+const matrixProducts: ReadonlySet<string> = new Set<OpName>(['linear', 'matmul']);
 
-/** Products of matrices, which add up value after value. */
-const products: ReadonlySet<string> = new Set(['linear', 'matmul']);
-
-/** How many times as much a product's sums lose as short ones do: with the root of how many values are summed. */
-function longSum({ inputs: [a, b], shape }: Node): number {
+/**
+ * Factor by which a matrix product exceeds the error of short sums; grows with the square root of the number
+ * of terms.
+ */
+function productErrorFactor({ inputs: [a, b], shape }: Node): number {
   const terms = Math.sqrt((sizeOf(a!.shape) * sizeOf(b!.shape)) / sizeOf(shape));
   return Math.max(1, Math.sqrt(terms) / ROUNDINGS);
 }
 
-/** Operands that are taken off: with the other sign, sums have the size of all their parts. */
-const takenOff: Readonly<Record<string, readonly number[]>> = {
+/**
+ * Operands that are subtracted. With their sign flipped, the sum is the sum of the absolute values of all
+ * terms.
+ */
+const subtractedOperands: { readonly [K in OpName]?: readonly number[] } = {
   batchNorm: [3],
   batchNormGradWeight: [2],
   batchNormTrain: [3],
@@ -51,15 +58,19 @@ const takenOff: Readonly<Record<string, readonly number[]>> = {
   adaptiveDescend: [1],
 };
 
-/** Operands that decide where something goes, and are not summed. */
-const deciding: Readonly<Record<string, number>> = {
+/** Operands that select positions or classes and are not summed. */
+const indexOperand: { readonly [K in OpName]?: number } = {
   adaptiveMaxPoolGrad: 1,
   crossEntropy: 1,
   maxPoolGrad: 1,
 };
 
-/** Sums of squares: rounding never makes them negative, so they are disturbed by a share of what they are. */
-const squares: ReadonlySet<string> = new Set(['channelVariance', 'squareAverage', 'sumOfSquares']);
+/** Sums of squares: rounding never makes them negative, so the perturbation is proportional to the value. */
+const sumsOfSquares: ReadonlySet<string> = new Set<OpName>([
+  'channelVariance',
+  'squareAverage',
+  'sumOfSquares',
+]);
 
 function largest(values: Values): number {
   let most = 0;
@@ -68,15 +79,15 @@ function largest(values: Values): number {
 }
 
 /**
- * How many times as much a sum over so many classes may lose: its values have one sign, often one size, and are added
- * one after the other in four lanes, so that roundings of the whole add up instead of cancelling.
+ * Factor of the error of a sum over `count` classes. The terms have one sign, often one magnitude, and are
+ * added one after another in four lanes, so that rounding errors add up instead of cancelling.
  */
-const inLanes = (count: number): number => 1 + count / 4 / ROUNDINGS;
+const laneErrorFactor = (count: number): number => 1 + count / 4 / ROUNDINGS;
 
-/** The size of the sums of ops that are not one sum of products. */
-const ownSize: Readonly<
-  Record<string, (node: Node, y: Values, inputs: readonly Values[]) => (i: number) => number>
-> = {
+/** Magnitude of each value of ops that are not a sum of products. */
+const specialMagnitudes: {
+  readonly [K in OpName]?: (node: Node, y: Values, inputs: readonly Values[]) => (i: number) => number;
+} = {
   activation(node, y, [x]) {
     const { fn } = node.attrs as { readonly fn: string };
     if (fn === 'relu' || fn === 'relu6') return () => 0;
@@ -88,8 +99,8 @@ const ownSize: Readonly<
       Math.abs(y[i]!) + Math.abs(dy![i]!),
   crossEntropy: (node, y, [x]) => {
     const size = 1 + 2 * largest(x!);
-    const long = inLanes(node.inputs[0]!.shape[1]!);
-    return (i) => long * Math.abs(y[i]!) + size;
+    const factor = laneErrorFactor(node.inputs[0]!.shape[1]!);
+    return (i) => factor * Math.abs(y[i]!) + size;
   },
   crossEntropyGrad: (_, _y, [dy, x]) => {
     const size = largest(dy!) * (1 + largest(x!));
@@ -100,7 +111,7 @@ const ownSize: Readonly<
     return (i) => Math.abs(y[i]!) + 2 * Math.abs(dy![i]!) * k ** -beta;
   },
   logSoftmax: (node, y, [x]) => {
-    const size = inLanes(node.shape[1]!) + largest(x!);
+    const size = laneErrorFactor(node.shape[1]!) + largest(x!);
     return (i) => Math.abs(y[i]!) + size;
   },
   logSoftmaxGrad: (node, _, [dy, y]) => {
@@ -108,7 +119,7 @@ const ownSize: Readonly<
     return (i) => Math.abs(dy![i]!) + Math.exp(y![i]!) * size;
   },
   softmax: (node, y, [x]) => {
-    const size = inLanes(node.shape[1]!) + largest(x!);
+    const size = laneErrorFactor(node.shape[1]!) + largest(x!);
     return (i) => Math.abs(y[i]!) * size;
   },
   softmaxGrad: (_, _y, [dy, y]) => {
@@ -117,10 +128,10 @@ const ownSize: Readonly<
   },
 };
 
-const reference = (node: Node, inputs: readonly Values[], attrs: object = node.attrs): Values => {
+/** Computes a node by its definition, optionally with other attributes. */
+const computeNode = (node: Node, inputs: readonly Values[], attrs: object = node.attrs): Values => {
   const output = new Float64Array(sizeOf(node.shape));
-  const definition = (ops as unknown as Record<string, (typeof ops)['add']>)[node.op]!;
-  definition.reference({
+  definitionOf(node).reference({
     inputs,
     shapes: node.inputs.map(({ shape }) => shape),
     attrs,
@@ -130,39 +141,42 @@ const reference = (node: Node, inputs: readonly Values[], attrs: object = node.a
   return output;
 };
 
-/** For each value of a node, the size of what is summed for it. */
-function sizesOf(node: Node, y: Values, inputs: readonly Values[]): Values {
-  const own = ownSize[node.op]?.(node, y, inputs);
-  if (own) return y.map((_, i) => own(i));
-  const off = takenOff[node.op];
+/** Returns, for each value of a node, the sum of the absolute values of its terms. */
+function magnitudesOf(node: Node, y: Values, inputs: readonly Values[]): Values {
+  const special = specialMagnitudes[node.op as OpName]?.(node, y, inputs);
+  if (special) return y.map((_, i) => special(i));
+  const subtracted = subtractedOperands[node.op as OpName];
   const { activation: _, ...attrs } = node.attrs as { readonly activation?: object };
-  const sizes = reference(
+  const magnitudes = computeNode(
     node,
     inputs.map((values, index) => {
-      if (deciding[node.op] === index) return values;
-      const sign = off?.includes(index) ? -1 : 1;
+      if (indexOperand[node.op as OpName] === index) return values;
+      const sign = subtracted?.includes(index) ? -1 : 1;
       return values.map((value) => sign * Math.abs(value));
     }),
     attrs,
   );
-  if (!tiled.has(node.op)) {
-    const long = products.has(node.op) ? longSum(node) : 1;
-    return sizes.map((size) => long * Math.abs(size));
+  if (!tiledOps.has(node.op)) {
+    const factor = matrixProducts.has(node.op) ? productErrorFactor(node) : 1;
+    return magnitudes.map((magnitude) => factor * Math.abs(magnitude));
   }
   const plane = sizeOf(node.shape.slice(2));
-  for (let at = 0; at < sizes.length; at += plane) {
-    const part = sizes.subarray(at, at + plane);
+  for (let start = 0; start < magnitudes.length; start += plane) {
+    const part = magnitudes.subarray(start, start + plane);
     part.fill(largest(part));
   }
-  return sizes;
+  return magnitudes;
 }
 
-/** All values of a graph in float64, with what `disturb` does to each before others read it. */
+/**
+ * Evaluates a graph in float64.
+ * @param perturb - may change the values of a node before other nodes read them.
+ */
 export function valuesOf(
   graph: Graph,
   parameters: ReadonlyMap<string, Values>,
   feeds: Feeds,
-  disturb: (node: Node, values: Values, inputs: readonly Values[]) => void = () => undefined,
+  perturb: (node: Node, values: Values, inputs: readonly Values[]) => void = () => undefined,
 ): ReadonlyMap<Node, Values> {
   const values = new Map<Node, Values>();
   for (const node of graph.nodes) {
@@ -170,16 +184,19 @@ export function valuesOf(
     else if (isParameter(node)) values.set(node, parameters.get(node.attrs.name)!);
     else {
       const inputs = node.inputs.map((input) => values.get(input)!);
-      const output = reference(node, inputs);
-      disturb(node, output, inputs);
+      const output = computeNode(node, inputs);
+      perturb(node, output, inputs);
       values.set(node, output);
     }
   }
   return values;
 }
 
-/** Runs of one graph one after the other, with updates in between: outputs and updated parameters in order. */
-export function resultsInDouble(
+/**
+ * Runs a graph several times in float64, with updates in between. Returns the outputs of each run, then the
+ * updated parameters.
+ */
+export function resultsInFloat64(
   {
     graph,
     weights,
@@ -189,14 +206,14 @@ export function resultsInDouble(
     readonly weights: ReadonlyMap<string, { readonly data: Float32Array }>;
     readonly runs: readonly Feeds[];
   },
-  disturb?: (run: number, node: Node, values: Values, inputs: readonly Values[]) => void,
+  perturb?: (run: number, node: Node, values: Values, inputs: readonly Values[]) => void,
 ): readonly Values[] {
   const results: Values[] = [];
   const parameters = new Map<string, Values>(
     [...weights].map(([name, { data }]) => [name, Float64Array.from(data)]),
   );
   for (const [run, feeds] of runs.entries()) {
-    const values = valuesOf(graph, parameters, feeds, (...rest) => disturb?.(run, ...rest));
+    const values = valuesOf(graph, parameters, feeds, (...rest) => perturb?.(run, ...rest));
     for (const node of graph.outputs.values()) results.push(values.get(node)!);
     for (const [name, node] of graph.updates) parameters.set(name, values.get(node)!);
   }
@@ -204,50 +221,53 @@ export function resultsInDouble(
   return results;
 }
 
-/** What float32 may do to the results of a case. */
+/** Measures the effect of float32 rounding on the results of a case. */
 export class Rounding {
-  readonly #sizes = new Map<string, Values>();
+  readonly #magnitudes = new Map<string, Values>();
   readonly #draw: Draw;
   readonly #numbers: ReadonlyMap<Node, number>;
   readonly #moved: number[];
-  /** The results in float64, as {@link resultsInDouble} orders them. */
+  /** Results in float64, in the order of {@link resultsInFloat64}. */
   readonly expected: readonly Values[];
 
   constructor(
-    readonly subject: Parameters<typeof resultsInDouble>[0],
+    readonly subject: Parameters<typeof resultsInFloat64>[0],
     seed: number,
   ) {
     this.#draw = new Draw(seed);
     this.#numbers = new Map(subject.graph.nodes.map((node, index) => [node, index]));
-    this.expected = resultsInDouble(subject, (run, node, values, inputs) => {
-      if (!exact.has(node.op))
-        this.#sizes.set(`${run} ${this.#numbers.get(node)}`, sizesOf(node, values, inputs));
+    this.expected = resultsInFloat64(subject, (run, node, values, inputs) => {
+      if (!findDefinition(node)?.exact)
+        this.#magnitudes.set(`${run} ${this.#numbers.get(node)}`, magnitudesOf(node, values, inputs));
     });
     this.#moved = this.expected.map(() => 0);
-    this.tryMore(2);
+    this.addTrials(2);
   }
 
-  /** More trials: for a case in which few values decide, such as one close to a kink. */
-  tryMore(trials: number): void {
+  /** Runs further trials: needed if few values are critical, for example close to a kink. */
+  addTrials(trials: number): void {
     for (let trial = 0; trial < trials; trial++)
-      for (const [index, values] of this.#disturbed().entries())
+      for (const [index, values] of this.#perturbed().entries())
         for (const [i, value] of values.entries())
           this.#moved[index] = Math.max(this.#moved[index]!, Math.abs(value - this.expected[index]![i]!));
   }
 
-  #disturbed(): readonly Values[] {
-    return resultsInDouble(this.subject, (run, node, values) => {
-      const sizes = this.#sizes.get(`${run} ${this.#numbers.get(node)}`);
-      if (!sizes) return;
-      const noise = this.#draw.values([values.length], ROUNDINGS * ROUNDING);
-      const scale = squares.has(node.op) ? values : sizes;
+  #perturbed(): readonly Values[] {
+    return resultsInFloat64(this.subject, (run, node, values) => {
+      const magnitudes = this.#magnitudes.get(`${run} ${this.#numbers.get(node)}`);
+      if (!magnitudes) return;
+      const noise = this.#draw.values([values.length], ROUNDINGS * FLOAT32_ROUNDING);
+      const scale = sumsOfSquares.has(node.op) ? values : magnitudes;
       for (let i = 0; i < values.length; i++) values[i]! += scale[i]! * noise[i]!;
     });
   }
 
-  /** How far each result may lie from what is expected: four times as far as it was moved, and its own rounding. */
+  /**
+   * Tolerance of a result: four times its largest change in the trials, plus its rounding to float32. 0 if
+   * nothing moved.
+   */
   tolerance(index: number): number {
     const moved = this.#moved[index]!;
-    return moved === 0 ? 0 : 4 * moved + ROUNDING * largest(this.expected[index]!);
+    return moved === 0 ? 0 : 4 * moved + FLOAT32_ROUNDING * largest(this.expected[index]!);
   }
 }

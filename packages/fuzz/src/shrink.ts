@@ -1,7 +1,7 @@
-/** Makes a graph that fails smaller, as long as it goes on to fail: fewer outputs, and values fed where they were computed. */
+/** Shrinks a failing graph while it still fails: removes outputs, and replaces computed values by inputs. */
 import {
-  copyNode,
-  Graph,
+  extract,
+  type Graph,
   inputsOf,
   isInput,
   isParameter,
@@ -14,11 +14,11 @@ import type { Feeds } from '@cnn/testing/conformance';
 import type { RandomCase } from './randomGraph.js';
 import { valuesOf } from './rounding.js';
 
-/** Most cases that are tried, and for how long in milliseconds. */
-const ATTEMPTS = 1000;
-const PATIENCE = 60_000;
+/** Limits on the number of attempts, and on their time in milliseconds. */
+const MAX_ATTEMPTS = 1000;
+const MAX_MILLISECONDS = 60_000;
 
-/** The smallest case found for which `fails` says so. */
+/** Returns the smallest case found for which `fails` resolves to true. */
 export async function shrink(
   subject: RandomCase,
   fails: (smaller: RandomCase) => Promise<boolean>,
@@ -28,7 +28,8 @@ export async function shrink(
   let attempts = 0;
   const started = performance.now();
   const attempt = async (smaller: RandomCase): Promise<boolean> => {
-    const enough = attempts++ >= ATTEMPTS || performance.now() - started > PATIENCE || signal?.aborted;
+    const enough =
+      attempts++ >= MAX_ATTEMPTS || performance.now() - started > MAX_MILLISECONDS || signal?.aborted;
     if (enough || !(await fails(smaller))) return false;
     best = smaller;
     return true;
@@ -47,64 +48,41 @@ export async function shrink(
     if (updates.delete(name)) await attempt(withResults(best, best.graph.outputs, updates));
   }
   if (best.runs.length > 1) return best;
-  // From the end, where one cut leaves out the most; again as long as it helps.
-  for (let helped = true; helped; ) {
-    helped = false;
+  // Starts at the end, where a cut removes the most nodes; repeats while the graph shrinks.
+  for (let shrunk = true; shrunk; ) {
+    shrunk = false;
     for (let index = best.graph.nodes.length - 1; index >= 0; index--) {
       const node = best.graph.nodes[index];
       if (!node || isInput(node) || isParameter(node)) continue;
-      helped = (await attempt(withValue(best, node))) || helped;
+      shrunk = (await attempt(withFedValue(best, node))) || shrunk;
     }
   }
   return best;
 }
 
-/** The graph with what its results need alone, and the feeds that are left. */
-function needed(subject: RandomCase, graph: Graph, feeds: readonly Feeds[]): RandomCase {
-  const target = new Graph({ name: graph.name, mode: graph.mode });
-  const updated = graph.nodes.filter((node) => isParameter(node) && graph.updates.has(node.attrs.name));
-  const wanted = new Set<Node>([...graph.outputs.values(), ...graph.updates.values(), ...updated]);
-  for (const node of [...graph.nodes].reverse())
-    if (wanted.has(node)) for (const input of node.inputs) wanted.add(input);
-  const became = new Map<Node, Node>();
-  for (const node of graph.nodes)
-    if (wanted.has(node))
-      became.set(
-        node,
-        copyNode(
-          node,
-          node.inputs.map((input) => became.get(input)!),
-          target,
-        ),
-      );
-  for (const [name, node] of graph.outputs) target.outputs.set(name, became.get(node)!);
-  for (const [name, node] of graph.updates) target.updates.set(name, became.get(node)!);
+/** Keeps what some results need, all by default, and the feeds of the remaining inputs. */
+function needed(
+  subject: RandomCase,
+  graph: Graph,
+  feeds: readonly Feeds[],
+  { outputs, updates }: Pick<Graph, 'outputs' | 'updates'> = graph,
+): RandomCase {
+  const updated = graph.nodes.filter((node) => isParameter(node) && updates.has(node.attrs.name));
+  const target = extract(graph, { outputs, updates, kept: updated });
   const inputs = [...inputsOf(target).keys()];
   const runs = feeds.map((run) => new Map(inputs.map((name) => [name, run.get(name)!])));
   return { ...subject, graph: target, runs };
 }
 
-function withResults(
+/** Replaces the outputs and updates of the graph. */
+const withResults = (
   subject: RandomCase,
-  outputs: ReadonlyMap<string, Node>,
-  updates: ReadonlyMap<string, Node>,
-): RandomCase {
-  const { graph } = subject;
-  const became = new Map<Node, Node>();
-  const copy = rewrite(graph, (node, _inputs, _target, copied) => {
-    const image = copied();
-    became.set(node, image);
-    return image;
-  });
-  copy.outputs.clear();
-  copy.updates.clear();
-  for (const [name, node] of outputs) copy.outputs.set(name, became.get(node)!);
-  for (const [name, node] of updates) copy.updates.set(name, became.get(node)!);
-  return needed(subject, copy, subject.runs);
-}
+  outputs: Map<string, Node>,
+  updates: Map<string, Node>,
+): RandomCase => needed(subject, subject.graph, subject.runs, { outputs, updates });
 
-/** The same with the value of a node fed from outside. */
-function withValue(subject: RandomCase, cut: Node): RandomCase {
+/** Replaces a node by an input, which is fed the node's value. */
+function withFedValue(subject: RandomCase, cut: Node): RandomCase {
   const { graph, weights, runs } = subject;
   const parameters = new Map<string, Values>([...weights].map(([name, { data }]) => [name, data]));
   const names = inputsOf(graph);

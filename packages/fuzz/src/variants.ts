@@ -1,8 +1,8 @@
-/** The ways to run a graph that are compared. */
+/** Variants of the wasm back end. */
 import { type WasmOptions, wasmBackend } from '@cnn/core';
 import type { Variant } from './check.js';
 
-/** How kernels may be generated, besides as it suits this engine: other tiles, and wide ones in 128 bits. */
+/** Kernel settings that this engine would not choose: other tile sizes, and 256-bit tiles in 128 bits. */
 const engines: Readonly<Record<string, NonNullable<WasmOptions['engine']>>> = {
   'tiles of 4x8': { fma: false, wide: false, tileRows: 4, tileColumns: 8, unroll: 1 },
   'unrolled tiles of 6x8': { fma: false, wide: false, tileRows: 6, tileColumns: 8, unroll: 4 },
@@ -10,7 +10,10 @@ const engines: Readonly<Record<string, NonNullable<WasmOptions['engine']>>> = {
   'wide tiles of 6x16': { fma: false, wide: true, tileRows: 6, tileColumns: 16, unroll: 8 },
 };
 
-/** The wasm back end on one, two and three threads, which must agree to the last bit, and with other kernels. */
+/**
+ * Returns the wasm back end on one, two and three threads, which must be bit-identical, and with other
+ * kernels.
+ */
 export function wasmVariants(seed: number): readonly Variant[] {
   const names = Object.keys(engines);
   const name = names[seed % names.length]!;
@@ -21,7 +24,7 @@ export function wasmVariants(seed: number): readonly Variant[] {
     ...(seed % 4 === 0
       ? [
           {
-            name: 'wasm in a worker of its own',
+            name: 'wasm in a worker without shared memory',
             backend: wasmBackend({ sharedMemory: false }),
             sameBits: true,
           },

@@ -1,24 +1,24 @@
-/** Ends a process that hangs, from a thread of its own: nothing else can end a loop without an end. */
+/** Kills a process that hangs, from a separate thread, since an infinite loop blocks its own timers. */
 import { Worker } from 'node:worker_threads';
 
 const program = `
-const { workerData: { beats, patience } } = require('node:worker_threads');
+const { workerData: { beats, timeout } } = require('node:worker_threads');
 for (;;) {
   const seen = Atomics.load(beats, 0);
   if (seen < 0) break;
-  if (Atomics.wait(beats, 0, seen, patience) === 'timed-out') {
-    require('node:fs').writeSync(2, '\\nfuzz: seed ' + Atomics.load(beats, 1) + ' hangs: it has computed for ' + patience / 1000 + ' s without a pause.\\n');
+  if (Atomics.wait(beats, 0, seen, timeout) === 'timed-out') {
+    require('node:fs').writeSync(2, '\\nfuzz: seed ' + Atomics.load(beats, 1) + ' hangs: no progress for ' + timeout / 1000 + ' s.\\n');
     process.kill(process.pid, 'SIGKILL');
   }
 }`;
 
-/** Watches over cases that are announced by `beat`, until it is stopped. */
+/** Kills the process if a case takes too long. Call `beat` at the start of a case, and `stop` at the end. */
 export class Watchdog {
   readonly #beats = new Int32Array(new SharedArrayBuffer(8));
 
-  /** @param patience - milliseconds that one case may take. */
-  constructor(patience: number) {
-    new Worker(program, { eval: true, workerData: { beats: this.#beats, patience } }).unref();
+  /** @param timeout - longest time of a case, in milliseconds. */
+  constructor(timeout: number) {
+    new Worker(program, { eval: true, workerData: { beats: this.#beats, timeout } }).unref();
   }
 
   beat(seed: number): void {

@@ -1,4 +1,8 @@
-/** The article's GoogLeNet exactly as it is printed. How it differs from the paper stands beside each line. */
+/**
+ * The GoogLeNet in section 1.38.4 of the article "41_经典卷积网络、LeNet、AlexNet、…"
+ * (Classic convolutional networks, in Chinese, http://www.chinasem.cn/article/918133).
+ * It is reproduced as printed; a comment at each difference from the paper describes it.
+ */
 import {
   avgPool,
   batchNorm,
@@ -14,7 +18,7 @@ import {
   sequential,
 } from '@cnn/core';
 
-/** Convolution with a bias that the batch norm after it cancels, batch norm (the paper has none), ReLU. */
+/** Convolution with a bias that the batch norm cancels, batch norm (the paper has none), ReLU. */
 const layer = (inC: number, outC: number, kernel: number) => [
   conv2d(inC, outC, kernel, { padding: kernel >> 1 }),
   batchNorm(outC),
@@ -34,7 +38,7 @@ function inception(
     {
       b1: sequential(...layer(inC, c1, 1)),
       b2: sequential(...layer(inC, c3Reduce, 1), ...layer(c3Reduce, c3, 3)),
-      // Two 3x3 convolutions, as Inception v2 has them; the article's own comment says 5x5, as does the paper.
+      // Two 3x3 convolutions, as in Inception v2; the paper, and the article's own comment, have one of 5x5.
       b3: sequential(...layer(inC, c5Reduce, 1), ...layer(c5Reduce, c5, 3), ...layer(c5, c5, 3)),
       b4: sequential(maxPool(3, { stride: 1, padding: 1 }), ...layer(inC, pool, 1)),
     },
@@ -44,11 +48,11 @@ function inception(
 
 /** The article's `Googlenet`: n x 3 x 32 x 32 to n x 10 logits; no auxiliary heads, no dropout. */
 function googlenet(): Module {
-  // Padded, where the paper lets the window hang over.
+  // The paper uses ceil mode instead of padding.
   const halve = maxPool(3, { stride: 2, padding: 1 });
   return module(
     {
-      // One 3x3 convolution, where the paper has 7x7/2, pooling, 1x1, 3x3 and pooling: the form for CIFAR-10.
+      // The form for CIFAR-10: one 3x3 convolution. The paper has 7x7/2, pooling, 1x1, 3x3 and pooling.
       pre_layers: sequential(...layer(3, 192, 3)),
       a3: inception(192, 64, 96, 128, 16, 32, 32),
       b3: inception(256, 128, 128, 192, 32, 96, 64),
@@ -64,15 +68,27 @@ function googlenet(): Module {
     (m, x) =>
       pipe(
         x,
-        ...[m.pre_layers, m.a3, m.b3, halve],
-        ...[m.a4, m.b4, m.c4, m.d4, m.e4, halve],
-        // A fixed 8x8 window: only 32x32 pixels fit.
-        ...[m.a5, m.b5, avgPool(8, { stride: 1 }), flatten, m.linear],
+        m.pre_layers,
+        m.a3,
+        m.b3,
+        halve,
+        m.a4,
+        m.b4,
+        m.c4,
+        m.d4,
+        m.e4,
+        halve,
+        // A fixed 8x8 window: it accepts only 32x32 pixels.
+        m.a5,
+        m.b5,
+        avgPool(8, { stride: 1 }),
+        flatten,
+        m.linear,
       ),
   );
 }
 
-/** The article's own networks. */
+/** The networks of the article http://www.chinasem.cn/article/918133, under its names. */
 export const article = {
   /** `Googlenet`, for 32x32 pixels. */
   googlenet,

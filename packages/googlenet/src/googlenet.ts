@@ -28,13 +28,13 @@ import {
 export interface GooglenetOptions {
   /** Default 1000. */
   readonly numClasses?: number;
-  /** Whether the two auxiliary heads exist; they run in training only, as outputs `aux1` and `aux2`. Default false. */
+  /** Adds the two auxiliary heads, which run in training only, as outputs `aux1` and `aux2`. Default false. */
   readonly auxLogits?: boolean;
-  /** Share of values dropped before the classifier, in training. Default 0.2. */
+  /** Dropout probability before the classifier, in training. Default 0.2. */
   readonly dropout?: number;
 }
 
-/** How torchvision begins; its cut is 200 deviations off and never met. */
+/** torchvision's initialisation, without its truncation at 200 standard deviations, which no value reaches. */
 const init = normal(0.01);
 
 /** Convolution, batch norm, ReLU. */
@@ -87,7 +87,7 @@ const inception = ([inC, c1, c3Reduce, c3, c5Reduce, c5, pool]: Row): Module =>
     (m, x) => concat([m.branch1(x), m.branch2(x), m.branch3(x), m.branch4(x)]),
   );
 
-/** Section 5: a small classifier on the side, so that gradients reach the middle of the net. */
+/** Section 5: an auxiliary classifier, so that gradients reach the middle of the network. */
 const auxiliary = (inC: number, numClasses: number): Module =>
   module(
     {
@@ -98,7 +98,7 @@ const auxiliary = (inC: number, numClasses: number): Module =>
     (m, x) => pipe(x, adaptiveAvgPool(4), m.conv, flatten, m.fc1, relu, dropout(0.7), m.fc2),
   );
 
-/** Makes a head's logits an output of the graph where it is traced for training; passes x on. */
+/** Returns x unchanged; in a training graph it also makes the logits of `head` the output `name`. */
 const observed =
   (name: string, head: Module | undefined) =>
   (x: Node): Node => {
@@ -106,7 +106,7 @@ const observed =
     return x;
   };
 
-/** GoogLeNet: n x 3 x h x w (15x15 up) to n x `numClasses` logits. */
+/** GoogLeNet: n x 3 x h x w (at least 15x15) to n x `numClasses` logits. */
 export function googlenet(options: GooglenetOptions = {}): Module {
   const { numClasses = 1000, auxLogits = false, dropout: rate = 0.2 } = options;
   const halve = maxPool(3, { stride: 2, ceilMode: true });
@@ -131,11 +131,27 @@ export function googlenet(options: GooglenetOptions = {}): Module {
     (m, x) =>
       pipe(
         x,
-        ...[m.conv1, halve, m.conv2, m.conv3, halve],
-        ...[m.inception3a, m.inception3b, halve],
-        ...[m.inception4a, observed('aux1', m.aux1), m.inception4b, m.inception4c],
-        ...[m.inception4d, observed('aux2', m.aux2), m.inception4e, maxPool(2, { ceilMode: true })],
-        ...[m.inception5a, m.inception5b, globalAvgPool, dropout(rate), m.fc],
+        m.conv1,
+        halve,
+        m.conv2,
+        m.conv3,
+        halve,
+        m.inception3a,
+        m.inception3b,
+        halve,
+        m.inception4a,
+        observed('aux1', m.aux1),
+        m.inception4b,
+        m.inception4c,
+        m.inception4d,
+        observed('aux2', m.aux2),
+        m.inception4e,
+        maxPool(2, { ceilMode: true }),
+        m.inception5a,
+        m.inception5b,
+        globalAvgPool,
+        dropout(rate),
+        m.fc,
       ),
   );
 }

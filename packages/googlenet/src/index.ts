@@ -1,4 +1,4 @@
-/** @cnn/googlenet: GoogLeNet as torchvision has it, and the article's. */
+/** @cnn/googlenet: torchvision's GoogLeNet, and the form that an article prints (article.ts). */
 import type { ModelEntry, Paper } from '@cnn/core';
 import { type GooglenetOptions, googlenet } from './googlenet.js';
 import { weights } from './weights.js';

@@ -1,7 +1,7 @@
-/** Where weights for these models are published. */
+/** Published weights of these models. */
 import { torchvisionWeights, type WeightsRecord } from '@cnn/core';
 
-/** Weights by model. They were trained on inputs scaled to [-1, 1], and hold the auxiliary heads, which are left out. */
+/** Weights by model, trained on inputs scaled to [-1, 1]. `rename` drops the auxiliary heads of the file. */
 export const weights = {
   googlenet: {
     IMAGENET1K_V1: torchvisionWeights('googlenet-1378be20.pth', 69.778, 89.53, {
@@ -11,5 +11,5 @@ export const weights = {
   },
 } as const satisfies Record<string, Record<string, WeightsRecord>>;
 
-/** Rules for checkpoints whose keys have other names. */
+/** Renaming rules for checkpoints with other parameter names. */
 export const renames = {};

@@ -1,5 +1,5 @@
-/** Labelled pictures for training and evaluation: MNIST, CIFAR-10 in its binary layout, and folders of pictures. */
-import { FileFormatError, type Shape } from '@cnn/core';
+/** Labelled pictures for training and evaluation: MNIST, CIFAR-10 in its binary version, and folders of pictures. */
+import { builtin, FileFormatError, type Shape } from '@cnn/core';
 import { decodeImage } from './decode.js';
 import { type IdxArray, readIdx } from './idx.js';
 import type { RgbImage } from './image.js';
@@ -11,18 +11,18 @@ export interface Example {
   readonly label: number;
 }
 
-/** Pictures of one shape with labels. */
+/** Labelled pictures of one shape. */
 export interface Dataset {
   readonly size: number;
   /** Names of the classes, by label. */
   readonly classes: readonly string[];
   /** Channels, height, width. */
   readonly shape: Shape;
-  /** The example of that index. */
+  /** Returns one example. @throws RangeError if there is none at `index`. */
   at(index: number): Example;
 }
 
-/** Pictures and labels that are already in memory, one after the other. */
+/** Makes a dataset of pictures that lie in memory one after the other; does not copy them. */
 function inMemory(
   pixels: Uint8Array,
   labels: ArrayLike<number>,
@@ -44,7 +44,10 @@ function inMemory(
 
 const digits = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
 
-/** MNIST (or a dataset in its format) from the bytes of the image file and of the label file, plain or gzipped. */
+/**
+ * Reads MNIST, or a dataset in its format, from the bytes of the image file and of the label file, plain or gzipped.
+ * @throws FileFormatError if a file is damaged, or if they do not belong together.
+ */
 export async function readMnist(imageFile: Uint8Array, labelFile: Uint8Array): Promise<Dataset> {
   const [images, labels]: [IdxArray, IdxArray] = await Promise.all([readIdx(imageFile), readIdx(labelFile)]);
   const [count, height, width] = images.shape;
@@ -68,7 +71,7 @@ function checkLabels(format: string, labels: ArrayLike<number>, classes: number)
       );
 }
 
-/** CIFAR-10's classes in order. */
+/** CIFAR-10's classes, in the order of its labels. */
 export const cifar10Classes: readonly string[] = [
   'airplane',
   'automobile',
@@ -82,7 +85,11 @@ export const cifar10Classes: readonly string[] = [
   'truck',
 ];
 
-/** CIFAR-10 from the bytes of one binary batch (https://www.cs.toronto.edu/~kriz/cifar.html): a label, then 3 x 32 x 32. */
+/**
+ * Reads CIFAR-10 from the bytes of one batch of its binary version (https://www.cs.toronto.edu/~kriz/cifar.html):
+ * records of a label and 3 x 32 x 32 bytes.
+ * @throws FileFormatError if the length is not a multiple of a record's, or a label is not a class.
+ */
 export function readCifar10(bytes: Uint8Array): Dataset {
   const record = 1 + 3 * 32 * 32;
   if (bytes.length === 0 || bytes.length % record !== 0)
@@ -106,24 +113,25 @@ export interface FolderEntry {
   readonly label: number;
 }
 
-/** A folder with one folder of pictures for each class. */
+/** A folder that holds a folder of pictures for each class. */
 export interface ImageFolder {
-  /** Class names in alphabetical order, which is the order of labels. */
+  /** Class names, sorted; the index is the label. */
   readonly classes: readonly string[];
   readonly entries: readonly FolderEntry[];
-  /** Decodes one of the entries; the error of a bad file names it. */
+  /** Decodes one picture; the error of a bad file names the file. */
   load(entry: FolderEntry): Promise<RgbImage>;
 }
 
 /**
  * Lists a folder of class folders, as torchvision's ImageFolder does. Node only.
- * @throws Error when there is no class folder, or one without pictures.
+ * @throws Error if there is no class folder, or if one has no pictures.
  */
 export async function imageFolder(folder: string): Promise<ImageFolder> {
-  const fs = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:fs/promises');
-  if (!fs)
+  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
+  const path = builtin<typeof import('node:path')>('node:path');
+  if (!fs || !path)
     throw new Error('imageFolder needs Node 20.16 or newer; in a browser decode the files one by one.');
-  const { join } = process.getBuiltinModule('node:path');
+  const { join } = path;
   const listing = await fs.readdir(folder, { withFileTypes: true }).catch((error: Error) => {
     throw new Error(`Cannot list the image folder ${folder}: ${error.message}.`);
   });

@@ -1,4 +1,4 @@
-/** A folder of pictures as a dataset: sizes, labels, and pictures that cannot be read. */
+/** A folder of pictures as a dataset: sizes, labels, and unreadable pictures. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(root, { recursive: true }));
 
-test('pictures come small, channel by channel, with the labels of their folders', async () => {
+test('pictures are resized, channel by channel, and have the labels of their folders', async () => {
   const seen: number[] = [];
   const dataset = await folderDataset(await imageFolder(file('good')), {
     resize: 4,
@@ -42,24 +42,24 @@ test('pictures come small, channel by channel, with the labels of their folders'
   await expect(dataset.at(4)).rejects.toThrow('There is no example 4; the dataset has 4.');
 });
 
-test('what is beyond the memory that may be used is decoded again, with the same pixels', async () => {
+test('pictures beyond maxBytes are decoded on each access, to the same pixels', async () => {
   const folder = await imageFolder(file('good'));
   const [all, none] = [await folderDataset(folder), await folderDataset(folder, { maxBytes: 0 })];
   expect(await none.at(3)).toEqual(await all.at(3));
   expect(await none.at(3)).not.toBe(await none.at(3));
 });
 
-describe('pictures that cannot be read', () => {
-  test('end the reading with their name', async () => {
+describe('unreadable pictures', () => {
+  test('are an error with their path', async () => {
     await expect(folderDataset(await imageFolder(file('bad')))).rejects.toThrow(file('bad', 'cats', '2.png'));
   });
-  test('are left out and named where that is asked for', async () => {
+  test('are left out and listed with `onBadImage: skip`', async () => {
     const dataset = await folderDataset(await imageFolder(file('bad')), { onBadImage: 'skip' });
     expect(dataset.size).toBe(1);
     expect(dataset.skipped.map(({ path }) => path)).toEqual([file('bad', 'cats', '2.png')]);
     expect(dataset.skipped[0]!.reason).toContain('neither JPEG nor PNG');
   });
-  test('are an error where a class has no others', async () => {
+  test('are an error if their class has no others', async () => {
     const reading = folderDataset(await imageFolder(file('worse')), { onBadImage: 'skip' });
     await expect(reading).rejects.toThrow(/no picture of the class cats can be read/);
     await expect(imageFolder(file('empty'))).rejects.toThrow(/holds no JPEG or PNG pictures/);

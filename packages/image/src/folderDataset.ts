@@ -1,4 +1,4 @@
-/** An image folder as a dataset: every picture read once, made small, and kept, so that epochs cost no decoding. */
+/** An image folder as a dataset: every picture is decoded and resized once and kept in memory for all epochs. */
 import { FileFormatError, type Shape } from '@cnn/core';
 import type { FolderEntry, ImageFolder } from './datasets.js';
 import type { RgbImage } from './image.js';
@@ -13,11 +13,11 @@ export interface FolderDatasetOptions {
   readonly interpolation?: Interpolation;
   /** 3 for colours, 1 for grey. Default 3. */
   readonly channels?: 1 | 3;
-  /** What a picture that cannot be read does: end the reading (the default), or be left out and named in `skipped`. */
+  /** Treatment of unreadable pictures: `'fail'` (default) throws, `'skip'` lists them in `skipped`. */
   readonly onBadImage?: 'fail' | 'skip';
-  /** Bytes of pixels that are kept; pictures beyond are decoded each time. Default 2^30. */
+  /** Bytes of pixels to keep in memory; the remaining pictures are decoded on each access. Default 2^30. */
   readonly maxBytes?: number;
-  /** Called after each picture. */
+  /** Called after each picture, also a skipped one. */
   readonly onProgress?: (progress: { readonly loaded: number; readonly total: number }) => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -31,7 +31,7 @@ export interface FolderExample {
   readonly shape: Shape;
 }
 
-/** A picture that was left out. */
+/** An unreadable picture that was left out. */
 export interface SkippedPicture {
   readonly path: string;
   readonly reason: string;
@@ -44,16 +44,16 @@ export interface FolderDataset {
   readonly classes: readonly string[];
   /** The file of each example. */
   readonly entries: readonly FolderEntry[];
-  /** Pictures that could not be read. */
+  /** Unreadable pictures. */
   readonly skipped: readonly SkippedPicture[];
-  /** The picture at an index, resized. @throws RangeError where there is none. */
+  /** Returns one picture, resized. @throws RangeError if there is none at `index`. */
   at(index: number): Promise<FolderExample>;
 }
 
 /**
- * Reads every picture of a folder, or of some of its entries.
- * @throws Error that names the first picture that cannot be read, unless they are skipped.
- * @throws FileFormatError when a class is left without pictures.
+ * Reads every picture in the `entries` of an image folder.
+ * @throws Error that names the first unreadable picture, unless `onBadImage` is `'skip'`.
+ * @throws FileFormatError if a class is left without pictures.
  * @example
  * const dataset = await folderDataset(await imageFolder('flowers'), { onBadImage: 'skip' });
  */

@@ -1,10 +1,10 @@
-/** Unpacks gzip with the platform's own decompressor, within a limit. */
+/** Decompresses gzip with the platform's DecompressionStream, up to a limit. */
 import { FileFormatError } from '@cnn/core';
 
-/** Whether the bytes start as a gzip file does. */
+/** True if the bytes start with gzip's signature. */
 export const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
 
-/** The unpacked bytes. @throws FileFormatError when they are damaged or more than `limit`. */
+/** Decompresses `bytes`. @throws FileFormatError if they are damaged, or decompress to more than `limit` bytes. */
 export async function gunzip(bytes: Uint8Array, limit: number): Promise<Uint8Array> {
   const reader = new Blob([bytes as Uint8Array<ArrayBuffer>])
     .stream()

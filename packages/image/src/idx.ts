@@ -8,12 +8,12 @@ export interface IdxArray {
   readonly data: Uint8Array;
 }
 
-/** Largest array that is read: MNIST with its extended forms is well below. */
+/** Largest decompressed file in bytes; MNIST and its extended forms are far smaller. */
 const MAX_BYTES = 2 ** 30;
 
 /**
  * Reads an IDX file of unsigned bytes.
- * @throws FileFormatError when the header is wrong or does not fit the length.
+ * @throws FileFormatError if the header is wrong, or does not match the length.
  */
 export async function readIdx(bytes: Uint8Array): Promise<IdxArray> {
   const file = isGzip(bytes) ? await gunzip(bytes, MAX_BYTES) : bytes;

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { FileFormatError, random } from '@cnn/core';
+import { realData } from '@cnn/testing';
 import { describe, expect, test } from 'vitest';
 import {
   centerCrop,
@@ -20,7 +21,7 @@ import {
   transform,
 } from './index.js';
 
-const data = join(process.env.CNN_SHARED ?? join(import.meta.dirname, '../../../../shared'), 'data');
+const data = realData();
 const hash = ({ data: bytes }: RgbImage): string => createHash('sha256').update(bytes).digest('hex');
 
 const gradient: RgbImage = {
@@ -30,7 +31,7 @@ const gradient: RgbImage = {
 };
 
 describe('PNG', () => {
-  test('what is encoded is decoded again', async () => {
+  test('encoding and decoding gives the same picture', async () => {
     expect(await decodeImage(encodePng(gradient))).toEqual(gradient);
   });
 
@@ -58,7 +59,7 @@ describe('PNG', () => {
   });
 });
 
-test('what is neither JPEG nor PNG is named', async () => {
+test('a file that is neither JPEG nor PNG is refused', async () => {
   await expect(decodeImage(new TextEncoder().encode('GIF89a..'))).rejects.toThrow('neither JPEG nor PNG');
   await expect(decodeImage(new Uint8Array(0))).rejects.toThrow('it is empty');
 });
@@ -70,10 +71,10 @@ describe('geometry', () => {
     expect(new Set(resize(flat, 4, 13, 'bicubic').data)).toEqual(new Set([77]));
   });
 
-  test('sizes that cannot be are errors', () => {
+  test('impossible sizes are errors', () => {
     expect(() => resize(gradient, 0, 3)).toThrow('0 x 3');
     expect(() => centerCrop(gradient, 4)).toThrow('5 x 3');
-    // Narrow files would grow beyond all memory; small as they are.
+    // A small file that would take all memory when resized.
     const line = { width: 1, height: 65_500, data: new Uint8Array(196_500) };
     expect(() => cropped(line, imagenetPreset)).toThrow(
       /1 x 65500 pixels is not resized to 256 x 16768000.* over the limit/,
@@ -143,7 +144,7 @@ interface Fact {
   readonly pillowError?: string;
 }
 
-/** Files that Pillow decodes and we refuse: the reason is the error's. */
+/** Files that Pillow decodes and `decodeImage` refuses, with the reason in the error. */
 const refused: Readonly<Record<string, RegExp>> = {
   'odd/pngsuite/basi0g01.png': /interlaced/,
   'odd/pngsuite/basi0g04.png': /interlaced/,
@@ -166,20 +167,20 @@ const refused: Readonly<Record<string, RegExp>> = {
   'odd/sharp/Channel_digital_image_CMYK_color.jpg': /CMYK/,
 };
 
-/** Crafted files whose coefficients overflow: the standard leaves open what they look like, and decoders differ. */
+/** Crafted files whose coefficients overflow: the standard does not define their pixels, and decoders differ. */
 const undefinedByStandard = new Set([
   'odd/jpegdec-crash/dc-predictor-overflow.jpg',
   'odd/jpegdec-crash/imagetestsuite__8e5e74dbf9b68a322fbb9512db837329.jpg',
 ]);
 
-describe.skipIf(!existsSync(data))('real pictures (skipped where the data is absent)', () => {
-  const read = <T>(file: string): T => JSON.parse(readFileSync(join(data, file), 'utf8')) as T;
+describe.skipIf(!data)('real pictures (skipped where the data is absent)', () => {
+  const read = <T>(file: string): T => JSON.parse(readFileSync(join(data!, file), 'utf8')) as T;
 
   test("359 odd files give Pillow's pixels or a clear error", { timeout: 120_000 }, async () => {
     const facts = read<readonly Fact[]>('odd/decode-facts.json');
     expect(facts.length).toBe(359);
     for (const { file, pillowRgbSha256, pillowError } of facts) {
-      const result = await decodeImage(readFileSync(join(data, file))).catch(
+      const result = await decodeImage(readFileSync(join(data!, file))).catch(
         (error: unknown) => error as Error,
       );
       if (result instanceof Error) {
@@ -195,7 +196,7 @@ describe.skipIf(!existsSync(data))('real pictures (skipped where the data is abs
     );
     expect(results.length).toBe(109);
     for (const { file, cropSha256 } of results) {
-      const image = await decodeImage(readFileSync(join(data, file)));
+      const image = await decodeImage(readFileSync(join(data!, file)));
       expect(hash(cropped(image, imagenetPreset)), file).toBe(cropSha256);
     }
   });

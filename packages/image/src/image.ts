@@ -1,6 +1,6 @@
-/** What a picture is here: rows of red, green and blue bytes. */
+/** The type of a decoded picture: rows of red, green and blue bytes. */
 
-/** A picture of 8 bits a channel, three channels interleaved, rows from the top. */
+/** A picture with 8 bits per channel, three interleaved channels, and rows from top to bottom. */
 export interface RgbImage {
   readonly width: number;
   readonly height: number;
@@ -14,5 +14,5 @@ export interface ImageLimits {
   readonly maxPixels: number;
 }
 
-/** The bounds when none are given. */
+/** The default bounds. */
 export const defaultImageLimits: ImageLimits = { maxPixels: 100_000_000 };

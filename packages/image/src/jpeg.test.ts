@@ -1,4 +1,4 @@
-/** JPEG without files from elsewhere: two pictures of 20x12 pixels that Pillow 9.4 wrote, and the pixels it reads. */
+/** JPEG without data files: two pictures of 20x12 pixels that Pillow 9.4 wrote, and the hash of the pixels it reads. */
 import { createHash } from 'node:crypto';
 import { FileFormatError, random } from '@cnn/core';
 import { describe, expect, test, vi } from 'vitest';
@@ -15,7 +15,7 @@ const pixels = 'edf2623651950cd04e054579103b2533f3c28e57a35c779ee8f959a4140b328c
 
 const hash = ({ data }: RgbImage): string => createHash('sha256').update(data).digest('hex');
 
-/** The file with an EXIF segment that states an orientation, in either order of bytes. */
+/** The baseline file with an EXIF segment that states an orientation, in either byte order. */
 function oriented(orientation: number, little = false): Uint8Array {
   const tiff = little ? '49492a000800000001001201030001000000' : '4d4d002a0000000800010112000300000001';
   const block = Buffer.from(`457869660000${tiff}0000000000000000`, 'hex');
@@ -46,10 +46,10 @@ describe('JPEG', () => {
     [7, 12, 20, '5f2b6487e9a2548c53fd4898307ab30070e76233c151b2386b8921b7736fc181'],
     [8, 12, 20, '1e48094b935b9605221603351a44265811c7eabcb57437f30de8e98f10265d5f'],
     [9, 20, 12, pixels],
-  ])('orientation %i is applied when it is asked for', async (orientation, width, height, expected) => {
+  ])('orientation %i is applied with `upright`', async (orientation, width, height, expected) => {
     for (const file of [oriented(orientation), oriented(orientation, true)]) {
-      const turned = await decodeImage(file, { upright: true });
-      expect([turned.width, turned.height, hash(turned)]).toEqual([width, height, expected]);
+      const image = await decodeImage(file, { upright: true });
+      expect([image.width, image.height, hash(image)]).toEqual([width, height, expected]);
       expect(hash(await decodeImage(file))).toBe(pixels);
     }
   });
@@ -71,7 +71,7 @@ describe('JPEG', () => {
       });
   });
 
-  test('a decoder that cannot be loaded is no fault of the file, and is looked for again', async () => {
+  test('a decoder that fails to load is not a FileFormatError, and is loaded again for the next file', async () => {
     vi.resetModules();
     vi.doMock('@jsquash/jpeg/codec/dec/mozjpeg_dec.js', () => ({
       default: () => Promise.reject(new Error('404')),

@@ -1,8 +1,8 @@
 /**
- * Decodes JPEG with libjpeg-turbo compiled to WebAssembly, which gives Pillow's pixels bit for bit. The
- * file's structure is checked first: the decoder itself would fill in what a truncated file lacks.
+ * Decodes JPEG with libjpeg-turbo compiled to WebAssembly, which gives Pillow's pixels bit for bit. Checks the file's
+ * structure first, because the decoder fills in the missing part of a truncated file.
  */
-import { FileFormatError } from '@cnn/core';
+import { builtin, FileFormatError } from '@cnn/core';
 import type { MozJPEGModule } from '@jsquash/jpeg/codec/dec/mozjpeg_dec.js';
 import type { ImageLimits, RgbImage } from './image.js';
 import { exifOrientation, type Orientation } from './orientation.js';
@@ -11,17 +11,18 @@ const fail = (reason: string, offset?: number): never => {
   throw new FileFormatError('JPEG', reason, offset);
 };
 
-/** Whether the bytes start as a JPEG file does. */
+/** True if the bytes start with JPEG's signature. */
 export const isJpeg = (bytes: Uint8Array): boolean => bytes[0] === 0xff && bytes[1] === 0xd8;
 
-/** What the frame header says. */
+/** The contents of the frame header. */
 interface Frame {
   readonly width: number;
   readonly height: number;
   readonly components: number;
 }
 
-const kinds: Readonly<Record<number, string>> = {
+/** Kinds of JPEG that the decoder does not read, by the marker of their frame header. */
+const unsupported: Readonly<Record<number, string>> = {
   195: 'lossless',
   197: 'hierarchical',
   198: 'hierarchical',
@@ -34,16 +35,16 @@ const kinds: Readonly<Record<number, string>> = {
   207: 'hierarchical',
 };
 
-/** What stands before the picture's data. */
+/** The segments before the compressed data. */
 interface Header {
   readonly frame: Frame;
-  /** What the EXIF data says, 1 where there is none. */
+  /** Orientation of the EXIF data, 1 without any. */
   readonly orientation: Orientation;
-  /** Where the first scan's data begins. */
+  /** Offset of the first scan's data in bytes. */
   readonly scan: number;
 }
 
-/** Walks over the segments up to the first scan. */
+/** Reads the segments up to the first scan. @throws FileFormatError with the reason. */
 function headerOf(bytes: Uint8Array): Header {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let frame: Frame | undefined;
@@ -64,7 +65,7 @@ function headerOf(bytes: Uint8Array): Header {
       if (!frame) return fail('a scan comes before the frame header', at);
       return { frame, orientation, scan: at + length };
     }
-    const kind = kinds[marker];
+    const kind = unsupported[marker];
     if (kind) return fail(`it is ${kind}, which is not read. Save it as a baseline or progressive JPEG.`, at);
     if (marker >= 0xc0 && marker <= 0xc2) {
       if (length < 8) return fail('its frame header is cut short', at);
@@ -72,30 +73,31 @@ function headerOf(bytes: Uint8Array): Header {
         return fail(`it has ${bytes[at + 2]} bits a sample, 8 are read. Save it with 8 bits.`, at);
       frame = { height: view.getUint16(at + 3), width: view.getUint16(at + 5), components: bytes[at + 7]! };
     }
-    // One of several EXIF segments that states an orientation is enough; the first one counts.
+    // The first EXIF segment that states an orientation counts.
     if (marker === 0xe1 && orientation === 1)
       orientation = exifOrientation(bytes.subarray(at + 2, at + length));
     at += length;
   }
 }
 
-/** Whether the end marker follows the scan, as it does in a complete file. */
+/** True if an end marker follows the scan, as in every complete file. */
 function isComplete(bytes: Uint8Array, scan: number): boolean {
   for (let at = scan; at + 1 < bytes.length; at++)
     if (bytes[at] === 0xff && bytes[at + 1] === 0xd9) return true;
   return false;
 }
 
-/** In Node the decoder's code is read from its package; bundlers and browsers find it by themselves. */
+/** Reads and compiles the decoder's code in Node; undefined in pages, where the decoder fetches its code. */
 async function codeInNode(): Promise<WebAssembly.Module | undefined> {
-  const module = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:module');
-  if (!module) return undefined;
+  const module = builtin<typeof import('node:module')>('node:module');
+  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
+  if (!module || !fs) return undefined;
   const path = module.createRequire(import.meta.url).resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm');
-  const code = await process.getBuiltinModule('node:fs/promises').readFile(path);
+  const code = await fs.readFile(path);
   return WebAssembly.compile(new Uint8Array(code));
 }
 
-/** The decoder, which is fetched when the first JPEG is decoded: PNG needs none of it. */
+/** Loads the decoder, when the first JPEG is decoded: pages that decode only PNG do not load it. */
 async function load(): Promise<MozJPEGModule> {
   const quiet = { noInitialRun: true, print: () => undefined, printErr: () => undefined };
   try {
@@ -113,8 +115,8 @@ async function load(): Promise<MozJPEGModule> {
   } catch (error) {
     throw new Error(
       `The JPEG decoder could not be loaded (${error instanceof Error ? error.message : String(error)}). In a page, ` +
-        'its file mozjpeg_dec.wasm has to be served beside the bundled script: Vite and webpack see to it, for ' +
-        'others copy it from node_modules/@jsquash/jpeg/codec/dec. In a bundle for Node, leave @jsquash/jpeg out.',
+        'its file mozjpeg_dec.wasm must lie beside the bundled script: Vite and webpack put it there; with other ' +
+        'bundlers, copy it from node_modules/@jsquash/jpeg/codec/dec. In a bundle for Node, mark @jsquash/jpeg as external.',
       { cause: error },
     );
   }
@@ -122,7 +124,7 @@ async function load(): Promise<MozJPEGModule> {
 
 let decoder: Promise<MozJPEGModule> | undefined;
 
-/** The decoder hands its result over as the browser's ImageData, which Node lacks. */
+/** Stand-in for the browser's ImageData, in which the decoder returns its result; Node has none. */
 class PlainImageData {
   constructor(
     readonly data: Uint8ClampedArray,
@@ -131,7 +133,7 @@ class PlainImageData {
   ) {}
 }
 
-/** Runs the decoder with ImageData in place. */
+/** Runs the decoder, with a stand-in for ImageData in Node. */
 async function decodeRgba(bytes: Uint8Array): Promise<ImageData> {
   const scope = globalThis as { ImageData?: unknown };
   const missing = scope.ImageData === undefined;
@@ -148,7 +150,7 @@ async function decodeRgba(bytes: Uint8Array): Promise<ImageData> {
       );
     }
   } catch (error) {
-    // After an abort the decoder's memory is in an unknown state: the next picture gets a new one.
+    // A failed decoder's memory is in an unknown state: the next picture loads a new decoder.
     decoder = undefined;
     throw error;
   } finally {
@@ -156,10 +158,10 @@ async function decodeRgba(bytes: Uint8Array): Promise<ImageData> {
   }
 }
 
-/** One decode at a time: the decoder and the stand-in are shared. */
+/** The last decode. Calls are queued, because the decoder and the stand-in for ImageData are shared. */
 let queue: Promise<unknown> = Promise.resolve();
 
-/** A picture as it is stored, and which way up it is meant to be. */
+/** A picture as stored, and the orientation to show it in. */
 interface StoredPicture {
   readonly image: RgbImage;
   readonly orientation: Orientation;
@@ -177,9 +179,9 @@ export async function decodeJpeg(bytes: Uint8Array, limits: ImageLimits): Promis
   if (components === 4) fail('its colours are CMYK or YCCK, which is not read. Convert it to RGB.');
   if (components !== 1 && components !== 3) fail(`it has ${components} colour components; 1 and 3 are read`);
   if (!isComplete(bytes, scan)) fail('it is cut short: its end marker is missing', bytes.length);
-  const turn = queue.then(() => decodeRgba(bytes));
-  queue = turn.catch(() => undefined);
-  const rgba = await turn;
+  const decoding = queue.then(() => decodeRgba(bytes));
+  queue = decoding.catch(() => undefined);
+  const rgba = await decoding;
   const data = new Uint8Array(3 * width * height);
   if (rgba.data.length !== 4 * width * height)
     fail(`it decodes to ${rgba.data.length} bytes for ${width} x ${height} pixels`);

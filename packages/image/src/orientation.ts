@@ -1,12 +1,12 @@
-/** Which way up a picture is: cameras store what the sensor saw and say in the EXIF data how it was held. */
+/** EXIF orientation: cameras store the sensor's rows and columns, and in the EXIF data how to turn or mirror them. */
 import type { RgbImage } from './image.js';
 
-/** EXIF's values: 1 is upright, 2 to 4 are mirrored or upside down, 5 to 8 lie on a side. */
+/** EXIF's orientation: 1 is upright, 2 to 4 are mirrored or upside down, 5 to 8 lie on a side. */
 export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
 
 const isOrientation = (value: number): value is Orientation => value >= 1 && value <= 8;
 
-/** The orientation that an EXIF block states (`Exif`, two zeros, a TIFF header); 1 where it states none. */
+/** Reads the orientation of an EXIF block (`Exif`, two zero bytes, a TIFF header); 1 if it states none. */
 export function exifOrientation(block: Uint8Array): Orientation {
   const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
   const tiff = 6;
@@ -25,13 +25,13 @@ export function exifOrientation(block: Uint8Array): Orientation {
   return 1;
 }
 
-/** The picture as it is meant to be seen, as Pillow's `ImageOps.exif_transpose` gives it. */
+/** Returns the picture upright, as Pillow's `ImageOps.exif_transpose` does. */
 export function upright(image: RgbImage, orientation: Orientation): RgbImage {
   if (orientation === 1) return image;
   const { width, height, data } = image;
   const onSide = orientation >= 5;
   const [outWidth, outHeight] = onSide ? [height, width] : [width, height];
-  // Where a stored row or column runs backwards in the upright picture.
+  // Directions in which stored columns and rows run backwards in the upright picture.
   const rightToLeft = [2, 3, 7, 8].includes(orientation);
   const bottomToTop = [3, 4, 6, 7].includes(orientation);
   const result = new Uint8Array(data.length);

@@ -1,4 +1,4 @@
-/** Decodes PNG to RGB with the meaning Pillow gives it: transparency is left out, 16-bit grey is clipped at 255. */
+/** Decodes PNG to the RGB pixels that Pillow gives: alpha is dropped, and 16-bit grey is clipped at 255. */
 import { FileFormatError } from '@cnn/core';
 import { type DecodedPng, decode, encode } from 'fast-png';
 import type { ImageLimits, RgbImage } from './image.js';
@@ -9,10 +9,10 @@ const fail = (reason: string, offset?: number): never => {
   throw new FileFormatError('PNG', reason, offset);
 };
 
-/** Whether the bytes start as a PNG file does. */
+/** True if the bytes start with PNG's signature. */
 export const isPng = (bytes: Uint8Array): boolean => signature.every((byte, i) => bytes[i] === byte);
 
-/** Decodes a PNG file; of an animated one the first picture. @throws FileFormatError with the reason. */
+/** Decodes a PNG file; an animated one to its first picture. @throws FileFormatError with the reason. */
 export function decodePng(bytes: Uint8Array, limits: ImageLimits): RgbImage {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 33 || view.getUint32(12) !== 0x49484452) fail('it does not begin with an IHDR chunk', 8);
@@ -37,7 +37,7 @@ export function decodePng(bytes: Uint8Array, limits: ImageLimits): RgbImage {
   return { width, height, data: toRgb(png) };
 }
 
-/** Reads sample i of row-padded samples of 1, 2 or 4 bits. */
+/** Reads one sample of 1, 2 or 4 bits; each row starts at a byte. */
 function packedSample({ data, width, channels, depth }: DecodedPng, row: number, column: number): number {
   const rowBytes = Math.ceil((width * channels * depth) / 8);
   const bit = column * depth;
@@ -52,7 +52,7 @@ function toRgb(png: DecodedPng): Uint8Array {
   for (let row = 0, at = 0; row < height; row++)
     for (let column = 0; column < width; column++, at++) {
       const sample = depth < 8 ? packedSample(png, row, column) : data[at * channels]!;
-      // A truecolour picture may carry a palette too, as a suggestion for poor screens.
+      // A truecolour picture may hold a palette too, a suggestion for screens with few colours.
       if (palette && channels === 1) {
         const colour = palette[sample] ?? [0, 0, 0];
         for (let channel = 0; channel < 3; channel++) rgb[3 * at + channel] = colour[channel]!;
@@ -65,12 +65,12 @@ function toRgb(png: DecodedPng): Uint8Array {
   return rgb;
 }
 
-/** A grey sample as a byte. Pillow opens 16-bit grey as whole numbers and clips them; with alpha it takes the high byte. */
+/** Converts a grey sample to a byte as Pillow does: 16 bits are clipped at 255; with alpha, the high byte is kept. */
 function grey(sample: number, depth: number, channels: number): number {
   if (depth === 16) return channels === 1 ? Math.min(255, sample) : sample >> 8;
   return depth === 8 ? sample : (sample * 255) / ((1 << depth) - 1);
 }
 
-/** An RGB picture as a PNG file. */
+/** Encodes a picture as a PNG file. */
 export const encodePng = ({ width, height, data }: RgbImage): Uint8Array =>
   encode({ width, height, data, channels: 3, depth: 8 });

@@ -1,11 +1,12 @@
 /**
- * Resizes as Pillow does: each output pixel is a weighted mean over all input pixels that fall under its
- * filter, widened when shrinking, in fixed-point arithmetic, rows first and columns after, with a
- * rounding to bytes in between. The pixels equal Pillow's bit for bit.
+ * Resizes pictures as Pillow does, bit for bit. Each output pixel is a weighted mean of the input pixels under its
+ * filter, which is widened for shrinking. Rows are resized first, then columns, in fixed-point arithmetic; the result
+ * in between is rounded to bytes.
  */
+import { roundHalfEven } from '@cnn/core';
 import { defaultImageLimits, type RgbImage } from './image.js';
 
-/** The filters by Pillow's names. */
+/** Filters, by Pillow's names. */
 export type Interpolation = 'bilinear' | 'bicubic';
 
 const filters: Readonly<
@@ -23,15 +24,15 @@ const filters: Readonly<
   },
 };
 
-/** Fraction bits of a weight: 32 less 8 for the pixel and 2 for the sign and overflow. */
+/** Fraction bits of a weight: 32, minus 8 for the pixel and 2 for sign and overflow. */
 const PRECISION = 22;
 
-/** The weights of one direction: for output i, `count[i]` inputs from `first[i]` on. */
+/** The weights of one direction: output i reads `count[i]` inputs from `first[i]`. */
 interface Weights {
   readonly first: Int32Array;
   readonly count: Int32Array;
   readonly values: Int32Array;
-  /** Weights kept per output. */
+  /** Length of `values` per output. */
   readonly stride: number;
 }
 
@@ -63,7 +64,7 @@ function weightsOf(input: number, output: number, interpolation: Interpolation):
 const clip = (sum: number): number => Math.min(255, Math.max(0, sum >> PRECISION));
 const HALF = 1 << (PRECISION - 1);
 
-/** Resizes rows from `width` to `outWidth` pixels. */
+/** Resizes each row to `outWidth` pixels. */
 function horizontal(image: RgbImage, outWidth: number, interpolation: Interpolation): RgbImage {
   const { width, height, data } = image;
   const { first, count, values, stride } = weightsOf(width, outWidth, interpolation);
@@ -88,7 +89,7 @@ function horizontal(image: RgbImage, outWidth: number, interpolation: Interpolat
   return { width: outWidth, height, data: result };
 }
 
-/** Resizes columns to `outHeight` pixels. */
+/** Resizes each column to `outHeight` pixels. */
 function vertical(image: RgbImage, outHeight: number, interpolation: Interpolation): RgbImage {
   const { width, height, data } = image;
   const { first, count, values, stride } = weightsOf(height, outHeight, interpolation);
@@ -108,9 +109,10 @@ function vertical(image: RgbImage, outHeight: number, interpolation: Interpolati
 }
 
 /**
- * The picture at another size. Default filter `'bilinear'`.
- * @throws RangeError for a size below 1x1, and for one of more than 100 million pixels: a file that is one pixel wide and
- * very high would take all memory there is when its shorter side grows.
+ * Resizes a picture.
+ * @param interpolation - default `'bilinear'`.
+ * @throws RangeError for a size below 1x1, and for more than 100 million pixels: enlarging the shorter side of a file
+ * that is one pixel wide and very high would take all memory.
  */
 export function resize(
   image: RgbImage,
@@ -122,17 +124,17 @@ export function resize(
     throw new RangeError(
       `A picture cannot be resized to ${width} x ${height} pixels; both must be whole numbers from 1 up.`,
     );
-  // Rows are resized first, so that as many rows as before of the new width lie in between.
-  const most = width * Math.max(height, image.height);
-  if (most > Math.max(defaultImageLimits.maxPixels, image.width * image.height))
+  // The larger of the result and the picture in between, which has the new width and the old height.
+  const pixels = width * Math.max(height, image.height);
+  if (pixels > Math.max(defaultImageLimits.maxPixels, image.width * image.height))
     throw new RangeError(
-      `A picture of ${image.width} x ${image.height} pixels is not resized to ${width} x ${height}: that takes ${most} pixels, over the limit of ${defaultImageLimits.maxPixels}. Cut it to another shape first.`,
+      `A picture of ${image.width} x ${image.height} pixels is not resized to ${width} x ${height}: that takes ${pixels} pixels, over the limit of ${defaultImageLimits.maxPixels}. Crop it first.`,
     );
   const wide = width === image.width ? image : horizontal(image, width, interpolation);
   return height === image.height ? wide : vertical(wide, height, interpolation);
 }
 
-/** The picture with its shorter side at `size` pixels and its proportions kept; the longer side is rounded down. */
+/** Resizes the shorter side to `size` pixels and keeps the proportions; the longer side is rounded down. */
 export function resizeShorter(
   image: RgbImage,
   size: number,
@@ -144,14 +146,7 @@ export function resizeShorter(
     : resize(image, Math.trunc((size * width) / height), size, interpolation);
 }
 
-/** Python's round: halves go to the even neighbour. */
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  if (value - floor !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
-}
-
-/** A square of `size` pixels from the middle. @throws RangeError when the picture is smaller. */
+/** Cuts a square of `size` x `size` pixels from the centre. @throws RangeError if the picture is smaller. */
 export function centerCrop({ width, height, data }: RgbImage, size: number): RgbImage {
   if (width < size || height < size)
     throw new RangeError(

@@ -1,9 +1,9 @@
-/** From a picture to a model's input: resize, crop, scale to [0, 1], subtract the mean, divide by the deviation. */
+/** Turns a picture into a model's input: resize, crop, scale to [0, 1], subtract the mean, divide by the deviation. */
 import { type Tensor, type Transform, tensor } from '@cnn/core';
 import type { RgbImage } from './image.js';
 import { centerCrop, resizeShorter } from './resize.js';
 
-/** What ImageNet models are trained with: 256, then 224, bilinear, channel means and deviations of ImageNet. */
+/** The preprocessing of ImageNet models: resize to 256 (bilinear), crop to 224, ImageNet's means and deviations. */
 export const imagenetPreset: Transform = {
   resize: 256,
   crop: 224,
@@ -12,7 +12,7 @@ export const imagenetPreset: Transform = {
   std: [0.229, 0.224, 0.225],
 };
 
-/** Grey digits in the middle of 32x32, scaled to [0, 1]: what LeNet-5 here is trained with. */
+/** The preprocessing of pictures of digits for `lenet5`: grey, 32x32, scaled to [0, 1]. */
 export const digitPreset: Transform = {
   resize: 32,
   crop: 32,
@@ -21,27 +21,27 @@ export const digitPreset: Transform = {
   std: [1],
 };
 
-/** The pixels that the model will see: resized and cropped, before scaling. */
+/** Resizes and crops a picture to the pixels of the model's input, before scaling. */
 export const cropped = (image: RgbImage, { resize, crop, interpolation }: Transform): RgbImage =>
   centerCrop(resizeShorter(image, resize, interpolation), crop);
 
 /**
- * The bytes of a picture channel by channel: red, green and blue, or one grey by the luma weights that Pillow's
- * `convert('L')` has (0.299, 0.587, 0.114).
+ * Returns the bytes of a picture channel by channel (CHW): red, green and blue, or one grey channel with the luma
+ * weights of Pillow's `convert('L')` (0.299, 0.587, 0.114).
  */
 export function planesOf({ width, height, data }: RgbImage, channels: number): Uint8Array {
   const plane = width * height;
   const result = new Uint8Array(channels * plane);
   for (let i = 0; i < plane; i++)
     if (channels === 1)
-      // Fixed-point with a rounding, as Pillow does it.
+      // Rounded fixed-point arithmetic, as in Pillow.
       result[i] = (data[3 * i]! * 19595 + data[3 * i + 1]! * 38470 + data[3 * i + 2]! * 7471 + 0x8000) >> 16;
     else for (let c = 0; c < channels; c++) result[c * plane + i] = data[3 * i + c]!;
   return result;
 }
 
 /**
- * The input of a model, 1 x c x crop x crop. A preset with one mean gives one grey channel, as `convert('L')`.
+ * Turns a picture into a model's input, 1 x c x crop x crop. A preset with one mean gives one grey channel.
  * @example
  * const x = transform({ width: 300, height: 200, data: new Uint8Array(180_000) }, imagenetPreset);
  */

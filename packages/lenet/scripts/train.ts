@@ -1,6 +1,6 @@
 /**
- * Trains the weights that this package ships: LeNet-5 on MNIST, from scratch, on the CPU. The same seed gives
- * the same file on the same back end.
+ * Trains the weights that this package ships: LeNet-5 on MNIST, from scratch, on the CPU. The seed is fixed, so the
+ * same back end gives the same file.
  * Usage: node scripts/script.mjs packages/lenet/scripts/train.ts <folder with the four MNIST files> [epochs] [out]
  */
 import { readFile, writeFile } from 'node:fs/promises';
@@ -11,8 +11,7 @@ import { lenet5 } from '@cnn/lenet';
 import { adam, centerCrop, compose, cosine, randomCrop, trainer } from '@cnn/train';
 
 const [folder, epochs = '5', out = 'packages/lenet/weights/lenet5.safetensors'] = process.argv.slice(2);
-if (!folder)
-  throw new Error('Give the folder that holds the four MNIST files (train-images-idx3-ubyte.gz, ...).');
+if (!folder) throw new Error('Name the folder of the four MNIST files (train-images-idx3-ubyte.gz, ...).');
 
 const read = async (part: string) => {
   const [images, labels] = await Promise.all(
@@ -22,7 +21,7 @@ const read = async (part: string) => {
 };
 const [digits, test] = [await read('train'), await read('t10k')];
 
-// The 28x28 digits stand in the middle of 32x32; in training they are moved by up to two pixels.
+// The 28x28 digits are centred in 32x32; augmentation shifts them by up to two pixels.
 const prepare = centerCrop(32);
 await using run = trainer({
   model: lenet5(),

@@ -1,4 +1,4 @@
-/** @cnn/lenet: LeNet-5 as it is used today, as it was in 1998, and as the article prints it. */
+/** @cnn/lenet: LeNet-5 in today's form, in that of 1998, and the form that an article prints (article.ts). */
 import type { ModelEntry, Paper } from '@cnn/core';
 import { type LenetOptions, lenet5, lenet5Classic } from './lenet.js';
 import { weights } from './weights.js';

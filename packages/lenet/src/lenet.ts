@@ -2,7 +2,7 @@
  * LeNet-5 (LeCun et al. 1998, "Gradient-based learning applied to document recognition",
  * http://vision.stanford.edu/cs598_spring07/papers/Lecun98.pdf, figure 2), for 1x32x32 digits.
  *
- * Deviations: every map of C3 sees all six maps of S2 (the paper's table 1 leaves some out), pooling has
+ * Deviations: every map of C3 reads all six maps of S2 (the paper's table 1 omits some), pooling has
  * no trainable coefficients, and the output is linear where the paper has radial basis functions.
  * `lenet5` is today's form with ReLU and max pooling; `lenet5_classic` keeps tanh and averages.
  */
@@ -30,7 +30,7 @@ export interface LenetOptions {
 
 type Step = (x: Node) => Node;
 
-/** The paper's layers C1 to F6, with what stands after each convolution left open. */
+/** The paper's layers C1 to F6, for a choice of activation and pooling. */
 const lenet =
   (activation: Step, pool: Step) =>
   ({ numClasses = 10, inChannels = 1 }: LenetOptions = {}): Module =>
@@ -45,9 +45,18 @@ const lenet =
       (m, x) =>
         pipe(
           x,
-          ...[m.conv1, activation, pool],
-          ...[m.conv2, activation, pool, flatten],
-          ...[m.fc1, activation, m.fc2, activation, m.fc3],
+          m.conv1,
+          activation,
+          pool,
+          m.conv2,
+          activation,
+          pool,
+          flatten,
+          m.fc1,
+          activation,
+          m.fc2,
+          activation,
+          m.fc3,
         ),
     );
 

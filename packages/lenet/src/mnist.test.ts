@@ -1,4 +1,4 @@
-/** Real weights on real digits: the weights shipped here, and a published checkpoint, on MNIST's test set. */
+/** The shipped weights and a published checkpoint on MNIST's test set. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compile, readWeights, type Weights } from '@cnn/core';
@@ -27,7 +27,7 @@ describe.skipIf(!data)('MNIST (skipped where the data is absent)', () => {
     digits = await readMnist(read('t10k-images-idx3-ubyte.gz'), read('t10k-labels-idx1-ubyte.gz'));
   });
 
-  /** Logits of all test digits, each in the middle of 32x32 zeros. */
+  /** Computes the logits of all test digits, each centred in 32x32 zeros. */
   async function logitsOf(weights: Weights): Promise<Float32Array> {
     const batch = 500;
     await using session = await compile(lenet5(), { weights, input: [batch, 1, 32, 32] });
@@ -63,7 +63,7 @@ describe.skipIf(!data)('MNIST (skipped where the data is absent)', () => {
 
   test("a published checkpoint gives PyTorch's logits and 98.61 %", { timeout: 120_000 }, async () => {
     const weights = await readWeights(join(data!, 'checkpoints/lenet5_mnist.pth'), { rename: renames.paper });
-    // The checkpoint has C5 as a convolution over the whole map: the same values, row by row.
+    // C5 of the checkpoint is a convolution over the whole feature map, with the same values in the same order.
     weights.set('fc1.weight', { shape: [120, 400], data: weights.get('fc1.weight')!.data });
     const logits = await logitsOf(weights);
     const expected = readNpy(readFileSync(join(data!, 'expected/lenet5_mnist_t10k_zero_pad2.logits.npy')));

@@ -1,7 +1,7 @@
-/** Where weights for these models are published, and how keys of other code bases map to ours. */
+/** Published weights of these models, and parameter names of other code bases. */
 import type { Rename, WeightsRecord } from '@cnn/core';
 
-/** Weights by model. No public LeNet-5 counts as the standard one, so this package ships its own (`scripts/train.ts`). */
+/** Weights by model. There is no standard checkpoint of LeNet-5, so this package ships one (`scripts/train.ts`). */
 export const weights = {
   lenet5: {
     MNIST: {
@@ -9,7 +9,7 @@ export const weights = {
       bytes: 247_624,
       sha256: '1e26dcab15e99a6dd4aa41fac3bb288bc3f494311bee4f616e402a727e9ba035',
       licence: 'MIT',
-      // MNIST's 28x28 digits stand in the middle of 32x32.
+      // MNIST's 28x28 digits are centred in 32x32.
       transform: { resize: 32, crop: 32, interpolation: 'bilinear', mean: [0], std: [1] },
       categories: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
       top1: 99.05,
@@ -18,9 +18,9 @@ export const weights = {
   lenet5_classic: {},
 } as const satisfies Record<string, Record<string, WeightsRecord>>;
 
-/** Rules for checkpoints whose keys have other names. */
+/** Renaming rules for checkpoints with other parameter names. */
 export const renames = {
-  /** `convnet.c1`, ..., `fc.f7`: the layers by their numbers in the paper. */
+  /** `convnet.c1`, ..., `fc.f7`: layers named by their numbers in the paper. */
   paper: [
     [/^convnet\.c1\./, 'conv1.'],
     [/^convnet\.c3\./, 'conv2.'],

@@ -1,4 +1,8 @@
-/** The article's MobileNets exactly as they are printed. How they differ from the papers stands beside each line. */
+/**
+ * The MobileNets in sections 1.38.9 to 1.38.11 of the article "41_经典卷积网络、LeNet、AlexNet、…"
+ * (Classic convolutional networks, in Chinese, http://www.chinasem.cn/article/918133).
+ * They are reproduced as printed; a comment at each difference from the papers describes it.
+ */
 import {
   adaptiveAvgPool,
   add,
@@ -23,14 +27,18 @@ import {
   sequential,
 } from '@cnn/core';
 
-/** The article's MobileNetV1: n x 3 x 224 x 224 to n x 1000 logits; no width, and a fixed 7x7 average at the end. */
+/** The article's MobileNetV1: n x 3 x 224 x 224 to n x 1000 logits; no width multiplier, and a fixed 7x7 average. */
 function mobileNetV1(): Module {
   const convBn = (inC: number, outC: number, stride: number): Module =>
     sequential(conv2d(inC, outC, 3, { stride, padding: 1, bias: false }), batchNorm(outC), relu);
   const convDw = (inC: number, outC: number, stride: number): Module =>
     sequential(
-      ...[conv2d(inC, inC, 3, { stride, padding: 1, groups: inC, bias: false }), batchNorm(inC), relu],
-      ...[conv2d(inC, outC, 1, { bias: false }), batchNorm(outC), relu],
+      conv2d(inC, inC, 3, { stride, padding: 1, groups: inC, bias: false }),
+      batchNorm(inC),
+      relu,
+      conv2d(inC, outC, 1, { bias: false }),
+      batchNorm(outC),
+      relu,
     );
   return module(
     {
@@ -55,7 +63,7 @@ function mobileNetV1(): Module {
 
 /** Options of the article's MobileNetV2. */
 interface V2Options {
-  /** The article's default is 15; published, 1000. */
+  /** Default 15; published forms have 1000. */
   readonly nClass?: number;
   /** Default 1. */
   readonly widthMult?: number;
@@ -63,7 +71,7 @@ interface V2Options {
 
 /** The article's MobileNetV2: n x 3 x h x w to n x `nClass` logits; no dropout. */
 function mobileNetV2({ nClass = 15, widthMult = 1 }: V2Options = {}): Module {
-  // Rounds up; published, to the nearest multiple that loses at most a tenth.
+  // Rounds up; published code rounds to the nearest multiple of 8 that keeps at least 90 %.
   const divisible = (channels: number): number => Math.ceil(channels / 8) * 8;
   const convBn = (inC: number, outC: number, kernel: number, stride = 1, groups = 1) => [
     conv2d(inC, outC, kernel, { stride, padding: kernel >> 1, groups, bias: false }),
@@ -73,7 +81,8 @@ function mobileNetV2({ nClass = 15, widthMult = 1 }: V2Options = {}): Module {
     const hidden = Math.trunc(inC * t);
     const layers = sequential(
       ...(t === 1 ? [] : [...convBn(inC, hidden, 1), relu6]),
-      ...[...convBn(hidden, hidden, 3, stride, hidden), relu6],
+      ...convBn(hidden, hidden, 3, stride, hidden),
+      relu6,
       ...convBn(hidden, outC, 1),
     );
     const shortcut = stride === 1 && inC === outC;
@@ -88,15 +97,15 @@ function mobileNetV2({ nClass = 15, widthMult = 1 }: V2Options = {}): Module {
     [6, 160, 3, 2],
     [6, 320, 1, 1],
   ] as const;
-  // The first layer has 32 channels whatever the width, and the block without expansion is never scaled.
+  // The first layer has 32 channels for every width, and the block without expansion is never scaled.
   let inC = 32;
   const last = widthMult > 1 ? divisible(1280 * widthMult) : 1280;
   const blocks = table.flatMap(([t, c, n, s]) =>
     Array.from({ length: n }, (_, i) => {
       const outC = t > 1 ? divisible(c * widthMult) : c;
-      const made = block(inC, outC, i === 0 ? s : 1, t);
+      const unit = block(inC, outC, i === 0 ? s : 1, t);
       inC = outC;
-      return made;
+      return unit;
     }),
   );
   return module(
@@ -112,10 +121,10 @@ function mobileNetV2({ nClass = 15, widthMult = 1 }: V2Options = {}): Module {
   );
 }
 
-/** x * relu6(x + 3) / 6, as the article writes it. */
+/** The article's hard swish: x * relu6(x + 3) / 6. */
 const hSwish = (x: Node): Node => mul(x, hardSigmoid(x));
 
-/** The article's `SqueezeBlock`: linear layers, squeezed to a quarter rounded down. */
+/** The article's `SqueezeBlock`: two linear layers, with a quarter of the channels, rounded down, between them. */
 const squeezeBlock = (channels: number): Module =>
   module(
     {
@@ -140,15 +149,15 @@ function mobileBlock([inC, outC, kernel, stride, nonLinear, se, expanded]: Row):
   const shortcut = stride === 1 && inC === outC;
   return module(
     {
-      // Also where nothing is expanded; torchvision leaves it out there.
+      // torchvision omits this layer in blocks without expansion.
       conv: sequential(conv2d(inC, expanded, 1, { bias: false }), batchNorm(expanded), activation),
-      // A bias before batch norm is of no use, and no activation follows; published forms have one here.
+      // The bias before batch norm is redundant, and no activation follows; published forms have one here.
       depth_conv: sequential(
         conv2d(expanded, expanded, kernel, { stride, padding: (kernel - 1) >> 1, groups: expanded }),
         batchNorm(expanded),
       ),
       squeeze_block: se ? squeezeBlock(expanded) : undefined,
-      // The projection must be linear; here an activation follows it.
+      // The paper's projection is linear; here an activation follows it.
       point_conv: sequential(conv2d(expanded, outC, 1), batchNorm(outC), activation),
     },
     (m, x) => {
@@ -173,7 +182,7 @@ const tables: Readonly<Record<'LARGE' | 'SMALL', readonly Row[]>> = {
     [80, 80, 3, 1, 'HS', false, 184],
     [80, 112, 3, 1, 'HS', true, 480],
     [112, 112, 3, 1, 'HS', true, 672],
-    // The first arXiv version's rows; later the stride moved to the first of the three.
+    // The rows of the first arXiv version; the final version has the stride in the first of the three.
     [112, 160, 5, 1, 'HS', true, 672],
     [160, 160, 5, 2, 'HS', true, 672],
     [160, 160, 5, 1, 'HS', true, 960],
@@ -182,7 +191,7 @@ const tables: Readonly<Record<'LARGE' | 'SMALL', readonly Row[]>> = {
     [16, 16, 3, 2, 'RE', true, 16],
     [16, 24, 3, 2, 'RE', false, 72],
     [24, 24, 3, 1, 'RE', false, 88],
-    // The paper has hard swish in the three rows of 40 channels.
+    // The paper has hard swish in the three rows with 40 output channels.
     [24, 40, 5, 2, 'RE', true, 96],
     [40, 40, 5, 1, 'RE', true, 240],
     [40, 40, 5, 1, 'RE', true, 240],
@@ -200,15 +209,15 @@ interface V3Options {
   readonly numClasses?: number;
   /** Default 1. */
   readonly multiplier?: number;
-  /** Default 0; published 0.2. */
+  /** Default 0; published forms have 0.2. */
   readonly dropoutRate?: number;
 }
 
 /**
- * The article's MobileNetV3: n x 3 x h x w to n x `numClasses` logits. Convolutions before
- * batch norm have a bias, but for the expansions; published, none has. Batch norm has PyTorch's eps and momentum;
- * published, 1e-3 and 0.01. The small form's head has 1280 channels; published, 1024.
- * @throws ShapeError for another mode, where the article builds an empty network.
+ * The article's MobileNetV3: n x 3 x h x w to n x `numClasses` logits. Differences from published forms:
+ * convolutions before batch norm have a bias, except expansions; batch norm has PyTorch's eps and momentum instead of
+ * 1e-3 and 0.01; the head of the small form has 1280 channels instead of 1024.
+ * @throws ShapeError for another mode, for which the article builds an empty network.
  */
 function mobileNetV3(mode: 'LARGE' | 'SMALL' = 'SMALL', options: V3Options = {}): Module {
   const { numClasses = 1000, multiplier = 1, dropoutRate = 0 } = options;
@@ -230,7 +239,7 @@ function mobileNetV3(mode: 'LARGE' | 'SMALL' = 'SMALL', options: V3Options = {})
       ),
       out_conv1: sequential(
         conv2d(scaled(inner), scaled(outer), 1),
-        // The small form squeezes once more here, before batch norm.
+        // The small form has one more squeeze and excitation here, before batch norm.
         ...(mode === 'SMALL' ? [squeezeBlock(scaled(outer))] : []),
         batchNorm(scaled(outer)),
         hSwish,
@@ -246,7 +255,7 @@ function mobileNetV3(mode: 'LARGE' | 'SMALL' = 'SMALL', options: V3Options = {})
   );
 }
 
-/** The article's own networks. */
+/** The networks of the article http://www.chinasem.cn/article/918133, under its names. */
 export const article = {
   /** MobileNetV1, for 224x224 pixels. */
   mobileNetV1,

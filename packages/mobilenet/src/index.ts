@@ -1,4 +1,4 @@
-/** @cnn/mobilenet: MobileNetV1, V2 and V3, and the article's. */
+/** @cnn/mobilenet: MobileNetV1, V2 and V3, and the forms that an article prints (article.ts). */
 import type { ModelEntry, Paper, WeightsRecord } from '@cnn/core';
 import { type MobileNetV1Options, mobilenetV1 } from './mobilenetV1.js';
 import { type MobileNetV2Options, mobilenetV2 } from './mobilenetV2.js';

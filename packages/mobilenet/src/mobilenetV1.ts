@@ -41,11 +41,11 @@ export interface MobileNetV1Options {
   readonly width?: number;
   /** Default 1000. */
   readonly numClasses?: number;
-  /** After every batch norm. Default ReLU; a published quarter-width checkpoint needs `leakyRelu(0.1)`. */
+  /** Activation after every batch norm. Default ReLU; a published quarter-width checkpoint needs `leakyRelu(0.1)`. */
   readonly activation?: (x: Node) => Node;
 }
 
-/** MobileNetV1: n x 3 x h x w to n x `numClasses` logits, for any picture of 32x32 up. */
+/** MobileNetV1: n x 3 x h x w to n x `numClasses` logits, for pictures of at least 32x32. */
 export function mobilenetV1({
   width = 1,
   numClasses = 1000,
@@ -54,7 +54,7 @@ export function mobilenetV1({
   const scaled = (channels: number): number => Math.floor(channels * width);
   if (!(scaled(32) >= 1))
     throw new ShapeError(
-      `mobilenet_v1 with width ${width} has no channels left of 32; use a width from 1/32 up.`,
+      `mobilenet_v1 with width ${width} leaves none of 32 channels; use a width of at least 1/32.`,
     );
   const standard = (inC: number, outC: number, stride: number): Module =>
     sequential(conv2d(inC, outC, 3, { stride, padding: 1, bias: false }), batchNorm(outC), activation);

@@ -40,15 +40,15 @@ export interface MobileNetV2Options {
   readonly width?: number;
   /** Default 1000. */
   readonly numClasses?: number;
-  /** Share of values dropped before the classifier, in training. Default 0.2. */
+  /** Dropout probability before the classifier, in training. Default 0.2. */
   readonly dropout?: number;
-  /** After every batch norm but those that project. Default ReLU6. */
+  /** Activation after every batch norm except those of projections. Default ReLU6. */
   readonly activation?: (x: Node) => Node;
 }
 
 const init = kaimingNormal('fanOut');
 
-/** Table 1: expand (1x1), filter (depthwise 3x3), project (1x1, linear); a shortcut where the shapes allow one. */
+/** Table 1: expand (1x1), filter (depthwise 3x3), project (1x1, linear); a shortcut if the shapes allow one. */
 function invertedResidual(
   inC: number,
   outC: number,

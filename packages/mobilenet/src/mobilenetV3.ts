@@ -73,11 +73,11 @@ export interface MobileNetV3Options {
   readonly width?: number;
   /** Default 1000. */
   readonly numClasses?: number;
-  /** Share of values dropped before the classifier, in training. Default 0.2. */
+  /** Dropout probability before the classifier, in training. Default 0.2. */
   readonly dropout?: number;
 }
 
-/** How torchvision begins: weights as below, every bias at 0. */
+/** torchvision's initialisation; every bias starts at 0. */
 const zero = constant(0);
 const inits = { init: normal(0.01), biasInit: zero };
 const common = { init: kaimingNormal('fanOut'), norm: { eps: 0.001, momentum: 0.01 } };
@@ -130,7 +130,9 @@ const mobilenetV3 =
           convBnAct(inC, last, 1, { ...common, activation: hardSwish }),
         ),
         classifier: sequential(
-          ...[linear(last, scaled(hidden), inits), hardSwish, dropout(rate)],
+          linear(last, scaled(hidden), inits),
+          hardSwish,
+          dropout(rate),
           linear(scaled(hidden), numClasses, inits),
         ),
       },

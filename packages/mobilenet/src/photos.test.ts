@@ -1,4 +1,4 @@
-/** A published checkpoint on real photos: file, pixels, logits and accuracy, each against PyTorch and Pillow. */
+/** A published checkpoint on real photos: logits and accuracy are PyTorch's on Pillow's pixels. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compile, leakyRelu, readWeights } from '@cnn/core';

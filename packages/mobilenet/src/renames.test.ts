@@ -8,7 +8,7 @@ const layer = (name: string, bn: string) => [
   ...['weight', 'bias', 'running_mean', 'running_var'].map((kind) => `${bn}.${kind}`),
 ];
 
-/** timm's names of MobileNetV2, written down from its blocks: a plain one, then expanded ones. */
+/** Returns timm's parameter names of MobileNetV2: a block without expansion, then blocks with it. */
 function timmNames(): readonly string[] {
   const blocks = [1, 2, 3, 4, 3, 3, 1].flatMap((count, stage) =>
     Array.from({ length: count }, (_, index) => {
@@ -45,7 +45,7 @@ test("timm's names become torchvision's, one for one and in order", async () => 
   expect(matchWeights(model, weights)).toEqual({ missing: [], unexpected: [], shapeMismatch: [] });
 });
 
-/** timm's names of MobileNetV3, written down from its blocks; `excited` tells which stages have squeeze and excitation. */
+/** Returns timm's parameter names of MobileNetV3; the stages in `excited` have squeeze and excitation. */
 function timmV3Names(counts: readonly number[], excited: readonly number[]): readonly string[] {
   const affine = (name: string) => [`${name}.weight`, `${name}.bias`];
   const blocks = counts.flatMap((count, stage) =>

@@ -1,7 +1,7 @@
-/** Where weights for these models are published, and how keys of other code bases map to ours. */
+/** Published weights of these models, and parameter names of other code bases. */
 import { type Rename, torchvisionWeights, type WeightsRecord } from '@cnn/core';
 
-/** Weights by model, the default first. For MobileNetV1 torchvision publishes none; see `renames.stages`. */
+/** Weights by model, the default first. torchvision has none for MobileNetV1; see `renames.stages`. */
 export const weights = {
   mobilenet_v1: {},
   mobilenet_v2: {
@@ -21,10 +21,10 @@ export const weights = {
   },
 } as const satisfies Record<string, Record<string, WeightsRecord>>;
 
-/** Layers before each stage of a MobileNetV1 that is split in three, as face detectors have it. */
+/** Number of layers before each stage of a MobileNetV1 in three stages, as face detectors use it. */
 const before: Readonly<Record<string, number>> = { '1': 0, '2': 6, '3': 12 };
 
-/** Blocks in each stage of MobileNetV2: timm counts by stage, torchvision goes on. */
+/** Blocks in each stage of MobileNetV2: timm numbers blocks within a stage, torchvision across stages. */
 const v2Stages = [1, 2, 3, 4, 3, 3, 1];
 const v2Expanded: Readonly<Record<string, string>> = {
   conv_pw: '0.0',
@@ -36,13 +36,16 @@ const v2Expanded: Readonly<Record<string, string>> = {
 };
 const v2Plain: Readonly<Record<string, string>> = { conv_dw: '0.0', bn1: '0.1', conv_pw: '1', bn2: '2' };
 
-/** A form of MobileNetV3 as timm counts it: blocks in each stage, and which stages squeeze and excite. */
+/** timm's stages of a MobileNetV3: blocks in each stage, and the stages with squeeze and excitation. */
 interface V3Form {
   readonly stages: readonly number[];
   readonly excited: readonly number[];
 }
 
-/** timm's names of a MobileNetV3. Its head is a 1x1 convolution where torchvision has a linear layer of the same values. */
+/**
+ * Returns a rule that renames timm's MobileNetV3 to torchvision's. timm's head is a 1x1 convolution, torchvision's a
+ * linear layer with the same values.
+ */
 function timmV3({ stages, excited }: V3Form): (name: string) => string {
   const firstOf = (stage: number): number => stages.slice(0, stage).reduce((sum, count) => sum + count, 1);
   const last = firstOf(stages.length);
@@ -78,7 +81,7 @@ function timmV3({ stages, excited }: V3Form): (name: string) => string {
       );
 }
 
-/** Rules for checkpoints whose keys have other names. The marks let bundlers leave out those that are not used. */
+/** Renaming rules for checkpoints with other parameter names. The annotations let bundlers drop unused ones. */
 export const renames = {
   /** MobileNetV1 in three stages (`stage1.0` to `stage3.1`); such checkpoints also need `leakyRelu(0.1)`. */
   stages: (name) =>

@@ -1,14 +1,21 @@
-/** The article's Network in Network exactly as it is printed. How it differs from the paper stands beside each line. */
+/**
+ * The Network in Network in section 1.38.6 of the article "41_经典卷积网络、LeNet、AlexNet、…"
+ * (Classic convolutional networks, in Chinese, http://www.chinasem.cn/article/918133).
+ * It is reproduced as printed; a comment at each difference from the paper describes it.
+ */
 import { conv2d, dropout, globalAvgPool, type Module, maxPool, module, relu, sequential } from '@cnn/core';
 
 const block = (inC: number, outC: number, kernel: number, stride: number, padding: number): Module =>
   sequential(
-    ...[conv2d(inC, outC, kernel, { stride, padding }), relu],
-    ...[conv2d(outC, outC, 1), relu],
-    ...[conv2d(outC, outC, 1), relu],
+    conv2d(inC, outC, kernel, { stride, padding }),
+    relu,
+    conv2d(outC, outC, 1),
+    relu,
+    conv2d(outC, outC, 1),
+    relu,
   );
 
-/** The article's `NIN(classes)`: n x 3 x h x w (67x67 up; 32x32 does not fit) to n x `classes` logits. */
+/** The article's `NIN(classes)`: n x 3 x h x w (at least 67x67; 32x32 is too small) to n x `classes` logits. */
 function nin(classes: number): Module {
   const pool = maxPool(3, { stride: 2 });
   return module(
@@ -21,7 +28,7 @@ function nin(classes: number): Module {
         block(256, 384, 3, 1, 1),
         pool,
         dropout(0.5),
-        // The authors' ImageNet form has 1024, 1024 and then the classes here. ReLU comes last: no logit is negative.
+        // The authors' ImageNet form has 1024, 1024 and `classes` channels here. ReLU is last: no logit is negative.
         block(384, classes, 3, 1, 1),
         globalAvgPool,
       ),
@@ -30,7 +37,7 @@ function nin(classes: number): Module {
   );
 }
 
-/** The article's own networks. */
+/** The networks of the article http://www.chinasem.cn/article/918133, under its names. */
 export const article = {
   /** `NIN(classes)`. */
   nin,

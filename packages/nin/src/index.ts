@@ -1,4 +1,4 @@
-/** @cnn/nin: Network in Network for ImageNet and for CIFAR-10, and the article's. */
+/** @cnn/nin: Network in Network for ImageNet and for CIFAR-10, and the form that an article prints (article.ts). */
 import type { ModelEntry, Paper } from '@cnn/core';
 import { type NinOptions, nin, ninCifar10 } from './nin.js';
 import { weights } from './weights.js';

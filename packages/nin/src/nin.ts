@@ -1,9 +1,9 @@
 /**
  * Network in Network (Lin et al. 2013, https://arxiv.org/abs/1312.4400): every convolution is followed by
- * two 1x1 convolutions, a small network that slides over the picture, and classes are global averages.
+ * two 1x1 convolutions, a small network at each pixel, and logits are averages of feature maps.
  *
- * `nin` is the ImageNet form that d2l teaches; its last block is as wide as there are classes and ends in
- * a ReLU, so that no logit is negative. `nin_cifar10` is the paper's network for CIFAR-10.
+ * `nin` is the ImageNet form of "Dive into Deep Learning"; its last block has `numClasses` channels and ends
+ * in a ReLU, so that no logit is negative. `nin_cifar10` is the paper's network for CIFAR-10.
  */
 import {
   avgPool,
@@ -32,15 +32,18 @@ const mlpconv = (
   options: { readonly stride?: number; readonly padding?: number } = {},
 ): Module =>
   sequential(
-    ...[conv2d(inC, widths[0], kernel, options), relu],
-    ...[conv2d(widths[0], widths[1], 1), relu],
-    ...[conv2d(widths[1], widths[2], 1), relu],
+    conv2d(inC, widths[0], kernel, options),
+    relu,
+    conv2d(widths[0], widths[1], 1),
+    relu,
+    conv2d(widths[1], widths[2], 1),
+    relu,
   );
 
 const net = (...steps: readonly (Module | ((x: Node) => Node))[]): Module =>
   module({ net: sequential(...steps) }, (m, x) => m.net(x));
 
-/** Network in Network for ImageNet: n x 3 x h x w (67x67 up) to n x `numClasses` logits. */
+/** Network in Network for ImageNet: n x 3 x h x w (at least 67x67) to n x `numClasses` logits. */
 export function nin({ numClasses = 1000 }: NinOptions = {}): Module {
   const pool = maxPool(3, { stride: 2 });
   const same = (width: number) => [width, width, width] as const;

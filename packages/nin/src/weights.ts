@@ -1,4 +1,4 @@
-/** Where weights for these models are published: the authors' are Caffe files, which are not read here. */
+/** Published weights of these models: none, as the authors' are Caffe files, a format that @cnn/core does not read. */
 import type { WeightsRecord } from '@cnn/core';
 
 /** Weights by model. */
@@ -7,5 +7,5 @@ export const weights = { nin: {}, nin_cifar10: {} } as const satisfies Record<
   Record<string, WeightsRecord>
 >;
 
-/** Rules for checkpoints whose keys have other names. */
+/** Renaming rules for checkpoints with other parameter names. */
 export const renames = {};

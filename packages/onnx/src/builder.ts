@@ -1,6 +1,6 @@
 /**
- * Collects the nodes and values of an ONNX graph under names that a viewer shows well: a node is called
- * after the module that emitted it, a parameter as in the state dict.
+ * Collects the nodes and values of an ONNX graph. A node has the name of the module that emitted it, a parameter
+ * its name in the state dict, so that viewers such as Netron show familiar names.
  */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { littleEndianBytes, type Shape } from '@cnn/core';
@@ -18,42 +18,42 @@ export type Attribute = Omit<
   'name'
 >;
 
-/** A whole number as an attribute. */
+/** An integer attribute. */
 export const int = (value: number): Attribute => ({
   type: AttributeProto_AttributeType.INT,
   i: BigInt(value),
 });
 
-/** Whole numbers as an attribute. */
+/** An attribute that is a list of integers. */
 export const ints = (values: readonly number[]): Attribute => ({
   type: AttributeProto_AttributeType.INTS,
   ints: values.map(BigInt),
 });
 
-/** A float32 as an attribute. */
+/** A float32 attribute. */
 export const float = (value: number): Attribute => ({ type: AttributeProto_AttributeType.FLOAT, f: value });
 
-/** Whole numbers as 64-bit ones, low byte first. */
+/** Encodes integers as little-endian int64. */
 function int64Bytes(values: readonly number[]): Uint8Array {
   const view = new DataView(new ArrayBuffer(8 * values.length));
   for (const [i, value] of values.entries()) view.setBigInt64(8 * i, BigInt(value), true);
   return new Uint8Array(view.buffer);
 }
 
-/** A node as it is collected. */
+/** A collected node. */
 export type OnnxNode = Exclude<MessageInitShape<typeof NodeProtoSchema>, { $typeName: string }> & {
   readonly input: string[];
   readonly output: string[];
 };
 
-/** An ONNX graph under construction. Values are known by their names. */
+/** An ONNX graph under construction. ONNX identifies values by their names, so methods take and return names. */
 export class GraphBuilder {
   readonly nodes: OnnxNode[] = [];
   readonly initializers: Initializer[] = [];
   readonly #taken = new Set<string>();
   readonly #constants = new Map<string, string>();
 
-  /** Takes a name, or the first of `name_1`, `name_2`, ... that nothing has yet. */
+  /** Reserves and returns `name`, or the first free one of `name_1`, `name_2`, ... */
   claim(name: string): string {
     let free = name;
     for (let count = 1; this.#taken.has(free); count++) free = `${name}_${count}`;
@@ -62,8 +62,9 @@ export class GraphBuilder {
   }
 
   /**
-   * Appends a node; gives the name of its one value, which is the node's name too.
-   * It is called `path` where that is free and `owned`, and else `path/opType`.
+   * Appends a node with one output. Returns the name of the node, which is also the name of the output: `path` if
+   * that is free and `owned`, else `path/opType`.
+   * @param owned - true if no other node has this path.
    */
   node(
     opType: string,
@@ -84,7 +85,7 @@ export class GraphBuilder {
     return name;
   }
 
-  /** Adds a weight that fits its shape; its bytes are taken as they are, without a copy. */
+  /** Adds a weight, whose length must match `dims`. Does not copy `data`. Returns its name. */
   weight(name: string, dims: Shape, data: Float32Array): string {
     const claimed = this.claim(name);
     this.initializers.push({
@@ -96,7 +97,7 @@ export class GraphBuilder {
     return claimed;
   }
 
-  /** Whole numbers that a node takes as an input: a shape, an axis. The same ones are kept once. */
+  /** Adds int64 numbers that a node takes as an input, such as a shape or an axis; equal ones once. Returns their name. */
   integers(kind: string, values: readonly number[], dims: Shape = [values.length]): string {
     return this.#constant(
       `${kind}/${values.join(',')}`,
@@ -106,7 +107,7 @@ export class GraphBuilder {
     );
   }
 
-  /** Numbers that a node takes as an input and that are no weights; `name` says which, and they are kept once. */
+  /** Adds float32 numbers that a node takes as an input, once for each `name`. Returns their name. */
   floats(name: string, values: readonly number[], dims: Shape): string {
     return this.#constant(
       name,

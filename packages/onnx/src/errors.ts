@@ -1,6 +1,6 @@
-/** What can go wrong with an export. */
+/** The error of this package. */
 
-/** A graph that has no form in ONNX; the message names the module and the op, and says why. */
+/** A graph that ONNX cannot express; the message names the module and the op, and gives the reason. */
 export class OnnxExportError extends Error {
   override readonly name = 'OnnxExportError';
 }

@@ -1,7 +1,7 @@
 /**
- * The networks of all families: what onnxruntime-node makes of an export is held to PyTorch's goldens, and
- * to the reference back end. With CNN_ONNX_ALL=1 every model of every family is tested, which takes
- * minutes; else those that are small.
+ * The networks of all families: onnxruntime-node's results for the exports are compared with PyTorch's goldens and
+ * with the reference back end. CNN_ONNX_ALL=1 tests every model of every family, which takes about nine minutes;
+ * without it only small ones are tested.
  */
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -26,14 +26,14 @@ import {
 } from '@cnn/testing';
 import * as vgg from '@cnn/vgg';
 import { describe, expect, test } from 'vitest';
-import { loadOnnx, onnxRuntime, runOnnx } from './testRuntime.js';
+import { loadOnnx, onnxRuntime, runOnnx } from '../test/onnxRuntime.js';
 import { toOnnx } from './toOnnx.js';
 
 const everything = process.env.CNN_ONNX_ALL === '1';
-/** Above this many multiply-adds for a picture a golden is left to the run of everything. */
+/** Goldens with more multiply-adds than this for a picture are tested with CNN_ONNX_ALL=1 only. */
 const LARGE = 10e9;
 
-/** What builds the network of each golden file, by its name without ending. */
+/** Builders of the networks by family and by golden file, without its extension. */
 const goldens: Readonly<Record<string, Readonly<Record<string, () => Module>>>> = {
   alexnet: { tv__alexnet: alexnet.alexnet, seed__Alexnet: () => alexnet.article.alexnet(10) },
   densenet: { tv__densenet121: densenet.densenet121, seed__DenseNet: () => densenet.article.denseNet(10) },
@@ -81,7 +81,7 @@ const goldens: Readonly<Record<string, Readonly<Record<string, () => Module>>>> 
 describe.each(Object.entries(goldens))("PyTorch's logits from onnxruntime-node: %s", (family, builders) => {
   const folder = join(import.meta.dirname, '../..', family, 'goldens');
 
-  test('every golden is here', () => {
+  test('every golden has a builder', () => {
     expect(Object.keys(builders).sort()).toEqual(
       readdirSync(folder)
         .map((file) => basename(file, '.json'))
@@ -112,14 +112,24 @@ async function checkRun(run: ModelRun, model: Module, weights: Weights, name: st
 
 /** Every model of every family. */
 const entries = [
-  ...[alexnet, densenet, efficientnet, googlenet, lenet, mobilenet, nin, resnet, senet, shufflenet, vgg],
+  alexnet,
+  densenet,
+  efficientnet,
+  googlenet,
+  lenet,
+  mobilenet,
+  nin,
+  resnet,
+  senet,
+  shufflenet,
+  vgg,
 ].flatMap(({ models }) => Object.values<ModelEntry>(models));
 
 describe("the reference's logits from onnxruntime-node", () => {
   for (const { name, build, input, minimum, parameters } of entries)
     test.runIf(everything || parameters < 4e6)(name, { timeout: 600_000 }, async () => {
       const [, channels, height] = input as readonly [number, number, number];
-      // As many pixels as the reference has time for.
+      // At most 64x64 pixels: the reference back end is slow.
       const pixels = Math.max(minimum, Math.min(height, 64));
       const graph = trace(build(), [1, channels, pixels, pixels], { name });
       const shapes = [...parametersOf(graph)].map(([key, { shape }]) => [key, shape] as const);

@@ -1,6 +1,6 @@
 /**
- * Puts the bytes of a model file together. protobuf-es would copy the weights once for every message
- * they are nested in; here they go straight into the file, whose size is known, and checked, before.
+ * Encodes a model file. protobuf-es would copy the weights once for every message they are nested in; this code
+ * computes and checks the file's size first and then copies them once, into the file.
  */
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
@@ -12,7 +12,7 @@ import {
   TensorProtoSchema,
 } from './onnx_pb.js';
 
-/** Values that the graph starts from, by name. */
+/** A weight or constant of the graph. */
 export interface Initializer {
   readonly name: string;
   readonly dims: readonly number[];
@@ -21,13 +21,13 @@ export interface Initializer {
   readonly bytes: Uint8Array;
 }
 
-/** The largest message that protobuf's readers take, in bytes. */
+/** The largest message that protobuf's readers accept, in bytes. */
 const LIMIT = 2 ** 31 - 1;
 
-/** A field of a message that is made of the parts. */
+/** Encodes a length-delimited field. Returns its tag and length, then `parts`, not copied. */
 function field(number: number, parts: readonly Uint8Array[]): readonly Uint8Array[] {
   const length = lengthOf(parts);
-  // A length beyond protobuf's own limit is not written any more: the whole is refused.
+  // uint32 cannot hold a larger length; encodeModel then throws.
   const head = new BinaryWriter().tag(number, WireType.LengthDelimited).uint32(Math.min(length, LIMIT));
   return [head.finish(), ...parts];
 }
@@ -36,8 +36,9 @@ const lengthOf = (parts: readonly Uint8Array[]): number =>
   parts.reduce((length, part) => length + part.length, 0);
 
 /**
- * The file of a model whose graph has these initializers besides.
- * @throws OnnxExportError for a file that would be too large for protobuf.
+ * Encodes a model as the bytes of an `.onnx` file.
+ * @param graph - the graph without its initializers.
+ * @throws OnnxExportError for a file over protobuf's limit of 2 GB.
  */
 export function encodeModel(
   model: MessageInitShape<typeof ModelProtoSchema>,
@@ -63,7 +64,7 @@ export function encodeModel(
   const length = lengthOf(parts);
   if (length > LIMIT)
     throw new OnnxExportError(
-      `${graph.name}: the ONNX file would have ${length.toLocaleString('en-US')} bytes, but protobuf's readers take ${LIMIT.toLocaleString('en-US')} at most. Export a smaller model.`,
+      `${graph.name}: the ONNX file would have ${length.toLocaleString('en-US')} bytes, but protobuf's readers accept at most ${LIMIT.toLocaleString('en-US')}. Export a smaller model.`,
     );
   const file = new Uint8Array(length);
   let at = 0;

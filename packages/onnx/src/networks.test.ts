@@ -1,7 +1,7 @@
-/** Whole graphs: the conformance networks as traced and as simplified, with the number of pictures fixed and open. */
+/** Whole graphs: the conformance networks, traced and simplified, with a fixed and a dynamic batch size. */
 import { differences, networkConformance } from '@cnn/testing';
 import { describe, expect, test } from 'vitest';
-import { onnxRuntime } from './testRuntime.js';
+import { onnxRuntime } from '../test/onnxRuntime.js';
 
 const inference = networkConformance().filter(({ graph }) => graph.updates.size === 0);
 

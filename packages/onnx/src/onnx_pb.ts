@@ -86,7 +86,7 @@ export const OperatorSetIdProtoSchema: GenMessage<OperatorSetIdProto> = /*@__PUR
   messageDesc(file_onnx, 1);
 
 /**
- * Nodes in execution order, and the values they start from.
+ * Nodes in execution order, and the values they read.
  *
  * @generated from message onnx.GraphProto
  */
@@ -299,7 +299,7 @@ export const TensorProto_DataTypeSchema: GenEnum<TensorProto_DataType> = /*@__PU
   enumDesc(file_onnx, 5, 0);
 
 /**
- * What is known of a value: its name, element type and shape.
+ * Name, element type and shape of a value.
  *
  * @generated from message onnx.ValueInfoProto
  */

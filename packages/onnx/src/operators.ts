@@ -1,61 +1,33 @@
-/** What each op is in ONNX (operator set 17). The compiler checks that every op of the table is here. */
-import type { Activation, AttrsOf, Node, OpName } from '@cnn/core';
-import { type Attribute, float, int, ints } from './builder.js';
+/** The ONNX form of each op (operator set 17). The compiler checks that every op of inference has an entry. */
+import { type Activation, type AttrsOf, definitionOf, type InferenceOp, type Node } from '@cnn/core';
+import { float, int, ints } from './builder.js';
+import type { Call } from './call.js';
 import { adaptiveAveragePool, adaptiveMaxPool, averagePool, maxPool } from './pools.js';
 
-/** One op that is to be exported, and what it is exported with. */
-export interface Call<A extends object = object> {
-  readonly node: Node<A>;
-  /** The names of its inputs' values. */
-  readonly inputs: readonly string[];
-  /** Appends a node under the path of the op's module; gives the name of its value. */
-  emit(opType: string, inputs: readonly string[], attributes?: Readonly<Record<string, Attribute>>): string;
-  /** A constant of whole numbers, named after its kind and its values. */
-  integers(kind: string, values: readonly number[], dims?: readonly number[]): string;
-  /** A constant of float32 numbers under a name that tells it from all others. */
-  floats(name: string, values: readonly number[], dims: readonly number[]): string;
-  /** A shape as a constant, whose first extent is the batch. */
-  shape(shape: readonly number[]): string;
-}
-
-/** Appends the nodes of an op and gives the name of its value; a string says why the op has none. */
+/** Appends the ONNX nodes of an op and returns the name of its value, or is the reason why the op has no ONNX form. */
 export type Operator<A extends object> = ((call: Call<A>) => string) | string;
 
-const training = 'it belongs to training';
-const folding = 'what it is computed from is no weight';
-const dropped = 'it is dropped before';
+const folding = 'its inputs are not weights';
+const dropped = 'it is removed before the export';
 
-/** Every op. */
-export const operators: { readonly [K in OpName]: Operator<AttrsOf<K>> } = {
+/** The ONNX form of every op of inference. */
+const operators: { readonly [K in InferenceOp]: Operator<AttrsOf<K>> } = {
   activation: (call) => activated(call, call.inputs[0]!, call.node.attrs),
-  activationGrad: training,
   adaptiveAvgPool: adaptiveAveragePool,
-  adaptiveAvgPoolGrad: training,
-  adaptiveDescend: training,
   adaptiveMaxPool,
-  adaptiveMaxPoolGrad: training,
   add: (call) => activated(call, call.emit('Add', call.inputs), call.node.attrs.activation),
   avgPool: averagePool,
-  avgPoolGrad: training,
   batchNorm(call) {
     const { eps, activation } = call.node.attrs;
     return activated(call, call.emit('BatchNormalization', call.inputs, { epsilon: float(eps) }), activation);
   },
-  batchNormGradInput: training,
-  batchNormGradWeight: training,
-  batchNormTrain: training,
-  batchNormTrainGradInput: training,
-  channelMean: training,
   channelShuffle({ node, inputs, emit, shape }) {
     const [n, c, h, w] = node.shape as readonly [number, number, number, number];
     const { groups } = node.attrs;
     const table = emit('Reshape', [inputs[0]!, shape([n, groups, c / groups, h, w])]);
-    const turned = emit('Transpose', [table], { perm: ints([0, 2, 1, 3, 4]) });
-    return emit('Reshape', [turned, shape([n, c, h, w])]);
+    const transposed = emit('Transpose', [table], { perm: ints([0, 2, 1, 3, 4]) });
+    return emit('Reshape', [transposed, shape([n, c, h, w])]);
   },
-  channelSum: training,
-  channelVariance: training,
-  clipByNorm: training,
   concat: ({ node, inputs, emit }) => emit('Concat', inputs, { axis: int(node.attrs.axis) }),
   conv2d(call) {
     const { node, emit } = call;
@@ -70,35 +42,20 @@ export const operators: { readonly [K in OpName]: Operator<AttrsOf<K>> } = {
     });
     return activated(call, residual === undefined ? sum : emit('Add', [sum, residual]), activation);
   },
-  conv2dGradInput: training,
-  conv2dGradWeight: training,
-  crossEntropy: training,
-  crossEntropyGrad: training,
-  descend: training,
   dropout: dropped,
   fill: dropped,
   foldedBias: folding,
   foldedWeight: folding,
   globalAvgPool: ({ inputs, emit }) => emit('Flatten', [emit('GlobalAveragePool', inputs)], { axis: int(1) }),
-  globalAvgPoolGrad: training,
   linear: (call) =>
     activated(call, call.emit('Gemm', call.inputs, { transB: int(1) }), call.node.attrs.activation),
-  linearCombination: training,
   localResponseNorm,
-  localResponseNormGrad: training,
   logSoftmax: ({ inputs, emit }) => emit('LogSoftmax', inputs, { axis: int(1) }),
-  logSoftmaxGrad: training,
-  matmul: training,
   maxPool,
-  maxPoolGrad: training,
   mul: ({ inputs, emit }) => emit('Mul', inputs),
-  nllLoss: training,
-  nllLossGrad: training,
   pad: ({ node, inputs, emit, integers }) =>
     emit('Pad', [inputs[0]!, integers('pads', [...node.attrs.before, ...node.attrs.after])]),
-  randomMask: training,
   reshape: ({ node, inputs, emit, shape }) => emit('Reshape', [inputs[0]!, shape(node.attrs.shape)]),
-  runningAverage: training,
   slice({ node, inputs, emit, integers }) {
     const { axis, start, end, step } = node.attrs;
     return emit('Slice', [
@@ -109,16 +66,18 @@ export const operators: { readonly [K in OpName]: Operator<AttrsOf<K>> } = {
       integers('step', [step]),
     ]);
   },
-  sliceGrad: training,
   softmax: ({ inputs, emit }) => emit('Softmax', inputs, { axis: int(1) }),
-  softmaxGrad: training,
-  squareAverage: training,
   stochasticDepth: dropped,
-  sumOfSquares: training,
-  sumTo: training,
 };
 
-/** The value after an activation, if there is one. */
+/** Returns the ONNX form of a node's op, or the reason why it has none. */
+export const operatorOf = (node: Node): Operator<object> =>
+  definitionOf(node).role === 'inference'
+    ? // The table takes nodes with the attributes of their op, which TypeScript cannot know from the string `node.op`.
+      ((operators as Readonly<Record<string, unknown>>)[node.op] as Operator<object>)
+    : 'it belongs to training';
+
+/** Appends the nodes of `activation`, if any. Returns the name of the result. */
 function activated({ emit, floats }: Call, x: string, activation: Activation | undefined): string {
   switch (activation?.fn) {
     case undefined:
@@ -143,8 +102,8 @@ function activated({ emit, floats }: Call, x: string, activation: Activation | u
 }
 
 /**
- * LRN means the same, but for an even size its window reaches one channel further up than ours, and
- * engines refuse it. The sum over channels is then a 1x1 convolution with a band of equal weights.
+ * An odd window is ONNX's LRN. For an even one, LRN's window reaches one channel further up than PyTorch's, and
+ * engines refuse it; the sum over channels is then a 1x1 convolution with a band of equal weights.
  */
 function localResponseNorm({ node, inputs, emit, floats }: Call<AttrsOf<'localResponseNorm'>>): string {
   const [x] = inputs as [string];

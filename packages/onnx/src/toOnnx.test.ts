@@ -1,4 +1,4 @@
-/** What a file says about itself, and what is refused. */
+/** The contents of exported files, and the errors. */
 import { fromBinary } from '@bufbuild/protobuf';
 import {
   add,
@@ -33,9 +33,9 @@ import {
 } from '@cnn/core';
 import { differences, fillTensor } from '@cnn/testing';
 import { describe, expect, test } from 'vitest';
+import { loadOnnx, onnxRuntime, runOnnx } from '../test/onnxRuntime.js';
 import { OnnxExportError } from './errors.js';
 import { type GraphProto, ModelProtoSchema, type ValueInfoProto } from './onnx_pb.js';
-import { loadOnnx, onnxRuntime, runOnnx } from './testRuntime.js';
 import { type ToOnnxOptions, toOnnx } from './toOnnx.js';
 
 const convNorm = (inC: number, outC: number) =>
@@ -141,7 +141,7 @@ test('a simplified graph is exported with its folded weights', async () => {
   }
 });
 
-test('every output has its name, also one that is an input, or is given twice', async () => {
+test('every output has its name, also if it is an input or a repeated value', async () => {
   const graph = new Graph({ name: 'outputs' });
   const x = graph.input('x', [1, 3]);
   const y = relu(x);
@@ -163,7 +163,7 @@ test('every output has its name, also one that is an input, or is given twice', 
 });
 
 describe('dynamicBatch', () => {
-  test('takes any number of pictures, and gives each the result it has alone', async () => {
+  test('accepts any number of pictures, and each has the same result as alone', async () => {
     const model = sequential(residual.children.stem, maxPool(2), flatten, linear(36, 3));
     const weights = initialise(model, { seed: 3 });
     const file = toOnnx(trace(model, [1, 2, 6, 7]), weights, { dynamicBatch: true });
@@ -196,15 +196,15 @@ describe('dynamicBatch', () => {
     const graph = trace(model, [1, 4], { name: 'mix' });
     expect(toOnnx(graph, new Map()).length).toBeGreaterThan(0);
     expect(() => toOnnx(graph, new Map(), { dynamicBatch: true })).toThrow(
-      new RegExp(`^mix/inner: ${op} to .* works for 1 pictures only`),
+      new RegExp(`^mix/inner: ${op} to .* only works for a batch of 1,`),
     );
   });
 });
 
-describe('what cannot be exported', () => {
+describe('refuses', () => {
   const weights = initialise(residual);
 
-  test('a training step, with what it updates and the op', () => {
+  test('a training step, naming an updated parameter and the op', () => {
     const step = forTraining(trace(residual, [5, 2, 6, 7], { name: 'small', mode: 'training' }));
     expect(() => toOnnx(step, weights)).toThrow(
       'small: the graph is a training step, it updates stem.bn.running_mean.',
@@ -216,7 +216,7 @@ describe('what cannot be exported', () => {
     expect(() => toOnnx(step, weights)).toThrow(OnnxExportError);
   });
 
-  test('weights that are missing or have another shape, with every name; others may be there', () => {
+  test('missing weights and wrong shapes, naming each; accepts additional weights', () => {
     const graph = trace(residual, [1, 2, 6, 7], { name: 'small' });
     const broken = new Map([...weights, ['fc.bias', tensor([1], [1])] as const]);
     broken.delete('stem.conv.weight');
@@ -229,7 +229,7 @@ describe('what cannot be exported', () => {
     expect(() => toOnnx(graph, short)).toThrow('fc.bias: model 3, weights 3 with 2 values');
   });
 
-  test('more than protobuf can hold, before the file is made', () => {
+  test('files over the limit of protobuf, before they are allocated', () => {
     const graph = new Graph({ name: 'giant' });
     // 34 names for the same 64 MiB.
     const value = tensor(new Float32Array(2 ** 24), [2 ** 12, 2 ** 12]);

@@ -1,4 +1,4 @@
-/** From a graph and its weights to the bytes of an ONNX file. */
+/** Exports a graph and its weights as the bytes of an ONNX file. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
   definitionOf,
@@ -11,7 +11,6 @@ import {
   isParameter,
   matchParameters,
   type Node,
-  type OpName,
   parametersOf,
   prune,
   requireMatch,
@@ -22,35 +21,35 @@ import {
 import { version } from '../package.json';
 import { batchedNodes } from './batch.js';
 import { GraphBuilder } from './builder.js';
+import type { Call } from './call.js';
 import { OnnxExportError } from './errors.js';
 import { encodeModel } from './file.js';
 import { TensorProto_DataType, type ValueInfoProtoSchema } from './onnx_pb.js';
-import { type Call, type Operator, operators } from './operators.js';
+import { operatorOf } from './operators.js';
 
-/** The operator set that files name: old enough for every engine in use, and it has all that is needed. */
+/** The operator set of exported files: the engines in use support it, and it has every operator that exports need. */
 const OPSET = 17;
-/** The version of the file format that came with it. */
+/** The version of the file format that was released with operator set 17. */
 const IR_VERSION = 8;
 
 /** Options of {@link toOnnx}. */
 export interface ToOnnxOptions {
   /**
-   * Leaves the number of pictures open, under the name `batch`: the network then takes any, whatever it
-   * was traced for. Default false.
+   * Exports the batch size as the dynamic dimension `batch`: the network then takes any number of pictures,
+   * whatever it was traced for. Default false.
    */
   readonly dynamicBatch?: boolean;
 }
 
 /**
- * A network as an ONNX model (operator set 17): the bytes of an `.onnx` file.
+ * Exports a network as an ONNX model (operator set 17). Returns the bytes of an `.onnx` file.
  *
- * Takes the graph that `trace` gives, or one that passes have simplified, with the weights that belong to
- * it. Inputs and outputs keep their names (`x`, `output`), parameters those of the state dict, and nodes
- * are called after their modules. Dropout is left out, fused layers become the nodes they are made of.
- * Weights are copied once, into the file.
- * @throws OnnxExportError for a graph that trains, with the module and the op; for one that fixes the
- * number of pictures when that is to stay open; and for a file over protobuf's 2 GB.
- * @throws ShapeError for a graph that is not legal.
+ * Takes the graph that `trace` returns, or a simplified one, with its weights. Inputs and outputs keep their names
+ * (`x`, `output`), parameters have their names in the state dict, and nodes the names of their modules. Dropout is
+ * omitted, and fused layers become separate nodes. Weights are copied once, into the file.
+ * @throws OnnxExportError for a graph that trains, with the module and the op; with `dynamicBatch`, for a graph
+ * that only works for one batch size; and for a file over protobuf's limit of 2 GB.
+ * @throws ShapeError for an illegal graph.
  * @throws WeightsMismatch when weights are missing or have another shape, naming every key.
  * @example
  * const graph = trace(model, [1, 3, 224, 224], { name: 'resnet18' });
@@ -77,8 +76,8 @@ export function toOnnx(
   const counts = new Map<string, number>();
   for (const { path } of operations) counts.set(path, (counts.get(path) ?? 0) + 1);
   for (const node of operations) {
-    const alone = counts.get(node.path) === 1;
-    names.set(node, exportNode(node, names, batched, builder, alone));
+    const owned = counts.get(node.path) === 1;
+    names.set(node, exportNode(node, names, batched, builder, owned));
   }
 
   nameOutputs(network, names, builder);
@@ -104,54 +103,56 @@ export function toOnnx(
   );
 }
 
-/** The graph of what is left for inference, and the weights it needs; constants have become weights. */
+/** Returns the graph for inference with its weights; constant subgraphs have become weights. */
 function prepare(graph: Graph, weights: Weights): { readonly graph: Graph; readonly values: Weights } {
   if (graph.updates.size > 0)
     throw new OnnxExportError(
-      `${graph.at('')}: the graph is a training step, it updates ${[...graph.updates.keys()][0]}. Export the graph that trace gives.`,
+      `${graph.at('')}: the graph is a training step, it updates ${[...graph.updates.keys()][0]}. Export the graph that trace returns.`,
     );
   verify(graph, definitionOf);
   const needed = prune(forInference(graph));
   const { missing, shapeMismatch } = matchParameters(parametersOf(needed), weights);
-  // More weights than the graph needs are no mistake: those of the parts that only train are among them.
+  // Additional weights are accepted: a checkpoint may hold those of parts that only train, such as auxiliary heads.
   requireMatch(graph.at(''), { missing, shapeMismatch, unexpected: [] });
   const evaluated = evaluateConstants(needed, weights);
-  return { graph: prune(evaluated.graph), values: evaluated.weights };
+  return { graph: evaluated.graph, values: evaluated.weights };
 }
 
-/** Appends the ONNX nodes of a node; gives the name of their last value. */
+/**
+ * Appends the ONNX nodes of a node. Returns the name of the last value.
+ * @param owned - true if no other node has the same path.
+ */
 function exportNode(
   node: Node,
   names: ReadonlyMap<Node, string>,
   batched: ReadonlySet<Node>,
   builder: GraphBuilder,
-  alone: boolean,
+  owned: boolean,
 ): string {
-  // The table's entry for an op takes nodes with that op's attributes; `emit` has put them together.
-  const operator = operators[node.op as OpName] as Operator<object>;
+  const operator = operatorOf(node);
   if (typeof operator !== 'function')
     throw new OnnxExportError(
-      `${node.graph.at(node.path)}: ${node.op} cannot be exported to ONNX: ${operator}. Export the graph that trace gives.`,
+      `${node.graph.at(node.path)}: ${node.op} cannot be exported to ONNX: ${operator}. Export the graph that trace returns.`,
     );
   const call: Call = {
     node,
     inputs: node.inputs.map((input) => names.get(input)!),
-    emit: (opType, inputs, attributes = {}) => builder.node(opType, inputs, attributes, node.path, alone),
+    emit: (opType, inputs, attributes = {}) => builder.node(opType, inputs, attributes, node.path, owned),
     integers: (kind, values, dims) => builder.integers(kind, values, dims),
     floats: (name, values, dims) => builder.floats(name, values, dims),
-    // To Reshape, 0 means the extent that the input has.
+    // In the shape of a Reshape, 0 means the extent of the input.
     shape: (shape) => builder.integers('shape', batched.has(node) ? [0, ...shape.slice(1)] : shape),
   };
   return operator(call);
 }
 
-/** Gives the values that a run returns the names of the outputs, which are claimed already. */
+/** Renames the values that a run returns to the names of the outputs, which toOnnx has claimed. */
 function nameOutputs(graph: Graph, names: Map<Node, string>, builder: GraphBuilder): void {
   const taken = new Set<string>();
   for (const [output, node] of graph.outputs) {
     const value = names.get(node)!;
     if (isInput(node) || isParameter(node) || taken.has(value)) {
-      // One value has one name: a further one needs a node.
+      // An ONNX value has one name: a second one needs an Identity node.
       builder.nodes.push({
         name: `${output}/Identity`,
         opType: 'Identity',
@@ -192,10 +193,10 @@ const valueInfo = (
   },
 });
 
-/** What a viewer shows about the model. */
+/** Returns a description of the model, which viewers show. */
 function documentation(name: string, graph: Graph, dynamicBatch: boolean): string {
   const list = (nodes: ReadonlyMap<string, Node>): string =>
     [...nodes].map(([key, { shape }]) => `${key} (${formatShape(shape)})`).join(', ');
-  const open = dynamicBatch ? ' The number of pictures, the first extent, is open.' : '';
+  const open = dynamicBatch ? ' The batch size, the first dimension, is dynamic.' : '';
   return `${name}, from ${list(inputsOf(graph))} to ${list(graph.outputs)}, float32.${open} Exported by @cnn/onnx.`;
 }

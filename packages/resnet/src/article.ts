@@ -1,4 +1,9 @@
-/** The article's ResNets as they are printed; the bottleneck, which cannot run as printed, with the smallest repair. */
+/**
+ * The ResNets in section 1.38.5 of the article "41_经典卷积网络、LeNet、AlexNet、…"
+ * (Classic convolutional networks, in Chinese, http://www.chinasem.cn/article/918133).
+ * They are reproduced as printed, except for the bottleneck, which cannot run as printed and has the smallest
+ * correction. A comment at each difference from the paper, and at each correction, describes it.
+ */
 import {
   add,
   avgPool,
@@ -29,7 +34,7 @@ const basic = (inC: number, outC: number, stride: number): Module =>
       bn1: batchNorm(outC),
       conv2: conv(outC, outC, 3, stride),
       bn2: batchNorm(outC),
-      // Printed as `in_channels != expansion * in_channels`, which is never true: only a stride projects.
+      // Printed as `in_channels != expansion * in_channels`, which is never true: only blocks with a stride project.
       shortcut: stride === 1 ? undefined : projection(inC, outC, stride),
     },
     (m, x) => relu(add(pipe(x, m.conv1, m.bn1, relu, m.conv2, m.bn2), m.shortcut?.(x) ?? x)),
@@ -47,7 +52,7 @@ const bottleneck = (inC: number, planes: number, stride: number): Module =>
       bn2: batchNorm(planes),
       conv3: conv(planes, 4 * planes, 1),
       bn3: batchNorm(4 * planes),
-      // Printed without an identity for blocks whose shape stays.
+      // Printed without an identity for blocks that keep the shape.
       shortcut: stride === 1 && inC === 4 * planes ? undefined : projection(inC, 4 * planes, stride),
     },
     (m, x) =>
@@ -69,9 +74,9 @@ function resnet(
     sequential(
       ...Array.from({ length: count }, (_, place) => {
         const first = place === 0 ? stride : 1;
-        const made = block === 'basic' ? basic(inC, planes, first) : bottleneck(inC, planes, first);
+        const unit = block === 'basic' ? basic(inC, planes, first) : bottleneck(inC, planes, first);
         inC = planes * expansion;
-        return made;
+        return unit;
       }),
     );
   return module(
@@ -91,7 +96,7 @@ function resnet(
   );
 }
 
-/** The article's own networks. */
+/** The networks of the article http://www.chinasem.cn/article/918133, under its names. */
 export const article = {
   /** `Resnet(block, num_blocks, num_classes)`, for 32x32 pixels. */
   resnet,

@@ -1,4 +1,4 @@
-/** A published ResNet-20 on real pictures: PyTorch's logits on 1,000 of CIFAR-10's test pictures. */
+/** A published ResNet-20 gives PyTorch's logits on 1,000 of CIFAR-10's test pictures. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compile, readWeights } from '@cnn/core';

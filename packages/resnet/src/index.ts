@@ -1,4 +1,4 @@
-/** @cnn/resnet: ResNet, ResNeXt, Wide ResNet, the CIFAR forms, and the article's. */
+/** @cnn/resnet: ResNet, ResNeXt, Wide ResNet, the CIFAR forms, and the forms that an article prints (article.ts). */
 import type { ModelEntry, Paper, WeightsRecord } from '@cnn/core';
 import {
   type ResnetOptions,

@@ -2,7 +2,7 @@
  * ResNet (He et al. 2015, https://arxiv.org/abs/1512.03385, table 1), ResNeXt
  * (https://arxiv.org/abs/1611.05431, table 1) and Wide ResNet (https://arxiv.org/abs/1605.07146).
  *
- * Deviation: the stride of a bottleneck is in its 3x3 convolution ("v1.5"), where torchvision has it.
+ * Deviation: the stride of a bottleneck is in its 3x3 convolution ("v1.5"), as in torchvision.
  * Parameter names are torchvision's.
  */
 import {
@@ -47,7 +47,10 @@ const variants = {
 export interface ResnetOptions {
   /** Default 1000. */
   readonly numClasses?: number;
-  /** Starts the last scale of each block at 0, so that blocks begin as identities (https://arxiv.org/abs/1706.02677). Default false. */
+  /**
+   * Initialises the weight of each block's last batch norm to 0, so that blocks start as identities
+   * (https://arxiv.org/abs/1706.02677). Default false.
+   */
   readonly zeroInitResidual?: boolean;
 }
 
@@ -63,7 +66,7 @@ const conv = (inC: number, outC: number, kernel: number, stride = 1, groups = 1)
 /** Batch norm at the end of a block. */
 const lastNorm = (channels: number, zero: boolean) => batchNorm(channels, { init: constant(zero ? 0 : 1) });
 
-/** A 1x1 projection for a shortcut whose shape changes, nothing for one that does not. */
+/** Returns a 1x1 projection for a shortcut that changes the shape, else undefined. */
 const shortcut = (inC: number, outC: number, stride: number) =>
   stride === 1 && inC === outC ? undefined : sequential(conv(inC, outC, 1, stride), batchNorm(outC));
 
@@ -131,8 +134,16 @@ const resnet =
       (m, x) =>
         pipe(
           x,
-          ...[m.conv1, m.bn1, relu, maxPool(3, { stride: 2, padding: 1 })],
-          ...[m.layer1, m.layer2, m.layer3, m.layer4, globalAvgPool, m.fc],
+          m.conv1,
+          m.bn1,
+          relu,
+          maxPool(3, { stride: 2, padding: 1 }),
+          m.layer1,
+          m.layer2,
+          m.layer3,
+          m.layer4,
+          globalAvgPool,
+          m.fc,
         ),
     );
   };

@@ -1,7 +1,6 @@
 /**
- * ResNet in its form for CIFAR-10 (He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.2): 6n + 2
- * layers in three stages of 16, 32 and 64 channels. Parameter names are those of the checkpoints that
- * are around for these networks.
+ * ResNet for CIFAR-10 (He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.2): 6n + 2 layers in three
+ * stages of 16, 32 and 64 channels. Parameter names are those of public checkpoints of these networks.
  */
 import {
   add,
@@ -25,14 +24,14 @@ import {
 export interface ResnetCifarOptions {
   /** Default 10. */
   readonly numClasses?: number;
-  /** Where the shape changes: `'A'` skips pixels and adds zero channels, `'B'` projects. Default `'A'`, the paper's. */
+  /** Shortcuts that change the shape: `'A'` skips pixels and adds zero channels, `'B'` projects. Default `'A'`, the paper's. */
   readonly shortcut?: 'A' | 'B';
 }
 
 const conv = (inC: number, outC: number, kernel: number, stride = 1) =>
   conv2d(inC, outC, kernel, { stride, padding: kernel >> 1, bias: false, init: kaimingNormal() });
 
-/** Option A: every second pixel, the missing channels as zeros on both sides. */
+/** Option A: takes every second pixel, and adds the missing channels as zeros on both sides. */
 const skipAndPad =
   (extra: number) =>
   (x: Node): Node =>
@@ -42,7 +41,7 @@ const block = (inC: number, outC: number, stride: number, kind: 'A' | 'B'): Modu
   const same = stride === 1 && inC === outC;
   const projection =
     same || kind === 'A' ? undefined : sequential(conv(inC, outC, 1, stride), batchNorm(outC));
-  const free = same ? (x: Node): Node => x : skipAndPad(outC - inC);
+  const withoutParameters = same ? (x: Node): Node => x : skipAndPad(outC - inC);
   return module(
     {
       conv1: conv(inC, outC, 3, stride),
@@ -51,7 +50,8 @@ const block = (inC: number, outC: number, stride: number, kind: 'A' | 'B'): Modu
       bn2: batchNorm(outC),
       shortcut: projection,
     },
-    (m, x) => relu(add(pipe(x, m.conv1, m.bn1, relu, m.conv2, m.bn2), m.shortcut?.(x) ?? free(x))),
+    (m, x) =>
+      relu(add(pipe(x, m.conv1, m.bn1, relu, m.conv2, m.bn2), m.shortcut?.(x) ?? withoutParameters(x))),
   );
 };
 

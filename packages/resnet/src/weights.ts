@@ -1,17 +1,17 @@
-/** Where weights for these models are published, and how keys of other code bases map to ours. */
+/** Published weights of these models, and parameter names of other code bases. */
 import { type Rename, torchvisionWeights, type WeightsRecord } from '@cnn/core';
 
 const v1 = (file: string, top1: number, top5: number) => ({
   IMAGENET1K_V1: torchvisionWeights(file, top1, top5),
 });
 type Published = readonly [file: string, top1: number, top5: number];
-/** Two generations: the second was trained longer and is evaluated from 232 pixels. */
+/** Two generations of weights: V2 was trained longer, and is evaluated after resizing to 232 pixels. */
 const v2AndV1 = (second: Published, first: Published) => ({
   IMAGENET1K_V2: torchvisionWeights(...second, { transform: { resize: 232 } }),
   ...v1(...first),
 });
 
-/** Weights by model, the default first. The CIFAR forms have none at torchvision. */
+/** Weights by model, the default first. torchvision has none for the CIFAR forms. */
 export const weights = {
   resnet18: v1('resnet18-f37072fd.pth', 69.758, 89.078),
   resnet34: v1('resnet34-b627a593.pth', 73.314, 91.42),
@@ -36,14 +36,14 @@ export const weights = {
   ),
 } as const satisfies Record<string, Record<string, WeightsRecord>>;
 
-/** Rules for checkpoints whose keys have other names. */
+/** Renaming rules for checkpoints with other parameter names. */
 export const renames = {
-  /** Code for CIFAR-10 that calls the projection `shortcut` and the classifier `linear`, to torchvision's names. */
+  /** Checkpoints for CIFAR-10 that call the projection `shortcut` and the classifier `linear`, to torchvision's names. */
   cifarToTorchvision: [
     [/\.shortcut\./, '.downsample.'],
     [/^linear\./, 'fc.'],
   ],
-  /** Torchvision's and timm's names to those of the CIFAR forms. */
+  /** torchvision's and timm's names to those of the CIFAR forms. */
   torchvisionToCifar: [
     [/\.downsample\./, '.shortcut.'],
     [/^fc\./, 'linear.'],

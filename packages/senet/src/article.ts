@@ -1,4 +1,9 @@
-/** The article's SENet exactly as it is printed. How it differs from the paper stands beside each line. */
+/**
+ * The SENet in section 1.38.12 of the article "41_经典卷积网络、LeNet、AlexNet、…"
+ * (Classic convolutional networks, in Chinese, http://www.chinasem.cn/article/918133).
+ * It is reproduced as printed, and with `corrected: true` in a form for square pictures of any size. A comment at each
+ * difference from the paper describes it.
+ */
 import {
   add,
   avgPool,
@@ -20,7 +25,7 @@ import {
 const conv = (inC: number, outC: number, kernel: number, stride = 1) =>
   conv2d(inC, outC, kernel, { stride, padding: kernel >> 1, bias: false });
 
-/** The mean of each map; the article's window is as wide as high, which only fits square maps. */
+/** The mean of each feature map; the article's window is square, so the map must be square. */
 const squeeze = (x: Node): Node => avgPool(x.shape[2]!)(x);
 
 /** The article's `SEBlock`. */
@@ -65,14 +70,14 @@ const preActBlock = (inC: number, outC: number, stride: number): Module =>
 
 /** Options of the article's network. */
 interface ArticleOptions {
-  /** Global pooling and `linear(512)` instead of the printed head, which fits 224x224 only. Default false. */
+  /** Global pooling and `linear(512)` instead of the printed head, which accepts 224x224 only. Default false. */
   readonly corrected?: boolean;
 }
 
 /**
  * The article's `SqueezeExcitationNet(block, num_blocks, num_classes)`: n x 3 x 224 x 224 to n x `numClasses`
- * logits, at full resolution (27 G multiply-adds): a CIFAR stem, no final normalisation, and a classifier
- * on 7x7x512 values.
+ * logits. Differences from the paper: a CIFAR stem, so that the first stage works at full resolution (27 billion
+ * multiply-adds); no batch norm after the last block; and a classifier on 7x7x512 values.
  */
 function squeezeExcitationNet(
   block: 'preact' | 'basic',
@@ -85,9 +90,9 @@ function squeezeExcitationNet(
   const layer = (outC: number, count: number, stride: number): Module =>
     sequential(
       ...Array.from({ length: count }, (_, place) => {
-        const made = make(inC, outC, place === 0 ? stride : 1);
+        const unit = make(inC, outC, place === 0 ? stride : 1);
         inC = outC;
-        return made;
+        return unit;
       }),
     );
   return module(
@@ -101,14 +106,14 @@ function squeezeExcitationNet(
       linear: linear(corrected ? 512 : 25_088, numClasses),
     },
     (m, x) => {
-      // The first pre-activation block normalises and rectifies once more what comes out of the stem.
+      // The first pre-activation block repeats the batch norm and ReLU of the stem.
       const features = pipe(x, m.conv1, m.bn1, relu, m.layer1, m.layer2, m.layer3, m.layer4);
       return m.linear(corrected ? globalAvgPool(features) : pipe(features, avgPool(4), flatten));
     },
   );
 }
 
-/** The article's own networks. */
+/** The networks of the article http://www.chinasem.cn/article/918133, under its names. */
 export const article = {
   /** `SqueezeExcitationNet(block, num_blocks, num_classes)`. */
   squeezeExcitationNet,

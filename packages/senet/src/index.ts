@@ -1,4 +1,4 @@
-/** @cnn/senet: SE-ResNets, and the article's SENet. */
+/** @cnn/senet: SE-ResNets, and the form that an article prints (article.ts). */
 import type { ModelEntry, Paper } from '@cnn/core';
 import {
   type SenetOptions,

@@ -2,9 +2,9 @@
  * SE-ResNet (Hu et al. 2017, "Squeeze-and-excitation networks", https://arxiv.org/abs/1709.01507, table 1):
  * ResNets whose blocks end in a squeeze-and-excitation before the shortcut is added.
  *
- * `seresnet*` have timm's names and, as torchvision's ResNets, the stride in the 3x3 convolution.
- * `se_resnet50_cadene` is the form whose weights came from the authors' Caffe files: the stride is in the
- * first 1x1 convolution, the first pooling lets its window hang over, and names run from layer0 to last_linear.
+ * `seresnet*` have timm's names and, like torchvision's ResNets, the stride in the 3x3 convolution.
+ * `se_resnet50_cadene` is the form of the weights converted from the authors' Caffe files: the stride is in
+ * the first 1x1 convolution, the first pooling uses ceil mode, and names run from layer0 to last_linear.
  */
 import {
   add,
@@ -42,7 +42,7 @@ const variants = {
 export interface SenetOptions {
   /** Default 1000. */
   readonly numClasses?: number;
-  /** Channels are squeezed by this factor. Default 16. */
+  /** Factor by which a gate squeezes channels. Default 16. */
   readonly reduction?: number;
 }
 
@@ -52,7 +52,7 @@ const conv = (inC: number, outC: number, kernel: number, stride = 1) =>
 const shortcut = (inC: number, outC: number, stride: number) =>
   stride === 1 && inC === outC ? undefined : sequential(conv(inC, outC, 1, stride), batchNorm(outC));
 
-/** @throws ShapeError when no channel is left. */
+/** Squeeze and excitation. @throws ShapeError if `reduction` leaves no channels. */
 function gate(channels: number, reduction: number): Module {
   const squeezed = Math.floor(channels / reduction);
   if (!(squeezed >= 1))
@@ -98,7 +98,7 @@ const bottleneck = (inC: number, width: number, stride: number, reduction: numbe
       ),
   );
 
-/** The bottleneck with the stride in its first convolution, and the gate under another name. */
+/** The bottleneck with the stride in its first convolution, and a gate called `se_module`. */
 const caffeBottleneck = (inC: number, width: number, stride: number, reduction: number): Module =>
   module(
     {
@@ -122,7 +122,7 @@ const caffeBottleneck = (inC: number, width: number, stride: number, reduction: 
 
 type Block = (inC: number, width: number, stride: number, reduction: number) => Module;
 
-/** Stage i of table 1: `depth` blocks of width 64 * 2^i; all but the first stage halve the picture. */
+/** Stage i of table 1: `depth` blocks of width 64 * 2^i; all but the first stage halve height and width. */
 const stage = (index: number, depth: number, block: Block, expansion: number, reduction: number): Module =>
   sequential(
     ...Array.from({ length: depth }, (_, place) => {
@@ -149,8 +149,16 @@ const seresnet =
       (m, x) =>
         pipe(
           x,
-          ...[m.conv1, m.bn1, relu, maxPool(3, { stride: 2, padding: 1 })],
-          ...[m.layer1, m.layer2, m.layer3, m.layer4, globalAvgPool, m.fc],
+          m.conv1,
+          m.bn1,
+          relu,
+          maxPool(3, { stride: 2, padding: 1 }),
+          m.layer1,
+          m.layer2,
+          m.layer3,
+          m.layer4,
+          globalAvgPool,
+          m.fc,
         ),
     );
   };

@@ -1,9 +1,9 @@
-/** Where weights for these models are published: torchvision has none. */
+/** Published weights of these models: torchvision has none. */
 import type { Rename, WeightsRecord } from '@cnn/core';
 
 const none: Readonly<Record<string, WeightsRecord>> = {};
 
-/** Weights by model: none at torchvision; timm's and Cadene's files load when given by path or URL. */
+/** Weights by model: none at torchvision; timm's and Cadene's files can be loaded by path or URL. */
 export const weights = {
   seresnet18: none,
   seresnet34: none,
@@ -13,9 +13,9 @@ export const weights = {
   se_resnet50_cadene: none,
 } as const satisfies Record<string, Record<string, WeightsRecord>>;
 
-/** Rules for checkpoints whose keys have other names. */
+/** Renaming rules for checkpoints with other parameter names. */
 export const renames = {
-  /** timm's `legacy_seresnet*`: names of Caffe files under a stride as ours. */
+  /** timm's `legacy_seresnet*`: Caffe's names, with the stride in the 3x3 convolution. */
   legacy: [
     [/^layer0\.(conv1|bn1)\./, '$1.'],
     [/\.se_module\./, '.se.'],

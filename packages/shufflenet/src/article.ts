@@ -1,4 +1,8 @@
-/** The article's ShuffleNets exactly as they are printed. How they differ from the papers stands beside each line. */
+/**
+ * The ShuffleNets in sections 1.38.13 and 1.38.14 of the article "41_经典卷积网络、LeNet、AlexNet、…"
+ * (Classic convolutional networks, in Chinese, http://www.chinasem.cn/article/918133).
+ * They are reproduced as printed; a comment at each difference from the papers describes it.
+ */
 import {
   add,
   avgPool,
@@ -21,7 +25,7 @@ import {
   slice,
 } from '@cnn/core';
 
-/** The article's table; for one group the paper has 576 channels in the last stage. */
+/** The article's table; for one group, the last stage of the paper has 576 channels. */
 const v1Channels: Readonly<Record<number, readonly [number, number, number]>> = {
   1: [144, 288, 567],
   2: [200, 400, 800],
@@ -30,7 +34,7 @@ const v1Channels: Readonly<Record<number, readonly [number, number, number]>> = 
   8: [384, 768, 1536],
 };
 
-/** The article's `ShuffleUnit`. All its 1x1 convolutions have a bias before batch norm, which is of no use. */
+/** The article's `ShuffleUnit`. Its 1x1 convolutions have a bias, which is redundant before batch norm. */
 function shuffleUnit(
   inC: number,
   outC: number,
@@ -38,7 +42,7 @@ function shuffleUnit(
   firstGroups: number,
   combine: 'add' | 'concat',
 ): Module {
-  // 567 is no multiple of 4: the quarter is rounded down without a word.
+  // 567 is not a multiple of 4; like the article, this rounds the quarter down.
   const squeezed = Math.floor(outC / 4);
   const branch = combine === 'concat' ? outC - inC : outC;
   return module(
@@ -63,7 +67,10 @@ function shuffleUnit(
     (m, x) => {
       const out = pipe(
         x,
-        ...[m.g_conv_1x1_compress, channelShuffle(groups), m.depthwise_conv3x3, m.bn_after_depthwise],
+        m.g_conv_1x1_compress,
+        channelShuffle(groups),
+        m.depthwise_conv3x3,
+        m.bn_after_depthwise,
         m.g_conv_1x1_expand,
       );
       const shortcut = combine === 'concat' ? avgPool(3, { stride: 2, padding: 1 })(x) : x;
@@ -103,7 +110,7 @@ function shuffleNetV1({ groups = 3, inChannels = 3, numClasses = 1000 }: V1Optio
     );
   return module(
     {
-      // The paper normalises and rectifies after this convolution.
+      // The paper has batch norm and ReLU after this convolution.
       conv1: conv2d(inChannels, 24, 3, { stride: 2, padding: 1 }),
       stage2: stage(0, 3),
       stage3: stage(1, 7),
@@ -113,13 +120,19 @@ function shuffleNetV1({ groups = 3, inChannels = 3, numClasses = 1000 }: V1Optio
     (m, x) =>
       pipe(
         x,
-        ...[m.conv1, maxPool(3, { stride: 2, padding: 1 })],
-        ...[m.stage2, m.stage3, m.stage4, globalAvgPool, m.fc, logSoftmax],
+        m.conv1,
+        maxPool(3, { stride: 2, padding: 1 }),
+        m.stage2,
+        m.stage3,
+        m.stage4,
+        globalAvgPool,
+        m.fc,
+        logSoftmax,
       ),
   );
 }
 
-/** The article's table of widths; the published first stage at 2.0 has 244 channels. */
+/** The article's table of widths; at width 2 the published first stage has 244 channels. */
 const v2Channels: Readonly<Record<string, readonly [number, number, number, number]>> = {
   0.5: [48, 96, 192, 1024],
   1: [116, 232, 464, 1024],
@@ -127,7 +140,7 @@ const v2Channels: Readonly<Record<string, readonly [number, number, number, numb
   2: [224, 488, 976, 2048],
 };
 
-/** The article's `InvertedResidual`; the misspelling of its branches is part of the parameters' names. */
+/** The article's `InvertedResidual`; its misspelling of the branches is part of the parameter names. */
 function invertedResidual(inC: number, outC: number, first: boolean): Module {
   const half = Math.floor(outC / 2);
   const stride = first ? 2 : 1;
@@ -156,7 +169,7 @@ interface V2Options {
 
 /**
  * The article's ShuffleNetV2: n x 3 x 224 x 224 to n x `nClass` logits.
- * @throws ShapeError for another width, where the article fails on a missing attribute.
+ * @throws ShapeError for another width, for which the article fails on a missing attribute.
  */
 function shuffleNetV2({ nClass = 1000, widthMult = 1 }: V2Options = {}): Module {
   const channels = v2Channels[String(widthMult)];
@@ -180,14 +193,19 @@ function shuffleNetV2({ nClass = 1000, widthMult = 1 }: V2Options = {}): Module 
     (m, x) =>
       pipe(
         x,
-        ...[m.conv1, maxPool(3, { stride: 2, padding: 1 }), m.features, m.conv_last],
-        // A fixed 7x7 average: only 224x224 pixels fit.
-        ...[avgPool(7), flatten, m.classifier],
+        m.conv1,
+        maxPool(3, { stride: 2, padding: 1 }),
+        m.features,
+        m.conv_last,
+        // A fixed 7x7 average: it accepts only 224x224 pixels.
+        avgPool(7),
+        flatten,
+        m.classifier,
       ),
   );
 }
 
-/** The article's own networks. */
+/** The networks of the article http://www.chinasem.cn/article/918133, under its names. */
 export const article = {
   /** ShuffleNetV1; gives log-probabilities. */
   shuffleNetV1,

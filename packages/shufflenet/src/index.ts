@@ -1,4 +1,4 @@
-/** @cnn/shufflenet: ShuffleNetV1 and V2, and the article's. */
+/** @cnn/shufflenet: ShuffleNetV1 and V2, and the forms that an article prints (article.ts). */
 import type { ModelEntry, Paper } from '@cnn/core';
 import {
   type ShufflenetV1Options,

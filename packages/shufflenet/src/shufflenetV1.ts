@@ -1,8 +1,8 @@
 /**
- * ShuffleNetV1 (Zhang et al. 2017, https://arxiv.org/abs/1707.01083, table 1): 1x1 convolutions in groups,
- * whose channels are shuffled so that groups meet.
+ * ShuffleNetV1 (Zhang et al. 2017, https://arxiv.org/abs/1707.01083, table 1): grouped 1x1 convolutions, with
+ * a channel shuffle that mixes the groups.
  *
- * `shufflenet_v1_g*` are the paper's; `shufflenet_v1_g3_megvii` follows its authors' later code: the shuffle
+ * `shufflenet_v1_g*` are the paper's; `shufflenet_v1_g3_megvii` follows the authors' later code: the shuffle
  * comes after the depthwise convolution and is the inverse permutation, and the classifier has no bias.
  */
 import {
@@ -49,35 +49,37 @@ export interface ShufflenetV1Options {
 }
 
 const init = kaimingNormal('fanOut');
-/** The shortcut of a block that halves the picture (figure 2c); the padding counts in the average. */
+/** Shortcut of a unit of stride 2 (figure 2c); the average counts the padding. */
 const halve = avgPool(3, { stride: 2, padding: 1 });
 const shuffle = (groups: number) => (groups > 1 ? channelShuffle(groups) : (x: Node): Node => x);
 
-/** Channels of the first layer and of each stage, or a ShapeError when groups do not divide them. */
+/**
+ * Output channels of the first layer and of stages 2 to 4.
+ * @throws ShapeError if `groups` does not divide the channels of a stage's bottlenecks.
+ */
 function channelsOf(
   groups: keyof typeof table,
   widthScale: number,
 ): readonly [number, number, number, number] {
-  const [first, ...stages] = [24, ...table[groups]].map((channels) => channels * widthScale);
-  for (const channels of stages)
-    if (!Number.isInteger(channels) || channels % (4 * groups) !== 0 || !Number.isInteger(first))
+  const first = 24 * widthScale;
+  const scaled = (channels: number): number => {
+    const result = channels * widthScale;
+    if (!Number.isInteger(first) || !Number.isInteger(result) || result % (4 * groups) !== 0)
       throw new ShapeError(
-        `shufflenet_v1 with ${groups} groups and width ${widthScale} has ${channels} channels, which ${4 * groups} does not divide; use a width such as 0.5, 1, 1.5 or 2.`,
+        `shufflenet_v1 with ${groups} groups and width ${widthScale} has ${result} channels, which ${4 * groups} does not divide; use a width such as 0.5, 1, 1.5 or 2.`,
       );
-  return [first, ...stages] as unknown as readonly [number, number, number, number];
+    return result;
+  };
+  const [second, third, fourth] = table[groups];
+  return [first, scaled(second), scaled(third), scaled(fourth)];
 }
 
-/** The published names of a 1x1 convolution in groups with its batch norm. */
-const groupedConv = (
-  inC: number,
-  outC: number,
-  groups: number,
-  last: readonly ((x: Node) => Node)[],
-): Module =>
+/** A grouped 1x1 convolution with its batch norm and, if `rectified`, a ReLU, under the published names. */
+const groupedConv = (inC: number, outC: number, groups: number, rectified: boolean): Module =>
   named({
     conv1x1: conv2d(inC, outC, 1, { groups, bias: false, init }),
     batch_norm: batchNorm(outC),
-    ...(last[0] ? { relu: last[0] } : {}),
+    ...(rectified ? { relu } : {}),
   });
 
 /** Figure 2b (stride 1, added) and 2c (stride 2, concatenated). */
@@ -86,7 +88,7 @@ function shuffleUnit(inC: number, outC: number, groups: number, firstGroups: num
   const branch = stride === 2 ? outC - inC : outC;
   return module(
     {
-      g_conv_1x1_compress: groupedConv(inC, squeezed, firstGroups, [relu]),
+      g_conv_1x1_compress: groupedConv(inC, squeezed, firstGroups, true),
       depthwise_conv3x3: conv2d(squeezed, squeezed, 3, {
         stride,
         padding: 1,
@@ -95,12 +97,15 @@ function shuffleUnit(inC: number, outC: number, groups: number, firstGroups: num
         init,
       }),
       bn_after_depthwise: batchNorm(squeezed),
-      g_conv_1x1_expand: groupedConv(squeezed, branch, groups, []),
+      g_conv_1x1_expand: groupedConv(squeezed, branch, groups, false),
     },
     (m, x) => {
       const out = pipe(
         x,
-        ...[m.g_conv_1x1_compress, shuffle(groups), m.depthwise_conv3x3, m.bn_after_depthwise],
+        m.g_conv_1x1_compress,
+        shuffle(groups),
+        m.depthwise_conv3x3,
+        m.bn_after_depthwise,
         m.g_conv_1x1_expand,
       );
       return relu(stride === 2 ? concat([halve(x), out]) : add(x, out));
@@ -161,18 +166,18 @@ export const shufflenetV1G4 = shufflenetV1(4);
 /** ShuffleNetV1 with 8 groups: n x 3 x h x w to n x `numClasses` logits. */
 export const shufflenetV1G8 = shufflenetV1(8);
 
-/** A unit of the authors' code. */
+/** A unit in the form of the authors' code. */
 function megviiUnit(inC: number, outC: number, groups: number, firstGroups: number, stride: 1 | 2): Module {
   const squeezed = outC / 4;
   const branch = stride === 2 ? outC - inC : outC;
   return module(
     {
       branch_main_1: sequential(
-        ...[conv2d(inC, squeezed, 1, { groups: firstGroups, bias: false, init }), batchNorm(squeezed), relu],
-        ...[
-          conv2d(squeezed, squeezed, 3, { stride, padding: 1, groups: squeezed, bias: false, init }),
-          batchNorm(squeezed),
-        ],
+        conv2d(inC, squeezed, 1, { groups: firstGroups, bias: false, init }),
+        batchNorm(squeezed),
+        relu,
+        conv2d(squeezed, squeezed, 3, { stride, padding: 1, groups: squeezed, bias: false, init }),
+        batchNorm(squeezed),
       ),
       branch_main_2: sequential(
         conv2d(squeezed, branch, 1, { groups, bias: false, init }),
@@ -187,7 +192,7 @@ function megviiUnit(inC: number, outC: number, groups: number, firstGroups: numb
   );
 }
 
-/** ShuffleNetV1 with 3 groups as its authors' code has it: n x 3 x h x w to n x `numClasses` logits. */
+/** ShuffleNetV1 with 3 groups, in the form of the authors' code: n x 3 x h x w to n x `numClasses` logits. */
 export function shufflenetV1G3Megvii({
   numClasses = 1000,
   widthScale = 1,

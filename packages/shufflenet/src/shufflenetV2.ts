@@ -1,6 +1,6 @@
 /**
- * ShuffleNetV2 (Ma et al. 2018, https://arxiv.org/abs/1807.11164, table 5): half of the channels pass a
- * unit untouched, and a shuffle mixes the halves. Parameter names are torchvision's.
+ * ShuffleNetV2 (Ma et al. 2018, https://arxiv.org/abs/1807.11164, table 5): half of the channels bypass a
+ * unit, and a channel shuffle mixes the halves. Parameter names are torchvision's.
  */
 import {
   batchNorm,
@@ -47,7 +47,7 @@ const depthwise = (channels: number, stride: number): Steps => [
   batchNorm(channels),
 ];
 
-/** Figure 3c (stride 1: one half passes) and 3d (stride 2: both halves are computed). */
+/** Figure 3c (stride 1: one half bypasses the unit) and 3d (stride 2: both branches compute). */
 function unit(inC: number, outC: number, stride: 1 | 2): Module {
   const half = outC / 2;
   const main = sequential(
@@ -88,8 +88,14 @@ const shufflenetV2 =
       (m, x) =>
         pipe(
           x,
-          ...[m.conv1, maxPool(3, { stride: 2, padding: 1 })],
-          ...[m.stage2, m.stage3, m.stage4, m.conv5, globalAvgPool, m.fc],
+          m.conv1,
+          maxPool(3, { stride: 2, padding: 1 }),
+          m.stage2,
+          m.stage3,
+          m.stage4,
+          m.conv5,
+          globalAvgPool,
+          m.fc,
         ),
     );
   };

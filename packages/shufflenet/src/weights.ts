@@ -1,10 +1,10 @@
-/** Where weights for these models are published. */
+/** Published weights of these models. */
 import { torchvisionWeights, type WeightsRecord } from '@cnn/core';
 
 const none: Readonly<Record<string, WeightsRecord>> = {};
 const wide = { transform: { resize: 232 } };
 
-/** Weights by model. For ShuffleNetV1 torchvision publishes none; its authors' files load when given by path or URL. */
+/** Weights by model. torchvision has none for ShuffleNetV1; the authors' files can be loaded by path or URL. */
 export const weights: Readonly<Record<string, Readonly<Record<string, WeightsRecord>>>> = {
   shufflenet_v1_g1: none,
   shufflenet_v1_g2: none,
@@ -24,5 +24,5 @@ export const weights: Readonly<Record<string, Readonly<Record<string, WeightsRec
   },
 };
 
-/** Rules for checkpoints whose keys have other names. */
+/** Renaming rules for checkpoints with other parameter names. */
 export const renames = {};

@@ -1,7 +1,7 @@
-/** Draws a part of a traced network as an SVG: what the READMEs show of each family comes from the graph itself. */
+/** Draws a part of a traced network as an SVG, so that pictures in READMEs come from the graph itself. */
 import { type Graph, isParameter, type Node } from '@cnn/core';
 
-/** One box of the picture: an op with the batch norm, activation or dropout that follows it. */
+/** A box of the picture: an op with the batch norm, activation or dropout that follows it. */
 interface Box {
   readonly nodes: Node[];
   readonly inputs: Box[];
@@ -11,12 +11,12 @@ interface Box {
 
 const [WIDTH, HEIGHT, ACROSS, DOWN, MARGIN] = [196, 48, 24, 30, 12];
 
-/** Ops that are written into the box of what they follow. */
+/** Ops that share the box of their input. */
 const followers = new Set(['batchNorm', 'activation', 'dropout']);
 
 const operandsOf = (node: Node): readonly Node[] => node.inputs.filter((input) => !isParameter(input));
 
-/** The boxes of the nodes whose module lies under a path (all, for an empty one), each after its inputs. */
+/** Returns the boxes of the nodes under a module path (all for an empty path), each after its inputs. */
 function boxesOf(graph: Graph, path: string): readonly Box[] {
   const inside = graph.nodes.filter(
     (node) => !isParameter(node) && (path === '' || node.path === path || node.path.startsWith(`${path}.`)),
@@ -35,7 +35,7 @@ function boxesOf(graph: Graph, path: string): readonly Box[] {
   for (const node of inside) {
     const operands = operandsOf(node);
     const inputs = operands.map((operand) => boxOf.get(operand) ?? open(operand, []));
-    // What comes from outside keeps a box of its own.
+    // Inputs of the part have separate boxes.
     const follows =
       followers.has(node.op) &&
       operands.every((operand) => inside.includes(operand) && readers.get(operand) === 1);
@@ -50,7 +50,7 @@ function boxesOf(graph: Graph, path: string): readonly Box[] {
 
 const spaced = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 
-/** What a node does, in the words of the papers. */
+/** Describes a node in the words of the papers. */
 function title(node: Node, outside: boolean): string {
   if (outside) return 'input';
   const { kernel, stride, groups, fn } = node.attrs as {
@@ -70,7 +70,7 @@ function title(node: Node, outside: boolean): string {
   return `${kernel ? `${kernel.join('x')} ` : ''}${spaced(node.op)}${kernel ? step : ''}`;
 }
 
-/** Gives every box a place across: below its inputs, side by side where several are in a row. */
+/** Sets the x of each box: centred below its inputs, boxes of a row side by side. Returns the rows. */
 function arrange(boxes: readonly Box[]): readonly (readonly Box[])[] {
   const rows: Box[][] = [];
   for (const box of boxes) {
@@ -89,20 +89,23 @@ function arrange(boxes: readonly Box[]): readonly (readonly Box[])[] {
   return rows;
 }
 
-/** Where an edge that passes rows goes down: at its own place when that is free, else at the side. */
+/**
+ * Returns the x at which an edge passes rows: that of one of its ends if free, else to the right of all
+ * boxes.
+ */
 function lane(rows: readonly (readonly Box[])[], from: Box, to: Box): number {
   const passed = rows.slice(from.layer + 1, to.layer).flat();
   const isFree = (x: number): boolean => passed.every((box) => Math.abs(box.x - x) > WIDTH / 2);
   if (isFree(from.x)) return from.x;
   if (isFree(to.x)) return to.x;
-  // Longer edges lie further out, so that none covers another.
+  // Longer edges are further right, so that they do not overlap.
   return Math.max(...passed.map(({ x }) => x)) + WIDTH / 2 + ACROSS / 2 + 2 * (to.layer - from.layer);
 }
 
 /**
- * A part of a network as an SVG: boxes with op, what follows it and the shape (channels x height x width) of
- * the result, from top to bottom. Readable on light and dark pages.
- * @param path - of a module; empty for the whole network.
+ * Draws a part of a network as an SVG, from top to bottom: each box has an op, the ops that follow it, and
+ * the shape (channels x height x width) of the result. Readable on light and dark pages.
+ * @param path - path of a module; empty for the whole network.
  */
 export function blockPicture(graph: Graph, path: string): string {
   const boxes = boxesOf(graph, path);

@@ -1,4 +1,4 @@
-/** The browser finder: what it takes, in which order, and that WebGL2 and WebGPU answer in what every machine can have. */
+/** Tests the browser finder: the order of browsers, and the GPU interfaces of the Chromium from npm. */
 import { chromium } from 'playwright';
 import { afterEach, expect, test, vi } from 'vitest';
 import { findBrowser } from './browser.js';
@@ -8,7 +8,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** No browser but the one that a variable names. */
+/** Hides all browsers except one that CHROMIUM_PATH names. */
 const onlyVariable = (): void => {
   vi.stubEnv('PATH', '');
   vi.spyOn(chromium, 'executablePath').mockReturnValue('/nowhere/chrome');
@@ -32,20 +32,20 @@ test("Playwright's own comes before the system's", async () => {
   expect(await findBrowser()).toMatchObject({ source: "Playwright's", executablePath: process.execPath });
 });
 
-test('without any, tests are left out with a message, and CI is an error', async () => {
+test('without a browser, tests are skipped with a message; with CI set it is an error', async () => {
   onlyVariable();
   vi.stubEnv('CHROMIUM_PATH', '');
   vi.spyOn(process, 'platform', 'get').mockReturnValue('freebsd');
   vi.stubEnv('CI', '');
   const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
   expect(await findBrowser()).toBeUndefined();
-  expect(warn.mock.calls.flat().join()).toMatch(/No browser was found.*Install Chromium.*are left out/);
+  expect(warn.mock.calls.flat().join()).toMatch(/No browser was found.*Install Chromium.*are skipped/);
   vi.stubEnv('CI', 'true');
   await expect(findBrowser()).rejects.toThrow('No browser was found');
 });
 
 test.runIf(process.platform === 'linux' && process.arch === 'x64')(
-  'the Chromium that comes with npm has WebGL2 and WebGPU',
+  'the Chromium that npm installs has WebGL2 and WebGPU',
   async () => {
     vi.stubEnv('CHROMIUM_PATH', '@sparticuz/chromium');
     const { source, ...options } = (await findBrowser())!;
@@ -53,7 +53,7 @@ test.runIf(process.platform === 'linux' && process.arch === 'x64')(
     const browser = await chromium.launch(options);
     try {
       const page = await browser.newPage();
-      // A page that may use WebGPU has to come from a secure place.
+      // WebGPU requires a secure context.
       await page.route('**', (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html>' }));
       await page.goto('https://localhost/');
       const webgl2 = await page.evaluate(() => {

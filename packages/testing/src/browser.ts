@@ -1,4 +1,4 @@
-/** Finds a Chromium for the tests and says how to start it: with WebGL2 and WebGPU, also where there is no GPU. */
+/** Finds a Chromium for the tests, and options that enable WebGL2 and WebGPU in it, even without a GPU. */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { chromium } from 'playwright';
 
-/** A browser that was found: what Playwright's `chromium.launch` takes, and where it comes from. */
+/** A browser: the options for Playwright's `chromium.launch`, and its source. */
 export interface FoundBrowser {
-  /** For people: `the system's`, `that of @sparticuz/chromium`. */
+  /** Source for messages: `the system's`, `that of @sparticuz/chromium`. */
   readonly source: string;
   readonly executablePath: string;
   readonly args: string[];
@@ -18,21 +18,26 @@ export interface FoundBrowser {
   readonly chromiumSandbox: false;
 }
 
-/** The package that carries a Chromium for Linux on x64; `CHROMIUM_PATH` may name it to pass over the others. */
+/** Package with a Chromium for Linux on x64; `CHROMIUM_PATH` may name it to skip all other browsers. */
 const PACKED = '@sparticuz/chromium';
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 const require = createRequire(import.meta.url);
 
-/** WebGL2 and WebGPU computed by SwiftShader, which every Chromium brings along, and no talk to the network. */
+/** Arguments that run WebGL2 and WebGPU on SwiftShader (part of Chromium) and disable network access. */
 const args: readonly string[] = [
-  ...['--use-angle=swiftshader', '--enable-unsafe-swiftshader'],
-  ...['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
-  ...['--disable-quic', '--no-first-run', '--disable-background-networking'],
-  ...['--disable-component-update', '--disable-sync'],
+  '--use-angle=swiftshader',
+  '--enable-unsafe-swiftshader',
+  '--enable-unsafe-webgpu',
+  '--use-webgpu-adapter=swiftshader',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
 ];
 
-/** Where systems keep a Chrome or a Chromium. */
+/** Paths at which systems install Chrome or Chromium. */
 function* systemPaths(): Generator<string> {
   for (const folder of (process.env.PATH ?? '').split(delimiter))
     for (const name of ['google-chrome-stable', 'google-chrome', 'chromium', 'chromium-browser'])
@@ -43,7 +48,7 @@ function* systemPaths(): Generator<string> {
     if (root) yield join(root, 'Google/Chrome/Application/chrome.exe');
 }
 
-/** Unpacks the Chromium of the package, once for each version: to its folder, with the libraries it needs. */
+/** Unpacks the package's Chromium and its libraries, once per version; returns their folder. */
 async function unpack(): Promise<string> {
   const home = join(dirname(require.resolve('@sparticuz/chromium')), '../..');
   const { version } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8')) as { version: string };
@@ -51,32 +56,32 @@ async function unpack(): Promise<string> {
   const folder = join(cache, `chromium-${version}`);
   if (existsSync(folder)) return folder;
   await mkdir(cache, { recursive: true });
-  // Unpacked aside and renamed, so that tests that start together never find half a browser.
-  const aside = await mkdtemp(join(cache, 'chromium-'));
+  // Unpacks to a temporary folder and renames it, so that concurrent tests never find an incomplete browser.
+  const temporary = await mkdtemp(join(cache, 'chromium-'));
   try {
-    // The package unpacks to the folder for temporary files, and its libraries only where it sees this variable.
-    const env = { ...process.env, TMPDIR: aside, AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs20.x' };
+    // The package unpacks to TMPDIR, and unpacks its libraries only if AWS_EXECUTION_ENV is set.
+    const env = { ...process.env, TMPDIR: temporary, AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs20.x' };
     const script = `import chromium from '${PACKED}'; await chromium.executablePath();`;
     await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script], {
       cwd: dirname(fileURLToPath(import.meta.url)),
       env,
     });
-    await rename(aside, folder);
+    await rename(temporary, folder);
   } catch (error) {
-    await rm(aside, { recursive: true, force: true });
+    await rm(temporary, { recursive: true, force: true });
     if (!existsSync(folder)) throw error;
   }
   return folder;
 }
 
 /**
- * The first browser there is of: `CHROMIUM_PATH`, Playwright's own, the system's Chrome or Chromium, the one
- * of the package @sparticuz/chromium. `CHROMIUM_PATH=@sparticuz/chromium` takes the last one at once.
- * Undefined where there is none, with the reason on the console; tests in a browser are left out then.
- * @throws when `CHROMIUM_PATH` names no file, and when there is no browser though `CI` is set.
+ * Finds a browser, in this order: `CHROMIUM_PATH`, Playwright's, the system's Chrome or Chromium, the one in
+ * the package @sparticuz/chromium. `CHROMIUM_PATH=@sparticuz/chromium` selects the last one directly.
+ * @returns undefined if there is none; the reason is printed, and tests in a browser are skipped.
+ * @throws Error if `CHROMIUM_PATH` does not exist, or if there is no browser and `CI` is set.
  */
 export async function findBrowser(): Promise<FoundBrowser | undefined> {
-  const asked = process.env.CHROMIUM_PATH;
+  const requested = process.env.CHROMIUM_PATH;
   const own = chromium.executablePath();
   const system = [...systemPaths()].find((path) => existsSync(path));
   const found = (source: string, executablePath: string, env: Record<string, string> = {}): FoundBrowser => ({
@@ -86,13 +91,15 @@ export async function findBrowser(): Promise<FoundBrowser | undefined> {
     env: { ...(process.env as Record<string, string>), ...env },
     chromiumSandbox: false,
   });
-  if (asked && asked !== PACKED) {
-    if (existsSync(asked)) return found('that of CHROMIUM_PATH', asked);
-    throw new Error(`CHROMIUM_PATH is ${asked}, but there is no such file; name a Chromium, or unset it.`);
+  if (requested && requested !== PACKED) {
+    if (existsSync(requested)) return found('that of CHROMIUM_PATH', requested);
+    throw new Error(
+      `CHROMIUM_PATH is ${requested}, but there is no such file; set it to a Chromium, or unset it.`,
+    );
   }
-  if (!asked && existsSync(own)) return found("Playwright's", own);
-  if (!asked && system) return found("the system's", system);
-  let problem = `there is none for ${process.platform} on ${process.arch} in ${PACKED}`;
+  if (!requested && existsSync(own)) return found("Playwright's", own);
+  if (!requested && system) return found("the system's", system);
+  let problem = `${PACKED} has none for ${process.platform} on ${process.arch}`;
   if (process.platform === 'linux' && process.arch === 'x64')
     try {
       const folder = await unpack();
@@ -105,8 +112,8 @@ export async function findBrowser(): Promise<FoundBrowser | undefined> {
     } catch (error) {
       problem = `${PACKED} could not be unpacked (${error instanceof Error ? error.message : error})`;
     }
-  const message = `No browser was found for tests: no CHROMIUM_PATH, none of Playwright's, none of the system's, and ${problem}. Install Chromium, or set CHROMIUM_PATH.`;
+  const message = `No browser was found for the tests: CHROMIUM_PATH is not set, Playwright and the system have none, and ${problem}. Install Chromium, or set CHROMIUM_PATH.`;
   if (process.env.CI) throw new Error(message);
-  console.warn(`${message} The tests in a browser are left out.`);
+  console.warn(`${message} The tests in a browser are skipped.`);
   return undefined;
 }

@@ -1,4 +1,4 @@
-/** The built packages in plain Node: each can be imported and required, and both ways give the same names. */
+/** Tests the built packages in Node: each can be imported and required, with the same exports. */
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ import { bundleSize, familyPrograms } from './bundleSize.js';
 
 const packages = new URL('../../', import.meta.url);
 
-/** Packages with an entry for both formats; `cnn` has a command only. */
+/** Packages with an ES module and a CommonJS entry; `cnn` has only a command. */
 const names = readdirSync(packages).filter((name) => {
   const { private: own, main } = JSON.parse(
     readFileSync(new URL(`${name}/package.json`, packages), 'utf8'),
@@ -18,12 +18,12 @@ const names = readdirSync(packages).filter((name) => {
 });
 const built = names.every((name) => existsSync(new URL(`${name}/dist/index.js`, packages)));
 if (!built) {
-  const message = 'The packages are not built, so they cannot be loaded; run npx turbo run build.';
+  const message = 'The packages are not built, so their builds are not tested; run npx turbo run build.';
   if (process.env.CI) throw new Error(message);
   console.warn(message);
 }
 
-/** Runs a program in a Node of its own, which knows nothing of the sources, and gives what it prints as JSON. */
+/** Runs a program in a separate Node, without aliases to the sources; parses its output as JSON. */
 async function inNode(type: 'module' | 'commonjs', program: string): Promise<unknown> {
   const { stdout } = await promisify(execFile)(process.execPath, [`--input-type=${type}`, '-e', program], {
     cwd: fileURLToPath(new URL('cli', packages)),
@@ -55,7 +55,7 @@ describe.runIf(built)('the builds', () => {
     ['resnet', 'resnet18'],
     ['mobilenet', 'mobilenetV1'],
     ['shufflenet', 'shufflenetV2X1_0'],
-  ])('of %s leave in a bundle what %s needs alone', async (family, builder) => {
+  ])('of %s leave only what %s needs in a bundle', async (family, builder) => {
     const { outputFiles } = await build({
       stdin: {
         contents: `export { ${builder} } from '@cnn/${family}';`,
@@ -69,12 +69,12 @@ describe.runIf(built)('the builds', () => {
     });
     const { text } = outputFiles[0]!;
     expect(text).toContain(builder);
-    // The records of published weights, and blocks that only other networks of the family have.
+    // Records of published weights, and blocks of other networks of the family.
     expect(text).not.toMatch(/torchvisionWeights\(|function (skipAndPad|timmV3|invertedResidual|megviiUnit)/);
   });
 
-  // docs/size.md is measured on the sources.
-  test('weigh in a page what the sources do', async () => {
+  // docs/size.md measures the sources.
+  test('have the same size in a page as the sources', async () => {
     const [sources, builds] = await Promise.all([
       bundleSize(familyPrograms.mobilenetV2!),
       bundleSize(familyPrograms.mobilenetV2!, 'cli'),
@@ -83,20 +83,20 @@ describe.runIf(built)('the builds', () => {
     expect(builds.later).toHaveLength(sources.later.length);
   });
 
-  // Its codec of PNG is part of the CommonJS build, and so is what stands for import.meta.url there, which is tsup's.
-  test('ship the licences of the libraries that they hold', () => {
+  // @cnn/image's CommonJS build contains the PNG codec, and tsup's replacement for import.meta.url.
+  test('contain the licences of the libraries in them', () => {
     const notices = readFileSync(new URL('image/dist/THIRD_PARTY.txt', packages), 'utf8');
     const licensed = [
       ...notices.matchAll(/^(\S+) \d+\.\d+\.\d+\n\n(?:The )?MIT License[^-]*Permission is/gm),
     ];
     expect(licensed.map(([, name]) => name).sort()).toEqual(['fast-png', 'fflate', 'iobuffer', 'tsup']);
-    // No other build holds any.
-    const holding = names.filter((name) => existsSync(new URL(`${name}/dist/THIRD_PARTY.txt`, packages)));
-    expect(holding).toEqual(['image']);
+    // No other build contains third-party code.
+    const withNotices = names.filter((name) => existsSync(new URL(`${name}/dist/THIRD_PARTY.txt`, packages)));
+    expect(withNotices).toEqual(['image']);
   });
 
-  // Its decoder is an ES module with WebAssembly beside it.
-  test('decode JPEG in both', async () => {
+  // The JPEG decoder is an ES module that loads a WebAssembly file.
+  test('decode JPEG in both formats', async () => {
     const text = readFileSync(new URL('image/src/jpeg.test.ts', packages), 'utf8');
     const [, file] = /bytesOf\(\s*'([^']+)'/.exec(text)!;
     const decode = `decodeImage(Buffer.from('${file}', 'base64')).then(({ width, height }) => console.log(JSON.stringify([width, height])));`;

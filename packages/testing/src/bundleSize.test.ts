@@ -1,7 +1,8 @@
-/** What a page has to load, and that loading it does nothing. */
+/** Tests the size of what a page loads, and that loading it has no effect and needs no platform. */
 import { createContext, runInContext } from 'node:vm';
 import { build } from 'esbuild';
 import { expect, test } from 'vitest';
+import { moduleTextPlugin } from '../../../scripts/moduleText.mjs';
 import { bundleSize, familyPrograms } from './bundleSize.js';
 
 test('compile and MobileNetV2 are at most 60 kB, the wasm back end included', async () => {
@@ -10,13 +11,13 @@ test('compile and MobileNetV2 are at most 60 kB, the wasm back end included', as
   expect(first).toBeGreaterThan(20_000);
   expect(later.map(({ name }) => name).sort()).toEqual([
     'packages/core/src/backends/gpu/compilers.ts',
-    'packages/core/src/backends/wasm/lower/training.ts',
+    'packages/core/src/backends/wasm/ops/training.ts',
   ]);
-  // Modules of Node are asked for by name at run time, which no bundler has to know about.
+  // Node's modules are requested by name at run time, so bundlers need no configuration for them.
   expect(text).not.toMatch(/\bfrom\s*["']node:|import\(["']node:|\brequire\(["']node:(?!worker_threads)/);
 });
 
-test('loading needs nothing that only pages or only Node have', async () => {
+test('loading uses nothing that only pages or only Node have', async () => {
   const { outputFiles } = await build({
     stdin: {
       contents: "export * from '@cnn/core'; export * from '@cnn/mobilenet';",
@@ -25,6 +26,7 @@ test('loading needs nothing that only pages or only Node have', async () => {
     },
     absWorkingDir: new URL('../../../', import.meta.url).pathname,
     tsconfig: 'tsconfig.base.json',
+    plugins: [moduleTextPlugin],
     bundle: true,
     format: 'iife',
     globalName: 'cnn',
@@ -32,7 +34,7 @@ test('loading needs nothing that only pages or only Node have', async () => {
     external: ['gpu.js'],
     write: false,
   });
-  // A context of the language alone: no window, document, navigator, process or require.
+  // A context with the language only: no window, document, navigator, process or require.
   const context = createContext({});
   runInContext(`${outputFiles[0]!.text}\nglobalThis.cnn = cnn;`, context);
   expect(runInContext('typeof cnn.compile + typeof cnn.mobilenetV2', context)).toBe('functionfunction');

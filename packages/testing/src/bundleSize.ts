@@ -1,27 +1,28 @@
-/** What the packages weigh in a page: minified and compressed, at first and later. */
+/** Measures the size of the packages in a page, minified and compressed: loaded at once, and on demand. */
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build, type Metafile } from 'esbuild';
+import { moduleTextPlugin } from '../../../scripts/moduleText.mjs';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** A part of a bundle that a page loads when it is wanted. */
+/** A part of a bundle that a page loads on demand. */
 export interface LaterPart {
-  /** `training`, `compilers`: the module that is imported. */
+  /** Path of the imported module, such as `.../training.ts`. */
   readonly name: string;
   readonly bytes: number;
 }
 
-/** Sizes in bytes, compressed with gzip. */
+/** Sizes of a bundle in bytes, compressed with gzip. */
 export interface BundleSize {
-  /** What is loaded at once. */
+  /** Size of what is loaded at once. */
   readonly first: number;
   readonly later: readonly LaterPart[];
-  /** The text of what is loaded at once. */
+  /** Text of what is loaded at once. */
   readonly text: string;
 }
 
-/** An output and all that it imports statically. */
+/** Returns the paths of an output and of its static imports, recursively. */
 function closure(outputs: Metafile['outputs'], path: string, seen = new Set<string>()): ReadonlySet<string> {
   if (seen.has(path) || !outputs[path]) return seen;
   seen.add(path);
@@ -31,8 +32,8 @@ function closure(outputs: Metafile['outputs'], path: string, seen = new Set<stri
 }
 
 /**
- * Bundles a program for a browser as others do: split where modules are imported on demand. From the sources, or from
- * the built packages as the one in `from` finds them.
+ * Bundles a program for a browser, split at dynamic imports, and measures it.
+ * @param from - package whose dependencies are bundled in their built form. Default: bundles the sources.
  */
 export async function bundleSize(program: string, from?: string): Promise<BundleSize> {
   const { metafile, outputFiles } = await build({
@@ -44,6 +45,7 @@ export async function bundleSize(program: string, from?: string): Promise<Bundle
     },
     absWorkingDir: repository,
     ...(from ? { tsconfigRaw: {} } : { tsconfig: 'tsconfig.base.json' }),
+    plugins: [moduleTextPlugin],
     bundle: true,
     splitting: true,
     minify: true,
@@ -71,7 +73,7 @@ export async function bundleSize(program: string, from?: string): Promise<Bundle
   return { first: gzip(first), later, text: [...first].map((path) => texts.get(path)).join('\n') };
 }
 
-/** `compile` and one network of each family, as a program that a page would hold. */
+/** Programs of a page: `compile` and one network of each family, by its builder. */
 export const familyPrograms: Readonly<Record<string, string>> = Object.fromEntries(
   Object.entries({
     lenet: 'lenet5',

@@ -1,4 +1,4 @@
-/** The package check catches what it is there for. */
+/** Tests that the package check finds problems. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,7 +35,25 @@ test('a missing file, a wrong import between packages and one between layers are
   expect(problems).toContain('tensor may not know graph');
 });
 
-test('links that lead nowhere, or out of a published package, are found', () => {
+test('files that import each other in a circle are found, with the path', () => {
+  write('packages/lenet/package.json', '{ "private": true }');
+  write('packages/lenet/src/a.ts', "import type { B } from './b.js';\nexport type A = B;\n");
+  write('packages/lenet/src/b.ts', "export { c } from './parts/c.js';\nexport interface B {}\n");
+  write('packages/lenet/src/parts/c.ts', "export const c = () => import('../a.js');\n");
+  write(
+    'packages/lenet/src/d.ts',
+    "import './a.js';\n// import './d.js';\nimport { e } from '@cnn/lenet/e';\n",
+  );
+  write('packages/lenet/src/e.ts', 'export const e = 1;\n');
+  const circles = problemsOf(root).filter((problem) => problem.includes('circle'));
+  expect(circles).toEqual([
+    expect.stringContaining(
+      'packages/lenet/src/a.ts -> packages/lenet/src/b.ts -> packages/lenet/src/parts/c.ts -> packages/lenet/src/a.ts',
+    ),
+  ]);
+});
+
+test('links to missing targets, and relative links out of a published package, are found', () => {
   write(
     'README.md',
     '# Top\n\n[a](none.md) [b](#no-heading) [c](#top) `[d](code)` [e](https://example.com)\n',

@@ -1,6 +1,6 @@
 /**
- * How a back end is judged: it runs a graph, the reference runs the same in float64, and every value must
- * agree within a stated tolerance. Knows no test runner, so that a page in a browser can do it too.
+ * Compares a back end with the reference: both run the same graph, the reference in float64, and every value
+ * must agree within a stated tolerance. Independent of the test runner, so that pages can use it too.
  */
 import {
   type Backend,
@@ -11,21 +11,21 @@ import {
   type Weights,
 } from '@cnn/core';
 
-/** One value for every input of a graph. */
+/** A value for every input of a graph, by name. */
 export type Feeds = ReadonlyMap<string, Tensor>;
 
-/** A graph with everything it needs to run. */
+/** A graph with its weights and inputs. */
 export interface ConformanceCase {
   readonly name: string;
   readonly graph: Graph;
   readonly weights: Weights;
-  /** What it is fed, run by run. A graph with updates goes on from one run to the next. */
+  /** Inputs of each run. A graph with updates keeps its state from one run to the next. */
   readonly runs: readonly Feeds[];
-  /** Whether values are only moved or picked, so that results are the same to the last bit. Default false. */
+  /** True if values are only copied or selected, so that results must be bit-identical. Default false. */
   readonly exact?: boolean;
 }
 
-/** Every result of a case by name: the outputs of each run, and at the end the parameters, if the graph updates some. */
+/** Runs a case. Returns all results by name: the outputs of each run, then the updated parameters. */
 export async function resultsOf(
   backend: Backend,
   { graph, weights, runs }: ConformanceCase,
@@ -47,7 +47,7 @@ export async function resultsOf(
   return results;
 }
 
-/** The largest absolute value among the finite ones, 0 where there is none. */
+/** Returns the largest absolute finite value; 0 if there is none. */
 const largest = (values: ArrayLike<number>): number => {
   let result = 0;
   for (let i = 0; i < values.length; i++)
@@ -56,17 +56,19 @@ const largest = (values: ArrayLike<number>): number => {
 };
 
 /**
- * How far a float32 result may lie from the float64 one: twenty times as far as plain float32 arithmetic
- * does, 1e-5 of the largest value, and 1e-6 of the largest value of all results together, since a gradient
- * that is zero by mathematics is nothing but the others' rounding. Generous to fast algorithms such as
- * Winograd's, and still far below what a single wrong tap or a missing bias makes.
+ * Tolerance of a float32 result: 20 times the deviation of plain float32 arithmetic from float64, plus 1e-5
+ * of the result's largest value, plus 1e-6 of the largest value of all results. The last term covers
+ * gradients that are zero in exact arithmetic and therefore consist of rounding errors of other values. The
+ * tolerance admits fast algorithms such as Winograd's, and is far below the effect of a single wrong tap or a
+ * missing bias.
+ * @param ofAll - largest value of all results of the case.
  */
 export function toleranceFor(expected: Float32Array, single: Float32Array, ofAll: number): number {
   const deviation = largest(single.map((value, i) => value - expected[i]!));
   return 20 * deviation + 1e-5 * largest(expected) + 1e-6 * ofAll;
 }
 
-/** What is wrong with one tensor, as the end of a sentence; undefined when nothing is. */
+/** Describes a difference between tensors as the end of a sentence; undefined if there is none. */
 export function difference(expected: Tensor, got: Tensor | undefined, tolerance: number): string | undefined {
   if (!got) return 'is missing';
   if (String(got.shape) !== String(expected.shape))
@@ -87,7 +89,7 @@ export function difference(expected: Tensor, got: Tensor | undefined, tolerance:
     : `differs in ${wrong} of ${expected.data.length} values, first in [${first}]: ${got.data[first]} where the reference has ${expected.data[first]} (tolerance ${tolerance.toExponential(1)})`;
 }
 
-/** Everything in which a back end differs from the reference on a case, as sentences; empty when it conforms. */
+/** Returns the differences between a back end and the reference on a case, as sentences. */
 export async function differences(
   backend: Backend,
   subject: ConformanceCase,

@@ -1,22 +1,21 @@
 /**
- * The conformance cases of whole graphs: small networks as they are traced, as they are simplified for
- * inference, and as training steps.
+ * Conformance cases of whole graphs: small networks as traced, as simplified for inference, and as training
+ * steps.
  */
 import {
   add,
   crossEntropyLoss,
   differentiate,
   emit,
-  evaluateConstants,
   forInference,
   forTraining,
   type Graph,
   nllLoss,
   ops,
   parametersOf,
+  prepareForInference,
   prune,
   SEED,
-  simplify,
   type Tensor,
   tensor,
   trace,
@@ -26,7 +25,7 @@ import type { ConformanceCase, Feeds } from './conformance.js';
 import { CLASSES, type Network, networks } from './networks.js';
 import { schemeInput, schemeLabels, schemeWeights } from './scheme.js';
 
-/** Weights for every parameter of a graph; the slots of an optimizer start at zero. */
+/** Returns weights for every parameter of a graph; the optimizer's state is zero. */
 const weightsFor = (graph: Graph): Weights =>
   new Map(
     [
@@ -45,20 +44,17 @@ function inferenceCases(name: string, { model, picture }: Network): readonly Con
     const traced = trace(model, [n, ...picture], { name });
     const weights = weightsFor(traced);
     const runs = [new Map([['x', schemeInput([n, ...picture], `${name}/x`)]])];
-    const simplified = evaluateConstants(simplify(traced), weights);
     return [
       { name: `${name}, batch ${n}, as traced`, graph: prune(forInference(traced)), weights, runs },
-      {
-        name: `${name}, batch ${n}, simplified`,
-        graph: prune(simplified.graph),
-        weights: simplified.weights,
-        runs,
-      },
+      { name: `${name}, batch ${n}, simplified`, ...prepareForInference(traced, weights), runs },
     ];
   });
 }
 
-/** Three steps of stochastic gradient descent with momentum and clipping, with masks and running statistics. */
+/**
+ * Three steps of stochastic gradient descent with momentum and clipping, with dropout masks and running
+ * statistics.
+ */
 function trainingCase(name: string, { model, picture, logProbabilities }: Network): ConformanceCase {
   const n = 3;
   const graph = forTraining(trace(model, [n, ...picture], { name, mode: 'training' }));
@@ -76,12 +72,12 @@ function trainingCase(name: string, { model, picture, logProbabilities }: Networ
   const total = [...gradients.values()].map((gradient) => emit(ops.sumOfSquares, [gradient], {})).reduce(add);
   for (const [parameter, node] of trained) {
     const gradient = emit(ops.clipByNorm, [gradients.get(node)!, total], { maxNorm: 2 });
-    const slot = `velocity.${parameter}`;
-    const velocity = emit(ops.linearCombination, [graph.parameter(slot, node.shape, false), gradient], {
+    const state = `velocity.${parameter}`;
+    const velocity = emit(ops.linearCombination, [graph.parameter(state, node.shape, false), gradient], {
       a: 0.9,
       b: 1,
     });
-    graph.updates.set(slot, velocity);
+    graph.updates.set(state, velocity);
     graph.updates.set(parameter, emit(ops.descend, [node, velocity, rate], { index: 0 }));
   }
   const seeded = graph.nodes.some((node) => node.op === 'randomMask');
@@ -97,14 +93,14 @@ function trainingCase(name: string, { model, picture, logProbabilities }: Networ
   return { name: `${name}, three training steps`, graph: prune(graph), weights: weightsFor(graph), runs };
 }
 
-/** All networks, for inference and in training. */
+/** Returns the cases of all networks, for inference and training. */
 export const networkConformance = (): readonly ConformanceCase[] =>
   Object.entries(networks).flatMap(([name, network]) => [
     ...inferenceCases(name, network),
     ...(network.trains === false ? [] : [trainingCase(name, network)]),
   ]);
 
-/** Networks in which the second of three pictures has one pixel that is NaN: its result must say so, the others must not. */
+/** Cases in which one pixel of the second of three pictures is NaN: only that picture's result may be NaN. */
 export const poisonedConformance = (): readonly ConformanceCase[] =>
   ['residual blocks', 'a LeNet'].flatMap((name) =>
     inferenceCases(name, networks[name]!)

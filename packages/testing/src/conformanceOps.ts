@@ -1,55 +1,22 @@
 /**
- * The conformance cases of single ops: every sample of the table, once with all operands as inputs and
- * once with those as parameters that a model would own, and values at which careless kernels break.
+ * Conformance cases of single ops: every sample of the table, once with all operands as inputs and once with
+ * a model's parameters as parameters, plus values that break careless kernels.
  */
 import { Graph, type OpDefinition, type OpName, ops, type Tensor } from '@cnn/core';
 import type { ConformanceCase } from './conformance.js';
 import { everyActivation, type Sample, type SampleInput, samplesOf, sampleValues } from './samples.js';
 
-/** Ops that move or pick values. */
-const exactOps: ReadonlySet<OpName> = new Set<OpName>([
-  'adaptiveMaxPool',
-  'channelShuffle',
-  'concat',
-  'dropout',
-  'fill',
-  'maxPool',
-  'pad',
-  'randomMask',
-  'reshape',
-  'slice',
-  'sliceGrad',
-  'stochasticDepth',
-]);
-
-/** Which operands are parameters in a model or in a training step: back ends prepare those when they compile. */
-const parameterOperands: Readonly<Partial<Record<OpName, readonly number[]>>> = {
-  adaptiveDescend: [0, 1, 2],
-  batchNorm: [1, 2, 3, 4],
-  batchNormTrain: [1, 2],
-  conv2d: [1, 2],
-  conv2dGradInput: [1],
-  crossEntropy: [2],
-  descend: [0],
-  linear: [1, 2],
-  linearCombination: [0],
-  matmul: [1],
-  nllLoss: [2],
-  runningAverage: [0],
-  squareAverage: [0],
-};
-
-function caseOf(op: OpName, sample: Sample, owned: readonly number[] = []): ConformanceCase {
-  const definition = ops[op] as unknown as OpDefinition;
+function caseOf(op: OpName, sample: Sample, asParameters: readonly number[] = []): ConformanceCase {
+  const definition: Pick<OpDefinition, 'shape' | 'exact'> = ops[op];
   const graph = new Graph({ name: op });
   const feeds = new Map<string, Tensor>();
   const weights = new Map<string, Tensor>();
   const inputs = sample.inputs.map((input, index) => {
     const name = String(index);
     const value = { shape: input.shape, data: sampleValues(`${op}/${sample.name}/${index}`, input) };
-    const isOwned = owned.includes(index);
-    (isOwned ? weights : feeds).set(name, value);
-    return isOwned ? graph.parameter(name, input.shape, true) : graph.input(name, input.shape);
+    const isParameter = asParameters.includes(index);
+    (isParameter ? weights : feeds).set(name, value);
+    return isParameter ? graph.parameter(name, input.shape, true) : graph.input(name, input.shape);
   });
   const shapes = inputs.map(({ shape }) => shape);
   graph.outputs.set('y', graph.add(op, inputs, sample.attrs, definition.shape(shapes, sample.attrs)));
@@ -58,22 +25,27 @@ function caseOf(op: OpName, sample: Sample, owned: readonly number[] = []): Conf
     graph,
     weights,
     runs: [feeds],
-    exact: exactOps.has(op),
+    // The two values of a mask are constants, which every back end rounds alike.
+    exact: definition.exact === true || op === 'randomMask',
   };
 }
 
-/** The names of all ops. */
+/** Names of all ops. */
 export const opNames = Object.keys(ops) as readonly OpName[];
 
-/** The cases of an op. */
+/** Returns the cases of an op. */
 export function opConformance(op: OpName): readonly ConformanceCase[] {
   return [...samplesOf(op), ...(edges[op] ?? [])].flatMap((sample) => {
-    const owned = (parameterOperands[op] ?? []).filter((index) => index < sample.inputs.length);
-    return [caseOf(op, sample), ...(owned.length > 0 ? [caseOf(op, sample, owned)] : [])];
+    const { parameters = [] }: Pick<OpDefinition, 'parameters'> = ops[op];
+    const asParameters = parameters.filter((index) => index < sample.inputs.length);
+    return [caseOf(op, sample), ...(asParameters.length > 0 ? [caseOf(op, sample, asParameters)] : [])];
   });
 }
 
-/** Cases with NaN and infinities. Shading languages promise nothing about them; everything else must keep them. */
+/**
+ * Returns cases with NaN and infinities. Shading languages do not guarantee them; all other back ends must
+ * keep them.
+ */
 export const nonFiniteConformance = (): readonly ConformanceCase[] =>
   Object.entries(nonFinite).flatMap(([op, samples]) =>
     samples.map((sample) => ({ ...caseOf(op as OpName, sample), name: `${op}: ${sample.name}` })),
@@ -95,15 +67,15 @@ const pooling = {
   ceilMode: false,
 };
 
-/** A convolution all of whose windows lie within the padding. */
-const beside = {
+/** A convolution whose windows all lie within the padding. */
+const insidePadding = {
   x: { shape: [1, 5, 2, 2] },
   w: { shape: [3, 5, 1, 1] },
   dy: { shape: [1, 3, 2, 1] },
   attrs: { stride: [3, 5], padding: [2, 2, 1, 0], dilation: [1, 1], groups: 1 },
 };
 
-/** Values and shapes at which kernels break: what overflows, cancels or hits a default, windows without a pixel. */
+/** Values and shapes that break kernels: overflow, cancellation, default values, windows without a pixel. */
 const edges: SomeSamples = {
   activation: everyActivation.map((attrs) => ({
     name: `${attrs.fn} far out`,
@@ -121,19 +93,25 @@ const edges: SomeSamples = {
       attrs: {},
     },
   ],
-  conv2d: [{ name: 'beside the picture', inputs: [beside.x, beside.w, { shape: [3] }], attrs: beside.attrs }],
+  conv2d: [
+    {
+      name: 'beside the picture',
+      inputs: [insidePadding.x, insidePadding.w, { shape: [3] }],
+      attrs: insidePadding.attrs,
+    },
+  ],
   conv2dGradInput: [
     {
       name: 'beside the picture',
-      inputs: [beside.dy, beside.w],
-      attrs: { ...beside.attrs, shape: beside.x.shape },
+      inputs: [insidePadding.dy, insidePadding.w],
+      attrs: { ...insidePadding.attrs, shape: insidePadding.x.shape },
     },
   ],
   conv2dGradWeight: [
     {
       name: 'beside the picture',
-      inputs: [beside.dy, beside.x],
-      attrs: { ...beside.attrs, shape: beside.w.shape },
+      inputs: [insidePadding.dy, insidePadding.x],
+      attrs: { ...insidePadding.attrs, shape: insidePadding.w.shape },
     },
   ],
   crossEntropy: [
@@ -161,7 +139,7 @@ const { NaN: nan } = Number;
 const inf = Infinity;
 
 const nonFinite: SomeSamples = {
-  // At -Infinity the swish functions are 0 times infinity; what comes out depends on how they are written.
+  // At -Infinity the swish functions are 0 times infinity, whose result depends on their formula.
   activation: everyActivation.map((attrs) => ({
     name: `${attrs.fn} of no number`,
     inputs: [

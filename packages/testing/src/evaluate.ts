@@ -1,7 +1,7 @@
-/** Evaluates a graph in float64 from end to end; a program of the reference back end rounds its results to float32. */
+/** Evaluates a graph in float64 from end to end; the reference back end rounds results to float32. */
 import { computeReference, type Graph, isInput, type Node, sizeOf, type Values } from '@cnn/core';
 
-/** Values of all nodes of a graph in float64, given those of its inputs by name. */
+/** Returns the values of all nodes of a graph in float64. @param feeds - values of the inputs by name. */
 export function evaluate(graph: Graph, feeds: ReadonlyMap<string, Values>): ReadonlyMap<Node, Values> {
   const values = new Map<Node, Values>();
   for (const node of graph.nodes) {

@@ -7,29 +7,30 @@ import type { ModelGolden } from './modelGolden.js';
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 
-/** Folder with real data (photos, checkpoints, MNIST), or undefined where there is none. */
+/** Returns the folder with real data (photos, checkpoints, MNIST); undefined if there is none. */
 export function realData(): string | undefined {
   const folder = process.env.CNN_SHARED ?? join(repository, '../shared');
   return existsSync(join(folder, 'data')) ? join(folder, 'data') : undefined;
 }
 
-/** One tensor of an op golden: generated from scale and offset. */
+/** A tensor of an op golden, generated from its name, scale and offset. */
 export interface GoldenInput {
   readonly shape: Shape;
   readonly scale: number;
   readonly offset: number;
 }
 
-/** One case of an op golden. */
+/** A case of an op golden. */
 export interface OpCase {
   readonly id: string;
   readonly op: string;
-  readonly attrs: Readonly<Record<string, unknown>>;
+  /** Attributes by PyTorch's names; they depend on the op. */
+  readonly attrs: object;
   readonly tensors: Readonly<Record<string, GoldenInput>>;
   readonly out: Readonly<Record<string, { readonly shape: Shape; readonly data: readonly number[] }>>;
 }
 
-/** All cases of all ops. */
+/** Reads all cases of all ops. */
 export function opCases(): readonly OpCase[] {
   const folder = join(repository, 'packages/testing/goldens/ops');
   return readdirSync(folder).flatMap(
@@ -37,6 +38,6 @@ export function opCases(): readonly OpCase[] {
   );
 }
 
-/** Reads a model golden that stands beside a family's tests. */
+/** Reads a model golden from the package of a family. */
 export const readModelGolden = (path: string): ModelGolden =>
   JSON.parse(readFileSync(path, 'utf8')) as ModelGolden;

@@ -1,12 +1,14 @@
-/** What `gpuBundle.test.ts` runs in a page: a part of the conformance suite on both modes of the gpu back end. */
+/** The page of `gpuBundle.test.ts`: runs part of the conformance suite on both modes of the gpu back end. */
 import { gpuBackend } from '@cnn/core';
 import { differences } from './conformance.js';
 import { networkConformance } from './conformanceNetworks.js';
 import { opConformance } from './conformanceOps.js';
 
-/** How many cases ran on each mode, and everything in which they differ from the reference. */
+/** Result of one mode. */
 export interface BundleResult {
+  /** Number of cases. */
   readonly cases: number;
+  /** Differences from the reference. */
   readonly problems: readonly string[];
 }
 
@@ -15,7 +17,12 @@ const cases = [
   ...networkConformance().filter(({ name }) => /^(residual|inverted).*batch 1, simplified/.test(name)),
 ];
 
-async function run(): Promise<Readonly<Record<string, BundleResult>>> {
+/** Global variable through which the test starts the cases. */
+export interface PageGlobals {
+  runBundle?(): Promise<Readonly<Record<string, BundleResult>>>;
+}
+
+async function runBundle(): Promise<Readonly<Record<string, BundleResult>>> {
   const results: Record<string, BundleResult> = {};
   for (const mode of ['webgpu', 'webgl2'] as const) {
     const problems: string[] = [];
@@ -25,4 +32,4 @@ async function run(): Promise<Readonly<Record<string, BundleResult>>> {
   return results;
 }
 
-Object.assign(globalThis, { runBundle: run });
+(globalThis as PageGlobals).runBundle = runBundle;

@@ -1,15 +1,21 @@
-/** Every op's gradient against central differences in float64, and the completeness of the op table. */
+/** Compares every op's gradient with central differences in float64, and checks the op table. */
 import { differentiate, Graph, type OpDefinition, type OpName, ops } from '@cnn/core';
 import { describe, expect, test } from 'vitest';
 import { evaluate } from './evaluate.js';
 import { opCases } from './goldens.js';
 import { type Sample, samplesOf, sampleValues } from './samples.js';
 
-/** Kinks of the functions: a central difference across one is meaningless, so such samples stay clear of them. */
+/**
+ * Kinks of the functions. A central difference across a kink is meaningless, so samples are moved away from
+ * them.
+ */
 const kinks = [-3, 0, 3, 6];
 const step = 1e-5;
 
-function check(definition: OpDefinition, sample: Sample): void {
+/** The part of an op's definition that the tests use. */
+type Definition = Pick<OpDefinition, 'op' | 'shape' | 'flops'> & { readonly gradient: unknown };
+
+function check(definition: Definition, sample: Sample): void {
   const graph = new Graph({ name: definition.op });
   const feeds = new Map(
     sample.inputs.map((input, i) => [
@@ -45,7 +51,7 @@ function check(definition: OpDefinition, sample: Sample): void {
     if (!gradient) continue;
     const values = feeds.get(String(index))!;
     const expected = analytic.get(gradient)!;
-    // Some elements of each input are enough: an op does the same with all of them.
+    // Checks about 12 elements of each input, since an op treats all elements alike.
     const stride = Math.max(1, Math.floor(values.length / 12));
     for (let i = 0; i < values.length; i += stride) {
       const original = values[i]!;
@@ -60,8 +66,11 @@ function check(definition: OpDefinition, sample: Sample): void {
   }
 }
 
-const table: readonly (readonly [OpName, OpDefinition])[] = Object.entries(ops) as never;
-/** Ops whose statistics are inputs of the op but functions of x for the gradient. */
+const table = (Object.keys(ops) as OpName[]).map((name): readonly [OpName, Definition] => [name, ops[name]]);
+/**
+ * Ops with a gradient, except batchNormTrain: its statistics are inputs, but its gradient treats them as
+ * functions of x.
+ */
 const tested = table.filter(([name, op]) => typeof op.gradient !== 'string' && name !== 'batchNormTrain');
 
 describe.each(tested)('the gradient of %s', (op, definition) => {
@@ -106,7 +115,7 @@ test('batch norm with batch statistics: gradient through mean and variance', () 
   }
 });
 
-/** Golden files by op; for ops without one, why: what else holds them to independent numbers. */
+/** Golden file of each op. Ops without one are in `reasons`, which says how else they are tested. */
 const goldenOf: Readonly<Record<string, string>> = {
   activation: 'activation',
   adaptiveAvgPool: 'adaptive_avg_pool2d',
@@ -154,18 +163,18 @@ const reasons: Readonly<Record<string, string>> = {
   slice: byGradientOf('concat'),
   softmaxGrad: byGradientOf('softmax'),
   sumTo: byGradientOf('mul'),
-  add: 'the goldens of whole networks and of training runs hold it',
-  sliceGrad: 'central differences of slice hold it',
-  dropout: 'neutral by definition; the goldens of dropout hold the product with a mask',
-  stochasticDepth: 'neutral by definition; the goldens of stochastic depth hold the product with a mask',
-  randomMask: 'its numbers are our own; its statistics are tested',
+  add: 'the goldens of whole networks and of training runs test it',
+  sliceGrad: 'central differences of slice test it',
+  dropout: 'identity by definition; the goldens of dropout test the product with a mask',
+  stochasticDepth: 'identity by definition; the goldens of stochastic depth test the product with a mask',
+  randomMask: 'its random numbers have no reference; their statistics are tested',
   fill: 'a constant',
   foldedBias: 'folding is tested against the graph before it, and by the goldens of whole networks',
   foldedWeight: 'folding is tested against the graph before it, and by the goldens of whole networks',
-  linearCombination: 'the goldens of training runs hold the optimizers',
-  squareAverage: 'the goldens of training runs hold the optimizers',
-  descend: 'the goldens of training runs hold the optimizers',
-  adaptiveDescend: 'the goldens of training runs hold the optimizers',
+  linearCombination: 'the goldens of training runs test the optimizers',
+  squareAverage: 'the goldens of training runs test the optimizers',
+  descend: 'the goldens of training runs test the optimizers',
+  adaptiveDescend: 'the goldens of training runs test the optimizers',
   sumOfSquares: 'a sum of squares',
   clipByNorm: 'tested against its formula',
 };

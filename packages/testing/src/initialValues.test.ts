@@ -1,6 +1,7 @@
 /**
- * Fresh weights are drawn as torchvision draws them. The golden file has, of parameters of each kind, the root mean
- * square of the values that torchvision 0.14.1 drew, and for large ones whether they are uniform or normal.
+ * Checks that initial weights have torchvision's distributions. For parameters of each kind, the golden file
+ * has the root mean square of values drawn by torchvision 0.14.1, and for large ones the distribution
+ * (uniform or normal).
  */
 import { readFileSync } from 'node:fs';
 import { type Module, parameters, random } from '@cnn/core';
@@ -10,7 +11,7 @@ const goldens = JSON.parse(
   readFileSync(new URL('../goldens/initial.json', import.meta.url), 'utf8'),
 ) as Readonly<Record<string, Readonly<Record<string, number | readonly [number, 'uniform' | 'normal']>>>>;
 
-/** The same forms as in the golden file, small classifiers included. */
+/** Models by golden file, with the same number of classes as in the file. */
 const builders: Readonly<Record<string, () => Promise<Module>>> = {
   alexnet: async () => (await import('@cnn/alexnet')).alexnet({ numClasses: 10 }),
   vgg11_bn: async () => (await import('@cnn/vgg')).vgg11Bn({ numClasses: 10 }),
@@ -28,14 +29,15 @@ const rootMeanSquare = (values: Float32Array): number =>
   Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
 
 describe.each(Object.entries(goldens))('%s', (name, golden) => {
-  test("begins with torchvision's values", async () => {
+  test("has torchvision's initial values", async () => {
     const all = new Map(parameters(await builders[name]!()));
     for (const [path, stated] of Object.entries(golden)) {
       const [expected, kind] = typeof stated === 'number' ? [stated] : stated;
       const { shape, initialise } = all.get(path)!;
       const values = initialise(shape, random(7));
       const found = rootMeanSquare(values);
-      // Constants are the same; of drawn values both sides are samples, whose deviations shrink with their number.
+      // Constants are equal. Drawn values are samples on both sides; their deviation decreases with their
+      // number.
       if (expected === 0 || expected === 1) expect(found, path).toBe(expected);
       else expect(Math.abs(found / expected - 1), path).toBeLessThan(0.01 + 5 / Math.sqrt(values.length));
       if (!kind) continue;

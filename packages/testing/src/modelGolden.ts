@@ -1,4 +1,7 @@
-/** What is known of a model's run in PyTorch, and how ours is held to it. Knows no file system, so that a page can do it too. */
+/**
+ * Compares a model's outputs with its golden run in PyTorch. Uses no file system, so that pages can run it
+ * too.
+ */
 import { type Backend, type BackendName, compile, type Module, type Shape, summary, tensor } from '@cnn/core';
 import { expect } from 'vitest';
 import { bitsum, schemeInput, schemeWeights } from './scheme.js';
@@ -10,7 +13,7 @@ export interface ModelRun {
   readonly outputShape: Shape;
   /** All logits of image 0. */
   readonly logits0: readonly number[];
-  /** What is known of the other images. */
+  /** Facts about the logits of the other images. */
   readonly rest: readonly {
     readonly image: number;
     readonly first10: readonly number[];
@@ -35,18 +38,21 @@ export interface ModelGolden {
   readonly runs: readonly ModelRun[];
 }
 
-/** How far a float32 result may be from PyTorch's float64: twenty times PyTorch's own deviation, and a little. */
+/**
+ * Tolerance of a float32 result: 20 times PyTorch's own deviation from float64, plus 1e-5 of the largest
+ * logit.
+ */
 export const modelTolerance = ({ f32MaxAbsDev, logitAbsMax }: ModelRun): number =>
   20 * f32MaxAbsDev + 1e-5 * logitAbsMax;
 
-/** Above this many multiply-adds a golden is checked on its first image only. */
+/** Runs with more multiply-adds are checked on the first image only. */
 const LARGE = 500e6;
 
-/** The state dict without what only counts. */
+/** Returns the state dict without `num_batches_tracked`. */
 export const stateOf = ({ state }: ModelGolden): ModelGolden['state'] =>
   state.filter(([name]) => !name.endsWith('num_batches_tracked'));
 
-/** Runs a model on the weights and pictures of a golden run and holds the logits to PyTorch's. */
+/** Runs a model on the weights and inputs of a golden run and compares its logits with PyTorch's. */
 export async function checkRun(
   golden: ModelGolden,
   run: ModelRun,
@@ -63,7 +69,7 @@ export async function checkRun(
   checkLogits(run, tensor(data, shape).data, images);
 }
 
-/** Holds the logits of the first images of a golden run to PyTorch's. */
+/** Compares the logits of the first images of a golden run with PyTorch's. */
 export function checkLogits(run: ModelRun, data: Float32Array, images: number): void {
   const tolerance = modelTolerance(run);
   const classes = run.logits0.length;

@@ -1,7 +1,7 @@
 /**
- * Every family's smallest network in Chromium: PyTorch's logits, on the wasm back end with two threads and on
- * the GPU. Without a real one a GPU is slow, so that only the smallest of all run there, and all of them
- * with CNN_SLOW_TESTS=1.
+ * Tests the smallest network of every family in Chromium: it must give PyTorch's logits on the wasm back end
+ * and on the gpu back end. A GPU in software is slow, so only the smallest of all run there, and all with
+ * CNN_SLOW_TESTS=1.
  */
 import { article as alexnet } from '@cnn/alexnet';
 import { gpuBackend, type Module } from '@cnn/core';

@@ -1,4 +1,4 @@
-/** Small networks out of the building blocks of all families, for the conformance suite. */
+/** Small networks of the building blocks of all families, for the conformance suite. */
 import {
   adaptiveAvgPool,
   add,
@@ -37,17 +37,17 @@ import {
 } from '@cnn/core';
 import { everyActivation } from './samples.js';
 
-/** How many classes all of them tell apart. */
+/** Number of classes of all networks. */
 export const CLASSES = 7;
 
-/** A network and the pictures it takes. */
+/** A network and the shape of its pictures. */
 export interface Network {
   /** Channels, height, width. */
   readonly picture: Shape;
   readonly model: Module;
-  /** Ends in log-probabilities rather than logits. */
+  /** True if the output is log-probabilities instead of logits. */
   readonly logProbabilities?: boolean;
-  /** Batch norm over a single value has no gradient, so such a network is not trained here. Default true. */
+  /** False if a batch norm has a single value per channel, which has no gradient. Default true. */
   readonly trains?: boolean;
 }
 
@@ -119,13 +119,13 @@ const shuffleUnit = module(
     ),
 );
 
-/** A dense block: batch norm and activation stand before the convolution, and everything is kept. */
+/** A layer of a dense block: batch norm and activation precede the convolution; its result is appended. */
 const denseLayer = (channels: number) =>
   module({ norm: batchNorm(channels), conv: conv2d(channels, 4, 3, { padding: 1, bias: false }) }, (m, x) =>
     concat([x, m.conv(relu(m.norm(x)))]),
   );
 
-/** Every activation behind every op that may take it on its way out, side by side. */
+/** Every activation after every op into which it may be fused, in parallel branches. */
 const everyPlace = module(
   {
     branches: everyActivation.flatMap((attrs) => {
@@ -150,7 +150,7 @@ const everyPlace = module(
   },
 );
 
-/** The networks by name. */
+/** Networks by name. */
 export const networks: Readonly<Record<string, Network>> = {
   'residual blocks': {
     picture: [3, 33, 29],

@@ -1,6 +1,9 @@
-/** Reads NumPy's array files of float32, in which expected logits are kept. */
+/** Reads NumPy array files of float32, which hold expected logits. */
 
-/** The values and the shape of a `.npy` file of little-endian float32 in row-major order. */
+/**
+ * Reads a `.npy` file of little-endian float32 in row-major order.
+ * @throws Error for any other type or order.
+ */
 export function readNpy(bytes: Uint8Array): {
   readonly shape: readonly number[];
   readonly data: Float32Array;
@@ -9,7 +12,9 @@ export function readNpy(bytes: Uint8Array): {
   const start = 10 + view.getUint16(8, true);
   const header = new TextDecoder().decode(bytes.subarray(10, start));
   if (!/'descr': '<f4'/.test(header) || !/'fortran_order': False/.test(header))
-    throw new Error(`Only row-major little-endian float32 is read, got ${header}.`);
+    throw new Error(
+      `A .npy file must hold row-major little-endian float32; this one has the header ${header}.`,
+    );
   const shape = /'shape': \(([^)]*)\)/
     .exec(header)![1]!
     .split(',')

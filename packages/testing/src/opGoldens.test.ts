@@ -1,4 +1,7 @@
-/** Every op case of the goldens, forward and gradient, on the reference back end in float64 and float32. */
+/**
+ * Compares every op case of the goldens, forward and gradient, with the reference back end in float64 and
+ * float32.
+ */
 import {
   adaptiveAvgPool,
   adaptiveMaxPool,
@@ -53,12 +56,12 @@ const activations: Readonly<Record<string, (x: Node) => Node>> = {
   silu,
   hardswish: hardSwish,
   hardsigmoid: hardSigmoid,
-  // As the article writes it; at x = -3 its gradient is 0, where PyTorch's own hard swish takes -0.5.
+  // The article's formula; at x = -3 its gradient is 0, while that of PyTorch's hard swish is -0.5.
   h_swish_seed: (x) => mul(x, hardSigmoid(x)),
   h_sigmoid_seed: hardSigmoid,
 };
 
-/** Attributes as the golden files name them. */
+/** Attributes by their names in the golden files. */
 interface GoldenAttrs {
   readonly fn: string;
   readonly points?: readonly number[];
@@ -86,19 +89,19 @@ interface GoldenAttrs {
   readonly reduction: Reduction;
 }
 
-/** What a case's results are, by the golden's names. */
+/** Results of a case, by their names in the golden. */
 interface Built extends Readonly<Record<string, Node | undefined>> {
   readonly y: Node;
 }
 
-/** Builds the op of a case from its tensors; `constant` makes further inputs. */
+/** Builds the op of a case from its tensors. @param constant - adds a further input with a value. */
 type Build = (
   t: Readonly<Record<string, Node>>,
   attrs: GoldenAttrs,
   constant: (name: string, value: Tensor) => Node,
 ) => Built;
 
-/** Batch norm with batch statistics, and the running averages after one and after two batches. */
+/** Batch norm with batch statistics, and its running averages after one and after two batches. */
 const trainingNorm: Build = (t, { eps, momentum, affine = true }, constant) => {
   const x = t.x!;
   const channels = [x.shape[1]!];
@@ -114,7 +117,7 @@ const trainingNorm: Build = (t, { eps, momentum, affine = true }, constant) => {
   if (!affine) return { y };
   const count = (x.shape[0]! * x.shape[2]! * x.shape[3]!) as number;
   const scale = count / (count - 1);
-  // Momentum null is PyTorch's cumulative average: 1, then 1/2.
+  // Momentum null means PyTorch's cumulative average: momentum 1, then 1/2.
   const [first, second] = momentum === null ? [1, 0.5] : [momentum, momentum];
   const track = (running: Node, value: Node, share: number, factor: number) =>
     emit(ops.runningAverage, [running, value], { momentum: share, scale: factor });
@@ -135,12 +138,12 @@ const trainingNorm: Build = (t, { eps, momentum, affine = true }, constant) => {
   };
 };
 
-/** A mask given by the golden, as `randomMask` would make it. */
+/** Dropout with the mask of the golden in place of `randomMask`. */
 const masked: Build = (t, { p, keep, training }, constant) => {
   const x = t.x!;
   if (training === false) return { y: x };
   const shape = keep.length === x.shape[0] ? [keep.length, ...x.shape.slice(1).map(() => 1)] : x.shape;
-  // The share stands in the graph, where it is not rounded to float32.
+  // The factor is an attribute, which is not rounded to float32.
   const kept = mul(x, constant('kept', tensor(keep, shape)));
   return { y: mul(kept, fill(x.graph, 1 / (1 - p), shape)) };
 };
@@ -181,8 +184,8 @@ const builds: Readonly<Record<string, Build>> = {
       stride: attrs.stride,
       dilation: [1, 1] as const,
     };
-    // The golden's kernel stands in its weight where the attributes lack it.
-    const kernel = attrs.kernel ? window.kernel : (t.w!.shape.slice(2) as unknown as [number, number]);
+    // If the attributes have no kernel size, the weight has it.
+    const kernel = attrs.kernel ? window.kernel : (t.w!.shape.slice(2) as [number, number]);
     return { y: convolve(t, attrs, samePadding([h, w], { ...window, kernel })) };
   },
   cross_entropy: (t, { labels, labelSmoothing, reduction }, constant) => ({
@@ -212,9 +215,9 @@ const builds: Readonly<Record<string, Build>> = {
   stochastic_depth: masked,
 };
 
-/** The values of a case's tensors; activations at given points have the points themselves. */
+/** Returns the values of a case's tensors; for activations at given points, the points. */
 function tensorsOf({ id, tensors, attrs }: OpCase): ReadonlyMap<string, Tensor> {
-  const { points } = attrs as { readonly points?: readonly number[] };
+  const { points } = attrs as GoldenAttrs;
   if (points) return new Map([['x', tensor(points, [points.length])]]);
   return new Map(
     Object.entries(tensors).map(([name, { shape, scale, offset }]) => [
@@ -224,7 +227,7 @@ function tensorsOf({ id, tensors, attrs }: OpCase): ReadonlyMap<string, Tensor> 
   );
 }
 
-/** A case as a graph with its values and the nodes that the golden names. */
+/** Builds the graph of a case, whose outputs have the golden's names, with the values of its inputs. */
 function build(golden: OpCase) {
   const graph = new Graph({ name: golden.id });
   const feeds = new Map(tensorsOf(golden));
@@ -233,10 +236,11 @@ function build(golden: OpCase) {
     feeds.set(name, value);
     return graph.input(name, value.shape);
   };
-  const built = builds[golden.op]!(nodes, golden.attrs as unknown as GoldenAttrs, constant);
+  const attrs = golden.attrs as GoldenAttrs;
+  const built = builds[golden.op]!(nodes, attrs, constant);
   for (const [name, node] of Object.entries(built)) if (node) graph.outputs.set(name, node);
   const { y } = built;
-  const ones = y.shape.length === 0 || golden.attrs.points !== undefined;
+  const ones = y.shape.length === 0 || attrs.points !== undefined;
   const upstream = ones
     ? tensor(new Float32Array(sizeOf(y.shape)).fill(1), y.shape)
     : fillTensor(`${golden.id}/g`, y.shape);
@@ -248,7 +252,7 @@ function build(golden: OpCase) {
   return { graph, feeds };
 }
 
-/** Every output that the golden names, with forward and backward in float64 from end to end. */
+/** Computes all outputs of a case in float64 from end to end. */
 function inFloat64(golden: OpCase): ReadonlyMap<string, Values> {
   const { graph, feeds } = build(golden);
   const values = evaluate(
@@ -258,7 +262,7 @@ function inFloat64(golden: OpCase): ReadonlyMap<string, Values> {
   return new Map([...graph.outputs].map(([name, node]) => [name, values.get(node)!]));
 }
 
-/** The same as a program of the reference back end in float32. */
+/** Computes all outputs of a case with the reference back end in float32. */
 async function inFloat32(golden: OpCase): Promise<ReadonlyMap<string, Values>> {
   const { graph, feeds } = build(golden);
   const program = await referenceBackend({ precision: 'float32' }).compile(graph, new Map());
@@ -266,8 +270,8 @@ async function inFloat32(golden: OpCase): Promise<ReadonlyMap<string, Values>> {
 }
 
 describe.each([
-  // Goldens are printed with nine digits. PyTorch's slope of hardsigmoid is a sixth in float32, even in
-  // float64, and thus 3e-8 too large.
+  // Goldens have nine digits. PyTorch's slope of hardsigmoid is 1/6 rounded to float32, even in float64, and
+  // thus 3e-8 too large.
   ['float64', inFloat64, (id: string) => (id === 'se_block/hardsigmoid' ? 3.1e-8 : 1e-8)],
   ['float32', inFloat32, () => 4e-6],
 ] as const)('in %s', (_, resultsOf, tolerance) => {

@@ -1,6 +1,7 @@
 /**
- * The built packages in pages as people make them: with an import map, bundled, minified, from CommonJS, cross-origin
- * isolated or not, and under content security policies. Each classifies with LeNet-5 and gives PyTorch's logits.
+ * Tests the built packages in pages: with an import map, bundled, minified, from CommonJS, cross-origin
+ * isolated or not, and with content security policies. Each page runs LeNet-5, which must give PyTorch's
+ * logits.
  */
 import { existsSync } from 'node:fs';
 import { type BuildOptions, build } from 'esbuild';
@@ -18,7 +19,7 @@ const built = ['core', 'lenet'].every((name) =>
 );
 const found = await findBrowser();
 if (!built) {
-  const message = 'The packages are not built, so pages cannot be tested with them; run npx turbo run build.';
+  const message = 'The packages are not built, so pages with them are not tested; run npx turbo run build.';
   if (process.env.CI) throw new Error(message);
   console.warn(message);
 }
@@ -26,7 +27,7 @@ if (!built) {
 const golden = readModelGolden(new URL('packages/lenet/goldens/pub__lenet5_relu.json', repository).pathname);
 const [run] = golden.runs;
 
-/** What a page tells. */
+/** Result of a page. */
 interface Classified {
   readonly logits: readonly number[];
   readonly backend: string;
@@ -34,7 +35,12 @@ interface Classified {
   readonly fallbackReason?: string;
 }
 
-/** What a page does with the packages. */
+/** Global variable through which the test calls the page. */
+interface PageGlobals {
+  classify?(given: object): Promise<Classified>;
+}
+
+/** Program of the pages. */
 const program = `
 import { compile, tensor, wasmBackend } from '@cnn/core';
 import { lenet5 } from '@cnn/lenet';
@@ -53,14 +59,14 @@ globalThis.classify = async ({ weights, picture, backend, workerUrl, threads }) 
 };
 `;
 
-/** The page's program as one script, from the built packages. */
+/** Bundles the program with the built packages into one script. */
 async function bundle(options: BuildOptions): Promise<string> {
   const { outputFiles } = await build({
     stdin: { contents: program, resolveDir: new URL('packages/lenet', repository).pathname },
     bundle: true,
     platform: 'browser',
     external: ['gpu.js'],
-    // The paths of the repository mean the sources; these are the packages as others get them.
+    // Without the repository's path aliases, so that imports resolve to the built packages.
     tsconfigRaw: {},
     write: false,
     logLevel: 'error',
@@ -74,7 +80,7 @@ const script = (text: string) => ({
   '/': '<!doctype html><script src="/program.js"></script>',
 });
 
-/** A page whose modules are the files of the packages themselves. */
+/** A page that loads the built files of the packages as modules. */
 const importMapPage = {
   '/': `<!doctype html>
 <script type="importmap">{ "imports": { "@cnn/core": "/core/index.js", "@cnn/lenet": "/lenet/index.js" } }</script>
@@ -82,7 +88,7 @@ const importMapPage = {
   '/program.js': program,
 };
 
-/** Built files of the packages by path: `/core/index.js`. */
+/** Returns the built file at a path such as `/core/index.js`; undefined for other paths. */
 const distOf = (path: string): URL | undefined => {
   const [, name, file] = /^\/(core|lenet)\/([\w.-]+)$/.exec(path) ?? [];
   return name ? new URL(`packages/${name}/dist/${file}`, repository) : undefined;
@@ -98,7 +104,7 @@ describe.runIf(found && built)('a page', () => {
   });
   afterAll(() => browser.close());
 
-  /** Opens a page, classifies, checks the logits, and gives what the session said about itself. */
+  /** Opens a page, runs the network, checks the logits, and returns the result. */
   async function classify(
     texts: Readonly<Record<string, string>>,
     headers: Readonly<Record<string, string>>,
@@ -116,11 +122,12 @@ describe.runIf(found && built)('a page', () => {
         ([name, { shape, data }]) => [name, shape, [...data]] as const,
       );
       const picture = [...schemeInput([1, ...run!.input.slice(1)]).data];
-      const result = await page.evaluate(
-        (given) =>
-          (globalThis as unknown as { classify(given: object): Promise<Classified> }).classify(given),
-        { weights, picture, backend: 'wasm', ...options },
-      );
+      const result = await page.evaluate((given) => (globalThis as PageGlobals).classify!(given), {
+        weights,
+        picture,
+        backend: 'wasm',
+        ...options,
+      });
       checkLogits(run!, Float32Array.from(result.logits), 1);
       return result;
     } finally {
@@ -151,7 +158,7 @@ describe.runIf(found && built)('a page', () => {
     expect(await classify(page, isolation, { threads: 2 })).toMatchObject({ backend: 'wasm', threads: 2 });
   });
 
-  test("with 'auto' it is wasm where the GPU is software", async () => {
+  test("with 'auto' the back end is wasm if the GPU is software", async () => {
     const page = script(await minified);
     expect(await classify(page, isolation, { backend: 'auto' })).toMatchObject({ backend: 'wasm' });
   });
@@ -162,14 +169,14 @@ describe.runIf(found && built)('a page', () => {
       'Content-Security-Policy': `default-src 'none'; script-src 'self' ${scripts}`,
     });
 
-    test('that allows no workers from a text: on the calling thread, and says so', async () => {
+    test('that forbids workers from blobs: runs on the calling thread, with a reason', async () => {
       const page = script(await minified);
       const { threads, fallbackReason } = await classify(page, policy("'wasm-unsafe-eval'"), { threads: 2 });
       expect(threads).toBe(1);
       expect(fallbackReason).toMatch(/a worker could not be started .*'worker-src blob:'.* workerUrl/);
     });
 
-    test('and a workerUrl: on workers', async () => {
+    test('and a workerUrl: runs on workers', async () => {
       const page = script(await minified);
       const options = { workerUrl: '/core/worker.js', threads: 2 };
       const { threads, fallbackReason } = await classify(page, policy("'wasm-unsafe-eval'"), options);
@@ -177,7 +184,7 @@ describe.runIf(found && built)('a page', () => {
       expect(threads).toBe(2);
     });
 
-    test('that allows no WebAssembly: on the reference, and says so', async () => {
+    test('that forbids WebAssembly: runs on the reference, with a reason', async () => {
       const page = script(await minified);
       const { backend, fallbackReason } = await classify(page, policy(''), { backend: 'auto' });
       expect(backend).toBe('reference');

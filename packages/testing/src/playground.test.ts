@@ -1,4 +1,4 @@
-/** The playground page, driven as a visitor would: by keyboard, by pen, and with files. */
+/** Tests the playground page as a visitor uses it: with keyboard, pen and files. */
 import { initialise, writeSafetensors } from '@cnn/core';
 import { encodePng } from '@cnn/image';
 import { models } from '@cnn/mobilenet';
@@ -32,15 +32,15 @@ describe.runIf(found)('the playground', () => {
     expect(problems).toEqual([]);
   });
 
-  /** Waits for the class that stands first. */
-  const first = (label: string) =>
+  /** Waits until the given class is first. */
+  const waitForFirst = (label: string) =>
     page.waitForFunction(
       (wanted) => document.querySelector('#classes li span')?.textContent === wanted,
       label,
     );
 
-  test('classifies a sample at once, and says where and how fast', async () => {
-    await first('3');
+  test('classifies a sample at once, and shows back end and time', async () => {
+    await waitForFirst('3');
     expect(await page.textContent('#status')).toMatch(/^lenet5 on wasm, \d+ threads?: \d+\.\d ms\.$/);
     expect(await page.textContent('#reason')).toContain('software adapter');
     const shares = await page.locator('#classes li span:last-child').allTextContents();
@@ -50,13 +50,13 @@ describe.runIf(found)('the playground', () => {
     expect(layers).toEqual(expect.arrayContaining(['conv1', 'conv2', 'fc1', 'fc2', 'fc3']));
   });
 
-  test('samples are taken with the keyboard', async () => {
+  test('samples can be selected with the keyboard', async () => {
     await page.getByRole('button', { name: 'Sample 7' }).focus();
     await page.keyboard.press('Enter');
-    await first('7');
+    await waitForFirst('7');
     await page.keyboard.press('Shift+Tab');
     await page.keyboard.press('Space');
-    await first('6');
+    await waitForFirst('6');
   });
 
   test('a digit can be drawn', async () => {
@@ -66,15 +66,15 @@ describe.runIf(found)('the playground', () => {
     await page.mouse.down();
     await page.mouse.move(x + width * 0.48, y + width * 0.8, { steps: 8 });
     await page.mouse.up();
-    await first('1');
+    await waitForFirst('1');
   });
 
-  test('what is no picture is refused with a sentence', async () => {
+  test('a file that is not a picture is rejected with a message', async () => {
     await page.setInputFiles('#file', { name: 'x.png', mimeType: 'image/png', buffer: Buffer.from('no') });
-    await page.getByText('This file is no picture that the browser can read.').waitFor();
+    await page.getByText('The browser cannot read this file as a picture.').waitFor();
   });
 
-  test('another network takes its weights and a picture from files', async () => {
+  test('another network reads its weights and a picture from files', async () => {
     await page.selectOption('#model', 'mobilenet_v3_small');
     await page.getByText('This network needs weights.').waitFor();
     await page.setInputFiles('#weights-file', { name: 'x.pth', mimeType: '', buffer: Buffer.from('no') });

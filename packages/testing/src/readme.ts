@@ -1,11 +1,11 @@
-/** Runs the TypeScript examples of a README, so that they stay true. */
+/** Runs the TypeScript examples of a README as tests. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, expect, test, vi } from 'vitest';
 
 /**
- * Registers a test for each ```ts block of a README: it must run to its end. Examples are written beside
- * the README for the time of the test, so that their imports mean the sources.
+ * Declares a test for each ```ts block of a README, which must run without an error. The examples are written
+ * to a temporary folder beside the README, so that their imports resolve to the sources.
  */
 export function readmeExamples(path: string): void {
   const blocks = [...readFileSync(path, 'utf8').matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code!);

@@ -1,4 +1,4 @@
-/** Samples of every op, which its kernels and its gradient are tested on, and the values of their inputs. */
+/** Samples of every op, on which its kernels and its gradient are tested, and the values of their inputs. */
 import type { OpName } from '@cnn/core';
 import { activationSamples } from './samples/activation.js';
 import { arithmeticSamples } from './samples/arithmetic.js';
@@ -14,7 +14,7 @@ import { fillTensor } from './scheme.js';
 export { everyActivation } from './samples/activation.js';
 export type { Sample, SampleInput } from './samples/sample.js';
 
-/** The compiler asks for an entry for every op. */
+/** The type requires an entry for every op. */
 const samples: Samples = {
   ...activationSamples,
   ...arithmeticSamples,
@@ -26,10 +26,10 @@ const samples: Samples = {
   ...productSamples,
 };
 
-/** The samples of an op. */
+/** Returns the samples of an op. */
 export const samplesOf = (op: OpName): readonly Sample[] => samples[op];
 
-/** Values for one input of a sample. */
+/** Returns the values of one input of a sample. @param name - determines the values if the input has none. */
 export const sampleValues = (
   name: string,
   { shape, scale = 1, offset = 0, values }: SampleInput,

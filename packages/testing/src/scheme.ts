@@ -1,24 +1,24 @@
 /**
- * Deterministic values: every tensor of a golden run is a function of its name and shape, so that
- * goldens hold results only. PyTorch got exactly these values.
+ * Deterministic values: every tensor of a golden run is a function of its name and shape, so that goldens
+ * hold only results. PyTorch computed the goldens with exactly these values.
  */
 import { hash32, type Shape, sizeOf, type Tensor, type Weights } from '@cnn/core';
 
-/** FNV-1a of a name's UTF-8 bytes. */
+/** Returns the FNV-1a hash of a name's UTF-8 bytes. */
 export function nameKey(name: string): number {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193);
   return hash >>> 0;
 }
 
-/** A 32-bit number for element `index` of a name. */
+/** Returns a 32-bit number for element `index` of a tensor with this key. */
 export const hashAt = (key: number, index: number): number => hash32(Math.imul(index, 0x9e3779b1) ^ key);
 
-/** A multiple of 2^-23 in [-1, 1) for element `index` of a name: exact in float32. */
+/** Returns a multiple of 2^-23 in [-1, 1) for element `index`; it is exact in float32. */
 export const unitAt = (key: number, index: number): number =>
   ((hashAt(key, index) >>> 8) - 2 ** 23) / 2 ** 23;
 
-/** `offset + scale * u` for every element, with one rounding to float32. */
+/** Returns `offset + scale * u` for every element, rounded to float32 once. */
 export function fillTensor(name: string, shape: Shape, scale = 1, offset = 0): Tensor {
   const key = nameKey(name);
   const factor = Math.fround(scale);
@@ -27,7 +27,7 @@ export function fillTensor(name: string, shape: Shape, scale = 1, offset = 0): T
   return { shape, data };
 }
 
-/** The value of a state-dict entry: its kind follows from the last part of its name and its rank. */
+/** Returns the value of a state-dict entry; its rank and the end of its name determine the distribution. */
 export function schemeWeight(name: string, shape: Shape, gain2: number): Tensor {
   const kind = name.slice(name.lastIndexOf('.') + 1);
   if (kind === 'num_batches_tracked') return { shape, data: new Float32Array(sizeOf(shape)) };
@@ -38,18 +38,18 @@ export function schemeWeight(name: string, shape: Shape, gain2: number): Tensor 
   return fillTensor(name, shape, 0.125);
 }
 
-/** Weights for all entries. */
+/** Returns the weights of all state-dict entries. */
 export const schemeWeights = (entries: Iterable<readonly [string, Shape]>, gain2: number): Weights =>
   new Map([...entries].map(([name, shape]) => [name, schemeWeight(name, shape, gain2)]));
 
-/** The model input of the goldens: in [-2, 2). */
+/** Returns the model input of the goldens, in [-2, 2). */
 export const schemeInput = (shape: Shape, name = 'input'): Tensor => fillTensor(name, shape, 2);
 
-/** Whole numbers below `classes`. */
+/** Returns labels: integers from 0 to `classes - 1`. */
 export const schemeLabels = (name: string, count: number, classes: number): Float32Array =>
   Float32Array.from({ length: count }, (_, i) => hashAt(nameKey(name), i) % classes);
 
-/** Sum of the bit patterns of all values modulo 2^32: checked before any result is compared. */
+/** Sums the bit patterns of all values modulo 2^32; tests check it before they compare results. */
 export function bitsum(weights: Weights): number {
   let sum = 0;
   for (const [name, { data }] of weights) {

@@ -1,10 +1,13 @@
-/** A small web server on the loopback for tests in a browser: texts and files by path, and headers for all of them. */
+/**
+ * A small web server on the loopback address for tests in a browser: serves text and files with given
+ * headers.
+ */
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname } from 'node:path';
 
-/** What a page needs to share memory between threads. */
+/** Headers that make a page cross-origin isolated, so that its threads can share memory. */
 export const isolation: Readonly<Record<string, string>> = {
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Embedder-Policy': 'require-corp',
@@ -16,14 +19,18 @@ const types: Readonly<Record<string, string>> = {
   '.js': 'text/javascript',
 };
 
-/** A site that is being served. */
+/** A running server. */
 export interface Site {
-  /** `http://127.0.0.1:1234`, without a slash at its end. */
+  /** Origin without a trailing slash, such as `http://127.0.0.1:1234`. */
   readonly origin: string;
   close(): Promise<void>;
 }
 
-/** Serves what `find` gives for a path: a text, bytes, or the place of a file; 404 where it gives nothing. Port 0 is any. */
+/**
+ * Starts a server.
+ * @param find - returns the content of a path: text, bytes, or the URL of a file; undefined gives 404.
+ * @param port - 0 for any free port.
+ */
 export async function serve(
   find: (path: string) => string | Uint8Array | URL | undefined,
   headers: Readonly<Record<string, string>> = {},

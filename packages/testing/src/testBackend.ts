@@ -1,4 +1,4 @@
-/** The conformance suite that every back end passes: ops, whole graphs, and what a program promises. */
+/** The conformance suite for back ends: ops, whole graphs, and the contract of programs. */
 import {
   add,
   type Backend,
@@ -23,13 +23,16 @@ import { fillTensor } from './scheme.js';
 
 /** Options of {@link testBackend}. */
 export interface TestBackendOptions {
-  /** How to compile: with one thread, for instance. */
+  /** Options of compiling, such as the number of threads. */
   readonly compile?: CompileOptions;
-  /** Whether NaN and infinities are kept. Default true; false for shading languages, which promise nothing about them. */
+  /**
+   * True if NaN and infinities are preserved. Default true; false for shading languages, which do not
+   * guarantee it.
+   */
   readonly nonFinite?: boolean;
-  /** Ops that the back end has. Cases with others are skipped. Default: it has all of them. */
+  /** Returns true if the back end supports an op. Cases with other ops are skipped. Default: all ops. */
   readonly has?: (op: OpName) => boolean;
-  /** Whether ops are tested one by one, besides whole graphs. Default true. */
+  /** True to test single ops in addition to whole graphs. Default true. */
   readonly oneByOne?: boolean;
 }
 
@@ -55,17 +58,17 @@ export function testBackend(
   describe(name, () => {
     describe.runIf(oneByOne).each(opNames)('%s', (op) => conform(opConformance(op)));
     describe('whole graphs', () => conform(networkConformance()));
-    describe.runIf(nonFinite)('values that are no numbers', () => {
+    describe.runIf(nonFinite)('NaN and infinities', () => {
       conform(nonFiniteConformance());
       conform(poisonedConformance());
     });
-    describe('what a program promises', () => promises(backend, compile));
+    describe('the contract of programs', () => testContract(backend, compile));
   });
 }
 
 const shape = [2, 5, 6, 7];
 
-/** y = relu(x * w + b) and z = y + y, with the input itself and y under a second name as outputs. */
+/** Builds y = relu(conv(x, w, b)) and z = y + y; outputs are z, y, y under a second name, and the input x. */
 function forwardGraph(): { graph: Graph; weights: Weights } {
   const graph = new Graph({ name: 'forward' });
   const x = graph.input('x', shape);
@@ -78,13 +81,13 @@ function forwardGraph(): { graph: Graph; weights: Weights } {
     weights: new Map([
       ['w', fillTensor('w', w.shape)],
       ['b', fillTensor('b', b.shape)],
-      // A back end takes what it needs and leaves the rest.
+      // Back ends ignore weights that the graph does not use.
       ['unused', fillTensor('unused', [3])],
     ]),
   };
 }
 
-/** Two parameters that change places at each run, and a counter that grows by what is fed. */
+/** Builds a graph that swaps two parameters in each run, and adds its input to a counter. */
 function updatingGraph(): { graph: Graph; weights: Weights } {
   const graph = new Graph({ name: 'updating' });
   const [a, b] = [graph.parameter('a', [5], true), graph.parameter('b', [5], true)];
@@ -107,8 +110,8 @@ function updatingGraph(): { graph: Graph; weights: Weights } {
 const feedsOf = (name: string): Feeds => new Map([['x', fillTensor(name, shape)]]);
 const by = (value: number): Feeds => new Map([['by', tensor([value], [1])]]);
 
-function promises(backend: Backend, options: CompileOptions): void {
-  /** Compiles, lets `use` have the program, and disposes of it. */
+function testContract(backend: Backend, options: CompileOptions): void {
+  /** Compiles a program, passes it to `use`, and disposes it. */
   const using = async (
     { graph, weights }: { graph: Graph; weights: Weights },
     use: (program: Program) => Promise<void>,
@@ -124,14 +127,14 @@ function promises(backend: Backend, options: CompileOptions): void {
     ...(await program.parameters()).get(name)!.data,
   ];
 
-  test('it says what it runs on', () =>
+  test('it reports its back end, threads and memory', () =>
     using(forwardGraph(), async (program) => {
       expect(program.backend).toMatch(/^(reference|wasm|gpu:(webgpu|webgl2))$/);
       expect(program.threads).toBeGreaterThanOrEqual(1);
       expect(program.memory).toBeGreaterThanOrEqual((8 * 5 * 9 + 8) * 4);
     }));
 
-  test('outputs may be inputs, have two names, and be read by others', () =>
+  test('outputs may be inputs, have two names, and be read by other nodes', () =>
     using(forwardGraph(), async (program) => {
       const feeds = feedsOf('one');
       const results = await program.run(feeds);
@@ -142,7 +145,7 @@ function promises(backend: Backend, options: CompileOptions): void {
       expect(results.get('y')!.data.some((value) => value > 0)).toBe(true);
     }));
 
-  test('a run depends on its feeds only, and keeps its hands off feeds, weights and earlier results', async () => {
+  test('a run depends on its feeds only, and does not modify feeds, weights or earlier results', async () => {
     const source = forwardGraph();
     const weightsBefore = [...source.weights.values()].map(({ data }) => data.slice());
     await using(source, async (program) => {
@@ -161,7 +164,7 @@ function promises(backend: Backend, options: CompileOptions): void {
     expect([...source.weights.values()].map(({ data }) => data)).toEqual(weightsBefore);
   });
 
-  test('later changes of the weights that were given do not reach it', async () => {
+  test('later changes of the given weights have no effect', async () => {
     const source = forwardGraph();
     await using(source, async (program) => {
       const before = await program.run(feedsOf('one'));
@@ -170,7 +173,7 @@ function promises(backend: Backend, options: CompileOptions): void {
     });
   });
 
-  test('two programs of one graph have their own state', () =>
+  test('two programs of one graph have separate state', () =>
     using(updatingGraph(), (first) =>
       using(updatingGraph(), async (second) => {
         await first.run(by(1));
@@ -179,7 +182,7 @@ function promises(backend: Backend, options: CompileOptions): void {
       }),
     ));
 
-  test('updates are taken on all at once, after the run', () =>
+  test('updates are applied all at once, after the run', () =>
     using(updatingGraph(), async (program) => {
       const first = await program.run(by(1));
       expect([...first.get('a')!.data]).toEqual([1, 2, 3, 4, 5]);
@@ -191,7 +194,7 @@ function promises(backend: Backend, options: CompileOptions): void {
       expect(await values(program, 'counter')).toEqual([11.5]);
     }));
 
-  test('an aborted run rejects with its reason, updates nothing, and the next one works', () =>
+  test('an aborted run rejects with its reason, updates nothing, and the next run works', () =>
     using(updatingGraph(), async (program) => {
       const reason = new Error('enough');
       await expect(program.run(by(1), AbortSignal.abort(reason))).rejects.toBe(reason);
@@ -200,7 +203,7 @@ function promises(backend: Backend, options: CompileOptions): void {
       expect(await values(program, 'counter')).toEqual([11]);
     }));
 
-  test('a run that is aborted on its way is taken on as a whole or not at all', () =>
+  test('a run that is aborted while it runs applies all of its updates or none', () =>
     using(updatingGraph(), async (program) => {
       const reason = new Error('enough');
       const controller = new AbortController();
@@ -215,7 +218,7 @@ function promises(backend: Backend, options: CompileOptions): void {
       expect(await values(program, 'a')).toEqual(outcome ? [1, 2, 3, 4, 5] : [-1, -2, -3, -4, -5]);
     }));
 
-  test('a batch of no pictures, or of another size, is refused, and the next run works', () =>
+  test('a batch of another size or without pictures is rejected, and the next run works', () =>
     using(forwardGraph(), async (program) => {
       for (const pictures of [0, 1, 3]) {
         const feeds = new Map([['x', fillTensor('x', [pictures, ...shape.slice(1)])]]);
@@ -227,7 +230,7 @@ function promises(backend: Backend, options: CompileOptions): void {
       expect((await program.run(feedsOf('one'))).size).toBe(4);
     }));
 
-  test('a label that is no class is refused, and the next run works', async () => {
+  test('a label that is not a class is rejected, and the next run works', async () => {
     const graph = new Graph();
     const labels = graph.input('labels', [2]);
     graph.outputs.set('loss', crossEntropyLoss(graph.input('x', [2, 3]), labels));
@@ -267,7 +270,7 @@ function promises(backend: Backend, options: CompileOptions): void {
       for (const { milliseconds } of profile.steps) expect(milliseconds).toBeGreaterThanOrEqual(0);
     }));
 
-  test('a program that was disposed of does not run, and may be disposed of again', async () => {
+  test('a disposed program does not run, and may be disposed again', async () => {
     const { graph, weights } = forwardGraph();
     const program = await backend.compile(graph, weights, options);
     await program.dispose();

@@ -1,4 +1,4 @@
-/** What every family must pass: its registry holds what it says, and its networks give PyTorch's numbers. */
+/** The test suite of families: the registry is correct, and the networks give PyTorch's numbers. */
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import {
@@ -23,20 +23,23 @@ import { readModelGolden } from './goldens.js';
 import { checkRun, type ModelGolden, stateOf } from './modelGolden.js';
 import { hasWebGpu } from './webGpu.js';
 
-/** What is tested. */
+/** Options of {@link testFamily}. */
 export interface FamilyOptions {
   readonly models: Readonly<Record<string, ModelEntry>>;
   /** Folder of golden files. */
   readonly goldens: string;
-  /** What the README shows in `block.svg`: a model, and the path of a module in it (empty for the whole). */
+  /**
+   * The part that `block.svg` in the README shows: a model, and the path of a module (empty for the whole
+   * model).
+   */
   readonly block: { readonly model: string; readonly path: string };
-  /** How to build the model of each golden file, by its name without ending. */
+  /** Builder of the model of each golden file, by file name without extension. */
   readonly builders: Readonly<Record<string, () => Module>>;
-  /** Forms that options make, with the trainable values that PyTorch counts in them. */
+  /** Variants of models, with the number of trainable parameters in PyTorch. */
   readonly counts?: Readonly<Record<string, readonly [parameters: number, build: () => Module]>>;
 }
 
-/** Registers the tests of a family. */
+/** Declares the tests of a family. */
 export function testFamily(options: FamilyOptions): void {
   if (process.env.CNN_BACKEND === 'gpu') testOnGpu(options);
   else testEverything(options);
@@ -45,7 +48,7 @@ export function testFamily(options: FamilyOptions): void {
 function testEverything({ models, goldens, block, builders, counts = {} }: FamilyOptions): void {
   describe.each(Object.entries(models))('%s', (name, entry) => testEntry(name, entry));
 
-  test('block.svg is what the graph says (`vitest -u` draws it anew)', async () => {
+  test('block.svg matches the graph (`vitest -u` redraws it)', async () => {
     const { build, input } = models[block.model]!;
     const picture = blockPicture(trace(build(), input, { name: block.model }), block.path);
     await expect(picture).toMatchFileSnapshot(join(goldens, '../block.svg'));
@@ -68,7 +71,7 @@ function testEverything({ models, goldens, block, builders, counts = {} }: Famil
 function testEntry(name: string, entry: ModelEntry): void {
   const model = entry.build();
 
-  test('has the parameters and multiply-adds it says', () => {
+  test('has the stated parameters and multiply-adds', () => {
     expect(entry.name).toBe(name);
     expect(countParameters(model)).toBe(entry.parameters);
     const table = summary(model, entry.input);
@@ -77,12 +80,12 @@ function testEntry(name: string, entry: ModelEntry): void {
     expect(String(table)).toContain(entry.parameters.toLocaleString('en-US'));
   });
 
-  test('takes pictures from its minimum up, and says so below', () => {
+  test('accepts pictures from its minimum size; the error for smaller ones states it', () => {
     const [, channels] = entry.input as readonly [number, number];
     const size = (pixels: number) => trace(model, [2, channels, pixels, pixels], { name }).output.shape;
     expect(size(entry.minimum).length).toBe(2);
     if (entry.minimum > 1) expect(() => size(entry.minimum - 1)).toThrow(ShapeError);
-    // The two that take one size only fail in a linear layer, whose features say nothing about pixels.
+    // Networks for a single size fail in a linear layer, whose error does not know the picture size.
     if (entry.minimum > 1 && !['lenet5', 'lenet5_classic', 'alexnet_2012'].includes(name))
       expect(() => size(entry.minimum - 1)).toThrow(
         `The smallest square picture that works is ${entry.minimum}x${entry.minimum}`,
@@ -92,7 +95,7 @@ function testEntry(name: string, entry: ModelEntry): void {
     );
   });
 
-  test('tells apart as many classes as are asked for', () => {
+  test('has the requested number of classes', () => {
     expect(trace(entry.build({ numClasses: 7 }), entry.input).output.shape).toEqual([1, 7]);
   });
 
@@ -106,14 +109,13 @@ function testEntry(name: string, entry: ModelEntry): void {
   });
 
   test('its classifier can be replaced', () => {
-    const weighty = [...modules(model)].filter(([, child]) => 'weight' in child.children).at(-1);
-    const [path, last] = weighty!;
-    const [classes, features, ...kernel] = (
-      last.children as unknown as { weight: { shape: readonly number[] } }
-    ).weight.shape;
-    if (kernel.length > 0) return; // A convolution is the classifier: nothing to replace by a linear layer.
-    const tuned = replace(model, path, linear(features!, 7));
-    expect(trace(tuned, entry.input).output.shape).toEqual([1, 7]);
+    const weighted = [...modules(model)].filter(([, child]) => 'weight' in child.children).at(-1);
+    const [path, last] = weighted!;
+    const { shape } = new Map(parameters(last)).get('weight')!;
+    const [classes, features, ...kernel] = shape;
+    if (kernel.length > 0) return; // The classifier is a convolution, which a linear layer cannot replace.
+    const replaced = replace(model, path, linear(features!, 7));
+    expect(trace(replaced, entry.input).output.shape).toEqual([1, 7]);
     expect(trace(model, entry.input).output.shape).toEqual([1, classes]);
   });
 
@@ -144,8 +146,8 @@ function testGolden(golden: ModelGolden, build: () => Module): void {
 }
 
 /**
- * The goldens on the GPU instead, in the project `gpu`: of a usual run the one with the least work on its
- * first image, all of them with CNN_SLOW_TESTS=1.
+ * Declares the golden tests on the GPU, in the project `gpu`: by default only the run with the fewest
+ * multiply-adds, on its first image; all runs with CNN_SLOW_TESTS=1.
  */
 function testOnGpu({ goldens, builders }: FamilyOptions): void {
   const runs = Object.entries(builders)

@@ -1,9 +1,12 @@
-/** Finds what WebGPU in Node needs where there is no GPU: the Vulkan in software that every Chromium brings along. */
+/** Finds SwiftShader, the software Vulkan of every Chromium, which WebGPU in Node uses if there is no GPU. */
 import { existsSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import type { FoundBrowser } from './browser.js';
 
-/** The environment in which the package `webgpu` finds SwiftShader; undefined where no Chromium has it beside it. */
+/**
+ * Returns environment variables with which the package `webgpu` finds SwiftShader; undefined if it is not
+ * found.
+ */
 export function softwareVulkan(browser: FoundBrowser | undefined): Record<string, string> | undefined {
   const folders = [...(browser ? [dirname(browser.executablePath)] : []), '/usr/lib/chromium'];
   const folder = folders.find((path) =>

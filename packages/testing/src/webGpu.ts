@@ -1,9 +1,12 @@
-/** WebGPU in Node for tests, as docs/gpu.md shows it. The project `gpu` runs this file before its tests. */
+/**
+ * Sets up WebGPU in Node for tests, as docs/gpu.md describes. The project `gpu` runs this file before its
+ * tests.
+ */
 import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);
 
-/** Whether there is WebGPU. */
+/** True if WebGPU is available. */
 export const hasWebGpu = (): boolean => typeof navigator !== 'undefined' && 'gpu' in navigator;
 
 if (process.env.CNN_BACKEND === 'gpu' && !hasWebGpu()) {
@@ -12,5 +15,5 @@ if (process.env.CNN_BACKEND === 'gpu' && !hasWebGpu()) {
   if (await gpu.requestAdapter()) {
     Object.assign(globalThis, globals);
     Object.defineProperty(globalThis, 'navigator', { value: { gpu }, configurable: true });
-  } else console.warn('No Vulkan was found for WebGPU in Node, so its tests are left out. Install Chromium.');
+  } else console.warn('No Vulkan was found for WebGPU in Node, so its tests are skipped. Install Chromium.');
 }

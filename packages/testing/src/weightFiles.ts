@@ -1,4 +1,4 @@
-/** Writes small weight files, right and wrong ones, for the tests: pickles, PyTorch's two formats, zip, safetensors. */
+/** Writes small weight files, valid and invalid: pickles, PyTorch's two formats, zip, safetensors. */
 import type { Weights } from '@cnn/core';
 
 const join = (parts: readonly (Uint8Array | readonly number[])[]): Uint8Array => {
@@ -13,7 +13,7 @@ const join = (parts: readonly (Uint8Array | readonly number[])[]): Uint8Array =>
 
 export type Part = string | number | Uint8Array | readonly number[];
 
-/** Bytes from texts (a byte for each character), numbers and byte runs. */
+/** Concatenates strings (one byte per character), numbers (one byte each) and byte arrays. */
 export const bytesOf = (...parts: readonly Part[]): Uint8Array =>
   join(
     parts.map((part) =>
@@ -25,7 +25,7 @@ export const bytesOf = (...parts: readonly Part[]): Uint8Array =>
     ),
   );
 
-/** An unsigned number of so many bytes, low byte first. */
+/** Encodes an unsigned little-endian integer of `width` bytes. */
 const unsigned =
   (width: number) =>
   (value: number): number[] =>
@@ -34,7 +34,7 @@ export const u16 = unsigned(2);
 export const u32 = unsigned(4);
 export const u64 = unsigned(8);
 
-/** A Python value to be pickled; bytes are instructions, taken as they are. */
+/** A Python value to pickle; byte arrays are pickle instructions, copied unchanged. */
 export type Python =
   | null
   | boolean
@@ -58,7 +58,7 @@ const body = (value: Python): Uint8Array => {
   return dict(Object.entries(value));
 };
 
-/** `{key: value, ...}`, keys of any kind. */
+/** Pickles `{key: value, ...}` with keys of any type. */
 export const dict = (entries: readonly (readonly [Python, Python])[]): Uint8Array =>
   bytesOf('}', '(', ...entries.flat().map(body), 'u');
 export const tuple = (...items: readonly Python[]): Uint8Array => bytesOf('(', ...items.map(body), 't');
@@ -66,10 +66,10 @@ export const name = (module: string, what: string): Uint8Array => bytesOf('c', `
 export const call = (callee: Uint8Array, ...args: readonly Python[]): Uint8Array =>
   bytesOf(callee, tuple(...args), 'R');
 
-/** A pickle of protocol 2. */
+/** Pickles a value in protocol 2. */
 export const pickle = (value: Python): Uint8Array => bytesOf(0x80, 2, body(value), '.');
 
-/** How a tensor is pickled; the defaults are those of `torch.save`. */
+/** Options of a pickled tensor; the defaults are those of `torch.save`. */
 export interface TensorOptions {
   readonly key?: Python;
   readonly type?: string;
@@ -83,7 +83,7 @@ export interface TensorOptions {
 export const rowMajor = (shape: readonly number[]): number[] =>
   shape.map((_, axis) => shape.slice(axis + 1).reduce((product, extent) => product * extent, 1));
 
-/** A whole number of any size, as Python pickles it. */
+/** Pickles an integer of any size. */
 const integer = (value: number): Uint8Array =>
   value < 2 ** 31 ? bytesOf('J', u32(value)) : bytesOf(0x8a, 8, u64(value));
 
@@ -100,7 +100,7 @@ export const storage = ({ key = '0', type = 'FloatStorage', view }: TensorOption
     'Q',
   );
 
-/** `_rebuild_tensor_v2(storage, offset, shape, strides, False, OrderedDict())`; six values by default. */
+/** `_rebuild_tensor_v2(storage, offset, shape, strides, False, OrderedDict())`, by default of six values. */
 export function pickledTensor(options: TensorOptions = {}): Uint8Array {
   const { shape = [2, 3], strides = rowMajor(shape), offset = 0 } = options;
   return call(
@@ -114,12 +114,12 @@ export function pickledTensor(options: TensorOptions = {}): Uint8Array {
   );
 }
 
-/** The bytes of values as float32. */
+/** Encodes values as float32. */
 export const floats = (...values: readonly number[]): Uint8Array =>
   new Uint8Array(Float32Array.from(values).buffer);
 export const six = floats(1, 2, 3, 4, 5, 6);
 
-/** Storages by key; `width` is the bytes of a value, 4 unless told. */
+/** Storages by key; `width` is the number of bytes per value, by default 4. */
 export type Storages = Readonly<Record<string, { readonly bytes: Uint8Array; readonly width?: number }>>;
 export const sixStorage: Storages = { '0': { bytes: six } };
 
@@ -129,7 +129,7 @@ export const legacyMagic = bytesOf(
   '.',
 );
 
-/** A file of PyTorch's older format. */
+/** Writes a file in PyTorch's older format. */
 export const legacyFile = (
   object: Uint8Array,
   storages: Storages = sixStorage,
@@ -144,19 +144,19 @@ export const legacyFile = (
     ...Object.values(storages).flatMap(({ bytes, width = 4 }) => [u64(bytes.length / width), bytes]),
   );
 
-/** One file for `zipFile`; what is left out is right. */
+/** One file for `zipFile`; omitted fields get correct values. */
 export interface Entry {
   readonly bytes: Uint8Array;
   readonly method?: number;
-  /** Size once unpacked, as the directory claims it. */
+  /** Uncompressed size that the directory claims. */
   readonly claims?: number;
-  /** Claims 64-bit sizes in an extra field. */
+  /** True to store the sizes as 64 bits in an extra field. */
   readonly zip64?: boolean;
-  /** Where the directory says the entry is. */
+  /** Offset of the entry that the directory claims. */
   readonly at?: number;
 }
 
-/** A zip file of entries by name. */
+/** Writes a zip file of entries by name. */
 export function zipFile(entries: Readonly<Record<string, Uint8Array | Entry>>): Uint8Array {
   const files: Uint8Array[] = [];
   const directory: Uint8Array[] = [];
@@ -192,7 +192,7 @@ export function zipFile(entries: Readonly<Record<string, Uint8Array | Entry>>): 
   return bytesOf(...files, ...directory, 'PK', 5, 6, u32(0), count, count, u32(size), u32(at), u16(0));
 }
 
-/** A file of PyTorch's present format. */
+/** Writes a file in PyTorch's current (zip) format. */
 export const torchZip = (
   object: Uint8Array,
   storages: Storages = sixStorage,
@@ -205,12 +205,12 @@ export const torchZip = (
     'archive/version': bytesOf('3\n'),
   });
 
-/** A safetensors file with a header of one's own making. */
+/** Writes a safetensors file with any header. */
 export function safetensorsFile(header: unknown, values: Uint8Array = new Uint8Array(0)): Uint8Array {
   const json = new TextEncoder().encode(typeof header === 'string' ? header : JSON.stringify(header));
   return bytesOf(u64(json.length), json, values);
 }
 
-/** Names, shapes and values, as plain data that tests can compare. */
+/** Converts weights to plain data that tests can compare. */
 export const plain = (weights: Weights): Record<string, [shape: readonly number[], values: number[]]> =>
   Object.fromEntries([...weights].map(([key, { shape, data }]) => [key, [shape, [...data]]]));

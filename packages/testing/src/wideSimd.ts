@@ -1,7 +1,5 @@
-/** Runs tests with 256-bit SIMD: projects in Node run this file before their tests where CNN_WIDE_SIMD=1. */
+/** Enables 256-bit SIMD for tests: if CNN_WIDE_SIMD=1, projects in Node run this file before their tests. */
 import { enableWideSimd } from '@cnn/core';
 
 if (!enableWideSimd())
-  throw new Error(
-    'CNN_WIDE_SIMD=1 asks for 256-bit SIMD, which Node 24 and newer have on x64; run the tests with that.',
-  );
+  throw new Error('CNN_WIDE_SIMD=1 requires 256-bit SIMD; run the tests with Node 24 or newer on x64.');

@@ -1,5 +1,5 @@
 """
-Writes goldens/pytorch.json: what PyTorch's optimizers and schedules and torchvision's transforms give.
+Writes goldens/pytorch.json: results of PyTorch's optimizers and schedules and of torchvision's transforms.
 Usage: python3 packages/train/scripts/goldens.py (needs torch and torchvision; Debian has both)
 """
 
@@ -46,7 +46,7 @@ optimizers = {
     "rmsprop, momentum and decay": lambda p: O.RMSprop(p, lr=0.02, momentum=0.9, weight_decay=0.1),
 }
 
-# Clipping by norm: the same gradients as two parameters, and the parameters after a step of SGD at rate 1.
+# Clipping by norm: the gradients of steps 1 and 2 as those of two parameters.
 pair = [torch.nn.Parameter(torch.zeros(4, dtype=torch.float64)) for _ in range(2)]
 for index, parameter in enumerate(pair):
     parameter.grad = gradient(index + 1)
@@ -84,7 +84,7 @@ schedules = {
 }
 
 
-# Transforms, on pictures whose values follow from their places.
+# Transforms, on pictures whose values depend on their positions.
 def picture(c, h, w):
     return torch.tensor(
         [[[((k * 7 + y * 13 + x * 29 + 5) * 37 % 101) / 100 for x in range(w)] for y in range(h)] for k in range(c)]

@@ -1,9 +1,9 @@
 """
-Writes goldens/spread.json: how far PyTorch's own float32 is from the goldens (float64) when nothing changes but the
-order in which it adds up: with the pictures of each batch in other orders, on one and on two threads, with and
-without oneDNN. The goldens state the deviation of one such run. Of the first step's gradients: norms and first three
-values, over the norm or 1e-4 of the largest norm; of LeNet, which rounding does not throw off its path, losses, final
-weights and logits too.
+Writes goldens/spread.json: the largest deviations of PyTorch's own float32 from the goldens (float64) over several
+orders of addition: with the pictures of each batch in other orders, on one and two threads, with and without oneDNN.
+The goldens state the deviation of one such run. Of the first step's gradients it has the norms and first three values,
+divided by the norm or by 1e-4 of the largest norm. Of LeNet, where rounding does not change the side of a relu input,
+it also has losses, final weights and logits.
 Usage: python3 packages/train/scripts/spread.py (needs torch and torchvision; Debian has both)
 """
 
@@ -115,7 +115,7 @@ cases = {
 
 
 def run(golden, build, make, order):
-    """The deviations of one run; with an optimizer all steps are made."""
+    """Gives the deviations of a run: of the first step, or of all steps if `make` makes an optimizer."""
     model = build()
     with torch.no_grad():
         for name, value in model.state_dict().items():

@@ -1,5 +1,5 @@
 /**
- * The recipe that AlexNet was trained with (Krizhevsky et al. 2012,
+ * AlexNet's training recipe (Krizhevsky et al. 2012,
  * https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks.pdf,
  * section 4.1): random crops of a square of 256 pixels and their mirror images, noise along the principal
  * colours of the training set, and ten crops of each picture for evaluation.
@@ -10,17 +10,18 @@ import { type Augmentation, type Dataset, pictureOf } from './data.js';
 import type { Views } from './evaluate.js';
 import { cut, extentsOf, middle, mirrored } from './geometry.js';
 
+/** One value for each of red, green and blue. */
 type Triple = readonly [number, number, number];
 
-/** The directions in which the colours of a set of pictures vary. */
+/** Principal components of the colours of a set of pictures. */
 export interface PrincipalColors {
-  /** Variances along the directions, the largest first. */
+  /** Variances along the components, in descending order. */
   readonly eigenvalues: Triple;
-  /** The directions (red, green, blue), each of length 1. */
+  /** Components (red, green, blue), each of length 1. */
   readonly eigenvectors: readonly [Triple, Triple, Triple];
 }
 
-/** The principal colours of ImageNet's pixels from 0 to 1, as Facebook's ResNet training published them (fb.resnet.torch). */
+/** Principal colours of ImageNet, for pixels from 0 to 1, as published by fb.resnet.torch. */
 export const imagenetColors: PrincipalColors = {
   eigenvalues: [0.2175, 0.0188, 0.0045],
   eigenvectors: [
@@ -30,7 +31,7 @@ export const imagenetColors: PrincipalColors = {
   ],
 };
 
-/** The principal colours of a dataset of one's own, from all pixels of its first `limit` pictures (default 1000). */
+/** Computes the principal colours of a dataset from its first `limit` pictures (default 1000). */
 export async function principalColors(dataset: Dataset, limit = 1000): Promise<PrincipalColors> {
   let count = 0;
   const sums = [0, 0, 0];
@@ -58,7 +59,7 @@ function requireColors(picture: Tensor): void {
     throw new ShapeError(`Principal colours need pictures of 3 channels, not ${picture.shape[0]}.`);
 }
 
-/** Eigenvalues and eigenvectors of a symmetric 3 x 3 matrix by Jacobi's rotations. */
+/** Computes eigenvalues and eigenvectors of a symmetric 3 x 3 matrix by Jacobi rotations. */
 function eigen(matrix: readonly (readonly number[])[]): PrincipalColors {
   const a = matrix.map((row) => [...row]);
   const vectors = [0, 1, 2].map((row) => [0, 1, 2].map((column) => (row === column ? 1 : 0)));
@@ -71,34 +72,34 @@ function eigen(matrix: readonly (readonly number[])[]): PrincipalColors {
       if (a[p]![q] === 0) continue;
       const theta = Math.atan2(2 * a[p]![q]!, a[q]![q]! - a[p]![p]!) / 2;
       const [cos, sin] = [Math.cos(theta), Math.sin(theta)];
-      const turn = (row: number[]): void => {
+      const rotate = (row: number[]): void => {
         [row[p], row[q]] = [cos * row[p]! - sin * row[q]!, sin * row[p]! + cos * row[q]!];
       };
-      for (const row of a) turn(row);
+      for (const row of a) rotate(row);
       [a[p], a[q]] = [
         a[p]!.map((value, i) => cos * value - sin * a[q]![i]!),
         a[p]!.map((value, i) => sin * value + cos * a[q]![i]!),
       ];
-      for (const row of vectors) turn(row);
+      for (const row of vectors) rotate(row);
     }
-  const pairs = [0, 1, 2]
-    .map((i) => ({ value: a[i]![i]!, vector: vectors.map((row) => row[i]!) as unknown as Triple }))
+  const [first, second, third] = [0, 1, 2]
+    .map((i) => ({ value: a[i]![i]!, vector: vectors.map((row) => row[i]!) as [number, number, number] }))
     .sort((one, other) => other.value - one.value);
   return {
-    eigenvalues: pairs.map(({ value }) => value) as unknown as Triple,
-    eigenvectors: pairs.map(({ vector }) => vector) as unknown as PrincipalColors['eigenvectors'],
+    eigenvalues: [first!.value, second!.value, third!.value],
+    eigenvectors: [first!.vector, second!.vector, third!.vector],
   };
 }
 
 /** Options of {@link pcaColorNoise}. */
 export interface PcaColorNoiseOptions {
-  /** Default those of ImageNet. */
+  /** Default {@link imagenetColors}. */
   readonly colors?: PrincipalColors;
-  /** Standard deviation of the factors on the eigenvalues. Default 0.1. */
+  /** Standard deviation of the random factors on the eigenvalues. Default 0.1. */
   readonly deviation?: number;
 }
 
-/** Adds to every pixel of a picture the same sum of principal colours, each by its eigenvalue times a normal number. */
+/** Adds a random colour to a picture: a sum of principal colours times eigenvalues times normal factors. */
 export function pcaColorNoise({
   colors = imagenetColors,
   deviation = 0.1,
@@ -118,7 +119,7 @@ export function pcaColorNoise({
   };
 }
 
-/** The four corners and the middle of a picture, then their mirror images: torchvision's `TenCrop`. */
+/** Gives crops of the four corners and the middle, then their mirror images: torchvision's `TenCrop`. */
 export const tenCrop = (size: number): Views => ({
   count: 10,
   of(picture) {
@@ -137,15 +138,15 @@ export const tenCrop = (size: number): Views => ({
 
 /** Options of {@link alexnetRecipe}. */
 export interface AlexnetRecipeOptions {
-  /** Side of the crops. Default 224. */
+  /** Side of the crops, in pixels. Default 224. */
   readonly size?: number;
-  /** Side of the square they are taken from. Default 8/7 of `size`: 256. */
+  /** Side of the square that they are taken from, in pixels. Default 8/7 of `size`: 256. */
   readonly from?: number;
-  /** Default those of ImageNet. */
+  /** Default {@link imagenetColors}. */
   readonly colors?: PrincipalColors;
 }
 
-/** What a trainer takes of the recipe. */
+/** Trainer options of the recipe. */
 export interface Recipe {
   readonly augment: Augmentation;
   readonly prepare: Augmentation;
@@ -153,8 +154,8 @@ export interface Recipe {
 }
 
 /**
- * Augmentation and ten-crop evaluation as the paper has them; the batch of an evaluation counts crops.
- * Its optimizer is `sgd({ learningRate: 0.01, momentum: 0.9, weightDecay: 5e-4 })` in batches of 128, with
+ * Gives the paper's augmentation and ten-crop evaluation; the batch of an evaluation counts crops. The paper
+ * trains with `sgd({ learningRate: 0.01, momentum: 0.9, weightDecay: 5e-4 })` in batches of 128, with
  * `reduceOnPlateau`.
  * @example
  * const run = trainer({ model, optimizer, input: [128, 3, 224, 224], ...alexnetRecipe() });

@@ -1,4 +1,4 @@
-/** Augmentation: torchvision's numbers (`goldens/pytorch.json`), chance that repeats, and bounds that hold. */
+/** Tests augmentation: torchvision's numbers (`goldens/pytorch.json`), seeds, and bounds. */
 import { random, type Tensor, tensor } from '@cnn/core';
 import { describe, expect, test } from 'vitest';
 import golden from '../goldens/pytorch.json' with { type: 'json' };
@@ -20,7 +20,7 @@ import {
   tenCrop,
 } from './index.js';
 
-/** A picture whose values follow from their places. */
+/** Makes a picture whose values depend on their positions. */
 const picture = (channels: number, height: number, width: number): Tensor => {
   const data = new Float32Array(channels * height * width);
   for (let i = 0; i < data.length; i++) {
@@ -76,8 +76,8 @@ test.each(Object.entries(all))('%s repeats with its seed and changes with it', (
   expect(new Set(results).size).toBeGreaterThan(1);
 });
 
-describe('chance', () => {
-  test('randomCrop reaches every place, the padding included, and cuts nothing else', () => {
+describe('randomness', () => {
+  test('randomCrop reaches every position in the padded picture, and no other', () => {
     const pixels = tensor([1, 2, 3, 4], [1, 2, 2]);
     const crop = randomCrop(2, { padding: 1 });
     const seen = new Set(Array.from({ length: 200 }, (_, seed) => crop(pixels, random(seed)).data.join('')));
@@ -86,7 +86,7 @@ describe('chance', () => {
     );
   });
 
-  test('randomHorizontalFlip mirrors the share that was asked for', () => {
+  test('randomHorizontalFlip mirrors with the given probability', () => {
     const count = (probability: number): number => {
       const source = random(1);
       const flip = randomHorizontalFlip(probability);
@@ -97,7 +97,7 @@ describe('chance', () => {
     expect(Math.abs(count(0.5) - 500)).toBeLessThan(60);
   });
 
-  test('randomResizedCrop keeps to its bounds; a picture of odd proportions gives its middle', () => {
+  test('randomResizedCrop keeps its bounds; a picture of extreme aspect ratio gives its middle', () => {
     const flat = tensor(new Float32Array(3 * 40).fill(0.25), [3, 1, 40]);
     const made = randomResizedCrop(4)(flat, random(3));
     expect(made.shape).toEqual([3, 4, 4]);
@@ -106,7 +106,7 @@ describe('chance', () => {
     for (const [i, value] of scaled(large, 9, 9).data.entries()) expect(whole.data[i]).toBeCloseTo(value, 6);
   });
 
-  test('the factors of colorJitter are even over their bounds', () => {
+  test('the factors of colorJitter are uniform within their bounds', () => {
     const grey = tensor([0.5], [1, 1, 1]);
     const source = random(2);
     const jitter = colorJitter({ brightness: 0.5 });
@@ -119,7 +119,7 @@ describe('chance', () => {
 });
 
 describe('the recipe of AlexNet', () => {
-  test('finds the directions in which colours vary', async () => {
+  test('finds the principal colours', async () => {
     const source = random(4);
     const colours = Float32Array.from({ length: 3 * 500 });
     // Along (1, 1, 0) with a variance of 4, along (0, 0, 1) with one of 1.
@@ -138,7 +138,7 @@ describe('the recipe of AlexNet', () => {
     expect(eigenvalues[1]).toBeCloseTo(1, 0);
     expect(eigenvalues[2]).toBeCloseTo(0, 6);
     expect(Math.abs(eigenvectors[0][0])).toBeCloseTo(Math.SQRT1_2, 1);
-    // A = sum of value times vector by vector: the mean square of each colour comes out again.
+    // The covariance is the sum of value * vector * vector^T; its diagonal is the variance of each colour.
     const variance = (c: 0 | 1 | 2): number =>
       [0, 1, 2].reduce((sum, i) => sum + eigenvalues[i]! * eigenvectors[i]![c] ** 2, 0);
     for (const c of [0, 1, 2] as const) {
@@ -149,7 +149,7 @@ describe('the recipe of AlexNet', () => {
     }
   });
 
-  test('adds the same shift to every pixel, as large as the eigenvalues say', () => {
+  test('adds the same shift to every pixel, with the variance given by the eigenvalues', () => {
     const source = random(6);
     const noise = pcaColorNoise();
     const shifts = Array.from({ length: 2000 }, () => {

@@ -1,6 +1,6 @@
 /**
- * Augmentation: new pictures from pictures (c x h x w, values from 0 to 1) by seeded chance. Names, defaults
- * and semantics are torchvision's on tensors. The trainer seeds them by run, epoch and example, so that a
+ * Augmentation: random changes of pictures (c x h x w, values from 0 to 1). Names, defaults and semantics are
+ * those of torchvision's transforms on tensors. The trainer seeds them by run, epoch and example, so that a
  * resumed run sees the same pictures.
  */
 import { type Random, ShapeError, type Tensor } from '@cnn/core';
@@ -8,12 +8,12 @@ import { withBrightness, withContrast, withHue, withSaturation } from './color.j
 import { type Augmentation, shuffled } from './data.js';
 import { cut, extentsOf, middle, mirrored, scaled } from './geometry.js';
 
-/** A number between two others. */
+/** Draws a number between two bounds. */
 const between = (source: Random, [low, high]: readonly [number, number]): number =>
   low + (high - low) * source.uniform();
 
 /**
- * Several steps as one, the first on the picture, each other on what the one before gave.
+ * Chains steps: each gets the result of the previous one.
  * @example
  * const augment = compose(randomCrop(32, { padding: 4 }), randomHorizontalFlip());
  */
@@ -22,7 +22,7 @@ export const compose =
   (picture, source) =>
     steps.reduce((current, step) => step(current, source), picture);
 
-/** Resizes the shorter side to `size` pixels and keeps proportions (bilinear, antialiased): torchvision's `Resize`. */
+/** Resizes the shorter side to `size` and keeps the aspect ratio (antialiased): torchvision's `Resize`. */
 export const resizeTo =
   (size: number): Augmentation =>
   (picture) => {
@@ -32,7 +32,7 @@ export const resizeTo =
       : scaled(picture, Math.trunc((size * height) / width), size);
   };
 
-/** A square from the middle; around a smaller picture it has zeros, as torchvision's `CenterCrop` has. */
+/** Crops a square from the middle, padded with zeros if necessary: torchvision's `CenterCrop`. */
 export const centerCrop =
   (size: number): Augmentation =>
   (picture) =>
@@ -40,25 +40,28 @@ export const centerCrop =
 
 /** Options of {@link randomCrop}. */
 export interface RandomCropOptions {
-  /** Zeros added at each edge first. Default 0. */
+  /** Pixels of zeros added at each edge before the crop. Default 0. */
   readonly padding?: number;
 }
 
-/** A square from a random place: torchvision's `RandomCrop`. @throws ShapeError when the padded picture is smaller. */
+/**
+ * Crops a square of `size` pixels at a random position: torchvision's `RandomCrop`.
+ * @throws ShapeError if the padded picture is smaller.
+ */
 export const randomCrop =
   (size: number, { padding = 0 }: RandomCropOptions = {}): Augmentation =>
   (picture, source) => {
     const [, height, width] = extentsOf(picture);
-    const room = [height + 2 * padding - size, width + 2 * padding - size] as const;
-    if (room[0] < 0 || room[1] < 0)
+    const slack = [height + 2 * padding - size, width + 2 * padding - size] as const;
+    if (slack[0] < 0 || slack[1] < 0)
       throw new ShapeError(
         `randomCrop cannot cut ${size} x ${size} pixels from ${height} x ${width} with a padding of ${padding}; resize the picture first.`,
       );
-    const [top, left] = room.map((extent) => source.integer(extent + 1) - padding) as [number, number];
+    const [top, left] = slack.map((extent) => source.integer(extent + 1) - padding) as [number, number];
     return cut(picture, { top, left, height: size, width: size });
   };
 
-/** Mirrors half of the pictures, or another share of them: torchvision's `RandomHorizontalFlip`. */
+/** Mirrors a picture left to right with a probability: torchvision's `RandomHorizontalFlip`. */
 export const randomHorizontalFlip =
   (probability = 0.5): Augmentation =>
   (picture, source) =>
@@ -66,13 +69,13 @@ export const randomHorizontalFlip =
 
 /** Options of {@link randomResizedCrop}. */
 export interface RandomResizedCropOptions {
-  /** Bounds of the share of the area that is cut out. Default [0.08, 1]. */
+  /** Bounds of the crop's fraction of the area. Default [0.08, 1]. */
   readonly scale?: readonly [number, number];
-  /** Bounds of width by height. Default [3/4, 4/3]. */
+  /** Bounds of the crop's aspect ratio, width / height. Default [3/4, 4/3]. */
   readonly ratio?: readonly [number, number];
 }
 
-/** A random part of random proportions, resized to a square: torchvision's `RandomResizedCrop`. */
+/** Crops a random part of random aspect ratio, resized to a square: torchvision's `RandomResizedCrop`. */
 export function randomResizedCrop(size: number, options: RandomResizedCropOptions = {}): Augmentation {
   const { scale = [0.08, 1], ratio = [3 / 4, 4 / 3] } = options;
   return (picture, source) => {
@@ -85,22 +88,22 @@ export function randomResizedCrop(size: number, options: RandomResizedCropOption
       const [top, left] = [source.integer(height - h + 1), source.integer(width - w + 1)];
       return scaled(cut(picture, { top, left, height: h, width: w }), size, size);
     }
-    // Nothing fitted: as much of the middle as has proportions within the bounds.
+    // No attempt fitted: take the largest central crop with an aspect ratio within the bounds.
     const w = Math.min(width, Math.round(height * ratio[1]));
     const h = Math.min(height, Math.round(width / ratio[0]));
     return scaled(cut(picture, middle(picture, h, w)), size, size);
   };
 }
 
-/** How far a factor may go: `0.4` for 0.6 to 1.4 (from 0 up), or both bounds. */
+/** Range of a factor: `0.4` for 0.6 to 1.4 (never below 0), or both bounds. */
 export type JitterRange = number | readonly [number, number];
 
-/** Options of {@link colorJitter}; what is not given stays as it is. */
+/** Options of {@link colorJitter}; a property without an option is unchanged. */
 export interface ColorJitterOptions {
   readonly brightness?: JitterRange;
   readonly contrast?: JitterRange;
   readonly saturation?: JitterRange;
-  /** Turn of the hue as a share of the circle: 0.1 for -0.1 to 0.1, at most 0.5. */
+  /** Shift of the hue as a fraction of the circle: 0.1 for -0.1 to 0.1, at most 0.5. */
   readonly hue?: JitterRange;
 }
 
@@ -122,7 +125,7 @@ export function colorJitter({ brightness, contrast, saturation, hue }: ColorJitt
   };
 }
 
-/** The bounds of a factor around `neutral`. */
+/** Gives the bounds of a factor around `neutral`, the factor that changes nothing. */
 function rangeOf(
   name: string,
   range: JitterRange | undefined,
@@ -137,7 +140,7 @@ function rangeOf(
     !(bounds[0] >= least && bounds[0] <= bounds[1] && bounds[1] <= most)
   )
     throw new RangeError(
-      `'${name}' of colorJitter is ${JSON.stringify(range)}; ${neutral === 0 ? 'hue turns by -0.5 to 0.5' : 'give how far it may go from 1, or two bounds from 0 up'}.`,
+      `'${name}' of colorJitter is ${JSON.stringify(range)}; ${neutral === 0 ? 'give a shift of at most 0.5, or two bounds from -0.5 to 0.5' : 'give the largest distance from 1, or two bounds from 0 up'}.`,
     );
   return bounds;
 }

@@ -1,5 +1,6 @@
-/** Checkpoints: the whole state of a run as one safetensors file. */
+/** Writes and reads checkpoints: the whole state of a run as one safetensors file. */
 import {
+  builtin,
   defaultLimits,
   FileFormatError,
   type Limits,
@@ -8,44 +9,14 @@ import {
   writeAtomically,
   writeSafetensors,
 } from '@cnn/core';
-import type { Best } from './earlyStopping.js';
-import type { EpochRecord } from './trainer.js';
+import type { EpochRecord, Position } from './position.js';
 
-/** Where a run stands: everything beside tensors that it needs to go on exactly there. */
-export interface Position {
-  /** From which every random number of the run follows, together with the place. */
-  readonly seed: number;
-  /** Steps done in all. */
-  readonly step: number;
-  /** Epochs done. */
-  readonly epoch: number;
-  /** Steps done in the present epoch; all of them where only its evaluation is left. */
-  readonly within: number;
-  /** Size of the dataset that the present epoch was shuffled from. */
-  readonly size: number;
-  /** Examples in each of its steps. */
-  readonly batch: number;
-  /** Sum of the losses of the present epoch's steps. */
-  readonly lossSum: number;
-  /** Right answers of the present epoch. */
-  readonly right: number;
-  /** Loss and learning rate of the last step. */
-  readonly lastLoss: number;
-  readonly lastRate: number;
-  /** The epochs done. */
-  readonly history: readonly EpochRecord[];
-  /** What the schedule remembers. */
-  readonly memory: readonly number[];
-  /** Best value that early stopping has seen, and the epochs since. */
-  readonly best: Best | undefined;
-}
-
-/** A checkpoint that has been read. */
+/** Content of a checkpoint. */
 export interface Checkpoint {
   readonly position: Position;
   /** Name of the optimizer. */
   readonly optimizer: string;
-  /** Weights under their own names; `optimizer.*`, `average.*` and `best.*` beside them. */
+  /** Weights by parameter name, and `optimizer.*`, `average.*` and `best.*`. */
   readonly state: Weights;
 }
 
@@ -53,13 +24,13 @@ const FORMAT = 'cnn training checkpoint 1';
 /** Bytes read at a time. */
 const CHUNK = 1 << 24;
 
-/** The bytes of a checkpoint. The same state gives the same bytes. */
+/** Gives the bytes of a checkpoint. Equal states give equal bytes. */
 export const writeCheckpoint = ({ position, optimizer, state }: Checkpoint): Uint8Array =>
   writeSafetensors(state, { format: FORMAT, optimizer, position: JSON.stringify(position) });
 
 /**
  * Reads the bytes of a checkpoint.
- * @throws FileFormatError when they are not a checkpoint.
+ * @throws FileFormatError if they are not a checkpoint.
  */
 export function readCheckpoint(bytes: Uint8Array, limits?: Partial<Limits>): Checkpoint {
   const { weights, metadata } = readSafetensors(bytes, limits);
@@ -67,14 +38,14 @@ export function readCheckpoint(bytes: Uint8Array, limits?: Partial<Limits>): Che
   if (format !== FORMAT)
     throw new FileFormatError(
       'checkpoint',
-      `its metadata says ${format === undefined ? 'nothing of a format' : `'${format}'`}, expected '${FORMAT}'; plain weights are given to trainer as 'weights'`,
+      `its metadata has ${format === undefined ? "no 'format'" : `the format '${format}'`}, expected '${FORMAT}'; pass plain weights to trainer as 'weights'`,
     );
   return { state: weights, optimizer, position: positionOf(position) };
 }
 
 const isNumber = (value: unknown): boolean => typeof value === 'number';
 
-/** Whether something read from a file is the record of an epoch. */
+/** True if a value read from a file is the record of an epoch. */
 function isRecord(value: unknown): value is EpochRecord {
   if (typeof value !== 'object' || value === null) return false;
   const { epoch, loss, accuracy, learningRate, validation } = value as Partial<EpochRecord>;
@@ -84,6 +55,7 @@ function isRecord(value: unknown): value is EpochRecord {
   );
 }
 
+/** Parses and checks the position in a checkpoint's metadata. */
 function positionOf(text: string): Position {
   const fail = (reason: string): never => {
     throw new FileFormatError('checkpoint', `its position ${reason}`);
@@ -109,7 +81,7 @@ function positionOf(text: string): Position {
   }
   const { within, batch, size } = counts;
   if (within * batch > size)
-    fail(`is ${within} steps of ${batch} into an epoch of ${size} examples, which ends before`);
+    fail(`is ${within} steps of ${batch} into an epoch of ${size} examples, beyond its end`);
   if (!Array.isArray(memory) || !memory.every((item) => typeof item === 'number'))
     fail("has no list of numbers 'memory'");
   if (!Array.isArray(history) || !history.every(isRecord)) fail("has no list of epochs 'history'");
@@ -118,13 +90,13 @@ function positionOf(text: string): Position {
   return value as Position;
 }
 
-/** Writes the bytes of a checkpoint to a file; a crash leaves the old file or the new one. Node only. */
+/** Writes the bytes of a checkpoint to a file. A crash leaves the old file or the new one. Node only. */
 export async function saveCheckpoint(path: string, bytes: Uint8Array): Promise<void> {
   try {
     await writeAtomically(path, bytes);
   } catch (error) {
     throw new Error(
-      `Cannot write the checkpoint ${path}: ${(error as Error).message}. In a browser take the bytes of checkpoint() and store them.`,
+      `Cannot write the checkpoint ${path}: ${(error as Error).message}. In a browser store the bytes of checkpoint().`,
       { cause: error },
     );
   }
@@ -132,10 +104,10 @@ export async function saveCheckpoint(path: string, bytes: Uint8Array): Promise<v
 
 /**
  * Reads a checkpoint from a file. Node only.
- * @throws FileFormatError for a file over `maxBytes`, before memory is taken for it.
+ * @throws FileFormatError for a file over `maxBytes`, before its memory is allocated.
  */
 export async function loadCheckpoint(path: string, limits: Partial<Limits> = {}): Promise<Checkpoint> {
-  const fs = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:fs/promises');
+  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
   if (!fs)
     throw new Error('Checkpoint files can be read in Node 20.16 or newer; in a browser pass the bytes.');
   const maxBytes = limits.maxBytes ?? defaultLimits.maxBytes;

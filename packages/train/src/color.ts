@@ -1,13 +1,13 @@
 /**
- * Brightness, contrast, saturation and hue of pictures (c x h x w, values from 0 to 1), as torchvision changes
- * them on tensors: `adjust_brightness` and its kin.
+ * Changes brightness, contrast, saturation and hue of pictures (c x h x w, values from 0 to 1), like
+ * torchvision's `adjust_brightness`, `adjust_contrast`, `adjust_saturation` and `adjust_hue` on tensors.
  */
 import { ShapeError, type Tensor } from '@cnn/core';
 import { extentsOf } from './geometry.js';
 
 const clamped = (value: number): number => Math.min(1, Math.max(0, value));
 
-/** Channels of a picture that has colours, or one of grey. */
+/** Gives the channels of a picture: 1 (grey) or 3. @throws ShapeError for other numbers. */
 function channelsOf(picture: Tensor): 1 | 3 {
   const [channels] = extentsOf(picture);
   if (channels !== 1 && channels !== 3)
@@ -15,7 +15,7 @@ function channelsOf(picture: Tensor): 1 | 3 {
   return channels;
 }
 
-/** The grey of each pixel, by the weights of luma. */
+/** Gives the grey value of each pixel (ITU-R BT.601 luma). */
 function greyOf(picture: Tensor): Float32Array {
   if (channelsOf(picture) === 1) return picture.data;
   const plane = picture.data.length / 3;
@@ -26,31 +26,31 @@ function greyOf(picture: Tensor): Float32Array {
   );
 }
 
-/** `factor` of the picture and the rest of another value for each of its values, within 0 and 1. */
+/** Gives factor * picture + (1 - factor) * other, clamped to [0, 1]. */
 const blended = ({ shape, data }: Tensor, factor: number, other: (index: number) => number): Tensor => ({
   shape,
   data: data.map((value, i) => clamped(factor * value + (1 - factor) * other(i))),
 });
 
-/** 0 gives black, 1 the picture, 2 one of twice the brightness. */
+/** Scales the brightness: 0 gives black, 1 the picture itself, 2 twice its brightness. */
 export const withBrightness = (picture: Tensor, factor: number): Tensor => blended(picture, factor, () => 0);
 
-/** 0 gives the mean grey, 1 the picture. */
+/** Scales the contrast: 0 gives the mean grey, 1 the picture itself. */
 export function withContrast(picture: Tensor, factor: number): Tensor {
   const grey = greyOf(picture);
   const mean = grey.reduce((sum, value) => sum + value, 0) / grey.length;
   return blended(picture, factor, () => mean);
 }
 
-/** 0 gives a grey picture, 1 the picture. One that is grey already stays as it is. */
+/** Scales the saturation: 0 gives grey, 1 the picture itself. A picture of one channel is unchanged. */
 export function withSaturation(picture: Tensor, factor: number): Tensor {
   if (channelsOf(picture) === 1) return picture;
   const grey = greyOf(picture);
   return blended(picture, factor, (i) => grey[i % grey.length]!);
 }
 
-/** Turns hues by a share of the circle, from -0.5 to 0.5. A grey picture stays as it is. */
-export function withHue(picture: Tensor, turn: number): Tensor {
+/** Shifts the hue by a fraction of the circle, from -0.5 to 0.5. A picture of one channel is unchanged. */
+export function withHue(picture: Tensor, shift: number): Tensor {
   if (channelsOf(picture) === 1) return picture;
   const plane = picture.data.length / 3;
   const data = new Float32Array(picture.data.length);
@@ -64,10 +64,10 @@ export function withHue(picture: Tensor, turn: number): Tensor {
       else if (value === green) sector = 2 + (blue - red) / chroma;
       else sector = 4 + (red - green) / chroma;
     }
-    const turned = (((sector / 6 + turn) % 1) + 1) % 1;
-    // From hue, saturation and value back: each channel falls from the value by how far its own hue is off.
+    const hue = (((sector / 6 + shift) % 1) + 1) % 1;
+    // HSV to RGB in closed form.
     for (const [c, offset] of [5, 3, 1].entries()) {
-      const k = (offset + turned * 6) % 6;
+      const k = (offset + hue * 6) % 6;
       data[c * plane + i] = clamped(value - chroma * Math.max(0, Math.min(k, 4 - k, 1)));
     }
   }

@@ -1,6 +1,6 @@
 /**
- * From datasets to batches. Every random number here follows from the seed, the epoch and the example, so
- * that a resumed run sees the same batches and no generator has a state that could get lost.
+ * Loads batches from datasets. Seed, epoch and example determine every random number, so that a resumed run
+ * sees the same batches without a saved generator state.
  */
 import {
   formatShape,
@@ -15,47 +15,47 @@ import {
   tensor,
 } from '@cnn/core';
 
-/** One labelled picture. */
+/** Labelled picture. */
 export interface Example {
-  /** Channel by channel, row by row: bytes, which are divided by 255, or values that are taken as they are. */
+  /** Values in the order c, h, w: bytes, which are divided by 255, or floats, which are not scaled. */
   readonly pixels: Uint8Array | Float32Array;
-  /** From 0. */
+  /** Class, from 0. */
   readonly label: number;
   /** Channels, height, width. Default: the dataset's. */
   readonly shape?: Shape;
 }
 
-/** Labelled pictures by index; what `@cnn/image` reads MNIST and CIFAR-10 into fits. */
+/** Labelled pictures by index. The datasets of `@cnn/image` (MNIST, CIFAR-10, folders) are of this type. */
 export interface Dataset {
   readonly size: number;
-  /** Channels, height, width of every picture, where they are all alike. */
+  /** Channels, height, width, if all pictures have the same. */
   readonly shape?: Shape;
-  /** The example of an index from 0 to `size` - 1. */
+  /** Gives the example with an index from 0 to `size` - 1. */
   at(index: number): Example | Promise<Example>;
 }
 
-/** Makes a picture (c x h x w) from a picture: crops, flips, colours. The same random numbers give the same result. */
+/** Changes a picture (c x h x w) by crops, flips or colours. Equal random numbers give equal results. */
 export type Augmentation = (picture: Tensor, random: Random) => Tensor;
 
-/** Mean and standard deviation of each channel, of pixels from 0 to 1. */
+/** Mean and standard deviation per channel, for pixels from 0 to 1. */
 export interface Normalisation {
   readonly mean: readonly number[];
   readonly std: readonly number[];
 }
 
-/** Pictures and labels of one batch. */
+/** Pictures and labels of a batch. */
 export interface Batch {
-  /** n x c x h x w. */
+  /** Pictures, n x c x h x w. */
   readonly x: Tensor;
-  /** n whole numbers. */
+  /** Labels, n whole numbers. */
   readonly labels: Tensor;
 }
 
-/** A seed of 32 bits from several whole numbers; a change of one of them gives another seed. */
+/** Mixes whole numbers into a seed of 32 bits. */
 export const mixSeed = (...parts: readonly number[]): number =>
   parts.reduce((seed, part) => hash32(Math.imul(seed, 0x9e3779b1) ^ hash32(part)), 0);
 
-/** The numbers below `count` in a random order (Fisher-Yates). */
+/** Gives the numbers from 0 to `count` - 1 in random order (Fisher-Yates). */
 export function shuffled(count: number, source: Random): readonly number[] {
   const order = Array.from({ length: count }, (_, i) => i);
   for (let i = count - 1; i > 0; i--) {
@@ -65,18 +65,18 @@ export function shuffled(count: number, source: Random): readonly number[] {
   return order;
 }
 
-/** The order of examples in an epoch. */
+/** Gives the order of the examples in an epoch. */
 export const epochOrder = (seed: number, epoch: number, size: number): readonly number[] =>
   shuffled(size, random(mixSeed(seed, 1, epoch)));
 
-/** The random numbers of one example in one epoch. */
+/** Gives the random numbers of an example in an epoch. */
 export const exampleRandom = (seed: number, epoch: number, index: number): Random =>
   random(mixSeed(seed, 2, epoch, index));
 
-/** The seed of a step's masks (dropout, stochastic depth): a whole number below 2^24, exact in float32. */
+/** Gives the seed of a step's dropout masks: a whole number below 2^24, exact in float32. */
 export const maskSeed = (seed: number, step: number): number => mixSeed(seed, 3, step) & 0xffffff;
 
-/** The picture of an example as c x h x w, bytes scaled to [0, 1]. */
+/** Gives the picture of an example as c x h x w, bytes scaled to [0, 1]. */
 export function pictureOf({ pixels, shape }: Example, dataset: Dataset): Tensor {
   const extents = shape ?? dataset.shape;
   if (!extents)
@@ -87,7 +87,7 @@ export function pictureOf({ pixels, shape }: Example, dataset: Dataset): Tensor 
   );
 }
 
-/** Subtracts the mean and divides by the deviation, channel by channel. */
+/** Subtracts the mean and divides by the standard deviation of each channel. */
 export function normalised(picture: Tensor, { mean, std }: Normalisation): Tensor {
   const [channels, height, width] = picture.shape as [number, number, number];
   if (mean.length !== channels || std.length !== channels)
@@ -103,8 +103,8 @@ export function normalised(picture: Tensor, { mean, std }: Normalisation): Tenso
 }
 
 /**
- * The examples of the given indices as one batch of `input` (n x c x h x w); where there are fewer, the last
- * rows stay 0. `views` gives the pictures of an example, usually one; each takes a row.
+ * Loads examples as a batch of shape `input` (n x c x h x w). Rows after the last example stay 0.
+ * @param views - gives the pictures of an example, usually one; each fills a row.
  * @throws RangeError for a label outside of `classes`, naming the example.
  * @throws ShapeError for a picture of another shape than the model takes.
  */
@@ -126,7 +126,7 @@ export async function loadBatch(
     const { label } = example;
     if (!Number.isInteger(label) || label < 0 || label >= classes)
       throw new RangeError(
-        `Example ${index} has the label ${label}, but the model tells ${classes} classes apart, so that labels go from 0 to ${classes - 1}. Correct the dataset, or build the model with more classes.`,
+        `Example ${index} has the label ${label}, but the model has ${classes} classes, so labels go from 0 to ${classes - 1}. Correct the dataset, or build the model with more classes.`,
       );
     for (const view of views(pictureOf(example, dataset), index)) {
       if (!sameShape(view.shape, shape))

@@ -1,53 +1,47 @@
-/** Finds where a step's values stop being numbers, on the reference kernels, and says what helps. */
+/** Finds the origin of a loss that is infinite or NaN, with the reference kernels, and names a remedy. */
 import {
   computeReference,
   type Graph,
   isInput,
   isParameter,
+  lastUses,
   type Node,
   sizeOf,
+  timeSlices,
   type Values,
   type Weights,
 } from '@cnn/core';
 import { compileStep, type Feeds, type PlaceOptions } from './program.js';
 
-/** Training that has run into infinity or NaN; the message names step and layer and says what helps. */
+/** Error of a training whose loss became infinite or NaN. The message names step, layer and remedy. */
 export class TrainingDiverged extends Error {
   override readonly name = 'TrainingDiverged';
   constructor(
     message: string,
-    /** The step whose loss is not finite, from 1. */
+    /** Step whose loss is not finite, from 1. */
     readonly step: number,
-    /** That loss. */
+    /** Loss of that step. */
     readonly loss: number,
-    /** Path of the layer (or name of the parameter or input) where it first appeared; empty where it is not known. */
+    /** Path of the layer, or name of the parameter or input, of the first such value; empty if not found. */
     readonly path: string,
   ) {
     super(message);
   }
 }
 
-/** Where a value that is not finite first appears. */
+/** First node with a value that is not finite, and that value. */
 interface Culprit {
   readonly node: Node;
   readonly value: number;
 }
 
-/** Longest stretch of work, in milliseconds, before the event loop gets a turn. */
-const PATIENCE = 50;
-
 /** Runs a graph op by op in float32 until a value is not finite; undefined when all are. */
 async function firstNonFinite(graph: Graph, state: Weights, feeds: Feeds): Promise<Culprit | undefined> {
-  const lastUse = new Map<Node, number>();
-  for (const [index, node] of graph.nodes.entries())
-    for (const input of node.inputs) lastUse.set(input, index);
+  const lastUse = lastUses(graph);
   const values = new Map<Node, Values>();
-  let turn = performance.now();
+  const yieldIfDue = timeSlices();
   for (const [index, node] of graph.nodes.entries()) {
-    if (performance.now() - turn > PATIENCE) {
-      await new Promise((resolve) => setTimeout(resolve));
-      turn = performance.now();
-    }
+    await yieldIfDue();
     const output = valuesAt(node, values, state, feeds);
     const value = output.find((item) => !Number.isFinite(item));
     if (value !== undefined) return { node, value };
@@ -66,12 +60,16 @@ function valuesAt(node: Node, values: ReadonlyMap<Node, Values>, state: Weights,
 const advice =
   "Lower the learning rate, begin with warmUp(), or bound the gradients with 'clip'; check that the pictures are normalised.";
 
-/** The error for a loss that is not finite at a step (from 1), with the culprit if one was found. */
+/**
+ * Makes the error.
+ * @param step - the step of the loss, from 1.
+ * @param at - the step of the culprit, from 1.
+ */
 function diverged(step: number, loss: number, culprit: Culprit | undefined, at: number): TrainingDiverged {
   const start = `The loss of step ${step} is ${loss}.`;
   if (!culprit)
     return new TrainingDiverged(
-      `${start} Running the step again on the reference back end gave finite values everywhere, so that the back end's own rounding is to blame. ${advice}`,
+      `${start} Running the step again on the reference back end gave finite values everywhere, so the rounding of the back end in use is the cause. ${advice}`,
       step,
       loss,
       '',
@@ -79,14 +77,14 @@ function diverged(step: number, loss: number, culprit: Culprit | undefined, at: 
   const { node, value } = culprit;
   if (isInput(node))
     return new TrainingDiverged(
-      `${start} The input '${node.attrs.name}' already holds ${value}: check the pictures, 'augment', 'prepare' and 'normalise' (a deviation of 0 divides by zero).`,
+      `${start} The input '${node.attrs.name}' already holds ${value}; check the pictures, 'augment', 'prepare' and 'normalise' (a deviation of 0 divides by zero).`,
       step,
       loss,
       node.attrs.name,
     );
   if (isParameter(node))
     return new TrainingDiverged(
-      `${start} The parameter ${node.attrs.name} held ${value} before step ${at}: the weights that training began with are not finite, or an update overflowed. ${advice}`,
+      `${start} The parameter ${node.attrs.name} held ${value} before step ${at}: the initial weights are not finite, or an update overflowed. ${advice}`,
       step,
       loss,
       node.attrs.name,
@@ -96,15 +94,17 @@ function diverged(step: number, loss: number, culprit: Culprit | undefined, at: 
   return new TrainingDiverged(`${start} ${where} ${advice}`, step, loss, node.path || node.op);
 }
 
-/** A copy of a run's state, and the steps that were done by then. */
+/** Copy of a run's state, and the steps done before it. */
 export interface Snapshot {
   readonly state: Weights;
   readonly step: number;
 }
 
 /**
- * Why the loss of a step (steps done before it: `failed`) is not finite: replays from the last copy of the
- * state and looks for the first such value. Where that is a parameter, a step before has spoilt it: looks there.
+ * Finds the cause of a loss that is not finite. Replays the steps since the snapshot and looks for the first
+ * such value. If that is a parameter, an earlier step has overflowed, so the search goes back step by step.
+ * @param failed - the failed step, counted from 0, and its loss.
+ * @param feedsOf - makes the feeds of a step again.
  */
 export async function explain(
   graph: Graph,

@@ -1,32 +1,32 @@
-/** Early stopping as a pure function: what is remembered, an evaluation, and what follows from both. */
+/** Early stopping as a pure function from its state and an evaluation to the next state and a verdict. */
 import type { Evaluation } from './evaluate.js';
 
-/** When training ends before its epochs are over. */
+/** Options of early stopping. */
 export interface EarlyStoppingOptions {
-  /** Epochs without a better value that are put up with. */
+  /** Epochs without a better value after which training ends. */
   readonly patience: number;
-  /** Default the validation loss; `'accuracy'` watches for a higher one. */
+  /** Value of the validation set to watch. Default `'loss'`. */
   readonly monitor?: 'loss' | 'accuracy';
-  /** By how much a value must be better to count. Default 0. */
+  /** Least difference that counts as better. Default 0. */
   readonly minDelta?: number;
 }
 
-/** The best value that was seen, and the epochs since. */
+/** State: the best value, and the epochs since. */
 export interface Best {
   readonly value: number;
   readonly waited: number;
 }
 
-/** What an evaluation means for the run. */
+/** Consequences of an evaluation. */
 export interface Verdict {
   readonly best: Best | undefined;
-  /** Whether these are the best weights so far. */
+  /** True if the evaluated weights are the best so far. */
   readonly improved: boolean;
-  /** Whether patience has run out. */
+  /** True if training ends here. */
   readonly stopped: boolean;
 }
 
-/** Looks at the evaluation of an epoch. A first value that is not finite counts as none. */
+/** Compares the evaluation of an epoch with the best so far. A first value that is not finite is ignored. */
 export function watch(
   { monitor = 'loss', minDelta = 0, patience }: EarlyStoppingOptions,
   best: Best | undefined,

@@ -1,8 +1,9 @@
-/** How well a model does on a dataset: every example once, without augmentation. */
+/** Evaluates a model on a dataset: every example once, without augmentation. */
 import {
   type Backend,
   type BackendName,
   compile,
+  logProbabilities,
   type Module,
   random,
   type Shape,
@@ -18,28 +19,28 @@ import {
   type Normalisation,
   normalised,
 } from './data.js';
-import { argmax, type ConfusionMatrix, confusionMatrix, isInTop, logSoftmaxRow } from './metrics.js';
+import { argmax, type ConfusionMatrix, confusionMatrix, isInTop } from './metrics.js';
 
-/** Several pictures of one, whose probabilities are averaged: ten crops, for instance. */
+/** Test-time augmentation: views of a picture, such as ten crops, whose probabilities are averaged. */
 export interface Views {
   readonly count: number;
-  /** The views of a picture, `count` of them. */
+  /** Gives the `count` views of a picture. */
   of(picture: Tensor): readonly Tensor[];
 }
 
-/** How pictures are made ready for evaluation. */
+/** Preparation of pictures for evaluation. */
 export interface PreparationOptions {
-  /** Crop and resize without chance. Default: pictures have the model's shape already. */
+  /** Deterministic crop and resize. Default: none; pictures have the model's shape. */
   readonly prepare?: Augmentation;
-  /** Applied last. Default: none. */
+  /** Mean and deviation, applied last. Default: none. */
   readonly normalise?: Normalisation;
-  /** Several pictures of each, after `prepare`. Default: the picture itself. */
+  /** Views of each prepared picture. Default: the picture itself. */
   readonly views?: Views;
 }
 
-/** What is counted, and how it can be stopped. */
+/** Metrics of an evaluation, and its signal. */
 export interface EvaluationOptions {
-  /** The k of the top-k accuracies. Default [1, 5], as far as there are so many classes. */
+  /** Values of k of the top-k accuracies. Default [1, 5], without 5 for fewer than 5 classes. */
   readonly topK?: readonly number[];
   readonly signal?: AbortSignal;
 }
@@ -48,7 +49,7 @@ export interface EvaluationOptions {
 export interface EvaluateOptions extends PreparationOptions, EvaluationOptions {
   readonly model: Module;
   readonly weights: Weights;
-  /** Batch first; the batch counts views. */
+  /** Shape of a batch, batch first; each view counts as one picture. */
   readonly input: Shape;
   readonly dataset: Dataset;
   /** Default `'auto'`. */
@@ -56,32 +57,32 @@ export interface EvaluateOptions extends PreparationOptions, EvaluationOptions {
   readonly threads?: number;
 }
 
-/** What an evaluation found. */
+/** Result of an evaluation. */
 export interface Evaluation {
   readonly count: number;
-  /** Mean cross entropy, plain: without smoothing or class weights. */
+  /** Mean cross entropy, without label smoothing and class weights. */
   readonly loss: number;
-  /** Share of right answers. */
+  /** Fraction of examples whose highest score is their label's. */
   readonly accuracy: number;
-  /** Share of answers whose label is among the k first, by k. */
+  /** Fraction of examples whose label is among the k highest scores, by k. */
   readonly topK: ReadonlyMap<number, number>;
-  /** Rows are true classes, columns predicted ones. */
+  /** Counts by true class (row) and predicted class (column). */
   readonly confusion: ConfusionMatrix;
   readonly imagesPerSecond: number;
 }
 
-/** What {@link evaluate} found, and where it was computed. */
+/** Result of {@link evaluate}, with the back end that computed it. */
 export interface EvaluationRun extends Evaluation {
-  /** The back end that ran, such as `wasm` or `gpu:webgpu`. */
+  /** Back end that ran, such as `wasm` or `gpu:webgpu`. */
   readonly backend: string;
   readonly threads: number;
-  /** Why it is not the back end, or not as many threads, as were asked for. */
+  /** Reason for another back end or fewer threads than requested; undefined without a fallback. */
   readonly fallbackReason: string | undefined;
 }
 
 /**
  * Evaluates a model on every example of a dataset.
- * @throws RangeError for a label that the model has no class for, naming the example.
+ * @throws RangeError for a label without a class in the model, naming the example.
  * @throws WeightsMismatch, ShapeError, BackendUnavailable as `compile` does.
  * @example
  * const { accuracy, confusion } = await evaluate({ model, weights, input: [100, 1, 32, 32], dataset });
@@ -91,7 +92,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluationRun>
   const session = await compile(model, { weights, input, backend, threads, signal });
   try {
     const { backend: ran, fallbackReason } = session;
-    const found = await count(options, session.output, async (_, load) => {
+    const found = await evaluateScores(options, session.output, async (_, load) => {
       const { x, labels } = await load();
       const logits = await session.run(x, { signal });
       return { logits: logits.data, labels: labels.data };
@@ -102,14 +103,14 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluationRun>
   }
 }
 
-/** The logits and labels of some examples, a row for each view; `load` loads them. */
+/** Computes the logits and labels of some examples, one row per view; `load` loads the examples. */
 export type Scores = (
   indices: readonly number[],
   load: () => Promise<Batch>,
 ) => Promise<{ readonly logits: Float32Array; readonly labels: Float32Array }>;
 
-/** Counts what is right in the scores of all examples. */
-export async function count(
+/** Evaluates the scores of all examples. */
+export async function evaluateScores(
   options: Omit<EvaluateOptions, 'model' | 'weights'>,
   output: Shape,
   scoresOf: Scores,
@@ -136,7 +137,7 @@ export async function count(
     const indices = Array.from({ length: Math.min(examples, dataset.size - first) }, (_, i) => first + i);
     const load = () =>
       loadBatch(dataset, indices, input, classes, (picture) => {
-        // Always the same numbers: an evaluation must not depend on chance, nor on what came before.
+        // A fixed seed for each picture: an evaluation gives the same result every time.
         const prepared = prepare ? prepare(picture, random(0)) : picture;
         const all = views ? views.of(prepared) : [prepared];
         return normalise ? all.map((view) => normalised(view, normalise)) : all;
@@ -144,7 +145,7 @@ export async function count(
     const found = await scoresOf(indices, load);
     for (const place of indices.keys()) {
       const label = found.labels[place * perExample]!;
-      const scores = averaged(found.logits, place * perExample, perExample, classes);
+      const scores = meanLogProbabilities(found.logits, place * perExample, perExample, classes);
       loss -= scores[label]!;
       labels.push(label);
       predictions.push(argmax(scores));
@@ -162,10 +163,15 @@ export async function count(
   };
 }
 
-/** The logarithm of the mean of the probabilities of some rows of logits. */
-function averaged(logits: Float32Array, row: number, rows: number, classes: number): Float64Array {
+/** Gives the logarithm of the mean probabilities of `rows` rows of logits, from `row` on. */
+function meanLogProbabilities(
+  logits: Float32Array,
+  row: number,
+  rows: number,
+  classes: number,
+): Float64Array {
   const logs = Array.from({ length: rows }, (_, view) =>
-    logSoftmaxRow(logits.subarray((row + view) * classes, (row + view + 1) * classes)),
+    logProbabilities(logits.subarray((row + view) * classes, (row + view + 1) * classes)),
   );
   if (rows === 1) return logs[0]!;
   return logs[0]!.map((_, c) => {

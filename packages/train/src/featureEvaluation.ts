@@ -1,20 +1,25 @@
-/** Evaluation behind a frozen trunk: what the trunk makes of a picture is computed once, not in every epoch. */
+/**
+ * Evaluates a model with a frozen trunk, whose features are computed once per picture, not once per epoch.
+ */
 import { forInference, type Tensor, trace, type Weights } from '@cnn/core';
 import type { Dataset } from './data.js';
-import { count, type Evaluation, type EvaluationOptions } from './evaluate.js';
+import { type Evaluation, type EvaluationOptions, evaluateScores } from './evaluate.js';
+import type { RunOptions } from './options.js';
 import { compileFixed, type FeatureCache, featureCache } from './program.js';
-import type { RunOptions } from './run.js';
 import { splitFrozen } from './split.js';
 import { stepInputs } from './step.js';
 
-/** Evaluates again and again, and holds the features of the last dataset. */
+/** Evaluates repeatedly, and caches the features of the last dataset. */
 export interface FeatureEvaluation {
   evaluate(weights: Weights, dataset: Dataset, what: EvaluationOptions): Promise<Evaluation>;
-  /** Forgets the features, whose weights may have changed. */
+  /** Drops the features, after a change of the trunk's weights. */
   clear(): Promise<void>;
 }
 
-/** Evaluation of a model of which only some parameters change. */
+/**
+ * Makes an evaluation for a model of which only some parameters change.
+ * @param changing - true for the names of those parameters.
+ */
 export function featureEvaluation(
   options: RunOptions,
   changing: (name: string) => boolean,
@@ -29,7 +34,7 @@ export function featureEvaluation(
       const { feeds } = cache;
       const head = await compileFixed(split.head, weights, options, what.signal);
       try {
-        return await count({ ...options, ...what, dataset }, shape, async (indices, load) => {
+        return await evaluateScores({ ...options, ...what, dataset }, shape, async (indices, load) => {
           const features = new Map(await feeds(dataset, indices, load, what.signal));
           const labels = features.get(stepInputs.labels) as Tensor;
           const results = await head.run(features, what.signal);

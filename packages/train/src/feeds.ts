@@ -1,7 +1,8 @@
-/** What goes into each step: the batch, learning rates and seeds. All of it follows from seed and place alone. */
+/** Makes the feeds of steps: batch, learning rates and seeds. The run's seed and position determine them. */
 import { SEED, tensor, type Weights } from '@cnn/core';
-import type { Position } from './checkpoint.js';
 import { type Dataset, exampleRandom, loadBatch, maskSeed, normalised } from './data.js';
+import type { RunOptions } from './options.js';
+import type { Position } from './position.js';
 import {
   type FeatureCache,
   type Feeds,
@@ -10,32 +11,34 @@ import {
   feedsOfBatch,
   type StepPlan,
 } from './program.js';
-import type { RunOptions } from './run.js';
 import type { Moment } from './schedules.js';
 import { stepInputs } from './step.js';
 
-/** Where the data of a step comes from. */
+/** Data and schedule position of a step. */
 export interface StepSource {
   readonly dataset: Dataset;
-  /** Indices of the epoch's examples in their order. */
+  /** Indices of the epoch's examples, in order. */
   readonly order: readonly number[];
   readonly moment: Moment;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Makes the feeds of steps, and holds the features of a frozen trunk where they are kept. */
+/** Makes the feeds of steps, and holds the features of a frozen trunk if `cacheFeatures` is set. */
 export interface StepFeeds {
-  /** The feeds of the step at `position`, and its learning rate. `weights` are those of the trunk. */
+  /**
+   * Makes the feeds of the step at `position`, and its learning rate.
+   * @param weights - those of the trunk, read when the cache is made.
+   */
   at(
     position: Position,
     source: StepSource,
     weights: Weights,
   ): Promise<{ readonly feeds: Feeds; readonly rate: number }>;
-  /** Forgets the features, whose weights may have changed. */
+  /** Drops the features, after a change of the trunk's weights. */
   clear(): Promise<void>;
 }
 
-/** The feeds of a trainer's steps. */
+/** Makes the source of a trainer's feeds. */
 export function stepFeeds(plan: StepPlan, options: RunOptions): StepFeeds {
   const { input, optimizer, schedule, normalise, groups = [] } = options;
   const make = options.augment ?? options.prepare;

@@ -1,36 +1,38 @@
 /**
- * All twenty steps of PyTorch's training runs on the wasm back end, within the deviations that the files state.
+ * Compares all twenty steps of PyTorch's training runs on the wasm back end with exact runs, within the
+ * deviations that the files state.
  *
- * The goldens themselves cannot be asked for that. In each run some inputs of relus are nearer to zero than float32
- * tells from it (7.6e-7 in step 2 of tiny_resnet18 with SGD); what rounds one to the other side switches a gradient on
- * or off, and all that follows is another run. PyTorch's own float32, with the pictures of a batch in other orders,
- * ends 100 times beyond what the file states. So wasm is compared with the reference in float64 on the run that it
- * really makes: two things are taken from float32, on which side of zero each relu stood (and of six, for relu6), and
- * that parameters are float32 between two steps. All else is computed exactly, from PyTorch's weights and pictures.
- * goldens.test.ts shows that the same reference, without the two, is PyTorch; and it holds wasm to the goldens themselves
- * over all steps of LeNet, where no input is so near to zero.
+ * The goldens themselves do not serve for this. In each run some inputs of relus are nearer to zero than
+ * float32 resolves (7.6e-7 in step 2 of tiny_resnet18 with SGD). Rounding such an input to the other side of
+ * zero switches a gradient on or off, and all later steps differ. PyTorch's own float32, with the pictures of
+ * a batch in other orders, ends 100 times beyond the deviation that the file states. So wasm is compared with
+ * the reference in float64 on the run that wasm makes. The reference takes two things from float32: the side
+ * of zero of each relu input (and of six, for relu6), and the rounding of the parameters to float32 between
+ * two steps. It computes all else exactly, from PyTorch's weights and pictures. goldens.test.ts shows that
+ * the same reference, without these two, agrees with PyTorch, and compares wasm with the goldens over all
+ * steps of LeNet, where no input is that near to zero.
  *
- * A usual run follows the first steps of networks with kinks; with CNN_SLOW_TESTS=1 it is all steps of all.
+ * A usual run makes the first steps of networks with kinks. CNN_SLOW_TESTS=1 makes all steps of all networks.
  */
 import { type Graph, isOp, type Node, referenceBackend, rewrite, type Tensor, wasmBackend } from '@cnn/core';
 import { expect, test } from 'vitest';
+import { expectNear, type GoldenName, goldenRun, normOf } from '../test/goldenRuns.js';
 import { withOptimizerState } from './index.js';
 import { stepOf } from './step.js';
-import { expectNear, type GoldenName, goldenRun, normOf } from './testGoldens.js';
 
-/** What each gradient of a kinked activation reads its sides from, in order. */
+/** Gives the inputs of the kinked activations (relu, relu6), in the order of their gradient nodes. */
 const kinks = (graph: Graph): readonly Node[] =>
   graph.nodes.flatMap((node) =>
     isOp(node, 'activationGrad') && /^relu6?$/.test(node.attrs.fn) ? [node.inputs[1]!] : [],
   );
 
-/** The step with what its kinks read as outputs. */
+/** Adds the inputs of the kinks to the outputs of a step. */
 function withKinks(graph: Graph): Graph {
   for (const [index, node] of kinks(graph).entries()) graph.outputs.set(`kink ${index}`, node);
   return graph;
 }
 
-/** The step with what its kinks read as inputs. */
+/** Makes the gradients of the kinks read inputs of the graph instead of activation inputs. */
 function atKinks(graph: Graph): Graph {
   let index = 0;
   return rewrite(graph, (node, [upstream], target, copy) =>
@@ -71,7 +73,7 @@ test.each(cases)('%s on wasm is the float64 run', { timeout: 600_000 }, async (n
     const expected = await exact.run(new Map<string, Tensor>([...feeds, ...sides]));
     const [loss, exactLoss] = [results, expected].map((run) => run.get('loss')!.data[0]!) as [number, number];
     expectNear(`the loss of step ${at}`, loss, exactLoss, stated.loss);
-    // The reference keeps float64 between steps; read and given back, it is float32.
+    // The reference keeps float64 between steps; reading its parameters rounds them to float32.
     exact = await referenceBackend().compile(exactStep, await exact.parameters());
   }
   const [trained, expected] = [await program.parameters(), await exact.parameters()];

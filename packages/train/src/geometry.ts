@@ -1,17 +1,17 @@
 /**
- * Crops, flips and resizes pictures (c x h x w, values from 0 to 1) without chance. Results are torchvision's
- * on tensors: `crop`, `hflip`, and `resize` with `antialias=True`.
+ * Crops, flips and resizes pictures (c x h x w, values from 0 to 1), like torchvision's `crop`, `hflip`, and
+ * `resize` with `antialias=True` on tensors.
  */
-import { type Shape, ShapeError, type Tensor } from '@cnn/core';
+import { roundHalfEven, type Shape, ShapeError, type Tensor } from '@cnn/core';
 
-/** Channels, height and width of a picture. */
+/** Gives channels, height and width of a picture. @throws ShapeError for another number of dimensions. */
 export const extentsOf = ({ shape }: { readonly shape: Shape }): [number, number, number] => {
   if (shape.length !== 3)
     throw new ShapeError(`A picture is channels x height x width, got [${shape.join(', ')}].`);
-  return shape as unknown as [number, number, number];
+  return [shape[0]!, shape[1]!, shape[2]!];
 };
 
-/** A part of a picture: rows from `top` on, columns from `left` on. */
+/** Rectangle in a picture, in pixels. */
 export interface Window {
   readonly top: number;
   readonly left: number;
@@ -19,7 +19,7 @@ export interface Window {
   readonly width: number;
 }
 
-/** Cuts a window out; what lies beyond the edges is 0. */
+/** Crops a picture to a window; pixels outside of the picture are 0. */
 export function cut(picture: Tensor, { top, left, height, width }: Window): Tensor {
   const [channels, fromHeight, fromWidth] = extentsOf(picture);
   const data = new Float32Array(channels * height * width);
@@ -34,7 +34,7 @@ export function cut(picture: Tensor, { top, left, height, width }: Window): Tens
   return { shape: [channels, height, width], data };
 }
 
-/** The picture as a mirror shows it. */
+/** Mirrors a picture left to right. */
 export function mirrored(picture: Tensor): Tensor {
   const [channels, height, width] = extentsOf(picture);
   const data = new Float32Array(picture.data.length);
@@ -44,14 +44,7 @@ export function mirrored(picture: Tensor): Tensor {
   return { shape: picture.shape, data };
 }
 
-/** Python's round: halves go to the even neighbour. */
-const roundHalfEven = (value: number): number => {
-  const floor = Math.floor(value);
-  if (value - floor !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
-};
-
-/** The window in the middle; larger than the picture, it takes in zeros at the edges. */
+/** Gives the central window. It exceeds the picture if it is larger. */
 export function middle(picture: Tensor, height: number, width: number): Window {
   const [, fromHeight, fromWidth] = extentsOf(picture);
   const start = (from: number, to: number): number =>
@@ -59,7 +52,7 @@ export function middle(picture: Tensor, height: number, width: number): Window {
   return { top: start(fromHeight, height), left: start(fromWidth, width), height, width };
 }
 
-/** For each output pixel of one direction: the first input pixel under its filter, and the weights from there on. */
+/** Gives the filter of each output pixel along an axis: its first input pixel and its weights. */
 function filters(from: number, to: number): readonly (readonly [first: number, weights: Float64Array])[] {
   const scale = from / to;
   const reach = Math.max(scale, 1);
@@ -75,7 +68,7 @@ function filters(from: number, to: number): readonly (readonly [first: number, w
   });
 }
 
-/** Bilinear, antialiased: when shrinking, each pixel is a mean over all that it covers. */
+/** Resizes bilinearly with antialiasing: a pixel of a smaller picture averages all input pixels under it. */
 export function scaled(picture: Tensor, height: number, width: number): Tensor {
   const [channels, fromHeight, fromWidth] = extentsOf(picture);
   if (height === fromHeight && width === fromWidth) return picture;

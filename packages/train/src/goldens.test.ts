@@ -1,30 +1,32 @@
 /**
- * PyTorch's training runs, step by step: losses, gradients, weights, running statistics and logits must agree within
- * the deviations that the files state of PyTorch's own float32, on the reference in float64 and on the wasm back end.
+ * Compares losses, gradients, weights, running statistics and logits with PyTorch's training runs, step by
+ * step, on the reference in float64 and on the wasm back end. The tolerances are the deviations of PyTorch's
+ * own float32 that the files state.
  *
- * On wasm the larger networks are compared so for the steps before the first in which an input of a relu is nearer to
- * zero than float32 tells from it: what rounds it to the other side changes all that follows, in PyTorch too.
- * float32.test.ts follows all twenty. `beyond` names what float32 does not reach at all: each file states the
- * deviation of one run (LeNet's losses, about 7, have to be the next float32 but one), which PyTorch leaves when it
- * adds up in another order. What it then reaches (goldens/spread.json) is asked of wasm there.
+ * On wasm the larger networks are compared up to the first step in which an input of a relu is nearer to zero
+ * than float32 resolves: rounding it to the other side changes all later values, in PyTorch too.
+ * float32.test.ts covers all twenty steps. `beyond` lists deviations that float32 does not reach: each file
+ * states the deviation of a single run (two units in the last place of float32 for LeNet's losses, about 7),
+ * and PyTorch exceeds it if it adds in another order. There wasm must stay within what PyTorch reaches in
+ * other orders (goldens/spread.json).
  *
- * A step of the larger networks takes seconds on the reference back end, so a usual run makes few of them; with
- * CNN_SLOW_TESTS=1 all twenty are made, and wasm runs on one, two and three threads.
+ * A step of the larger networks takes seconds on the reference, so a usual run makes few of them.
+ * CNN_SLOW_TESTS=1 makes all twenty, and runs wasm on one, two and three threads.
  */
 import { type Backend, type CompileOptions, compile, prune, referenceBackend, wasmBackend } from '@cnn/core';
 import { schemeInput, schemeLabels } from '@cnn/testing';
 import { describe, expect, test } from 'vitest';
+import { type Deviation, expectNear, type GoldenName, goldenRun, normOf } from '../test/goldenRuns.js';
 import { withOptimizerState } from './index.js';
 import { differentiated, stepOf } from './step.js';
-import { type Deviation, expectNear, type GoldenName, goldenRun, normOf } from './testGoldens.js';
 
 interface Case {
   readonly name: GoldenName;
   /** Steps on the reference in a usual run. */
   readonly usual: number;
-  /** Steps on wasm, where rounding decides about later ones. Default: all. */
+  /** Steps on wasm before rounding to the other side of a kink can change the run. Default: all. */
   readonly resolved?: number;
-  /** In what float32 leaves what the file states. */
+  /** Deviations in which float32 exceeds what the file states. */
   readonly beyond?: readonly Deviation[];
 }
 
@@ -59,7 +61,7 @@ const runs: readonly Run[] = [
 describe.each(cases)('$name', ({ name, usual, resolved, beyond = [] }) => {
   const golden = goldenRun(name);
   const { input, stated, spread, weights, options } = golden;
-  /** How far a back end may be from the golden. */
+  /** Gives the tolerance of a back end. */
   const allowed = (what: Exclude<Deviation, 'gradFirst'>, float32: boolean): number =>
     float32 && beyond.includes(what) ? spread[what]! : stated[what];
 
@@ -81,7 +83,7 @@ describe.each(cases)('$name', ({ name, usual, resolved, beyond = [] }) => {
     expect([...gradients.keys()].sort()).toEqual(Object.keys(golden.gradStep1).sort());
     for (const [path, { norm, first }] of Object.entries(golden.gradStep1)) {
       const gradient = results.get(`gradient ${path}`)!;
-      // Some gradients are zero in exact arithmetic; the files too relate them to a share of the largest.
+      // Some gradients are zero in exact arithmetic; as in the files, their scale is 1e-4 of the largest norm.
       const scale = Math.max(norm, 1e-4 * golden.largest);
       expectNear(
         `the norm of ${path}'s gradient`,

@@ -29,6 +29,8 @@ export {
   topK,
 } from './metrics.js';
 export * from './optimizers.js';
+export type { CheckpointOptions, FitOptions, Progress, TrainerOptions } from './options.js';
+export type { EpochRecord } from './position.js';
 export type { PlaceOptions } from './program.js';
 export * from './schedules.js';
 export { type ParameterGroup, type StepOptions, trainingStep, withOptimizerState } from './step.js';

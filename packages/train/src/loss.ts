@@ -1,28 +1,28 @@
-/** Losses as functions from nodes to a scalar node; what they read beside logits and labels travels with them. */
+/** Losses as functions from nodes to a scalar node, with the constants that they read. */
 import { crossEntropyLoss, type Node, nllLoss, tensor, type Weights } from '@cnn/core';
 
-/** Builds the loss of a batch, a scalar, from logits (n x classes) and labels (n). */
+/** Builds the loss of a batch, a scalar node, from logits (n x classes) and labels (n). */
 export interface Loss {
   (logits: Node, labels: Node): Node;
-  /** Tensors that the loss reads as parameters of the graph, by name; nothing trains them. */
+  /** Tensors by name that the loss reads as parameters of the graph; they are not trained. */
   readonly constants?: Weights;
 }
 
 /** Options of {@link negativeLogLikelihood}. */
 export interface NegativeLogLikelihoodOptions {
-  /** A weight per class; the mean over the batch is then weighted too, as in PyTorch. Default: all 1. */
+  /** One weight per class, which also weights the mean over the batch, as in PyTorch. Default: all 1. */
   readonly classWeights?: readonly number[];
 }
 
 /** Options of {@link crossEntropy}. */
 export interface CrossEntropyLossOptions extends NegativeLogLikelihoodOptions {
-  /** Share of the target spread evenly over all classes (https://arxiv.org/abs/1512.00567). Default 0. */
+  /** Fraction of each target given evenly to all classes (https://arxiv.org/abs/1512.00567). Default 0. */
   readonly labelSmoothing?: number;
 }
 
 const CLASS_WEIGHTS = 'loss.classWeights';
 
-/** A loss with class weights lifted into the graph. */
+/** Makes a loss whose class weights are a parameter of the graph. */
 function weighted(
   classWeights: readonly number[] | undefined,
   build: (logits: Node, labels: Node, classWeights: Node | undefined) => Node,
@@ -40,9 +40,9 @@ function weighted(
 }
 
 /**
- * Cross entropy of logits, averaged over the batch: PyTorch's `CrossEntropyLoss`.
+ * Makes the cross entropy of logits, averaged over the batch: PyTorch's `CrossEntropyLoss`.
  * @throws RangeError for a class weight that is negative or not finite.
- * @throws ShapeError, when the step is built, for class weights that are not one for each class.
+ * @throws ShapeError, when the step is built, if there is not one weight per class.
  * @example
  * const loss = crossEntropy({ labelSmoothing: 0.1, classWeights: [1, 1, 5] });
  */
@@ -51,7 +51,7 @@ export const crossEntropy = ({ labelSmoothing = 0, classWeights }: CrossEntropyL
     crossEntropyLoss(logits, labels, { labelSmoothing, classWeights: weights }),
   );
 
-/** The same for networks that end in log-softmax: PyTorch's `NLLLoss`. */
+/** Makes the loss of networks that end in log-softmax: PyTorch's `NLLLoss`. */
 export const negativeLogLikelihood = ({ classWeights }: NegativeLogLikelihoodOptions = {}): Loss =>
   weighted(classWeights, (logProbabilities, labels, weights) =>
     nllLoss(logProbabilities, labels, { classWeights: weights }),

@@ -1,4 +1,4 @@
-/** Metrics, losses with weights and smoothing, and evaluation over views, against sums done by hand. */
+/** Tests metrics, losses with weights and smoothing, and evaluation over views against plain sums. */
 import { conv2d, globalAvgPool, initialise, module, pipe, type Tensor, tensor } from '@cnn/core';
 import { expect, test } from 'vitest';
 import {
@@ -33,7 +33,7 @@ test('a confusion matrix counts by true and predicted class, and gives precision
   expect(() => confusionMatrix([3], [0], 3)).toThrow(/label 3 and the prediction 0; with 3 classes/);
 });
 
-/** Logits are the means of the channels times the weight: a model whose answers can be written down. */
+/** Model whose logits are easy to compute: the weights times the means of the channels. */
 const model = module({ conv: conv2d(2, 3, 1, { bias: false }) }, (m, x) => pipe(x, m.conv, globalAvgPool));
 const values = [1, 0.5, -1, 2, 0.25, -0.5];
 const weights = new Map([['conv.weight', tensor(values, [3, 2, 1, 1])]]);
@@ -89,7 +89,7 @@ test('an evaluation over views takes the mean of their probabilities, in batches
   await expect(tooSmall).rejects.toThrow(/no room for the 2 views/);
 });
 
-test('an evaluation of averaged weights is that of the average', async () => {
+test('with ema, evaluate uses the averaged weights', async () => {
   const options = { model, weights: initialise(model, { seed: 2 }), optimizer: sgd({ learningRate: 0.5 }) };
   await using run = trainer({ ...options, input: [2, 2, 1, 1], ema: 0.9, seed: 1 });
   for await (const _ of run.fit(dataset, { epochs: 3 }));

@@ -1,30 +1,30 @@
-/** What a classifier got right: shares of right answers, and which classes it confuses. */
+/** Metrics of a classifier: accuracy, top-k accuracy, and the confusion matrix. */
 import type { Tensor } from '@cnn/core';
 
-/** The position of the largest of some values; the first of equal ones. */
+/** Gives the index of the largest value, the first of equal ones. */
 export const argmax = (values: ArrayLike<number>): number => {
   let best = 0;
   for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
   return best;
 };
 
-/** The rows of a matrix (n x classes). */
+/** Gives the rows of a matrix (n x classes), not copied. */
 export function* rowsOf({ shape, data }: Tensor): Generator<Float32Array> {
   const [n, classes] = shape as [number, number];
   for (let row = 0; row < n; row++) yield data.subarray(row * classes, (row + 1) * classes);
 }
 
-/** Whether fewer than k scores are above that of the label, or equal and before it. */
+/** True if fewer than k scores rank before the label's: higher ones, and equal ones of lower classes. */
 export function isInTop(scores: ArrayLike<number>, label: number, k: number): boolean {
   let before = 0;
   for (let c = 0; c < scores.length; c++)
     if (scores[c]! > scores[label]! || (scores[c] === scores[label] && c < label)) before++;
-  // A score that is not a number is never right.
+  // A NaN score is never right.
   return before < k && !Number.isNaN(scores[label]!);
 }
 
 /**
- * Share of rows whose label is among the k highest scores.
+ * Gives the fraction of rows whose label is among the k highest scores.
  * @example
  * topK(tensor([0.1, 0.7, 0.2, 0.5, 0.3, 0.2], [2, 3]), [1, 1], 1) // 0.5
  */
@@ -38,7 +38,7 @@ export function topK(logits: Tensor, labels: ArrayLike<number>, k: number): numb
 /** Counts by true class (rows) and predicted class (columns). */
 export type ConfusionMatrix = readonly (readonly number[])[];
 
-/** How often each class was taken for each. */
+/** Counts how often each class was predicted as each. */
 export function confusionMatrix(
   labels: ArrayLike<number>,
   predictions: ArrayLike<number>,
@@ -56,25 +56,17 @@ export function confusionMatrix(
   return counts;
 }
 
-/** How one class fared. A share of nothing is NaN. */
+/** Precision and recall of a class; NaN if the denominator is 0. */
 export interface ClassReport {
-  /** Of what was taken for the class, the share that is of it. */
+  /** Fraction of the predictions of this class that are right. */
   readonly precision: number;
-  /** Of what is of the class, the share that was found. */
+  /** Fraction of the examples of this class that are predicted as it. */
   readonly recall: number;
 }
 
-/** Precision and recall of every class. */
+/** Gives precision and recall of every class. */
 export const classReports = (matrix: ConfusionMatrix): readonly ClassReport[] =>
   matrix.map((row, c) => ({
     precision: row[c]! / matrix.reduce((sum, other) => sum + other[c]!, 0),
     recall: row[c]! / row.reduce((sum, count) => sum + count, 0),
   }));
-
-/** log(softmax) of one row. */
-export function logSoftmaxRow(scores: ArrayLike<number>): Float64Array {
-  const row = Float64Array.from(scores);
-  const largest = row.reduce((a, b) => Math.max(a, b), -Infinity);
-  const log = Math.log(row.reduce((sum, score) => sum + Math.exp(score - largest), 0));
-  return row.map((score) => score - largest - log);
-}

@@ -1,4 +1,4 @@
-/** Optimizers, clipping and schedules against the numbers of PyTorch's own (`goldens/pytorch.json`). */
+/** Compares optimizers, clipping and schedules with PyTorch's numbers (`goldens/pytorch.json`). */
 import { Graph, referenceBackend, type Tensor, tensor } from '@cnn/core';
 import { describe, expect, test } from 'vitest';
 import golden from '../goldens/pytorch.json' with { type: 'json' };
@@ -23,7 +23,7 @@ const gradientAt = (step: number): Tensor =>
     [4],
   );
 
-/** Four numbers after five steps. */
+/** Gives four numbers after five steps of an optimizer. */
 async function optimized(optimizer: Optimizer): Promise<Float32Array> {
   const graph = new Graph();
   const parameter = graph.parameter('p', [4], true);
@@ -31,7 +31,9 @@ async function optimized(optimizer: Optimizer): Promise<Float32Array> {
     optimizer.slots.map((slot) => [slot, graph.parameter(slotName(slot, 'p'), [4], false)]),
   );
   const updated = optimizer.update({
-    ...{ parameter, slots, group: 0 },
+    parameter,
+    slots,
+    group: 0,
     gradient: graph.input('gradient', [4]),
     rate: graph.input('rate', [1]),
     corrections: graph.input('corrections', [2]),
@@ -75,7 +77,7 @@ const optimizers: Record<keyof typeof golden.optimizers, Optimizer> = {
 test.each(Object.entries(optimizers))('%s', async (name, optimizer) => {
   const expected = golden.optimizers[name as keyof typeof golden.optimizers];
   const actual = await optimized(optimizer);
-  // Rates, gradients and the result are float32 here and float64 there.
+  // Rates, gradients and the result are float32 here, float64 in PyTorch.
   for (const [i, value] of expected.entries()) expect(actual[i]).toBeCloseTo(value, 6);
 });
 
@@ -106,7 +108,7 @@ test('gradients are clipped by the norm of all of them together', async () => {
 });
 
 describe('schedules', () => {
-  /** The factors of some steps of a run. */
+  /** Gives the factors of a run of `count` steps. */
   const factors = (schedule: Schedule, count: number, stepsPerEpoch = 1): number[] =>
     Array.from({ length: count }, (_, step) =>
       schedule.factor({ step, stepsPerEpoch, totalSteps: count }, schedule.memory ?? []),
@@ -135,7 +137,7 @@ describe('schedules', () => {
     }
   });
 
-  test('reduceOnPlateau takes no loss that is not finite for the best', () => {
+  test('reduceOnPlateau never takes a loss that is not finite as the best', () => {
     const { factor, memory, observe } = reduceOnPlateau({ patience: 1, gamma: 0.5 });
     const moment = { step: 0, stepsPerEpoch: 1, totalSteps: 9 };
     let now = memory!;

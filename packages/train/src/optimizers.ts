@@ -1,46 +1,47 @@
 /**
- * Optimizers as data: which state each parameter has, and the nodes that make the new parameter from the
- * old one and its gradient. Formulas and defaults are PyTorch's.
+ * Optimizers: the state tensors of a parameter, and the nodes that compute its update. Formulas and defaults
+ * are PyTorch's.
  */
 import { emit, fill, type Node, ops } from '@cnn/core';
 
-/** What an optimizer sees of one parameter. */
+/** Nodes of one parameter's update. */
 export interface UpdateCall<Slot extends string = string> {
   readonly parameter: Node;
   readonly gradient: Node;
-  /** The optimizer's state for this parameter, each of the parameter's shape, zero at first. */
+  /** Optimizer state of this parameter; each slot has the parameter's shape and starts with zeros. */
   readonly slots: Readonly<Record<Slot, Node>>;
-  /** Learning rates, one for each group of parameters. */
+  /** Learning rates, one per group of parameters. */
   readonly rate: Node;
-  /** Which of the rates is this parameter's. */
+  /** Index of this parameter's rate. */
   readonly group: number;
-  /** Two divisors that change with the step: see `corrections`. */
+  /** Two bias corrections, see {@link Optimizer.corrections}. */
   readonly corrections: Node;
 }
 
-/** An optimizer. */
+/** Optimizer, as the nodes of its step. */
 export interface Optimizer<Slot extends string = string> {
+  /** Name, which checkpoints store. */
   readonly name: string;
-  /** Learning rate when no schedule says otherwise. */
+  /** Learning rate, which schedules scale. */
   readonly learningRate: number;
-  /** Names of the state tensors per parameter. */
+  /** Names of the state tensors of each parameter. */
   readonly slots: readonly Slot[];
-  /** Appends the step for one parameter. */
+  /** Appends the update of one parameter to the graph. */
   update(call: UpdateCall<Slot>): { readonly parameter: Node; readonly slots: Readonly<Record<Slot, Node>> };
-  /** Divisors of the first and second average at step t, counted from 1. */
+  /** Gives the divisors of the first and second moment (bias corrections) at a step, counted from 1. */
   corrections(step: number): readonly [number, number];
 }
 
-/** a * x + b * z; x itself where that is all there is. */
+/** Gives a * x + b * z, or x itself if a is 1 and b is 0. */
 const combine = (x: Node, a: number, z: Node, b: number): Node =>
   a === 1 && b === 0 ? x : emit(ops.linearCombination, [x, z], { a, b });
 
 function requireShare(what: string, value: number): void {
   if (!(value >= 0 && value < 1))
-    throw new RangeError(`${what} is ${value}; it is a share from 0 up to but not including 1.`);
+    throw new RangeError(`${what} is ${value}; give a number from 0 up to, but not including, 1.`);
 }
 
-/** Checks the options that all optimizers have. */
+/** Checks that options are finite and not negative. */
 function requireSound(
   name: string,
   options: { readonly learningRate: number; readonly weightDecay: number; readonly eps?: number },
@@ -52,22 +53,23 @@ function requireSound(
 
 /** Options of {@link sgd}. */
 export interface SgdOptions {
+  /** Default 0.01. */
   readonly learningRate?: number;
-  /** Share of the last step's direction that is kept. Default 0. */
+  /** Factor of the previous velocity. Default 0. */
   readonly momentum?: number;
-  /** Look ahead along the momentum. Default false. */
+  /** Nesterov momentum. Default false. */
   readonly nesterov?: boolean;
-  /** Factor of the parameter that is added to its gradient. Default 0. */
+  /** L2 penalty: factor of the parameter that is added to its gradient. Default 0. */
   readonly weightDecay?: number;
 }
 
-/** Stochastic gradient descent. Default learning rate 0.01. */
+/** Makes stochastic gradient descent. */
 export function sgd(options: SgdOptions = {}): Optimizer<'velocity'> {
   const { learningRate = 0.01, momentum = 0, nesterov = false, weightDecay = 0 } = options;
   requireSound('sgd', { learningRate, weightDecay });
   requireShare('The momentum of sgd', momentum);
   if (nesterov && momentum === 0)
-    throw new RangeError('Nesterov looks ahead along the momentum; give sgd a momentum above 0.');
+    throw new RangeError('Nesterov momentum needs a momentum; give sgd a momentum above 0.');
   return {
     name: 'sgd',
     learningRate,
@@ -86,15 +88,17 @@ export function sgd(options: SgdOptions = {}): Optimizer<'velocity'> {
 
 /** Options of {@link adam} and {@link adamW}. */
 export interface AdamOptions {
+  /** Default 0.001. */
   readonly learningRate?: number;
-  /** Shares of the averages that are kept at each step. Default [0.9, 0.999]. */
+  /** Decay of the averages of the gradient and of its square. Default [0.9, 0.999]. */
   readonly betas?: readonly [number, number];
-  /** Added to the root of the second average. Default 1e-8. */
+  /** Added to the denominator, the root of the second average. Default 1e-8. */
   readonly eps?: number;
-  /** Default 0 for Adam, 0.01 for AdamW. */
+  /** Factor of the weight decay. Default 0 for Adam, 0.01 for AdamW. */
   readonly weightDecay?: number;
 }
 
+/** Makes Adam, or AdamW if `decoupled`. */
 function adamLike(
   name: string,
   { learningRate = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0 }: AdamOptions,
@@ -124,28 +128,29 @@ function adamLike(
   };
 }
 
-/** Adam (https://arxiv.org/abs/1412.6980). Default learning rate 0.001. */
+/** Makes Adam (https://arxiv.org/abs/1412.6980). */
 export const adam = (options: AdamOptions = {}): Optimizer<'mean' | 'square'> =>
   adamLike('adam', options, false);
 
-/** AdamW (https://arxiv.org/abs/1711.05101): the decay acts on the weights, not on the gradient. Default learning rate 0.001. */
+/** Makes AdamW (https://arxiv.org/abs/1711.05101), whose decay acts on the weights, not on the gradient. */
 export const adamW = (options: AdamOptions = {}): Optimizer<'mean' | 'square'> =>
   adamLike('adamW', { weightDecay: 0.01, ...options }, true);
 
 /** Options of {@link rmsprop}. */
 export interface RmspropOptions {
+  /** Default 0.01. */
   readonly learningRate?: number;
-  /** Share of the average of squares that is kept. Default 0.99. */
+  /** Decay of the average of squared gradients. Default 0.99. */
   readonly alpha?: number;
-  /** Added to the root of the average. Default 1e-8. */
+  /** Added to the denominator, the root of the average. Default 1e-8. */
   readonly eps?: number;
-  /** Share of the last step's direction that is kept. Default 0. */
+  /** Factor of the previous velocity. Default 0. */
   readonly momentum?: number;
-  /** Factor of the parameter that is added to its gradient. Default 0. */
+  /** L2 penalty: factor of the parameter that is added to its gradient. Default 0. */
   readonly weightDecay?: number;
 }
 
-/** RMSprop (Hinton, 2012, lecture 6e), PyTorch's form. Default learning rate 0.01. */
+/** Makes RMSprop (Hinton, 2012, lecture 6e), in PyTorch's form. */
 export function rmsprop(options: RmspropOptions = {}): Optimizer<'square' | 'velocity'> {
   const { learningRate = 0.01, alpha = 0.99, eps = 1e-8, momentum = 0, weightDecay = 0 } = options;
   requireSound('rmsprop', { learningRate, weightDecay, eps });
@@ -162,9 +167,9 @@ export function rmsprop(options: RmspropOptions = {}): Optimizer<'square' | 'vel
         emit(ops.adaptiveDescend, [from, direction, square, by, corrections], { index: at, eps, decay: 0 });
       if (momentum === 0)
         return { parameter: descend(parameter, rate, index), slots: { square, velocity: slots.velocity } };
-      // A descent at rate -1 adds the scaled gradient to what is left of the velocity.
-      const left = emit(ops.linearCombination, [slots.velocity, slots.velocity], { a: momentum, b: 0 });
-      const velocity = descend(left, fill(parameter.graph, -1, [1]), 0);
+      // A descent with rate -1 adds the scaled gradient to the decayed velocity.
+      const decayed = emit(ops.linearCombination, [slots.velocity, slots.velocity], { a: momentum, b: 0 });
+      const velocity = descend(decayed, fill(parameter.graph, -1, [1]), 0);
       return {
         parameter: emit(ops.descend, [parameter, velocity, rate], { index }),
         slots: { square, velocity },

@@ -1,19 +1,17 @@
-/** The compiled step of a trainer: its program, its state, and the values of a frozen trunk. */
+/** Plans and compiles a trainer's step, and caches the features of a frozen trunk. */
 import {
   type Backend,
   type BackendName,
   compileOn,
   definitionOf,
-  evaluateConstants,
   type Graph,
   inputsOf,
   type Module,
   type Program,
-  prune,
+  prepareForInference,
   referenceBackend,
   type Selected,
   type Shape,
-  simplify,
   sizeOf,
   type Tensor,
   verify,
@@ -23,11 +21,11 @@ import type { Batch, Dataset } from './data.js';
 import { type Split, splitFrozen } from './split.js';
 import { type StepOptions, stepInputs, trainingStep, withOptimizerState } from './step.js';
 
-/** Where a step runs. */
+/** Back end of a step. */
 export interface PlaceOptions {
   /**
-   * Default `'auto'`. `'reference'` computes in float32 here, so that a checkpoint holds its whole state;
-   * give `referenceBackend()` for float64.
+   * Default `'auto'`. `'reference'` computes in float32, the precision of checkpoints; pass
+   * `referenceBackend()` for float64.
    */
   readonly backend?: BackendName | Backend;
   readonly threads?: number;
@@ -35,25 +33,25 @@ export interface PlaceOptions {
   readonly strict?: boolean;
 }
 
-/** What a program is made from. */
+/** Options of a step's program. */
 export interface StepProgramOptions extends StepOptions, PlaceOptions {
   readonly model: Module;
-  /** Computes the frozen layers once for each picture. Default false. */
+  /** Computes the frozen layers once per picture. Default false. */
   readonly cacheFeatures?: boolean;
 }
 
 /** Values by the names of the graph's inputs. */
 export type Feeds = ReadonlyMap<string, Tensor>;
 
-/** The step's graphs, fixed for a trainer. */
+/** Graphs of a trainer's step. */
 export interface StepPlan {
-  /** What runs at each step. */
+  /** Graph that runs at each step: the head if there is a split, else the whole step. */
   readonly graph: Graph;
   readonly split: Split | undefined;
   readonly classes: number;
 }
 
-/** Traces the step; everything that can be wrong with the options shows here. */
+/** Traces the step. Options that do not fit the model fail here, before anything is compiled. */
 export function planStep({ model, cacheFeatures = false, ...options }: StepProgramOptions): StepPlan {
   const step = trainingStep(model, options);
   const split = cacheFeatures ? splitFrozen(step) : undefined;
@@ -62,11 +60,11 @@ export function planStep({ model, cacheFeatures = false, ...options }: StepProgr
   return { graph, split, classes: step.outputs.get('logits')!.shape[1]! };
 }
 
-/** The back end that training runs on. */
+/** Gives the back end for training: the reference in float32 if it is named, else the given one. */
 export const trainingBackend = (backend: BackendName | Backend = 'auto'): BackendName | Backend =>
   backend === 'reference' ? referenceBackend({ precision: 'float32' }) : backend;
 
-/** Compiles a graph of a step with a complete state. */
+/** Compiles the graph of a step with its complete state. */
 export const compileStep = (
   graph: Graph,
   state: Weights,
@@ -74,46 +72,44 @@ export const compileStep = (
   signal?: AbortSignal,
 ): Promise<Selected> => compileOn(trainingBackend(backend), graph, state, { threads, strict, signal });
 
-/** The state that a step starts with: weights, optimizer state, averages. */
+/** Gives the state before the first step: weights, optimizer state, averages. */
 export const initialState = ({ graph }: StepPlan, weights: Weights, { loss }: StepOptions): Weights =>
   withOptimizerState(graph, weights, loss.constants);
 
-/** Only what the graph has an input for. */
+/** Selects the values that the graph has inputs for. */
 export function feedsOf(graph: Graph, values: Feeds): Feeds {
   return new Map(
     [...inputsOf(graph).keys()].map((name) => {
       const value = values.get(name);
-      if (!value) throw new Error(`The training step has an input '${name}' that nothing gives a value.`);
+      if (!value) throw new Error(`The training step has no value for its input '${name}'.`);
       return [name, value];
     }),
   );
 }
 
-/** A batch by the names of the step's inputs. */
+/** Gives a batch by the names of the step's inputs. */
 export const feedsOfBatch = ({ x, labels }: Batch): Feeds =>
   new Map([
     [stepInputs.x, x],
     [stepInputs.labels, labels],
   ]);
 
-/** Compiles a graph without anything to train, with what follows from its weights alone computed in advance. */
+/** Compiles a graph without updates; what depends on its weights alone is computed here, not in each run. */
 export async function compileFixed(
   graph: Graph,
   weights: Weights,
   place: PlaceOptions,
   signal?: AbortSignal,
 ): Promise<Program> {
-  const evaluated = evaluateConstants(simplify(graph), weights);
-  const final = prune(evaluated.graph);
-  verify(final, definitionOf);
-  return (await compileStep(final, evaluated.weights, place, signal)).program;
+  const prepared = prepareForInference(graph, weights);
+  return (await compileStep(prepared.graph, prepared.weights, place, signal)).program;
 }
 
-/** The features of every picture of a dataset that has been seen, computed by the frozen trunk. */
+/** Features of the pictures of one dataset, each computed once by the frozen trunk. */
 export interface FeatureCache {
   /**
-   * The features and labels of a batch, rows behind them 0; what is not known yet is loaded and computed. What is
-   * known of another dataset is forgotten.
+   * Gives features and labels of a batch; missing ones are loaded and computed. Rows after the last example
+   * are 0. A call with another dataset empties the cache.
    */
   feeds(
     dataset: Dataset,
@@ -124,7 +120,7 @@ export interface FeatureCache {
   dispose(): Promise<void>;
 }
 
-/** A cache for the trunk of a split graph. */
+/** Makes a cache for the trunk of a split graph. */
 export async function featureCache(
   { trunk, features }: Split,
   weights: Weights,

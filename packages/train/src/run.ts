@@ -1,4 +1,4 @@
-/** A training run: holds the state, steps, evaluates, saves. See trainer.ts for what it promises. */
+/** A training run: holds the state, steps, evaluates and saves. trainer.ts declares its interface. */
 import {
   type Limits,
   matchParameters,
@@ -8,13 +8,7 @@ import {
   type Selected,
   type Weights,
 } from '@cnn/core';
-import {
-  loadCheckpoint,
-  type Position,
-  readCheckpoint,
-  saveCheckpoint,
-  writeCheckpoint,
-} from './checkpoint.js';
+import { loadCheckpoint, readCheckpoint, saveCheckpoint, writeCheckpoint } from './checkpoint.js';
 import { type Dataset, epochOrder } from './data.js';
 import { explain, type Snapshot } from './diagnose.js';
 import { watch } from './earlyStopping.js';
@@ -22,46 +16,47 @@ import { type Evaluation, type EvaluationOptions, evaluate } from './evaluate.js
 import { featureEvaluation } from './featureEvaluation.js';
 import { type StepSource, stepFeeds } from './feeds.js';
 import { argmax, rowsOf } from './metrics.js';
+import { type FitOptions, type Progress, type RunOptions, requireFitting } from './options.js';
+import type { Position } from './position.js';
 import { compileStep, type Feeds, initialState, planStep, trainingBackend } from './program.js';
 import { averagedOf, ownOf, withBest, withoutBest } from './state.js';
 import { stepInputs } from './step.js';
-import type { FitOptions, Progress, Trainer, TrainerOptions } from './trainer.js';
 
-/** The options with everything that has a default filled in. */
-export type RunOptions = TrainerOptions &
-  Required<Pick<TrainerOptions, 'weights' | 'seed' | 'loss' | 'schedule'>>;
-
-/** Steps between two copies of the state that are kept for finding out where a NaN came from. */
+/** Steps between two copies of the state, from which `explain` replays to find the origin of a NaN. */
 const SNAPSHOT_EVERY = 50;
 
-function requireCount(what: string, value: number, least: number): void {
-  if (!Number.isInteger(value) || value < least)
-    throw new RangeError(`${what} is ${value}; give a whole number from ${least} up.`);
-}
-
-/** Makes the run; nothing is compiled before the first step. */
-export function createRun(options: RunOptions): Trainer {
+/** Makes a run. Nothing is compiled before the first step. */
+export function createRun(options: RunOptions) {
   const { model, input, optimizer, schedule } = options;
   const batch = input[0]!;
   const plan = planStep(options);
   const feeds = stepFeeds(plan, options);
-  // Several views of a picture have features of their own, ten times as many: they are not kept.
-  const behindTrunk =
+  // Features are not cached with `views`: ten crops of a picture need ten times the memory.
+  const cachedEvaluation =
     plan.split && !options.views
       ? featureEvaluation(options, (name) => plan.graph.updates.has(name))
       : undefined;
   const names = [...parameters(model)].map(([name]) => name);
 
-  /** The state as it was when nothing was compiled; a program, once there is one, has the newer. */
-  let held = initialState(plan, options.weights, options);
+  /** State in host memory; a compiled program holds newer values of what it trains. */
+  let hostState = initialState(plan, options.weights, options);
   let selected: Selected | undefined;
   let best: Weights | undefined;
   let snapshot: Snapshot | undefined;
   let busy = false;
   let disposed = false;
   let position: Position = {
-    ...{ seed: options.seed, step: 0, epoch: 0, within: 0, size: 0, batch, lossSum: 0, right: 0 },
-    ...{ lastLoss: 0, lastRate: 0, history: [] },
+    seed: options.seed,
+    step: 0,
+    epoch: 0,
+    within: 0,
+    size: 0,
+    batch,
+    lossSum: 0,
+    right: 0,
+    lastLoss: 0,
+    lastRate: 0,
+    history: [],
     memory: schedule.memory ?? [],
     best: undefined,
   };
@@ -69,18 +64,18 @@ export function createRun(options: RunOptions): Trainer {
   const requireAlive = (): void => {
     if (disposed) throw new Error('This trainer has been disposed of; make another one.');
   };
-  const stateNow = async (): Promise<Weights> => {
+  const currentState = async (): Promise<Weights> => {
     requireAlive();
-    return selected ? new Map([...held, ...(await selected.program.parameters())]) : held;
+    return selected ? new Map([...hostState, ...(await selected.program.parameters())]) : hostState;
   };
-  const programNow = async (signal?: AbortSignal): Promise<Program> => {
+  const compiledProgram = async (signal?: AbortSignal): Promise<Program> => {
     requireAlive();
-    selected ??= await compileStep(plan.graph, held, options, signal);
+    selected ??= await compileStep(plan.graph, hostState, options, signal);
     return selected.program;
   };
-  /** The weights to evaluate and to keep: the averaged ones where there are. */
-  const usableNow = async (): Promise<Weights> =>
-    (options.ema === undefined ? ownOf : averagedOf)(await stateNow(), names);
+  /** Weights for evaluations and for `bestWeights`: the average if `ema` is set. */
+  const evaluationWeights = async (): Promise<Weights> =>
+    (options.ema === undefined ? ownOf : averagedOf)(await currentState(), names);
 
   async function* fit(dataset: Dataset, fitOptions: FitOptions): AsyncGenerator<Progress, void, void> {
     if (busy) throw new Error('This trainer is already training; end that loop first.');
@@ -94,17 +89,19 @@ export function createRun(options: RunOptions): Trainer {
 
   async function* steps(dataset: Dataset, fitOptions: FitOptions): AsyncGenerator<Progress, void, void> {
     const { epochs, checkpoint, signal } = fitOptions;
-    const stepsPerEpoch = requireFitting(dataset, fitOptions);
+    const stepsPerEpoch = requireFitting(dataset, fitOptions, batch, position);
     const totalSteps = epochs * stepsPerEpoch;
     let milliseconds = 0;
     let seen = 0;
     while (position.epoch < epochs) {
       const order = epochOrder(position.seed, position.epoch, dataset.size);
       const source = (step: number): StepSource => ({
-        ...{ dataset, order, signal },
+        dataset,
+        order,
+        signal,
         moment: { step, stepsPerEpoch, totalSteps },
       });
-      // A run that was stopped while an epoch was being evaluated goes on right there.
+      // A run that was stopped during the evaluation of an epoch continues with that evaluation.
       if (position.within < stepsPerEpoch) {
         const started = performance.now();
         await step(source, dataset.size, signal);
@@ -137,46 +134,24 @@ export function createRun(options: RunOptions): Trainer {
     }
   }
 
-  /** Checks that the data goes with the options and with the place in the run. Gives the steps of an epoch. */
-  function requireFitting({ size }: Dataset, fitOptions: FitOptions): number {
-    const { epochs, validation, earlyStopping, checkpoint } = fitOptions;
-    requireCount("'epochs'", epochs, 0);
-    requireCount("'size' of the dataset", size, 0);
-    if (validation) requireCount("'size' of the validation set", validation.size, 1);
-    if (earlyStopping) requireCount("'patience' of earlyStopping", earlyStopping.patience, 0);
-    if (checkpoint?.everySteps !== undefined)
-      requireCount("'everySteps' of checkpoint", checkpoint.everySteps, 1);
-    if (size < batch)
-      throw new RangeError(
-        `The dataset has ${size} examples, fewer than a batch of ${batch}; give 'input' a smaller batch.`,
-      );
-    if (earlyStopping && !validation)
-      throw new RangeError("'earlyStopping' watches the validation set; give 'validation' too.");
-    if (position.within > 0 && (position.size !== size || position.batch !== batch))
-      throw new RangeError(
-        `The run stopped within an epoch over ${position.size} examples in batches of ${position.batch}, but now there are ${size} in batches of ${batch}; go on with the same data and batch.`,
-      );
-    return Math.floor(size / batch);
-  }
-
-  /** Makes one step and counts what came of it. */
+  /** Runs one step and advances the position. */
   async function step(
     source: (step: number) => StepSource,
     size: number,
     signal: AbortSignal | undefined,
   ): Promise<void> {
     signal?.throwIfAborted();
-    const program = await programNow(signal);
+    const program = await compiledProgram(signal);
     if (!snapshot || position.within === 0 || position.step % SNAPSHOT_EVERY === 0)
-      snapshot = { state: await stateNow(), step: position.step };
-    const { feeds: given, rate } = await feeds.at(position, source(position.step), held);
+      snapshot = { state: await currentState(), step: position.step };
+    const { feeds: given, rate } = await feeds.at(position, source(position.step), hostState);
     const results = await program.run(given, signal);
     const lastLoss = results.get('loss')!.data[0]!;
     if (!Number.isFinite(lastLoss)) {
       const failed = position;
       const replayed = async (at: number): Promise<Feeds> => {
         const within = failed.within - (failed.step - at);
-        return (await feeds.at({ ...failed, step: at, within }, source(at), held)).feeds;
+        return (await feeds.at({ ...failed, step: at, within }, source(at), hostState)).feeds;
       };
       throw await explain(plan.graph, options, snapshot, { step: failed.step, loss: lastLoss }, replayed);
     }
@@ -184,7 +159,10 @@ export function createRun(options: RunOptions): Trainer {
     const rows = [...rowsOf(results.get('logits')!)];
     position = {
       ...position,
-      ...{ size, batch, lastLoss, lastRate: rate },
+      size,
+      batch,
+      lastLoss,
+      lastRate: rate,
       step: position.step + 1,
       within: position.within + 1,
       lossSum: position.lossSum + lastLoss,
@@ -192,17 +170,20 @@ export function createRun(options: RunOptions): Trainer {
     };
   }
 
-  /** Evaluates, lets schedule and early stopping see the result, and goes to the next epoch. */
+  /** Ends an epoch: evaluates, updates schedule and early stopping, and advances the position. */
   async function endEpoch(
     means: Pick<Progress, 'epoch' | 'loss' | 'accuracy' | 'learningRate'>,
     { validation: dataset, earlyStopping, signal }: FitOptions,
   ): Promise<{ readonly validation: Evaluation | undefined; readonly stopped: boolean }> {
-    const validation = dataset && (await evaluateNow(dataset, { signal }));
+    const validation = dataset && (await evaluateCurrent(dataset, { signal }));
     const verdict = earlyStopping && validation && watch(earlyStopping, position.best, validation);
-    if (verdict?.improved) best = await usableNow();
+    if (verdict?.improved) best = await evaluationWeights();
     position = {
       ...position,
-      ...{ epoch: means.epoch, within: 0, lossSum: 0, right: 0 },
+      epoch: means.epoch,
+      within: 0,
+      lossSum: 0,
+      right: 0,
       memory: schedule.observe?.(position.memory, validation?.loss ?? means.loss) ?? position.memory,
       best: verdict ? verdict.best : position.best,
       history: [
@@ -216,15 +197,15 @@ export function createRun(options: RunOptions): Trainer {
     return { validation, stopped: verdict?.stopped ?? false };
   }
 
-  const evaluateNow = async (dataset: Dataset, what: EvaluationOptions = {}): Promise<Evaluation> => {
-    const weights = await usableNow();
-    if (behindTrunk) return behindTrunk.evaluate(weights, dataset, what);
+  const evaluateCurrent = async (dataset: Dataset, what: EvaluationOptions = {}): Promise<Evaluation> => {
+    const weights = await evaluationWeights();
+    if (cachedEvaluation) return cachedEvaluation.evaluate(weights, dataset, what);
     return evaluate({ ...options, ...what, weights, dataset, backend: trainingBackend(options.backend) });
   };
 
-  const checkpointNow = async (): Promise<Uint8Array> =>
-    writeCheckpoint({ position, optimizer: optimizer.name, state: withBest(await stateNow(), best) });
-  const save = async (path: string): Promise<void> => saveCheckpoint(path, await checkpointNow());
+  const checkpointBytes = async (): Promise<Uint8Array> =>
+    writeCheckpoint({ position, optimizer: optimizer.name, state: withBest(await currentState(), best) });
+  const save = async (path: string): Promise<void> => saveCheckpoint(path, await checkpointBytes());
 
   async function restore(
     source: string | Uint8Array,
@@ -239,16 +220,16 @@ export function createRun(options: RunOptions): Trainer {
         `The checkpoint was written by a run with the optimizer ${read.optimizer}, but this trainer has ${optimizer.name}; use the same.`,
       );
     const parts = withoutBest(read.state);
-    requireMatch("the trainer's model and options", matchParameters(held, parts.state));
+    requireMatch("the trainer's model and options", matchParameters(hostState, parts.state));
     await release();
-    [held, best, position] = [parts.state, parts.best, read.position];
+    [hostState, best, position] = [parts.state, parts.best, read.position];
   }
 
-  /** Gives back what was made from the state. */
+  /** Frees what was made from the state: program, cached features and snapshot. */
   async function release(): Promise<void> {
     await selected?.program.dispose();
     await feeds.clear();
-    await behindTrunk?.clear();
+    await cachedEvaluation?.clear();
     [selected, snapshot] = [undefined, undefined];
   }
 
@@ -277,21 +258,21 @@ export function createRun(options: RunOptions): Trainer {
       return position.history;
     },
     fit,
-    evaluate: evaluateNow,
-    weights: async () => ownOf(await stateNow(), names),
+    evaluate: evaluateCurrent,
+    weights: async () => ownOf(await currentState(), names),
     async averagedWeights() {
       if (options.ema === undefined)
         throw new Error("There is no average of the weights; give trainer the option 'ema'.");
-      return averagedOf(await stateNow(), names);
+      return averagedOf(await currentState(), names);
     },
     async bestWeights() {
       if (!best)
         throw new Error(
-          "There are no best weights yet; they are kept by fit with 'earlyStopping' after its first epoch.",
+          "There are no best weights yet; fit keeps them from its first epoch on if 'earlyStopping' is given.",
         );
       return best;
     },
-    checkpoint: checkpointNow,
+    checkpoint: checkpointBytes,
     save,
     restore,
     dispose,

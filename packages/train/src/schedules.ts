@@ -1,39 +1,42 @@
 /**
- * Learning-rate schedules as pure functions of the place in the run: each gives the factor on the
- * optimizer's learning rate. What a schedule must remember is plain numbers, which checkpoints keep.
+ * Learning-rate schedules as pure functions of the position in the run. Each gives a factor on the
+ * optimizer's learning rate. The state of a schedule is a list of numbers, which checkpoints store.
  */
 
-/** Where a run stands. */
+/** Position in a run. */
 export interface Moment {
-  /** Steps done, from 0. */
+  /** Steps done, 0 at the first step. */
   readonly step: number;
   readonly stepsPerEpoch: number;
-  /** Steps of the whole run: the epochs asked for times the steps of one. */
+  /** Steps of the whole run: `epochs` times the steps of an epoch. */
   readonly totalSteps: number;
 }
 
-/** A schedule. */
+/** Learning-rate schedule. */
 export interface Schedule {
-  /** The factor on the learning rate for the step that comes. */
+  /** Gives the factor on the learning rate of the next step; `memory` is the state. */
   factor(moment: Moment, memory: readonly number[]): number;
-  /** What it remembers at first. Default: nothing. */
+  /** Initial state. Default: empty. */
   readonly memory?: readonly number[];
-  /** What it remembers after an epoch whose validation loss (or training loss, without validation) is `loss`. */
+  /**
+   * Gives the state after an epoch.
+   * @param loss - validation loss of the epoch, or training loss without a validation set.
+   */
   observe?(memory: readonly number[], loss: number): readonly number[];
 }
 
-/** Always the optimizer's rate. */
+/** Keeps the optimizer's learning rate. */
 export const constantRate = (): Schedule => ({ factor: () => 1 });
 
 /** Options of {@link stepDecay}. */
 export interface StepDecayOptions {
-  /** Epochs between two drops, or the epochs of the drops: `[30, 60]`. */
+  /** Epochs between two drops, or the epochs done before each drop: `[30, 60]`. */
   readonly epochs: number | readonly number[];
   /** Factor of each drop. Default 0.1. */
   readonly gamma?: number;
 }
 
-/** Multiplies the rate by gamma every so many epochs, or at given epochs: PyTorch's StepLR and MultiStepLR. */
+/** Multiplies the rate by gamma every `epochs` epochs (PyTorch's StepLR) or at given epochs (MultiStepLR). */
 export function stepDecay({ epochs, gamma = 0.1 }: StepDecayOptions): Schedule {
   if (typeof epochs === 'number') requirePositive("'epochs' of stepDecay", epochs);
   return {
@@ -48,34 +51,34 @@ export function stepDecay({ epochs, gamma = 0.1 }: StepDecayOptions): Schedule {
 
 /** Options of {@link cosine}. */
 export interface CosineOptions {
-  /** Factor at the end. Default 0. */
+  /** Factor at the end of the run. Default 0. */
   readonly end?: number;
 }
 
-/** Falls along half a cosine, step by step, over the whole run: PyTorch's CosineAnnealingLR with T_max the total steps. */
+/** Falls along half a cosine over all steps of the run: PyTorch's CosineAnnealingLR, T_max = total steps. */
 export const cosine = ({ end = 0 }: CosineOptions = {}): Schedule => ({
   factor: ({ step, totalSteps }) => along(1, end, step / totalSteps),
 });
 
-/** From `start` to `end` along half a cosine, at a share of the way. */
+/** Interpolates from `start` to `end` along half a cosine; `share` is the position, from 0 to 1. */
 const along = (start: number, end: number, share: number): number =>
   end + ((start - end) * (1 + Math.cos(Math.PI * Math.min(1, share)))) / 2;
 
 /** Options of {@link oneCycle}. */
 export interface OneCycleOptions {
-  /** Share of the run in which the rate rises. Default 0.3. */
+  /** Fraction of the run in which the rate rises. Default 0.3. */
   readonly rise?: number;
-  /** The first rate is the highest divided by this. Default 25. */
+  /** Highest rate divided by the first. Default 25. */
   readonly startDivisor?: number;
-  /** The last rate is the first divided by this. Default 1e4. */
+  /** First rate divided by the last. Default 1e4. */
   readonly endDivisor?: number;
-  /** Shape of both parts. Default `'cosine'`. */
+  /** Shape of the rise and of the fall. Default `'cosine'`. */
   readonly anneal?: 'cosine' | 'linear';
 }
 
 /**
- * Up, then down to almost nothing (https://arxiv.org/abs/1708.07120): PyTorch's OneCycleLR, whose `max_lr`
- * is the optimizer's learning rate here. Momentum stays as it is.
+ * Rises to the optimizer's learning rate, then falls to almost 0 (https://arxiv.org/abs/1708.07120):
+ * PyTorch's OneCycleLR without cycled momentum; `max_lr` is the optimizer's learning rate.
  */
 export function oneCycle(options: OneCycleOptions = {}): Schedule {
   const { rise = 0.3, startDivisor = 25, endDivisor = 1e4, anneal = 'cosine' } = options;
@@ -95,14 +98,15 @@ export function oneCycle(options: OneCycleOptions = {}): Schedule {
 
 /** Options of {@link warmUp}. */
 export interface WarmUpOptions {
+  /** Steps of the warm-up. */
   readonly steps: number;
   /** Factor of the first step. Default 0.01. */
   readonly start?: number;
-  /** What follows, counted from the end of the warm-up. Default: the rate stays. */
+  /** Schedule after the warm-up, which counts its steps from there. Default {@link constantRate}. */
   readonly after?: Schedule;
 }
 
-/** Rises in a straight line for some steps, then follows another schedule: PyTorch's LinearLR in a SequentialLR. */
+/** Rises linearly for `steps` steps, then follows another schedule: PyTorch's LinearLR in a SequentialLR. */
 export function warmUp({ steps, start = 0.01, after = constantRate() }: WarmUpOptions): Schedule {
   requirePositive("'steps' of warmUp", steps);
   return {
@@ -121,23 +125,23 @@ export function warmUp({ steps, start = 0.01, after = constantRate() }: WarmUpOp
 export interface PlateauOptions {
   /** Factor of each drop. Default 0.1. */
   readonly gamma?: number;
-  /** Epochs without a better loss that are put up with. Default 10. */
+  /** Epochs without a better loss that are allowed before a drop. Default 10. */
   readonly patience?: number;
-  /** Share by which a loss must be lower to count as better. Default 1e-4. */
+  /** Fraction by which a loss must be lower to count as better. Default 1e-4. */
   readonly threshold?: number;
   /** Smallest factor. Default 0. */
   readonly minimum?: number;
 }
 
-/** Lowers the rate when the loss of an epoch has not become better for a while: PyTorch's ReduceLROnPlateau. */
+/** Lowers the rate when the loss of epochs no longer improves: PyTorch's ReduceLROnPlateau. */
 export function reduceOnPlateau(options: PlateauOptions = {}): Schedule {
   const { gamma = 0.1, patience = 10, threshold = 1e-4, minimum = 0 } = options;
   return {
-    // Factor, epochs without a better loss, best loss; none yet is written as -1 in the fourth place.
+    // Factor, epochs without a better loss, best loss, and 1 if there is a best loss, else -1.
     memory: [1, 0, 0, -1],
     factor: (_, [factor]) => factor!,
     observe([factor, waited, best, known], loss) {
-      // A loss that is not finite is never the best: nothing could be better than NaN.
+      // A loss that is not finite is never the best, since no loss compares as lower than NaN.
       if (known === -1 ? Number.isFinite(loss) : loss < best! * (1 - threshold)) return [factor!, 0, loss, 1];
       if (waited! + 1 <= patience) return [factor!, waited! + 1, best!, known!];
       return [Math.max(minimum, factor! * gamma), 0, best!, known!];

@@ -1,24 +1,24 @@
 /**
- * Splits the graph of a step or of a model into what never changes (the frozen trunk) and the rest, so that the
- * trunk's values can be computed once for each picture and kept.
+ * Splits the graph of a step or of a model into the frozen trunk and the trained head, so that the trunk's
+ * values can be computed once per picture and cached.
  */
-import { copyNode, Graph, isInput, isParameter, type Node, type Shape } from '@cnn/core';
+import { extract, type Graph, isInput, isParameter, type Node, rewrite, type Shape } from '@cnn/core';
 import { stepInputs } from './step.js';
 
-/** A training step, or a model, in two parts. */
+/** Two parts of a training step or of a model. */
 export interface Split {
-  /** From `x` to the features: an inference graph. */
+  /** Inference graph from `x` to the features. */
   readonly trunk: Graph;
-  /** The rest with the features as inputs in the place of `x`. */
+  /** Rest of the graph, with the features as inputs instead of `x`. */
   readonly head: Graph;
   /** Names and shapes (batch first) of the features. */
   readonly features: ReadonlyMap<string, Shape>;
 }
 
 /**
- * Cuts a graph where values stop being fixed: those computed from `x` and from parameters that do not change, which
- * are by default those that nothing in the graph updates.
- * @throws RangeError when nothing is frozen before the first layer that learns.
+ * Cuts a graph behind the values that depend on `x` and on fixed parameters only.
+ * @param changing - true for the names of parameters that change. Default: those that the graph updates.
+ * @throws RangeError if no layer before the first trained one is frozen.
  */
 export function splitFrozen(
   step: Graph,
@@ -42,38 +42,19 @@ export function splitFrozen(
     if (changes.has(node)) for (const input of node.inputs) if (fixed(input)) frontier.add(input);
   if ([...frontier].some(isInput))
     throw new RangeError(
-      `${step.at('')}: 'cacheFeatures' needs frozen layers at the start, but the pictures themselves reach a layer that learns; add it to 'freeze'.`,
+      `${step.at('')}: 'cacheFeatures' needs frozen layers at the start of the model, but a trained layer reads the pictures directly; add that layer to 'freeze'.`,
     );
   const names = new Map([...frontier].map((node, index) => [node, `features${index}`]));
+  const fed = rewrite(step, (node, _inputs, target, copy) => {
+    const name = names.get(node);
+    return name === undefined ? copy() : target.input(name, node.shape);
+  });
   return {
-    trunk: extract(step, new Map([...names].map(([node, name]) => [name, node])), new Map(), new Map()),
-    head: extract(step, step.outputs, step.updates, names),
+    trunk: extract(step, {
+      outputs: new Map([...names].map(([node, name]) => [name, node])),
+      updates: new Map(),
+    }),
+    head: extract(fed),
     features: new Map([...names].map(([node, name]) => [name, node.shape])),
   };
-}
-
-/** The part of a graph that some values are computed with; nodes in `cut` become inputs of their names. */
-function extract(
-  graph: Graph,
-  outputs: ReadonlyMap<string, Node>,
-  updates: ReadonlyMap<string, Node>,
-  cut: ReadonlyMap<Node, string>,
-): Graph {
-  const needed = new Set<Node>([...outputs.values(), ...updates.values()]);
-  for (const node of [...graph.nodes].reverse())
-    if (needed.has(node) && !cut.has(node)) for (const input of node.inputs) needed.add(input);
-  const target = new Graph({ name: graph.name, mode: graph.mode });
-  const became = new Map<Node, Node>();
-  const follow = (node: Node): Node => became.get(node)!;
-  for (const node of graph.nodes) {
-    if (!needed.has(node)) continue;
-    const name = cut.get(node);
-    became.set(
-      node,
-      name === undefined ? copyNode(node, node.inputs.map(follow), target) : target.input(name, node.shape),
-    );
-  }
-  for (const [name, node] of outputs) target.outputs.set(name, follow(node));
-  for (const [name, node] of updates) target.updates.set(name, follow(node));
-  return target;
 }

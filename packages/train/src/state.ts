@@ -1,24 +1,24 @@
-/** The parts of a run's state: the model's own weights, their average, and the best ones, told apart by their names. */
+/** Parts of a run's state by name prefix: the model's weights, their average, and the best weights. */
 import type { Weights } from '@cnn/core';
 import { stripped } from './paths.js';
 import { AVERAGE } from './step.js';
 
-/** What the names of the best weights start with in a checkpoint. */
+/** Name prefix of the best weights in a checkpoint. */
 const BEST = 'best.';
 
-/** The model's own weights among a state. */
+/** Gives the model's weights from a state. */
 export const ownOf = (state: Weights, names: Iterable<string>): Weights =>
   new Map([...names].map((name) => [name, state.get(name)!]));
 
-/** The averaged weights; what is not averaged, since nothing trains it, as it is. */
+/** Gives the averaged weights. Frozen weights have no average and are given as they are. */
 export const averagedOf = (state: Weights, names: Iterable<string>): Weights =>
   new Map([...ownOf(state, names), ...stripped(state, AVERAGE)]);
 
-/** A state with the best weights beside it, for a checkpoint. */
+/** Adds the best weights to a state, for a checkpoint. */
 export const withBest = (state: Weights, best: Weights | undefined): Weights =>
-  new Map([...state, ...[...(best ?? [])].map(([name, value]) => [BEST + name, value] as const)]);
+  new Map([...state, ...Array.from(best ?? [], ([name, value]) => [BEST + name, value] as const)]);
 
-/** The two parts of such a state. */
+/** Separates the best weights from the state in a checkpoint. */
 export function withoutBest(all: Weights): { readonly state: Weights; readonly best: Weights | undefined } {
   const best = stripped(all, BEST);
   return {

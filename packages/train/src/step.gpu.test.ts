@@ -1,7 +1,7 @@
 /**
- * LeNet-5 trained on the GPU, with PyTorch's optimizers and inputs: forward, loss, backward and update are one
- * program there, and parameters stay on the device between the steps. Without a GPU a step takes seconds, so
- * a usual run makes three of the twenty; with CNN_SLOW_TESTS=1 all are made.
+ * Trains LeNet-5 on the GPU, with PyTorch's optimizers and inputs. Forward, loss, backward and update are one
+ * program, and the parameters stay on the device between steps. Without a GPU a step takes seconds, so a
+ * usual run makes three of the twenty; CNN_SLOW_TESTS=1 makes all.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,7 +23,10 @@ interface Golden {
   readonly f32: { readonly lossMaxAbsDev: number; readonly finalMaxAbsDev: number };
 }
 
-/** As for models: twenty times as far from float64 as PyTorch's own float32 is, and 1e-5 of the value. */
+/**
+ * Tolerance as for models: 20 times the deviation of PyTorch's own float32 from float64, plus 1e-5 of the
+ * value.
+ */
 const toleranceFor = (deviation: number, value: number): number => 20 * deviation + 1e-5 * Math.abs(value);
 
 const cases: readonly (readonly [file: string, optimizer: Optimizer])[] = [

@@ -1,4 +1,4 @@
-/** A training step as one graph: forward, loss, backward, update. Compiled once, it trains a whole run. */
+/** Builds a training step as one graph: forward pass, loss, backward pass and update. */
 import {
   add,
   differentiate,
@@ -25,29 +25,29 @@ import type { Loss } from './loss.js';
 import type { Optimizer } from './optimizers.js';
 import { isUnder, requireKnown } from './paths.js';
 
-/** Parameters with a learning rate of their own. */
+/** Group of parameters with another learning rate than the optimizer's. */
 export interface ParameterGroup {
   /** Path prefixes: `['layer4', 'fc']`. */
   readonly paths: readonly string[];
-  /** Their learning rate where the optimizer's is for all others; schedules scale both alike. */
+  /** Learning rate of the group. Schedules scale it like the optimizer's. */
   readonly learningRate: number;
 }
 
-/** What a step is built from. */
+/** Options of a step. */
 export interface StepOptions {
-  /** Batch first. */
+  /** Shape of a batch, batch first. */
   readonly input: Shape;
   readonly loss: Loss;
   readonly optimizer: Optimizer;
-  /** Path prefixes of parameters that stay as they are; batch norms there keep their statistics. Default: none. */
+  /** Path prefixes of untrained parameters; batch norms there keep their statistics. Default: none. */
   readonly freeze?: readonly string[];
-  /** Default: one rate for all. A parameter in several groups takes the first. */
+  /** Default: one rate for all. A parameter in several groups has the rate of the first. */
   readonly groups?: readonly ParameterGroup[];
-  /** Largest norm of all gradients together; larger ones are scaled down to it. Default: no bound. */
+  /** Largest norm of all gradients together; longer gradients are scaled down. Default: no bound. */
   readonly clip?: number;
-  /** Share of the moving average of weights that each step keeps, 0.999 for instance. Default: no average. */
+  /** Decay of an exponential moving average of the weights, for example 0.999. Default: no average. */
   readonly ema?: number;
-  /** Weight of each auxiliary head's loss, as in GoogLeNet. Default 0.3. */
+  /** Weight of the loss of each auxiliary head (GoogLeNet). Default 0.3. */
   readonly auxiliaryWeight?: number;
 }
 
@@ -55,30 +55,32 @@ export interface StepOptions {
 export const stepInputs = { x: 'x', labels: 'labels', rate: 'rate', corrections: 'corrections' } as const;
 
 const OPTIMIZER = 'optimizer.';
-/** What the names of averaged weights start with. */
+/** Name prefix of the averaged weights. */
 export const AVERAGE = 'average.';
 
-/** Where a parameter's optimizer state is kept among the weights. */
+/** Gives the name of a parameter's optimizer state among the weights. */
 export const slotName = (slot: string, parameter: string): string => `${OPTIMIZER}${slot}.${parameter}`;
 
-/** The forward graph with its loss, and the gradient of every parameter that is trained. */
+/** Graph of forward pass, loss and backward pass, with the gradient of every trained parameter. */
 export interface Differentiated {
   readonly graph: Graph;
-  /** By parameter name. */
+  /** Gradients by parameter name. */
   readonly gradients: ReadonlyMap<string, Node>;
 }
 
 /**
- * The graph of one training step. Outputs: `loss` (scalar) and `logits`; updates: every trained parameter,
- * its optimizer state, the running statistics, and the averages if there are any. Inputs: `x`, `labels` (n),
- * `rate` (one for each group, then one for the others), `corrections` (2), and `seed` where something is random.
- * @throws RangeError for a prefix that names nothing, and when nothing is left to train.
- * @throws ShapeError when the input or the class weights do not fit the model.
+ * Builds the graph of a training step.
+ *
+ * Inputs: `x`, `labels` (n), `rate` (one per group, then one for all other parameters), `corrections` (2),
+ * and `seed` if the model has dropout or stochastic depth. Outputs: `loss` (scalar) and `logits`. Updates:
+ * the trained parameters, their optimizer state, running statistics, and the moving averages if `ema` is set.
+ * @throws RangeError for a prefix that matches no parameter, and if nothing is left to train.
+ * @throws ShapeError if the input or the class weights do not fit the model.
  */
 export const trainingStep = (model: Module, options: StepOptions): Graph =>
   stepOf(trace(model, options.input, { mode: 'training' }), options);
 
-/** The training step of a model that has been traced. */
+/** Builds the training step of a traced model. */
 export function stepOf(traced: Graph, options: StepOptions): Graph {
   const { optimizer, groups = [], clip, ema } = options;
   const { graph, gradients } = differentiated(traced, options);
@@ -104,7 +106,7 @@ export function stepOf(traced: Graph, options: StepOptions): Graph {
   return prune(fuse(graph));
 }
 
-/** The forward pass in its training form, the loss over all heads, and the gradients. */
+/** Builds the forward pass for training, the loss over all heads, and the gradients. */
 export function differentiated(
   traced: Graph,
   { loss, freeze = [], auxiliaryWeight = 0.3 }: StepOptions,
@@ -135,7 +137,7 @@ export function differentiated(
   };
 }
 
-/** The graph with the parameters under the prefixes marked as not trainable. */
+/** Marks the parameters under the prefixes as not trainable. */
 const withFrozen = (graph: Graph, prefixes: readonly string[]): Graph =>
   rewrite(graph, (node, _, target, copy) =>
     isParameter(node) && isUnder(node.attrs.name, prefixes)
@@ -143,7 +145,7 @@ const withFrozen = (graph: Graph, prefixes: readonly string[]): Graph =>
       : copy(),
   );
 
-/** The gradients scaled so that the norm of all of them together is at most `maxNorm`. */
+/** Scales the gradients so that the norm of all of them together is at most `maxNorm`. */
 export function clipped(gradients: ReadonlyMap<string, Node>, maxNorm: number): ReadonlyMap<string, Node> {
   if (!(maxNorm > 0)) throw new RangeError(`'clip' is ${maxNorm}; the largest norm must be above 0.`);
   const [first, ...rest] = [...gradients.values()].map((node) => emit(ops.sumOfSquares, [node], {}, ''));
@@ -153,22 +155,23 @@ export function clipped(gradients: ReadonlyMap<string, Node>, maxNorm: number): 
   );
 }
 
-/** Adds a moving average of everything that the step changes in the model, running statistics included. */
-function average(graph: Graph, keep: number): void {
-  if (!(keep > 0 && keep < 1)) throw new RangeError(`'ema' is ${keep}; it is a share between 0 and 1.`);
+/** Adds moving averages of all weights that the step changes, running statistics included. */
+function average(graph: Graph, decay: number): void {
+  if (!(decay > 0 && decay < 1))
+    throw new RangeError(`'ema' is ${decay}; give a number above 0 and below 1.`);
   for (const [name, value] of [...graph.updates]) {
     if (name.startsWith(OPTIMIZER)) continue;
     const before = graph.parameter(AVERAGE + name, value.shape, false);
     graph.updates.set(
       AVERAGE + name,
-      emit(ops.linearCombination, [before, value], { a: keep, b: 1 - keep }, ''),
+      emit(ops.linearCombination, [before, value], { a: decay, b: 1 - decay }, ''),
     );
   }
 }
 
 /**
- * The weights with everything else that the step's graph reads: averages that start as the weights
- * themselves, the loss's constants, and optimizer state of zeros.
+ * Adds to the weights what else the step's graph reads: averages with the weights as initial values, the
+ * constants of the loss, and optimizer state of zeros.
  */
 export function withOptimizerState(graph: Graph, weights: Weights, constants: Weights = new Map()): Weights {
   const result: Weights = new Map([...weights, ...constants]);

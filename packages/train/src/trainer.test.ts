@@ -1,4 +1,4 @@
-/** The trainer on a task it can learn in a second: which third of a noisy picture is bright. */
+/** Tests the trainer on a task that it learns in a second: which third of a noisy picture is bright. */
 import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -69,7 +69,7 @@ const make = (options: Partial<TrainerOptions> = {}) =>
     ...options,
   });
 
-test('learns, and does as well on examples it has not seen', async () => {
+test('learns, and generalises to other examples', async () => {
   await using run = make();
   const before = await run.evaluate(dataset(61, 2));
   const seen: Progress[] = [];
@@ -110,7 +110,7 @@ test('augmentation and dropout are resumed with the same bits', async () => {
   expect(await plain.weights()).not.toEqual(await whole.weights());
 });
 
-test('a run that was stopped during the evaluation of an epoch goes on with it', async () => {
+test('a run that was stopped during the evaluation of an epoch continues with it', async () => {
   const validation = dataset(30, 2);
   await using whole = make();
   const seen: Progress[] = [];
@@ -142,7 +142,7 @@ test('a run that was stopped during the evaluation of an epoch goes on with it',
   expect(second.history[1]!.validation!.loss).toBe(seen.at(-1)!.validation!.loss);
 });
 
-test('a gradient that is too long is clipped, and one that is not stays', async () => {
+test('gradients above the bound are clipped, others are unchanged', async () => {
   const after = async (clip?: number) => {
     await using run = make({ optimizer: sgd({ learningRate: 1 }), ...(clip ? { clip } : {}) });
     const before = await run.weights();
@@ -166,7 +166,7 @@ test('a checkpoint over the limit is refused before it is read', async () => {
   try {
     const path = join(folder, 'run.safetensors');
     writeFileSync(path, '');
-    // A hole of a terabyte, which takes no space.
+    // A sparse file of a terabyte, which takes no space.
     truncateSync(path, 2 ** 40);
     await using run = make();
     await expect(run.restore(path)).rejects.toThrow(/over the limit maxBytes of 2,147,483,648/);
@@ -178,7 +178,7 @@ test('a checkpoint over the limit is refused before it is read', async () => {
   }
 });
 
-test('checkpoints are files that leave nothing else behind', async () => {
+test('writing checkpoints leaves no other files behind', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'cnn-train-'));
   try {
     const path = join(folder, 'run.safetensors');
@@ -226,7 +226,7 @@ test('stops when the validation loss no longer falls, and keeps the best weights
   expect(await run.bestWeights()).toEqual(weights[best]);
 });
 
-test('a loss that is no number stops with step, place and advice', async () => {
+test('a loss that is not finite stops the run, naming step, layer and remedy', async () => {
   await using run = make({ optimizer: sgd({ learningRate: 1e38 }) });
   const fit = async () => {
     for await (const _ of run.fit(trained, { epochs: 5 }));
@@ -244,9 +244,9 @@ test('a loss that is no number stops with step, place and advice', async () => {
 
 test.each([
   [
-    'a label that no class has',
+    'a label without a class',
     dataset(60, 1, (index) => (index === 7 ? 3 : 0)),
-    /Example 7 has the label 3, but the model tells 3 classes apart/,
+    /Example 7 has the label 3, but the model has 3 classes/,
   ],
   ['fewer examples than a batch', dataset(5, 1), /5 examples, fewer than a batch of 8/],
 ])('refuses %s', async (_, data, message) => {
@@ -258,14 +258,14 @@ test.each([
 });
 
 test.each<[string, Partial<FitOptions>, RegExp]>([
-  ['epochs that are no number', { epochs: Number.NaN }, /'epochs' is NaN/],
+  ['epochs that are not a number', { epochs: Number.NaN }, /'epochs' is NaN/],
   ['an empty validation set', { validation: dataset(0, 1) }, /'size' of the validation set is 0/],
   [
     'patience below zero',
     { validation: dataset(8, 1), earlyStopping: { patience: -1 } },
     /'patience' of earlyStopping is -1/,
   ],
-  ['no steps between checkpoints', { checkpoint: { path: 'x', everySteps: 0 } }, /'everySteps' .* is 0/],
+  ['zero steps between checkpoints', { checkpoint: { path: 'x', everySteps: 0 } }, /'everySteps' .* is 0/],
 ])('refuses %s before the first step', async (_, options, message) => {
   await using run = make();
   await expect(run.fit(trained, { epochs: 1, ...options }).next()).rejects.toThrow(message);
@@ -279,7 +279,7 @@ test('refuses to train a batch norm on a single value for each channel, unless i
   expect(() => trainer({ ...options, freeze: ['norm'] })).not.toThrow();
 });
 
-test('a run whose optimizer state holds no numbers says which parameter it spoilt', async () => {
+test('NaN in the optimizer state is reported with the parameter that it reaches', async () => {
   await using run = make({ optimizer: sgd({ learningRate: 0.01, momentum: 0.9 }) });
   for await (const _ of run.fit(trained, { epochs: 1 })) break;
   const { weights, metadata } = readSafetensors(await run.checkpoint());
@@ -307,7 +307,7 @@ describe('with the features of frozen layers cached', () => {
     return (await run.weights()).get('fc.weight')!.data;
   };
 
-  test('training gives what it gives without', async () => {
+  test('training gives the same weights', async () => {
     await using plain = make(options);
     await using cached = make({ ...options, cacheFeatures: true });
     const expected = await frozenTo(plain, 2);
@@ -316,7 +316,7 @@ describe('with the features of frozen layers cached', () => {
     for (const [i, value] of expected.entries()) expect(actual[i]).toBeCloseTo(value, 5);
   });
 
-  /** The reference, and how often it has run a graph with a convolution in it. */
+  /** Makes a reference back end that counts the runs of graphs with a convolution. */
   const counting = () => {
     const counted = { runs: 0 };
     const backend: Backend = {
@@ -336,7 +336,7 @@ describe('with the features of frozen layers cached', () => {
     return { backend, counted };
   };
 
-  test('the trunk runs once for each picture that is trained or evaluated on', async () => {
+  test('the trunk runs once per picture of the training and the validation set', async () => {
     const { backend, counted } = counting();
     const validation = dataset(29, 2);
     const evaluations = async (run: Trainer) => {
@@ -347,19 +347,19 @@ describe('with the features of frozen layers cached', () => {
     };
     await using cached = make({ ...options, backend, cacheFeatures: true });
     const actual = await evaluations(cached);
-    // Four batches of training, four of validation, the last of them not full.
+    // Four batches of training and four of validation, the last one not full.
     expect(counted.runs).toBe(8);
     await using plain = make({ ...options, backend });
     const expected = await evaluations(plain);
     expect(actual.length).toBe(6);
     for (const [i, value] of expected.entries()) expect(actual[i]).toBeCloseTo(value, 5);
-    // Another dataset has features of its own, and so has the first one afterwards.
+    // Another dataset replaces the cached features, and so does the first one afterwards.
     const other = dataset(29, 3);
     expect((await cached.evaluate(other)).loss).toBeCloseTo((await plain.evaluate(other)).loss, 5);
     expect((await cached.evaluate(validation)).loss).toBeCloseTo(expected.at(-2)!, 5);
   });
 
-  test('training on other data takes its features, not those of the data before', async () => {
+  test('training on another dataset computes new features', async () => {
     const after = async (cacheFeatures: boolean) => {
       await using run = make({ ...options, cacheFeatures });
       for await (const _ of run.fit(trained, { epochs: 1 }));
@@ -370,7 +370,7 @@ describe('with the features of frozen layers cached', () => {
     for (const [i, value] of plain.entries()) expect(cached[i]).toBeCloseTo(value, 5);
   });
 
-  test('a restored run takes the features from the weights of the checkpoint', async () => {
+  test('a restored run computes the features with the weights of the checkpoint', async () => {
     await using whole = make({ ...options, cacheFeatures: true });
     await using first = make({ ...options, cacheFeatures: true });
     await frozenTo(first, 1);
@@ -381,7 +381,7 @@ describe('with the features of frozen layers cached', () => {
   });
 });
 
-test('groups have rates of their own, and the average follows the weights', async () => {
+test('groups have other learning rates, and the average follows the weights', async () => {
   const fixed = [{ paths: ['conv'], learningRate: 0 }];
   await using run = make({ optimizer: sgd({ learningRate: 0.1 }), groups: fixed, ema: 0.75 });
   const start = await run.weights();
@@ -397,7 +397,7 @@ test('groups have rates of their own, and the average follows the weights', asyn
   for (const [i, value] of average.entries()) expect(actual[i]).toBeCloseTo(value, 6);
 });
 
-test('a run that stopped within an epoch goes on with the same data and batch only', async () => {
+test('a run that stopped within an epoch continues only with the same data and batch', async () => {
   await using first = make();
   for await (const { step } of first.fit(trained, { epochs: 1 })) if (step === 3) break;
   const bytes = await first.checkpoint();
@@ -408,7 +408,7 @@ test('a run that stopped within an epoch goes on with the same data and batch on
     await using second = make({ input });
     await second.restore(bytes);
     await expect(second.fit(data, { epochs: 1 }).next()).rejects.toThrow(
-      'go on with the same data and batch',
+      'continue with the same data and batch',
     );
   }
 });
@@ -422,7 +422,7 @@ test.each([
   await using run = make();
   for await (const { step } of run.fit(trained, { epochs: 1 })) if (step === 3) break;
   const bytes = await run.checkpoint();
-  // The header is JSON in JSON; the replacement has the same length.
+  // The header is JSON in JSON, and the replacement has the same length.
   const [old, changed] = [from, to].map((text) => text.replaceAll('"', '\\"')) as [string, string];
   const at = Buffer.from(bytes).indexOf(old);
   expect(at).toBeGreaterThan(0);

@@ -1,4 +1,8 @@
-/** The article's VGG exactly as it is printed. How it differs from the paper stands beside each line. */
+/**
+ * The VGG in section 1.38.3 of the article "41_经典卷积网络、LeNet、AlexNet、…"
+ * (Classic convolutional networks, in Chinese, http://www.chinasem.cn/article/918133).
+ * It is reproduced as printed; a comment at each difference from the paper describes it.
+ */
 import {
   avgPool,
   batchNorm,
@@ -14,33 +18,21 @@ import {
   sequential,
 } from '@cnn/core';
 
-const pooling = 'Pooling';
-
-/** The article's table: only configurations D and E. */
+/** The article's table, configurations D and E only: output channels by stage. A max pooling ends each stage. */
 const architecture = {
   16: [
-    64,
-    64,
-    pooling,
-    128,
-    128,
-    pooling,
-    256,
-    256,
-    256,
-    pooling,
-    512,
-    512,
-    512,
-    pooling,
-    512,
-    512,
-    512,
-    pooling,
+    [64, 64],
+    [128, 128],
+    [256, 256, 256],
+    [512, 512, 512],
+    [512, 512, 512],
   ],
   19: [
-    ...[64, 64, pooling, 128, 128, pooling, 256, 256, 256, 256, pooling],
-    ...[512, 512, 512, 512, pooling, 512, 512, 512, 512, pooling],
+    [64, 64],
+    [128, 128],
+    [256, 256, 256, 256],
+    [512, 512, 512, 512],
+    [512, 512, 512, 512],
   ],
 } as const;
 
@@ -49,28 +41,28 @@ const architecture = {
  * @throws ShapeError for a number of layers other than 16 and 19.
  */
 function vggNet(nClasses: number, nLayers: 16 | 19, inChannels = 3): Module {
-  const table = architecture[nLayers] as readonly (number | string)[] | undefined;
-  if (!table) throw new ShapeError(`The article's VGG has 16 or 19 layers, not ${String(nLayers)}.`);
+  const stages: readonly (readonly number[])[] | undefined = architecture[nLayers];
+  if (!stages) throw new ShapeError(`The article's VGG has 16 or 19 layers, not ${String(nLayers)}.`);
   let inC = inChannels;
-  const features = table.flatMap((entry) => {
-    if (typeof entry === 'string') return [maxPool(2)];
-    // Batch norm everywhere; the paper has none, and with it the bias before is of no use.
-    const layer = [conv2d(inC, entry, 3, { padding: 1 }), batchNorm(entry), relu];
-    inC = entry;
-    return layer;
-  });
+  // Batch norm after every convolution makes the convolution's bias redundant; the paper has no batch norm.
+  const layer = (outC: number) => {
+    const convolution = conv2d(inC, outC, 3, { padding: 1 });
+    inC = outC;
+    return [convolution, batchNorm(outC), relu];
+  };
+  const features = stages.flatMap((stage) => [...stage.flatMap(layer), maxPool(2)]);
   return module(
     {
-      // A 1x1 average at the end changes nothing.
+      // The 1x1 average at the end changes nothing.
       features: sequential(...features, avgPool(1, { stride: 1 })),
-      // One layer where the paper has three with dropout.
+      // The paper has three layers, with dropout.
       classifier: linear(512, nClasses),
     },
     (m, x) => pipe(x, m.features, flatten, m.classifier),
   );
 }
 
-/** The article's own networks. */
+/** The networks of the article http://www.chinasem.cn/article/918133, under its names. */
 export const article = {
   /** `VGGNet(n_classes, n_layers, in_channels)`, 16 or 19 layers, for 32x32 pixels. */
   vggNet,

@@ -1,4 +1,4 @@
-/** @cnn/vgg: VGG-11, 13, 16 and 19, each with and without batch norm, and the article's. */
+/** @cnn/vgg: VGG-11, 13, 16 and 19, each with and without batch norm, and the form that an article prints (article.ts). */
 import type { ModelEntry, Paper } from '@cnn/core';
 import { type VggOptions, vgg11, vgg11Bn, vgg13, vgg13Bn, vgg16, vgg16Bn, vgg19, vgg19Bn } from './vgg.js';
 import { weights } from './weights.js';

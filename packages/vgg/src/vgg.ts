@@ -1,8 +1,8 @@
 /**
  * VGG (Simonyan and Zisserman 2014, https://arxiv.org/abs/1409.1556, table 1), configurations A, B, D and E.
  *
- * Deviations: the `_bn` forms normalise after every convolution, which came after the paper; adaptive
- * pooling before the classifier lets any picture of 32x32 up through. Names are torchvision's.
+ * Deviations: the `_bn` forms add batch norm after every convolution, which is younger than the paper;
+ * adaptive pooling before the classifier accepts any picture of at least 32x32. Names are torchvision's.
  */
 import {
   adaptiveAvgPool,
@@ -23,7 +23,7 @@ import {
   sequential,
 } from '@cnn/core';
 
-/** Table 1: output channels of the 3x3 convolutions of each of the five stages; a max pooling ends each. */
+/** Table 1: output channels of the 3x3 convolutions of each of the five stages; each ends in a max pooling. */
 const configurations = {
   vgg11: [[64], [128], [256, 256], [512, 512], [512, 512]],
   vgg13: [
@@ -53,13 +53,13 @@ const configurations = {
 export interface VggOptions {
   /** Default 1000. */
   readonly numClasses?: number;
-  /** Share of values dropped after each of the two large layers, in training. Default 0.5. */
+  /** Dropout probability after each of the two large layers, in training. Default 0.5. */
   readonly dropout?: number;
   /** Channels of the pictures. Default 3. */
   readonly inChannels?: number;
 }
 
-/** How torchvision begins: every bias at 0. */
+/** torchvision's initialisation of biases. */
 const zero = constant(0);
 
 type Step = Module | ((x: Node) => Node);
@@ -80,8 +80,12 @@ const vgg =
           ...configurations[name].flatMap((stage) => [...stage.flatMap(layer), maxPool(2)]),
         ),
         classifier: sequential(
-          ...[linear(512 * 7 * 7, 4096, wide), relu, dropout(rate)],
-          ...[linear(4096, 4096, wide), relu, dropout(rate)],
+          linear(512 * 7 * 7, 4096, wide),
+          relu,
+          dropout(rate),
+          linear(4096, 4096, wide),
+          relu,
+          dropout(rate),
           linear(4096, numClasses, wide),
         ),
       },
@@ -89,13 +93,13 @@ const vgg =
     );
   };
 
-/** VGG-11, configuration A: n x 3 x h x w (32x32 up) to n x `numClasses` logits. */
+/** VGG-11, configuration A: n x 3 x h x w (at least 32x32) to n x `numClasses` logits. */
 export const vgg11 = vgg('vgg11', false);
-/** VGG-13, configuration B: n x 3 x h x w (32x32 up) to n x `numClasses` logits. */
+/** VGG-13, configuration B: n x 3 x h x w (at least 32x32) to n x `numClasses` logits. */
 export const vgg13 = vgg('vgg13', false);
-/** VGG-16, configuration D: n x 3 x h x w (32x32 up) to n x `numClasses` logits. */
+/** VGG-16, configuration D: n x 3 x h x w (at least 32x32) to n x `numClasses` logits. */
 export const vgg16 = vgg('vgg16', false);
-/** VGG-19, configuration E: n x 3 x h x w (32x32 up) to n x `numClasses` logits. */
+/** VGG-19, configuration E: n x 3 x h x w (at least 32x32) to n x `numClasses` logits. */
 export const vgg19 = vgg('vgg19', false);
 /** VGG-11 with batch norm after every convolution. */
 export const vgg11Bn = vgg('vgg11', true);

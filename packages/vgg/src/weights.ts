@@ -1,4 +1,4 @@
-/** Where weights for these models are published. */
+/** Published weights of these models. */
 import { type Rename, torchvisionWeights, type WeightsRecord } from '@cnn/core';
 
 const v1 = (file: string, top1: number, top5: number) => ({
@@ -17,9 +17,9 @@ export const weights = {
   vgg19_bn: v1('vgg19_bn-c79401a0.pth', 74.218, 91.842),
 } as const satisfies Record<string, Record<string, WeightsRecord>>;
 
-/** Rules for checkpoints whose keys have other names. */
+/** Renaming rules for checkpoints with other parameter names. */
 export const renames = {
-  /** timm's `pre_logits.fc1`, `pre_logits.fc2` (convolutions over the whole picture) and `head.fc`. */
+  /** timm's `pre_logits.fc1`, `pre_logits.fc2` (convolutions over the whole feature map) and `head.fc`. */
   timm: (name) =>
     name
       .replace(/^pre_logits\.fc1\./, 'classifier.0.')

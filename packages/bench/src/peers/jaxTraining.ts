@@ -1,4 +1,4 @@
-/** jax-js on its WebAssembly back end: LeNet-5's training step, written as its users would, and compiled by its `jit`. */
+/** jax-js on WebAssembly: the training step of LeNet-5 in idiomatic jax-js, compiled by `jit`. */
 import { readWeights, sizeOf } from '@cnn/core';
 import {
   defaultDevice,
@@ -11,13 +11,13 @@ import {
   type Array as Value,
   valueAndGrad,
 } from '@jax-js/jax';
-import { fileNames, type Peer, Unsupported } from '../protocol.js';
+import { fileNames, type Peer, Unsupported } from '../peer.js';
 import { CLASSES, LEARNING_RATE, labelsOf } from './training.js';
 
 type Parameters = Readonly<Record<string, Value>>;
 
 /** Max pooling with a 2x2 window. */
-function halved(x: Value): Value {
+function maxPool2x2(x: Value): Value {
   const [n, c, h, w] = x.shape as [number, number, number, number];
   return numpy.max(x.reshape([n, c, h / 2, 2, w / 2, 2]), [3, 5]);
 }
@@ -28,7 +28,7 @@ function loss(p: Parameters, x: Value, target: Value): Value {
     const sum = lax
       .conv(input, p[`${name}.weight`]!, [1, 1], 'VALID')
       .add(bias.reshape([1, bias.shape[0]!, 1, 1]));
-    return halved(nn.relu(sum));
+    return maxPool2x2(nn.relu(sum));
   };
   const connected = (input: Value, name: string): Value =>
     numpy.matmul(input, p[`${name}.weight`]!.transpose()).add(p[`${name}.bias`]!);
@@ -37,10 +37,10 @@ function loss(p: Parameters, x: Value, target: Value): Value {
   return numpy.mean(numpy.sum(nn.logSoftmax(logits, -1).mul(target), 1)).mul(-1);
 }
 
-/** The peer. It has one thread. */
+/** jax-js as a peer; it uses one thread. */
 export const jaxTraining: Peer = {
   async load({ network, input }, read) {
-    if (network !== 'lenet5') throw new Unsupported(`${network} is not written for jax-js`);
+    if (network !== 'lenet5') throw new Unsupported(`the benchmark has no ${network} for jax-js`);
     await init('wasm');
     defaultDevice('wasm');
     const names = fileNames(input);
@@ -58,7 +58,7 @@ export const jaxTraining: Peer = {
     });
     return {
       async run() {
-        // Everything that is handed over is used up, unless it is a further reference.
+        // jax-js consumes its arguments; `.ref` keeps an array alive.
         const [value, updated] = step(parameters, x.ref, target.ref);
         parameters = updated;
         const data = await value.data();

@@ -1,4 +1,7 @@
-/** The parts of the peers that are used here. They are installed by the command, not with the workspace, so their own types are not at hand. */
+/**
+ * Types of the parts of the peers that the benchmark uses. The peers are not dependencies of the workspace,
+ * so their own types are missing.
+ */
 
 declare module 'onnxruntime-web' {
   export * from 'onnxruntime-node';
@@ -86,7 +89,7 @@ declare module '@tensorflow/tfjs-backend-wasm' {
 }
 
 declare module '@jax-js/jax' {
-  /** Using an array hands it over; `ref` is a further reference. */
+  /** Functions consume the arrays passed to them; `ref` adds a reference, which keeps an array alive. */
   export interface Array {
     readonly ref: Array;
     readonly shape: number[];

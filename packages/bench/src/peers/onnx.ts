@@ -1,8 +1,11 @@
-/** What onnxruntime-node and onnxruntime-web have in common: an ONNX file in, one tensor through. */
+/**
+ * The common part of onnxruntime-node and onnxruntime-web: creates a session from an ONNX file and runs it on
+ * one input.
+ */
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
-import { fileNames, type Peer } from '../protocol.js';
+import { fileNames, type Peer } from '../peer.js';
 
-/** The part of the library that is used. */
+/** The part of the libraries that is used. */
 interface OnnxRuntime {
   readonly InferenceSession: {
     create(path: string, options: InferenceSession.SessionOptions): Promise<InferenceSession>;
@@ -11,16 +14,22 @@ interface OnnxRuntime {
   readonly Tensor: new (type: 'float32', data: Float32Array, dims: readonly number[]) => Tensor;
 }
 
-/** How the library is told the number of threads, and what it then uses. */
+/** Session options for a number of threads, and the number of threads in use. */
 export interface OnnxOptions {
   readonly session: InferenceSession.SessionOptions;
   readonly threads: () => number;
   readonly notes?: readonly string[];
-  /** Whether the file is read first, so that compiling can be told from reading. Default: the library reads it. */
+  /**
+   * True to read the file before the session is created, which separates compiling from reading. Default: the
+   * library reads it.
+   */
   readonly readsFirst?: boolean;
 }
 
-/** A peer on one of the libraries. */
+/**
+ * Creates the peer of one of the libraries.
+ * @param optionsFor - its argument is undefined for the default number of threads.
+ */
 export const onnxPeer = (
   { InferenceSession, Tensor }: OnnxRuntime,
   optionsFor: (threads: number | undefined) => OnnxOptions,

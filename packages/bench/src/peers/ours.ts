@@ -1,4 +1,4 @@
-/** Our own back ends: the model is built, the weights are read from safetensors, and `compile` does the rest. */
+/** Inference with @cnn: builds the model, reads the weights from safetensors, and compiles. */
 import {
   type Backend,
   type BackendName,
@@ -8,18 +8,19 @@ import {
   readWeights,
   sizeOf,
 } from '@cnn/core';
-import { fileNames, type Peer } from '../protocol.js';
+import { fileNames, type Peer } from '../peer.js';
 
-/** The peer that runs the models of a family on a back end. */
+/** Creates the peer that runs the given models on a back end. */
 export const ours = (
   models: Readonly<Record<string, ModelEntry>>,
   backend: BackendName | Backend = 'wasm',
 ): Peer => ({
-  async load({ network, input, files, threads, wide }, read) {
-    if (wide) enableWideSimd();
+  async load({ network, input, files, threads, wideSimd }, read) {
+    if (wideSimd) enableWideSimd();
     const model = models[network]!.build();
     const weights = await readWeights(files + fileNames(input).weights, {
-      // As the option advises: below some 40 MB, parts leave more garbage than a second copy takes.
+      // As documented for the option: below about 40 MB, reading in parts creates more garbage than a second
+      // copy takes.
       onDemand: models[network]!.parameters > 1e7,
     });
     const x = new Float32Array(await read(fileNames(input).input), 0, sizeOf(input));

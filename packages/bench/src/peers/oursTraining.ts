@@ -1,13 +1,13 @@
-/** Our training step: one compiled program with the update in it. */
+/** Training with @cnn: one compiled program computes the loss, the gradients and the update. */
 import { compileOn, enableWideSimd, type ModelEntry, readWeights, tensor } from '@cnn/core';
 import { crossEntropy, sgd, trainingStep, withOptimizerState } from '@cnn/train';
-import { fileNames, type Peer } from '../protocol.js';
+import { fileNames, type Peer } from '../peer.js';
 import { LEARNING_RATE, labelsOf } from './training.js';
 
-/** The peer that trains the models of a family. */
+/** Creates the peer that trains the given models. */
 export const oursTraining = (models: Readonly<Record<string, ModelEntry>>): Peer => ({
-  async load({ network, input, files, threads, wide }, read) {
-    if (wide) enableWideSimd();
+  async load({ network, input, files, threads, wideSimd }, read) {
+    if (wideSimd) enableWideSimd();
     const names = fileNames(input);
     const step = trainingStep(models[network]!.build(), {
       input,

@@ -1,4 +1,7 @@
-/** Runs a network on a back end of TensorFlow.js, step by step, as tfjs's own graph models do: fused ops, values dropped after their last use. */
+/**
+ * Runs a network on a back end of TensorFlow.js, op by op, like tfjs's graph models: fused ops, tensors
+ * disposed after their last use.
+ */
 import type {
   Activation,
   AdaptivePoolAttrs,
@@ -14,11 +17,12 @@ import type {
   SliceAttrs,
 } from '@cnn/core';
 import * as tf from '@tensorflow/tfjs-core';
-import { fileNames, type Peer, Unsupported, type Workload } from '../protocol.js';
+import { fileNames, type Peer, Unsupported, type Workload } from '../peer.js';
 import type { Step, TfjsModel } from './tfjsModel.js';
 
-/** Number of the axis with the channels last. */
-const lastAxis = (axis: number, shape: Shape): number => (shape.length === 4 ? [0, 3, 1, 2][axis]! : axis);
+/** Index of an n x c x h x w axis in the order n x h x w x c. */
+const channelsLastAxis = (axis: number, shape: Shape): number =>
+  shape.length === 4 ? [0, 3, 1, 2][axis]! : axis;
 
 const channelsLast = (shape: Shape): number[] =>
   shape.length === 4 ? [shape[0]!, shape[2]!, shape[3]!, shape[1]!] : [...shape];
@@ -46,8 +50,8 @@ function activate(x: tf.Tensor, activation: Activation | undefined): tf.Tensor {
   }
 }
 
-/** The name under which tfjs applies an activation inside an op, or undefined where it has none. */
-const fusable = (activation: Activation | undefined): 'linear' | 'relu' | 'relu6' | undefined =>
+/** Name of an activation that tfjs fuses into an op; undefined if it cannot fuse it. */
+const fusedName = (activation: Activation | undefined): 'linear' | 'relu' | 'relu6' | undefined =>
   activation === undefined
     ? 'linear'
     : activation.fn === 'relu' || activation.fn === 'relu6'
@@ -60,7 +64,7 @@ const convolution =
   (fused: typeof tf.fused.conv2d): Kernel =>
   ([x, residual], [filter, bias], { attrs }) => {
     const { stride, padding, dilation, activation } = attrs as Conv2dAttrs;
-    const inside = residual ? 'linear' : fusable(activation);
+    const fusedActivation = residual ? 'linear' : fusedName(activation);
     const y = fused({
       x: x!,
       filter: filter!,
@@ -73,14 +77,14 @@ const convolution =
         [0, 0],
       ],
       dilations: [...dilation],
-      activation: inside ?? 'linear',
+      activation: fusedActivation ?? 'linear',
     });
-    if (!residual) return inside ? y : activate(y, activation);
+    if (!residual) return fusedActivation ? y : activate(y, activation);
     return activate(tf.add(y, residual), activation);
   };
 
-/** Pads further at the far edges, so that a window that hangs over them fits: of use where padding is not counted. */
-function hanging(attrs: MaxPoolAttrs, [, , h, w]: Shape, [, , oh, ow]: Shape): [number, number][] {
+/** Padding of a max pool, enlarged at the bottom and right so that the last window fits (ceil mode). */
+function maxPoolPadding(attrs: MaxPoolAttrs, [, , h, w]: Shape, [, , oh, ow]: Shape): [number, number][] {
   const { kernel, stride, padding } = attrs;
   const far = (i: 0 | 1, extent: number, outputs: number): number =>
     Math.max(0, (outputs - 1) * stride[i] + kernel[i] - extent - padding[i]);
@@ -92,16 +96,16 @@ function hanging(attrs: MaxPoolAttrs, [, , h, w]: Shape, [, , oh, ow]: Shape): [
   ];
 }
 
-const planar = (x: tf.Tensor): Shape => [x.shape[0]!, x.shape[3]!, x.shape[1]!, x.shape[2]!];
+const channelsFirst = (x: tf.Tensor): Shape => [x.shape[0]!, x.shape[3]!, x.shape[1]!, x.shape[2]!];
 
 const kernels: Readonly<Record<string, Kernel>> = {
   conv2d: convolution(tf.fused.conv2d),
   depthwiseConv2d: convolution(tf.fused.depthwiseConv2d),
   linear: ([x], [weight, bias], { attrs }) => {
     const { activation } = attrs as LinearAttrs;
-    const inside = fusable(activation);
-    const y = tf.fused.matMul({ a: x!, b: weight!, bias, activation: inside ?? 'linear' });
-    return inside ? y : activate(y, activation);
+    const fusedActivation = fusedName(activation);
+    const y = tf.fused.matMul({ a: x!, b: weight!, bias, activation: fusedActivation ?? 'linear' });
+    return fusedActivation ? y : activate(y, activation);
   },
   batchNorm: ([x], [weight, bias, mean, variance], { attrs }) => {
     const { eps, activation } = attrs as BatchNormAttrs;
@@ -111,11 +115,11 @@ const kernels: Readonly<Record<string, Kernel>> = {
   add: ([a, b], _, { attrs }) => activate(tf.add(a!, b!), (attrs as LinearAttrs).activation),
   mul: ([a, b]) => tf.mul(a!, b!),
   concat: (inputs, _, { attrs, shape }) =>
-    tf.concat([...inputs], lastAxis((attrs as ConcatAttrs).axis, shape)),
+    tf.concat([...inputs], channelsLastAxis((attrs as ConcatAttrs).axis, shape)),
   slice: ([x], _, { attrs, shape }) => {
     const { axis, start } = attrs as SliceAttrs;
     const begin = shape.map(() => 0);
-    begin[lastAxis(axis, shape)] = start;
+    begin[channelsLastAxis(axis, shape)] = start;
     return tf.slice(x!, begin, channelsLast(shape));
   },
   pad: ([x], _, { attrs }) => {
@@ -134,7 +138,12 @@ const kernels: Readonly<Record<string, Kernel>> = {
   },
   maxPool: ([x], _, { attrs, shape }) => {
     const { kernel, stride } = attrs as MaxPoolAttrs;
-    return tf.maxPool(x!, [...kernel], [...stride], hanging(attrs as MaxPoolAttrs, planar(x!), shape));
+    return tf.maxPool(
+      x!,
+      [...kernel],
+      [...stride],
+      maxPoolPadding(attrs as MaxPoolAttrs, channelsFirst(x!), shape),
+    );
   },
   avgPool: ([x], _, { attrs }) => {
     const { kernel, stride } = attrs as AvgPoolAttrs;
@@ -144,13 +153,13 @@ const kernels: Readonly<Record<string, Kernel>> = {
   adaptiveAvgPool: ([x], _, { attrs }) =>
     `${(attrs as AdaptivePoolAttrs).size}` === '1,1' ? tf.mean(x!, [1, 2], true) : tf.clone(x!),
   reshape: ([x], _, { shape }) => {
-    const planes = x!.shape.length === 4 && x!.shape[1]! * x!.shape[2]! > 1;
-    return tf.reshape(planes ? tf.transpose(x!, [0, 3, 1, 2]) : x!, channelsLast(shape));
+    const hasPixels = x!.shape.length === 4 && x!.shape[1]! * x!.shape[2]! > 1;
+    return tf.reshape(hasPixels ? tf.transpose(x!, [0, 3, 1, 2]) : x!, channelsLast(shape));
   },
   softmax: ([x]) => tf.softmax(x!),
 };
 
-/** A peer on the back end that `prepare` makes the current one; it gives threads and notes. */
+/** Creates a peer. @param prepare - selects the tfjs back end and returns its number of threads and notes. */
 export const tfjs = (
   prepare: (threads: number | undefined) => Promise<Omit<Workload, 'run' | 'inMemory'>>,
 ): Peer => ({
@@ -159,7 +168,7 @@ export const tfjs = (
     const model = JSON.parse(new TextDecoder().decode(await read(names.tfjs))) as TfjsModel;
     if (model.unsupported) throw new Unsupported(model.unsupported);
     for (const { op } of model.steps)
-      if (!Object.hasOwn(kernels, op)) throw new Unsupported(`${op} is not translated for tfjs`);
+      if (!Object.hasOwn(kernels, op)) throw new Unsupported(`the benchmark has no ${op} for tfjs`);
     const prepared = await prepare(threads);
     const values = new Float32Array(await read(names.tfjsWeights));
     const weights = model.steps.map((step) =>
@@ -196,7 +205,7 @@ export const tfjs = (
   },
 });
 
-/** Values of n x c x h x w with the channels last. */
+/** Reorders values from n x c x h x w to n x h x w x c. */
 function toChannelsLast(x: Float32Array, shape: Shape): Float32Array {
   const [n, c, h, w] = shape as [number, number, number, number];
   const result = new Float32Array(x.length);

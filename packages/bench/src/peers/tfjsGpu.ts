@@ -1,10 +1,10 @@
-/** TensorFlow.js on a GPU: its back ends for WebGPU and for WebGL. */
+/** TensorFlow.js on a GPU, with its WebGPU or its WebGL back end. */
 import '@tensorflow/tfjs-backend-webgl';
 import '@tensorflow/tfjs-backend-webgpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { tfjs } from './tfjs.js';
 
-/** The peer on one of the two. */
+/** Creates the peer of one back end. */
 export const tfjsGpu = (backend: 'webgpu' | 'webgl') =>
   tfjs(async () => {
     await tf.setBackend(backend);

@@ -1,37 +1,37 @@
 /**
- * A network as TensorFlow.js likes it, made from our graph as tfjs's own converter would: batch norm folded,
- * activations fused, pictures with their channels last, and weights transposed to that. A JSON file of steps
- * and a file of values; `tfjs.ts` runs them.
+ * Converts a graph to a model for TensorFlow.js, as tfjs's converter would: batch norm folded, activations
+ * fused, images in n x h x w x c order, weights transposed to match. The model is a JSON file of steps and a
+ * file of values; `tfjs.ts` runs it.
  */
 import { type Graph, isInput, isOp, isParameter, type Node, type Shape, type Weights } from '@cnn/core';
-import { Unsupported } from '../protocol.js';
+import { Unsupported } from '../peer.js';
 
-/** A weight: its shape, and where its first value is. */
+/** Shape of a weight, and index of its first value in the file of values. */
 export interface StoredWeight {
   readonly shape: Shape;
   readonly offset: number;
 }
 
-/** One op; its value is number `i` of the values, where the input is number 0 and the first step gives number 1. */
+/** One op. Values are numbered: the input is 0, and step `i`, counted from 0, computes value `i + 1`. */
 export interface Step {
   readonly op: string;
-  /** Numbers of the values that it reads. */
+  /** Numbers of its input values. */
   readonly inputs: readonly number[];
   readonly weights: readonly StoredWeight[];
-  /** As in our graph: pictures are n x c x h x w there. */
+  /** Attributes as in the graph of @cnn, for n x c x h x w images. */
   readonly attrs: object;
   readonly shape: Shape;
 }
 
-/** The steps in order; the last one gives the output. */
+/** Steps in order; the last one computes the output. */
 export interface TfjsModel {
   readonly input: Shape;
   readonly steps: readonly Step[];
-  /** Why there are none. */
+  /** Reason why tfjs cannot run the network; then `steps` is empty. */
   readonly unsupported?: string;
 }
 
-/** The model and its weights one after the other. */
+/** Converts a graph; `values` holds all weights in order. @throws Unsupported if tfjs lacks an op. */
 export function toTfjs(graph: Graph, weights: Weights): { model: TfjsModel; values: Float32Array } {
   const numbers = new Map<Node, number>();
   const steps: Step[] = [];
@@ -74,7 +74,7 @@ export function toTfjs(graph: Graph, weights: Weights): { model: TfjsModel; valu
 const isDepthwise = (node: Node): boolean =>
   isOp(node, 'conv2d') && node.attrs.groups > 1 && node.attrs.groups === node.inputs[0]!.shape[1];
 
-/** Throws for what tfjs has no op for. */
+/** @throws Unsupported if tfjs has no op for the node. */
 function requireSupport(node: Node): void {
   if (isOp(node, 'conv2d') && node.attrs.groups > 1 && !isDepthwise(node))
     throw new Unsupported('tfjs has no grouped convolution');
@@ -87,10 +87,13 @@ function requireSupport(node: Node): void {
   )
     throw new Unsupported('tfjs has no adaptive pooling');
   if (isOp(node, 'slice') && node.attrs.step !== 1)
-    throw new Unsupported('slices in steps are not translated for tfjs');
+    throw new Unsupported('the benchmark has no slice with a step for tfjs');
 }
 
-/** Convolutions: height x width x in x out; depthwise: height x width x channels x outputs of each; linear: in x out. */
+/**
+ * Transposes a weight to tfjs's order: height x width x in x out for convolutions, height x width x channels
+ * x outputs per channel for depthwise ones, in x out for linear layers.
+ */
 function transposed(
   node: Node,
   { shape, data }: { readonly shape: Shape; readonly data: Float32Array },

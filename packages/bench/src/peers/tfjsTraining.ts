@@ -1,12 +1,15 @@
-/** TensorFlow.js in Node: LeNet-5's training step on its JavaScript back end, the only one there with all gradients. */
+/**
+ * TensorFlow.js in Node: the training step of LeNet-5 on the JavaScript back end, the only one in Node with
+ * all gradients.
+ */
 import { readWeights, sizeOf } from '@cnn/core';
 import { version_cpu } from '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-core/dist/register_all_gradients';
-import { fileNames, type Peer, Unsupported } from '../protocol.js';
+import { fileNames, type Peer, Unsupported } from '../peer.js';
 import { CLASSES, LEARNING_RATE, labelsOf } from './training.js';
 
-/** LeNet-5 with its parameters in state-dict order: weight and bias of conv1, conv2, fc1, fc2, fc3. */
+/** LeNet-5. @param parameters - in state-dict order: weight and bias of conv1, conv2, fc1, fc2, fc3. */
 function logits(x: tf.Tensor, parameters: readonly tf.Tensor[]): tf.Tensor {
   const [w1, b1, w2, b2, ...connected] = parameters as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
   const convolved = (input: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor): tf.Tensor => {
@@ -23,10 +26,10 @@ function logits(x: tf.Tensor, parameters: readonly tf.Tensor[]): tf.Tensor {
   return y;
 }
 
-/** The peer. It has one thread. */
+/** TensorFlow.js training as a peer; it uses one thread. */
 export const tfjsTraining: Peer = {
   async load({ network, input }, read) {
-    if (network !== 'lenet5') throw new Unsupported(`${network} is not written for tfjs`);
+    if (network !== 'lenet5') throw new Unsupported(`the benchmark has no ${network} for tfjs`);
     await tf.setBackend('cpu');
     await tf.ready();
     const names = fileNames(input);

@@ -1,10 +1,9 @@
-/** TensorFlow.js on the CPU: its WebAssembly back end. Its threads work in browsers only. */
-
+/** TensorFlow.js on the CPU, with its WebAssembly back end. It uses threads in browsers only. */
 import { getThreadsCount, setThreadsCount, setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { tfjs } from './tfjs.js';
 
-/** The peer. By itself the library takes as many threads as there are cores, up to four. */
+/** TensorFlow.js on WebAssembly as a peer. By default it uses one thread per core, at most four. */
 export const tfjsWasm = tfjs(async (threads) => {
   const inPage = typeof document !== 'undefined';
   if (inPage) setWasmPaths('/node_modules/@tensorflow/tfjs-backend-wasm/dist/');

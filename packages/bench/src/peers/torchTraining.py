@@ -1,4 +1,4 @@
-"""PyTorch's training step: the reference. Speaks as Node's children do: lines of JSON on the socket that Node gives."""
+"""Training step in PyTorch. Exchanges messages like a child process of Node: lines of JSON on the socket in NODE_CHANNEL_FD."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def load(job):
 
     networks = {"lenet5": lenet5, "resnet20": resnet20, "resnet18_cifar": resnet18_cifar}
     if job["network"] not in networks:
-        raise NotImplementedError(job["network"] + " is not written for PyTorch")
+        raise NotImplementedError(job["network"] + " is not available: the benchmark has no form of it for PyTorch")
     forward = networks[job["network"]]
     optimizer = torch.optim.SGD(trained, lr=0.01)
 

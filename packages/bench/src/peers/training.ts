@@ -1,11 +1,11 @@
-/** What all peers that train have in common. */
+/** Constants and labels that all training peers share. */
 
-/** Of plain gradient descent. */
+/** Learning rate of plain gradient descent. */
 export const LEARNING_RATE = 0.01;
 
-/** Classes of the networks that are trained. */
+/** Number of classes of the trained networks. */
 export const CLASSES = 10;
 
-/** The label of each picture of a batch. */
+/** Returns the label of each picture of a batch. */
 export const labelsOf = (batch: number): number[] =>
   Array.from({ length: batch }, (_, index) => index % CLASSES);

@@ -16,18 +16,18 @@ export interface BenchOptions extends PlaceOptions {
   readonly json?: boolean;
 }
 
-/** What was measured, in milliseconds. */
+/** Times of runs, in milliseconds. */
 interface Times {
   readonly runs: number;
   readonly minimum: number;
   readonly median: number;
 }
 
-/** The value in the middle, the upper of two. */
+/** Gives the median; of an even number of values the upper one in the middle. */
 const medianOf = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[values.length >> 1]!;
 
-/** Times warm runs, and then as many with the time of each step, with random weights. */
+/** Times runs of a model with random weights after a warm-up run, then as many runs step by step. */
 export async function bench(
   name: string,
   options: BenchOptions,
@@ -60,7 +60,7 @@ export async function bench(
   const [{ steps, notes, ...place }] = profiles as [Profile];
   const profile = {
     ...place,
-    // Why it is no GPU is said above, where anybody asked for one.
+    // `noteFallback` has already reported the reason for a fallback.
     notes: notes.filter((note) => note !== session.fallbackReason),
     steps: steps.map((step, index) => ({
       ...step,
@@ -75,10 +75,10 @@ export async function bench(
 }
 
 const columns = ['module', 'op', 'algorithm', 'ms', 'GFLOP/s', 'share'] as const;
-/** Those with numbers. */
+/** Indices of the columns with numbers. */
 const numeric = [3, 4, 5];
 
-/** The rows of the table. */
+/** Gives the rows of the table. */
 function stepsOf({ steps }: Profile): string[][] {
   const total = steps.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
   return steps.map(({ path, op, algorithm, milliseconds, flops }) => [
@@ -91,7 +91,7 @@ function stepsOf({ steps }: Profile): string[][] {
   ]);
 }
 
-/** The result in a sentence. */
+/** Gives the result in a sentence. */
 function sentence(
   input: readonly number[],
   { backend, threads, notes }: Profile,
@@ -101,7 +101,7 @@ function sentence(
   return `${input.join('x')}, on ${backend} (${threadsOf(threads)}${noted}): minimum ${minimum.toFixed(2)} ms, median ${median.toFixed(2)} ms of ${runs} ${runs === 1 ? 'run' : 'runs'}.`;
 }
 
-/** A page with a bar for each step. */
+/** Gives the HTML page with a bar for each step. */
 function benchPage(name: string, input: readonly number[], profile: Profile, times: Times): string {
   const longest = Math.max(...profile.steps.map(({ milliseconds }) => milliseconds));
   const rows = stepsOf(profile).map((cells, index) => {

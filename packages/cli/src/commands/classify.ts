@@ -1,4 +1,4 @@
-/** `cnn classify <picture...>`: from a file on disk to named classes with their probabilities. */
+/** `cnn classify <picture...>`: names the classes of pictures, with probabilities. */
 import { compile } from '@cnn/core';
 import { transform } from '@cnn/image';
 import { type Ranked, rank } from '../classes.js';
@@ -13,7 +13,10 @@ export interface ClassifyOptions extends ModelRequest, PlaceOptions {
   readonly json?: boolean;
 }
 
-/** Classifies every picture; one that cannot be read is named, and the others go on. Gives the exit code. */
+/**
+ * Classifies pictures. Notes those that cannot be read, and continues with the others.
+ * @returns the exit code: 1 if a picture could not be read, else 0.
+ */
 export async function classify(
   pictures: readonly string[],
   options: ClassifyOptions,
@@ -41,7 +44,10 @@ export async function classify(
   }
   if (options.json)
     printJson(terminal, {
-      ...{ model: entry.name, backend: session.backend, threads: session.threads, results },
+      model: entry.name,
+      backend: session.backend,
+      threads: session.threads,
+      results,
     });
   return results.some(({ error }) => error) ? 1 : 0;
 }

@@ -1,4 +1,4 @@
-/** `cnn demo`: draws a handful of digits, classifies them with the weights that LeNet-5 ships, and says what to do next. */
+/** `cnn demo`: draws a few digits, classifies them with LeNet-5's weights, and suggests what to do next. */
 import { compile } from '@cnn/core';
 import { rank } from '../classes.js';
 import { drawDigit } from '../digits.js';
@@ -6,9 +6,10 @@ import { findModel } from '../registry.js';
 import { greyPicture, type Terminal, threadsOf, topLines } from '../terminal.js';
 import { loadWeights } from '../weights.js';
 
+/** Digits to draw. */
 const shown = [3, 1, 4, 5, 9, 2, 6];
 
-/** Shows each picture with its class. Gives the number of digits that were named right. */
+/** Shows each digit with its classes, and gives the number of correct ones. */
 export async function demo(terminal: Terminal, signal?: AbortSignal): Promise<number> {
   const { colours } = terminal;
   const { entry, family } = await findModel('lenet5');
@@ -30,7 +31,7 @@ export async function demo(terminal: Terminal, signal?: AbortSignal): Promise<nu
   terminal.print(
     [
       '',
-      `${right} of ${shown.length} drawn digits were named right.`,
+      `${right} of ${shown.length} drawn digits were classified correctly.`,
       '',
       'Classify a photo of yours with published weights (they are downloaded once, 14 MB):',
       colours.bold('  npm start -- classify photo.jpg --model mobilenet_v2 --weights default'),

@@ -1,4 +1,4 @@
-/** `cnn evaluate --weights <file> --data <folder>`: how often a model is right, and what it takes for what. */
+/** `cnn evaluate --weights <file> --data <folder>`: accuracy and confusion matrix of a model. */
 import { type Dataset, evaluate as evaluateModel } from '@cnn/train';
 import { UsageError } from '../errors.js';
 import { writeResult } from '../files.js';
@@ -22,7 +22,7 @@ export interface EvaluateOptions extends ModelRequest, PlaceOptions {
   readonly json?: boolean;
 }
 
-/** Evaluates a model on the test pictures of a folder, or on all where it has no such part. */
+/** Evaluates a model on the test pictures of a folder, or on all pictures if it has no test part. */
 export async function evaluate(
   name: string | undefined,
   options: EvaluateOptions,
@@ -50,7 +50,15 @@ export async function evaluate(
   const batch = Math.min(options.batch, pictures.size) * perPicture;
   const started = performance.now();
   const result = await evaluateModel({
-    ...{ model, weights, dataset, prepare, normalise, views, backend, threads, signal },
+    model,
+    weights,
+    dataset,
+    prepare,
+    normalise,
+    views,
+    backend,
+    threads,
+    signal,
     input: [batch, preset.mean.length, preset.crop, preset.crop],
   });
   const seconds = (performance.now() - started) / 1000;
@@ -65,18 +73,26 @@ export async function evaluate(
         facts: {
           ...facts,
           'pictures left out': data.skipped.length,
-          ...{ 'back end': result.backend, threads: result.threads },
+          'back end': result.backend,
+          threads: result.threads,
         },
-        ...{ history: [], evaluation: result, labels: classes },
+        history: [],
+        evaluation: result,
+        labels: classes,
       }),
     );
   if (options.json)
     return printJson(terminal, {
       ...facts,
       ...place,
-      ...{ count: result.count, accuracy: result.accuracy, loss: result.loss, seconds },
+      count: result.count,
+      accuracy: result.accuracy,
+      loss: result.loss,
+      seconds,
       topK: Object.fromEntries(result.topK),
-      ...{ classes, confusion: result.confusion, skipped: data.skipped },
+      classes,
+      confusion: result.confusion,
+      skipped: data.skipped,
     });
   terminal.print(
     `${entry.name}, on ${result.backend} (${threadsOf(result.threads)}): ${evaluationLine(result)}.`,
@@ -86,8 +102,8 @@ export async function evaluate(
 }
 
 /**
- * The pictures with the labels that the model has for their classes, and the names of its outputs. Classes are
- * found by name; where nobody says what the outputs are called, the order counts.
+ * Converts the labels of a dataset to the model's, by the names of the classes, and gives the names of the
+ * model's outputs. If these are unknown, the labels are unchanged.
  */
 function labelledFor(
   labels: readonly string[],

@@ -1,4 +1,4 @@
-/** `cnn explain <picture>`: where in a picture the evidence lies, and what the layers make of it, as PNG files. */
+/** `cnn explain <picture>`: heat map of the evidence for a class, filters and feature maps, as PNG files. */
 import { basename, extname } from 'node:path';
 import { compile, type Module, parameters, type Weights } from '@cnn/core';
 import { featureSheet, filterSheet, gradCam, overlay } from '@cnn/explain';
@@ -21,7 +21,7 @@ export interface ExplainCommandOptions extends ModelRequest, PlaceOptions {
   readonly json?: boolean;
 }
 
-/** Explains one picture and writes what was asked for. */
+/** Explains a picture, and writes the requested files. */
 export async function explain(
   picture: string,
   options: ExplainCommandOptions,
@@ -61,22 +61,25 @@ export async function explain(
   const top = rank(logits.data, labels, 5);
   if (options.json)
     return printJson(terminal, {
-      ...{ model: entry.name, backend: cam.backend, picture, layer: cam.layer },
+      model: entry.name,
+      backend: cam.backend,
+      picture,
+      layer: cam.layer,
       class: { index: explained.classIndex, label },
       top,
       map: { shape: map.shape, values: [...map.data] },
       files,
     });
   terminal.print(`${picture}\n${topLines(top, terminal.colours).join('\n')}`);
-  terminal.print(`What speaks for '${label}' at ${cam.layer} is in ${files[0]}.`);
+  terminal.print(`The evidence for '${label}' at ${cam.layer} is shown in ${files[0]}.`);
   if (options.filters) terminal.print(`The filters of the first convolution are in ${options.filters}.`);
   if (options.features) terminal.print(`The feature maps of ${cam.layer} are in ${options.features}.`);
 }
 
-/** Pixels a side that a picture has at least, so that a digit can be seen. */
+/** Smallest side of a result in pixels, so that a digit is visible. */
 const SMALLEST = 224;
 
-/** A small picture with squares for pixels. */
+/** Enlarges a small picture; each pixel becomes a square. */
 function enlarged(picture: RgbImage): RgbImage {
   const zoom = Math.ceil(SMALLEST / Math.min(picture.width, picture.height));
   if (zoom === 1) return picture;
@@ -90,7 +93,7 @@ function enlarged(picture: RgbImage): RgbImage {
   return { width, height, data };
 }
 
-/** The name of a picture without its folder and its kind. */
+/** Gives the file name of a picture without folder and extension. */
 function nameOf(picture: string): string {
   if (picture === '-') return 'picture';
   const isUrl = /^https?:/i.test(picture);
@@ -98,7 +101,7 @@ function nameOf(picture: string): string {
   return basename(file, extname(file)) || 'picture';
 }
 
-/** The weight of the first convolution. */
+/** Gives the weight of the first convolution. */
 function firstFilters(model: Module, weights: Weights) {
   const first = [...parameters(model)].find(([, { shape }]) => shape.length === 4);
   if (!first) throw new UsageError('This model has no convolution whose filters could be drawn.');

@@ -1,4 +1,4 @@
-/** `cnn export [model]`: a model with its weights as an ONNX file, for any other engine. */
+/** `cnn export [model]`: exports a model with its weights to ONNX. */
 import { formatShape, inputsOf, matchWeights, requireMatch, trace } from '@cnn/core';
 import { toOnnx } from '@cnn/onnx';
 import { writeResult } from '../files.js';
@@ -13,7 +13,7 @@ export interface ExportOptions extends ModelRequest {
   readonly json?: boolean;
 }
 
-/** Writes the file, and says what it holds: the input is as large as what the weights were made for. */
+/** Writes the file and prints its shapes. Without `--input` it has the input size of the weights. */
 export async function exportOnnx(
   model: string | undefined,
   options: ExportOptions,
@@ -24,7 +24,7 @@ export async function exportOnnx(
   const { weights, preset, labels } = opened;
   const { name } = opened.entry;
   const graph = trace(opened.model, options.input ?? opened.input, { name });
-  // Weights of another model may hold all the names that this one needs, and more.
+  // Weights of another model may contain all names that this one needs, and more: refuse them.
   requireMatch(name, matchWeights(opened.model, weights));
   const bytes = toOnnx(graph, weights, { dynamicBatch: options.dynamicBatch });
   signal?.throwIfAborted();
@@ -33,7 +33,12 @@ export async function exportOnnx(
   const shapes = { input: inputsOf(graph).get('x')!.shape, output: graph.output.shape };
   if (options.json)
     return printJson(terminal, {
-      ...{ model: name, file, bytes: bytes.length, ...shapes, transform: preset, classes: labels },
+      model: name,
+      file,
+      bytes: bytes.length,
+      ...shapes,
+      transform: preset,
+      classes: labels,
     });
   const pictures = options.dynamicBatch ? ', for any number of pictures' : '';
   terminal.print(

@@ -1,4 +1,4 @@
-/** `cnn finetune <model> --data <folder>`: published weights, a new classifier for the classes of the data. */
+/** `cnn finetune <model> --data <folder>`: trains published weights with a new classifier. */
 import { join } from 'node:path';
 import {
   initialise,
@@ -25,7 +25,7 @@ export interface FinetuneOptions extends TrainingOptions, ModelRequest {
   readonly option: readonly string[];
 }
 
-/** The parameters whose shapes follow the number of classes: the classifier, and auxiliary ones. */
+/** Finds the classifiers: the parameters whose shapes depend on the number of classes. */
 function classifierOf(entry: ModelEntry, options: Readonly<Record<string, unknown>>): ReadonlySet<string> {
   const shapes = (numClasses: number) =>
     new Map(
@@ -38,7 +38,7 @@ function classifierOf(entry: ModelEntry, options: Readonly<Record<string, unknow
   return new Set([...two].flatMap(([name, shape]) => (sameShape(shape, three.get(name)!) ? [] : [name])));
 }
 
-/** Fine-tunes a model; its new classes are those of the data. */
+/** Fine-tunes a model for the classes of the data. */
 export async function finetune(
   name: string | undefined,
   options: FinetuneOptions,
@@ -60,7 +60,10 @@ export async function finetune(
       augment: freeze === 'trunk' ? 'none' : 'standard',
       size: opened.preset.crop,
     }),
-    ...{ options: opened.options, weights: source, freeze, trunkLr },
+    options: opened.options,
+    weights: source,
+    freeze,
+    trunkLr,
   };
   const out = options.out ?? join('runs', `${entry.name}-finetuned`);
   await requireOut(out, options.resume ?? false, settings);
@@ -69,7 +72,7 @@ export async function finetune(
   const { onBadImage } = options;
   const data = await openData({ ...settings, preset, onBadImage }, terminal, signal);
   const model = buildModel(entry, { ...typed, numClasses: data.classes.length });
-  // What is not of the classifier is taken over, the classifier itself is drawn anew.
+  // The classifier gets new random weights, everything else the given ones.
   const fresh = initialise(model, { seed: settings.seed });
   const weights: Weights = new Map(
     [...fresh].map(([key, value]) => [key, classifier.has(key) ? value : opened.weights.get(key)!]),
@@ -90,7 +93,7 @@ export async function finetune(
   );
 }
 
-/** What `--freeze` names, as path prefixes. */
+/** Gives the path prefixes of `--freeze`. */
 function frozenOf(freeze: string, trunk: readonly string[]): readonly string[] {
   if (freeze === 'none') return [];
   return freeze === 'trunk' ? trunk : freeze.split(',').filter(Boolean);

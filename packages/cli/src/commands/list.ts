@@ -1,4 +1,4 @@
-/** `cnn list`: every model of the installed families, and how to install the others. */
+/** `cnn list`: lists the models of the installed families, and how to install the others. */
 import { allFamilies } from '../registry.js';
 import { printJson, type Terminal, table } from '../terminal.js';
 

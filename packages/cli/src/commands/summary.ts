@@ -1,4 +1,4 @@
-/** `cnn summary <model>`: what each layer puts out, its parameters and its multiply-adds. */
+/** `cnn summary <model>`: output shape, parameters and multiply-adds of each layer. */
 import { summary as summarise } from '@cnn/core';
 import { buildModel, parseModelOptions } from '../modelOptions.js';
 import { findModel } from '../registry.js';

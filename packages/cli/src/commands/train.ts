@@ -11,7 +11,7 @@ import type { TrainingOptions } from '../training/options.js';
 import { requireOut, runTraining } from '../training/session.js';
 import { presetOf, requireSize, settingsOf } from '../training/settings.js';
 
-/** Trains a model; its classes are those of the data. */
+/** Trains a model for the classes of the data. */
 export async function train(
   name: string,
   options: TrainingOptions,

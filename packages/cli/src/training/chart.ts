@@ -1,4 +1,4 @@
-/** The curves of a training run as an SVG: loss and accuracy by epoch, for training and for evaluation. */
+/** Draws the curves of a training run as SVG: loss and accuracy by epoch, in training and evaluation. */
 import type { EpochRecord } from '@cnn/train';
 import { scaleLinear } from 'd3-scale';
 import { line } from 'd3-shape';
@@ -30,7 +30,7 @@ const curvesOf = (history: readonly EpochRecord[], value: 'loss' | 'accuracy'): 
     },
   ].filter(({ points }) => points.length > 0);
 
-/** One pair of axes with its curves, `left` pixels from the edge. */
+/** Draws a pair of axes with curves, `left` pixels from the edge. */
 function panel(
   title: string,
   curves: readonly Curve[],
@@ -71,11 +71,11 @@ function panel(
   return `<g transform="translate(${left} 0)"><text x="${margin.left}" y="20" font-size="14" font-weight="bold">${escaped(title)}</text><text x="${WIDTH - margin.right}" y="20" text-anchor="end">${legend.join('&#160;&#160;&#160;')}</text>${grid.join('')}${below.join('')}<text x="${(margin.left + WIDTH - margin.right) / 2}" y="${HEIGHT - 6}" text-anchor="middle">epoch</text>${drawn.join('')}</g>`;
 }
 
-/** Other colours where the reader's are dark; programs that know no style sheets show the light ones. */
+/** Dark colours for readers who prefer them; programs without style sheets show the light ones. */
 const dark =
   '@media (prefers-color-scheme: dark) { .curves { fill: #ddd } .curves .paper { fill: #161616 } .curves .grid { stroke: #444 } }';
 
-/** The picture of a run that has finished at least one epoch. */
+/** Gives the SVG of a run with at least one finished epoch. */
 export function curves(history: readonly EpochRecord[]): string {
   const percent = (value: number): string => `${+(100 * value).toFixed(1)} %`;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${2 * WIDTH} ${HEIGHT}" width="${2 * WIDTH}" height="${HEIGHT}" font-family="system-ui, sans-serif" font-size="11" fill="#333" class="curves"><style>${dark}</style><rect width="100%" height="100%" class="paper" fill="#fff"/>${panel('loss', curvesOf(history, 'loss'), 0, (value) => String(+value.toPrecision(3)))}${panel('accuracy', curvesOf(history, 'accuracy'), WIDTH, percent)}</svg>\n`;

@@ -1,12 +1,12 @@
-/** `--class-weights`: how much mistakes on each class count in the loss. */
+/** Parses `--class-weights`, the weights of the classes in the loss. */
 import type { Dataset } from '@cnn/train';
 import { InvalidArgumentError } from 'commander';
 import { UsageError } from '../errors.js';
 
-/** What was typed: the word `balanced`, weights by name, or a weight for each class in order. */
+/** Parsed value: the word `balanced`, weights by class name, or one weight per class in order. */
 type ClassWeights = 'balanced' | Map<string, number> | readonly number[];
 
-/** Reads what was typed. @throws InvalidArgumentError when it is none of the three. */
+/** Parses the option. @throws InvalidArgumentError if it is none of the three. */
 export function parseClassWeights(text: string): ClassWeights {
   if (text === 'balanced') return text;
   const items = text.split(',').map((item) => {
@@ -26,10 +26,10 @@ export function parseClassWeights(text: string): ClassWeights {
 }
 
 /**
- * A weight for each class; undefined for none.
- * @param weights - as typed; `balanced` makes the classes count alike, however many pictures each has, and
- * leaves the mean over all pictures at 1.
- * @throws UsageError for a name that no class has, and for another number of weights than of classes.
+ * Gives one weight per class; undefined without the option.
+ * @param weights - text of the option. `balanced` gives all classes the same total weight, whatever their
+ * numbers of pictures; the mean weight of a picture is 1.
+ * @throws UsageError for a name without a class, and if there is not one weight per class.
  */
 export async function classWeightsFor(
   weights: string | undefined,
@@ -42,7 +42,7 @@ export async function classWeightsFor(
     const counts = new Array<number>(classes.length).fill(0);
     for (let index = 0; index < pictures.size; index++) {
       const { label } = await pictures.at(index);
-      // A label that no class has is what training complains of, with its place.
+      // A label without a class is reported by training, with its index.
       if (label < counts.length) counts[label]!++;
     }
     return counts.map((count) => (count === 0 ? 0 : pictures.size / (classes.length * count)));

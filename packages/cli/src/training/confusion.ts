@@ -1,13 +1,13 @@
-/** What was taken for what, as text and as a table of a page. */
+/** Confusion matrix as text and as HTML. */
 import type { ConfusionMatrix, Evaluation } from '@cnn/train';
 import { labelOf } from '../classes.js';
 import { escaped } from '../html.js';
 import { table } from '../terminal.js';
 
-/** Classes up to which the whole matrix is shown. */
+/** Largest number of classes for which the whole matrix is shown. */
 const WHOLE = 20;
 
-/** The commonest mistakes: true class, what it was taken for, how often. */
+/** Gives the most frequent mistakes: true class, predicted class, count. */
 export const mistakes = (
   matrix: ConfusionMatrix,
   limit = 10,
@@ -18,12 +18,12 @@ export const mistakes = (
     .sort(([, , a], [, , b]) => b - a)
     .slice(0, limit);
 
-/** The matrix as lines of text; of many classes only the commonest mistakes. */
+/** Gives the matrix as text; of many classes only the most frequent mistakes. */
 export function confusionText(matrix: ConfusionMatrix, labels: readonly string[]): string {
   if (matrix.length <= WHOLE) {
     const short = matrix.map((_, index) => labelOf(labels, index).slice(0, 8));
     const rows = matrix.map((row, index) => [labelOf(labels, index), ...row.map(String)]);
-    return `Rows are true classes, columns what they were taken for:\n${table(
+    return `Rows are true classes, columns are predicted classes:\n${table(
       [['', ...short], ...rows],
       short.map((_, column) => column + 1),
     )}`;
@@ -31,16 +31,16 @@ export function confusionText(matrix: ConfusionMatrix, labels: readonly string[]
   const found = mistakes(matrix);
   return found.length === 0
     ? 'No mistakes.'
-    : `The commonest mistakes:\n${table(
+    : `The most frequent mistakes:\n${table(
         found.map(([truth, answer, count]) => [
           String(count),
-          `${labelOf(labels, truth)} taken for ${labelOf(labels, answer)}`,
+          `${labelOf(labels, truth)} predicted as ${labelOf(labels, answer)}`,
         ]),
         [0],
       )}`;
 }
 
-/** The same for a page; the darker a cell, the more of its row it holds. */
+/** Gives the matrix as HTML; the shade of a cell is its fraction of the row. */
 export function confusionHtml({ confusion }: Evaluation, labels: readonly string[]): string {
   if (confusion.length > WHOLE) return `<pre>${escaped(confusionText(confusion, labels))}</pre>`;
   const head = confusion
@@ -54,5 +54,5 @@ export function confusionHtml({ confusion }: Evaluation, labels: readonly string
     );
     return `<tr><th>${escaped(labelOf(labels, truth))}</th>${cells.join('')}</tr>`;
   });
-  return `<table class="confusion"><tr><th></th>${head}</tr>${rows.join('')}</table><p>Rows are true classes, columns what they were taken for.</p>`;
+  return `<table class="confusion"><tr><th></th>${head}</tr>${rows.join('')}</table><p>Rows are true classes, columns are predicted classes.</p>`;
 }

@@ -1,4 +1,4 @@
-/** Opens a folder of labelled pictures, whatever its kind: MNIST, CIFAR-10, or a folder for each class. */
+/** Opens a folder of labelled pictures: MNIST, CIFAR-10, or one folder per class. */
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { random, type Transform } from '@cnn/core';
@@ -14,33 +14,33 @@ import { type Dataset, shuffled } from '@cnn/train';
 import { UsageError } from '../errors.js';
 import { progressOf, type Terminal } from '../terminal.js';
 
-/** Labelled pictures for training and for evaluation. */
+/** Labelled pictures for training and evaluation. */
 export interface LabelledData {
   readonly kind: 'MNIST' | 'CIFAR-10' | 'image folder';
   /** Names of the classes, by label. */
   readonly classes: readonly string[];
   readonly train: Dataset;
-  /** Pictures that training does not see; undefined where there are none. */
+  /** Pictures for evaluation; undefined if there are none. */
   readonly test: Dataset | undefined;
   /** Pictures that could not be read. */
   readonly skipped: readonly SkippedPicture[];
 }
 
-/** How data is opened. */
+/** Options of {@link openData}. */
 export interface DataRequest {
   readonly data: string;
-  /** How the model takes pictures. */
+  /** Preprocessing of the model. */
   readonly preset: Transform;
   readonly onBadImage: 'skip' | 'fail';
-  /** Share of each class that is held back for evaluation, where the folder has no such part of its own. */
+  /** Fraction of each class held back for evaluation, if the folder has no validation or test part. */
   readonly validation: number;
-  /** Decides which pictures those are. */
+  /** Seed of the choice of those pictures. */
   readonly seed: number;
 }
 
 /**
- * Opens the folder and says what it holds.
- * @throws UsageError for a folder of no known kind, saying what was looked for.
+ * Opens a folder of MNIST, CIFAR-10 or classes, and notes skipped pictures.
+ * @throws UsageError for a folder of another kind, naming the known kinds.
  */
 export async function openData(
   request: DataRequest,
@@ -56,7 +56,7 @@ export async function openData(
     (await openFolder(request, names, terminal, signal));
   if (!data)
     throw new UsageError(
-      `${request.data} holds no data of a known kind. Looked for: the four files of MNIST (train-images-idx3-ubyte, plain or .gz, and its kin), CIFAR-10's binary batches (data_batch_1.bin, ..., test_batch.bin), and a folder of pictures for each class (or such folders under train and val).`,
+      `${request.data} holds no data of a known kind. Looked for: the four files of MNIST (train-images-idx3-ubyte and the like, plain or .gz), CIFAR-10's binary batches (data_batch_1.bin, ..., test_batch.bin), and one folder of pictures per class (or such folders under train and val).`,
     );
   const { skipped } = data;
   if (skipped.length > 0)
@@ -66,7 +66,7 @@ export async function openData(
   return data;
 }
 
-/** The dataset with as many channels as the model takes: grey three times, or colours as grey. */
+/** Converts a dataset to a number of channels: grey is repeated, colours become grey. */
 function withChannels(dataset: BytesDataset, channels: number): Dataset {
   const [has, height, width] = dataset.shape as readonly [number, number, number];
   if (has === channels) return dataset;
@@ -103,12 +103,14 @@ async function openMnist(
     return readMnist(first, second);
   };
   const [train, test] = [await read('train'), await read('t10k')];
-  const one = train ?? test;
-  if (!one) return undefined;
+  const either = train ?? test;
+  if (!either) return undefined;
   const channels = preset.mean.length;
   return {
-    ...{ kind: 'MNIST', classes: one.classes, skipped: [] },
-    train: withChannels(one, channels),
+    kind: 'MNIST',
+    classes: either.classes,
+    skipped: [],
+    train: withChannels(either, channels),
     test: test && withChannels(test, channels),
   };
 }
@@ -123,12 +125,14 @@ async function openCifar10(
     return readCifar10(Buffer.concat(await Promise.all(files.map((name) => readFile(join(data, name))))));
   };
   const [train, test] = [await read(/^(data_batch|train)[^/]*\.bin$/), await read(/^test[^/]*\.bin$/)];
-  const one = train ?? test;
-  if (!one) return undefined;
+  const either = train ?? test;
+  if (!either) return undefined;
   const channels = preset.mean.length;
   return {
-    ...{ kind: 'CIFAR-10', classes: one.classes, skipped: [] },
-    train: withChannels(one, channels),
+    kind: 'CIFAR-10',
+    classes: either.classes,
+    skipped: [],
+    train: withChannels(either, channels),
     test: test && withChannels(test, channels),
   };
 }
@@ -144,7 +148,10 @@ async function openFolder(
   if (folders.length === 0) return undefined;
   const read = async (folder: string) =>
     folderDataset(await imageFolder(folder), {
-      ...{ resize: preset.resize, interpolation: preset.interpolation, onBadImage, signal },
+      resize: preset.resize,
+      interpolation: preset.interpolation,
+      onBadImage,
+      signal,
       channels: preset.mean.length === 1 ? 1 : 3,
       onProgress: progressOf(terminal, `pictures of ${basename(folder)}`),
     });
@@ -153,7 +160,7 @@ async function openFolder(
     const [train, test] = [await read(join(data, 'train')), await read(join(data, part))];
     if (train.classes.join() !== test.classes.join())
       throw new UsageError(
-        `The folders train and ${part} of ${data} have other classes: ${train.classes.join(', ')} and ${test.classes.join(', ')}.`,
+        `The folders train and ${part} of ${data} have different classes: ${train.classes.join(', ')} and ${test.classes.join(', ')}.`,
       );
     const skipped = [...train.skipped, ...test.skipped];
     return { kind: 'image folder', classes: train.classes, train, test, skipped };
@@ -162,10 +169,10 @@ async function openFolder(
   const common = { kind: 'image folder', classes: all.classes, skipped: all.skipped } as const;
   if (validation === 0) return { ...common, train: all, test: undefined };
   const source = random(seed);
-  const held = new Set(
+  const heldBack = new Set(
     all.classes.flatMap((_, label) => {
       const own = [...all.entries.keys()].filter((index) => all.entries[index]!.label === label);
-      // A class of one picture has none to spare.
+      // A class of one picture keeps it for training.
       const count = own.length < 2 ? 0 : Math.max(1, Math.round(validation * own.length));
       return shuffled(own.length, source)
         .slice(0, count)
@@ -176,5 +183,9 @@ async function openFolder(
     const indices = [...all.entries.keys()].filter(keep);
     return { size: indices.length, at: (index) => all.at(indices[index]!) };
   };
-  return { ...common, train: partOf((index) => !held.has(index)), test: partOf((index) => held.has(index)) };
+  return {
+    ...common,
+    train: partOf((index) => !heldBack.has(index)),
+    test: partOf((index) => heldBack.has(index)),
+  };
 }

@@ -1,14 +1,14 @@
-/** What a training run shows while it goes on: a bar that moves on a terminal, a line now and then elsewhere. */
+/** Shows the progress of a training run: a moving bar on a terminal, a line every ten seconds elsewhere. */
 import type { Progress } from '@cnn/train';
 import { bar, type Terminal } from '../terminal.js';
 import { percent } from './report.js';
 
-/** Milliseconds between two lines where no bar can move. */
+/** Milliseconds between two lines if the output is no terminal. */
 const LINE_EVERY = 10_000;
-/** Milliseconds between two movements of the bar. */
+/** Milliseconds between two updates of the bar. */
 const BAR_EVERY = 100;
 
-/** A time as people say it: `42 s`, `3 min 05 s`, `2 h 10 min`. */
+/** Formats a time: `42 s`, `3 min 05 s`, `2 h 10 min`. */
 export function duration(milliseconds: number): string {
   const seconds = Math.round(milliseconds / 1000);
   if (seconds < 60) return `${seconds} s`;
@@ -17,7 +17,10 @@ export function duration(milliseconds: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** Shows steps and epochs. `say` takes the lines about epochs, which are part of the result. */
+/**
+ * Makes a function that shows steps and epochs.
+ * @param say - prints the lines about epochs, which are part of the result.
+ */
 export function trainingProgress(
   terminal: Terminal,
   epochs: number,
@@ -34,7 +37,7 @@ export function trainingProgress(
     first ??= step - 1;
     const counted = `epoch ${epoch}/${epochs}`;
     const numbers = [`loss ${loss.toFixed(4)}`, `accuracy ${percent(accuracy)}`];
-    // There is no speed when only the evaluation of an epoch was left to do.
+    // There is no speed if this fit has only evaluated the epoch.
     const speed =
       imagesPerSecond > 0 ? [`${Math.round(imagesPerSecond).toLocaleString('en-US')} pictures/s`] : [];
     if (epochDone) {

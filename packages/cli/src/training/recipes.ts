@@ -1,4 +1,4 @@
-/** What the names of optimizers, schedules and augmentations on the command line stand for. */
+/** Optimizers, schedules and augmentations by their names on the command line. */
 import type { Transform } from '@cnn/core';
 import {
   type Augmentation,
@@ -25,24 +25,25 @@ import {
   type Views,
 } from '@cnn/train';
 
-/** Optimizers with their usual learning rate and weight decay. */
+/** Optimizers with their default learning rate and weight decay. */
 export const optimizers = {
   sgd: { lr: 0.05, weightDecay: 5e-4, make: (o: Rates) => sgd({ ...o, momentum: 0.9 }) },
   adam: { lr: 1e-3, weightDecay: 0, make: (o: Rates) => adam(o) },
   adamW: { lr: 1e-3, weightDecay: 0.01, make: (o: Rates) => adamW(o) },
   rmsprop: { lr: 1e-3, weightDecay: 0, make: (o: Rates) => rmsprop({ ...o, momentum: 0.9 }) },
 } as const;
+/** Options that all optimizers have. */
 interface Rates {
   readonly learningRate: number;
   readonly weightDecay: number;
 }
 
-/** What `--optimizer` may be. */
+/** Value of `--optimizer`. */
 export type OptimizerName = keyof typeof optimizers;
-/** The names that `--optimizer` takes. */
+/** Names that `--optimizer` accepts. */
 export const optimizerNames = Object.keys(optimizers) as readonly OptimizerName[];
 
-/** Schedules, by the epochs of the run. */
+/** Schedules, made for the epochs of a run. */
 export const schedules = {
   cosine: () => cosine(),
   constant: () => constantRate(),
@@ -51,17 +52,17 @@ export const schedules = {
   plateau: () => reduceOnPlateau({ patience: 3 }),
 } as const satisfies Record<string, (epochs: number) => Schedule>;
 
-/** What `--schedule` may be. */
+/** Value of `--schedule`. */
 export type ScheduleName = keyof typeof schedules;
-/** The names that `--schedule` takes. */
+/** Names that `--schedule` accepts. */
 export const scheduleNames = Object.keys(schedules) as readonly ScheduleName[];
 
-/** The names that `--augment` takes. */
+/** Names that `--augment` accepts. */
 export const augmentNames = ['none', 'standard', 'color', 'alexnet'] as const;
-/** What `--augment` may be. */
+/** Value of `--augment`. */
 export type AugmentName = (typeof augmentNames)[number];
 
-/** How pictures are made ready. */
+/** Preparation of pictures for training and evaluation. */
 export interface Preparation {
   readonly prepare: Augmentation;
   readonly augment?: Augmentation;
@@ -69,7 +70,7 @@ export interface Preparation {
   readonly views?: Views;
 }
 
-/** Cuts a square out of the middle; pictures that are much smaller or larger are resized first. */
+/** Crops a square from the middle; pictures of a very different size are resized first. */
 const fitted =
   (resize: number, crop: number): Augmentation =>
   (picture, source) => {
@@ -78,7 +79,7 @@ const fitted =
     return compose(...(near ? [] : [resizeTo(resize)]), centerCrop(crop))(picture, source);
   };
 
-/** How the pictures of a dataset are made ready for a model. */
+/** Gives the preparation of a dataset's pictures for a model. */
 export function preparationOf(augment: AugmentName, preset: Transform, { shape }: Dataset): Preparation {
   const { resize, crop, mean, std } = preset;
   const plain = mean.every((value) => value === 0) && std.every((value) => value === 1);
@@ -86,12 +87,12 @@ export function preparationOf(augment: AugmentName, preset: Transform, { shape }
   const common = { prepare, ...(plain ? {} : { normalise: { mean, std } }) };
   if (augment === 'none') return common;
   if (augment === 'alexnet') return { ...common, ...alexnetRecipe({ size: crop, from: resize }) };
-  // Pictures of one small size are moved about, photos are cropped; digits have no mirror image.
-  const moved = shape
+  // Pictures of one small size are shifted, photos are cropped; digits are not mirrored.
+  const cropped = shape
     ? [prepare, randomCrop(crop, { padding: Math.max(1, crop >> (shape[0] === 1 ? 4 : 3)) })]
     : [randomResizedCrop(crop)];
   const mirrored = shape?.[0] === 1 || mean.length === 1 ? [] : [randomHorizontalFlip()];
   const coloured =
     augment === 'color' ? [colorJitter({ brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 })] : [];
-  return { ...common, augment: compose(...moved, ...mirrored, ...coloured) };
+  return { ...common, augment: compose(...cropped, ...mirrored, ...coloured) };
 }

@@ -1,30 +1,30 @@
-/** The page about a run or an evaluation: what was asked for, the curves, every epoch, and what was confused. */
+/** Writes the HTML report of a run or an evaluation: settings, curves, epochs, confusion matrix. */
 import type { EpochRecord, Evaluation } from '@cnn/train';
 import { escaped, page, row } from '../html.js';
 import { curves } from './chart.js';
 import { confusionHtml } from './confusion.js';
 
-/** What a report is made from. */
+/** Content of a report. */
 export interface Report {
   readonly title: string;
-  /** What was asked for, by name. */
+  /** Settings and other facts, by name. */
   readonly facts: Readonly<Record<string, unknown>>;
   readonly history: readonly EpochRecord[];
   readonly evaluation: Evaluation | undefined;
   readonly labels: readonly string[];
 }
 
-/** A share as percent with two digits. */
+/** Formats a fraction as percent with two digits. */
 export const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
-/** The results of an evaluation in one line. */
+/** Formats an evaluation in one line. */
 export const evaluationLine = ({ count, accuracy, topK, loss }: Evaluation): string =>
   `top-1 ${percent(accuracy)}${[...topK]
     .filter(([k]) => k > 1)
     .map(([k, share]) => `, top-${k} ${percent(share)}`)
     .join('')}, loss ${loss.toFixed(4)} on ${count.toLocaleString('en-US')} pictures`;
 
-/** The page, complete in itself. */
+/** Gives the page, without references to other files. */
 export function reportPage({ title, facts, history, evaluation, labels }: Report): string {
   const known = Object.entries(facts).filter(([, value]) => value !== undefined && String(value) !== '');
   const epochs = history.map(({ epoch, loss, accuracy, learningRate, validation }) =>

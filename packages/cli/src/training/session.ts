@@ -1,4 +1,4 @@
-/** A training run on disk: goes on where it stopped, shows how it fares, saves itself when it is interrupted. */
+/** Runs a training with its files: resumes, shows progress, saves on an interrupt, writes the report. */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ import { optimizers, preparationOf, schedules } from './recipes.js';
 import { evaluationLine, reportPage } from './report.js';
 import { flagOf, requireSame, type Settings } from './settings.js';
 
-/** What is trained, and on what. */
+/** Model, data and settings of a run. */
 export interface Job {
   readonly model: Module;
   readonly weights: Weights;
@@ -33,7 +33,7 @@ export interface Job {
   readonly preset: Transform;
   readonly settings: Settings;
   readonly out: string;
-  /** Parameters that stay as they are. */
+  /** Path prefixes of parameters that are not trained. */
   readonly freeze?: readonly string[];
   readonly groups?: readonly ParameterGroup[];
 }
@@ -45,16 +45,16 @@ const SETTINGS = 'run.json';
 const MODEL = 'model.safetensors';
 
 /**
- * Looks at the folder of the run before anything is loaded.
- * @throws UsageError where it holds a run that is not asked to go on, or none that could.
+ * Checks the folder of the run, before anything is loaded.
+ * @throws UsageError if it holds a run but `resume` is false, or the other way round, or if settings differ.
  */
 export async function requireOut(out: string, resume: boolean, settings: Settings): Promise<void> {
   const exists = existsSync(join(out, CHECKPOINT));
   if (resume && !exists)
-    throw new UsageError(`There is no run to go on with: ${join(out, CHECKPOINT)} does not exist.`);
+    throw new UsageError(`There is no run to continue: ${join(out, CHECKPOINT)} does not exist.`);
   if (exists && !resume)
     throw new UsageError(
-      `${out} holds a run already. Add --resume to go on with it, or give another folder with --out.`,
+      `${out} already holds a run. Add --resume to continue it, or give another folder with --out.`,
     );
   if (!resume) return;
   const text = await readFile(join(out, SETTINGS), 'utf8').catch((error: Error) => {
@@ -64,33 +64,34 @@ export async function requireOut(out: string, resume: boolean, settings: Setting
   try {
     before = JSON.parse(text) as Settings;
   } catch {
-    throw new UsageError(`${join(out, SETTINGS)} is not JSON; the run cannot go on without its settings.`);
+    throw new UsageError(`${join(out, SETTINGS)} is not JSON; the run cannot continue without its settings.`);
   }
   requireSame(before, settings, out);
 }
 
-/** A word as a shell takes it. */
+/** Quotes a word for a shell, if necessary. */
 const quoted = (text: string): string =>
   /^[\w./:=@,+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 
-/** The command line that goes on with a run. */
+/** Gives the command line that continues a run. */
 export function resumeLine(args: readonly string[], out: string): string {
   const given = args.some((word) => word === '--out' || word.startsWith('--out='));
   const words = args.filter((word) => word !== '--resume');
   return ['cnn', ...words, ...(given ? [] : ['--out', out]), '--resume'].map(quoted).join(' ');
 }
 
-/** What a run needs of its surroundings. */
-interface Surroundings {
+/** Options, output and start time of a run. */
+interface RunContext {
   readonly options: TrainingOptions;
   readonly terminal: Terminal;
   readonly signal: AbortSignal | undefined;
-  /** Takes lines of the result: to the standard output, or beside it where that is JSON. */
+  /** Prints a line of the result: to the standard output, or to the standard error with `--json`. */
   readonly say: (line: string) => void;
+  /** Time of the start, in milliseconds of `performance.now`. */
   readonly started: number;
 }
 
-/** The shape of a batch. */
+/** Gives the shape of a batch. */
 const inputOf = ({ settings, data, preset }: Job): readonly number[] => [
   Math.min(settings.batch, data.train.size),
   preset.mean.length,
@@ -98,7 +99,7 @@ const inputOf = ({ settings, data, preset }: Job): readonly number[] => [
   preset.crop,
 ];
 
-/** Trains to the end, and writes weights, checkpoint and report into the folder of the run. */
+/** Trains a model, and writes weights, checkpoint and report into the folder of the run. */
 export async function runTraining(
   job: Job,
   options: TrainingOptions,
@@ -112,14 +113,25 @@ export async function runTraining(
   const preparation = preparationOf(settings.augment, preset, data.train);
   const checkpoint = join(out, CHECKPOINT);
   const say = (line: string): void => (options.json ? terminal.note(line) : terminal.print(line));
-  const around: Surroundings = { options, terminal, signal, say, started: performance.now() };
+  const context: RunContext = { options, terminal, signal, say, started: performance.now() };
   const [pictures] = inputOf(job) as [number];
   if (pictures < settings.batch)
-    terminal.note(`A step has all ${pictures} pictures that there are to train with, not ${settings.batch}.`);
+    terminal.note(
+      `A step has ${pictures} pictures, all that there are for training, instead of ${settings.batch}.`,
+    );
   await makeResultFolder(out);
   await writeText(join(out, SETTINGS), `${JSON.stringify(settings, null, 2)}\n`);
   await using run = trainer({
-    ...{ model, weights, input: inputOf(job), seed, backend, threads, freeze, groups, clip, ema },
+    model,
+    weights,
+    input: inputOf(job),
+    seed,
+    backend,
+    threads,
+    freeze,
+    groups,
+    clip,
+    ema,
     optimizer: optimizers[settings.optimizer].make({ learningRate, weightDecay }),
     schedule: schedules[settings.schedule](epochs),
     loss: crossEntropy({ labelSmoothing, classWeights }),
@@ -128,36 +140,36 @@ export async function runTraining(
   });
   if (options.resume) {
     await run.restore(checkpoint);
-    say(`Going on after ${run.step} steps, in epoch ${run.epoch + 1}.`);
+    say(`Continuing after ${run.step} steps, in epoch ${run.epoch + 1}.`);
   }
   try {
-    const evaluation = await fit(job, run, { epochs, checkpoint }, around);
-    await finish(job, run, evaluation, around);
+    const evaluation = await fit(job, run, { epochs, checkpoint }, context);
+    await finish(job, run, evaluation, context);
   } catch (error) {
     terminal.progress('');
     if (error instanceof TrainingDiverged && existsSync(checkpoint))
-      terminal.note(`The state after the last whole epoch is in ${checkpoint}.`);
+      terminal.note(`The state after the last complete epoch is in ${checkpoint}.`);
     if (!signal?.aborted) throw error;
     await run.save(checkpoint);
     const usable = run.epoch > 0 ? `, the weights after epoch ${run.epoch} in ${join(out, MODEL)}` : '';
     terminal.note(
-      `Stopped after ${run.step} steps, in epoch ${run.epoch + 1}; the state is in ${checkpoint}${usable}. Go on with:\n  ${resumeLine(options.args, out)}`,
+      `Stopped after ${run.step} steps, in epoch ${run.epoch + 1}; the state is in ${checkpoint}${usable}. Continue with:\n  ${resumeLine(options.args, out)}`,
     );
     throw error;
   }
 }
 
-/** Makes the epochs that are left. Gives the evaluation of the last one. */
+/** Trains the remaining epochs, and gives the evaluation of the last one. */
 async function fit(
   job: Job,
   run: Trainer,
   { epochs, checkpoint }: { readonly epochs: number; readonly checkpoint: string },
-  { options: { backend, patience }, terminal, signal, say }: Surroundings,
+  { options: { backend, patience }, terminal, signal, say }: RunContext,
 ): Promise<Evaluation | undefined> {
   const { data } = job;
   const show = trainingProgress(terminal, epochs, say);
   let evaluation: Evaluation | undefined;
-  let told = false;
+  let noted = false;
   for await (const progress of run.fit(data.train, {
     epochs,
     validation: data.test,
@@ -165,31 +177,31 @@ async function fit(
     checkpoint: { path: checkpoint },
     signal,
   })) {
-    if (!told)
+    if (!noted)
       noteFallback(terminal, backend, {
         backend: run.backend ?? '',
         fallbackReason: run.fallbackReason,
       });
-    told = true;
+    noted = true;
     show(progress);
     if (!progress.epochDone) continue;
     evaluation = progress.validation;
     await writeModel(job, await usableWeights(job, run, patience !== undefined));
     await writeReport(job, run, evaluation);
-    if (progress.stopped) say(`No better result for ${patience} epochs; the best weights are kept.`);
+    if (progress.stopped) say(`No better accuracy for ${patience} epochs; the best weights are kept.`);
   }
   terminal.progress('');
   return evaluation;
 }
 
-/** The weights to keep: the best ones where a run may end early, averaged ones where there are, else the last. */
+/** Gives the weights to write: the best with early stopping, the averaged with `--ema`, else the current. */
 const usableWeights = ({ settings }: Job, run: Trainer, best: boolean): Promise<Weights> =>
   best ? run.bestWeights() : settings.ema === undefined ? run.weights() : run.averagedWeights();
 
-/** Writes weights with what is known of them. Gives the path. */
+/** Writes weights with their description, and gives the path. */
 async function writeModel({ data, preset, settings, out }: Job, weights: Weights): Promise<string> {
   const { model } = settings;
-  // Fine-tuning may have started with another number of classes than there are now.
+  // Fine-tuning may have started with weights of another number of classes.
   const options = settings.options.filter((pair) => !pair.startsWith('numClasses='));
   const description = { model, options, classes: data.classes, transform: preset };
   const file = join(out, MODEL);
@@ -197,12 +209,12 @@ async function writeModel({ data, preset, settings, out }: Job, weights: Weights
   return file;
 }
 
-/** Writes the weights and the report, and says how to use them. */
+/** Writes weights and report, and prints the result. */
 async function finish(
   job: Job,
   run: Trainer,
   last: Evaluation | undefined,
-  { options, terminal, signal, say, started }: Surroundings,
+  { options, terminal, signal, say, started }: RunContext,
 ): Promise<void> {
   const { model, data, preset, settings, out } = job;
   const best = options.patience !== undefined;
@@ -210,7 +222,12 @@ async function finish(
   const evaluation =
     data.test && (best || !last)
       ? await evaluate({
-          ...{ model, weights, input: inputOf(job), dataset: data.test, backend: options.backend, signal },
+          model,
+          weights,
+          input: inputOf(job),
+          dataset: data.test,
+          backend: options.backend,
+          signal,
           ...preparationOf(settings.augment, preset, data.train),
         })
       : last;
@@ -220,8 +237,14 @@ async function finish(
   if (options.json) {
     const result = {
       ...settings,
-      ...{ epochs: run.epoch, steps: run.step, backend: run.backend, threads: run.threads },
-      ...{ seconds: milliseconds / 1000, history: run.history, classes: data.classes, weights: file },
+      epochs: run.epoch,
+      steps: run.step,
+      backend: run.backend,
+      threads: run.threads,
+      seconds: milliseconds / 1000,
+      history: run.history,
+      classes: data.classes,
+      weights: file,
       skipped: data.skipped,
       evaluation: evaluation && { ...evaluation, topK: Object.fromEntries(evaluation.topK) },
     };
@@ -235,7 +258,7 @@ async function finish(
   say(`  cnn classify <picture> --weights ${quoted(file)}`);
 }
 
-/** Writes the page of a run and its curves. */
+/** Writes the report of a run, and its curves. */
 async function writeReport(
   { data, settings, out }: Job,
   run: Trainer,
@@ -252,7 +275,8 @@ async function writeReport(
     'training pictures': data.train.size,
     'pictures for evaluation': data.test?.size,
     'pictures left out': data.skipped.length,
-    ...{ 'back end': backend, threads },
+    'back end': backend,
+    threads,
   };
   const title = `${settings.model} on ${data.kind}`;
   await writeText(

@@ -1,10 +1,10 @@
-/** The settings of a training run: made from what was typed, kept beside the run, compared when it goes on. */
+/** Settings of a training run: made from the options, stored with the run, compared when it continues. */
 import { type Module, ShapeError, type Transform, trace } from '@cnn/core';
 import { UsageError } from '../errors.js';
 import type { TrainingOptions } from './options.js';
 import { type AugmentName, type OptimizerName, optimizers, type ScheduleName } from './recipes.js';
 
-/** Whatever decides the numbers of a run, as plain data; what is undefined was not asked for. */
+/** Everything that determines the numbers of a run, as plain data; undefined for options not given. */
 export interface Settings {
   readonly model: string;
   readonly options: readonly string[];
@@ -17,19 +17,19 @@ export interface Settings {
   readonly clip?: number;
   readonly ema?: number;
   readonly labelSmoothing?: number;
-  /** As typed. */
+  /** Text of `--class-weights`. */
   readonly classWeights?: string;
   readonly augment: AugmentName;
   readonly size: number;
   readonly validation: number;
   readonly seed: number;
-  /** What fine-tuning starts from, and what of it stays as it is. */
+  /** Source of the weights that fine-tuning starts from. */
   readonly weights?: string;
   readonly freeze?: string;
   readonly trunkLr?: number;
 }
 
-/** The settings in what was typed; `defaults` are those of the command and of the model. */
+/** Makes settings from options; `defaults` are those of the command and of the model. */
 export function settingsOf(
   model: string,
   options: TrainingOptions,
@@ -38,8 +38,18 @@ export function settingsOf(
   const { data, batch, optimizer, schedule, clip, ema, labelSmoothing, classWeights, validation, seed } =
     options;
   return {
-    ...{ model, options: options.option, data, batch, optimizer, schedule, validation, seed },
-    ...{ clip, ema, labelSmoothing, classWeights },
+    model,
+    options: options.option,
+    data,
+    batch,
+    optimizer,
+    schedule,
+    validation,
+    seed,
+    clip,
+    ema,
+    labelSmoothing,
+    classWeights,
     lr: options.lr ?? optimizers[optimizer].lr,
     weightDecay: options.weightDecay ?? optimizers[optimizer].weightDecay,
     augment: options.augment ?? defaults.augment,
@@ -47,10 +57,10 @@ export function settingsOf(
   };
 }
 
-/** The option that a setting comes from, as it is typed: `weight-decay` for `weightDecay`. */
+/** Gives the name of a setting's option: `weight-decay` for `weightDecay`. */
 export const flagOf = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
-/** The preset for pictures of another size: the resize keeps its proportion to the crop. */
+/** Gives the preset for another input size; the ratio of resize to crop stays. */
 export const presetOf = (preset: Transform, size: number): Transform => ({
   ...preset,
   resize: Math.round((preset.resize * size) / preset.crop),
@@ -58,7 +68,7 @@ export const presetOf = (preset: Transform, size: number): Transform => ({
 });
 
 /**
- * Looks whether a model takes pictures of another than its usual size, before any is read.
+ * Checks that a model accepts an input size other than its usual one, before pictures are read.
  * @throws UsageError that names the option.
  */
 export function requireSize(name: string, model: Module, { mean, crop }: Transform, usual: number): void {
@@ -68,13 +78,13 @@ export function requireSize(name: string, model: Module, { mean, crop }: Transfo
   } catch (error) {
     if (!(error instanceof ShapeError)) throw error;
     throw new UsageError(
-      `${name} takes no pictures of --size ${crop} (${error.message}). Without --size it is ${usual}.`,
+      `${name} does not accept --size ${crop} (${error.message}). The default is ${usual}.`,
     );
   }
 }
 
 /**
- * Compares the settings of a run that goes on with those it was started with.
+ * Compares the settings of a continued run with those that it was started with.
  * @throws UsageError that names every difference.
  */
 export function requireSame(before: Settings, now: Settings, out: string): void {
@@ -83,6 +93,6 @@ export function requireSame(before: Settings, now: Settings, out: string): void 
   const changed = keys.filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]));
   if (changed.length > 0)
     throw new UsageError(
-      `The run in ${out} cannot go on with other settings: ${changed.map((key) => `${flagOf(key)} was ${shown(before[key])} and is ${shown(now[key])}`).join('; ')}. Give the same, or start anew with another --out.`,
+      `The run in ${out} cannot continue with other settings: ${changed.map((key) => `${flagOf(key)} was ${shown(before[key])} and is ${shown(now[key])}`).join('; ')}. Give the same settings, or start a new run with another --out.`,
     );
 }

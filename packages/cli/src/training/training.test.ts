@@ -1,4 +1,4 @@
-/** Training on the command line: from a folder to weights that classify, interrupted, gone on with, and gone wrong. */
+/** Tests training on the command line: results, interrupts, resumed runs, and errors. */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,15 +7,16 @@ import { lenet5 } from '@cnn/lenet';
 import { realData } from '@cnn/testing';
 import colours from 'picocolors';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { writeFolder, writeMnist } from '../../test/datasets.js';
+import { words } from '../../test/words.js';
 import { run } from '../program.js';
-import { writeFolder, writeMnist } from '../testData.js';
 import { classWeightsFor } from './classWeights.js';
 
 const root = mkdtempSync(join(tmpdir(), 'cnn-training-'));
 const at = (...path: string[]) => join(root, ...path);
 afterAll(() => rmSync(root, { recursive: true }));
 
-/** Runs a command line; `watch` sees every line as it comes. */
+/** Runs a command line; `watch` gets every line when it is printed. */
 async function cnn(
   args: readonly string[],
   { signal, watch }: { signal?: AbortSignal; watch?: (line: string) => void } = {},
@@ -28,7 +29,10 @@ async function cnn(
   const code = await run(
     args,
     {
-      ...{ print: into(out), note: into(notes), live: false, progress: () => undefined },
+      print: into(out),
+      note: into(notes),
+      live: false,
+      progress: () => undefined,
       colours: colours.createColors(false),
     },
     signal,
@@ -45,9 +49,12 @@ beforeAll(() => {
 });
 
 const training = (out: string, ...more: string[]) => [
-  ...['train', 'lenet5', '--data', mnist, '--epochs', '3', '--batch', '10', '--lr', '0.003'],
-  ...['--ema', '0.9', '--clip', '1', '--label-smoothing', '0.1', '--class-weights', 'balanced'],
-  ...['--out', at(out), '--seed', '4', ...more],
+  ...words`
+    train lenet5 --data ${mnist} --epochs 3 --batch 10 --lr 0.003
+    --ema 0.9 --clip 1 --label-smoothing 0.1 --class-weights balanced
+    --out ${at(out)} --seed 4
+  `,
+  ...more,
 ];
 
 describe('train', () => {
@@ -67,7 +74,7 @@ describe('train', () => {
     expect(svg).not.toContain('NaN');
   });
 
-  test('an interrupted run that goes on ends with the same weights, bit for bit', async () => {
+  test('an interrupted and resumed run ends with the same weights, bit for bit', async () => {
     const interrupted = new AbortController();
     const first = await cnn(training('parts'), {
       signal: interrupted.signal,
@@ -75,7 +82,7 @@ describe('train', () => {
     });
     expect(first.code).toBe(130);
     expect(first.notes).toMatch(/Stopped after 6 steps, in epoch 2; .*\n {2}cnn train lenet5 .* --resume/);
-    // What there is can be used already.
+    // The weights of the first epoch are usable.
     const soFar = ['evaluate', '--weights', at('parts', 'model.safetensors'), '--data', mnist];
     expect((await cnn(soFar)).out).toMatch(/^lenet5, on wasm \(\d+ threads?\): top-1 /);
     const state = await cnn(soFar.map((word) => word.replace('model.', 'checkpoint.')));
@@ -90,8 +97,8 @@ describe('train', () => {
   });
 
   test.each([
-    [training('whole'), /holds a run already. Add --resume/],
-    [training('none', '--resume'), /There is no run to go on with/],
+    [training('whole'), /already holds a run. Add --resume/],
+    [training('none', '--resume'), /There is no run to continue/],
     [training('whole', '--resume', '--lr', '0.1'), /lr was 0.003 and is 0.1/],
     [
       training('whole', '--resume').map((word) => (word === 'lenet5' ? 'lenet5_classic' : word)),
@@ -100,10 +107,7 @@ describe('train', () => {
     [training('x', '--lr', 'fast'), /--lr <rate>' argument 'fast' is invalid. Give a number from 0 up/],
     [training('whole', '--resume', '--ema', '0.99'), /ema was 0.9 and is 0.99/],
     [training('whole', '--resume', '--clip', '9'), /clip was 1 and is 9/],
-    [
-      training('x', '--size', '64'),
-      /lenet5 takes no pictures of --size 64 \(.*400.*\)\. Without --size it is 32/,
-    ],
+    [training('x', '--size', '64'), /lenet5 does not accept --size 64 \(.*400.*\)\. The default is 32/],
     [training('x', '--ema', '1'), /Give a number above 0 and below 1/],
     [training('x', '--clip', '0'), /Give a number above 0/],
     [training('x', '--label-smoothing', '1.5'), /Give a number from 0 to 1/],
@@ -113,16 +117,16 @@ describe('train', () => {
     [training('x', '--class-weights', '1,2'), /gives 2 numbers for 10 classes/],
     [training('x', '--option', 'numClasses=5'), /number of classes follows from the data/],
     [training('x', '--optimizer', 'sgb'), /Allowed choices are sgd, adam, adamW, rmsprop/],
-  ])('%j makes no sense', async (args, message) => {
+  ])('%j is a usage error', async (args, message) => {
     const { code, notes } = await cnn(args);
     expect(notes).toMatch(message);
     expect(code).toBe(2);
   });
 
-  test.runIf(process.platform === 'linux')('a folder that the system does not make is named', async () => {
+  test.runIf(process.platform === 'linux')('a folder that the system does not allow is named', async () => {
     const { code, notes } = await cnn([...training('x'), '--out', '/proc/none/x']);
     expect(notes).toBe(
-      'cnn: Cannot make the folder /proc/none/x: the system takes no new folders there. Give another place.',
+      'cnn: Cannot make the folder /proc/none/x: the system allows no new folders there. Give another path.',
     );
     expect(code).toBe(1);
   });
@@ -130,23 +134,23 @@ describe('train', () => {
   test('a file where the folder of the run should be is named', async () => {
     writeFileSync(at('file'), '');
     const { code, notes } = await cnn(training('file'));
-    expect(notes).toMatch(/^cnn: Cannot make the folder .*file: a file of that name is in the way\. Give/);
+    expect(notes).toMatch(/^cnn: Cannot make the folder .*file: a file of that name exists\. Give/);
     expect(code).toBe(1);
   });
 
-  test('a loss that is no number ends the run with step, place and advice', async () => {
+  test('a loss that is not finite ends the run, naming step, layer and remedy', async () => {
     const { code, notes } = await cnn(training('nan', '--optimizer', 'sgd', '--lr', '1e38'));
     expect(code).toBe(1);
     expect(notes).toMatch(/The loss of step \d+ is .*first appeared in .*Lower the learning rate/s);
   });
 
-  test('a batch of more pictures than there are is noted', async () => {
+  test('a batch larger than the training set is noted', async () => {
     const { code, notes } = await cnn(training('few', '--epochs', '1', '--batch', '64'));
-    expect(notes).toMatch(/^A step has all 60 pictures that there are to train with, not 64\.$/m);
+    expect(notes).toMatch(/^A step has 60 pictures, all that there are for training, instead of 64\.$/m);
     expect(code).toBe(0);
   });
 
-  test('a label that no class has is named', async () => {
+  test('a label without a class is named', async () => {
     writeMnist(at('odd'), 'train', 20, (index) => (index === 7 ? 11 : 0));
     const { code, notes } = await cnn(['train', 'lenet5', '--data', at('odd'), '--out', at('x')]);
     expect(notes).toMatch(/label of example 7 is 11; there are 10 classes/);
@@ -154,23 +158,15 @@ describe('train', () => {
   });
 });
 
-describe('what an option does to the only step of a run', () => {
-  /** Trains one step on all 60 pictures without augmentation. Gives its loss, the weights, and the whole state. */
+describe('the effect of an option on a run of one step', () => {
+  /** Trains one step on all 60 pictures without augmentation, and gives loss, weights and state. */
   async function oneStep(name: string, ...options: string[]) {
     const { code, out, notes } = await cnn([
-      ...['train', 'lenet5', '--data', mnist, '--epochs', '1', '--batch', '60', '--augment', 'none'],
-      ...[
-        '--optimizer',
-        'sgd',
-        '--lr',
-        '0.1',
-        '--weight-decay',
-        '0',
-        '--out',
-        at(name),
-        '--json',
-        ...options,
-      ],
+      ...words`
+        train lenet5 --data ${mnist} --epochs 1 --batch 60 --augment none
+        --optimizer sgd --lr 0.1 --weight-decay 0 --out ${at(name)} --json
+      `,
+      ...options,
     ]);
     expect([code, notes.includes('Stopped')]).toEqual([0, false]);
     const { history } = JSON.parse(out) as { history: { loss: number }[] };
@@ -184,7 +180,7 @@ describe('what an option does to the only step of a run', () => {
   const start = initialise(lenet5(), { seed: 0 });
   const trained = [...parameters(lenet5())].flatMap(([name, { trainable }]) => (trainable ? [name] : []));
 
-  test('--label-smoothing: the loss goes in proportion from the target to all classes alike', async () => {
+  test('--label-smoothing interpolates the loss between the target and all classes', async () => {
     const { loss: none } = await oneStep('smooth-none');
     const { loss: half } = await oneStep('smooth-half', '--label-smoothing', '0.5');
     const { loss: all } = await oneStep('smooth-all', '--label-smoothing', '1');
@@ -192,9 +188,9 @@ describe('what an option does to the only step of a run', () => {
     expect(half).toBeCloseTo((none + all) / 2, 5);
   });
 
-  test('--class-weights: the loss is the mean over the classes that count', async () => {
+  test('--class-weights: the loss is the weighted mean over the classes', async () => {
     const { loss: plain } = await oneStep('weights-none');
-    // Six pictures of each digit: halves of the classes are halves of the loss.
+    // There are six pictures of each digit, so half of the classes is half of the loss.
     const { loss: low } = await oneStep('weights-low', '--class-weights', '1,1,1,1,1,0,0,0,0,0');
     const { loss: high } = await oneStep('weights-high', '--class-weights', '0=0,1=0,2=0,3=0,4=0');
     expect(Math.abs(low - high)).toBeGreaterThan(1e-3);
@@ -202,7 +198,7 @@ describe('what an option does to the only step of a run', () => {
     expect((await oneStep('weights-balanced', '--class-weights', 'balanced')).loss).toBeCloseTo(plain, 6);
   });
 
-  test('--clip: all weights together move by the rate times the norm', async () => {
+  test('--clip: the step of all weights together has the norm of rate times clip', async () => {
     const { weights } = await oneStep('clipped', '--clip', '0.01');
     let squares = 0;
     for (const name of trained)
@@ -211,7 +207,7 @@ describe('what an option does to the only step of a run', () => {
     expect(Math.sqrt(squares)).toBeCloseTo(0.1 * 0.01, 6);
   });
 
-  test('--ema: the average is what is written, the weights go on without it', async () => {
+  test('--ema: the average is written, and training continues without it', async () => {
     const { state: plain } = await oneStep('ema-none');
     const { weights, state } = await oneStep('ema', '--ema', '0.75');
     for (const name of trained) {
@@ -236,13 +232,16 @@ test('balanced class weights make rare classes count as much as common ones', as
   expect(await classWeightsFor('rare=3', ['common', 'rare'], pictures)).toEqual([1, 3]);
 });
 
-test('export takes the size, channels and classes that a model was trained with', async () => {
-  const training = ['train', 'resnet20', '--data', digits, '--size', '16', '--epochs', '1', '--batch', '5'];
-  expect((await cnn([...training, '--out', at('small')])).code).toBe(0);
+test('export uses the size, channels and classes of the training', async () => {
+  const training = words`train resnet20 --data ${digits} --size 16 --epochs 1 --batch 5 --out ${at('small')}`;
+  expect((await cnn(training)).code).toBe(0);
   const weights = at('small', 'model.safetensors');
   const exported = await cnn(['export', '--weights', weights, '--out', at('small.onnx'), '--json']);
   expect(JSON.parse(exported.out)).toMatchObject({
-    ...{ model: 'resnet20', input: [1, 3, 16, 16], output: [1, 3], classes: ['one', 'seven', 'zero'] },
+    model: 'resnet20',
+    input: [1, 3, 16, 16],
+    output: [1, 3],
+    classes: ['one', 'seven', 'zero'],
     transform: { crop: 16 },
   });
   expect(existsSync(at('small.onnx'))).toBe(true);
@@ -250,8 +249,11 @@ test('export takes the size, channels and classes that a model was trained with'
 
 describe('finetune', () => {
   const tuning = (data: string, out: string, ...more: string[]) => [
-    ...['finetune', 'lenet5', '--weights', at('whole', 'model.safetensors'), '--data', data],
-    ...['--epochs', '8', '--batch', '6', '--lr', '0.02', '--out', at(out), ...more],
+    ...words`
+      finetune lenet5 --weights ${at('whole', 'model.safetensors')} --data ${data}
+      --epochs 8 --batch 6 --lr 0.02 --out ${at(out)}
+    `,
+    ...more,
   ];
 
   test('gives a model that knows its classes, and evaluate and classify know them too', async () => {
@@ -277,7 +279,7 @@ describe('finetune', () => {
     expect(other.notes).toMatch(/are for lenet5, not for resnet18/);
   });
 
-  test('trains everything where nothing is frozen, parts at a rate of their own', async () => {
+  test('trains all layers without --freeze, with another rate for the trunk', async () => {
     const args = tuning(digits, 'free', '--freeze', 'none', '--trunk-lr', '0');
     const { code } = await cnn([...args, '--epochs', '1']);
     expect(code).toBe(0);
@@ -287,25 +289,21 @@ describe('finetune', () => {
     const misfit = await cnn(['finetune', 'lenet5', '--weights', at('other.safetensors'), '--data', digits]);
     expect(misfit.notes).toMatch(/The weights do not fit lenet5.*conv1.weight/s);
     const unknown = await cnn(tuning(digits, 'x', '--freeze', 'conv9'));
-    expect(unknown.notes).toMatch(/'freeze' names 'conv9', but no parameter's path starts so/);
+    expect(unknown.notes).toMatch(/'freeze' names 'conv9', but no parameter has a path that starts with it/);
   });
 
-  test('weights that came with another number of classes are forgotten about', async () => {
+  test('the number of classes of the initial weights is not written', async () => {
     const plain = readSafetensors(readFileSync(at('whole', 'model.safetensors'))).weights;
     writeFileSync(at('plain.safetensors'), writeSafetensors(plain));
     const args = tuning(digits, 'three', '--option', 'numClasses=10', '--epochs', '1');
     expect((await cnn(args.map((word) => word.replace(at('whole', 'model'), at('plain'))))).code).toBe(0);
-    const evaluated = await cnn([
-      'evaluate',
-      '--weights',
-      at('three', 'model.safetensors'),
-      '--data',
-      digits,
-    ]);
+    const evaluated = await cnn(
+      words`evaluate --weights ${at('three', 'model.safetensors')} --data ${digits}`,
+    );
     expect(evaluated.out).toMatch(/one +seven +zero\none /);
   });
 
-  test('says what is wrong with a folder', async () => {
+  test('reports the problems of a folder', async () => {
     writeFolder(at('broken'), { one: 1, two: 2 }, 3);
     writeFileSync(at('broken', 'two', '1.png'), 'no picture');
     const failed = await cnn(tuning(at('broken'), 'x'));
@@ -328,7 +326,7 @@ describe('finetune', () => {
   });
 });
 
-test('a folder of train and val is taken as it is parted, and must have the same classes', async () => {
+test('the folders train and val are used as given, and must have the same classes', async () => {
   writeFolder(at('parted', 'train'), { one: 1, two: 2 }, 4);
   writeFolder(at('parted', 'val'), { one: 1, two: 2 }, 2);
   const args = ['train', 'lenet5', '--data', at('parted'), '--epochs', '1', '--batch', '4', '--json'];
@@ -336,7 +334,7 @@ test('a folder of train and val is taken as it is parted, and must have the same
   expect(JSON.parse(out)).toMatchObject({ steps: 2, evaluation: { count: 4 }, classes: ['one', 'two'] });
   writeFolder(at('parted', 'val'), { three: 3 }, 1);
   expect((await cnn([...args, '--out', at('x')])).notes).toMatch(
-    /have other classes: one, two and one, three, two/,
+    /have different classes: one, two and one, three, two/,
   );
 });
 
@@ -345,19 +343,19 @@ test.skipIf(!data)(
   'fine-tunes a real checkpoint on real photos (skipped where the data is absent)',
   { timeout: 120_000 },
   async () => {
-    const { code, out } = await cnn([
-      ...['finetune', 'mobilenet_v1', '--data', join(data!, 'cifar10/jpeg'), '--json'],
-      ...['--weights', join(data!, 'checkpoints/mobilenetv1_025_imagenet.tar'), '--lr', '0.01'],
-      ...['--option', 'width=0.25', '--option', 'activation=leakyRelu:0.1'],
-      ...['--size', '128', '--epochs', '12', '--batch', '20', '--out', at('real')],
-    ]);
+    const { code, out } = await cnn(words`
+      finetune mobilenet_v1 --data ${data!}/cifar10/jpeg --json
+      --weights ${data!}/checkpoints/mobilenetv1_025_imagenet.tar --lr 0.01
+      --option width=0.25 --option activation=leakyRelu:0.1
+      --size 128 --epochs 12 --batch 20 --out ${at('real')}
+    `);
     expect(code).toBe(0);
     const { evaluation, classes } = JSON.parse(out) as {
       evaluation: { count: number; accuracy: number };
       classes: string[];
     };
     expect([evaluation.count, classes.length]).toEqual([20, 10]);
-    // Eight of twenty when this was written; by chance it would be two.
+    // Measured: eight of twenty. Chance would give two.
     expect(evaluation.accuracy).toBeGreaterThan(0.3);
   },
 );

@@ -1,69 +1,74 @@
-/** What a back end is: something that turns a graph and weights into a program, which runs and says what it runs on. */
+/** The interface of back ends: they compile a graph and weights to a program. */
 import type { Graph } from '../graph/graph.js';
 import type { Tensor, Weights } from '../tensor/tensor.js';
 
-/** How a back end compiles. */
+/** Options of {@link Backend.compile}. */
 export interface CompileOptions {
-  /** Threads to use. Default: what the machine has, as the back end sees fit. */
+  /** Number of threads. Default: the back end's choice, from the number of cores. */
   readonly threads?: number;
-  /** Stops compiling; the promise rejects with the signal's reason. */
+  /** Aborts the compilation; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-/** One step of a program as it was measured. */
+/** One measured step of a program. */
 export interface ProfileStep {
   /** Path of the module. */
   readonly path: string;
-  /** The op, fused parts included: `conv2d + relu`. */
+  /** The op with those fused into it: `conv2d + relu`. */
   readonly op: string;
-  /** How the back end computes it: `gemm 6x16`, `winograd 4x4`, `reference`. */
+  /** Algorithm of the kernel: `gemm 6x16`, `winograd 4x4`, `reference`. */
   readonly algorithm: string;
+  /** Measured time. */
   readonly milliseconds: number;
-  /** What the back end expected it to take on two cores, in milliseconds, where it chose by that. */
+  /** Time on two cores predicted by the cost model, in milliseconds, if it chose the algorithm. */
   readonly expected?: number;
+  /** Floating-point operations of the step. */
   readonly flops: number;
 }
 
-/** What a run took, step by step. */
+/** Times of the steps of one run. */
 export interface Profile {
   readonly backend: string;
   readonly threads: number;
-  /** Whatever else explains the speed: `256-bit SIMD`, `software adapter`. */
+  /** Other facts that determine the speed: `256-bit SIMD`, `software adapter`. */
   readonly notes: readonly string[];
   readonly steps: readonly ProfileStep[];
 }
 
 /** A compiled graph. Runs one call at a time; a session queues them. */
 export interface Program {
-  /** What really runs: `'reference'`, `'wasm'`, `'gpu:webgpu'`, `'gpu:webgl2'`. */
+  /** The back end in use: `'reference'`, `'wasm'`, `'gpu:webgpu'` or `'gpu:webgl2'`. */
   readonly backend: string;
+  /** Number of threads in use. */
   readonly threads: number;
-  /** Bytes held for weights and values. */
+  /** Memory for weights and values, in bytes. */
   readonly memory: number;
-  /** Why the program runs on less than was asked for; undefined when it does not. */
+  /** Reason for fewer threads or another mode than requested; undefined if there was no fallback. */
   readonly fallbackReason?: string;
   /**
-   * Runs once. `feeds` holds a value for every input of the graph; the result one for every output.
-   * The graph's updates are taken on when the run is complete, and not at all when it is aborted.
+   * Runs once, and applies the graph's updates at the end; an aborted run applies none.
+   * @param feeds - a tensor for every input of the graph; not copied, so do not modify them during the run.
+   * @returns a tensor for every output of the graph, in new arrays.
    */
   run(feeds: ReadonlyMap<string, Tensor>, signal?: AbortSignal): Promise<ReadonlyMap<string, Tensor>>;
   /**
-   * The present values of the parameters: those compiled in, with all updates since. A program without
-   * updates may give none, so that it need not keep its weights a second time.
+   * Reads the current values of the parameters: the compiled weights with all updates since. A program
+   * without updates may give none, so that it does not need a second copy of its weights.
    */
   parameters(): Promise<Weights>;
-  /** Times one run on the given feeds, step by step. Updates are taken on as in any run. */
+  /** Measures the time of each step of one run, which applies updates like any run. */
   profile(feeds: ReadonlyMap<string, Tensor>): Promise<Profile>;
-  /** Gives back everything; the program cannot run any more. */
+  /** Releases all memory, threads and devices; the program cannot run afterwards. */
   dispose(): Promise<void>;
 }
 
-/** A way to run graphs. */
+/** A back end. */
 export interface Backend {
   readonly name: string;
   /**
-   * Compiles a graph. The graph must be legal (see `verify`) and the weights complete.
-   * @throws BackendUnavailable when the back end cannot run here.
+   * Compiles a graph, which must be legal (see `verify`). Lazy weights are read while they are packed.
+   * @param weights - a tensor for every parameter of the graph.
+   * @throws BackendUnavailable if the back end cannot run here.
    */
   compile(graph: Graph, weights: Weights, options?: CompileOptions): Promise<Program>;
 }

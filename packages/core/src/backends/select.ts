@@ -1,4 +1,4 @@
-/** Chooses a back end by name, and says why when `auto` or a fallback gives another one than hoped for. */
+/** Selects a back end by name, with the reason if it is not the first choice. */
 import { BackendUnavailable } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import type { Weights } from '../tensor/tensor.js';
@@ -7,10 +7,10 @@ import { gpuBackend } from './gpu/gpu.js';
 import { referenceBackend } from './reference/reference.js';
 import { wasmBackend } from './wasm/wasm.js';
 
-/** The back ends by name; `auto` takes a GPU where a real one answers, else wasm, else the reference. */
+/** Name of a back end. `auto` is a hardware GPU if there is one, else wasm, else the reference in float32. */
 export type BackendName = 'auto' | 'gpu' | 'wasm' | 'reference';
 
-/** A program with the reason why it is not the first choice, if it is not. */
+/** A program, with the reason if it is not on the first choice. */
 export interface Selected {
   readonly program: Program;
   readonly fallbackReason?: string;
@@ -24,8 +24,9 @@ const candidates: Readonly<Record<BackendName, readonly Backend[]>> = {
 };
 
 /**
- * Compiles on the named back end. `auto` goes on to the next one when one is unavailable, unless `strict`.
- * @throws BackendUnavailable when none of the candidates can run here.
+ * Compiles on the named back end. `auto` falls back to the next one if one is unavailable, unless `strict`.
+ * @param choice - a name, or a back end.
+ * @throws BackendUnavailable if none of the candidates can run here; with `strict`, if the first cannot.
  */
 export async function compileOn(
   choice: BackendName | Backend,

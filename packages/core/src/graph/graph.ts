@@ -1,31 +1,31 @@
 /**
- * The one data structure everything works on: a list of nodes in execution order, append-only while it
- * is built. A model is traced into a graph, a pass makes a new graph from an old one, a back end runs it.
+ * Graphs: lists of nodes in execution order, append-only while they are built. A model is traced into a
+ * graph, a pass makes a new graph from an old one, and a back end compiles a graph.
  */
 import { ShapeError } from '../errors.js';
 import type { Random } from '../tensor/random.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 
-/** One operation with its place in the model. Its value is a tensor of `shape`. */
+/** An operation of a graph. Its value is one tensor of `shape`. */
 export interface Node<A extends object = object> {
-  /** A key of the op table, `'conv2d'` for instance. */
+  /** A key of the op table, such as `'conv2d'`. */
   readonly op: string;
   readonly inputs: readonly Node[];
-  /** Plain data: numbers, strings, booleans and arrays of them. */
+  /** Attributes: plain data, that is numbers, strings, booleans, and arrays and objects of them. */
   readonly attrs: A;
   readonly shape: Shape;
-  /** Path of the module that emitted the node, `'layer1.0.conv1'`; empty at the top. */
+  /** Path of the module that emitted the node, `'layer1.0.conv1'`; `''` for the model itself. */
   readonly path: string;
   readonly graph: Graph;
 }
 
-/** A tensor that a model owns by name: a weight, or a buffer such as batch norm's running mean. */
+/** A parameter of a model, without values: a weight, or a buffer such as batch norm's running mean. */
 export interface Param {
   readonly kind: 'param';
   readonly shape: Shape;
-  /** False for buffers, which no optimizer touches. */
+  /** False for buffers, which optimizers do not update. */
   readonly trainable: boolean;
-  /** Fresh values for this parameter, as PyTorch would draw them. */
+  /** Draws initial values, row-major. */
   readonly initialise: (shape: Shape, random: Random) => Float32Array;
 }
 
@@ -41,31 +41,32 @@ export interface ParameterAttrs {
   readonly trainable: boolean;
 }
 
-/** `'training'` traces the parts that exist for training only, such as GoogLeNet's auxiliary heads. */
+/** Mode of a trace: `'training'` includes parts for training only, such as GoogLeNet's auxiliary heads. */
 export type Mode = 'inference' | 'training';
 
-/** How a graph is made: see {@link Graph}. */
+/** Options of {@link Graph}. */
 export interface GraphOptions {
-  /** Starts the path in error messages; the model's name, when it has one. */
+  /** Name of the model, which starts the path in error messages. Default: none. */
   readonly name?: string;
+  /** Default `'inference'`. */
   readonly mode?: Mode;
-  /** State-dict names of the parameters that will be lifted. */
+  /** State-dict names of the parameters that `lift` is called with. */
   readonly names?: ReadonlyMap<Param, string>;
-  /** Paths of the modules that will be entered. */
+  /** Paths of the modules that `enter` is called with. */
   readonly paths?: ReadonlyMap<object, string>;
 }
 
-/** A graph under construction, or a finished one. */
+/** A graph, under construction or finished. */
 export class Graph {
   readonly name: string;
   readonly mode: Mode;
-  /** All nodes; a node's inputs stand before it. */
+  /** All nodes in execution order: inputs precede their readers. */
   readonly nodes: Node[] = [];
-  /** What a run returns, by name. The first is the main output. */
+  /** Results of a run, by name. The first is the main output. */
   readonly outputs = new Map<string, Node>();
-  /** New values of parameters, taken on at the end of a run: updated weights, running statistics. */
+  /** New values of parameters by name, applied at the end of a run: updated weights, running statistics. */
   readonly updates = new Map<string, Node>();
-  /** The output of every module that was entered, by path. */
+  /** Outputs of all modules entered, by path. */
   readonly modules = new Map<string, Node>();
 
   readonly #names: ReadonlyMap<Param, string>;
@@ -80,7 +81,7 @@ export class Graph {
     this.#paths = paths;
   }
 
-  /** Appends a node. Shapes are the op's business: use `emit` of the op table, which works them out. */
+  /** Appends a node. Prefer `emit` of the op table, which computes the shape. */
   add<A extends object>(
     op: string,
     inputs: readonly Node[],
@@ -99,8 +100,8 @@ export class Graph {
   }
 
   /**
-   * The input of that name, made when it is asked for first.
-   * @throws ShapeError for one without values, such as a batch of no pictures.
+   * Gives the input node of a name; appends it on the first call.
+   * @throws ShapeError for a shape without values, such as an empty batch, or another shape than before.
    */
   input(name: string, shape: Shape): Node {
     if (shape.some((extent) => !Number.isInteger(extent) || extent < 1))
@@ -110,14 +111,14 @@ export class Graph {
     return this.#leaf(`input ${name}`, shape, () => this.add<InputAttrs>('input', [], { name }, shape, ''));
   }
 
-  /** The parameter of that state-dict name, made when it is asked for first. */
+  /** Gives the parameter node of a state-dict name; appends it on the first call. */
   parameter(name: string, shape: Shape, trainable: boolean): Node {
     return this.#leaf(`parameter ${name}`, shape, () =>
       this.add<ParameterAttrs>('parameter', [], { name, trainable }, shape, ''),
     );
   }
 
-  /** The node of a model's parameter. */
+  /** Gives the parameter node of a model's parameter. */
   lift(param: Param): Node {
     const name = this.#names.get(param);
     if (name === undefined)
@@ -127,7 +128,7 @@ export class Graph {
     return this.parameter(name, param.shape, param.trainable);
   }
 
-  /** Runs a module's forward function under the module's path, and remembers its output by that path. */
+  /** Runs a module's forward function under the module's path, and records its output in `modules`. */
   enter(module: object, forward: () => Node): Node {
     const outer = this.#path;
     const path = this.#paths.get(module) ?? outer;
@@ -141,7 +142,7 @@ export class Graph {
     }
   }
 
-  /** Where in the model, as messages say it: `resnet50/layer2.0.conv1`. */
+  /** Writes a path, by default the current one, for error messages: `resnet50/layer2.0.conv1`. */
   at(path = this.#path): string {
     return [this.name, path].filter(Boolean).join('/') || 'model';
   }
@@ -165,24 +166,24 @@ export class Graph {
   }
 }
 
-/** Whether a node is an `input`. */
+/** True if a node is an `input`. */
 export const isInput = (node: Node): node is Node<InputAttrs> => node.op === 'input';
 
-/** Whether a node is a `parameter`. */
+/** True if a node is a `parameter`. */
 export const isParameter = (node: Node): node is Node<ParameterAttrs> => node.op === 'parameter';
 
-/** The inputs of a graph by name, in order. */
+/** Lists the inputs of a graph by name, in order. */
 export const inputsOf = (graph: Graph): ReadonlyMap<string, Node> =>
   new Map(graph.nodes.filter(isInput).map((node) => [node.attrs.name, node]));
 
-/** The parameters of a graph by state-dict name, in order of first use. */
+/** Lists the parameters of a graph by state-dict name, in order of first use. */
 export const parametersOf = (graph: Graph): ReadonlyMap<string, Node<ParameterAttrs>> =>
   new Map(graph.nodes.filter(isParameter).map((node) => [node.attrs.name, node]));
 
-/** How many values a node holds. */
+/** Counts the values of a node. */
 export const elementsOf = (node: Node): number => sizeOf(node.shape);
 
-/** Which nodes read each node; a graph output or update counts as no reader. */
+/** Lists the readers of each node, once per read. Outputs and updates of the graph are not readers. */
 export function readersOf(graph: Graph): ReadonlyMap<Node, readonly Node[]> {
   const readers = new Map<Node, Node[]>(graph.nodes.map((node) => [node, []]));
   for (const node of graph.nodes) for (const input of node.inputs) readers.get(input)?.push(node);

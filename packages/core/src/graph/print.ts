@@ -1,10 +1,10 @@
-/** Shows a graph as text, one node a line: for tests, for error reports, for reading. */
+/** Prints a graph as text, one node a line, for tests and reports. */
 import { formatShape } from '../tensor/shape.js';
 import { type Graph, isInput, isParameter, type Node } from './graph.js';
 
 /**
- * The graph as lines like `%2 = conv2d(%1, conv1.weight) stride=2,2 : 1x64x112x112  # conv1`.
- * Parameters appear by name where they are used; outputs and updates stand at the end.
+ * Prints a graph as lines such as `%2 = conv2d(%1, conv1.weight) stride=2,2 : 1x64x112x112  # conv1`.
+ * Parameters have no line, only their names as arguments; outputs and updates are the last lines.
  */
 export function printGraph(graph: Graph): string {
   const labels = new Map<Node, string>();

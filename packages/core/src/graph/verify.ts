@@ -1,18 +1,19 @@
-/** Says what a legal graph is. Every pass is tested to keep graphs legal, and `compile` checks before it runs. */
+/** Defines legal graphs. Every pass is tested to keep graphs legal, and `compile` checks them. */
 import { ShapeError } from '../errors.js';
 import { formatShape, type Shape, sameShape } from '../tensor/shape.js';
 import { type Graph, isInput, isParameter, type Node } from './graph.js';
 
-/** What the verifier must know of an op. */
+/** The part of an op's definition that the verifier needs. */
 export interface ShapeRule {
-  /** The shape of the result; throws a ShapeError for inputs that do not fit. */
+  /** Computes the shape of the result; throws a ShapeError for inputs that do not fit. */
   shape(inputs: readonly Shape[], attrs: object): Shape;
 }
 
 /**
- * Checks that inputs stand before their readers, that every op is known and its shape is what its rule
- * gives, that names are unique, that there is an output, and that updates fit their parameters.
- * @throws ShapeError that names the node.
+ * Checks that inputs precede their readers, that every op is known and has the shape of its rule, that names
+ * are unique, that there is an output, and that updates have the shapes of their parameters.
+ * @param rule - gives the shape rule of a node's op: `definitionOf`.
+ * @throws ShapeError with the path and op of the node.
  */
 export function verify(graph: Graph, rule: (node: Node) => ShapeRule): void {
   const fail = (node: Node, reason: string): never => {
@@ -22,12 +23,12 @@ export function verify(graph: Graph, rule: (node: Node) => ShapeRule): void {
   const names = new Map<string, Node>();
   for (const node of graph.nodes) {
     for (const input of node.inputs)
-      if (!seen.has(input)) fail(node, 'reads a node that does not stand before it');
-    if (seen.has(node)) fail(node, 'stands in the graph twice');
+      if (!seen.has(input)) fail(node, 'reads a node that does not precede it');
+    if (seen.has(node)) fail(node, 'occurs in the graph twice');
     seen.add(node);
     if (isInput(node) || isParameter(node)) {
       const key = `${node.op} ${node.attrs.name}`;
-      if (names.has(key)) fail(node, `'${node.attrs.name}' stands in the graph twice`);
+      if (names.has(key)) fail(node, `'${node.attrs.name}' occurs in the graph twice`);
       names.set(key, node);
       continue;
     }
@@ -36,12 +37,12 @@ export function verify(graph: Graph, rule: (node: Node) => ShapeRule): void {
       node.attrs,
     );
     if (!sameShape(shape, node.shape))
-      fail(node, `says its shape is ${formatShape(node.shape)}, but its rule gives ${formatShape(shape)}`);
+      fail(node, `has the shape ${formatShape(node.shape)}, but its rule gives ${formatShape(shape)}`);
   }
   if (graph.outputs.size === 0 && graph.updates.size === 0)
     throw new ShapeError(`${graph.at('')}: the graph has no output.`);
   for (const node of [...graph.outputs.values(), ...graph.updates.values()])
-    if (!seen.has(node)) fail(node, 'is an output but stands in another graph');
+    if (!seen.has(node)) fail(node, 'is an output but belongs to another graph');
   for (const [name, node] of graph.updates) {
     const parameter = names.get(`parameter ${name}`);
     if (!parameter) fail(node, `updates ${name}, which the graph does not have`);

@@ -1,14 +1,14 @@
-/** Writes a file so that at every moment either the old or the new one is there, whole. Node only. */
-import { builtin } from './node.js';
+/** Writes files atomically: at any moment either the old or the new file exists, complete. Node only. */
+import { builtin } from '../platform.js';
 
 /**
- * Writes to a second file beside it, makes sure that it is on the disk, and renames it into place: a crash or
- * a loss of power at any point leaves the file that was there before.
- * @throws Error in a browser, and Node's own when the folder cannot be written to.
+ * Writes a file atomically: writes a temporary file in the same folder, flushes it to disk (fsync), and
+ * renames it. A crash or power loss before the rename leaves the old file.
+ * @throws Error in a browser, and Node's own if the folder cannot be written to.
  */
 export async function writeAtomically(path: string, bytes: Uint8Array): Promise<void> {
-  const fs = builtin('node:fs/promises');
-  const dirname = builtin('node:path')?.dirname;
+  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
+  const dirname = builtin<typeof import('node:path')>('node:path')?.dirname;
   if (!fs || !dirname) throw new Error(`Writing the file ${path} needs Node 20.16 or newer.`);
   const temporary = `${path}.${globalThis.crypto.randomUUID()}.partial`;
   try {
@@ -24,7 +24,7 @@ export async function writeAtomically(path: string, bytes: Uint8Array): Promise<
     await fs.rm(temporary, { force: true });
     throw error;
   }
-  // The rename is in the folder's own data, which some systems cannot be made to write.
+  // The rename is stored in the folder, which is flushed too; some systems refuse to.
   const folder = await fs.open(dirname(path), 'r').catch(() => undefined);
   await folder?.sync().catch(() => undefined);
   await folder?.close();

@@ -1,52 +1,56 @@
 /**
- * Keeps downloads: files in Node, the browser's Cache storage where that is asked for. A file is whole or not
- * there, whatever crashes. What is kept is never asked for again: published weights do not change their URL.
+ * Caches downloads: in files in Node, on request in the browser's Cache storage. A crash leaves no partial
+ * file. Entries are never revalidated: published weights do not change under their URL.
  */
+
+import { builtin } from '../platform.js';
 import { writeAtomically } from './atomicFile.js';
 import { sha256OfText } from './hash.js';
 import { makeFolder } from './makeFolder.js';
-import { builtin } from './node.js';
 
-/** A place for downloads, by URL. */
+/** A cache of downloads, by URL. */
 export interface DownloadCache {
-  /** Throws when nothing can be kept there, before hundreds of megabytes come for nothing. */
+  /** Throws if the cache is not writable. Called before a download of hundreds of megabytes. */
   prepare(): Promise<void>;
-  /** The path or the bytes of what is kept; undefined when there is none. */
+  /** Gives the path (Node) or the bytes (browser) of a cached download; undefined if there is none. */
   find(url: string): Promise<string | Blob | undefined>;
   keep(url: string, bytes: Uint8Array): Promise<void>;
-  /** Forgets what is kept, one that turned out to be damaged for instance. */
+  /** Deletes a cached download, for instance a damaged one. */
   forget(url: string): Promise<void>;
 }
 
-/** Which cache a reader uses. */
+/** Options of {@link openCache}. */
 export interface CacheOptions {
-  /** Whether downloads are kept. Default: in Node yes, in a browser no. */
+  /** Keeps downloads. Default: true in Node, false in a browser. */
   readonly cache?: boolean | undefined;
-  /** The folder for them in Node. Default: see `defaultCacheDirectory`. */
+  /** Folder of the downloads, in Node. Default: see `defaultCacheDirectory`. */
   readonly cacheDir?: string | undefined;
 }
 
-/** Where Node keeps downloads unless told otherwise: `CNN_CACHE`, else `cnn` in the user's cache folder. Undefined in browsers. */
+/**
+ * Gives the default folder of downloads in Node: the environment variable `CNN_CACHE`, else `cnn` in the
+ * user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`). Undefined in browsers.
+ */
 export function defaultCacheDirectory(): string | undefined {
-  const os = builtin('node:os');
-  const path = builtin('node:path');
+  const os = builtin<typeof import('node:os')>('node:os');
+  const path = builtin<typeof import('node:path')>('node:path');
   if (!os || !path) return undefined;
   const { CNN_CACHE, XDG_CACHE_HOME } = process.env;
   return CNN_CACHE || path.join(XDG_CACHE_HOME || path.join(os.homedir(), '.cache'), 'cnn');
 }
 
-/** The cache that the options ask for; undefined for none. */
+/** Opens the cache that the options select; undefined if downloads are not kept. */
 export function openCache({ cache, cacheDir }: CacheOptions): DownloadCache | undefined {
   const directory = cacheDir ?? defaultCacheDirectory();
   if (cache === false) return undefined;
-  if (builtin('node:fs/promises') && directory) return folder(directory);
+  if (builtin<typeof import('node:fs/promises')>('node:fs/promises') && directory) return folder(directory);
   return cache ? browserCache() : undefined;
 }
 
-/** Files in a folder, each under the last part of its URL behind digits that tell equal names apart. */
+/** Caches in a folder. A file is named by 32 digits of its URL's SHA-256 and the last part of its URL. */
 function folder(directory: string): DownloadCache {
-  const fs = builtin('node:fs/promises')!;
-  const path = builtin('node:path')!;
+  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises')!;
+  const path = builtin<typeof import('node:path')>('node:path')!;
   const fileOf = async (url: string): Promise<string> => {
     const digits = (await sha256OfText(url)).slice(0, 32);
     const name = new URL(url).pathname
@@ -80,7 +84,7 @@ function folder(directory: string): DownloadCache {
   };
 }
 
-/** The Cache storage of the page's origin, which stores a whole answer or none. */
+/** Caches in the Cache storage of the page's origin, which stores a whole response or nothing. */
 function browserCache(): DownloadCache {
   if (typeof caches === 'undefined')
     throw new Error(

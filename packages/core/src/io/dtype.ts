@@ -1,7 +1,9 @@
-/** From the number types of weight files to float32. Whole numbers beyond 2^24 round to the nearest float32. */
+/**
+ * Converts the number types of weight files to float32. Integers beyond 2^24 round to the nearest float32.
+ */
 import type { Shape } from '../tensor/shape.js';
 
-/** The number types that are read, by the name safetensors uses. */
+/** The supported number types, under safetensors' names. */
 export type DType =
   | 'F64'
   | 'F32'
@@ -17,9 +19,10 @@ export type DType =
   | 'U8'
   | 'BOOL';
 
+/** Reads the value at byte `at`. */
 type Reader = (view: DataView, at: number, little: boolean) => number;
 
-/** Bytes of one value, and how to read it. A map, because a file names the type: 'constructor' must not be one. */
+/** Size of a value in bytes, and its reader. A Map, in which a type named 'constructor' is not found. */
 const types: ReadonlyMap<string, readonly [bytes: number, read: Reader]> = new Map<string, [number, Reader]>([
   ['F64', [8, (view, at, little) => view.getFloat64(at, little)]],
   ['F32', [4, (view, at, little) => view.getFloat32(at, little)]],
@@ -36,13 +39,13 @@ const types: ReadonlyMap<string, readonly [bytes: number, read: Reader]> = new M
   ['BOOL', [1, (view, at) => (view.getUint8(at) ? 1 : 0)]],
 ]);
 
-/** Whether a type of that name is read. */
+/** True if the value is the name of a supported type. */
 export const isDType = (name: unknown): name is DType => typeof name === 'string' && types.has(name);
 
-/** Bytes of one value. */
+/** Gives the size of one value in bytes. */
 export const bytesPerValue = (dtype: DType): number => types.get(dtype)![0];
 
-/** The value of an IEEE half: 1 sign, 5 exponent and 10 fraction bits. */
+/** Decodes an IEEE float16: 1 sign bit, 5 exponent bits, 10 fraction bits. */
 export function halfToNumber(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
@@ -53,8 +56,9 @@ export function halfToNumber(bits: number): number {
 }
 
 /**
- * A whole number of up to 64 bits, for rounding to float32. Where float64 is too narrow for it, what is cut off leaves
- * the last bit odd: rounded to the nearest twice, it could end beside the nearest float32.
+ * Converts a 64-bit integer to a float64 that rounds to the nearest float32. Rounding to nearest twice, first
+ * to float64, could miss it; so beyond 2^53 the low 11 bits are cut off, and the last remaining bit is set if
+ * any of them was (round to odd).
  */
 function wholeToNumber(value: bigint): number {
   const near = Number(value);
@@ -64,16 +68,18 @@ function wholeToNumber(value: bigint): number {
 
 const scratch = new DataView(new ArrayBuffer(4));
 
-/** A bfloat16 is the upper half of a float32. */
+/** Decodes a bfloat16: the upper half of a float32. */
 function bfloatToNumber(bits: number): number {
   scratch.setUint32(0, bits << 16);
   return scratch.getFloat32(0);
 }
 
-/** Whether this machine keeps the low byte first, as weight files do. */
+/** True if this machine is little-endian, as weight files are. */
 export const littleEndianHere = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
-/** Float32 values as files hold them, low byte first: a view of the values where this machine does the same, else a copy. */
+/**
+ * Gives float32 values as little-endian bytes: a view of the values on a little-endian machine, else a copy.
+ */
 export function littleEndianBytes(values: Float32Array): Uint8Array {
   if (littleEndianHere) return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   const bytes = new Uint8Array(values.byteLength);
@@ -83,8 +89,8 @@ export function littleEndianBytes(values: Float32Array): Uint8Array {
 }
 
 /**
- * The values of `bytes` as float32. Aligned float32 in this machine's byte order is a view of the bytes,
- * not a copy: a 500 MB file stays the only 500 MB.
+ * Converts values to float32. Float32 in this machine's byte order at a multiple of 4 bytes becomes a view of
+ * `bytes`, not a copy: a file of 500 MB takes 500 MB of memory, not twice that.
  */
 export function toFloat32(bytes: Uint8Array, dtype: DType, littleEndian = true): Float32Array {
   const [width, read] = types.get(dtype)!;
@@ -99,7 +105,11 @@ export function toFloat32(bytes: Uint8Array, dtype: DType, littleEndian = true):
   return result;
 }
 
-/** The values of a strided tensor that starts at the start of `bytes`, as float32 in row-major order. */
+/**
+ * Copies a strided tensor to float32 in row-major order.
+ * @param bytes - the storage from the tensor's first value on.
+ * @param strides - in values, not bytes.
+ */
 export function gatherFloat32(
   bytes: Uint8Array,
   dtype: DType,
@@ -126,10 +136,10 @@ export function gatherFloat32(
 }
 
 /**
- * The same values at an address that float32 views can start at. Bytes that nobody else holds are moved down
- * by up to three places, over bytes the caller has done with: PyTorch's older format leaves its values at odd
- * addresses, and a copy would hold VGG-16's 553 MB twice.
- * @param movable - whether the bytes may be moved, and the three before them overwritten.
+ * Moves bytes down to a multiple of 4 bytes, in place, so that they can be viewed as float32. PyTorch's
+ * legacy format leaves values at odd addresses, and a copy would hold VGG-16's 553 MB twice.
+ * @param movable - true if the bytes may be moved, and up to 3 bytes before them overwritten; if false,
+ * `bytes` is returned as it is.
  */
 export function aligned(bytes: Uint8Array, movable: boolean): Uint8Array {
   const excess = bytes.byteOffset % 4;

@@ -1,18 +1,18 @@
-/** Downloads a file: goes on where a connection broke, notices when one stalls, and says what went wrong. */
+/** Downloads files: resumes broken connections, detects stalled ones, and reports errors with advice. */
 import { type Hash, requireHash, sha256 } from './hash.js';
 import { type Limits, withinLimit } from './limits.js';
 
-/** How far a download or a read has come, in bytes. */
+/** Progress of a download or a read, in bytes. */
 export interface Progress {
   readonly loaded: number;
-  /** Size of the whole, when it is known. */
+  /** Size of the whole file; undefined if it is not known. */
   readonly total: number | undefined;
 }
 
 /** Options of {@link download}. */
 export interface DownloadOptions {
   readonly limits: Limits;
-  /** Expected SHA-256, whole or its first digits. */
+  /** Expected SHA-256 in hexadecimal digits: all 64 or the first ones. */
   readonly sha256?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -20,32 +20,41 @@ export interface DownloadOptions {
   readonly stallTimeout?: number | undefined;
 }
 
-/** A download failed for good: the message says why and what to do. */
+/**
+ * A download that failed after all retries, or that the server refused; the message says why and what to do.
+ */
 export class DownloadError extends Error {
   override readonly name = 'DownloadError';
 }
 
-/** The connection broke: worth another try. */
+/** A failure that is retried. */
 class BrokenConnection extends Error {}
 
-/** How often a broken download is taken up again. */
+/** Retries after the first attempt; they wait 0.2, 0.4 and 0.8 seconds. */
 const RETRIES = 3;
 
-/** What has come so far; grows when the size is not known beforehand. */
+/** The part of a file received so far. */
 interface Received {
+  /** A buffer of the file's size, or one that grows by doubling if the size is not known. */
   bytes: Uint8Array;
+  /** Bytes received. */
   length: number;
+  /** Size of the file in bytes; undefined if it is not known. */
   total: number | undefined;
-  /** Tells versions of the file apart, so that no two are ever joined; undefined when it cannot be resumed. */
+  /**
+   * ETag or Last-Modified of the file, for `If-Range`: parts of two versions are never joined. Undefined if
+   * the download cannot be resumed.
+   */
   validator: string | undefined;
   hash: Hash | undefined;
 }
 
 /**
- * The bytes behind a URL. After a broken connection it goes on where it stopped, if the server says that the
- * file is still the same, and starts again if not.
- * @throws DownloadError with the status or the reason and what to do; FileFormatError over a limit or for a
- * wrong hash; the signal's reason when it is aborted.
+ * Downloads the file at a URL. After a broken connection it resumes where it stopped (`Range` with
+ * `If-Range`) if the file has not changed on the server, else it starts again.
+ * @throws DownloadError with the status or the reason, and what to do.
+ * @throws FileFormatError over `maxBytes` or for a wrong hash.
+ * @throws the signal's reason once it is aborted.
  */
 export async function download(url: string, options: DownloadOptions): Promise<Uint8Array> {
   const { signal, sha256: expected } = options;
@@ -66,7 +75,7 @@ export async function download(url: string, options: DownloadOptions): Promise<U
       await delay(200 * 2 ** attempt, signal);
     }
   }
-  // Of unknown size it grew by doubling: the spare room goes, or the weights would keep it alive.
+  // A buffer that grew by doubling is copied to its length: views of it would keep the spare bytes alive.
   const bytes =
     received.length === received.bytes.length ? received.bytes : received.bytes.slice(0, received.length);
   if (received.hash && expected) requireHash(await received.hash.digest(bytes), expected);
@@ -94,14 +103,14 @@ const delay = (milliseconds: number, signal: AbortSignal | undefined): Promise<v
     signal?.addEventListener('abort', abort, { once: true });
   });
 
-/** One connection: asks for what is missing and takes in what comes. */
+/** Opens one connection: requests the missing part of the file and receives it. */
 async function receive(url: string, received: Received, options: DownloadOptions): Promise<void> {
   const { limits, signal, onProgress, stallTimeout = 30_000 } = options;
   const connection = new AbortController();
   const abort = (): void => connection.abort(signal?.reason);
   signal?.addEventListener('abort', abort, { once: true });
   const stall = (): void =>
-    connection.abort(new BrokenConnection(`no byte came for ${stallTimeout / 1000} seconds`));
+    connection.abort(new BrokenConnection(`no byte arrived for ${stallTimeout / 1000} seconds`));
   let timer = setTimeout(stall, stallTimeout);
   const alive = (): void => {
     clearTimeout(timer);
@@ -114,7 +123,7 @@ async function receive(url: string, received: Received, options: DownloadOptions
       signal: connection.signal,
       headers: resume ? { Range: `bytes=${length}-`, 'If-Range': validator } : {},
     }).catch((error: unknown) => {
-      // A resuming request needs more of a server than a plain one (a page's CORS check, for instance).
+      // A request with Range can fail where a plain one succeeds (CORS in a page): retry without.
       received.validator = undefined;
       throw broken(error);
     });
@@ -122,7 +131,7 @@ async function receive(url: string, received: Received, options: DownloadOptions
     if (!(resume && response.status === 206)) start(url, received, response, options);
     else requireContinuation(received, response);
     const reader = response.body?.getReader();
-    if (!reader) throw new BrokenConnection('the answer has no body');
+    if (!reader) throw new BrokenConnection('the response has no body');
     for (;;) {
       const { done, value } = await reader.read().catch((error: unknown) => {
         throw broken(error);
@@ -135,21 +144,21 @@ async function receive(url: string, received: Received, options: DownloadOptions
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener('abort', abort);
-    // Ends a connection that was left early; one that is through does not notice.
+    // Closes a connection that was abandoned early; has no effect on a finished one.
     connection.abort();
   }
   if (received.total !== undefined && received.length < received.total)
     throw new BrokenConnection(`the connection ended after ${received.length} of ${received.total} bytes`);
 }
 
-/** Begins from nothing with a fresh answer. */
+/** Starts the download again from the first byte, with the given response. */
 function start(url: string, received: Received, response: Response, options: DownloadOptions): void {
-  // 416: the file is shorter than what has come, so that it has changed. Other failures leave what has come.
+  // 416: the file is shorter than the received part, so it has changed. Other errors keep that part.
   if (response.status === 416) Object.assign(received, nothing());
   requireOk(url, response);
   Object.assign(received, nothing());
   const { headers } = response;
-  // The length of a compressed answer is not that of the file, and a range of it is not one of the file.
+  // Content-Length and ranges of a compressed response count compressed bytes, not the file's.
   if (!headers.get('content-encoding')) {
     const length = Number(headers.get('content-length') ?? Number.NaN);
     if (length >= 0) received.total = length;
@@ -162,7 +171,10 @@ function start(url: string, received: Received, response: Response, options: Dow
   received.hash = options.sha256 === undefined ? undefined : sha256();
 }
 
-/** Checks that an answer goes on exactly where the last one broke off; a page often cannot see, and starts again. */
+/**
+ * Requires that a partial response (206) continues exactly where the last one ended. In a page, CORS often
+ * hides Content-Range; the download then starts again.
+ */
 function requireContinuation(received: Received, response: Response): void {
   const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '');
   const [, from, total] = range ?? [];
@@ -171,7 +183,7 @@ function requireContinuation(received: Received, response: Response): void {
     (total === '*' || received.total === undefined || total === String(received.total));
   if (fits) return;
   received.validator = undefined;
-  throw new BrokenConnection('the server answered with another part than the missing one');
+  throw new BrokenConnection('the server answered with another range than the requested one');
 }
 
 function requireOk(url: string, { ok, status, statusText }: Response): void {
@@ -190,7 +202,7 @@ function append(received: Received, part: Uint8Array, limits: Limits): void {
   const needed = received.length + part.length;
   withinLimit('weight', limits, 'maxBytes', needed);
   if (needed > received.bytes.length) {
-    // More than was announced came whole: the answer was compressed, which a page is not always told.
+    // More bytes than announced: the response was compressed, and CORS can hide Content-Encoding from a page.
     received.total = undefined;
     received.validator = undefined;
     const larger = new Uint8Array(Math.min(Math.max(needed, received.bytes.length * 2), limits.maxBytes));
@@ -202,7 +214,7 @@ function append(received: Received, part: Uint8Array, limits: Limits): void {
   received.length = needed;
 }
 
-/** Node hides what happened (ECONNREFUSED, ENOTFOUND) in the cause of 'fetch failed'. */
+/** Wraps an error of fetch. Node gives the reason (ECONNREFUSED, ENOTFOUND) in its cause. */
 function broken(error: unknown): BrokenConnection {
   if (error instanceof BrokenConnection) return error;
   const { message, cause } = error as {

@@ -1,23 +1,23 @@
-/** SHA-256 of a file, while it is read in Node, at its end in a browser. */
+/** SHA-256 of a file: in Node updated as it is read, in a browser computed at the end. */
 import { FileFormatError } from '../errors.js';
-import { builtin } from './node.js';
+import { builtin } from '../platform.js';
 
-/** A hash in the making. */
+/** A hash being computed. */
 export interface Hash {
   update(part: Uint8Array): void;
-  /** Hexadecimal digits; `whole` is what was fed in, for engines that hash in one go. */
+  /** Gives 64 hexadecimal digits. `whole` is all parts in a row: Web Crypto cannot hash part by part. */
   digest(whole: Uint8Array): Promise<string>;
 }
 
 /** Starts a SHA-256. */
 export function sha256(): Hash {
-  const node = builtin('node:crypto')?.createHash('sha256');
+  const node = builtin<typeof import('node:crypto')>('node:crypto')?.createHash('sha256');
   if (node)
     return { update: (part) => void node.update(part), digest: () => Promise.resolve(node.digest('hex')) };
   return { update: () => undefined, digest: async (whole) => hexadecimal(await subtleDigest(whole)) };
 }
 
-/** SHA-256 of a text in hexadecimal digits. */
+/** Computes the SHA-256 of a text's UTF-8, in hexadecimal digits. */
 export const sha256OfText = (text: string): Promise<string> => {
   const bytes = new TextEncoder().encode(text);
   const hash = sha256();
@@ -36,16 +36,20 @@ async function subtleDigest(bytes: Uint8Array): Promise<Uint8Array> {
 const hexadecimal = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 
-/** Throws a TypeError unless the option is 6 to 64 hexadecimal digits: known before a byte is read. */
+/** Throws a TypeError unless the option is 6 to 64 hexadecimal digits. Called before any byte is read. */
 export function requireHashOption(expected: string | undefined): void {
   if (expected !== undefined && !/^[0-9a-f]{6,64}$/i.test(expected))
     throw new TypeError(`The sha256 option is 6 to 64 hexadecimal digits, got '${expected}'.`);
 }
 
-/** A file of another hash than expected. */
+/** A file with another hash than expected. */
 export class HashMismatch extends FileFormatError {}
 
-/** Compares with the digits expected: all 64, or the first ones that a publisher gives. */
+/**
+ * Throws a HashMismatch unless the hash starts with the expected digits.
+ * @param actual - all 64 digits.
+ * @param expected - all 64 digits, or the first ones, as publishers put them in file names.
+ */
 export function requireHash(actual: string, expected: string): void {
   if (!actual.startsWith(expected.toLowerCase()))
     throw new HashMismatch(

@@ -1,4 +1,4 @@
-/** The public part of reading and writing weight files. */
+/** Public API for reading and writing weight files. */
 export { writeAtomically } from './atomicFile.js';
 export { defaultCacheDirectory } from './cache.js';
 export { littleEndianBytes } from './dtype.js';

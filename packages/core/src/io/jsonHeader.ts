@@ -1,6 +1,6 @@
 /**
- * Reads the JSON header of a safetensors file. JSON.parse alone lets two entries of one name pass and builds
- * whatever is asked for; this looks at the text first.
+ * Reads the JSON header of a safetensors file. JSON.parse alone accepts duplicate names and allocates
+ * whatever the text describes; so the text is scanned first.
  */
 import { FileFormatError } from '../errors.js';
 import { type Limits, withinLimit } from './limits.js';
@@ -8,18 +8,21 @@ import { quote } from './quote.js';
 
 const format = 'safetensors';
 
-/** A header: its entries by name, and the names as they stand in the file (objects put '0' before 'a'). */
+/**
+ * A header: its entries by name, and the names in the order of the file (an object would put '0' before 'a').
+ */
 export interface JsonHeader {
   readonly names: readonly string[];
   readonly entries: Readonly<Record<string, unknown>>;
 }
 
-/** An object with the name of an entry in it, or a list in that one: safetensors headers go no deeper. */
+/** Nesting of a header: the object of all entries, an entry's object, its list of extents or offsets. */
 const MAX_DEPTH = 3;
 
 /**
- * Parses the header, a JSON object, whose text starts at byte 8 of the file.
- * @throws FileFormatError for text that is not JSON, goes too deep, has too many entries, or a name twice.
+ * Parses a header.
+ * @param text - the JSON text, which starts at byte 8 of the file.
+ * @throws FileFormatError for text that is no JSON object, deep nesting, too many entries, duplicate names.
  */
 export function parseHeader(text: string, limits: Limits): JsonHeader {
   const names = scan(text, limits);
@@ -38,13 +41,15 @@ export function parseHeader(text: string, limits: Limits): JsonHeader {
   return { names, entries: entries as Record<string, unknown> };
 }
 
-/** The names at the top of the object, after checks that need no memory. The text may not be JSON yet. */
+/**
+ * Checks nesting, number of entries and duplicates, and gives the top-level names. The text may be malformed.
+ */
 function scan(text: string, limits: Limits): readonly string[] {
   const fail = (reason: string, at: number): never => {
     throw new FileFormatError(format, reason, 8 + at);
   };
   const names: string[] = [];
-  /** The names seen in each object that is open; undefined for a list. */
+  /** Names seen so far in each open object, outermost first; undefined for an open list. */
   const open: (Set<string> | undefined)[] = [];
   let containers = 0;
   for (let at = 0; at < text.length; at++) {
@@ -53,7 +58,7 @@ function scan(text: string, limits: Limits): readonly string[] {
       case '[':
         if (open.length === MAX_DEPTH) fail(`its header goes deeper than ${MAX_DEPTH} levels`, at);
         open.push(text[at] === '{' ? new Set() : undefined);
-        // An entry of the header is an object with two lists.
+        // Three containers an entry: its object, with two lists. Two more: the header and `__metadata__`.
         containers++;
         withinLimit(format, limits, 'maxTensors', Math.ceil((containers - 2) / 3), 8 + at);
         break;
@@ -78,7 +83,7 @@ function scan(text: string, limits: Limits): readonly string[] {
   return names;
 }
 
-/** Where the string that starts at `start` ends, one beyond its closing quote. */
+/** Gives the index after the closing quote of the string that starts at `start`. */
 function endOfString(text: string, start: number): number {
   for (let at = start + 1; at < text.length; at++) {
     if (text[at] === '\\') at++;
@@ -87,7 +92,7 @@ function endOfString(text: string, start: number): number {
   return text.length;
 }
 
-/** Whether a colon follows: the string is a name, not a value. */
+/** True if a colon follows: the string is a name, not a value. */
 function isName(text: string, end: number): boolean {
   let at = end;
   while (at < text.length && /\s/.test(text[at]!)) at++;

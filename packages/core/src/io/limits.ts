@@ -1,19 +1,21 @@
-/** How much of a weight file is believed before memory is taken for it. Files are hostile until read. */
+/** Limits on the sizes a weight file states, checked before memory is allocated: any file may be hostile. */
 import { FileFormatError } from '../errors.js';
 
-/** Upper bounds on what a file may ask for; each can be raised by who knows the file. */
+/** Upper bounds on the sizes that a file states. Raise one for a file that you trust. */
 export interface Limits {
-  /** Size of the whole file in bytes, and of what its compressed entries grow to. Default 2 GiB. */
+  /** Size of the file in bytes, and of all its decompressed entries together. Default 2^31: 2 GiB. */
   readonly maxBytes: number;
-  /** Size of the part that describes the tensors (JSON header, pickle, zip directory) in bytes. Default 16 MiB. */
+  /**
+   * Size of the description of the tensors (JSON, pickle, zip directory) in bytes. Default 2^24: 16 MiB.
+   */
   readonly maxHeaderBytes: number;
   /** Number of tensors. Default 20,000. */
   readonly maxTensors: number;
-  /** Values in all tensors together. Default 2^29, which is 2 GiB as float32. */
+  /** Number of values in all tensors together. Default 2^29, which is 2 GiB as float32. */
   readonly maxElements: number;
 }
 
-/** The bounds when none are given: room for every classic network with its optimizer, none for a bomb. */
+/** Default limits: enough for every classic network with its optimizer state, too little for a zip bomb. */
 export const defaultLimits: Limits = {
   maxBytes: 2 ** 31,
   maxHeaderBytes: 2 ** 24,
@@ -22,7 +24,7 @@ export const defaultLimits: Limits = {
 };
 
 /**
- * The limits with defaults for those not given (`undefined` counts as not given).
+ * Completes limits with the defaults; `undefined` counts as not given.
  * @throws TypeError for a limit that is not a number from 0 up.
  */
 export function resolveLimits(given: Partial<Limits> = {}): Limits {
@@ -40,10 +42,10 @@ export function resolveLimits(given: Partial<Limits> = {}): Limits {
   };
 }
 
-/** A file over a limit: it may be as sound as any, so that nobody deletes it for that. */
+/** A file over a limit. It may be sound, so that a cached download of it is kept. */
 export class OverLimit extends FileFormatError {}
 
-/** Throws when a number that a file gives is over its limit. Not-a-number is over every limit. */
+/** Throws an OverLimit if a number that a file states exceeds its limit, or is NaN. */
 export function withinLimit(
   format: string,
   limits: Limits,
@@ -59,27 +61,28 @@ export function withinLimit(
     );
 }
 
-/** Values that any file may describe, however small it is: an expanded tensor stores fewer than it shows. */
+/** Number of values that any file may describe: an expanded tensor has more values than its file stores. */
 const SMALL = 2 ** 20;
 
 /**
- * Checks the values of all tensors together: within `maxElements`, and not out of proportion to the file.
- * Storages may be shared and strides may be 0, so that a kilobyte could otherwise ask for gigabytes.
- * @param bytes - size of the values as they lie in the file.
+ * Checks the number of values of all tensors together: at most `maxElements`, and at most 8 a byte of the
+ * file (or 2^20). Storages may be shared and strides 0, so that a kilobyte could otherwise become gigabytes.
+ * @param bytes - size of all stored values in the file.
+ * @throws FileFormatError if either is exceeded.
  */
 export function requireElements(format: string, limits: Limits, elements: number, bytes: number): void {
   withinLimit(format, limits, 'maxElements', elements);
   if (elements > Math.max(SMALL, 8 * bytes))
     throw new FileFormatError(
       format,
-      `its tensors show ${elements.toLocaleString('en-US')} values, but it holds only ${bytes.toLocaleString('en-US')} bytes of them. Save the tensors after .contiguous().`,
+      `its tensors have ${elements.toLocaleString('en-US')} values, but it stores only ${bytes.toLocaleString('en-US')} bytes of them. Save the tensors after .contiguous().`,
     );
 }
 
-/** Whether a value is a whole number from 0 up that is exact. */
+/** True if a value is an integer from 0 to 2^53 - 1. */
 export const isCount = (value: unknown): value is number =>
   Number.isSafeInteger(value) && (value as number) >= 0;
 
-/** Whether a value is a list of such numbers that can be a shape. PyTorch itself stops at 64 dimensions. */
+/** True if a value is a list of such integers, at most 64, which is PyTorch's limit on dimensions. */
 export const isShape = (value: unknown): value is readonly number[] =>
   Array.isArray(value) && value.length <= 64 && value.every(isCount);

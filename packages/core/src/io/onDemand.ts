@@ -1,18 +1,21 @@
 /**
- * Weights that stay in their file until their values are asked for, so that a large network is compiled without
- * all of them in memory beside the packed ones: VGG-16 has 553 MB. For safetensors files on disk, in Node.
+ * Lazy weights backed by a safetensors file on disk, in Node: a large network is compiled without a second
+ * copy of its weights in memory beside the packed ones. VGG-16 has 553 MB.
  */
 import { FileFormatError } from '../errors.js';
-import { heldWeakly, type StoredTensor, type Weights } from '../tensor/tensor.js';
+import { requireBuiltin } from '../platform.js';
+import { type LazyTensor, type Weights, weaklyCached } from '../tensor/tensor.js';
 import { bytesPerValue, toFloat32 } from './dtype.js';
-import { requireBuiltin } from './node.js';
 import { headerBytes, layoutOf, looksLikeSafetensors } from './safetensors.js';
 import { type SourceOptions, withFile } from './source.js';
 
-/** What tells one state of a file from another. */
-type State = Readonly<Record<'size' | 'mtimeMs' | 'ino', number>>;
+/** The properties of a file that show that it has changed: size in bytes, time of modification, inode. */
+type FileVersion = Readonly<Record<'size' | 'mtimeMs' | 'ino', number>>;
 
-/** The tensors of a safetensors file, described and checked as when it is read whole; undefined for other formats. */
+/**
+ * Reads the header of a safetensors file and makes its tensors lazy; undefined for other formats. The header
+ * is checked as when the file is read whole. Each `read` opens the file, reads its range, and closes it.
+ */
 export const openOnDemand = (path: string, options: SourceOptions): Promise<Weights | undefined> =>
   withFile(path, async (file, info) => {
     options.signal?.throwIfAborted();
@@ -26,34 +29,32 @@ export const openOnDemand = (path: string, options: SourceOptions): Promise<Weig
         const width = bytesPerValue(dtype);
         const read = (first: number, last: number): Float32Array => {
           const from = Math.min(begin + first * width, end);
-          const bytes = readRange(
-            path,
-            info,
-            layout.start + from,
-            Math.min(begin + last * width, end) - from,
-          );
-          return toFloat32(bytes, dtype);
+          const count = Math.min(begin + last * width, end) - from;
+          return toFloat32(readRange(path, info, layout.start + from, count), dtype);
         };
-        const all = heldWeakly(() => read(0, (end - begin) / width));
-        const stored: StoredTensor = {
+        const all = weaklyCached(() => read(0, (end - begin) / width));
+        const lazy: LazyTensor = {
           shape,
           get data() {
             return all();
           },
           read,
         };
-        return [name, stored];
+        return [name, lazy];
       }),
     );
   });
 
-/** Bytes of a file, at once: values are asked for in places that cannot wait. */
-function readRange(path: string, before: State, at: number, count: number): Uint8Array {
-  const fs = requireBuiltin('node:fs', `Reading the file ${path}`);
+/**
+ * Reads `count` bytes of a file from byte `at`, synchronously: `LazyTensor.read` cannot await.
+ * @throws FileFormatError if the file is no longer the `expected` version.
+ */
+function readRange(path: string, expected: FileVersion, at: number, count: number): Uint8Array {
+  const fs = requireBuiltin<typeof import('node:fs')>('node:fs', `Reading the file ${path}`);
   const fail = (reason: string): never => {
     throw new FileFormatError(
       'safetensors',
-      `${reason}; its weights are read on demand, read them again (${path})`,
+      `${reason}; its weights are read on demand, so call readWeights again (${path})`,
     );
   };
   let file: number;
@@ -64,7 +65,7 @@ function readRange(path: string, before: State, at: number, count: number): Uint
   }
   try {
     const now = fs.fstatSync(file);
-    if (now.size !== before.size || now.mtimeMs !== before.mtimeMs || now.ino !== before.ino)
+    if (now.size !== expected.size || now.mtimeMs !== expected.mtimeMs || now.ino !== expected.ino)
       fail('it has changed since its header was read');
     const bytes = new Uint8Array(count);
     for (let done = 0; done < count; ) {

@@ -200,9 +200,9 @@ describe('a broken pickle is an error that says where', () => {
   test.each<[string, Uint8Array, RegExp]>([
     ['a protocol to come', bytesOf(0x80, 6), /at byte 0\): it is of protocol 6/],
     ['an end without STOP', bytesOf(0x80, 2, 'N'), /at byte 3\): it ends in the middle/],
-    ['a stack that is empty', bytesOf('.'), /more from its stack/],
-    ['a group that is open', bytesOf('(.'), /more from its stack/],
-    ['a group that was never opened', bytesOf('t.'), /never opened/],
+    ['a stack that is empty', bytesOf('.'), /pops an empty stack/],
+    ['a group that is open', bytesOf('(.'), /pops an empty stack/],
+    ['a group that was never opened', bytesOf('t.'), /without a MARK/],
     ['a key without a value', bytesOf('}(Nu.'), /key without a value/],
     ['items of a number', bytesOf('K', 1, '(NNu.'), /not a dict/],
     ['an append to a number', bytesOf('K', 1, 'Na.'), /not a list/],

@@ -1,6 +1,6 @@
 /**
- * Reads the part of Python's pickle format that weight files use, as data. Nothing in it is ever run: names
- * become inert tags, calls are recorded when they are on the list in pickleCalls.ts and refused when not.
+ * Reads Python's pickle format as data, as far as weight files use it. Nothing in a file is ever executed:
+ * names become inert tags, and calls are recorded if they are on the list in pickleCalls.ts, else refused.
  */
 import type { Limits } from './limits.js';
 import { pickleBytes } from './pickleBytes.js';
@@ -10,25 +10,28 @@ import { type Global, isTag, type Persistent, type Pickled, qualifiedName } from
 
 const MARK = Symbol('mark');
 
-/** A pickle and where the bytes after it start. */
+/** The contents of a pickle. */
 export interface Unpickled {
   readonly value: Pickled;
-  /** Every reference to something outside, in order, those in parts that are not kept included. */
+  /** All persistent ids, in order, including those in values that were dropped. */
   readonly references: readonly Persistent[];
+  /** Offset of the first byte after the pickle in the file. */
   readonly end: number;
 }
 
 /**
- * Lists, dicts, tags, byte runs and memo entries that a pickle may make. PyTorch makes about 25 for a tensor,
- * as many again for each number an optimizer keeps with it.
+ * Limit on the lists, dicts, tags, byte strings and memo entries of a pickle: 50 for each of `maxTensors`, at
+ * least 10,000. PyTorch makes about 25 for a tensor, and about 25 more for each value of optimizer state.
  */
 const maxObjects = ({ maxTensors }: Limits): number => Math.max(10_000, 50 * maxTensors);
 
 /**
- * Reads one pickle from `start`: at most `maxHeaderBytes` long, and of at most 50 objects for each of
- * `maxTensors`. Work is in proportion to the bytes read, and nothing recurses, so that neither deep nor
- * cyclic values are a trap.
- * @throws FileFormatError with the offset for anything that is not a plain checkpoint.
+ * Reads one pickle. The time is proportional to the bytes read; nothing recurses, so that deeply nested and
+ * cyclic values are harmless.
+ * @param bytes - the file.
+ * @param start - offset of the pickle in the file.
+ * @param limits - `maxHeaderBytes` bounds the pickle's length, `maxTensors` its objects (`maxObjects`).
+ * @throws FileFormatError with the offset for anything that is not a plain checkpoint, and over a limit.
  */
 export function unpickle(bytes: Uint8Array, start: number, limits: Limits): Unpickled {
   const source = pickleBytes(bytes, start, limits);
@@ -52,7 +55,7 @@ export function unpickle(bytes: Uint8Array, start: number, limits: Limits): Unpi
   };
   const top = (): Pickled => {
     const value = stack.at(-1);
-    if (value === undefined || value === MARK) return fail('it takes more from its stack than there is');
+    if (value === undefined || value === MARK) return fail('it pops an empty stack');
     return value;
   };
   const pop = (): Pickled => {
@@ -62,7 +65,7 @@ export function unpickle(bytes: Uint8Array, start: number, limits: Limits): Unpi
   };
   const popMark = (): Pickled[] => {
     const mark = stack.lastIndexOf(MARK);
-    if (mark < 0) fail('it closes a group that it never opened');
+    if (mark < 0) fail('it closes a group without a MARK');
     const items = stack.splice(mark + 1) as Pickled[];
     stack.pop();
     return items;
@@ -95,23 +98,25 @@ export function unpickle(bytes: Uint8Array, start: number, limits: Limits): Unpi
       )
     );
   };
-  /** An object of any class is kept as a tag: its constructor is not called, and its state is dropped. */
+  /**
+   * Reads NEWOBJ: an instance becomes a tag, without arguments and state; one of a dict class, an empty dict.
+   */
   const instance = (): Pickled => {
     pop();
     const of = popGlobal();
     return isDictClass(of) ? new Map() : { kind: 'instance', of };
   };
-  const remember = (key: number): void => {
+  const putMemo = (key: number): void => {
     if (!memo.has(key)) spend(1);
     memo.set(key, top());
   };
-  const recall = (key: number): void => {
+  const getMemo = (key: number): void => {
     const value = memo.get(key);
-    push(value === undefined ? fail(`it recalls entry ${key} of its memo, which it never stored`) : value);
+    push(value === undefined ? fail(`it reads entry ${key} of its memo, which was never written`) : value);
   };
 
   for (;;) {
-    const op = source.instruction();
+    const op = source.opcode();
     if (op === Op.STOP) return { value: pop(), references, end: source.position() };
     const operand = literal(op, source);
     if (operand !== undefined) {
@@ -122,7 +127,7 @@ export function unpickle(bytes: Uint8Array, start: number, limits: Limits): Unpi
     switch (op) {
       case Op.PROTO: {
         const protocol = source.u8();
-        if (protocol > 5) fail(`it is of protocol ${protocol}; 0 to 5 are read`);
+        if (protocol > 5) fail(`it is of protocol ${protocol}; 0 to 5 are supported`);
         break;
       }
       case Op.FRAME:
@@ -132,7 +137,7 @@ export function unpickle(bytes: Uint8Array, start: number, limits: Limits): Unpi
         stack.push(MARK);
         break;
       case Op.POP:
-        if (stack.pop() === undefined) fail('it takes more from its stack than there is');
+        if (stack.pop() === undefined) fail('it pops an empty stack');
         break;
       case Op.POP_MARK:
         popMark();
@@ -193,7 +198,7 @@ export function unpickle(bytes: Uint8Array, start: number, limits: Limits): Unpi
         const name = pop();
         const module = pop();
         if (typeof name !== 'string' || typeof module !== 'string')
-          return fail('it names something with what is not text');
+          return fail('it names a class or function by a value that is not text');
         pushNew({ kind: 'global', module, name });
         break;
       }
@@ -208,7 +213,7 @@ export function unpickle(bytes: Uint8Array, start: number, limits: Limits): Unpi
         pushNew(instance());
         break;
       case Op.BUILD:
-        // The state of an object (hooks of a tensor, attributes of options) says nothing about weights.
+        // Drops the state of an object (hooks of a tensor, attributes of options): it holds no weights.
         pop();
         top();
         break;
@@ -219,28 +224,28 @@ export function unpickle(bytes: Uint8Array, start: number, limits: Limits): Unpi
         break;
       }
       case Op.PUT:
-        remember(source.decimal());
+        putMemo(source.decimal());
         break;
       case Op.BINPUT:
-        remember(source.u8());
+        putMemo(source.u8());
         break;
       case Op.LONG_BINPUT:
-        remember(source.u32());
+        putMemo(source.u32());
         break;
       case Op.MEMOIZE:
-        remember(memo.size);
+        putMemo(memo.size);
         break;
       case Op.GET:
-        recall(source.decimal());
+        getMemo(source.decimal());
         break;
       case Op.BINGET:
-        recall(source.u8());
+        getMemo(source.u8());
         break;
       case Op.LONG_BINGET:
-        recall(source.u32());
+        getMemo(source.u32());
         break;
       default:
-        fail(`its instruction 0x${op.toString(16).padStart(2, '0')} has no place in a weight file`);
+        fail(`its opcode 0x${op.toString(16).padStart(2, '0')} has no place in a weight file`);
     }
   }
 }

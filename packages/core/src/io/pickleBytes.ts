@@ -1,50 +1,58 @@
-/** Reads the operands of a pickle: numbers, byte runs and texts, never beyond the end or the limit. */
+/**
+ * Reads the opcodes and operands of a pickle from its bytes, never beyond the end of the file or the limit.
+ */
 import { FileFormatError } from '../errors.js';
 import { type Limits, withinLimit } from './limits.js';
 
-/** A place in a pickle that moves on as operands are taken. */
+/** A cursor in a pickle. Every method but `position` and `fail` advances it. */
 export interface PickleBytes {
-  /** Where the next byte is. */
+  /** Gives the offset of the next byte in the file. */
   position(): number;
-  /** An error at the instruction that is being read. */
+  /** Throws a FileFormatError at the offset of the current opcode. */
   fail(reason: string): never;
-  /** The next instruction; errors name its place until the one after it. */
-  instruction(): number;
+  /** Reads the next opcode, which becomes the current one. */
+  opcode(): number;
   u8(): number;
+  /** Reads 2 bytes, little-endian, as are `i32`, `u32` and `u64`. */
   u16(): number;
   i32(): number;
   u32(): number;
-  /** A length of eight bytes; one beyond 2^53 is rounded, and beyond every end anyway. */
+  /** Reads a length of 8 bytes. Beyond 2^53 it is rounded, and beyond the end of any file. */
   u64(): number;
+  /** Reads a float64, big-endian as BINFLOAT has it. */
   f64(): number;
+  /** Reads `count` bytes: a view of the file. */
   raw(count: number): Uint8Array;
   utf8(count: number): string;
   latin1(count: number): string;
-  /** Whole number of so many bytes, two's complement, low byte first; rounded beyond 2^53. */
+  /** Reads an integer of `count` bytes, at most 64, little-endian two's complement; rounded beyond 2^53. */
   long(count: number): number;
-  /** UTF-8 text up to the next line feed. */
+  /** Reads UTF-8 text up to the next line feed. */
   line(): string;
-  /** Text up to the next line feed, a character for each byte. */
+  /** Reads Latin-1 text (one character a byte) up to the next line feed. */
   latin1Line(): string;
-  /** A number written in digits up to the next line feed. */
+  /** Reads a decimal number up to the next line feed. */
   decimal(): number;
 }
 
-/** Starts at `start`; no byte beyond `maxHeaderBytes` from there is read. */
+/**
+ * Makes a cursor.
+ * @param start - offset of the pickle in the file. Reading beyond `start + maxHeaderBytes` throws.
+ */
 export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): PickleBytes {
   const format = 'pickle';
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let at = start;
-  let instructionAt = start;
+  let opcodeAt = start;
 
   const fail = (reason: string): never => {
-    throw new FileFormatError(format, reason, instructionAt);
+    throw new FileFormatError(format, reason, opcodeAt);
   };
-  /** Moves on by `count` bytes and gives where they start. */
+  /** Advances by `count` bytes and gives their offset. */
   const take = (count: number): number => {
     if (at + count > bytes.length) fail(`it ends in the middle of a value of ${count} bytes`);
-    withinLimit(format, limits, 'maxHeaderBytes', at + count - start, instructionAt);
+    withinLimit(format, limits, 'maxHeaderBytes', at + count - start, opcodeAt);
     const from = at;
     at += count;
     return from;
@@ -73,8 +81,8 @@ export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): P
   return {
     position: () => at,
     fail,
-    instruction() {
-      instructionAt = at;
+    opcode() {
+      opcodeAt = at;
       return u8();
     },
     u8,
@@ -100,7 +108,7 @@ export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): P
       const digits = line();
       const special = { inf: Number.POSITIVE_INFINITY, '-inf': Number.NEGATIVE_INFINITY, nan: Number.NaN };
       if (digits === 'inf' || digits === '-inf' || digits === 'nan') return special[digits];
-      // No two parts can match the same digits: a line of 16 MB that is no number fails at once.
+      // No two parts of the expression match the same digits: a line of 16 MB fails without backtracking.
       if (!/^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?L?$/i.test(digits))
         fail(`'${digits.slice(0, 40)}' is not a number`);
       return Number(digits.replace(/L$/, ''));

@@ -1,10 +1,12 @@
 /**
- * The functions and classes that a pickle may call. Each is recorded as data or turned into a plain list or
- * dict; not one is run. Anything else that is called makes the file unreadable, with no option to allow it.
+ * The allow-list of functions and classes that a pickle may call. A call is recorded as data or becomes a
+ * plain list or dict; none is executed. A call of anything else is an error, with no option to allow it.
  */
 import type { Global, Pickled } from './pickleValue.js';
 
-/** Recorded as a tag with its arguments: how PyTorch writes tensors, and harmless values beside them. */
+/**
+ * Calls recorded as a tag with the arguments: those with which PyTorch writes tensors, and harmless others.
+ */
 const recorded: readonly RegExp[] = [
   /^torch\._utils _rebuild_(tensor|tensor_v2|tensor_v3|parameter|parameter_with_state|qtensor|sparse_tensor)$/,
   /^torch\._tensor _rebuild_from_type_v2$/,
@@ -22,12 +24,12 @@ const recorded: readonly RegExp[] = [
 const dicts = /^(collections (OrderedDict|defaultdict|Counter)|(__builtin__|builtins) dict)$/;
 const lists = /^((__builtin__|builtins) (set|frozenset|list|tuple)|torch Size|collections deque)$/;
 
-/** Whether an instance of that class is a dict, so that its items are kept. */
+/** True if instances of that class are dicts, whose items are kept. */
 export const isDictClass = ({ module, name }: Global): boolean => dicts.test(`${module} ${name}`);
 
 /**
- * What a call stands for; undefined when it may not be called.
- * @param spend - told of every item that is copied, so that copies count like anything else.
+ * Gives the value that a call is read as; undefined if the callee is not on the list.
+ * @param spend - called with the number of items copied, which count towards the limit on objects.
  */
 export function callOf(
   callee: Global,
@@ -43,7 +45,7 @@ export function callOf(
     return [...items];
   }
   if (!dicts.test(name)) return undefined;
-  // OrderedDict([[key, value], ...]), Counter({...}), and defaultdict(list), whose argument is no content.
+  // OrderedDict([[key, value], ...]), Counter({...}), and defaultdict(list), whose argument is not its items.
   const items = args.find((arg) => Array.isArray(arg) || arg instanceof Map);
   if (items instanceof Map) {
     spend(items.size);

@@ -1,8 +1,8 @@
-/** The instructions of pickles: their codes, and those that push a constant, a number or a text. */
+/** The opcodes of Python's pickle format, and the values pushed by those that push a literal. */
 import type { PickleBytes } from './pickleBytes.js';
 import type { Pickled } from './pickleValue.js';
 
-/** The instructions of protocols 0 to 5 that are read, by the names of Python's pickletools. */
+/** The supported opcodes of protocols 0 to 5, under the names of Python's pickletools. */
 export const Op = {
   PROTO: 0x80,
   FRAME: 0x95,
@@ -66,7 +66,7 @@ export const Op = {
   LONG_BINGET: 0x6a,
 } as const;
 
-/** The number, text or constant that an instruction pushes as it stands in the file; undefined for the other instructions. */
+/** Reads the constant, number, text or bytes that an opcode pushes; undefined for other opcodes. */
 export function literal(op: number, source: PickleBytes): Pickled | undefined {
   switch (op) {
     case Op.NONE:
@@ -121,7 +121,9 @@ export function literal(op: number, source: PickleBytes): Pickled | undefined {
   }
 }
 
-/** Protocol 0 writes the text of Python 2 as its source would. */
+/**
+ * Decodes the operand of STRING (protocol 0, Python 2): a quoted string with the escapes of Python source.
+ */
 const unquoted = (text: string): string =>
   text
     .replace(/^(['"])(.*)\1$/, '$2')
@@ -131,7 +133,7 @@ const unquoted = (text: string): string =>
         : ({ n: '\n', t: '\t', r: '\r' }[code] ?? code),
     );
 
-/** And writes other text with escapes only for what is not Latin-1, line feeds and backslashes. */
+/** Decodes the operand of UNICODE (protocol 0): Latin-1, with escapes for other characters, `\n` and `\`. */
 const unescaped = (text: string): string =>
   text.replace(/\\u([0-9a-f]{4})|\\U000([0-9a-f]{5})/gi, (_, short?: string, long?: string) =>
     String.fromCodePoint(Number.parseInt(short ?? long!, 16)),

@@ -1,33 +1,35 @@
-/** What a pickle turns into: plain data, with inert tags where Python would have classes, calls and references. */
+/** The values that a pickle is read as: plain data, with inert tags for classes, calls and persistent ids. */
 import { quote } from './quote.js';
 
-/** The name of a Python class or function. */
+/** The name of a Python class or function (GLOBAL). */
 export interface Global {
   readonly kind: 'global';
   readonly module: string;
   readonly name: string;
 }
 
-/** What a known class or function would have been called with. */
+/**
+ * A call of a class or function on the list in pickleCalls.ts (REDUCE), with its arguments; never executed.
+ */
 export interface Call {
   readonly kind: 'call';
   readonly callee: Global;
   readonly args: readonly Pickled[];
 }
 
-/** An instance of some class; what it held is not kept. */
+/** An instance of any other class (NEWOBJ); its arguments and state are dropped. */
 export interface Instance {
   readonly kind: 'instance';
   readonly of: Global;
 }
 
-/** A reference to something outside the pickle: a storage. */
+/** A reference to an object outside the pickle (BINPERSID): in PyTorch's files, to a storage. */
 export interface Persistent {
   readonly kind: 'persistent';
   readonly id: Pickled;
 }
 
-/** A Python value. Lists, tuples and sets are arrays, dicts are maps. */
+/** A Python value. Lists, tuples and sets are arrays; dicts are maps. It may contain itself. */
 export type Pickled =
   | null
   | boolean
@@ -41,14 +43,14 @@ export type Pickled =
   | Instance
   | Persistent;
 
-/** Whether a value is a tag of that kind. */
+/** True if a value is a tag of that kind. */
 export const isTag = <K extends 'global' | 'call' | 'instance' | 'persistent'>(
   value: Pickled | undefined,
   kind: K,
 ): value is Extract<Pickled, { readonly kind: K }> =>
   typeof value === 'object' && value !== null && 'kind' in value && value.kind === kind;
 
-/** A value in a few words, for messages. Never walks into it: a crafted value can be endless. */
+/** Describes a value in a few words, for messages. Does not descend: a crafted value can contain itself. */
 export function describe(value: Pickled | undefined): string {
   if (value === undefined) return 'nothing';
   if (typeof value === 'string') return quote(value);
@@ -62,5 +64,5 @@ export function describe(value: Pickled | undefined): string {
   return 'a reference';
 }
 
-/** `torch._utils._rebuild_tensor_v2` */
+/** Writes the full name of a class or function: `torch._utils._rebuild_tensor_v2`. */
 export const qualifiedName = ({ module, name }: Global): string => quote(`${module}.${name}`).slice(1, -1);

@@ -1,2 +1,2 @@
-/** How a name or text from a file stands in a message: in quotes, and never a megabyte long. */
+/** Quotes a text from a file for an error message: in quotes, cut after 120 characters. */
 export const quote = (text: string): string => `'${text.length > 120 ? `${text.slice(0, 120)}...` : text}'`;

@@ -1,4 +1,7 @@
-/** Reads weights from any file the world publishes them in; the format is found by content, not by name. */
+/**
+ * Reads weight files: safetensors and PyTorch's two formats, told apart by their first bytes, not by name.
+ * The first step on the way of a weight from file to packed weights; see {@link Weights} for the others.
+ */
 import { FileFormatError } from '../errors.js';
 import type { Weights } from '../tensor/tensor.js';
 import type { Progress } from './fetch.js';
@@ -18,47 +21,53 @@ import {
 
 /** Options of {@link readWeights}. */
 export interface ReadWeightsOptions {
-  /** Renames keys, after a `module.` that all of them start with is gone. Two tensors of one name are an error. */
+  /** Renames keys, after a `module.` prefix common to all has been removed. Two keys may not get one name. */
   readonly rename?: Rename;
-  /** Bounds on what the file may ask for. Defaults: 2 GiB, 16 MiB of header, 20,000 tensors, 2^29 values. */
+  /** Bounds on the file's sizes. Defaults: 2 GiB in all, 16 MiB of header, 20,000 tensors, 2^29 values. */
   readonly limits?: Partial<Limits>;
-  /** Expected SHA-256 of the file in hexadecimal digits, all 64 or at least the first 6. */
+  /**
+   * Expected SHA-256 of the file in hexadecimal digits, all 64 or at least the first 6. Default: not checked.
+   */
   readonly sha256?: string;
-  /** Told how far the read or download has come, in bytes. */
+  /** Called with the number of bytes read or downloaded so far. */
   readonly onProgress?: (progress: Progress) => void;
   /**
-   * Leaves the values in their file until they are asked for, so that `compile` holds no second copy of a large
-   * network's weights: for safetensors files on disk, in Node. All else is read whole. The file must stay as it
-   * is until the weights are no longer needed, else asking for values is a FileFormatError. With `sha256` the
-   * file is read whole too, as values that are read later could be others. Of files below some 40 MB the parts
-   * leave more garbage than a second copy takes. Default false.
+   * Leaves the values in their file until they are used: the tensors are `LazyTensor`s, and `compile` holds
+   * no second copy of a large network's weights. Applies to safetensors files on disk, in Node; all others
+   * are read whole. Do not change the file while the weights are in use: reading values of a changed file
+   * throws a FileFormatError. With `sha256` the file is read whole too, since values read later could differ
+   * from the hashed ones. Below some 40 MB, reading in parts leaves more garbage than a second copy takes.
+   * Default false.
    */
   readonly onDemand?: boolean;
-  /** Ends the read; the promise rejects with the signal's reason. */
+  /** Aborts the read; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Whether downloads are kept and used again. Default: in Node yes, in a browser (Cache storage) no. */
+  /**
+   * Keeps downloads and reuses them. Default: true in Node, false in a browser (where it is Cache storage).
+   */
   readonly cache?: boolean;
-  /** The folder for them in Node. Default: `CNN_CACHE`, else `cnn` in the user's cache folder. */
+  /** Folder of the kept downloads, in Node. Default: `CNN_CACHE`, else `cnn` in the user's cache folder. */
   readonly cacheDir?: string;
-  /** Milliseconds without a byte after which a download is taken up again. Default 30,000. */
+  /** Milliseconds without a byte after which a download is resumed. Default 30,000. */
   readonly stallTimeout?: number;
 }
 
 /**
- * Weights from a path, URL, Blob or bytes: safetensors, PyTorch zip files (`.pt`, `.pth`), and PyTorch's
- * older format. No code in a file is ever run.
+ * Reads weights from a path, URL, Blob or bytes: safetensors, PyTorch zip files (`.pt`, `.pth`), and
+ * PyTorch's format before version 1.6. No code in a file is ever run.
  *
- * Of a training checkpoint the state dict is taken: the dict of tensors under `state_dict`,
+ * From a training checkpoint only the state dict is read: the dict of tensors under `state_dict`,
  * `model_state_dict`, `model`, `net`, `params`, `weights`, `module`, `state_dict_ema`, `model_ema` or
- * `params_ema`, in this order; else the file's own; else the only one in it. Optimizer state is left out, and
- * so are a `module.` that all names start with and PyTorch's `num_batches_tracked`.
+ * `params_ema`, in this order; else the file's top-level dict; else the only dict of tensors in it. Optimizer
+ * state and PyTorch's `num_batches_tracked` are left out; a `module.` prefix of all names is removed.
  *
- * All types of numbers become float32; whole numbers beyond 2^24 round to the nearest. Float32 tensors are
- * views of the file's bytes (of the given bytes, where bytes are given), and tensors that share values in a
- * file share them here.
- * @throws FileFormatError for a wrong, truncated or crafted file, one over a limit or of another hash.
- * @throws DownloadError when a URL cannot be fetched.
+ * All number types become float32; integers beyond 2^24 round to the nearest float32. Float32 tensors are
+ * views of the file's bytes (of `source`, if it is bytes, which are not copied), and tensors that share
+ * storage in the file share it here.
+ * @throws FileFormatError for a file of another format or hash, truncated, crafted, or over a limit.
+ * @throws DownloadError if a URL cannot be fetched.
  * @throws Error for a path that cannot be read, and for rename rules that give two tensors one name.
+ * @throws TypeError for another kind of source, and a malformed `sha256` or limit.
  * @example
  * const weights = await readWeights('resnet18-f37072fd.pth', { sha256: 'f37072fd' });
  */
@@ -67,11 +76,11 @@ export async function readWeights(source: WeightSource, options: ReadWeightsOpti
   requireHashOption(options.sha256);
   const { signal } = options;
   const path = options.onDemand && options.sha256 === undefined ? pathOf(source) : undefined;
-  const stored =
+  const lazy =
     path === undefined
       ? undefined
       : await openOnDemand(path, { ...options, limits }).catch((error: unknown) => fail(error, path));
-  if (stored) return renameWeights(stored, options.rename);
+  if (lazy) return renameWeights(lazy, options.rename);
   const { bytes, owned, place, forget } = await readSource(source, { ...options, limits });
   const weights = await parse(bytes, { limits, owned, signal }).catch(async (error: unknown) => {
     if (error instanceof FileFormatError && !(error instanceof OverLimit)) await forget();
@@ -80,7 +89,7 @@ export async function readWeights(source: WeightSource, options: ReadWeightsOpti
   return renameWeights(weights, options.rename);
 }
 
-/** Throws an error about a file, with the place of the file. */
+/** Throws the error; adds the path or URL of the file to a FileFormatError. */
 function fail(error: unknown, place: string | undefined): never {
   throw error instanceof FileFormatError && place !== undefined
     ? new FileFormatError(error.format, `${error.reason} (${place})`, error.offset)
@@ -96,7 +105,7 @@ async function parse(bytes: Uint8Array, options: ReadOptions): Promise<Weights> 
 
 const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 
-/** What a file is instead, for the kinds that people do pass. */
+/** Names the format of a file that cannot be read, for formats that people pass by mistake. */
 function describeOther(bytes: Uint8Array): string {
   if (bytes.length === 0) return 'it is empty';
   const start = latin1(bytes.subarray(0, 64));

@@ -1,10 +1,10 @@
-/** From the names in a file to the names in a model. */
+/** Maps the names of tensors in a file to names in a model. */
 import type { Weights } from '../tensor/tensor.js';
 import { quote } from './quote.js';
 
 /**
- * Gives a name of the file its name in the model: a function (`undefined` leaves the tensor out), or rules.
- * Every rule is applied, in order, as `String.replace` does: a string stands for its first occurrence.
+ * Maps a name in the file to the name in the model: a function (`undefined` leaves the tensor out), or a list
+ * of rules. All rules are applied, in order, by `String.replace`: of a string, the first occurrence.
  */
 export type Rename =
   | ((name: string) => string | undefined)
@@ -15,13 +15,13 @@ const asFunction = (rename: Rename): ((name: string) => string | undefined) =>
     ? rename
     : (name) => rename.reduce((text, [pattern, replacement]) => text.replace(pattern, replacement), name);
 
-/** What DataParallel puts before every name. */
+/** The prefix that PyTorch's DataParallel gives every name. */
 const PREFIX = 'module.';
 
 /**
- * The weights under their names in the model, in the same order. First a `module.` that all names share goes,
- * then batch norm's `num_batches_tracked`, which no inference needs; then `rename` is applied.
- * @throws Error when two tensors would get one name.
+ * Renames weights, in the same order. First removes a `module.` prefix common to all names, then drops batch
+ * norm's `num_batches_tracked`, which inference does not need, then applies `rename`.
+ * @throws Error if two tensors would get one name.
  */
 export function renameWeights(weights: Weights, rename: Rename = []): Weights {
   const names = [...weights.keys()];

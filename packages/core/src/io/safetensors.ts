@@ -1,41 +1,44 @@
-/** The safetensors format: a length, a JSON header that says where each tensor lies, and the values. */
+/** The safetensors format: header length (8 bytes), JSON header with each tensor's offsets, values. */
 import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
+import { requireBuiltin } from '../platform.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import { aligned, bytesPerValue, type DType, isDType, littleEndianBytes, toFloat32 } from './dtype.js';
 import { type JsonHeader, parseHeader } from './jsonHeader.js';
 import { isCount, isShape, type Limits, requireElements, resolveLimits, withinLimit } from './limits.js';
-import { requireBuiltin } from './node.js';
 import { quote } from './quote.js';
 
 const format = 'safetensors';
 
-/** A safetensors file: its tensors, and the strings kept with them. */
+/** A safetensors file: its tensors and its metadata. */
 export interface Safetensors {
   readonly weights: Weights;
-  /** What stands under `__metadata__`; empty where there is none. */
+  /** The header's `__metadata__`: strings by name, empty if there is none. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Where a tensor lies, in bytes behind the header. */
+/** A tensor in the header. */
 export interface Entry {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: Shape;
+  /** Offset of its first byte from the end of the header. */
   readonly begin: number;
+  /** Offset after its last byte from the end of the header. */
   readonly end: number;
 }
 
-/** Whether the bytes can be a safetensors file: a header length below 2^48, then the `{` of a JSON object. */
+/** True if the bytes can be a safetensors file: a header length below 2^48, then the `{` of a JSON object. */
 export const looksLikeSafetensors = (bytes: Uint8Array): boolean =>
   bytes.length >= 9 && bytes[8] === 0x7b && bytes[6] === 0 && bytes[7] === 0;
 
 /**
- * Reads the bytes of a safetensors file, metadata included. Float32 values are views of `bytes`; other types
- * become float32. Names keep the order of the file.
+ * Reads the bytes of a safetensors file, metadata included. Names keep the order of the file.
+ * @param bytes - the whole file. Float32 tensors are views of it where they lie at a multiple of 4 bytes;
+ * others, and other types, are converted to float32 in new arrays.
  * @param limits - bounds on the header and the tensors; defaults as for `readWeights`.
- * @throws FileFormatError when the header or an offset is wrong, values overlap or leave gaps, or a limit is passed.
+ * @throws FileFormatError for a wrong header or offset, values that overlap or leave gaps, or over a limit.
  * @example
  * readSafetensors(writeSafetensors(weights, { epoch: '3' })).metadata.epoch // '3'
  */
@@ -43,13 +46,13 @@ export function readSafetensors(bytes: Uint8Array, limits?: Partial<Limits>): Sa
   return parseSafetensors(bytes, { limits: resolveLimits(limits), owned: false });
 }
 
-/** As `readSafetensors`; values in bytes that are the reader's own may be moved to where views can start. */
+/** Reads as `readSafetensors` does; with `owned` it may overwrite `bytes`, to align the values. */
 export function parseSafetensors(
   bytes: Uint8Array,
   { limits, owned }: { readonly limits: Limits; readonly owned: boolean },
 ): Safetensors {
   const { entries, start, metadata } = layoutOf(bytes, bytes.length, limits);
-  // The header before the values has been read: there is room to move them.
+  // Moving the values down to a multiple of 4 overwrites up to 3 bytes of the header, which has been read.
   const data = aligned(bytes.subarray(start), owned);
   const weights: Weights = new Map(
     entries.map(({ name, dtype, shape, begin, end }) => [
@@ -60,7 +63,12 @@ export function parseSafetensors(
   return { weights, metadata };
 }
 
-/** What the header of a file of this length says, checked: its tensors, and where their values start. */
+/**
+ * Reads and checks the header of a file.
+ * @param bytes - the start of the file, up to the end of its header at least.
+ * @param length - size of the whole file in bytes.
+ * @returns the tensors, the offset of the values in the file (`start`, bytes), and the metadata.
+ */
 export function layoutOf(
   bytes: Uint8Array,
   length: number,
@@ -85,7 +93,7 @@ export function layoutOf(
   return { entries, start: 8 + headerLength, metadata: metadataOf(header.__metadata__) };
 }
 
-/** The header of a file and its length in bytes. */
+/** Parses the header of a file, and gives its length in bytes. */
 function headerOf(bytes: Uint8Array, limits: Limits): JsonHeader & { readonly headerLength: number } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 8) throw new FileFormatError(format, 'it ends before its header length', bytes.length);
@@ -101,10 +109,11 @@ function headerOf(bytes: Uint8Array, limits: Limits): JsonHeader & { readonly he
 }
 
 /**
- * The strings kept with a safetensors file on disk: what stands under `__metadata__`, empty where there is
- * none. Only the header is read, however large the file is. Node only.
+ * Reads the `__metadata__` of a safetensors file on disk: strings by name, empty if there is none. Only the
+ * header is read, however large the file is. Node only.
+ * @param path - path of the file.
  * @param limits - bounds on the header; defaults as for `readWeights`.
- * @throws FileFormatError when the header is wrong or over a limit.
+ * @throws FileFormatError if the header is wrong or over a limit.
  * @throws Error for a file that cannot be read.
  */
 export async function readSafetensorsMetadata(
@@ -112,7 +121,10 @@ export async function readSafetensorsMetadata(
   limits?: Partial<Limits>,
 ): Promise<Readonly<Record<string, string>>> {
   const bounds = resolveLimits(limits);
-  const file = await requireBuiltin('node:fs/promises', 'Reading a file').open(path, 'r');
+  const file = await requireBuiltin<typeof import('node:fs/promises')>(
+    'node:fs/promises',
+    'Reading a file',
+  ).open(path, 'r');
   try {
     return metadataOf(headerOf(await headerBytes(file, bounds), bounds).entries.__metadata__);
   } finally {
@@ -120,7 +132,7 @@ export async function readSafetensorsMetadata(
   }
 }
 
-/** The bytes of a file up to the end of its header. */
+/** Reads the bytes of a file up to the end of its header. */
 export async function headerBytes(file: FileHandle, limits: Limits): Promise<Uint8Array> {
   const read = async (count: number): Promise<Uint8Array> => {
     const bytes = new Uint8Array(count);
@@ -148,7 +160,7 @@ function entryOf(name: string, value: unknown): Entry {
   };
   if (typeof value !== 'object' || value === null) return fail('is not an object');
   const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
-  if (!isDType(dtype)) return fail(`has the type ${JSON.stringify(dtype)}, which is not read`);
+  if (!isDType(dtype)) return fail(`has the type ${JSON.stringify(dtype)}, which is not supported`);
   if (!isShape(shape)) return fail('has no shape of whole numbers');
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
     return fail('has no pair of data_offsets');
@@ -159,7 +171,7 @@ function entryOf(name: string, value: unknown): Entry {
   return { name, dtype, shape, begin, end };
 }
 
-/** The values of all tensors must lie side by side and fill the file, as the format asks. */
+/** Requires that the tensors' values fill the file without gaps or overlaps, as the format demands. */
 function requireCovered(entries: readonly Entry[], size: number): void {
   let at = 0;
   for (const { name, begin, end } of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
@@ -171,7 +183,7 @@ function requireCovered(entries: readonly Entry[], size: number): void {
     if (begin > at)
       throw new FileFormatError(
         format,
-        `${begin - at} bytes before the values of ${quote(name)} belong to none`,
+        `${begin - at} bytes before the values of ${quote(name)} belong to no tensor`,
       );
     if (end > size)
       throw new FileFormatError(
@@ -195,9 +207,11 @@ function metadataOf(value: unknown = {}): Record<string, string> {
 }
 
 /**
- * Weights as a safetensors file: float32, in the order given, the values on an 8-byte boundary. The same
- * weights and metadata give the same bytes.
- * @param metadata - strings to keep with the file, in the order given; none by default.
+ * Writes weights as a safetensors file: float32, in the order of the map, the first value at a multiple of 8
+ * bytes. The same weights and metadata give the same bytes.
+ * @param weights - the tensors by name; `data` of lazy ones is read.
+ * @param metadata - strings for `__metadata__`, in the given order; none by default.
+ * @returns the bytes of the file.
  * @throws TypeError for a tensor whose values do not fill its shape, and for the name `__metadata__`.
  * @example
  * const bytes = writeSafetensors(weights, { trainedOn: 'MNIST' });
@@ -214,7 +228,7 @@ export function writeSafetensors(weights: Weights, metadata?: Readonly<Record<st
     parts.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype: 'F32', shape, data_offsets: offsets })}`);
   }
   const text = new TextEncoder().encode(`{${parts.join(',')}}`);
-  // Spaces after the JSON put the values on an 8-byte boundary, so that they can be read in place.
+  // Spaces after the JSON align the values to 8 bytes, so that they can be read as views.
   const headerLength = Math.ceil(text.length / 8) * 8;
   const file = new Uint8Array(8 + headerLength + size);
   new DataView(file.buffer).setBigUint64(0, BigInt(headerLength), true);

@@ -1,23 +1,23 @@
-/** Gets the bytes of a weight file, wherever it is: a path, a URL, a Blob, or bytes already in memory. */
+/** Loads the bytes of a weight file from a path, a URL or a Blob, or takes bytes already in memory. */
 import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
+import { builtin, requireBuiltin } from '../platform.js';
 import { type CacheOptions, openCache } from './cache.js';
 import { download, type Progress } from './fetch.js';
 import { HashMismatch, requireHash, sha256 } from './hash.js';
 import { type Limits, withinLimit } from './limits.js';
-import { builtin, requireBuiltin } from './node.js';
 
 /**
- * Where weights come from. A string is a URL when it starts with `http://` or `https://`; else it is a path in
+ * A source of weights. A string is a URL if it starts with `http://` or `https://`; else it is a path in
  * Node, and an address relative to the page in a browser.
  */
 export type WeightSource = string | URL | Blob | ArrayBuffer | Uint8Array;
 
-/** How bytes are fetched. */
+/** Options of {@link readSource}. */
 export interface SourceOptions extends CacheOptions {
   readonly limits: Limits;
-  /** Expected SHA-256, whole or its first digits. */
+  /** Expected SHA-256 in hexadecimal digits: all 64 or the first ones. */
   readonly sha256?: string | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -27,30 +27,34 @@ export interface SourceOptions extends CacheOptions {
 /** The bytes of a source. */
 export interface SourceBytes {
   readonly bytes: Uint8Array;
-  /** Whether nobody else holds them. */
+  /** True if the caller holds no reference to `bytes`, so that a reader may overwrite them. */
   readonly owned: boolean;
-  /** What it is called in messages; undefined for bytes and blobs. */
+  /** Path or URL for error messages; undefined for bytes and blobs. */
   readonly place: string | undefined;
-  /** Forgets the kept download when the bytes turn out to be useless. */
+  /** Deletes the cached download, if there is one: for bytes that cannot be read as weights. */
   forget(): Promise<void>;
 }
 
-/** Bytes read at a time from a file or Blob. */
+/** Bytes read at a time from a file or Blob: 4 MiB. */
 const CHUNK = 1 << 22;
 
-/** The path of a source that is a file on disk; undefined for all others. */
+/** Gives the path of a source that is a file on disk; undefined for all others. */
 export function pathOf(source: WeightSource): string | undefined {
   if (source instanceof URL)
     return source.protocol === 'file:'
-      ? requireBuiltin('node:url', 'Reading a file: URL').fileURLToPath(source)
+      ? requireBuiltin<typeof import('node:url')>('node:url', 'Reading a file: URL').fileURLToPath(source)
       : undefined;
   if (typeof source !== 'string' || /^https?:\/\//i.test(source)) return undefined;
-  return builtin('node:fs/promises') || !globalThis.location ? source : undefined;
+  return builtin<typeof import('node:fs/promises')>('node:fs/promises') || !globalThis.location
+    ? source
+    : undefined;
 }
 
 /**
- * All bytes of a source, checked against the limits before memory is taken and against the hash after.
- * @throws what `readWeights` does, format errors aside.
+ * Loads all bytes of a source. Checks the size (`maxBytes`) before allocating, and the hash at the end.
+ * @throws FileFormatError over `maxBytes`, or for another hash.
+ * @throws DownloadError if a URL cannot be fetched.
+ * @throws Error for a path that cannot be read; TypeError for another kind of source.
  */
 export async function readSource(source: WeightSource, options: SourceOptions): Promise<SourceBytes> {
   options.signal?.throwIfAborted();
@@ -75,7 +79,7 @@ export async function readSource(source: WeightSource, options: SourceOptions): 
 async function givenBytes(source: ArrayBuffer | Uint8Array, options: SourceOptions): Promise<Uint8Array> {
   if (!(source instanceof Uint8Array) && !(source instanceof ArrayBuffer))
     throw new TypeError('Weights are read from a path, a URL, a Blob, an ArrayBuffer or a Uint8Array.');
-  // A plain view, also of Node's Buffer, whose slice() is not that of other arrays.
+  // A plain Uint8Array even for Node's Buffer, whose slice() does not copy.
   const bytes =
     source instanceof Uint8Array
       ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
@@ -91,7 +95,11 @@ async function givenBytes(source: ArrayBuffer | Uint8Array, options: SourceOptio
   return bytes;
 }
 
-/** Reads `size` bytes piece by piece, so that progress, hash and the signal keep up. */
+/**
+ * Reads `size` bytes in chunks of `CHUNK`; after each, updates the hash, reports progress, checks the signal.
+ * @param readInto - copies up to `count` bytes of the source from offset `at` to `bytes`, and gives their
+ * number.
+ */
 async function readPieces(
   size: number,
   { limits, sha256: expected, onProgress, signal }: SourceOptions,
@@ -120,12 +128,15 @@ const readBlob = (blob: Blob, options: SourceOptions): Promise<Uint8Array> =>
     return part.length;
   });
 
-/** Opens a file and gives it to `use`, with its size, time of change and identity. */
+/** Opens a file, calls `use` with it and its `stat`, and closes it. */
 export async function withFile<T>(
   path: string,
   use: (file: FileHandle, info: Stats) => Promise<T>,
 ): Promise<T> {
-  const fs = requireBuiltin('node:fs/promises', `Reading the file ${path}`);
+  const fs = requireBuiltin<typeof import('node:fs/promises')>(
+    'node:fs/promises',
+    `Reading the file ${path}`,
+  );
   const file = await fs.open(path, 'r').catch((error: NodeJS.ErrnoException) => {
     throw new Error(
       error.code === 'ENOENT'
@@ -160,7 +171,7 @@ async function readUrl(url: string, options: SourceOptions): Promise<SourceBytes
   if (kept !== undefined) {
     const bytes = await (typeof kept === 'string' ? readFile(kept, options) : readBlob(kept, options)).catch(
       async (error: unknown) => {
-        // A damaged copy is fetched anew.
+        // A cached copy with the wrong hash is damaged: it is deleted and downloaded again.
         if (!(error instanceof HashMismatch)) throw error;
         await forget();
       },

@@ -1,4 +1,6 @@
-/** Finds the state dict in what a PyTorch file pickles, and reads what it says about each tensor. */
+/**
+ * Finds the state dict in the pickle of a PyTorch file, and reads its tensors' storages, shapes and strides.
+ */
 import { FileFormatError } from '../errors.js';
 import type { Shape } from '../tensor/shape.js';
 import type { DType } from './dtype.js';
@@ -6,21 +8,24 @@ import { isCount, isShape } from './limits.js';
 import { describe, isTag, type Persistent, type Pickled } from './pickleValue.js';
 import { quote } from './quote.js';
 
-/** A storage as a pickle refers to it. */
+/** A storage, as a persistent id of a pickle names it: `('storage', type, key, device, count, view)`. */
 export interface StorageReference {
   readonly key: string;
-  /** Undefined for storages of bytes, whose tensors name their own type. */
+  /** Undefined for an UntypedStorage, of bytes: its tensors give their type themselves. */
   readonly dtype: DType | undefined;
-  /** Values to skip: storages could be views of others before PyTorch 0.4. */
+  /** Offset in values of a storage that is a view of another, which existed before PyTorch 0.4; else 0. */
   readonly viewOffset: number;
 }
 
-/** A tensor as the pickle describes it; offset and strides in values, not bytes. */
+/** A tensor, as the call of `_rebuild_tensor*` in a pickle describes it. */
 export interface TensorReference {
+  /** Key of its storage. */
   readonly storage: string;
   readonly dtype: DType;
+  /** Offset of its first value in the storage, in values. */
   readonly offset: number;
   readonly shape: Shape;
+  /** In values, not bytes. */
   readonly strides: readonly number[];
 }
 
@@ -53,7 +58,7 @@ const tensorTypes: ReadonlyMap<string, DType> = new Map<string, DType>([
   ['bool', 'BOOL'],
 ]);
 
-/** The storage a reference means, undefined for references to anything else (the source of a module). */
+/** Reads the persistent id of a storage; undefined for other ids (the source of a module). */
 export function storageOf(format: string, reference: Persistent): StorageReference | undefined {
   const { id } = reference;
   if (!Array.isArray(id) || id[0] !== 'storage') return undefined;
@@ -64,7 +69,7 @@ export function storageOf(format: string, reference: Persistent): StorageReferen
   if (!dtype && type.name !== 'UntypedStorage')
     throw new FileFormatError(
       format,
-      `a tensor is a ${describe(type)}, which is not read. Save it as float32 with .float() or .dequantize().`,
+      `a tensor is a ${describe(type)}, which is not supported. Save it as float32 with .float() or .dequantize().`,
     );
   const viewOffset = Array.isArray(view) ? view[1] : 0;
   if (!isCount(viewOffset))
@@ -72,12 +77,12 @@ export function storageOf(format: string, reference: Persistent): StorageReferen
   return { key: String(key), dtype, viewOffset };
 }
 
-/** The rebuild call of a tensor without what may stand around it: a parameter, or a subclass with attributes. */
+/** Finds the `_rebuild_*` call of a tensor within the calls that make it a Parameter or a subclass. */
 function rebuildOf(
   value: Pickled | undefined,
 ): { readonly name: string; readonly args: readonly Pickled[] } | undefined {
   let current = value;
-  // PyTorch wraps twice at most; a crafted file may wrap a value in itself.
+  // PyTorch nests two calls at most; a crafted file may nest a call in itself.
   for (let depth = 0; depth < 4; depth++) {
     if (!isTag(current, 'call')) return undefined;
     const { callee, args } = current;
@@ -91,10 +96,10 @@ function rebuildOf(
   return undefined;
 }
 
-/** Whether a value is a tensor of any kind, those that are not read included. */
+/** True if a value is a tensor of any kind, including unsupported ones (sparse, quantized). */
 const isTensor = (value: Pickled): boolean => rebuildOf(value) !== undefined;
 
-/** What a pickled value says about a tensor; undefined when it is none (a number, a text, options). */
+/** Reads the description of a tensor; undefined for a value that is none (a number, a text, options). */
 function tensorReference(format: string, name: string, value: Pickled): TensorReference | undefined {
   const rebuild = rebuildOf(value);
   if (!rebuild) return undefined;
@@ -108,13 +113,13 @@ function tensorReference(format: string, name: string, value: Pickled): TensorRe
   if (!storage) return fail('has no storage');
   const named = isTag(type, 'global') ? tensorTypes.get(type.name) : undefined;
   const dtype = rebuild.name === '_rebuild_tensor_v3' ? named : storage.dtype;
-  if (!dtype) return fail(`is of the type ${describe(type)}, which is not read; save it with .float()`);
+  if (!dtype) return fail(`is of the type ${describe(type)}, which is not supported; save it with .float()`);
   if (!isCount(offset) || !isShape(shape) || !isShape(strides) || shape.length !== strides.length)
     return fail('has no proper offset, shape and strides');
   return { storage: storage.key, dtype, offset: offset + storage.viewOffset, shape, strides };
 }
 
-/** Where training scripts keep the weights, in the order they are looked for. */
+/** Keys under which training scripts save the state dict, in order of search. */
 const usualNames = [
   'state_dict',
   'model_state_dict',
@@ -129,9 +134,9 @@ const usualNames = [
 ];
 
 /**
- * The dict that holds the weights. In this order: what stands under a usual name (as deep as three dicts,
- * because accuracies beside it can be tensors too); the value itself; the only dict in it that holds tensors.
- * An optimizer keeps its tensors deeper and is never taken.
+ * Finds the dict that holds the weights: first under a usual key, at most three dicts deep; else the value
+ * itself; else the only dict of tensors in it. The usual keys come first because accuracies beside them can
+ * be tensors too. An optimizer's tensors lie deeper, so that its state is never taken for weights.
  */
 function findStateDict(format: string, value: Pickled): ReadonlyMap<Pickled, Pickled> {
   const fail = (reason: string): never => {
@@ -140,7 +145,7 @@ function findStateDict(format: string, value: Pickled): ReadonlyMap<Pickled, Pic
       `${reason} Save the weights with torch.save(model.state_dict(), file).`,
     );
   };
-  /** Whether a value is a dict with tensors in it; looked up once, for a file can hold one dict a million times. */
+  /** Caches whether a dict has tensors in it: a file can contain one dict a million times. */
   const known = new Map<Pickled, boolean>();
   const tensorsIn = (dict: Pickled | undefined): dict is ReadonlyMap<Pickled, Pickled> => {
     if (!(dict instanceof Map)) return false;
@@ -176,8 +181,8 @@ function findStateDict(format: string, value: Pickled): ReadonlyMap<Pickled, Pic
 }
 
 /**
- * The tensors of the state dict in a pickled value, in its order. What stands there and is no tensor is left out.
- * @throws FileFormatError when there is none, or a tensor is not of a kind that is read.
+ * Describes the tensors of the state dict in a pickled value, in its order. Other values are left out.
+ * @throws FileFormatError if there is no state dict, or a tensor is of an unsupported kind or type.
  */
 export function tensorReferences(format: string, value: Pickled): Map<string, TensorReference> {
   const found = new Map<string, TensorReference>();

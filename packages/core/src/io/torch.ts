@@ -1,4 +1,7 @@
-/** PyTorch's two file formats: zip files since 1.6, and the older row of pickles with the storages after it. */
+/**
+ * PyTorch's two file formats: zip files, which torch.save writes since version 1.6, and the legacy format
+ * before: five pickles in a row, then the storages.
+ */
 import { FileFormatError } from '../errors.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Tensor, Weights } from '../tensor/tensor.js';
@@ -10,29 +13,33 @@ import { quote } from './quote.js';
 import { storageOf, type TensorReference, tensorReferences } from './stateDict.js';
 import { entryBytes, readZip, type ZipEntry } from './zip.js';
 
-/** How the readers of weight files are told to read. */
+/** Options of the readers of weight files. */
 export interface ReadOptions {
   readonly limits: Limits;
-  /** Whether the bytes belong to the reader, who may then move values to where views can start. */
+  /** True if the reader may overwrite the bytes, to move values to addresses that are multiples of 4. */
   readonly owned: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** PyTorch's magic number as every protocol from 2 up writes it. */
+/** PyTorch's magic number 0x1950a86a20f9469cfc6c, as pickle protocols 2 and up write it (LONG1, 10 bytes). */
 const magicBytes = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const magicNumber = Number(0x1950a86a20f9469cfc6cn);
 
-/** Whether the bytes start as a file of the older format does; a frame may stand before the magic number. */
+/**
+ * True if the bytes start like the legacy format: PROTO (2 bytes), then the magic number; from protocol 4 on
+ * a FRAME (9 bytes) may precede it.
+ */
 export const looksLikeLegacyTorch = (bytes: Uint8Array): boolean =>
   bytes[0] === 0x80 && [2, 11].some((start) => magicBytes.every((byte, i) => bytes[start + i] === byte));
 
-/** Whether the bytes start as a zip file does. */
+/** True if the bytes start like a zip file: a local header, or the end record of an empty archive. */
 export const looksLikeZip = (bytes: Uint8Array): boolean =>
   bytes[0] === 0x50 && bytes[1] === 0x4b && ((bytes[2] === 3 && bytes[3] === 4) || bytes[2] === 5);
 
 /**
- * Reads the format since PyTorch 1.6: a zip file with a pickle and one file for each storage.
- * @throws FileFormatError for anything else.
+ * Reads the format since PyTorch 1.6: a zip file of `<name>/data.pkl`, which pickles the object saved, one
+ * file `<name>/data/<key>` for each storage, and in recent versions `<name>/byteorder` (default: little).
+ * @throws FileFormatError for anything else, and over a limit.
  */
 export async function readTorchZip(
   bytes: Uint8Array,
@@ -59,13 +66,13 @@ export async function readTorchZip(
   const total = [...needed.values()].reduce((sum, entry) => sum + entry.bytes, 0);
   requireTensors(format, limits, references, total);
   const storages = new Map<string, Uint8Array>();
-  // Bytes of an entry lie behind its name in the file, which has been read by now: there is room to move them.
+  // Moving the bytes of an entry down overwrites up to 3 bytes of its name, which is not read again.
   for (const [key, entry] of needed)
     storages.set(key, aligned(await entryBytes(bytes, entry, signal), owned && entry.method === 0));
   return tensorsOf(format, references, storages, littleEndian, signal);
 }
 
-/** The pickle of the archive, or an error that says what the archive is instead. */
+/** Finds the archive's data.pkl; the error says what the archive holds instead. */
 function pickleEntry(format: string, entries: ReadonlyMap<string, ZipEntry>): ZipEntry {
   const names = [...entries.keys()];
   const name = names.find((candidate) => /(^|\/)data\.pkl$/.test(candidate));
@@ -89,17 +96,17 @@ async function isLittleEndian(format: string, bytes: Uint8Array, entry?: ZipEntr
   if (order !== 'little' && order !== 'big')
     throw new FileFormatError(
       format,
-      `its byteorder is ${quote(order)}; little and big are read`,
+      `its byteorder is ${quote(order)}; little and big are supported`,
       entry.start,
     );
   return order === 'little';
 }
 
 /**
- * Reads the format before PyTorch 1.6: magic number, protocol, system, object, keys of storages, storages.
- * Numbers are little-endian on whatever machine they were written; the flag among the system's facts says
- * nothing about them.
- * @throws FileFormatError for anything else.
+ * Reads the format before PyTorch 1.6: five pickles (magic number, protocol version 1001, system info, the
+ * object saved, the list of storage keys), then each storage as a 64-bit count of values and the values. They
+ * are little-endian whatever machine wrote them; the system info's `little_endian` does not apply to them.
+ * @throws FileFormatError for anything else, and over a limit.
  */
 export function readLegacyTorch(bytes: Uint8Array, { limits, owned, signal }: ReadOptions): Weights {
   const format = 'legacy torch';
@@ -107,7 +114,11 @@ export function readLegacyTorch(bytes: Uint8Array, { limits, owned, signal }: Re
   if (magic.value !== magicNumber) throw new FileFormatError(format, 'its magic number is damaged', 0);
   const protocol = unpickle(bytes, magic.end, limits);
   if (protocol.value !== 1001)
-    throw new FileFormatError(format, `its protocol is ${describe(protocol.value)}; 1001 is read`, magic.end);
+    throw new FileFormatError(
+      format,
+      `its protocol is ${describe(protocol.value)}; 1001 is supported`,
+      magic.end,
+    );
   const system = unpickle(bytes, protocol.end, limits);
   const object = unpickle(bytes, system.end, limits);
   const keys = unpickle(bytes, object.end, limits);
@@ -121,7 +132,7 @@ export function readLegacyTorch(bytes: Uint8Array, { limits, owned, signal }: Re
     if (!storage) continue;
     const width = storage.dtype ? bytesPerValue(storage.dtype) : 1;
     if ((widths.get(storage.key) ?? width) !== width)
-      throw new FileFormatError(format, `the storage ${quote(storage.key)} is of two types`);
+      throw new FileFormatError(format, `the storage ${quote(storage.key)} has two element types`);
     widths.set(storage.key, width);
   }
   const storages = new Map<string, Uint8Array>();
@@ -131,9 +142,12 @@ export function readLegacyTorch(bytes: Uint8Array, { limits, owned, signal }: Re
     const key = typeof item === 'number' ? String(item) : item;
     const width = typeof key === 'string' ? widths.get(key) : undefined;
     if (typeof key !== 'string' || width === undefined)
-      throw new FileFormatError(format, `nothing says what its storage ${describe(item)} holds`, at);
-    if (storages.has(key))
-      throw new FileFormatError(format, `the storage ${quote(key)} stands in it twice`, at);
+      throw new FileFormatError(
+        format,
+        `the type of its storage ${describe(item)} is unknown, since no tensor refers to it`,
+        at,
+      );
+    if (storages.has(key)) throw new FileFormatError(format, `the storage ${quote(key)} occurs twice`, at);
     if (at + 8 > bytes.length) throw new FileFormatError(format, `it ends before storage ${quote(key)}`, at);
     const count = Number(view.getBigInt64(at, true));
     at += 8;
@@ -143,7 +157,7 @@ export function readLegacyTorch(bytes: Uint8Array, { limits, owned, signal }: Re
         `storage ${quote(key)} of ${count} values goes beyond the end of the file`,
         at,
       );
-    // The count just read leaves room to move the values down to where a view can start.
+    // Moving the values down overwrites up to 3 bytes of the count, which has been read.
     storages.set(key, aligned(bytes.subarray(at, at + count * width), owned));
     at += count * width;
   }
@@ -162,10 +176,10 @@ function requireTensors(
   requireElements(format, limits, elements, bytes);
 }
 
-/** The number of values; 0 as soon as one extent is, however large the others. */
+/** Number of values. 0 if any extent is 0: the product of the others may be Infinity. */
 const countOf = (shape: Shape): number => (shape.includes(0) ? 0 : sizeOf(shape));
 
-/** The tensors in order, views of their storages where they can be. */
+/** Makes the tensors, in order: views of their storages for aligned, contiguous float32, else copies. */
 function tensorsOf(
   format: string,
   references: ReadonlyMap<string, TensorReference>,

@@ -1,4 +1,7 @@
-/** Reads the directory of a zip file and its entries: stored ones in place, deflated ones within their stated size. */
+/**
+ * Reads zip files, as torch.save writes them: the central directory, stored entries as views, and deflated
+ * entries, which may not exceed the size stated in the directory.
+ */
 import { FileFormatError } from '../errors.js';
 import { type Limits, withinLimit } from './limits.js';
 import { quote } from './quote.js';
@@ -8,13 +11,13 @@ const format = 'zip';
 /** One file of the archive. */
 export interface ZipEntry {
   readonly name: string;
-  /** 0 for stored, 8 for deflated. */
+  /** Compression method: 0 for stored, 8 for deflated. */
   readonly method: number;
-  /** Where the values start. */
+  /** Offset in the archive of the contents, behind the local header, in bytes. */
   readonly start: number;
-  /** Bytes in the archive. */
+  /** Size in the archive, in bytes. */
   readonly packedBytes: number;
-  /** Bytes once unpacked. */
+  /** Size of the unpacked contents, in bytes. */
   readonly bytes: number;
 }
 
@@ -25,14 +28,16 @@ const fail = (reason: string, offset?: number): never => {
   throw new FileFormatError(format, reason, offset);
 };
 
-/** The record at the end of the file, behind a comment of at most 64 KiB. */
+/** Finds the end-of-central-directory record: 22 bytes, followed by a comment of at most 65,535 bytes. */
 function endOfDirectory(view: DataView): number {
   for (let at = view.byteLength - 22; at >= Math.max(0, view.byteLength - 22 - 65535); at--)
     if (view.getUint32(at, true) === 0x06054b50) return at;
   return fail('it has no directory at its end; the file is cut short', view.byteLength);
 }
 
-/** Where the directory starts and how many entries it has; 64-bit values where the file has them. */
+/**
+ * Gives the offset of the central directory, in bytes, and its number of entries; reads zip64 records too.
+ */
 function directoryOf(view: DataView): { count: number; start: number } {
   const end = endOfDirectory(view);
   const locator = end - 20;
@@ -47,7 +52,9 @@ function directoryOf(view: DataView): { count: number; start: number } {
   };
 }
 
-/** 64-bit sizes and offset from an entry's extra field, for those that read 0xffffffff. */
+/**
+ * Replaces values that are 0xffffffff by the 64-bit ones of the zip64 extra field, which lists only those.
+ */
 function zip64(view: DataView, from: number, end: number, values: readonly number[]): number[] {
   for (let at = from; at + 4 <= end; at += 4 + view.getUint16(at + 2, true)) {
     if (view.getUint16(at, true) !== 1) continue;
@@ -63,9 +70,10 @@ function zip64(view: DataView, from: number, end: number, values: readonly numbe
 }
 
 /**
- * Every entry by name. Sizes and places are checked against the file, entries may not overlap, and what
- * they unpack to is within `maxBytes` together. The CRC-32 of entries is not checked; give a SHA-256.
- * @throws FileFormatError for anything else.
+ * Reads the central directory: all entries by name. Sizes and offsets must lie within the file, entries may
+ * not overlap, and all unpacked sizes together may not exceed `maxBytes`. The CRC-32 of entries is not
+ * checked; a SHA-256 of the file is (`sha256` of `readWeights`).
+ * @throws FileFormatError if a check fails, or for an encrypted entry.
  */
 export function readZip(bytes: Uint8Array, limits: Limits): ReadonlyMap<string, ZipEntry> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -98,13 +106,13 @@ export function readZip(bytes: Uint8Array, limits: Limits): ReadonlyMap<string, 
     if (data + packedBytes > bytes.length)
       fail(`${quote(name)} of ${packedBytes} bytes goes beyond the end of the file`, at);
     if (method === STORED && size !== packedBytes)
-      fail(`${quote(name)} is stored as it is, but gives two sizes, ${packedBytes} and ${size}`, at);
-    // Deflate gains at most a factor of 1032: a larger claim is a lie, found before memory is taken.
+      fail(`${quote(name)} is stored uncompressed, but gives two sizes, ${packedBytes} and ${size}`, at);
+    // Deflate compresses at most 1032-fold. A larger size is a lie, refused before memory is allocated.
     if (size > packedBytes * 1032 + 64)
       fail(`${quote(name)} claims ${size} bytes from ${packedBytes}, more than deflate can hold`, at);
     unpacked += size;
     withinLimit(format, limits, 'maxBytes', unpacked, at);
-    if (entries.has(name)) fail(`${quote(name)} stands in it twice`, at);
+    if (entries.has(name)) fail(`${quote(name)} occurs twice`, at);
     entries.set(name, { name, method, start: data, packedBytes, bytes: size });
     at = next;
   }
@@ -112,17 +120,20 @@ export function readZip(bytes: Uint8Array, limits: Limits): ReadonlyMap<string, 
   return entries;
 }
 
-/** Entries on top of each other are how a small file unpacks to a huge one; no honest writer makes them. */
+/** Refuses overlapping entries: zip bombs share bytes between entries, and no honest writer does. */
 function requireApart(entries: ReadonlyMap<string, ZipEntry>): void {
   let previousEnd = 0;
   for (const { name, start, packedBytes } of [...entries.values()].sort((a, b) => a.start - b.start)) {
-    // Each entry's local header of at least 30 bytes lies before its values.
+    // A local header of at least 30 bytes precedes the contents of an entry.
     if (start - 30 < previousEnd) fail(`${quote(name)} overlaps the entry before it`, start);
     previousEnd = start + packedBytes;
   }
 }
 
-/** The bytes of an entry: a view where it is stored, decompressed where it is deflated. */
+/**
+ * Gives the contents of an entry: a view of `file` if it is stored, a new array if it is deflated.
+ * @throws FileFormatError for other methods, and for contents of another size than the directory states.
+ */
 export async function entryBytes(
   file: Uint8Array,
   entry: ZipEntry,
@@ -134,7 +145,7 @@ export async function entryBytes(
   if (method === STORED) return packed;
   if (method !== DEFLATED)
     return fail(
-      `${quote(name)} is compressed by method ${method}; stored and deflated entries are read`,
+      `${quote(name)} is compressed by method ${method}; stored and deflated entries are supported`,
       start,
     );
   const result = new Uint8Array(bytes);

@@ -1,45 +1,46 @@
-/** What a family says about each of its models: how to build it, what it costs, where it comes from, and its weights. */
+/** Registry types of model families: builder, cost, paper and published weights of each model. */
 import type { Rename } from '../io/index.js';
 import type { Module } from '../nn/module.js';
 import type { Shape } from '../tensor/shape.js';
 
-/** How a picture becomes the model's input. */
+/** Preprocessing of a picture into a model's input: resize, centre crop, scale to [0, 1], normalise. */
 export interface Transform {
-  /** The shorter side is resized to this many pixels. */
+  /** Length of the shorter side after resizing, in pixels. */
   readonly resize: number;
-  /** Then a centred square of this many pixels is cut out. */
+  /** Side of the square cut from the centre, in pixels. */
   readonly crop: number;
   readonly interpolation: 'bilinear' | 'bicubic';
-  /** Subtracted per channel after scaling to [0, 1]. */
+  /** Mean of each channel (red, green, blue), in [0, 1], which is subtracted. */
   readonly mean: readonly number[];
-  /** Divided by per channel. */
+  /** Standard deviation of each channel, in [0, 1], by which the difference is divided. */
   readonly std: readonly number[];
 }
 
 /** Published weights of one model. */
 export interface WeightsRecord {
-  /** Where the file is published. */
+  /** URL of the file. */
   readonly url: string;
-  /** Size of the file, where it is known. */
+  /** Size of the file in bytes, if it is known. */
   readonly bytes?: number;
-  /** SHA-256 of the file, or the first digits of it that the publisher gives. */
+  /** SHA-256 of the file in hexadecimal digits: all 64, or the first ones that the publisher gives. */
   readonly sha256: string;
-  /** What the publisher says about use. */
+  /** Licence given by the publisher. */
   readonly licence: string;
+  /** Preprocessing with which the accuracies were measured. */
   readonly transform: Transform;
-  /** What the outputs stand for: `'imagenet'` for the 1000 classes of ILSVRC 2012, or the names themselves. */
+  /** Names of the classes in order of the outputs; `'imagenet'` for the 1000 classes of ILSVRC 2012. */
   readonly categories: 'imagenet' | readonly string[];
-  /** Share of test pictures named right first, in percent, as published. */
+  /** Published top-1 accuracy on the test set, in percent. */
   readonly top1?: number;
-  /** Share of test pictures whose class is among the first five, in percent, as published. */
+  /** Published top-5 accuracy on the test set, in percent. */
   readonly top5?: number;
-  /** Options the model must be built with for these weights. */
+  /** Options of the builder that these weights require. */
   readonly options?: object;
-  /** Renames keys of the file to those of the model. */
+  /** Maps keys of the file to names in the model. */
   readonly rename?: Rename;
 }
 
-/** The paper a model comes from. */
+/** The paper that published a model. */
 export interface Paper {
   readonly title: string;
   readonly authors: string;
@@ -51,22 +52,22 @@ export interface Paper {
 export interface ModelEntry<Options extends object = object> {
   /** The published name, `'resnet18'`. */
   readonly name: string;
-  /** Builds the model; without options as published. */
+  /** Builds the model; by default as published. */
   readonly build: (options?: Options) => Module;
-  /** The input it was published for, batch of one. */
+  /** Published input shape, n x c x h x w with n = 1. */
   readonly input: Shape;
-  /** The smallest height and width that work. */
+  /** Smallest height and width of an input, in pixels. */
   readonly minimum: number;
-  /** Trainable values. */
+  /** Number of trainable values. */
   readonly parameters: number;
   /** Multiply-adds of convolutions and linear layers for one picture of the published size. */
   readonly macs: number;
   readonly paper: Paper;
-  /** Published weights by name, the default first; empty where none are published. */
+  /** Published weights by name, the default first; empty if there are none. */
   readonly weights: Readonly<Record<string, WeightsRecord>>;
 }
 
-/** What torchvision's ImageNet models are evaluated with unless their page says otherwise. */
+/** Default preprocessing of torchvision's ImageNet models. */
 const imagenetTransform: Transform = {
   resize: 256,
   crop: 224,
@@ -75,17 +76,24 @@ const imagenetTransform: Transform = {
   std: [0.229, 0.224, 0.225],
 };
 
-/** What differs from one of torchvision's weight files to the next. */
+/** Options of {@link torchvisionWeights}. */
 export interface TorchvisionOptions {
+  /**
+   * Deviations from torchvision's default: resize 256, crop 224, bilinear, mean and deviation of ImageNet.
+   */
   readonly transform?: Partial<Transform>;
+  /** Options of the builder that these weights require. Default: none. */
   readonly options?: object;
+  /** Maps keys of the file to names in the model. Default: equal names. */
   readonly rename?: Rename;
 }
 
 /**
- * The record of a file that torchvision publishes: its name ends in the first digits of its hash, its
- * accuracies are those of torchvision's table (https://pytorch.org/vision/stable/models.html).
- * @throws TypeError when the name holds no hash.
+ * Makes the record of a weights file published by torchvision.
+ * @param file - name of the file, which ends in the first digits of its SHA-256: `'resnet18-f37072fd.pth'`.
+ * @param top1 - top-1 accuracy on ImageNet in percent, from https://pytorch.org/vision/stable/models.html.
+ * @param top5 - top-5 accuracy on ImageNet in percent, from the same table.
+ * @throws TypeError if the name holds no hash.
  */
 export function torchvisionWeights(
   file: string,

@@ -1,4 +1,4 @@
-/** A model as a table: what each layer puts out, how many parameters it has and how much it computes. */
+/** Summarises a model as a table: output shape, number of parameters and multiply-adds of each op. */
 import type { Node } from '../graph/graph.js';
 import { isParameter } from '../graph/graph.js';
 import type { Module } from '../nn/module.js';
@@ -11,12 +11,12 @@ import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 
 /** One op of the model. */
 export interface SummaryRow {
-  /** Path of the module. */
+  /** Path of its module, `'layer1.0.conv1'`; `''` for the model itself. */
   readonly path: string;
   readonly op: string;
   /** Output shape, batch first. */
   readonly shape: Shape;
-  /** Trainable values that are used here for the first time. */
+  /** Number of trainable values, without those counted in an earlier row. */
   readonly parameters: number;
   /** Multiply-adds of convolutions and linear layers, for the whole batch. */
   readonly macs: number;
@@ -27,16 +27,18 @@ export interface Summary {
   readonly input: Shape;
   readonly output: Shape;
   readonly rows: readonly SummaryRow[];
-  /** Trainable values of the whole model. */
+  /** Number of trainable values of the model. */
   readonly parameters: number;
-  /** Multiply-adds of one picture. */
+  /** Multiply-adds of convolutions and linear layers for one picture. */
   readonly macs: number;
-  /** The table as text. */
+  /** Formats the table as text. */
   toString(): string;
 }
 
 /**
- * What a model does with one input shape, op by op, without running it.
+ * Summarises a model for inference, one row an op, without running it.
+ * @param inputShape - batch first: n x c x h x w for images.
+ * @throws ShapeError with the module's path if the input does not fit.
  * @example
  * console.log(String(summary(model, [1, 1, 32, 32])));
  */
@@ -70,7 +72,7 @@ export function summary(model: Module, inputShape: Shape): Summary {
   return { ...result, toString: () => formatSummary(result) };
 }
 
-/** 11,689,512: digits in groups of three. */
+/** Writes a number with its digits in groups of three: 11,689,512. */
 const grouped = (value: number): string => value.toLocaleString('en-US');
 
 function formatSummary({ input, output, rows, parameters, macs }: Omit<Summary, 'toString'>): string {

@@ -1,4 +1,4 @@
-/** Blocks that several families share. */
+/** Building blocks that several model families share. */
 import type { Node } from '../graph/graph.js';
 import { relu, sigmoid } from '../ops/activation.js';
 import { adaptiveAvgPool } from '../ops/adaptivePool.js';
@@ -10,12 +10,19 @@ import { type Module, module, pipe, sequential } from './module.js';
 
 /** Options of {@link convBnAct}. */
 export interface ConvBnActOptions extends Omit<Conv2dOptions, 'bias' | 'biasInit'> {
-  /** Default none: the output stays linear. */
+  /** Activation after the batch norm. Default: none. */
   readonly activation?: (x: Node) => Node;
+  /** Options of the batch norm. */
   readonly norm?: BatchNormOptions;
 }
 
-/** Convolution without bias, batch norm, activation: children `0` and `1`, as torchvision's ConvNormActivation. */
+/**
+ * Makes a convolution without bias, a batch norm and an activation (torchvision's Conv2dNormActivation), with
+ * the children `0` and `1`: n x `inChannels` x h x w to n x `outChannels` x h' x w'.
+ * @param kernel - height and width of the window in pixels; one number for a square.
+ * @example
+ * convBnAct(3, 32, 3, { stride: 2, padding: 1, activation: relu6 })
+ */
 export function convBnAct(
   inChannels: number,
   outChannels: number,
@@ -32,19 +39,21 @@ export function convBnAct(
 
 /** Options of {@link squeezeExcitation}. */
 export interface SqueezeExcitationOptions {
-  /** Between the two layers. Default ReLU. */
+  /** Activation between the two layers. Default: ReLU. */
   readonly activation?: (x: Node) => Node;
-  /** Makes the gates. Default the sigmoid. */
+  /** Activation after the second layer, which gives the gates. Default: sigmoid. */
   readonly gate?: (x: Node) => Node;
-  /** How the weights of both layers are drawn. Default as in {@link conv2d}. */
+  /** Initial weights of both layers. Default: as in {@link conv2d}. */
   readonly init?: Initialiser;
-  /** How the biases of both layers are drawn. Default as in {@link conv2d}. */
+  /** Initial biases of both layers. Default: as in {@link conv2d}. */
   readonly biasInit?: Initialiser;
 }
 
 /**
- * Scales each channel by a gate computed from all channels' means (https://arxiv.org/abs/1709.01507,
- * figure 1). Children `fc1` and `fc2`, 1x1 convolutions with bias.
+ * Makes a squeeze-and-excitation block, n x c x h x w to the same shape: scales each channel by a gate
+ * computed from the means of all channels (https://arxiv.org/abs/1709.01507, figure 1; torchvision's
+ * SqueezeExcitation). Children `fc1` and `fc2`, 1x1 convolutions with bias.
+ * @param squeezed - number of channels between the two layers.
  */
 export const squeezeExcitation = (
   channels: number,
@@ -55,7 +64,10 @@ export const squeezeExcitation = (
     mul(x, pipe(x, adaptiveAvgPool(1), m.fc1, activation, m.fc2, gate)),
   );
 
-/** The multiple of `divisor` nearest to a number of channels, but never more than 10 % below it (MobileNetV2's code). */
+/**
+ * Rounds a number of channels to the nearest multiple of `divisor`, or up if that were more than 10 % below
+ * (torchvision's `_make_divisible`, from MobileNetV2's code). At least `divisor`.
+ */
 export function makeDivisible(channels: number, divisor = 8): number {
   const nearest = Math.max(divisor, Math.floor((channels + divisor / 2) / divisor) * divisor);
   return nearest < 0.9 * channels ? nearest + divisor : nearest;

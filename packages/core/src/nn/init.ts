@@ -1,49 +1,53 @@
-/** How fresh parameters are drawn, as PyTorch does: each function gives an initialiser for `Param`. */
+/** Initialisers of parameters, those of PyTorch's `torch.nn.init`, and the parameters themselves. */
 import type { Param } from '../graph/graph.js';
 import type { Random } from '../tensor/random.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 
-/** Draws the values of one parameter. */
+/** A function that draws the initial values of a parameter from its shape and a stream of random numbers. */
 export type Initialiser = Param['initialise'];
 
 const draw = (shape: Shape, next: () => number): Float32Array =>
   Float32Array.from({ length: sizeOf(shape) }, next);
 
-/** Every value the same. */
+/** Makes an initialiser that sets every value to `value`. */
 export const constant =
   (value: number): Initialiser =>
   (shape) =>
     new Float32Array(sizeOf(shape)).fill(value);
 
-/** Uniform in [-bound, bound). */
+/** Makes an initialiser that draws from the uniform distribution on [-bound, bound). */
 export const uniform =
   (bound: number): Initialiser =>
   (shape, random) =>
     draw(shape, () => (2 * random.uniform() - 1) * bound);
 
-/** Normal with mean 0. */
+/** Makes an initialiser that draws from the normal distribution with mean 0 and a standard deviation. */
 export const normal =
   (deviation: number): Initialiser =>
   (shape, random) =>
     draw(shape, () => random.normal() * deviation);
 
-/** Values one output is computed from; PyTorch's fan_in of a weight (out x in x ...). */
+/** Computes PyTorch's fan_in of a weight (out x in x ...): the number of inputs of one output. */
 export const fanIn = (shape: Shape): number => sizeOf(shape.slice(1));
 
-/** Values one input goes into; PyTorch's fan_out of a weight (out x in x ...). */
+/** Computes PyTorch's fan_out of a weight (out x in x ...): the number of outputs of one input. */
 export const fanOut = (shape: Shape): number => shape[0]! * sizeOf(shape.slice(2));
 
-/** Uniform in +-1 / sqrt(fan_in): PyTorch's default for convolution and linear weights. */
+/** Draws uniformly in +-1 / sqrt(fan_in): PyTorch's default for convolution and linear weights. */
 export const defaultUniform: Initialiser = (shape, random) =>
   uniform(1 / Math.sqrt(fanIn(shape)))(shape, random);
 
-/** Normal with deviation sqrt(2 / fan), for layers before a ReLU (https://arxiv.org/abs/1502.01852). */
+/**
+ * Makes an initialiser that draws from the normal distribution with mean 0 and deviation sqrt(2 / fan), for
+ * layers before a ReLU (PyTorch's `kaiming_normal_`, https://arxiv.org/abs/1502.01852).
+ * @param mode - the fan: of the inputs or of the outputs. Default `'fanIn'`.
+ */
 export const kaimingNormal =
   (mode: 'fanIn' | 'fanOut' = 'fanIn'): Initialiser =>
   (shape: Shape, random: Random) =>
     normal(Math.sqrt(2 / (mode === 'fanIn' ? fanIn(shape) : fanOut(shape))))(shape, random);
 
-/** A parameter that an optimizer may change. */
+/** Makes a trainable parameter: optimizers update it. */
 export const param = (shape: Shape, initialise: Initialiser): Param => ({
   kind: 'param',
   shape,
@@ -51,7 +55,7 @@ export const param = (shape: Shape, initialise: Initialiser): Param => ({
   initialise,
 });
 
-/** A buffer: saved with the weights, changed by no optimizer. */
+/** Makes a buffer: part of the state dict, not updated by optimizers. */
 export const buffer = (shape: Shape, initialise: Initialiser): Param => ({
   kind: 'param',
   shape,

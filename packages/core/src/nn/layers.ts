@@ -1,4 +1,4 @@
-/** The layers that own parameters. Names, defaults and initial values are PyTorch's. */
+/** Layers with parameters. Names, defaults and initial values are PyTorch's. */
 import { ShapeError } from '../errors.js';
 import { batchNormOp } from '../ops/batchNorm.js';
 import { conv2dOp } from '../ops/conv2d.js';
@@ -12,17 +12,21 @@ import { module } from './module.js';
 export interface Conv2dOptions {
   /** Step of the window in pixels. Default 1. */
   readonly stride?: Pair;
-  /** Zero pixels at each edge, or `'same'` for TensorFlow's rule (output = ceil(input / stride)). Default 0. */
+  /**
+   * Zero padding of each edge in pixels; `'same'` as in TensorFlow: output = ceil(input / stride). Default 0.
+   */
   readonly padding?: Pair | 'same';
-  /** Distance between neighbouring taps. Default 1. */
+  /** Distance between neighbouring taps of the window in pixels. Default 1. */
   readonly dilation?: Pair;
-  /** Groups of channels that do not mix; as many as channels for a depthwise convolution. Default 1. */
+  /**
+   * Number of groups of channels, convolved separately; `inChannels` for a depthwise convolution. Default 1.
+   */
   readonly groups?: number;
-  /** Default true. */
+  /** Adds a bias per output channel. Default true. */
   readonly bias?: boolean;
-  /** How the weight is drawn. Default: uniform in +-1 / sqrt(fan_in), as in PyTorch. */
+  /** Initial weight. Default: uniform in +-1 / sqrt(fan_in), as in PyTorch. */
   readonly init?: Initialiser;
-  /** How the bias is drawn. Default: uniform in +-1 / sqrt(fan_in of the weight), as in PyTorch. */
+  /** Initial bias. Default: uniform in +-1 / sqrt(fan_in of the weight), as in PyTorch. */
   readonly biasInit?: Initialiser;
 }
 
@@ -32,9 +36,11 @@ function positive(what: string, value: number): void {
 }
 
 /**
- * A 2-d convolution: n x `inChannels` x h x w to n x `outChannels` x h' x w'.
- * Children `weight` (out x in/groups x kh x kw) and `bias` (out).
- * @throws ShapeError when the channels cannot be divided into the groups.
+ * Makes a 2-d convolution (PyTorch's Conv2d): n x `inChannels` x h x w to n x `outChannels` x h' x w', where
+ * h' = floor((h + 2 * padding - dilation * (kh - 1) - 1) / stride) + 1.
+ * Parameters: `weight` (out x in/groups x kh x kw) and `bias` (out).
+ * @param kernel - height and width of the window in pixels; one number for a square.
+ * @throws ShapeError if a number of channels is not a whole number from 1 up, or not a multiple of `groups`.
  * @example
  * conv2d(3, 64, 7, { stride: 2, padding: 3, bias: false })
  */
@@ -69,17 +75,20 @@ export function conv2d(inChannels: number, outChannels: number, kernel: Pair, op
 
 /** Options of {@link linear}. */
 export interface LinearOptions {
-  /** Default true. */
+  /** Adds a bias per output feature. Default true. */
   readonly bias?: boolean;
-  /** How the weight is drawn. Default: uniform in +-1 / sqrt(inFeatures), as in PyTorch. */
+  /** Initial weight. Default: uniform in +-1 / sqrt(inFeatures), as in PyTorch. */
   readonly init?: Initialiser;
-  /** How the bias is drawn. Default: uniform in +-1 / sqrt(inFeatures), as in PyTorch. */
+  /** Initial bias. Default: uniform in +-1 / sqrt(inFeatures), as in PyTorch. */
   readonly biasInit?: Initialiser;
 }
 
 /**
- * A fully connected layer: n x `inFeatures` to n x `outFeatures`.
- * Children `weight` (out x in) and `bias` (out).
+ * Makes a fully connected layer (PyTorch's Linear): n x `inFeatures` to n x `outFeatures`.
+ * Parameters: `weight` (out x in) and `bias` (out).
+ * @throws ShapeError if a number of features is not a whole number from 1 up.
+ * @example
+ * linear(512, 10)
  */
 export function linear(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
   const { bias = true, init = defaultUniform, biasInit = uniform(1 / Math.sqrt(inFeatures)) } = options;
@@ -96,19 +105,22 @@ export function linear(inFeatures: number, outFeatures: number, options: LinearO
 
 /** Options of {@link batchNorm}. */
 export interface BatchNormOptions {
-  /** Added to the variance under the root. Default 1e-5. */
+  /** Added to the variance before the square root. Default 1e-5. */
   readonly eps?: number;
-  /** Share of each new batch in the running statistics. Default 0.1. */
+  /** Weight of each new batch in the running statistics. Default 0.1. */
   readonly momentum?: number;
-  /** How the scale is drawn. Default: 1. */
+  /** Initial scale. Default: 1. */
   readonly init?: Initialiser;
 }
 
 /**
- * Batch normalisation over the channels of n x c x h x w or n x c (https://arxiv.org/abs/1502.03167).
- * Children `weight`, `bias` and the buffers `running_mean`, `running_var`, each (c). The same module
- * normalises with running statistics for inference and with the batch's for training: the compiled
- * program decides.
+ * Makes a batch normalisation over the channels of n x c x h x w or n x c (PyTorch's BatchNorm2d and
+ * BatchNorm1d, https://arxiv.org/abs/1502.03167). Parameters: `weight`, `bias` and the buffers
+ * `running_mean`, `running_var`, each (c). A program compiled for inference normalises with the running
+ * statistics, a training step with those of the batch.
+ * @throws ShapeError if `channels` is not a whole number from 1 up.
+ * @example
+ * batchNorm(64, { eps: 1e-3 })
  */
 export function batchNorm(channels: number, options: BatchNormOptions = {}) {
   const { eps = 1e-5, momentum = 0.1, init = constant(1) } = options;

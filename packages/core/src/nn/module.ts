@@ -1,20 +1,20 @@
 /**
- * Modules: a model is a function from node to node with typed, named children. The path of names from
- * the model down to a parameter is the parameter's name in a state dict; nothing is registered anywhere.
+ * Modules: functions from node to node with typed, named children. The path of names from the model down to a
+ * parameter is the parameter's name in the state dict; nothing is registered anywhere.
  */
 import type { Node, Param } from '../graph/graph.js';
 
-/** What a module may have under a name. */
+/** A child of a module: a parameter, a module, an array of modules, or undefined for an absent one. */
 export type Child = Param | Module | readonly Module[] | undefined;
 
 /** Children by name, in state-dict order. */
 export type Children = Readonly<Record<string, Child>>;
 
-/** The children as the forward function sees them: parameters have become nodes of the graph. */
+/** The children as the forward function gets them: parameters have become nodes of the graph. */
 export type Lifted<C extends Children> = { readonly [K in keyof C]: LiftedChild<C[K]> };
 type LiftedChild<T> = T extends Param ? Node : T;
 
-/** What a module does with its input. */
+/** The forward function of a module: computes the output node from the children and the input node. */
 export type Forward<C extends Children> = (children: Lifted<C>, x: Node) => Node;
 
 /** A function from node to node, with the children it uses. */
@@ -22,22 +22,24 @@ export interface Module<C extends Children = Children> {
   (x: Node): Node;
   readonly children: C;
   /**
-   * The function with the children left open, so that a child can be replaced. Written as a method so
-   * that a module of particular children is a module of any.
+   * The forward function; `replace` calls it with other children. Declared as a method, so that a `Module<C>`
+   * is assignable to `Module`.
    */
   forward(children: Lifted<C>, x: Node): Node;
 }
 
-/** Whether a child is a single module. */
+/** True if a child is a single module. */
 export const isModule = (child: unknown): child is Module =>
   typeof child === 'function' && 'children' in child;
 
-/** Whether a child is a parameter. */
+/** True if a child is a parameter. */
 export const isParam = (child: Child): child is Param =>
   child !== undefined && 'kind' in child && child.kind === 'param';
 
 /**
- * A module from its children and what it does with them.
+ * Makes a module.
+ * @param children - parameters and modules by name, in state-dict order.
+ * @param forward - computes the output from the children and the input.
  * @example
  * const residual = module({ conv: conv2d(8, 8, 3, { padding: 1 }) }, (m, x) => add(x, m.conv(x)));
  */
@@ -58,18 +60,19 @@ export function module<const C extends Children>(children: C, forward: Forward<C
   return self;
 }
 
-/** Sends x through the functions, one after the other. */
+/** Applies functions one after the other, each to the output of the one before. */
 export const pipe = (x: Node, ...steps: readonly ((x: Node) => Node)[]): Node =>
   steps.reduce((value, step) => step(value), x);
 
 /**
- * Modules and plain functions in a row. Each counts for the names `'0'`, `'1'`, ..., as in PyTorch,
- * where activations and poolings have a number too.
+ * Makes a module that applies modules and plain functions one after the other (PyTorch's Sequential).
+ * Children are named `'0'`, `'1'`, ... by position. Plain functions count too: in PyTorch, activations are
+ * modules.
  */
 export const sequential = (...steps: readonly (Module | ((x: Node) => Node))[]): Module =>
   named(Object.fromEntries(steps.map((step, index) => [String(index), step])));
 
-/** Modules and plain functions in a row, by name: PyTorch's Sequential of an OrderedDict. */
+/** Makes a module that applies named steps one after the other: PyTorch's Sequential of an OrderedDict. */
 export function named(steps: Readonly<Record<string, Module | ((x: Node) => Node)>>): Module {
   const modules = Object.entries(steps).filter((entry): entry is [string, Module] => isModule(entry[1]));
   return module(Object.fromEntries(modules) as Children, (children, x) =>

@@ -1,23 +1,32 @@
-/** Runs a model once on a symbolic input and keeps what it did: the graph. */
+/** Traces models: runs a model once on a symbolic input and records its ops as a graph. */
 import { InputTooSmall, ShapeError } from '../errors.js';
 import { Graph, type Mode } from '../graph/graph.js';
 import { formatShape, type Shape } from '../tensor/shape.js';
 import type { Module } from './module.js';
 import { modules, parameters } from './walk.js';
 
+/** Name of the input of a traced graph. */
+export const MAIN_INPUT = 'x';
+/** Name of the main output of a traced graph. */
+export const MAIN_OUTPUT = 'output';
+
 /** Options of {@link trace}. */
 export interface TraceOptions {
-  /** `'training'` keeps the parts that exist for training only. Default `'inference'`. */
+  /**
+   * `'training'` includes parts that exist for training only, such as auxiliary heads. Default `'inference'`.
+   */
   readonly mode?: Mode;
-  /** Starts the path in error messages. */
+  /** Name of the model, which starts the path in error messages. Default: none. */
   readonly name?: string;
 }
 
 /**
- * The graph of a model for one input shape, batch first: `trace(resnet18(), [1, 3, 224, 224])`.
- * The input is called `x`, the output `output`.
- * @throws ShapeError with the module's path when the input does not fit; of a picture that is too small,
- * with the smallest square one that works.
+ * Traces a model for one input shape. The input of the graph is called `x`, its output `output`.
+ * @param inputShape - batch first: n x c x h x w for images.
+ * @throws ShapeError with the module's path if the input does not fit. For a picture that is too small it
+ * gives the size of the smallest square picture that works.
+ * @example
+ * const graph = trace(resnet18(), [1, 3, 224, 224]);
  */
 export function trace(model: Module, inputShape: Shape, options: TraceOptions = {}): Graph {
   if (inputShape.some((extent) => !Number.isInteger(extent) || extent < 1))
@@ -31,7 +40,10 @@ export function trace(model: Module, inputShape: Shape, options: TraceOptions = 
   }
 }
 
-/** The smallest square picture, not smaller than the one that failed, that a model takes; found by doubling and halving. */
+/**
+ * Finds the smallest square input of a model, in pixels: doubles the shorter side of the input that failed
+ * until it fits, up to 1,024, then bisects. Undefined if none fits.
+ */
 function smallestSquare(model: Module, inputShape: Shape): number | undefined {
   if (inputShape.length !== 4) return undefined;
   const [n, c, h, w] = inputShape;
@@ -66,11 +78,11 @@ function traceOnce(model: Module, inputShape: Shape, { mode = 'inference', name 
     names: new Map([...parameters(model)].map(([path, param]) => [param, path])),
     paths: new Map([...modules(model)].map(([path, child]) => [child, path])),
   });
-  const output = model(graph.input('x', inputShape));
-  graph.outputs.set('output', output);
-  // Outputs that forward functions have set themselves (auxiliary heads) come after the main one.
+  const output = model(graph.input(MAIN_INPUT, inputShape));
+  graph.outputs.set(MAIN_OUTPUT, output);
+  // Outputs that forward functions set themselves (auxiliary heads) are moved behind the main one.
   for (const [key, node] of [...graph.outputs])
-    if (key !== 'output') {
+    if (key !== MAIN_OUTPUT) {
       graph.outputs.delete(key);
       graph.outputs.set(key, node);
     }

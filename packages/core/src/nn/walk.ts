@@ -1,14 +1,14 @@
-/** Walks over a model's tree of modules: its parameters by name, fresh weights, and surgery. */
+/** Walks over a model's tree of modules: lists, draws and matches its parameters, and replaces modules. */
 import { ShapeError, WeightsMismatch } from '../errors.js';
 import type { Param } from '../graph/graph.js';
 import { random } from '../tensor/random.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
-import { isStored, type Weights } from '../tensor/tensor.js';
+import { isLazy, type Weights } from '../tensor/tensor.js';
 import { type Child, type Children, isModule, isParam, type Module, module } from './module.js';
 
 const join = (path: string, name: string): string => (path ? `${path}.${name}` : name);
 
-/** The children of a module as (path, child) with arrays spelled out: `blocks.0`, `blocks.1`, ... */
+/** Lists the children of a module with their paths; items of an array as `blocks.0`, `blocks.1`, ... */
 function* entriesOf(model: Module, path: string): Generator<[path: string, child: Param | Module]> {
   for (const [name, child] of Object.entries<Child>(model.children)) {
     if (child === undefined) continue;
@@ -17,7 +17,10 @@ function* entriesOf(model: Module, path: string): Generator<[path: string, child
   }
 }
 
-/** Every module of a model with its path, the model itself first under `''`. */
+/**
+ * Lists every module of a model with its path, depth first, the model itself first.
+ * @param path - path of the model itself, a prefix of all others. Default `''`.
+ */
 export function* modules(model: Module, path = ''): Generator<[path: string, module: Module]> {
   yield [path, model];
   for (const [childPath, child] of entriesOf(model, path))
@@ -25,8 +28,8 @@ export function* modules(model: Module, path = ''): Generator<[path: string, mod
 }
 
 /**
- * Every parameter and buffer with its state-dict name, in state-dict order.
- * Buffers have `trainable` false.
+ * Lists all parameters and buffers (`trainable: false`) with their state-dict names, in state-dict order.
+ * @param path - path of the model itself, a prefix of all names. Default `''`.
  * @example
  * const count = [...parameters(model)].filter(([, p]) => p.trainable).length;
  */
@@ -37,14 +40,20 @@ export function* parameters(model: Module, path = ''): Generator<[name: string, 
   }
 }
 
-/** How many trainable values a model has. */
+/** Counts the trainable values of a model; buffers are not counted. */
 export function countParameters(model: Module): number {
   let count = 0;
   for (const [, param] of parameters(model)) if (param.trainable) count += sizeOf(param.shape);
   return count;
 }
 
-/** Fresh weights, drawn as PyTorch would; the same seed gives the same weights everywhere. Default seed 0. */
+/**
+ * Draws initial weights, float32 in memory, from PyTorch's distributions (not with its random numbers). A
+ * seed gives the same weights on every engine.
+ * @param options - `seed` of the random numbers, default 0.
+ * @example
+ * const weights = initialise(model, { seed: 1 });
+ */
 export function initialise(model: Module, { seed = 0 }: { readonly seed?: number } = {}): Weights {
   const source = random(seed);
   const weights: Weights = new Map();
@@ -54,8 +63,9 @@ export function initialise(model: Module, { seed = 0 }: { readonly seed?: number
 }
 
 /**
- * Another module in the place of the one at `path`: a new model, the old one stays as it is.
- * @throws ShapeError when there is no module at the path, naming those nearby.
+ * Replaces the module at a path. Makes a new model that shares all other modules; the old one is unchanged.
+ * @param path - names of the children on the way: `'layer1.0.conv1'`; `''` for the model itself.
+ * @throws ShapeError if there is no module at the path; the message names those nearby.
  * @example
  * const tuned = replace(resnet18(), 'fc', linear(512, 10));
  */
@@ -84,20 +94,23 @@ export function replace(model: Module, path: string, replacement: Module): Modul
   return rebuild(model, '');
 }
 
-/** How weights and a model differ. All three empty: they fit. */
+/** Differences between weights and a model. They fit if all three lists are empty. */
 export interface WeightsMatch {
-  /** Names the model has and the weights lack. */
+  /** Names of the model that the weights lack. */
   readonly missing: readonly string[];
-  /** Names the weights have and the model lacks; PyTorch's `num_batches_tracked` is not counted. */
+  /** Names of the weights that the model lacks, without PyTorch's `num_batches_tracked`. */
   readonly unexpected: readonly string[];
   /**
-   * Names both have, with both shapes: `fc.weight: model 10x512, weights 1000x512`. Also those whose values do
-   * not fill their shape.
+   * Names in both whose shapes differ, with the shapes: `fc.weight: model 10x512, weights 1000x512`; and
+   * those with another number of values than their shape has.
    */
   readonly shapeMismatch: readonly string[];
 }
 
-/** Compares weights with a list of parameters by name. */
+/**
+ * Compares weights with parameters by name. Reads no values of lazy tensors.
+ * @param expected - shapes by name: of `parameters(model)`, or of other weights.
+ */
 export function matchParameters(
   expected: Iterable<readonly [string, { readonly shape: readonly number[] }]>,
   weights: Weights,
@@ -113,14 +126,17 @@ export function matchParameters(
       if (!found) return [];
       const mismatch = `${name}: model ${formatShape(shape)}, weights ${formatShape(found.shape)}`;
       if (!sameShape(found.shape, shape)) return [mismatch];
-      // Of values in a file the number is known, and they are not read for this.
-      const length = isStored(found) ? sizeOf(shape) : found.data.length;
+      // A lazy tensor has as many values as its shape says: that was checked with the file's header.
+      const length = isLazy(found) ? sizeOf(shape) : found.data.length;
       return length === sizeOf(shape) ? [] : [`${mismatch} with ${length} values`];
     }),
   };
 }
 
-/** Throws a WeightsMismatch that lists every key when the weights do not fit. */
+/**
+ * Throws a WeightsMismatch that lists every key, unless the weights fit.
+ * @param model - name of the model, for the message.
+ */
 export function requireMatch(model: string, { missing, unexpected, shapeMismatch }: WeightsMatch): void {
   if (missing.length + unexpected.length + shapeMismatch.length === 0) return;
   const list = (title: string, names: readonly string[]): string =>
@@ -134,7 +150,8 @@ export function requireMatch(model: string, { missing, unexpected, shapeMismatch
 }
 
 /**
- * How weights fit a model; nothing is thrown. `rename` gives a key another name before comparing.
+ * Compares weights with a model, without throwing.
+ * @param options - `rename` maps a key of the weights to a name of the model; default: the same name.
  * @example
  * const { missing, unexpected, shapeMismatch } = matchWeights(model, weights);
  */

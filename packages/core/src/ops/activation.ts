@@ -1,12 +1,12 @@
 /**
- * The activation functions and their slopes, as one table: one op with the function as its attribute,
- * so that back ends fuse any of them into the op before it by one mechanism.
+ * Activation functions and their derivatives. One op has the function as its attribute, so that back ends
+ * fuse all of them into the op before in the same way.
  */
 import type { Node } from '../graph/graph.js';
 import { sizeOf } from '../tensor/shape.js';
 import { BACKWARD, defineOp, emit } from './define.js';
 
-/** An activation as plain data; `slope` belongs to `leakyRelu`. */
+/** An activation function, as plain data. */
 export type Activation =
   | { readonly fn: 'relu' | 'relu6' | 'sigmoid' | 'tanh' | 'silu' | 'hardSwish' | 'hardSigmoid' }
   | { readonly fn: 'leakyRelu'; readonly slope: number };
@@ -14,7 +14,7 @@ export type Activation =
 const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
 const clamp = (x: number, low: number, high: number): number => Math.min(Math.max(x, low), high);
 
-/** The value of an activation. NaN stays NaN in all of them. */
+/** Computes an activation function of x. NaN gives NaN for all of them. */
 export function activate(activation: Activation, x: number): number {
   switch (activation.fn) {
     case 'relu':
@@ -36,7 +36,7 @@ export function activate(activation: Activation, x: number): number {
   }
 }
 
-/** The slope of an activation at x; at a kink the value PyTorch takes. */
+/** Computes the derivative of an activation function at x; at a kink, PyTorch's value. */
 export function activationSlope(activation: Activation, x: number): number {
   switch (activation.fn) {
     case 'relu':
@@ -63,8 +63,8 @@ export function activationSlope(activation: Activation, x: number): number {
 }
 
 /**
- * Whether the slope at y = f(x) is the one at x. Then the gradient reads y, which the next layer reads too, and
- * nothing needs x: it can be overwritten, or never be stored.
+ * True if the derivative at y = f(x) equals that at x. Then the gradient reads y, which the next layer reads
+ * too, and x need not be kept: it can be overwritten, or never stored.
  */
 const slopeAtOutput = (activation: Activation): boolean =>
   activation.fn === 'relu' ||
@@ -74,6 +74,10 @@ const slopeAtOutput = (activation: Activation): boolean =>
 /** y = f(x), element by element; any shape. */
 export const activationOp = defineOp<Activation>({
   op: 'activation',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  inPlace: [0],
   shape: ([x]) => x!,
   reference({ inputs: [x], attrs, output }) {
     for (let i = 0; i < output.length; i++) output[i] = activate(attrs, x![i]!);
@@ -84,9 +88,11 @@ export const activationOp = defineOp<Activation>({
   flops: (_, output) => sizeOf(output),
 });
 
-/** dx = dy * f'(x). Inputs: dy, x (or y, where the slope there is the same). */
-export const activationGradOp = defineOp<Activation>({
+/** dx = dy * f'(x). Inputs: dy, x (or y, if the derivative there is the same). */
+export const activationGradOp = defineOp<Activation, 'training'>({
   op: 'activationGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([upstream]) => upstream!,
   reference({ inputs: [upstream, x], attrs, output }) {
     for (let i = 0; i < output.length; i++) output[i] = upstream![i]! * activationSlope(attrs, x![i]!);
@@ -100,19 +106,19 @@ const apply =
   (x: Node): Node =>
     emit(activationOp, [x], activation);
 
-/** max(x, 0). Any shape. */
+/** Computes max(x, 0). Any shape. */
 export const relu = apply({ fn: 'relu' });
-/** min(max(x, 0), 6) (MobileNet, https://arxiv.org/abs/1704.04861). Any shape. */
+/** Computes min(max(x, 0), 6) (MobileNet, https://arxiv.org/abs/1704.04861). Any shape. */
 export const relu6 = apply({ fn: 'relu6' });
-/** x where positive, `slope` times x elsewhere. Default slope 0.01. */
+/** Makes a function that computes x where it is positive, else `slope` * x. Default slope 0.01. Any shape. */
 export const leakyRelu = (slope = 0.01): ((x: Node) => Node) => apply({ fn: 'leakyRelu', slope });
-/** 1 / (1 + exp(-x)). Any shape. */
+/** Computes 1 / (1 + exp(-x)). Any shape. */
 export const sigmoid = apply({ fn: 'sigmoid' });
-/** The hyperbolic tangent. Any shape. */
+/** Computes the hyperbolic tangent. Any shape. */
 export const tanh = apply({ fn: 'tanh' });
-/** x * sigmoid(x), also called swish (https://arxiv.org/abs/1702.03118). Any shape. */
+/** Computes x * sigmoid(x), also called swish (https://arxiv.org/abs/1702.03118). Any shape. */
 export const silu = apply({ fn: 'silu' });
-/** x * relu6(x + 3) / 6 (MobileNetV3, https://arxiv.org/abs/1905.02244). Any shape. */
+/** Computes x * relu6(x + 3) / 6 (MobileNetV3, https://arxiv.org/abs/1905.02244). Any shape. */
 export const hardSwish = apply({ fn: 'hardSwish' });
-/** relu6(x + 3) / 6 (MobileNetV3, https://arxiv.org/abs/1905.02244). Any shape. */
+/** Computes relu6(x + 3) / 6 (MobileNetV3, https://arxiv.org/abs/1905.02244). Any shape. */
 export const hardSigmoid = apply({ fn: 'hardSigmoid' });

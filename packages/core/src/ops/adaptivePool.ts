@@ -1,4 +1,4 @@
-/** Pooling to a given size: each output pixel has its own share of the input; global pooling is the 1x1 case. */
+/** Pooling to a given size, as PyTorch's adaptive pooling; global pooling is the 1x1 case. */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
@@ -11,7 +11,10 @@ export interface AdaptivePoolAttrs {
   readonly size: readonly [number, number];
 }
 
-/** Rows (or columns) that belong to output i: from floor(i * input / output) to ceil((i + 1) * input / output). */
+/**
+ * Gives the range of rows (or columns) of output i: [floor(i * input / output), ceil((i + 1) * input /
+ * output)).
+ */
 export const adaptiveRange = (
   index: number,
   input: number,
@@ -43,9 +46,12 @@ function eachShare(xs: Shape, ys: Shape, visit: (y: number, pixels: readonly num
       }
 }
 
-/** y = the mean of each share. */
+/** y = the mean of each output's pixels. */
 export const adaptiveAvgPoolOp = defineOp<AdaptivePoolAttrs>({
   op: 'adaptiveAvgPool',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
   shape: ([x], attrs) => adaptiveShape('adaptiveAvgPool', x, attrs),
   reference({ inputs: [x], shapes: [xs], output, shape }) {
     eachShare(xs!, shape, (y, pixels) => {
@@ -58,8 +64,10 @@ export const adaptiveAvgPoolOp = defineOp<AdaptivePoolAttrs>({
 });
 
 /** dx of adaptive average pooling. Inputs: dy, x (for its shape). */
-export const adaptiveAvgPoolGradOp = defineOp<AdaptivePoolAttrs>({
+export const adaptiveAvgPoolGradOp = defineOp<AdaptivePoolAttrs, 'training'>({
   op: 'adaptiveAvgPoolGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy], shapes: [dys], output, shape }) {
     eachShare(shape, dys!, (y, pixels) => {
@@ -70,9 +78,13 @@ export const adaptiveAvgPoolGradOp = defineOp<AdaptivePoolAttrs>({
   flops: (_, output) => sizeOf(output),
 });
 
-/** y = the largest value of each share. */
+/** y = the largest value of each output's pixels. */
 export const adaptiveMaxPoolOp = defineOp<AdaptivePoolAttrs>({
   op: 'adaptiveMaxPool',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  exact: true,
   shape: ([x], attrs) => adaptiveShape('adaptiveMaxPool', x, attrs),
   reference({ inputs: [x], shapes: [xs], output, shape }) {
     eachShare(xs!, shape, (y, pixels) => {
@@ -84,8 +96,10 @@ export const adaptiveMaxPoolOp = defineOp<AdaptivePoolAttrs>({
 });
 
 /** dx of adaptive max pooling. Inputs: dy, x. */
-export const adaptiveMaxPoolGradOp = defineOp<AdaptivePoolAttrs>({
+export const adaptiveMaxPoolGradOp = defineOp<AdaptivePoolAttrs, 'training'>({
   op: 'adaptiveMaxPoolGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy, x], shapes: [dys], output, shape }) {
     eachShare(shape, dys!, (y, pixels) => {
@@ -96,9 +110,12 @@ export const adaptiveMaxPoolGradOp = defineOp<AdaptivePoolAttrs>({
   flops: (_, output) => sizeOf(output),
 });
 
-/** y[n, c] = the mean over height and width. */
+/** y[n, c] = mean of x over height and width. */
 export const globalAvgPoolOp = defineOp<object>({
   op: 'globalAvgPool',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
   shape([x]) {
     const [n, c] = pictureShape('globalAvgPool', x);
     return [n, c];
@@ -112,8 +129,10 @@ export const globalAvgPoolOp = defineOp<object>({
 });
 
 /** dx of global average pooling: dy / (h w) everywhere. Inputs: dy (n x c), x (for its shape). */
-export const globalAvgPoolGradOp = defineOp<object>({
+export const globalAvgPoolGradOp = defineOp<object, 'training'>({
   op: 'globalAvgPoolGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy], output }) {
     const plane = output.length / dy!.length;
@@ -123,17 +142,23 @@ export const globalAvgPoolGradOp = defineOp<object>({
   flops: (_, output) => sizeOf(output),
 });
 
-/** Average pooling to a size, whatever the input's: n x c x h x w to n x c x `size`. */
+/**
+ * Makes an average pooling to a given size (PyTorch's AdaptiveAvgPool2d): n x c x h x w to n x c x `size`.
+ * @param size - height and width of the output; one number for a square.
+ */
 export const adaptiveAvgPool =
   (size: Pair) =>
   (x: Node): Node =>
     emit(adaptiveAvgPoolOp, [x], { size: pair(size) });
 
-/** Max pooling to a size, whatever the input's: n x c x h x w to n x c x `size`. */
+/**
+ * Makes a max pooling to a given size (PyTorch's AdaptiveMaxPool2d): n x c x h x w to n x c x `size`.
+ * @param size - height and width of the output; one number for a square.
+ */
 export const adaptiveMaxPool =
   (size: Pair) =>
   (x: Node): Node =>
     emit(adaptiveMaxPoolOp, [x], { size: pair(size) });
 
-/** The mean over height and width: n x c x h x w to n x c. */
+/** Averages over height and width: n x c x h x w to n x c. */
 export const globalAvgPool = (x: Node): Node => emit(globalAvgPoolOp, [x], {});

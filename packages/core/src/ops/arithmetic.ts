@@ -1,4 +1,4 @@
-/** Sums and products of two tensors: the shortcut of a residual block, the gate of squeeze-and-excitation. */
+/** Sums and products of two tensors, for residual blocks and the gates of squeeze-and-excitation. */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
@@ -15,6 +15,11 @@ export interface AddAttrs {
 /** y = activation(a + b), for equal shapes. */
 export const addOp = defineOp<AddAttrs>({
   op: 'add',
+  role: 'inference',
+  layout: 'inputs',
+  perImage: true,
+  inPlace: [0, 1],
+  fusesActivation: true,
   shape([a, b]) {
     if (!sameShape(a!, b!))
       throw new ShapeError(`cannot add ${formatShape(b!)} to ${formatShape(a!)}: the shapes must be equal`);
@@ -34,8 +39,11 @@ export const addOp = defineOp<AddAttrs>({
 });
 
 /** y = a * b, where each extent of b is a's or 1 (a gate per channel: n x c x 1 x 1). */
-export const mulOp: OpDefinition<object> = defineOp<object>({
+export const mulOp: OpDefinition<object, 'inference'> = defineOp<object>({
   op: 'mul',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
   shape([a, b]) {
     if (!broadcastsTo(b!, a!))
       throw new ShapeError(
@@ -58,8 +66,15 @@ export const mulOp: OpDefinition<object> = defineOp<object>({
   flops: (_, output) => sizeOf(output),
 });
 
-/** The sum of two tensors of one shape. @throws ShapeError when the shapes differ. */
+/**
+ * Adds two tensors of one shape, element by element.
+ * @throws ShapeError if the shapes differ.
+ */
 export const add = (a: Node, b: Node): Node => emit(addOp, [a, b], {});
 
-/** The product of two tensors; each extent of `b` is that of `a`, or 1. @throws ShapeError otherwise. */
+/**
+ * Multiplies two tensors, element by element.
+ * @param b - each of its extents is that of `a`, or 1, along which it is broadcast.
+ * @throws ShapeError for other shapes.
+ */
 export const mul = (a: Node, b: Node): Node => emit(mulOp, [a, b], {});

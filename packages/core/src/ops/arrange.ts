@@ -1,4 +1,4 @@
-/** Ops that move values without computing: concatenation, slices, padding, reshaping, channel shuffle. */
+/** Ops that only move values: concatenation, slices, padding, reshaping, channel shuffle. */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
@@ -18,9 +18,13 @@ export interface ConcatAttrs {
   readonly axis: number;
 }
 
-/** y = the inputs one after the other along the axis. */
+/** y = the inputs, concatenated along the axis. */
 export const concatOp = defineOp<ConcatAttrs>({
   op: 'concat',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  exact: true,
   shape(shapes, { axis }) {
     const [first] = shapes as [Shape];
     checkAxis('concat', first, axis);
@@ -59,15 +63,15 @@ export const concatOp = defineOp<ConcatAttrs>({
 /** Attributes of a slice. */
 export interface SliceAttrs {
   readonly axis: number;
-  /** First index taken. */
+  /** First index. */
   readonly start: number;
-  /** First index beyond. */
+  /** Index after the last one. */
   readonly end: number;
-  /** Distance between those taken. */
+  /** Distance between indices. */
   readonly step: number;
 }
 
-/** For each run of values behind the axis: its start in the whole and in the slice. */
+/** Visits each contiguous run of a slice: its offset in the whole tensor and in the slice, and its length. */
 function eachSlice(
   whole: Shape,
   { axis, start, end, step }: SliceAttrs,
@@ -79,9 +83,13 @@ function eachSlice(
       visit((outer * whole[axis]! + index) * length, sliceAt, length);
 }
 
-/** y = every `step`-th index of x along the axis. */
-export const sliceOp: OpDefinition<SliceAttrs> = defineOp<SliceAttrs>({
+/** y = x at every `step`-th index from `start` to `end - 1` along the axis. */
+export const sliceOp: OpDefinition<SliceAttrs, 'inference'> = defineOp<SliceAttrs>({
   op: 'slice',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  exact: true,
   shape([x], { axis, start, end, step }) {
     checkAxis('slice', x!, axis);
     if (
@@ -103,9 +111,12 @@ export const sliceOp: OpDefinition<SliceAttrs> = defineOp<SliceAttrs>({
   flops: free,
 });
 
-/** dx of a slice: dy where it was taken, zero elsewhere. Inputs: dy, x (for its shape). */
-export const sliceGradOp: OpDefinition<SliceAttrs> = defineOp<SliceAttrs>({
+/** dx of a slice: dy at its indices, zero elsewhere. Inputs: dy, x (for its shape). */
+export const sliceGradOp: OpDefinition<SliceAttrs, 'training'> = defineOp<SliceAttrs, 'training'>({
   op: 'sliceGrad',
+  role: 'training',
+  layout: 'activations',
+  exact: true,
   shape: ([, x]) => x!,
   reference({ inputs: [dy], attrs, output, shape }) {
     eachSlice(shape, attrs, (at, sliceAt, length) => output.set(dy!.subarray(sliceAt, sliceAt + length), at));
@@ -114,7 +125,7 @@ export const sliceGradOp: OpDefinition<SliceAttrs> = defineOp<SliceAttrs>({
   flops: free,
 });
 
-/** Attributes of zero padding: how many to add before and after, per axis. */
+/** Attributes of zero padding: numbers of zeros before and after, for each axis. */
 export interface PadAttrs {
   readonly before: readonly number[];
   readonly after: readonly number[];
@@ -123,6 +134,10 @@ export interface PadAttrs {
 /** y = x with zeros around it. */
 export const padOp = defineOp<PadAttrs>({
   op: 'pad',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  exact: true,
   shape([x], { before, after }) {
     if (
       before.length !== x!.length ||
@@ -164,9 +179,13 @@ export interface ReshapeAttrs {
   readonly shape: Shape;
 }
 
-/** The same values, row-major, under another shape. */
-export const reshapeOp: OpDefinition<ReshapeAttrs> = defineOp<ReshapeAttrs>({
+/** y = the values of x, row-major, in another shape. */
+export const reshapeOp: OpDefinition<ReshapeAttrs, 'inference'> = defineOp<ReshapeAttrs>({
   op: 'reshape',
+  role: 'inference',
+  layout: 'activations',
+  perImage: false,
+  exact: true,
   shape([x], { shape }) {
     if (sizeOf(shape) !== sizeOf(x!) || shape.some((extent) => !Number.isInteger(extent) || extent < 0))
       throw new ShapeError(
@@ -186,47 +205,63 @@ export interface ChannelShuffleAttrs {
   readonly groups: number;
 }
 
-/** The channels, as a groups x (c / groups) table, read column by column. */
-export const channelShuffleOp: OpDefinition<ChannelShuffleAttrs> = defineOp<ChannelShuffleAttrs>({
-  op: 'channelShuffle',
-  shape([x], { groups }) {
-    const [, c] = pictureShape('channelShuffle', x);
-    if (!Number.isInteger(groups) || groups < 1 || c % groups !== 0)
-      throw new ShapeError(`cannot shuffle ${c} channels in ${groups} groups: use a divisor of ${c}`);
-    return x!;
+/** y = x with its channels, as a groups x (c / groups) matrix, transposed. */
+export const channelShuffleOp: OpDefinition<ChannelShuffleAttrs, 'inference'> = defineOp<ChannelShuffleAttrs>(
+  {
+    op: 'channelShuffle',
+    role: 'inference',
+    layout: 'activations',
+    perImage: true,
+    exact: true,
+    shape([x], { groups }) {
+      const [, c] = pictureShape('channelShuffle', x);
+      if (!Number.isInteger(groups) || groups < 1 || c % groups !== 0)
+        throw new ShapeError(`cannot shuffle ${c} channels in ${groups} groups: use a divisor of ${c}`);
+      return x!;
+    },
+    reference({ inputs: [x], attrs: { groups }, output, shape: [n, c, h, w] }) {
+      const plane = h! * w!;
+      const perGroup = c! / groups;
+      for (let image = 0; image < n!; image++)
+        for (let channel = 0; channel < c!; channel++) {
+          const source = (channel % groups) * perGroup + Math.floor(channel / groups);
+          const from = (image * c! + source) * plane;
+          output.set(x!.subarray(from, from + plane), (image * c! + channel) * plane);
+        }
+    },
+    gradient(node, upstream) {
+      return [emit(channelShuffleOp, [upstream], { groups: node.shape[1]! / node.attrs.groups })];
+    },
+    flops: free,
   },
-  reference({ inputs: [x], attrs: { groups }, output, shape: [n, c, h, w] }) {
-    const plane = h! * w!;
-    const perGroup = c! / groups;
-    for (let image = 0; image < n!; image++)
-      for (let channel = 0; channel < c!; channel++) {
-        const source = (channel % groups) * perGroup + Math.floor(channel / groups);
-        const from = (image * c! + source) * plane;
-        output.set(x!.subarray(from, from + plane), (image * c! + channel) * plane);
-      }
-  },
-  gradient(node, upstream) {
-    return [emit(channelShuffleOp, [upstream], { groups: node.shape[1]! / node.attrs.groups })];
-  },
-  flops: free,
-});
+);
 
-/** Concatenates along an axis. Default 1, the channels. */
+/**
+ * Concatenates tensors along an axis.
+ * @param axis - default 1, the channels.
+ * @throws ShapeError if other extents differ, or there are no inputs.
+ */
 export const concat = (inputs: readonly Node[], axis = 1): Node => {
   const [first, ...rest] = inputs;
   if (!first) throw new ShapeError('concat needs at least one input.');
   return emit(concatOp, [first, ...rest], { axis });
 };
 
-/** Takes the indices from `start` up to but not including `end` along an axis. Default: all, step 1. */
+/**
+ * Makes a slice along an axis.
+ * @param start - first index. Default 0.
+ * @param end - index after the last one. Default: the extent of the axis.
+ * @param step - distance between indices. Default 1.
+ */
 export const slice =
   (axis: number, start = 0, end?: number, step = 1) =>
   (x: Node): Node =>
     emit(sliceOp, [x], { axis, start, end: end ?? x.shape[axis] ?? 0, step });
 
 /**
- * Zeros around the last axes, in PyTorch's order: left, right, top, bottom, then before and after the
- * channels if given.
+ * Makes a zero padding of the last axes.
+ * @param amounts - numbers of zeros in the order of PyTorch's `pad`: left, right, top, bottom, channels
+ * before, after.
  */
 export const pad =
   (amounts: readonly number[]) =>
@@ -240,16 +275,19 @@ export const pad =
     return emit(padOp, [x], { before: side(0), after: side(1) });
   };
 
-/** The same values, row-major, under another shape. */
+/**
+ * Makes a reshape: keeps the values, row-major.
+ * @throws ShapeError if the number of values differs.
+ */
 export const reshape =
   (shape: Shape) =>
   (x: Node): Node =>
     emit(reshapeOp, [x], { shape });
 
-/** Everything behind the batch in one row: n x c x h x w to n x (c h w). */
+/** Flattens all dimensions but the batch: n x c x h x w to n x (c h w). */
 export const flatten = (x: Node): Node => reshape([x.shape[0]!, sizeOf(x.shape.slice(1))])(x);
 
-/** Mixes the channels of groups (ShuffleNet, https://arxiv.org/abs/1707.01083, figure 1). */
+/** Makes a channel shuffle, n x c x h x w (ShuffleNet, https://arxiv.org/abs/1707.01083, figure 1). */
 export const channelShuffle =
   (groups: number) =>
   (x: Node): Node =>

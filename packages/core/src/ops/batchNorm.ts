@@ -1,7 +1,7 @@
 /**
- * Batch normalisation (https://arxiv.org/abs/1502.03167). One op normalises with the statistics it is
- * given: the running ones for inference, or those of the batch, which are nodes of their own, so that
- * the running averages of a training step are further uses of the same two nodes.
+ * Batch normalisation (https://arxiv.org/abs/1502.03167). Mean and variance are inputs: the running
+ * statistics for inference, or two nodes that compute those of the batch and that the running averages read
+ * too.
  */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
@@ -12,20 +12,20 @@ import { channelOf, channelSumOp } from './reduce.js';
 
 /** Attributes of a normalisation. */
 export interface BatchNormAttrs {
-  /** Added to the variance under the root. */
+  /** Added to the variance before the square root. */
   readonly eps: number;
-  /** Share of the new batch in the running statistics; used when a graph is made ready for training. */
+  /** Weight of the new batch in the running statistics; read by `forTraining` only. */
   readonly momentum: number;
   /** Applied last. Set by the fuse pass. */
   readonly activation?: Activation;
 }
 
-/** Attributes of the ops that need the small number only. */
+/** Attributes of ops with an epsilon only, which is added to the variance before the square root. */
 export interface EpsAttrs {
   readonly eps: number;
 }
 
-/** Attributes of a normalisation by the batch's own statistics. */
+/** Attributes of a normalisation by the statistics of the batch. */
 export interface BatchNormTrainAttrs extends EpsAttrs {
   /** Applied last. Set by the fuse pass. */
   readonly activation?: Activation;
@@ -41,6 +41,12 @@ function checkChannels(op: string, x: Shape | undefined, others: readonly (Shape
 /** y = (x - mean) / sqrt(variance + eps) * weight + bias. Inputs: x, weight, bias, mean, variance. */
 export const batchNormOp = defineOp<BatchNormAttrs>({
   op: 'batchNorm',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  parameters: [1, 2, 3, 4],
+  inPlace: [0],
+  fusesActivation: true,
   shape([x, ...rest]) {
     checkChannels('batchNorm', x, rest);
     return x!;
@@ -60,11 +66,15 @@ export const batchNormOp = defineOp<BatchNormAttrs>({
 });
 
 /**
- * The same with the statistics of the batch itself: mean and variance are nodes computed from x, and
- * the gradient with respect to x accounts for that. Inputs: x, weight, bias, mean, variance.
+ * Normalisation by the statistics of the batch: the formula of `batchNorm`, where mean and variance are nodes
+ * computed from x, which the gradient with respect to x includes. Inputs: x, weight, bias, mean, variance.
  */
-export const batchNormTrainOp = defineOp<BatchNormTrainAttrs>({
+export const batchNormTrainOp = defineOp<BatchNormTrainAttrs, 'training'>({
   op: 'batchNormTrain',
+  role: 'training',
+  layout: 'activations',
+  parameters: [1, 2],
+  fusesActivation: true,
   shape: (shapes) => batchNormOp.shape(shapes, { eps: 0, momentum: 0 }),
   reference: normalise,
   gradient(node, upstream) {
@@ -100,9 +110,11 @@ function normalise({
   }
 }
 
-/** y[c] = mean of x over everything but the channel. */
-export const channelMeanOp = defineOp<object>({
+/** y[c] = mean of x over all dimensions but the channel. */
+export const channelMeanOp = defineOp<object, 'training'>({
   op: 'channelMean',
+  role: 'training',
+  layout: 'activations',
   shape: (shapes) => channelSumOp.shape(shapes, {}),
   reference({ inputs: [x], shapes: [xs], output }) {
     const channel = channelOf(xs!);
@@ -113,9 +125,11 @@ export const channelMeanOp = defineOp<object>({
   flops: ([x]) => sizeOf(x!),
 });
 
-/** y[c] = mean square distance of x from its mean: the biased variance. Inputs: x, mean. */
-export const channelVarianceOp = defineOp<object>({
+/** y[c] = mean of (x - mean[c])^2: the biased variance. Inputs: x, mean. */
+export const channelVarianceOp = defineOp<object, 'training'>({
   op: 'channelVariance',
+  role: 'training',
+  layout: 'activations',
   shape([x, mean]) {
     checkChannels('channelVariance', x, [mean]);
     return mean!;
@@ -129,9 +143,11 @@ export const channelVarianceOp = defineOp<object>({
   flops: ([x]) => 3 * sizeOf(x!),
 });
 
-/** dx where the statistics are fixed: dy * weight / sqrt(variance + eps). Inputs: dy, weight, variance. */
-export const batchNormGradInputOp = defineOp<EpsAttrs>({
+/** dx for constant statistics: dy * weight / sqrt(variance + eps). Inputs: dy, weight, variance. */
+export const batchNormGradInputOp = defineOp<EpsAttrs, 'training'>({
   op: 'batchNormGradInput',
+  role: 'training',
+  layout: 'activations',
   shape([dy, ...rest]) {
     checkChannels('batchNormGradInput', dy, rest);
     return dy!;
@@ -148,8 +164,10 @@ export const batchNormGradInputOp = defineOp<EpsAttrs>({
 });
 
 /** dweight[c] = sum of dy * (x - mean) / sqrt(variance + eps). Inputs: dy, x, mean, variance. */
-export const batchNormGradWeightOp = defineOp<EpsAttrs>({
+export const batchNormGradWeightOp = defineOp<EpsAttrs, 'training'>({
   op: 'batchNormGradWeight',
+  role: 'training',
+  layout: 'activations',
   shape([dy, , mean, variance]) {
     checkChannels('batchNormGradWeight', dy, [mean, variance]);
     return mean!;
@@ -164,12 +182,14 @@ export const batchNormGradWeightOp = defineOp<EpsAttrs>({
 });
 
 /**
- * dx where mean and variance are those of the batch of m values a channel:
+ * dx for the statistics of the batch, of m values a channel:
  * weight / s * (dy - dbias / m - (x - mean) / s * dweight / m), s = sqrt(variance + eps).
  * Inputs: dy, x, weight, mean, variance, dweight, dbias.
  */
-export const batchNormTrainGradInputOp = defineOp<EpsAttrs>({
+export const batchNormTrainGradInputOp = defineOp<EpsAttrs, 'training'>({
   op: 'batchNormTrainGradInput',
+  role: 'training',
+  layout: 'activations',
   shape([dy, , ...rest]) {
     checkChannels('batchNormTrainGradInput', dy, rest);
     return dy!;
@@ -196,13 +216,16 @@ export const batchNormTrainGradInputOp = defineOp<EpsAttrs>({
 /** Attributes of `runningAverage`. */
 export interface RunningAverageAttrs {
   readonly momentum: number;
-  /** Factor on the new value: m / (m - 1) makes the biased variance of m values an unbiased one. */
+  /** Factor of the new value: m / (m - 1) turns the biased variance of m values into the unbiased one. */
   readonly scale: number;
 }
 
 /** y = (1 - momentum) * average + momentum * scale * value. Inputs: average, value. */
-export const runningAverageOp = defineOp<RunningAverageAttrs>({
+export const runningAverageOp = defineOp<RunningAverageAttrs, 'optimizer'>({
   op: 'runningAverage',
+  role: 'optimizer',
+  layout: 'weights',
+  parameters: [0],
   shape: ([average]) => average!,
   reference({ inputs: [average, value], attrs: { momentum, scale }, output }) {
     for (let i = 0; i < output.length; i++)
@@ -212,9 +235,15 @@ export const runningAverageOp = defineOp<RunningAverageAttrs>({
   flops: (_, output) => 3 * sizeOf(output),
 });
 
-/** The weight of a convolution or linear layer with the normalisation after it folded in. Inputs: w, weight, variance. */
+/**
+ * Weight of a convolution or linear layer with the batch norm after it folded in:
+ * y[c] = w[c] * weight[c] / sqrt(variance[c] + eps). Inputs: w, weight, variance.
+ */
 export const foldedWeightOp = defineOp<EpsAttrs>({
   op: 'foldedWeight',
+  role: 'inference',
+  layout: 'weights',
+  perImage: false,
   shape: ([w]) => w!,
   reference({ inputs: [w, weight, variance], attrs: { eps }, output }) {
     const perOutput = output.length / weight!.length;
@@ -228,9 +257,15 @@ export const foldedWeightOp = defineOp<EpsAttrs>({
   flops: (_, output) => sizeOf(output),
 });
 
-/** The bias with the normalisation folded in. Inputs: weight, bias, mean, variance, and the layer's own bias if it has one. */
+/**
+ * Bias of a layer with the batch norm after it folded in: y = bias + (b - mean) * weight / sqrt(variance +
+ * eps). Inputs: weight, bias, mean, variance, and the layer's bias b (default 0).
+ */
 export const foldedBiasOp = defineOp<EpsAttrs>({
   op: 'foldedBias',
+  role: 'inference',
+  layout: 'weights',
+  perImage: false,
   shape: ([weight]) => weight!,
   reference({ inputs: [weight, bias, mean, variance, own], attrs: { eps }, output }) {
     for (let c = 0; c < output.length; c++)

@@ -1,4 +1,4 @@
-/** 2-d convolution with groups, dilation and a padding per edge, and the two gradients it needs. */
+/** 2-d convolution with groups, dilation and a padding per edge, and its two gradients. */
 import { ShapeError } from '../errors.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { type Activation, activate } from './activation.js';
@@ -6,12 +6,12 @@ import { BACKWARD, defineOp, emit, pictureShape, requireUnfused } from './define
 import { channelSumOp } from './reduce.js';
 import { type Window, windowOutput } from './window.js';
 
-/** Attributes of a convolution. The kernel's size is the weight's. */
+/** Attributes of a convolution. The size of the window is that of the weight. */
 export interface Conv2dAttrs extends Omit<Window, 'kernel'> {
   readonly groups: number;
   /** Applied last. Set by the fuse pass. */
   readonly activation?: Activation;
-  /** A fourth input is added after the bias and before the activation. Set by the fuse pass. */
+  /** True if the fourth input is added, after the bias and before the activation. Set by the fuse pass. */
   readonly residual?: boolean;
 }
 
@@ -20,7 +20,7 @@ export interface Conv2dGradAttrs extends Omit<Conv2dAttrs, 'activation' | 'resid
   readonly shape: Shape;
 }
 
-/** The window of a convolution whose weight has this shape (out x in/groups x height x width). */
+/** Gives the window of a convolution whose weight has this shape (out x in/groups x kh x kw). */
 export const conv2dWindow = (weight: Shape, attrs: Omit<Window, 'kernel'>): Window => ({
   kernel: [weight[2]!, weight[3]!],
   stride: attrs.stride,
@@ -29,9 +29,9 @@ export const conv2dWindow = (weight: Shape, attrs: Omit<Window, 'kernel'>): Wind
 });
 
 /**
- * Visits every product of a convolution as runs along an output row: for `count` outputs from `y` on,
- * x goes in steps of the stride from `x` and the weight stays at `w`. Forward and both gradients are
- * this one walk with another statement inside.
+ * Visits every product of a convolution, in runs along output rows: `count` outputs from index `y` on read
+ * the inputs from index `x` on, `step` apart, and the one weight at index `w`. The forward op and both
+ * gradients use it with different statements inside.
  */
 function walk(
   xShape: Shape,
@@ -51,7 +51,7 @@ function walk(
         for (let ky = 0; ky < kh; ky++)
           for (let kx = 0; kx < kw; kx++) {
             const shift = kx * dilation[1] - padding[1];
-            // Outputs j with 0 <= j * stride + shift < width.
+            // Outputs j of the run: 0 <= j * stride + shift < width.
             const from = Math.max(0, Math.ceil(-shift / stride[1]));
             const to = Math.min(ow, Math.ceil((width - shift) / stride[1]));
             if (to <= from) continue;
@@ -92,6 +92,12 @@ const conv2dMacs = ([, w]: readonly Shape[], output: Shape): number => sizeOf(ou
 /** y = activation(x * w + b + residual). Inputs: x, w (out x in/groups x kh x kw), b?, residual?. */
 export const conv2dOp = defineOp<Conv2dAttrs>({
   op: 'conv2d',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  parameters: [1, 2],
+  inPlace: [3],
+  fusesActivation: true,
   shape: conv2dShape,
   reference({ inputs: [x, w, b, residual], shapes: [xs, ws], attrs, output, shape }) {
     walk(xs!, ws!, shape, attrs, (xi, wi, yi, count, step) => {
@@ -123,8 +129,11 @@ export const conv2dOp = defineOp<Conv2dAttrs>({
 });
 
 /** dx of a convolution. Inputs: dy, w. */
-export const conv2dGradInputOp = defineOp<Conv2dGradAttrs>({
+export const conv2dGradInputOp = defineOp<Conv2dGradAttrs, 'training'>({
   op: 'conv2dGradInput',
+  role: 'training',
+  layout: 'activations',
+  parameters: [1],
   shape: (_, attrs) => attrs.shape,
   reference({ inputs: [dy, w], shapes: [dys, ws], attrs, output, shape }) {
     walk(shape, ws!, dys!, attrs, (xi, wi, yi, count, step) => {
@@ -137,8 +146,10 @@ export const conv2dGradInputOp = defineOp<Conv2dGradAttrs>({
 });
 
 /** dw of a convolution. Inputs: dy, x. */
-export const conv2dGradWeightOp = defineOp<Conv2dGradAttrs>({
+export const conv2dGradWeightOp = defineOp<Conv2dGradAttrs, 'training'>({
   op: 'conv2dGradWeight',
+  role: 'training',
+  layout: 'weights',
   shape: (_, attrs) => attrs.shape,
   reference({ inputs: [dy, x], shapes: [dys, xs], attrs, output, shape }) {
     walk(xs!, shape, dys!, attrs, (xi, wi, yi, count, step) => {

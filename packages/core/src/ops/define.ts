@@ -1,55 +1,111 @@
 /**
- * What an op is: everything about it in one record, so that a new op is one new file and one line in
- * the table. The compiler then asks every back end for its kernel.
+ * The definition of an op: one record with everything about it, so that a new op is one record and one line
+ * in the op table. The compiler then requires a kernel of every back end; passes and planners read its
+ * traits.
  */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape } from '../tensor/shape.js';
 
-/** Values as the reference back end holds them: float32, or float64 for the oracle. */
+/** Values of the reference back end, row-major: float32, or float64 to test other back ends. */
 export type Values = Float32Array | Float64Array;
 
-/** What a reference kernel gets. `output` is zero on entry. */
+/** Arguments of a reference kernel. */
 export interface ReferenceCall<A extends object> {
   readonly inputs: readonly Values[];
+  /** Shapes of the inputs. */
   readonly shapes: readonly Shape[];
   readonly attrs: A;
+  /** The result, which the kernel writes; zero on entry. */
   readonly output: Values;
+  /** Shape of the output. */
   readonly shape: Shape;
 }
 
-/** Everything there is to know about an op. */
-export interface OpDefinition<A extends object = object> {
+/**
+ * Use of an op. `inference`: in models; every back end loads its lowering at once. `training`: only in
+ * training steps (losses, gradients, batch statistics, masks); back ends may load its lowering later.
+ * `optimizer`: in updates of parameters and optimizer state, element by element over values of one shape, so
+ * that a back end may compute it in place at the end of a step.
+ */
+export type OpRole = 'inference' | 'training' | 'optimizer';
+
+/**
+ * Memory layout of a result. `activations`: the back end's choice (NHWC, channels packed by four). `weights`:
+ * row-major, as weights are given; for weights, their gradients, and values that become weights. `inputs`:
+ * `weights` if all inputs have that layout or are parameters, else `activations`.
+ */
+export type OpLayout = 'activations' | 'weights' | 'inputs';
+
+/** The definition of an op. */
+export interface OpDefinition<A extends object = object, R extends OpRole = OpRole> {
   /** Its key in the op table. */
   readonly op: string;
-  /** The shape of the result. Throws a ShapeError that reads on from the module's path. */
+  /** Determines the table of lowerings, in a back end, that must contain the op. */
+  readonly role: R;
+  /** Memory layout of the result; a function if it depends on the attributes. */
+  readonly layout: OpLayout | ((attrs: A) => OpLayout);
+  /**
+   * True if the op computes each image of a batch alone, and is no faster on the whole batch: a back end may
+   * then run it on a few images at a time, which stay in the caches. False for `linear`, whose large weights
+   * are better read once for the whole batch, and for ops on logits. Required for ops of inference.
+   */
+  readonly perImage?: boolean;
+  /** Indices of the inputs that are parameters in a model or in a training step. Default: none. */
+  readonly parameters?: readonly number[];
+  /**
+   * Indices of the inputs that the result may overwrite: each of their elements is read only for the same
+   * element of the result. Default: none.
+   */
+  readonly inPlace?: readonly number[];
+  /** True if the result is the first input, unchanged. */
+  readonly neutral?: true;
+  /** True if the attributes have an `activation`, applied last, which the fuse pass may set. */
+  readonly fusesActivation?: true;
+  /** True if the op only moves or selects values, so that nothing is rounded. */
+  readonly exact?: true;
+  /** Computes the shape of the result. Throws a ShapeError, whose message follows the module's path. */
   shape(inputs: readonly Shape[], attrs: A): Shape;
-  /** The result by the definition, with no tricks: the oracle of every back end. */
+  /** Computes the result by the definition, without optimisation: back ends are tested against it. */
   reference(call: ReferenceCall<A>): void;
   /**
-   * Whether rows of the result, which lie along its first axis, depend on the same rows of each input alone and
-   * every value is written once, never read. Then some rows can be computed without the others, to float32 at once.
+   * True if each row of the result (along the first axis) depends only on the same row of each input, and
+   * `reference` writes every value once and reads none. Rows can then be computed alone, and in float32.
    */
   readonly byRows?: true;
   /**
-   * The gradients of a scalar with respect to each input, given the one with respect to the node;
-   * undefined for an input that has none. A string says why the op has no gradient at all: `BACKWARD`, for
-   * instance.
+   * Emits the gradients of a scalar with respect to each input, given that with respect to the node
+   * (`upstream`); undefined for an input without gradient. If the op has no gradient, a string gives the
+   * reason: `BACKWARD`, for instance.
    */
   readonly gradient: ((node: Node<A>, upstream: Node) => readonly (Node | undefined)[]) | string;
-  /** Floating-point operations of one call. */
+  /** Counts the floating-point operations of one call. */
   flops(inputs: readonly Shape[], output: Shape, attrs: A): number;
-  /** Multiply-adds of one call, where they are what one counts a network by (convolution and linear). */
+  /**
+   * Counts the multiply-adds of one call; defined for convolution and linear only, as is usual for networks.
+   */
   macs?(inputs: readonly Shape[], output: Shape, attrs: A): number;
 }
 
-/** Why the ops that gradients are computed with have none: what marks them as a part of a backward pass. */
+/** Traits that the compiler requires besides {@link OpDefinition}: their absence would go unnoticed. */
+type RequiredTraits<A extends object, R extends OpRole> = ([R] extends ['inference']
+  ? { readonly perImage: boolean }
+  : { readonly perImage?: never }) &
+  ('activation' extends keyof A ? { readonly fusesActivation: true } : { readonly fusesActivation?: never });
+
+/** Reason why gradient ops have no gradient. It marks them as ops of a backward pass. */
 export const BACKWARD = 'it is a gradient itself, and gradients of gradients are not offered';
 
-/** Gives a record its type; the place where inference of `A` happens. */
-export const defineOp = <A extends object>(definition: OpDefinition<A>): OpDefinition<A> => definition;
+/** Gives a record its type, and checks that it has the traits that its role and attributes require. */
+export const defineOp = <A extends object, R extends OpRole = 'inference'>(
+  definition: OpDefinition<A, R> & RequiredTraits<A, R>,
+): OpDefinition<A, R> => definition;
 
-/** Appends an op to the graph of its first input, with the shape that its rule gives. */
+/**
+ * Appends an op to the graph of its first input, with the shape that its rule gives.
+ * @param path - path of the module. Default: that of the module being traced.
+ * @throws ShapeError with the module's path for inputs that do not fit.
+ */
 export function emit<A extends object>(
   definition: OpDefinition<A>,
   inputs: readonly [Node, ...Node[]],
@@ -70,14 +126,16 @@ export function emit<A extends object>(
   }
 }
 
-/** Throws for the gradient of a node that a pass has given more to do than its rule knows of. */
+/**
+ * Throws an Error for a fused node: gradient rules do not know the activation and residual that `fuse` adds.
+ */
 export function requireUnfused({ graph, path, attrs }: Node): void {
   const { activation, residual } = attrs as { readonly activation?: object; readonly residual?: boolean };
   if (activation || residual)
     throw new Error(`${graph.at(path)}: differentiate the graph before it is fused.`);
 }
 
-/** The four extents of a picture batch, or a ShapeError that says what came instead. */
+/** Gives the four extents of a batch of images (n x c x h x w); throws a ShapeError for any other shape. */
 export function pictureShape(
   op: string,
   shape: Shape | undefined,

@@ -1,4 +1,4 @@
-/** A constant: the 1 that a gradient starts from. */
+/** Constants: the 1 at which backpropagation starts. */
 import type { Graph, Node } from '../graph/graph.js';
 import type { Shape } from '../tensor/shape.js';
 import { defineOp } from './define.js';
@@ -9,9 +9,13 @@ export interface FillAttrs {
   readonly shape: Shape;
 }
 
-/** y = value everywhere. No inputs. */
+/** y = value for all elements. No inputs. */
 export const fillOp = defineOp<FillAttrs>({
   op: 'fill',
+  role: 'inference',
+  layout: 'activations',
+  perImage: false,
+  exact: true,
   shape: (_, { shape }) => shape,
   reference({ attrs: { value }, output }) {
     output.fill(value);
@@ -20,6 +24,6 @@ export const fillOp = defineOp<FillAttrs>({
   flops: () => 0,
 });
 
-/** A node of one value everywhere. */
+/** Appends a constant whose elements are all `value`. */
 export const fill = (graph: Graph, value: number, shape: Shape): Node =>
   graph.add('fill', [], { value, shape }, shape);

@@ -1,4 +1,4 @@
-/** The op table: every op under its name. Back ends have one kernel for each key, and the compiler checks that. */
+/** The op table: every op by name. The compiler checks that every back end has a kernel for each. */
 import type { Node } from '../graph/graph.js';
 import { activationGradOp, activationOp } from './activation.js';
 import {
@@ -24,7 +24,7 @@ import {
   runningAverageOp,
 } from './batchNorm.js';
 import { conv2dGradInputOp, conv2dGradWeightOp, conv2dOp } from './conv2d.js';
-import type { OpDefinition, Values } from './define.js';
+import type { OpDefinition, OpRole, Values } from './define.js';
 import { dropoutOp, randomMaskOp, stochasticDepthOp } from './dropout.js';
 import { fillOp } from './fill.js';
 import { linearOp, matmulOp } from './linear.js';
@@ -106,24 +106,47 @@ export const ops = {
 /** The name of an op. */
 export type OpName = keyof typeof ops;
 
+/** Names of the ops of a role. */
+type OpsOf<R extends OpRole> = { [K in OpName]: (typeof ops)[K]['role'] extends R ? K : never }[OpName];
+
+/** Name of an op of models. */
+export type InferenceOp = OpsOf<'inference'>;
+/** Name of an op that occurs in training steps only, optimizers included. */
+export type TrainingOp = Exclude<OpName, InferenceOp>;
+/** Name of an op of optimizers. */
+export type OptimizerOp = OpsOf<'optimizer'>;
+
 /** The attributes of an op. */
 export type AttrsOf<K extends OpName> = (typeof ops)[K] extends OpDefinition<infer A> ? A : never;
 
-/** Whether a node is the op of that name; then its attributes have that op's type. */
+/** True if a node is an op of that name; its attributes then have that op's type. */
 export const isOp = <K extends OpName>(node: Node, op: K): node is Node<AttrsOf<K>> => node.op === op;
 
 /**
- * What the table says about a node's op. The cast is the one place where the type of the attributes is
- * lost: a node's attributes are those of its op because `emit` took both together.
+ * Looks up the definition of a node's op; undefined for inputs, parameters and unknown ops. The cast loses
+ * the type of the attributes, here only: `emit` has checked that a node's attributes are those of its op.
+ */
+export const findDefinition = (node: Node): OpDefinition | undefined =>
+  Object.hasOwn(ops, node.op)
+    ? ((ops as Readonly<Record<string, unknown>>)[node.op] as OpDefinition)
+    : undefined;
+
+/**
+ * Looks up the definition of a node's op.
  * @throws Error for an op that is not in the table.
  */
 export function definitionOf(node: Node): OpDefinition {
-  const definition = (ops as Readonly<Record<string, unknown>>)[node.op] as OpDefinition | undefined;
+  const definition = findDefinition(node);
   if (!definition) throw new Error(`${node.graph.at(node.path)}: there is no op called '${node.op}'.`);
   return definition;
 }
 
-/** Writes a node's value by its op's definition to `output`, which is zero on entry, and gives it back. */
+/**
+ * Computes the value of a node by its op's definition.
+ * @param valuesAt - gives the values of an input.
+ * @param output - written; must be zero on entry.
+ * @returns `output`.
+ */
 export function computeReference(node: Node, valuesAt: (input: Node) => Values, output: Values): Values {
   definitionOf(node).reference({
     inputs: node.inputs.map(valuesAt),
@@ -169,6 +192,8 @@ export {
   defineOp,
   emit,
   type OpDefinition,
+  type OpLayout,
+  type OpRole,
   type ReferenceCall,
   type Values,
 } from './define.js';

@@ -1,4 +1,4 @@
-/** The fully connected layer, and the matrix product that its gradients are. */
+/** The fully connected layer, and the matrix product that computes its gradients. */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
@@ -15,6 +15,11 @@ export interface LinearAttrs {
 /** y = activation(x w^T + b). Inputs: x (n x in), w (out x in), b? (out). */
 export const linearOp = defineOp<LinearAttrs>({
   op: 'linear',
+  role: 'inference',
+  layout: 'activations',
+  perImage: false,
+  parameters: [1, 2],
+  fusesActivation: true,
   shape([x, w, b]) {
     if (x?.length !== 2)
       throw new ShapeError(
@@ -55,13 +60,16 @@ export interface MatmulAttrs {
   readonly transposeB: boolean;
 }
 
-/** Rows and columns of a matrix as it is multiplied. */
+/** Gives the rows and columns of a matrix after the transposition, if there is one. */
 const oriented = (shape: Shape, transpose: boolean): readonly [number, number] =>
   transpose ? [shape[1]!, shape[0]!] : [shape[0]!, shape[1]!];
 
-/** y = op(a) op(b), where op transposes if the attribute says so. */
-export const matmulOp = defineOp<MatmulAttrs>({
+/** y = op(a) op(b), where op(a) is a^T with `transposeA`, else a. Inputs: a, b (matrices). */
+export const matmulOp = defineOp<MatmulAttrs, 'training'>({
   op: 'matmul',
+  role: 'training',
+  layout: ({ transposeA }) => (transposeA ? 'weights' : 'activations'),
+  parameters: [1],
   shape([a, b], { transposeA, transposeB }) {
     const [rows, inner] = oriented(a!, transposeA);
     const [innerB, columns] = oriented(b!, transposeB);

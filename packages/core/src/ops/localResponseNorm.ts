@@ -1,4 +1,4 @@
-/** Local response normalisation across channels (AlexNet, section 3.3), as PyTorch defines it. */
+/** Local response normalisation across channels (AlexNet, section 3.3), by PyTorch's definition. */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
@@ -6,14 +6,14 @@ import { BACKWARD, defineOp, emit, pictureShape, type Values } from './define.js
 
 /** Attributes of local response normalisation. */
 export interface LocalResponseNormAttrs {
-  /** Channels summed over. */
+  /** Number of neighbouring channels in the sum. */
   readonly size: number;
   readonly alpha: number;
   readonly beta: number;
   readonly k: number;
 }
 
-/** k + alpha / size * (sum of squares over the neighbouring channels), for every element. */
+/** Computes k + alpha / size * (sum of squares over the neighbouring channels), for every element. */
 function scales(x: Values, shape: Shape, { size, alpha, k }: LocalResponseNormAttrs): Float64Array {
   const [n, c, h, w] = pictureShape('localResponseNorm', shape);
   const plane = h * w;
@@ -33,6 +33,9 @@ function scales(x: Values, shape: Shape, { size, alpha, k }: LocalResponseNormAt
 /** y = x / (k + alpha / size * sum)^beta. */
 export const localResponseNormOp = defineOp<LocalResponseNormAttrs>({
   op: 'localResponseNorm',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
   shape([x], { size }) {
     if (!Number.isInteger(size) || size < 1)
       throw new ShapeError(`localResponseNorm needs a size of at least 1 channel, got ${size}`);
@@ -47,8 +50,10 @@ export const localResponseNormOp = defineOp<LocalResponseNormAttrs>({
 });
 
 /** dx of local response normalisation. Inputs: dy, x. */
-export const localResponseNormGradOp = defineOp<LocalResponseNormAttrs>({
+export const localResponseNormGradOp = defineOp<LocalResponseNormAttrs, 'training'>({
   op: 'localResponseNormGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy, x], attrs, output, shape }) {
     const { size, alpha, beta } = attrs;
@@ -59,7 +64,7 @@ export const localResponseNormGradOp = defineOp<LocalResponseNormAttrs>({
       for (let channel = 0; channel < c; channel++)
         for (let i = 0; i < plane; i++) {
           const at = (image * c + channel) * plane + i;
-          // Every channel whose window holds this one has it in its scale.
+          // The channels whose windows contain this one.
           const last = channel + Math.floor(size / 2);
           let sum = 0;
           for (let other = Math.max(0, last - size + 1); other <= Math.min(c - 1, last); other++) {
@@ -75,15 +80,19 @@ export const localResponseNormGradOp = defineOp<LocalResponseNormAttrs>({
 
 /** Options of {@link localResponseNorm}. */
 export interface LocalResponseNormOptions {
-  /** Default 1e-4. */
+  /** Factor of the mean of squares. Default 1e-4. */
   readonly alpha?: number;
-  /** Default 0.75. */
+  /** Exponent. Default 0.75. */
   readonly beta?: number;
-  /** Default 1; the paper has 2. */
+  /** Constant summand. Default 1; the paper has 2. */
   readonly k?: number;
 }
 
-/** y = x / (k + alpha / size * sum of squares over `size` channels)^beta; n x c x h x w. */
+/**
+ * Makes a local response normalisation (PyTorch's LocalResponseNorm), n x c x h x w to the same shape:
+ * y = x / (k + alpha / size * sum of squares over `size` channels)^beta.
+ * @param size - number of neighbouring channels in the sum.
+ */
 export const localResponseNorm =
   (size: number, { alpha = 1e-4, beta = 0.75, k = 1 }: LocalResponseNormOptions = {}) =>
   (x: Node): Node =>

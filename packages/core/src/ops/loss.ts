@@ -1,14 +1,17 @@
 /**
- * Classification losses. Labels are whole numbers held as float32, one per row. A run with one that is no class is
- * refused on every back end.
+ * Classification losses. Labels are class indices as float32, one a row. Every back end rejects a run with a
+ * label that is not the index of a class.
  */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
+import { logProbabilities } from '../tensor/scores.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { BACKWARD, defineOp, emit, type OpDefinition, type Values } from './define.js';
-import { logProbabilities } from './softmax.js';
 
-/** How the losses of a batch become one number; `'mean'` divides by the sum of the labels' class weights. */
+/**
+ * Reduction of the losses of a batch to a scalar, as in PyTorch: `'mean'` divides the sum by the sum of the
+ * class weights of the labels; `'none'` keeps one loss a row.
+ */
 export type Reduction = 'mean' | 'sum' | 'none';
 
 /** Attributes of the negative log likelihood. */
@@ -18,7 +21,7 @@ export interface NllLossAttrs {
 
 /** Attributes of cross entropy. */
 export interface CrossEntropyAttrs extends NllLossAttrs {
-  /** Share of the target that is spread evenly over all classes (https://arxiv.org/abs/1512.00567). */
+  /** Fraction of the target distributed uniformly over all classes (https://arxiv.org/abs/1512.00567). */
   readonly labelSmoothing: number;
 }
 
@@ -31,7 +34,10 @@ function lossShape([x, labels, weights]: readonly Shape[], { reduction }: NllLos
   return reduction === 'none' ? [x[0]!] : [];
 }
 
-/** @throws RangeError when one of the labels is no class, for back ends whose kernels cannot complain. */
+/**
+ * Checks labels before a run, for back ends whose kernels cannot throw.
+ * @throws RangeError for a label that is not an integer from 0 to `classes - 1`.
+ */
 export function requireLabels(labels: Values, classes: number): void {
   for (const row of labels.keys()) labelOf(labels, row, classes);
 }
@@ -46,9 +52,8 @@ function labelOf(labels: Values, row: number, classes: number): number {
 }
 
 /**
- * Target weights of one row: what each class's -log p is multiplied by. Calls `visit` with each class that
- * has a share, so that an impossible class (log p = -Infinity) without one does no harm; the shares of all
- * rows are divided by the batch's divisor.
+ * Visits the classes of one row with a positive share of the target, by which their -log p is multiplied.
+ * Classes without a share are skipped, since their log p may be -Infinity.
  */
 function eachShare(
   classes: number,
@@ -75,9 +80,12 @@ function batchDivisor(
   return sum;
 }
 
-/** Cross entropy of logits. Inputs: logits (n x c), labels (n), class weights? (c). */
-export const crossEntropyOp = defineOp<CrossEntropyAttrs>({
+/** Cross entropy of logits, a scalar or (n). Inputs: logits (n x c), labels (n), class weights? (c). */
+export const crossEntropyOp = defineOp<CrossEntropyAttrs, 'training'>({
   op: 'crossEntropy',
+  role: 'training',
+  layout: 'activations',
+  parameters: [2],
   shape(shapes, attrs) {
     const { labelSmoothing } = attrs;
     if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
@@ -101,8 +109,10 @@ export const crossEntropyOp = defineOp<CrossEntropyAttrs>({
 });
 
 /** dlogits of cross entropy. Inputs: dloss, logits, labels, class weights?. */
-export const crossEntropyGradOp = defineOp<CrossEntropyAttrs>({
+export const crossEntropyGradOp = defineOp<CrossEntropyAttrs, 'training'>({
   op: 'crossEntropyGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy, x, labels, weights], attrs: { reduction, labelSmoothing }, output, shape }) {
     const [n, classes] = shape as [number, number];
@@ -122,9 +132,12 @@ export const crossEntropyGradOp = defineOp<CrossEntropyAttrs>({
   flops: ([, x]) => 6 * sizeOf(x!),
 });
 
-/** Negative log likelihood of log-probabilities. Inputs: log-probabilities (n x c), labels (n), class weights? (c). */
-export const nllLossOp: OpDefinition<NllLossAttrs> = defineOp<NllLossAttrs>({
+/** Negative log likelihood, a scalar or (n). Inputs: log-probabilities (n x c), labels (n), weights? (c). */
+export const nllLossOp: OpDefinition<NllLossAttrs, 'training'> = defineOp<NllLossAttrs, 'training'>({
   op: 'nllLoss',
+  role: 'training',
+  layout: 'activations',
+  parameters: [2],
   shape: lossShape,
   reference({ inputs: [x, labels, weights], shapes: [xs], attrs: { reduction }, output }) {
     const [n, classes] = xs as [number, number];
@@ -141,9 +154,14 @@ export const nllLossOp: OpDefinition<NllLossAttrs> = defineOp<NllLossAttrs>({
   flops: ([x]) => x![0]!,
 });
 
-/** Gradient of the negative log likelihood. Inputs: dloss, log-probabilities (for their shape), labels, class weights?. */
-export const nllLossGradOp: OpDefinition<NllLossAttrs> = defineOp<NllLossAttrs>({
+/**
+ * Gradient of the negative log likelihood. Inputs: dloss, log-probabilities (for their shape), labels (n),
+ * class weights? (c).
+ */
+export const nllLossGradOp: OpDefinition<NllLossAttrs, 'training'> = defineOp<NllLossAttrs, 'training'>({
   op: 'nllLossGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy, , labels, weights], attrs: { reduction }, output, shape }) {
     const [n, classes] = shape as [number, number];
@@ -160,15 +178,21 @@ export const nllLossGradOp: OpDefinition<NllLossAttrs> = defineOp<NllLossAttrs>(
 
 /** Options of {@link crossEntropyLoss}. */
 export interface CrossEntropyOptions {
-  /** Share of the target spread evenly over all classes. Default 0. */
+  /** Fraction of the target distributed uniformly over all classes, from 0 to 1. Default 0. */
   readonly labelSmoothing?: number;
-  /** A weight per class (c). */
+  /** A weight for each class, of shape (classes). Default: all 1. */
   readonly classWeights?: Node;
   /** Default `'mean'`. */
   readonly reduction?: Reduction;
 }
 
-/** Cross entropy of logits (n x classes) against labels (n); a scalar unless the reduction is `'none'`. */
+/**
+ * Computes the cross entropy of logits and labels (PyTorch's CrossEntropyLoss): a scalar, or (n) with the
+ * reduction `'none'`.
+ * @param logits - n x classes.
+ * @param labels - class indices as float32, of shape (n).
+ * @throws ShapeError for other shapes, and for a label smoothing outside 0 to 1.
+ */
 export const crossEntropyLoss = (
   logits: Node,
   labels: Node,
@@ -179,7 +203,13 @@ export const crossEntropyLoss = (
     reduction,
   });
 
-/** Negative log likelihood of log-probabilities (n x classes) against labels (n), for networks that end in log-softmax. */
+/**
+ * Computes the negative log likelihood of labels (PyTorch's NLLLoss), for networks that end in a log-softmax:
+ * a scalar, or (n) if the reduction is `'none'`.
+ * @param logProbabilities - n x classes.
+ * @param labels - class indices as float32, of shape (n).
+ * @throws ShapeError for other shapes.
+ */
 export const nllLoss = (
   logProbabilities: Node,
   labels: Node,

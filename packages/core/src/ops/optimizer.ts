@@ -1,6 +1,6 @@
 /**
- * The steps of optimizers, element by element. What changes from step to step (learning rate, bias
- * corrections) comes in as small tensors, so that one compiled program serves a whole training run.
+ * Optimizer steps, element by element. Quantities that change from step to step (learning rate, bias
+ * corrections) are small input tensors, so that one compiled program serves a whole training run.
  */
 import { ShapeError } from '../errors.js';
 import { formatShape, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
@@ -27,8 +27,11 @@ export interface LinearCombinationAttrs {
 }
 
 /** y = a * x + b * z: momentum, weight decay and moving averages. Inputs: x, z. */
-export const linearCombinationOp = defineOp<LinearCombinationAttrs>({
+export const linearCombinationOp = defineOp<LinearCombinationAttrs, 'optimizer'>({
   op: 'linearCombination',
+  role: 'optimizer',
+  layout: 'weights',
+  parameters: [0],
   shape: (shapes) => sameShapes('linearCombination', shapes),
   reference({ inputs: [x, z], attrs: { a, b }, output }) {
     for (let i = 0; i < output.length; i++) output[i] = a * x![i]! + b * z![i]!;
@@ -37,9 +40,12 @@ export const linearCombinationOp = defineOp<LinearCombinationAttrs>({
   flops: (_, output) => 3 * sizeOf(output),
 });
 
-/** y = a * x + b * z^2: the average of squared gradients. Inputs: x, z. */
-export const squareAverageOp = defineOp<LinearCombinationAttrs>({
+/** y = a * x + b * z^2: the moving average of squared gradients. Inputs: x, z. */
+export const squareAverageOp = defineOp<LinearCombinationAttrs, 'optimizer'>({
   op: 'squareAverage',
+  role: 'optimizer',
+  layout: 'weights',
+  parameters: [0],
   shape: (shapes) => sameShapes('squareAverage', shapes),
   reference({ inputs: [x, z], attrs: { a, b }, output }) {
     for (let i = 0; i < output.length; i++) output[i] = a * x![i]! + b * z![i]! ** 2;
@@ -50,13 +56,16 @@ export const squareAverageOp = defineOp<LinearCombinationAttrs>({
 
 /** Attributes of a step. */
 export interface StepAttrs {
-  /** Which element of the rate tensor is this parameter's. */
+  /** Index of this parameter's learning rate in the rate tensor. */
   readonly index: number;
 }
 
 /** y = parameter - rate[index] * direction. Inputs: parameter, direction, rate (any length). */
-export const descendOp = defineOp<StepAttrs>({
+export const descendOp = defineOp<StepAttrs, 'optimizer'>({
   op: 'descend',
+  role: 'optimizer',
+  layout: 'weights',
+  parameters: [0],
   shape([parameter, direction, rate], { index }) {
     checkRate('descend', rate, index);
     return sameShapes('descend', [parameter!, direction!]);
@@ -68,19 +77,24 @@ export const descendOp = defineOp<StepAttrs>({
   flops: (_, output) => 2 * sizeOf(output),
 });
 
-/** Attributes of a step scaled by the root of an average. */
+/** Attributes of a step divided by the root of the average of squares. */
 export interface AdaptiveStepAttrs extends StepAttrs {
+  /** Added to the root. */
   readonly eps: number;
-  /** Factor of the decay of the parameter itself, times the rate, taken off before the step (AdamW). */
+  /** AdamW's decoupled weight decay: before the step the parameter is multiplied by 1 - rate * decay. */
   readonly decay: number;
 }
 
 /**
  * y = p * (1 - rate[index] * decay) - rate[index] * (m / c1) / (sqrt(v / c2) + eps): the step of Adam, AdamW
- * and RMSprop. Inputs: parameter p, direction m, average of squares v, rate (any length), corrections (c1, c2).
+ * and RMSprop. Inputs: parameter p, direction m, average of squares v, rate (any length), corrections (c1,
+ * c2).
  */
-export const adaptiveDescendOp = defineOp<AdaptiveStepAttrs>({
+export const adaptiveDescendOp = defineOp<AdaptiveStepAttrs, 'optimizer'>({
   op: 'adaptiveDescend',
+  role: 'optimizer',
+  layout: 'weights',
+  parameters: [0, 1, 2],
   shape([p, m, v, rate, corrections], { index }) {
     checkRate('adaptiveDescend', rate, index);
     if (corrections?.length !== 1 || corrections[0] !== 2)
@@ -97,9 +111,11 @@ export const adaptiveDescendOp = defineOp<AdaptiveStepAttrs>({
   flops: (_, output) => 8 * sizeOf(output),
 });
 
-/** y = sum of x^2, as one value (1): the parts of a gradient's norm. Input: x. */
-export const sumOfSquaresOp = defineOp<object>({
+/** y = sum of x^2, of shape (1): one parameter's part of the squared norm of all gradients. Input: x. */
+export const sumOfSquaresOp = defineOp<object, 'training'>({
   op: 'sumOfSquares',
+  role: 'training',
+  layout: 'activations',
   shape: () => [1],
   reference({ inputs: [x], output }) {
     for (let i = 0; i < x!.length; i++) output[0]! += x![i]! ** 2;
@@ -108,15 +124,20 @@ export const sumOfSquaresOp = defineOp<object>({
   flops: ([x]) => 2 * sizeOf(x!),
 });
 
-/** Attributes of clipping. */
+/** Attributes of clipping by norm. */
 export interface ClipAttrs {
-  /** Largest norm of all gradients together. */
+  /** Largest allowed norm of all gradients together. */
   readonly maxNorm: number;
 }
 
-/** y = x * min(1, maxNorm / (sqrt(total) + 1e-6)), as PyTorch clips by norm. Inputs: x, total (1), the sum of all squares. */
-export const clipByNormOp = defineOp<ClipAttrs>({
+/**
+ * y = x * min(1, maxNorm / (sqrt(total) + 1e-6)), as PyTorch's `clip_grad_norm_`. Inputs: x, total (1): the
+ * sum of the squares of all gradients.
+ */
+export const clipByNormOp = defineOp<ClipAttrs, 'optimizer'>({
   op: 'clipByNorm',
+  role: 'optimizer',
+  layout: 'weights',
   shape: ([x]) => x!,
   reference({ inputs: [x, total], attrs: { maxNorm }, output }) {
     const factor = Math.min(1, maxNorm / (Math.sqrt(total![0]!) + 1e-6));

@@ -1,4 +1,4 @@
-/** Max and average pooling over a sliding window, with PyTorch's rules for padding and hanging windows. */
+/** Max and average pooling over a sliding window, with PyTorch's rules for padding and `ceil_mode`. */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
@@ -7,18 +7,22 @@ import { argmax, type Pair, pair, symmetric, type Window, windowOutput } from '.
 
 /** Attributes of max pooling. */
 export interface MaxPoolAttrs extends Window {
-  /** A last window may hang over the far edge. */
+  /** PyTorch's `ceil_mode`: the last window may extend beyond the bottom and right padding. */
   readonly ceilMode: boolean;
 }
 
 /** Attributes of average pooling. */
 export interface AvgPoolAttrs extends Window {
+  /** PyTorch's `ceil_mode`: the last window may extend beyond the bottom and right padding. */
   readonly ceilMode: boolean;
-  /** Whether padding counts in the divisor; what hangs beyond the padding never does. */
+  /** True if padding counts in the divisor; pixels beyond the padding never do. */
   readonly countIncludePad: boolean;
 }
 
-/** Every window must hold a pixel: PyTorch's limit on the padding sees to that, and with dilation the picture's size. */
+/**
+ * Computes the output shape. Requires that every window contains a pixel: PyTorch's limit on the padding
+ * ensures it, and with dilation the size of the input.
+ */
 function poolShape(op: string, x: Shape | undefined, attrs: MaxPoolAttrs | AvgPoolAttrs): Shape {
   const [n, c, h, w] = pictureShape(op, x);
   const { kernel, dilation, padding } = attrs;
@@ -32,7 +36,7 @@ function poolShape(op: string, x: Shape | undefined, attrs: MaxPoolAttrs | AvgPo
   return [n, c, ...windowOutput(op, [h, w], attrs, attrs.ceilMode)];
 }
 
-/** Calls `visit` for each place of the window in each plane, with the flat indices of the pixels under it. */
+/** Visits each position of the window in each plane, with the flat indices of the pixels in it. */
 function eachWindow(
   xs: Shape,
   ys: Shape,
@@ -58,9 +62,13 @@ function eachWindow(
 
 const windowFlops = (output: Shape, { kernel }: Window): number => sizeOf(output) * kernel[0] * kernel[1];
 
-/** y = the largest value under the window; NaN where there is one. */
+/** y = the largest value in the window; NaN if it contains one. */
 export const maxPoolOp = defineOp<MaxPoolAttrs>({
   op: 'maxPool',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
+  exact: true,
   shape: ([x], attrs) => poolShape('maxPool', x, attrs),
   reference({ inputs: [x], shapes: [xs], attrs, output, shape }) {
     eachWindow(xs!, shape, attrs, (y, pixels) => {
@@ -71,9 +79,11 @@ export const maxPoolOp = defineOp<MaxPoolAttrs>({
   flops: (_, output, attrs) => windowFlops(output, attrs),
 });
 
-/** dx of max pooling: each dy goes to the pixel that won. Inputs: dy, x. */
-export const maxPoolGradOp = defineOp<MaxPoolAttrs>({
+/** dx of max pooling: each dy goes to the pixel that was the largest. Inputs: dy, x. */
+export const maxPoolGradOp = defineOp<MaxPoolAttrs, 'training'>({
   op: 'maxPoolGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy, x], shapes: [dys], attrs, output, shape }) {
     eachWindow(shape, dys!, attrs, (y, pixels) => {
@@ -84,7 +94,9 @@ export const maxPoolGradOp = defineOp<MaxPoolAttrs>({
   flops: ([dy], _, attrs) => windowFlops(dy!, attrs),
 });
 
-/** What a window's sum is divided by: its size, cut at the padded edge, or at the picture's own. */
+/**
+ * Computes the divisor of a window's sum: its number of pixels within the padding, or within the input only.
+ */
 function divisor(
   { kernel, stride, padding, countIncludePad }: AvgPoolAttrs,
   [, , h, w]: Shape,
@@ -100,9 +112,12 @@ function divisor(
   );
 }
 
-/** y = the mean under the window. */
+/** y = the mean of the window. */
 export const avgPoolOp = defineOp<AvgPoolAttrs>({
   op: 'avgPool',
+  role: 'inference',
+  layout: 'activations',
+  perImage: true,
   shape: ([x], attrs) => poolShape('avgPool', x, attrs),
   reference({ inputs: [x], shapes: [xs], attrs, output, shape }) {
     eachWindow(xs!, shape, attrs, (y, pixels, row, column) => {
@@ -115,9 +130,11 @@ export const avgPoolOp = defineOp<AvgPoolAttrs>({
   flops: (_, output, attrs) => windowFlops(output, attrs),
 });
 
-/** dx of average pooling: each dy is shared out evenly. Inputs: dy, x (for its shape). */
-export const avgPoolGradOp = defineOp<AvgPoolAttrs>({
+/** dx of average pooling: each dy is distributed evenly over its window. Inputs: dy, x (for its shape). */
+export const avgPoolGradOp = defineOp<AvgPoolAttrs, 'training'>({
   op: 'avgPoolGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, x]) => x!,
   reference({ inputs: [dy], shapes: [dys], attrs, output, shape }) {
     eachWindow(shape, dys!, attrs, (y, pixels, row, column) => {
@@ -131,17 +148,21 @@ export const avgPoolGradOp = defineOp<AvgPoolAttrs>({
 
 /** Options of {@link maxPool}. */
 export interface MaxPoolOptions {
-  /** Default: the window's size. */
+  /** Step of the window in pixels. Default: the window's size. */
   readonly stride?: Pair;
-  /** Pixels at each edge that never win. Default 0. */
+  /** Padding of each edge with -Infinity, in pixels; at most half a window. Default 0. */
   readonly padding?: Pair;
-  /** Default 1. */
+  /** Distance between neighbouring taps of the window in pixels. Default 1. */
   readonly dilation?: Pair;
-  /** Whether a last window may hang over the far edge. Default false. */
+  /** PyTorch's `ceil_mode`: the last window may extend beyond the bottom and right padding. Default false. */
   readonly ceilMode?: boolean;
 }
 
-/** Max pooling: n x c x h x w to n x c x h' x w'. */
+/**
+ * Makes a max pooling (PyTorch's MaxPool2d): n x c x h x w to n x c x h' x w', with h' as for `conv2d`,
+ * rounded up with `ceilMode`.
+ * @param kernel - height and width of the window in pixels; one number for a square.
+ */
 export const maxPool =
   (kernel: Pair, { stride = kernel, padding = 0, dilation = 1, ceilMode = false }: MaxPoolOptions = {}) =>
   (x: Node): Node =>
@@ -155,17 +176,20 @@ export const maxPool =
 
 /** Options of {@link avgPool}. */
 export interface AvgPoolOptions {
-  /** Default: the window's size. */
+  /** Step of the window in pixels. Default: the window's size. */
   readonly stride?: Pair;
-  /** Zero pixels at each edge. Default 0. */
+  /** Zero padding of each edge in pixels; at most half a window. Default 0. */
   readonly padding?: Pair;
-  /** Whether a last window may hang over the far edge. Default false. */
+  /** PyTorch's `ceil_mode`: the last window may extend beyond the bottom and right padding. Default false. */
   readonly ceilMode?: boolean;
-  /** Whether padding counts in the divisor. Default true. */
+  /** Counts padding in the divisor of the mean. Default true. */
   readonly countIncludePad?: boolean;
 }
 
-/** Average pooling: n x c x h x w to n x c x h' x w'. */
+/**
+ * Makes an average pooling (PyTorch's AvgPool2d): n x c x h x w to n x c x h' x w', with h' as for `maxPool`.
+ * @param kernel - height and width of the window in pixels; one number for a square.
+ */
 export const avgPool =
   (
     kernel: Pair,

@@ -1,17 +1,19 @@
-/** Sums and means over some of the dimensions: what biases, batch norm and broadcasts need for their gradients. */
+/** Sums over some of the dimensions, for the gradients of biases, batch norm and broadcasts. */
 import { ShapeError } from '../errors.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { BACKWARD, defineOp } from './define.js';
 
-/** Which channel the element at flat index i belongs to; dimension 1 is the channel. */
+/** Makes a function that gives the channel (index along dimension 1) of the element at a flat index. */
 export const channelOf = (shape: Shape): ((index: number) => number) => {
   const plane = sizeOf(shape.slice(2));
   return (index) => Math.floor(index / plane) % shape[1]!;
 };
 
-/** y[c] = sum of x over everything but the channel; the gradient of a bias. */
-export const channelSumOp = defineOp<object>({
+/** y[c] = sum of x over all dimensions but the channel: the gradient of a bias. */
+export const channelSumOp = defineOp<object, 'training'>({
   op: 'channelSum',
+  role: 'training',
+  layout: 'activations',
   shape([x]) {
     if (!x || x.length < 2)
       throw new ShapeError(`channelSum expects n x c x ..., got ${formatShape(x ?? [])}`);
@@ -27,15 +29,17 @@ export const channelSumOp = defineOp<object>({
 
 /** Attributes of `sumTo`. */
 export interface SumToAttrs {
-  /** The result's shape: each extent is the input's or 1. */
+  /** Shape of the result: each extent is the input's or 1. */
   readonly shape: Shape;
 }
 
-/** Whether each extent of `small` is that of `large` or 1. */
+/** True if each extent of `small` is that of `large` or 1. */
 export const broadcastsTo = (small: Shape, large: Shape): boolean =>
   small.length === large.length && small.every((extent, i) => extent === 1 || extent === large[i]);
 
-/** Flat index into a tensor of shape `small` for each flat index into `large`, for shapes that broadcast. */
+/**
+ * Makes a function that maps a flat index into `large` to one into `small`, which is broadcast to `large`.
+ */
 export function broadcastIndex(small: Shape, large: Shape): (index: number) => number {
   const strides: number[] = [];
   for (let axis = small.length - 1, stride = 1; axis >= 0; axis--) {
@@ -53,9 +57,11 @@ export function broadcastIndex(small: Shape, large: Shape): (index: number) => n
   };
 }
 
-/** Sums over the dimensions that are 1 in the result: the gradient of a broadcast. */
-export const sumToOp = defineOp<SumToAttrs>({
+/** y = sum of x over the dimensions whose extent is 1 in the result: the gradient of a broadcast. */
+export const sumToOp = defineOp<SumToAttrs, 'training'>({
   op: 'sumTo',
+  role: 'training',
+  layout: 'activations',
   shape([x], { shape }) {
     if (!broadcastsTo(shape, x!))
       throw new ShapeError(

@@ -1,10 +1,11 @@
-/** Softmax and its logarithm over the classes, dimension 1. */
+/** Softmax and log-softmax over the classes, dimension 1. */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
+import { logProbabilities } from '../tensor/scores.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
-import { BACKWARD, defineOp, emit, type ReferenceCall, type Values } from './define.js';
+import { BACKWARD, defineOp, emit, type ReferenceCall } from './define.js';
 
-/** Calls `visit` for each set of values that belong together: flat indices start, start + step, ... */
+/** Visits each distribution of a tensor: `classes` values at flat indices start, start + step, ... */
 export function eachDistribution(
   shape: Shape,
   visit: (start: number, step: number, classes: number) => void,
@@ -20,14 +21,6 @@ function rowsShape([x]: readonly Shape[]): Shape {
   return x;
 }
 
-/** x - log(sum(exp(x))) of one distribution, less its maximum first: nothing overflows. */
-export function logProbabilities(x: Values, start: number, step: number, classes: number): Float64Array {
-  const result = Float64Array.from({ length: classes }, (_, c) => x[start + c * step]!);
-  const max = result.reduce((largest, value) => Math.max(largest, value), -Infinity);
-  const log = Math.log(result.reduce((sum, value) => sum + Math.exp(value - max), 0));
-  return result.map((value) => value - max - log);
-}
-
 const both = (
   { inputs: [x], output, shape }: ReferenceCall<object>,
   finish: (logProbability: number) => number,
@@ -40,6 +33,9 @@ const both = (
 /** y = exp(x) / sum(exp(x)). */
 export const softmaxOp = defineOp<object>({
   op: 'softmax',
+  role: 'inference',
+  layout: 'activations',
+  perImage: false,
   shape: rowsShape,
   reference: (call) => both(call, Math.exp),
   gradient: (node, upstream) => [emit(softmaxGradOp, [upstream, node], {})],
@@ -49,6 +45,9 @@ export const softmaxOp = defineOp<object>({
 /** y = x - log(sum(exp(x))). */
 export const logSoftmaxOp = defineOp<object>({
   op: 'logSoftmax',
+  role: 'inference',
+  layout: 'activations',
+  perImage: false,
   shape: rowsShape,
   reference: (call) => both(call, (logProbability) => logProbability),
   gradient: (node, upstream) => [emit(logSoftmaxGradOp, [upstream, node], {})],
@@ -56,8 +55,10 @@ export const logSoftmaxOp = defineOp<object>({
 });
 
 /** dx = y * (dy - sum(dy * y)). Inputs: dy, y. */
-export const softmaxGradOp = defineOp<object>({
+export const softmaxGradOp = defineOp<object, 'training'>({
   op: 'softmaxGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, y]) => y!,
   reference({ inputs: [dy, y], output, shape }) {
     eachDistribution(shape, (start, step, classes) => {
@@ -71,8 +72,10 @@ export const softmaxGradOp = defineOp<object>({
 });
 
 /** dx = dy - exp(y) * sum(dy). Inputs: dy, y. */
-export const logSoftmaxGradOp = defineOp<object>({
+export const logSoftmaxGradOp = defineOp<object, 'training'>({
   op: 'logSoftmaxGrad',
+  role: 'training',
+  layout: 'activations',
   shape: ([, y]) => y!,
   reference({ inputs: [dy, y], output, shape }) {
     eachDistribution(shape, (start, step, classes) => {
@@ -86,8 +89,8 @@ export const logSoftmaxGradOp = defineOp<object>({
   flops: (_, output) => 4 * sizeOf(output),
 });
 
-/** Probabilities from logits, over dimension 1. */
+/** Computes the softmax over dimension 1; n x classes x ... to the same shape. */
 export const softmax = (x: Node): Node => emit(softmaxOp, [x], {});
 
-/** Logarithms of probabilities from logits, over dimension 1. */
+/** Computes the log-softmax over dimension 1; n x classes x ... to the same shape. */
 export const logSoftmax = (x: Node): Node => emit(logSoftmaxOp, [x], {});

@@ -1,13 +1,13 @@
-/** A window that slides over a picture: what convolutions and poolings have in common. */
+/** Sliding windows over images, for convolution and pooling. */
 import { InputTooSmall, ShapeError } from '../errors.js';
 
 /** One number for both directions, or `[vertical, horizontal]`. */
 export type Pair = number | readonly [vertical: number, horizontal: number];
 
-/** Zero padding in pixels at each edge. */
+/** Padding of each edge, in pixels. */
 export type Padding = readonly [top: number, left: number, bottom: number, right: number];
 
-/** Size, step, padding and spacing of a window, in pixels, vertical first. */
+/** Size, stride, padding and dilation of a window, in pixels, vertical first. */
 export interface Window {
   readonly kernel: readonly [number, number];
   readonly stride: readonly [number, number];
@@ -15,19 +15,20 @@ export interface Window {
   readonly dilation: readonly [number, number];
 }
 
-/** Both directions of a pair. */
+/** Writes a pair out as `[vertical, horizontal]`. */
 export const pair = (value: Pair): readonly [number, number] =>
   typeof value === 'number' ? [value, value] : value;
 
-/** The same padding at opposite edges. */
+/** Makes a padding that is equal at opposite edges. */
 export const symmetric = (value: Pair): Padding => {
   const [vertical, horizontal] = pair(value);
   return [vertical, horizontal, vertical, horizontal];
 };
 
 /**
- * TensorFlow's SAME padding: the output has ceil(input / stride) pixels, and of an odd total the
- * larger half goes below and to the right.
+ * Computes TensorFlow's SAME padding: the output has ceil(input / stride) pixels, and if the total is odd,
+ * the larger half goes to the bottom and right.
+ * @param input - height and width in pixels.
  */
 export function samePadding(
   input: readonly [number, number],
@@ -42,9 +43,12 @@ export function samePadding(
 }
 
 /**
- * How many places a window takes in each direction.
- * @param ceilMode - a last window may hang over the far edge, as long as it starts inside the input or its near padding.
- * @throws ShapeError when the window does not fit, or is not made of whole numbers.
+ * Counts the positions of a window: the height and width of the output.
+ * @param op - name of the op, for error messages.
+ * @param input - height and width in pixels.
+ * @param ceilMode - PyTorch's `ceil_mode`: the last window may extend beyond the bottom and right padding if
+ * it starts inside the input or the top and left padding.
+ * @throws InputTooSmall if the window does not fit; ShapeError if it is not made of whole numbers.
  */
 export function windowOutput(
   op: string,
@@ -75,7 +79,9 @@ export function windowOutput(
   return [height, width];
 }
 
-/** The pixel that max pooling takes, as PyTorch does: the first of the largest, or the last NaN. */
+/**
+ * Gives the index of the pixel that max pooling selects, as in PyTorch: the first largest, or the last NaN.
+ */
 export function argmax(x: ArrayLike<number>, pixels: readonly number[]): number {
   let best = pixels[0]!;
   for (const pixel of pixels) if (x[pixel]! > x[best]! || Number.isNaN(x[pixel])) best = pixel;

@@ -1,4 +1,4 @@
-/** Reverse mode: one rule per op, no tape, no state. Appends the nodes that compute the gradients. */
+/** Reverse-mode differentiation without a tape: one rule per op appends the nodes of its gradients. */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { add } from '../ops/arithmetic.js';
@@ -7,17 +7,17 @@ import { definitionOf } from '../ops/index.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 
 /**
- * The gradient of `y` with respect to each target, appended to the graph of `y`.
- * @param upstream - the gradient that comes in at `y`, of its shape. Default 1, for a scalar loss.
- * @returns a node per target; a target that `y` does not depend on is absent.
+ * Differentiates `y` with respect to each target; appends the gradients to the graph of `y`.
+ * @param upstream - gradient with respect to `y`, of its shape. Default 1, for a scalar loss.
+ * @returns a node per target; targets that `y` does not depend on are absent.
  * @throws ShapeError for an upstream gradient of another shape.
- * @throws Error naming the op and its module when one on the way has no gradient.
+ * @throws Error with the module's path for an op between `y` and a target that has no gradient.
  */
 export function differentiate(y: Node, targets: readonly Node[], upstream?: Node): ReadonlyMap<Node, Node> {
   const { graph } = y;
   if (upstream && !sameShape(upstream.shape, y.shape))
     throw new ShapeError(
-      `${graph.at(y.path)}: the gradient that comes in at ${y.op} is ${formatShape(y.shape)}, got ${formatShape(upstream.shape)}.`,
+      `${graph.at(y.path)}: the upstream gradient of ${y.op} has the shape ${formatShape(y.shape)}, got ${formatShape(upstream.shape)}.`,
     );
   const forward = graph.nodes.slice(0, graph.nodes.indexOf(y) + 1);
   const varies = new Set<Node>(targets);

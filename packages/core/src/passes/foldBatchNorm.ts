@@ -1,6 +1,6 @@
 /**
- * Folds every batch norm into the convolution or linear layer before it. The folded weights are nodes
- * too, computed from parameters alone; `evaluateConstants` turns them into values once.
+ * Folds batch norms into the convolution or linear layer before them. The folded weights are nodes that
+ * depend on parameters only; `evaluateConstants` computes their values.
  */
 import { type Graph, type Node, readersOf } from '../graph/graph.js';
 import { rewrite } from '../graph/rewrite.js';
@@ -10,7 +10,7 @@ import { emit } from '../ops/define.js';
 import { isOp } from '../ops/index.js';
 import { linearOp } from '../ops/linear.js';
 
-/** A graph in which no batch norm follows a convolution or linear layer that nothing else reads. */
+/** Folds every batch norm that is the only reader of a convolution or linear layer without an activation. */
 export function foldBatchNorm(graph: Graph): Graph {
   const readers = readersOf(graph);
   const outputs = new Set(graph.outputs.values());

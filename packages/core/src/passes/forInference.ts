@@ -1,9 +1,10 @@
-/** Makes a graph ready for inference: what exists for training only becomes nothing. */
+/** Prepares a traced graph for inference. */
 import type { Graph } from '../graph/graph.js';
 import { rewrite } from '../graph/rewrite.js';
+import { findDefinition } from '../ops/index.js';
 
-/** Dropout and stochastic depth pass their input on. */
+/**
+ * Removes neutral ops (dropout, stochastic depth). A traced batch norm uses its running statistics already.
+ */
 export const forInference = (graph: Graph): Graph =>
-  rewrite(graph, (node, inputs, _, copy) =>
-    node.op === 'dropout' || node.op === 'stochasticDepth' ? inputs[0]! : copy(),
-  );
+  rewrite(graph, (node, inputs, _, copy) => (findDefinition(node)?.neutral ? inputs[0]! : copy()));

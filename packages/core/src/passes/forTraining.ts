@@ -1,6 +1,6 @@
 /**
- * Makes a graph ready for a training step: batch norm takes the statistics of the batch and updates the
- * running ones, dropout and stochastic depth multiply by masks drawn from the `seed` input.
+ * Prepares a traced graph for a training step: batch norms normalise by the statistics of the batch and
+ * update the running ones; dropout and stochastic depth multiply by random masks.
  */
 import { ShapeError } from '../errors.js';
 import { type Graph, isParameter, type Node } from '../graph/graph.js';
@@ -12,16 +12,16 @@ import { randomMaskOp } from '../ops/dropout.js';
 import { isOp } from '../ops/index.js';
 import { formatShape, sizeOf } from '../tensor/shape.js';
 
-/** The name of the input that changes every step and seeds all masks; shape (1). */
+/** Name of the input that seeds all random masks, of shape (1): an integer below 2^24, new in each step. */
 export const SEED = 'seed';
 
 /**
- * The training form of a forward graph. A batch norm whose weight is not trainable (a frozen one)
- * keeps its running statistics. Adds the input `seed` when something is random.
+ * Makes the training form of a forward graph. A batch norm whose weight is not trainable (a frozen one) still
+ * normalises by its running statistics, and does not update them. Adds the input `seed` if there are masks.
  * @throws ShapeError for a batch norm over a single value for each channel, which has no variance.
  */
 export function forTraining(graph: Graph): Graph {
-  /** The newest running statistics by name: a batch norm that is used twice averages twice, as PyTorch's does. */
+  /** Updated running statistics by name: a batch norm that is used twice averages twice, as in PyTorch. */
   const statistics = new Map<string, Node>();
   let streams = 0;
   const masked = (x: Node, rate: number, rowWise: boolean): Node => {

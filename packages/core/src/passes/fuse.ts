@@ -1,38 +1,27 @@
 /**
- * Fuses what a kernel can do on its way out or in: an activation and a shortcut's sum into the layer
- * before, a zero padding into the convolution after. One node then touches memory once. A training step is fused
+ * Fuses nodes that one kernel can compute: an activation and a residual sum into the layer before, zero
+ * padding into the convolution after. The fused node reads and writes memory once. A training step is fused
  * after it has been differentiated.
  */
 import { type Graph, type Node, readersOf } from '../graph/graph.js';
 import { rewrite } from '../graph/rewrite.js';
 import type { Activation } from '../ops/activation.js';
-import { addOp } from '../ops/arithmetic.js';
-import { batchNormOp, batchNormTrainOp } from '../ops/batchNorm.js';
 import { conv2dOp } from '../ops/conv2d.js';
 import { emit } from '../ops/define.js';
-import { isOp } from '../ops/index.js';
-import { linearOp } from '../ops/linear.js';
+import { findDefinition, isOp } from '../ops/index.js';
 import type { Padding } from '../ops/window.js';
 
 type Inputs = [Node, ...Node[]];
 
-/** The node with the activation as its last step, if it can take one. */
+/** Emits the node with a fused activation; undefined if its op has none or the node already has one. */
 function withActivation(node: Node, activation: Activation): Node | undefined {
-  const inputs = node.inputs as Inputs;
-  if (isOp(node, 'conv2d') && !node.attrs.activation)
-    return emit(conv2dOp, inputs, { ...node.attrs, activation }, node.path);
-  if (isOp(node, 'linear') && !node.attrs.activation)
-    return emit(linearOp, inputs, { ...node.attrs, activation }, node.path);
-  if (isOp(node, 'add') && !node.attrs.activation)
-    return emit(addOp, inputs, { ...node.attrs, activation }, node.path);
-  if (isOp(node, 'batchNorm') && !node.attrs.activation)
-    return emit(batchNormOp, inputs, { ...node.attrs, activation }, node.path);
-  if (isOp(node, 'batchNormTrain') && !node.attrs.activation)
-    return emit(batchNormTrainOp, inputs, { ...node.attrs, activation }, node.path);
-  return undefined;
+  const definition = findDefinition(node);
+  const present = (node.attrs as { readonly activation?: Activation }).activation;
+  if (!definition?.fusesActivation || present) return undefined;
+  return emit(definition, node.inputs as Inputs, { ...node.attrs, activation }, node.path);
 }
 
-/** The convolution with the other summand added on its way out, if it can take one (it needs a bias before it). */
+/** Emits the convolution with a fused residual sum; undefined for other nodes, and for one without bias. */
 function withResidual(node: Node, residual: Node): Node | undefined {
   if (!isOp(node, 'conv2d') || node.attrs.activation || node.attrs.residual) return undefined;
   const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
@@ -40,7 +29,7 @@ function withResidual(node: Node, residual: Node): Node | undefined {
   return emit(conv2dOp, [x, w, bias, residual], { ...node.attrs, residual: true }, node.path);
 }
 
-/** A graph with the same outputs and fewer nodes. */
+/** Makes a graph of fewer nodes with the same outputs and updates. */
 export function fuse(graph: Graph): Graph {
   const readers = readersOf(graph);
   const outputs = new Set([...graph.outputs.values(), ...graph.updates.values()]);

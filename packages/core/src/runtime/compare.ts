@@ -1,4 +1,4 @@
-/** Holds a program against the CPU path on one run, for those who do not want to trust a driver. */
+/** Verifies a program against the CPU back end on one run: some GPU drivers compute wrong results. */
 import type { Program } from '../backends/backend.js';
 import { compileOn } from '../backends/select.js';
 import { VerificationFailed } from '../errors.js';
@@ -7,12 +7,12 @@ import { random } from '../tensor/random.js';
 import { sizeOf } from '../tensor/shape.js';
 import type { Tensor, Weights } from '../tensor/tensor.js';
 
-/** How far values may lie apart, as a share of the largest: far above rounding, far below a wrong kernel. */
+/** Allowed deviation, as a fraction of the largest value: far above rounding, far below a wrong kernel. */
 const TOLERANCE = 1e-3;
 
 /**
- * Runs the program and the CPU path on the same noise.
- * @throws VerificationFailed when they disagree, with the largest deviation.
+ * Runs the program and the CPU back end on the same noise, uniform in [-1, 1), and compares all outputs.
+ * @throws VerificationFailed if a value differs by more than 0.001 of the output's largest value.
  */
 export async function compareWithCpu(
   program: Program,
@@ -43,12 +43,12 @@ export async function compareWithCpu(
   }
 }
 
-/** What is wrong, as a part of a sentence; undefined when nothing is. */
+/** Describes the largest deviation, as part of a sentence; undefined if it is allowed. */
 function disagreement(expected: Float32Array, got: Float32Array): string | undefined {
   let [worst, at, size] = [0, 0, 0];
   for (const [index, value] of expected.entries()) {
     const distance = Object.is(got[index], value) ? 0 : Math.abs(got[index]! - value);
-    // What is no number on one side only is as wrong as can be.
+    // NaN in only one of the two counts as an infinite deviation.
     if (!(distance <= worst)) [worst, at] = [Number.isNaN(distance) ? Infinity : distance, index];
     if (Number.isFinite(value)) size = Math.max(size, Math.abs(value));
   }

@@ -1,18 +1,11 @@
-/** From a model and weights to a session: trace, simplify, verify, and hand over to a back end. */
+/** Compiles a model with weights to a session: traces it, simplifies its graph, has a back end compile it. */
 import type { Backend } from '../backends/backend.js';
 import { type BackendName, compileOn } from '../backends/select.js';
 import { ShapeError } from '../errors.js';
-import type { Graph } from '../graph/graph.js';
-import { verify } from '../graph/verify.js';
 import type { Module } from '../nn/module.js';
 import { trace } from '../nn/trace.js';
 import { matchParameters, parameters, requireMatch } from '../nn/walk.js';
-import { definitionOf } from '../ops/index.js';
-import { evaluateConstants } from '../passes/evaluateConstants.js';
-import { foldBatchNorm } from '../passes/foldBatchNorm.js';
-import { forInference } from '../passes/forInference.js';
-import { fuse } from '../passes/fuse.js';
-import { prune } from '../passes/prune.js';
+import { prepareForInference } from '../passes/prepareForInference.js';
 import type { Shape } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import { compareWithCpu } from './compare.js';
@@ -20,39 +13,37 @@ import { createSession, type Session } from './session.js';
 
 /** Options of {@link compile}. */
 export interface CompileModelOptions {
-  /** Weights by state-dict name: from `readWeights` or `initialise`. Keys must be exactly the model's. */
+  /**
+   * Weights by state-dict name, from `readWeights` or `initialise`. The names must be exactly the model's.
+   */
   readonly weights: Weights;
-  /** The input's shape, batch first: `[1, 3, 224, 224]`. */
+  /** Shape of the input, batch first: `[1, 3, 224, 224]`. */
   readonly input: Shape;
-  /** Default `'auto'`: a GPU where a real one answers, else wasm; `session.backend` says which it is. */
+  /** Default `'auto'`: a hardware GPU if there is one, else wasm; `session.backend` gives the choice. */
   readonly backend?: BackendName | Backend;
-  /** Threads for the CPU path. Default: as many as there are cores. */
+  /** Number of threads of the CPU back end. Default: the number of cores. */
   readonly threads?: number;
-  /** Paths of modules whose outputs `session.runAll` gives too, `['layer4']` for features. */
+  /** Paths of modules whose outputs `session.runAll` gives too: `['layer4']` for features. Default: none. */
   readonly outputs?: readonly string[];
-  /** Makes any fallback an error, with `'auto'` that from a GPU to the CPU too. Default false. */
+  /** Makes every fallback an error; with `'auto'` also that from a GPU to the CPU. Default false. */
   readonly strict?: boolean;
   /**
-   * Compares one run with the CPU path before the session is given out, where it is not the CPU path itself.
-   * Shows drivers that compute wrongly. Default false.
+   * Compares the outputs of one run on a GPU with those of the CPU back end before `compile` returns: some
+   * drivers compute wrong results. Default false.
    */
   readonly verify?: boolean;
-  /** Default true. False runs the graph as it was traced, for comparison. */
-  readonly passes?: boolean;
-  /** Starts the path in error messages. */
+  /** Name of the model, which starts the path in error messages. Default: none. */
   readonly name?: string;
+  /** Aborts the compilation; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-/** The graph as it is run for inference: dropout gone, batch norm folded, activations fused, dead nodes dropped. */
-export const simplify = (graph: Graph): Graph => prune(fuse(foldBatchNorm(forInference(graph))));
-
 /**
- * Compiles a model for inference on one input shape.
- * @throws ShapeError when the input does not fit the model, with the module's path.
- * @throws WeightsMismatch when the weights do not fit, naming every key.
- * @throws BackendUnavailable when the back end cannot run here.
- * @throws VerificationFailed with `verify`, when the results are not the CPU's.
+ * Compiles a model for inference on one input shape. Lazy weights are read while the back end packs them.
+ * @throws ShapeError if the input does not fit the model, with the module's path.
+ * @throws WeightsMismatch if the weights do not fit, with every key.
+ * @throws BackendUnavailable if the back end cannot run here.
+ * @throws VerificationFailed with `verify`, if the results are not the CPU's.
  * @example
  * const session = await compile(model, { weights: initialise(model, { seed: 1 }), input: [1, 1, 32, 32] });
  * const logits = await session.run(new Float32Array(32 * 32));
@@ -65,11 +56,10 @@ export async function compile(model: Module, options: CompileModelOptions): Prom
     strict,
     threads,
     verify: verified = false,
-    passes = true,
     name = '',
     signal,
   } = options;
-  // A copy: the session goes by it for as long as it lives, whatever becomes of the caller's list.
+  // Copied, since the session uses it for all its life, and the caller may change the array.
   const input = [...options.input];
   signal?.throwIfAborted();
   const traced = trace(model, input, { name });
@@ -81,24 +71,19 @@ export async function compile(model: Module, options: CompileModelOptions): Prom
       );
     if ((traced.outputs.get(path) ?? node) !== node)
       throw new ShapeError(
-        `${traced.at('')}: the module '${path}' has the name of another output of the model; rename it to ask for what it gives.`,
+        `${traced.at('')}: the module '${path}' has the name of another output of the model; rename the module to request its output.`,
       );
     traced.outputs.set(path, node);
   }
   requireMatch(name || 'the model', matchParameters(parameters(model), weights));
-  const simplified = passes ? simplify(traced) : prune(forInference(traced));
-  const { graph, weights: values } = passes
-    ? evaluateConstants(simplified, weights)
-    : { graph: simplified, weights };
-  const final = prune(graph);
-  verify(final, definitionOf);
-  const { program, fallbackReason } = await compileOn(backend, final, values, { strict, threads, signal });
+  const { graph, weights: values } = prepareForInference(traced, weights);
+  const { program, fallbackReason } = await compileOn(backend, graph, values, { strict, threads, signal });
   if (verified && program.backend !== 'wasm' && program.backend !== 'reference')
     try {
-      await compareWithCpu(program, final, values, signal);
+      await compareWithCpu(program, graph, values, signal);
     } catch (error) {
       await program.dispose();
       throw error;
     }
-  return createSession(program, input, traced.output.shape, 'output', fallbackReason);
+  return createSession(program, input, traced.output.shape, fallbackReason);
 }

@@ -12,12 +12,12 @@ function withProgram(run?: Program['run']) {
     backend: 'reference',
     threads: 1,
     memory: 4,
-    run: run ?? (async () => new Map([['y', y]])),
+    run: run ?? (async () => new Map([['output', y]])),
     parameters: async () => new Map(),
     profile: async () => ({ backend: 'reference', threads: 1, notes: [], steps: [] }),
     dispose: async () => undefined,
   };
-  return { session: createSession(program, [1], [1], 'y'), reference: new WeakRef(program) };
+  return { session: createSession(program, [1], [1]), reference: new WeakRef(program) };
 }
 
 test('a run that waits for another and is aborted rejects at once, and what follows keeps its turn', async () => {
@@ -27,7 +27,7 @@ test('a run that waits for another and is aborted rejects at once, and what foll
   const { session } = withProgram((feeds) => {
     seen.push(feeds.get('x')!.data[0]!);
     return new Promise((resolve) => {
-      finish = () => resolve(new Map([['y', y]]));
+      finish = () => resolve(new Map([['output', y]]));
     });
   });
   const controller = new AbortController();

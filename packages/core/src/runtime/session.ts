@@ -1,63 +1,72 @@
-/** A session: a compiled model that is fed and read by shape, one run at a time, until it is disposed of. */
+/** Sessions: compiled models, which check input shapes and execute one run at a time. */
 import type { Profile, Program } from '../backends/backend.js';
+import { createQueue } from '../backends/common/queue.js';
 import { ShapeError } from '../errors.js';
+import { MAIN_INPUT, MAIN_OUTPUT } from '../nn/trace.js';
 import { formatShape, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** Options of a run. */
 export interface RunOptions {
-  /** Stops the run, at once where it waits for another; the promise rejects with the signal's reason. The session stays usable. */
+  /**
+   * Aborts the run, at once if it is queued: the promise rejects with its reason. The session stays usable.
+   */
   readonly signal?: AbortSignal;
 }
 
 /** A compiled model. */
 export interface Session {
-  /** What really runs: `'wasm'`, `'gpu:webgpu'`, `'gpu:webgl2'` or `'reference'`. */
+  /** The back end in use: `'wasm'`, `'gpu:webgpu'`, `'gpu:webgl2'` or `'reference'`. */
   readonly backend: string;
+  /** Number of threads in use. */
   readonly threads: number;
-  /** Why it is not the back end or the threads that were asked for; undefined when it is. */
+  /** Reason for another back end or fewer threads than requested; undefined if there was no fallback. */
   readonly fallbackReason: string | undefined;
-  /** Bytes held for weights and values. */
+  /** Memory for weights and values, in bytes; 0 once the session is disposed of. */
   readonly memory: number;
-  /** The input's shape, batch first. */
+  /** Shape of the input, batch first. */
   readonly input: Shape;
-  /** The main output's shape. */
+  /** Shape of the main output, batch first. */
   readonly output: Shape;
   /**
-   * Runs the model on one batch. Calls may overlap; they run in order. The values of x are read when the run's
-   * turn comes, not copied before: leave them as they are until the promise is settled.
-   * @throws ShapeError when x has another shape than the session was compiled for.
+   * Runs the model on one batch. Concurrent calls are queued and run in order.
+   * @param x - a tensor of the shape `input`, or its values, row-major. Not copied: do not modify them until
+   * the promise settles.
+   * @returns the main output, in a new array.
+   * @throws ShapeError if x has another shape or number of values than the session was compiled for.
+   * @throws Error once the session is disposed of.
    */
   run(x: Tensor | Float32Array, options?: RunOptions): Promise<Tensor>;
-  /** As `run`, but gives every output by name: `output` and the module paths asked for with `outputs`. */
+  /**
+   * Runs as `run` does; gives all outputs by name: `output`, and the module paths requested with `outputs`.
+   */
   runAll(x: Tensor | Float32Array, options?: RunOptions): Promise<ReadonlyMap<string, Tensor>>;
-  /** Times one run step by step, on the given input or on zeros. */
+  /**
+   * Measures the time of each step of one run.
+   * @param x - as of `run`. Default: zeros.
+   */
   profile(x?: Tensor | Float32Array): Promise<Profile>;
-  /** Gives back memory, threads and device; may be called again. */
+  /** Releases memory, threads and device once the queued runs have ended; may be called again. */
   dispose(): Promise<void>;
-  /** The same, for `await using`. */
+  /** Calls `dispose`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Wraps a program with one input `x` and a main output. */
+/** Wraps a program with one input `x` and a main output `output`, as `trace` names them. */
 export function createSession(
   program: Program,
   input: Shape,
   output: Shape,
-  mainOutput: string,
   fallbackReason?: string,
 ): Session {
-  let queue: Promise<unknown> = Promise.resolve();
-  /** Let go of when the session is disposed of, so that a session kept by mistake keeps no weights. */
+  const enqueue = createQueue();
+  /** Undefined once the session is disposed of, so that a leaked session leaks no weights. */
   let live: Program | undefined = program;
-  const inTurn = <T>(work: (program: Program) => Promise<T>): Promise<T> => {
-    const result = queue.then(() => {
+  const enqueueRun = <T>(work: (program: Program) => Promise<T>): Promise<T> =>
+    enqueue(async () => {
       if (!live) throw new Error('This session has been disposed of; compile the model again.');
       return work(live);
     });
-    queue = result.catch(() => undefined);
-    return result;
-  };
   const reason = fallbackReason ?? program.fallbackReason;
   const feed = (x: Tensor | Float32Array): ReadonlyMap<string, Tensor> => {
     const value = x instanceof Float32Array ? { shape: input, data: x } : x;
@@ -69,16 +78,16 @@ export function createSession(
       throw new ShapeError(
         `An input of ${formatShape(input)} has ${sizeOf(input)} values, got ${value.data.length}.`,
       );
-    return new Map([['x', value]]);
+    return new Map([[MAIN_INPUT, value]]);
   };
   const runAll = async (x: Tensor | Float32Array, { signal }: RunOptions = {}) => {
     const feeds = feed(x);
     signal?.throwIfAborted();
     return new Promise<ReadonlyMap<string, Tensor>>((resolve, reject) => {
-      // A run that waits ends at once; one that has begun ends as its program sees fit.
+      // A queued run is rejected at once; one that has begun, when its program handles the signal.
       const waiting = new AbortController();
       signal?.addEventListener('abort', () => reject(signal.reason), { signal: waiting.signal });
-      inTurn((present) => {
+      enqueueRun((present) => {
         waiting.abort();
         signal?.throwIfAborted();
         return present.run(feeds, signal);
@@ -89,7 +98,7 @@ export function createSession(
   };
   let disposal: Promise<void> | undefined;
   const dispose = (): Promise<void> => {
-    disposal ??= inTurn((present) => {
+    disposal ??= enqueueRun((present) => {
       live = undefined;
       return present.dispose();
     });
@@ -104,11 +113,11 @@ export function createSession(
     },
     input,
     output,
-    run: async (x, options) => (await runAll(x, options)).get(mainOutput)!,
+    run: async (x, options) => (await runAll(x, options)).get(MAIN_OUTPUT)!,
     runAll,
     profile: async (x = new Float32Array(sizeOf(input))) => {
       const feeds = feed(x);
-      const profile = await inTurn((present) => present.profile(feeds));
+      const profile = await enqueueRun((present) => present.profile(feeds));
       return reason ? { ...profile, notes: [...profile.notes, reason] } : profile;
     },
     dispose,

@@ -1,24 +1,24 @@
 /**
- * Seeded random numbers: the same seed gives the same numbers on every engine, and the state is one
- * small array, so that a training run can be stopped and resumed without losing its place.
+ * Seeded random numbers. A seed gives the same numbers on every JavaScript engine, and the state is one small
+ * array, so that a training run can be stopped and resumed.
  */
 
-/** Four 32-bit words: the whole state of a generator. */
+/** State of a generator: four 32-bit words. */
 export type RandomState = readonly [number, number, number, number];
 
 /** A stream of random numbers. */
 export interface Random {
-  /** Uniform in [0, 1), a multiple of 2^-32. */
+  /** Draws from the uniform distribution on [0, 1): a multiple of 2^-32. */
   uniform(): number;
-  /** Normal with mean 0 and standard deviation 1 (Box-Muller, one number per call). */
+  /** Draws from the normal distribution with mean 0 and deviation 1 (Box-Muller, one number per call). */
   normal(): number;
-  /** A whole number in [0, bound). */
+  /** Draws a whole number in [0, bound). */
   integer(bound: number): number;
-  /** The state from which `random` goes on exactly here. */
+  /** Copies the state; `random(state)` continues this stream. */
   state(): RandomState;
 }
 
-/** One round of a 32-bit finaliser (lowbias32): spreads each bit of its input over all of them. */
+/** Hashes a 32-bit integer (lowbias32): each bit of the input affects all bits of the result. */
 export function hash32(value: number): number {
   let h = value | 0;
   h = Math.imul(h ^ (h >>> 16), 0x7feb352d);
@@ -26,7 +26,10 @@ export function hash32(value: number): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** A generator (sfc32) from a seed, or from the state of another one. */
+/**
+ * Makes a generator (sfc32, of PractRand).
+ * @param seed - a number, or the state of another generator, whose stream it continues.
+ */
 export function random(seed: number | RandomState): Random {
   let [a, b, c, counter] =
     typeof seed === 'number'

@@ -1,42 +1,69 @@
-/** A tensor on the host: a shape and its values. Nothing to dispose of, nothing hidden. */
+/** Tensors on the host: a shape and its values, in memory or lazy. There is nothing to dispose of. */
 import { ShapeError } from '../errors.js';
 import { formatShape, type Shape, sizeOf } from './shape.js';
 
-/** Values in row-major order (NCHW for pictures) with their shape. */
+/**
+ * A shape and its values, float32, in row-major order: NCHW for a batch of images. The values are in memory
+ * unless the tensor is a {@link LazyTensor}.
+ */
 export interface Tensor {
   readonly shape: Shape;
   readonly data: Float32Array;
 }
 
-/** A tensor whose values lie in a file or are computed: `data` gets all of them, and may get them again. */
-export interface StoredTensor extends Tensor {
-  /** The values from the first up to but not including the end; they last until the next ones are read. */
+/**
+ * A tensor that is not in memory: its values are read from a file or computed from other weights on demand.
+ *
+ * Reading `data` costs a read of the tensor's whole range of the file, or the computation of all its values.
+ * The array is cached weakly: once it has been collected as garbage, the next read of `data` loads it again.
+ * `read` loads a range only; back ends call it to pack large weights piece by piece. Both run synchronously,
+ * and both throw a FileFormatError if the file behind them has changed since `readWeights`.
+ */
+export interface LazyTensor extends Tensor {
+  /**
+   * Loads a range of the values.
+   * @param first - index of the first value, row-major.
+   * @param end - index after the last one; values beyond the end of the tensor are left out.
+   * @returns the values, valid until the next call of `read` on any lazy tensor.
+   */
   read(first: number, end: number): Float32Array;
 }
 
-/** Whether a tensor's values are got when they are read. */
-export const isStored = (value: Tensor): value is StoredTensor => 'read' in value;
+/** True if a tensor loads its values on demand. */
+export const isLazy = (value: Tensor): value is LazyTensor => 'read' in value;
 
-/** Some of a tensor's values, until the next call; of those in a file no others are read. */
+/**
+ * Gives values `first` to `end - 1` of a tensor, row-major: a view of a tensor in memory; a lazy tensor loads
+ * only this range. Valid until the next call.
+ */
 export const valuesOf = (from: Tensor, first: number, end: number): Float32Array =>
-  isStored(from) ? from.read(first, end) : from.data.subarray(first, end);
+  isLazy(from) ? from.read(first, end) : from.data.subarray(first, end);
 
-/** What `compute` gives, held weakly: computed again when it is read after it was collected. */
-export function heldWeakly<T extends object>(compute: () => T): () => T {
-  let held: WeakRef<T> | undefined;
+/**
+ * Caches the result of `compute` in a WeakRef: once it has been collected as garbage, it is computed again.
+ */
+export function weaklyCached<T extends object>(compute: () => T): () => T {
+  let cached: WeakRef<T> | undefined;
   return () => {
-    const value = held?.deref() ?? compute();
-    held = new WeakRef(value);
+    const value = cached?.deref() ?? compute();
+    cached = new WeakRef(value);
     return value;
   };
 }
 
-/** Weights by state-dict name, in state-dict order. */
+/**
+ * Weights by state-dict name, in state-dict order, in memory or lazy. Lazy tensors go from the file to the
+ * packed weights of a program so: `readWeights` with `onDemand` makes tensors backed by the file,
+ * `evaluateConstants` makes tensors computed from them (folded batch norms), and the back end reads both,
+ * range by range, as it packs.
+ */
 export type Weights = Map<string, Tensor>;
 
 /**
- * A tensor of the given values, row-major. A `Float32Array` is taken as it is, without a copy.
- * @throws ShapeError when the number of values is not the product of the shape.
+ * Makes a tensor.
+ * @param data - the values, row-major; a `Float32Array` is not copied.
+ * @param shape - extents of the dimensions, outermost first.
+ * @throws ShapeError if an extent is no whole number from 0 up, or the number of values is not their product.
  * @example
  * tensor([1, 2, 3, 4, 5, 6], [2, 3]).data.length // 6
  */

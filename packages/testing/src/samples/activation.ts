@@ -2,7 +2,7 @@
 import type { Activation } from '@cnn/core';
 import type { Samples } from './sample.js';
 
-/** Every activation once. */
+/** All activations. */
 export const everyActivation: readonly Activation[] = [
   { fn: 'relu' },
   { fn: 'relu6' },

@@ -1,4 +1,4 @@
-/** Samples of the ops that move values. */
+/** Samples of the ops that copy or rearrange values. */
 import { formatShape, ops, type Shape } from '@cnn/core';
 import type { Samples } from './sample.js';
 

@@ -1,4 +1,4 @@
-/** Samples of the classification losses and of softmax. */
+/** Samples of the classification losses, softmax and log-softmax. */
 import { formatShape, type Shape } from '@cnn/core';
 import { positive, type Sample, type SampleInput, type Samples } from './sample.js';
 
@@ -19,7 +19,7 @@ const nllLoss = crossEntropy
   .filter(({ attrs }) => attrs.labelSmoothing === 0)
   .map(({ name, inputs, attrs: { reduction } }) => ({ name, inputs, attrs: { reduction } }));
 
-/** The same cases with the gradient of their result before them. */
+/** Prepends the gradient of the result to the inputs of each sample. */
 const withUpstream = <A extends { readonly reduction: string }>(
   samples: readonly Sample<A>[],
 ): readonly Sample<A>[] =>

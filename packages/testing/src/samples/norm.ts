@@ -1,8 +1,11 @@
-/** Samples of batch normalisation, its statistics, gradients and folding, and of local response normalisation. */
+/** Samples of batch norm, its statistics, gradients and folding, and of local response norm. */
 import { formatShape, type LocalResponseNormAttrs, type Shape } from '@cnn/core';
 import { perChannel, positive, type Sample, type SampleInput, type Samples } from './sample.js';
 
-/** The same case for each shape; `of` says the inputs from an input of that shape and one with a value per channel. */
+/**
+ * Makes a sample for each shape.
+ * @param of - builds the inputs from x, values per channel, and variances per channel.
+ */
 const eachShape = <A extends object>(
   of: (x: SampleInput, channels: SampleInput, variance: SampleInput) => readonly SampleInput[],
   attrs: A,
@@ -19,7 +22,7 @@ const eachShape = <A extends object>(
 const eps = 1e-3;
 const relu = { fn: 'relu' } as const;
 
-/** x, weight, bias, mean and variance. */
+/** Samples with the inputs x, weight, bias, mean and variance. */
 const normalised = <A extends object>(attrs: A): readonly Sample<A>[] =>
   eachShape((x, c, variance) => [x, variance, c, c, variance], attrs);
 const named = <A extends object>(samples: readonly Sample<A>[], suffix: string): readonly Sample<A>[] =>

@@ -4,7 +4,7 @@ import { positive, type SampleInput, type Samples } from './sample.js';
 const value: SampleInput = { shape: [3, 19] };
 const average = positive([3, 19]);
 
-/** Parameter, direction, average of squares, rate and corrections. */
+/** Inputs: parameter, direction, average of squares, learning rate and corrections. */
 const adaptive: readonly SampleInput[] = [
   value,
   value,

@@ -1,4 +1,4 @@
-/** Samples of pooling, over windows and to a size. */
+/** Samples of pooling over windows, adaptive and global pooling. */
 import { formatShape, ops, pair, type Shape, symmetric } from '@cnn/core';
 import type { Samples } from './sample.js';
 
@@ -74,7 +74,7 @@ const adaptiveCases = (
   attrs: { size },
 }));
 
-/** A case as a test writes it down: a picture and what is done to it. */
+/** A case: shape of the input and attributes of the op. */
 interface Case<A extends object> {
   readonly name: string;
   readonly shape: Shape;
@@ -84,7 +84,7 @@ interface Case<A extends object> {
 const forward = <A extends object>(cases: readonly Case<A>[]) =>
   cases.map(({ name, shape, attrs }) => ({ name, inputs: [{ shape }], attrs }));
 
-/** The same with the gradient of the result before the picture. */
+/** Samples of the gradient op: the gradient of the result precedes the input. */
 const backward = <A extends object>(
   cases: readonly Case<A>[],
   op: { shape(inputs: readonly Shape[], attrs: A): Shape },

@@ -1,7 +1,10 @@
-/** What a sample of an op is: a small case on which every back end is compared with the reference. */
+/** Types of samples: small cases of an op on which every back end is compared with the reference. */
 import type { AttrsOf, OpName, Shape } from '@cnn/core';
 
-/** One input of a sample: values `offset + scale * u`, u deterministic in [-1, 1) (scale 1, offset 0), or given ones. */
+/**
+ * An input of a sample: the given `values`, or `offset + scale * u` with deterministic u in [-1, 1). Default
+ * scale 1, offset 0.
+ */
 export interface SampleInput {
   readonly shape: Shape;
   readonly scale?: number;
@@ -19,10 +22,10 @@ export interface Sample<A extends object = object> {
 /** The samples of every op. */
 export type Samples = { readonly [K in OpName]: readonly Sample<AttrsOf<K>>[] };
 
-/** An input from 0.5 to 1.5: variances, class weights, averages of squares. */
+/** Makes an input in [0.5, 1.5), for variances, class weights and averages of squares. */
 export const positive = (shape: Shape): SampleInput => ({ shape, scale: 0.5, offset: 1 });
 
-/** Shapes for ops that see one number per channel, in pictures (n x c x h x w) and in rows (n x c). */
+/** Shapes for ops with one value per channel: pictures (n x c x h x w) and rows (n x c). */
 export const perChannel: readonly Shape[] = [
   [3, 5, 4, 7],
   [2, 16, 3, 3],

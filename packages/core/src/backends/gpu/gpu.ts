@@ -6,7 +6,7 @@ import { BackendUnavailable } from '../../errors.js';
 import type { Graph } from '../../graph/graph.js';
 import type { Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from '../backend.js';
-import { nextTurn } from '../turn.js';
+import { yieldToEventLoop } from '../common/yield.js';
 import { findAdapter } from './adapter.js';
 import { loadLibrary } from './library.js';
 
@@ -44,7 +44,7 @@ async function compileGpu(
       try {
         // All other modules are loaded here, so that pages without a GPU do not fetch them. gpu.js runs for a
         // while when it is loaded, so it is loaded after hand-written kernels have started to compile.
-        const library = nextTurn().then(loadLibrary);
+        const library = yieldToEventLoop().then(loadLibrary);
         library.catch(() => undefined);
         const { compilers } = await import('./compilers.js');
         signal?.throwIfAborted();

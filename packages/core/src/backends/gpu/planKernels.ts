@@ -1,5 +1,6 @@
 /** Plans a graph: decides which padding each tensor is stored with, and lowers node by node. */
 import { type Graph, isInput, isParameter, type Node, parametersOf } from '../../graph/graph.js';
+import { weightOf } from '../../graph/weightOf.js';
 import { isOp } from '../../ops/index.js';
 import type { Padding } from '../../ops/window.js';
 import type { Weights } from '../../tensor/tensor.js';
@@ -65,8 +66,7 @@ export function planKernels(graph: Graph, weights: Weights, mode: GpuMode): Plan
       );
     } else if (isParameter(node)) {
       const { name } = node.attrs;
-      const weight = weights.get(name);
-      if (!weight) throw new Error(`${graph.at('')}: there is no weight called ${name}.`);
+      const weight = weightOf(node, weights);
       tensors.set(node, graph.updates.has(name) ? plan.state(name, weight) : plan.constant(weight, padding));
     } else
       tensors.set(

@@ -1,15 +1,15 @@
 /** Runs a plan on a device. Tensors are freed after their last use; updates replace parameters at the end. */
 import { type Graph, inputsOf, type Node, parametersOf } from '../../graph/graph.js';
+import { lastReads } from '../../graph/liveness.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { ProfileStep, Program } from '../backend.js';
-import { describe, flopsOf } from '../describe.js';
-import { valuesFor } from '../feeds.js';
-import { nextTurn } from '../turn.js';
+import { stepOf } from '../common/describe.js';
+import { valuesFor } from '../common/feeds.js';
+import { Lifetime } from '../common/lifetime.js';
+import { yieldToEventLoop } from '../common/yield.js';
 import type { CompiledCall, DeviceRuntime } from './device/runtime.js';
 import type { Layout } from './layout/types.js';
 import type { HostValues, Plan, PlannedTensor, WriteStaged } from './plan/plan.js';
-
-const GONE = 'This program has been disposed of; compile the model again.';
 
 /** Kernel call whose tensors are given by slot number. */
 interface Step<Handle> {
@@ -68,7 +68,7 @@ async function build<Handle>(
   });
   try {
     for (const { slot, layout, write } of constants) {
-      await nextTurn();
+      await yieldToEventLoop();
       signal?.throwIfAborted();
       if (failed) break;
       resident.set(slot, runtime.upload(layout, write));
@@ -86,7 +86,7 @@ async function build<Handle>(
   const { checks } = plan;
   const inputs = inputsOf(graph);
   const layouts = new Map([...plan.outputs].map(([name, value]) => [name, value.layout]));
-  let disposed = false;
+  const lifetime = new Lifetime();
 
   /**
    * Runs all steps.
@@ -98,7 +98,7 @@ async function build<Handle>(
     finish: (tensors: Map<number, Handle>) => Promise<T>,
     after?: (step: Step<Handle>) => Promise<void>,
   ): Promise<T> {
-    if (disposed) throw new Error(GONE);
+    lifetime.requireAlive();
     const host: HostValues = (name) => valuesFor(graph, name, inputs.get(name)!.shape, feeds);
     for (const check of checks) check(host);
     const tensors = new Map(resident);
@@ -118,7 +118,8 @@ async function build<Handle>(
       }
       return await finish(tensors);
     } finally {
-      if (!disposed) for (const [slot, tensor] of tensors) if (!resident.has(slot)) runtime.free(tensor);
+      if (!lifetime.ended)
+        for (const [slot, tensor] of tensors) if (!resident.has(slot)) runtime.free(tensor);
     }
   }
 
@@ -154,11 +155,11 @@ async function build<Handle>(
     threads: 1,
     fallbackReason,
     get memory() {
-      return disposed ? 0 : runtime.memory;
+      return lifetime.ended ? 0 : runtime.memory;
     },
     run,
     async parameters() {
-      if (disposed) throw new Error(GONE);
+      lifetime.requireAlive();
       const staged = await runtime.read([...states.values()].map(({ slot }) => resident.get(slot)!));
       const changed = [...states].map(([name, { layout }], index): [string, Tensor] => [
         name,
@@ -178,13 +179,7 @@ async function build<Handle>(
         async ({ node, algorithm }) => {
           await runtime.read([]);
           const now = performance.now();
-          times.set(node, {
-            path: node.path,
-            op: describe(node),
-            algorithm,
-            milliseconds: (times.get(node)?.milliseconds ?? 0) + now - since,
-            flops: flopsOf(node),
-          });
+          times.set(node, stepOf(node, algorithm, (times.get(node)?.milliseconds ?? 0) + now - since));
           since = now;
         },
       );
@@ -199,12 +194,11 @@ async function build<Handle>(
         steps: [...times.values()],
       };
     },
-    async dispose() {
-      if (disposed) return;
-      disposed = true;
-      resident.clear();
-      runtime.dispose();
-    },
+    dispose: () =>
+      lifetime.end(() => {
+        resident.clear();
+        runtime.dispose();
+      }),
   };
 }
 
@@ -254,9 +248,8 @@ function stepsOf<Handle>(
     const result = results.get(call);
     return result === undefined ? [] : [{ call, run: prepared[index]!, result }];
   });
-  const last = new Map<number, number>();
   const inputsOf = needed.map(({ call }) => call.inputs.map((input) => slots.get(input)!));
-  for (const [index, inputs] of inputsOf.entries()) for (const slot of inputs) last.set(slot, index);
+  const last = lastReads(inputsOf);
   const forever = new Set([...kept, ...[...plan.updates.values()].map(({ next }) => slots.get(next)!)]);
   return needed.map(({ call, run, result }, index) => ({
     run,

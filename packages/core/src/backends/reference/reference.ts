@@ -1,26 +1,27 @@
 /**
- * The reference back end: every op by its definition in plain TypeScript. Slow and obvious, it is the
- * oracle that the other back ends are tested against.
+ * The reference back end: computes every op by its definition, in plain TypeScript. Slow and obvious; the
+ * other back ends are tested against it.
  */
 import { type Graph, isInput, isParameter, type Node } from '../../graph/graph.js';
+import { lastUses } from '../../graph/liveness.js';
+import { weightOf } from '../../graph/weightOf.js';
 import type { Values } from '../../ops/define.js';
 import { computeReference } from '../../ops/index.js';
 import { sizeOf } from '../../tensor/shape.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, ProfileStep, Program } from '../backend.js';
-import { describe, flopsOf } from '../describe.js';
-import { valuesFor } from '../feeds.js';
-
-/** Longest stretch of work, in milliseconds, before the event loop gets a turn. */
-const PATIENCE = 50;
+import { stepOf } from '../common/describe.js';
+import { valuesFor } from '../common/feeds.js';
+import { Lifetime } from '../common/lifetime.js';
+import { timeSlices } from '../common/yield.js';
 
 /** Options of {@link referenceBackend}. */
 export interface ReferenceOptions {
-  /** What values are held in between the ops. Default `'float64'`; inputs and results are float32. */
+  /** Type of all values between inputs and outputs, which are float32. Default `'float64'`. */
   readonly precision?: 'float32' | 'float64';
 }
 
-/** The reference back end, in the precision asked for. */
+/** Makes a reference back end. It runs on the calling thread, in slices. */
 export const referenceBackend = ({ precision = 'float64' }: ReferenceOptions = {}): Backend => ({
   name: 'reference',
   compile: (graph, weights, options) => Promise.resolve(referenceProgram(graph, weights, precision, options)),
@@ -35,47 +36,36 @@ function referenceProgram(
   signal?.throwIfAborted();
   const create = (shape: readonly number[]): Values =>
     precision === 'float64' ? new Float64Array(sizeOf(shape)) : new Float32Array(sizeOf(shape));
-  const lastUse = new Map<Node, number>();
-  for (const [index, node] of graph.nodes.entries())
-    for (const input of node.inputs) lastUse.set(input, index);
-  for (const kept of [...graph.outputs.values(), ...graph.updates.values()])
-    lastUse.set(kept, graph.nodes.length);
-  /** Parameters in the precision of the program, so that many small updates do not round to float32 in between. */
-  let state: ReadonlyMap<string, Values> | undefined = new Map(
+  const lastUse = lastUses(graph);
+  /** Parameters, in the program's precision, so that many small updates do not each round to float32. */
+  let state: ReadonlyMap<string, Values> = new Map(
     graph.nodes.filter(isParameter).map((node) => {
-      const { name } = node.attrs;
-      const value = weights.get(name);
-      if (!value) throw new Error(`${graph.at('')}: there is no weight called ${name}.`);
+      const value = weightOf(node, weights);
       const held = create(value.shape);
       held.set(value.data);
-      return [name, held];
+      return [node.attrs.name, held];
     }),
   );
-  const stateNow = (): ReadonlyMap<string, Values> => {
-    if (!state) throw new Error('This program has been disposed of; compile the model again.');
-    return state;
-  };
+  const lifetime = new Lifetime();
 
   async function run(
     feeds: ReadonlyMap<string, Tensor>,
     stop?: AbortSignal,
     onStep?: (node: Node, milliseconds: number) => void,
   ): Promise<ReadonlyMap<string, Tensor>> {
-    const parameters = stateNow();
+    lifetime.requireAlive();
+    const parameters = state;
     const values = new Map<Node, Values>();
-    let turn = performance.now();
+    const yieldIfDue = timeSlices();
     for (const [index, node] of graph.nodes.entries()) {
-      if (performance.now() - turn > PATIENCE) {
-        await new Promise((resolve) => setTimeout(resolve));
-        turn = performance.now();
-      }
+      await yieldIfDue();
       stop?.throwIfAborted();
       const started = performance.now();
       values.set(node, evaluate(node, values, parameters, feeds));
       if (!isInput(node) && !isParameter(node)) onStep?.(node, performance.now() - started);
       for (const input of node.inputs) if (lastUse.get(input) === index) values.delete(input);
     }
-    if (graph.updates.size > 0)
+    if (graph.updates.size > 0 && !lifetime.ended)
       state = new Map([
         ...parameters,
         ...[...graph.updates].map(([name, node]) => [name, values.get(node)!] as const),
@@ -107,34 +97,28 @@ function referenceProgram(
     backend: 'reference',
     threads: 1,
     get memory() {
-      return [...(state?.values() ?? [])].reduce((bytes, value) => bytes + value.byteLength, 0);
+      return [...state.values()].reduce((bytes, value) => bytes + value.byteLength, 0);
     },
     run: (feeds, stop) => run(feeds, stop),
-    parameters: () =>
-      Promise.resolve(
-        new Map(
-          [...stateNow()].map(([name, value]) => [
-            name,
-            { shape: weights.get(name)!.shape, data: Float32Array.from(value) },
-          ]),
-        ),
-      ),
+    async parameters() {
+      lifetime.requireAlive();
+      return new Map(
+        [...state].map(([name, value]) => [
+          name,
+          { shape: weights.get(name)!.shape, data: Float32Array.from(value) },
+        ]),
+      );
+    },
     async profile(feeds) {
       const steps: ProfileStep[] = [];
       await run(feeds, undefined, (node, milliseconds) =>
-        steps.push({
-          path: node.path,
-          op: describe(node),
-          algorithm: 'reference',
-          milliseconds,
-          flops: flopsOf(node),
-        }),
+        steps.push(stepOf(node, 'reference', milliseconds)),
       );
       return { backend: 'reference', threads: 1, notes: [precision], steps };
     },
-    dispose() {
-      state = undefined;
-      return Promise.resolve();
-    },
+    dispose: () =>
+      lifetime.end(() => {
+        state = new Map();
+      }),
   };
 }

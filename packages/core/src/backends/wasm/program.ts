@@ -3,14 +3,13 @@ import { type Graph, type Node, parametersOf } from '../../graph/graph.js';
 import { sizeOf } from '../../tensor/shape.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
 import type { ProfileStep, Program } from '../backend.js';
-import { describe, flopsOf } from '../describe.js';
-import { valuesFor } from '../feeds.js';
-import type { Engine } from './engine.js';
-import type { PlannedGraph } from './lower/graph.js';
-import type { Image } from './plan/image.js';
+import { describe, flopsOf } from '../common/describe.js';
+import { valuesFor } from '../common/feeds.js';
+import { Lifetime } from '../common/lifetime.js';
+import type { Engine } from './codegen/engine.js';
+import type { PlannedGraph } from './planGraph.js';
+import type { Image } from './runtime/memoryImage.js';
 import type { Runner } from './runtime/runner.js';
-
-const GONE = 'This program has been disposed of; compile the model again.';
 
 /** A program that has its runner run the plan of a graph. */
 export function wasmProgram(
@@ -20,10 +19,10 @@ export function wasmProgram(
   { image, outputs, planner, state }: PlannedGraph & { readonly image: Image },
   runner: Runner,
 ): Program {
-  let disposed = false;
+  const lifetime = new Lifetime();
   // What stays alive with the program: not the planner and the image, which know how to fill memory with
   // weights, and the weights themselves only if some of them change and the rest is asked for beside them.
-  const { pages, phases, computing } = image;
+  const { pages, phases, computePhaseCount } = image;
   const { groups, expected, turns, chains, checks } = planner;
   const updateFlops = chains.flatMap(({ nodes }) => nodes).reduce((sum, node) => sum + flopsOf(node), 0);
   const kept = graph.updates.size > 0 ? weights : undefined;
@@ -35,7 +34,7 @@ export function wasmProgram(
     floats: sizeOf(node.shape),
   }));
   const feedsOf = (feeds: ReadonlyMap<string, Tensor>) => {
-    if (disposed) throw new Error(GONE);
+    lifetime.requireAlive();
     const found = [...inputs].map(([name, { at, shape }]) => ({
       at,
       data: valuesFor(graph, name, shape, feeds),
@@ -43,27 +42,22 @@ export function wasmProgram(
     for (const check of checks) check(feeds);
     return found;
   };
-  /** What is under way when the program is disposed of gives no half of a result. */
-  const unlessDisposed = <T>(work: Promise<T>): Promise<T> =>
-    work.finally(() => {
-      if (disposed) throw new Error(GONE);
-    });
   return {
     backend: 'wasm',
     threads: runner.threads,
     fallbackReason: runner.fallbackReason,
     get memory() {
-      return disposed ? 0 : pages * 65536;
+      return lifetime.ended ? 0 : pages * 65536;
     },
     async run(feeds, signal) {
       signal?.throwIfAborted();
-      const values = await unlessDisposed(runner.run(feedsOf(feeds), fetches, signal));
+      const values = await lifetime.unlessEnded(runner.run(feedsOf(feeds), fetches, signal));
       return new Map(
         [...outputs].map(([name, { node }], index) => [name, { shape: node.shape, data: values[index]! }]),
       );
     },
     async parameters() {
-      if (disposed) throw new Error(GONE);
+      lifetime.requireAlive();
       if (!kept) return new Map();
       const unchanged = [...parametersOf(graph).keys()].map((name) => [name, kept.get(name)!] as const);
       const values = await runner.read(
@@ -73,9 +67,9 @@ export function wasmProgram(
       return new Map([...unchanged, ...changed]);
     },
     async profile(feeds) {
-      const times = await unlessDisposed(runner.profile(feedsOf(feeds)));
+      const times = await lifetime.unlessEnded(runner.profile(feedsOf(feeds)));
       const steps = new Map<Node, ProfileStep>();
-      for (const [index, { node, algorithm }] of phases.slice(0, computing).entries()) {
+      for (const [index, { node, algorithm }] of phases.slice(0, computePhaseCount).entries()) {
         const together = groups.get(node)?.nodes ?? [node];
         const known = steps.get(node);
         const seconds = expected.get(node);
@@ -90,11 +84,11 @@ export function wasmProgram(
         });
       }
       // The phases that take on updates belong to no node: they go through all parameters at once.
-      const updates = phases.slice(computing).map(({ algorithm }, index) => ({
+      const updates = phases.slice(computePhaseCount).map(({ algorithm }, index) => ({
         path: '',
         op: 'updates',
         algorithm,
-        milliseconds: times[computing + index]!,
+        milliseconds: times[computePhaseCount + index]!,
         flops: algorithm === 'copy' ? 0 : updateFlops,
       }));
       return {
@@ -104,11 +98,7 @@ export function wasmProgram(
         steps: [...steps.values(), ...updates],
       };
     },
-    async dispose() {
-      if (disposed) return;
-      disposed = true;
-      await runner.dispose();
-    },
+    dispose: () => lifetime.end(() => runner.dispose()),
   };
 }
 

@@ -6,8 +6,7 @@ import { add, emit, ops } from '../../ops/index.js';
 import { sizeOf } from '../../tensor/shape.js';
 import { tensor } from '../../tensor/tensor.js';
 import type { Program } from '../backend.js';
-import { control } from './kernels/control.js';
-import { Command } from './runtime/workerSource.js';
+import { Command, control } from './memory/controlWords.js';
 import { network } from './testNetwork.js';
 import { type WasmOptions, wasmBackend } from './wasm.js';
 

@@ -4,19 +4,20 @@
  */
 import { BackendUnavailable } from '../../errors.js';
 import type { Graph } from '../../graph/graph.js';
+import { builtin } from '../../platform.js';
 import type { Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from '../backend.js';
-import { detectFeatures, type Engine, engineFor } from './engine.js';
-import { planGraph } from './lower/graph.js';
-import { lowererFor } from './lower/index.js';
-import { layOut } from './plan/image.js';
-import { inTurns } from './plan/turns.js';
+import { detectFeatures, type Engine, engineFor } from './codegen/engine.js';
+import { lowererFor } from './ops/index.js';
+import { planGraph } from './planGraph.js';
 import { wasmProgram } from './program.js';
 import { callingThreadRunner } from './runtime/callingThread.js';
+import { layOut } from './runtime/memoryImage.js';
 import { ownMemoryRunner } from './runtime/ownMemory.js';
 import type { Runner } from './runtime/runner.js';
 import { sharedMemoryRunner } from './runtime/sharedMemory.js';
-import { hasWorkers, nodeModule } from './runtime/worker.js';
+import { hasWorkers } from './runtime/workerHandle.js';
+import { inTurns } from './schedule/batchTile.js';
 import { wideSimdEnabled } from './wideSimd.js';
 
 /** Options of {@link wasmBackend}; all of them are found out by default. */
@@ -47,7 +48,7 @@ export const wasmBackend = (options: WasmOptions = {}): Backend => ({
 });
 
 function cores(): number {
-  const os = nodeModule<typeof import('node:os')>('node:os');
+  const os = builtin<typeof import('node:os')>('node:os');
   if (os) return os.availableParallelism();
   return typeof navigator === 'undefined' ? 1 : (navigator.hardwareConcurrency ?? 1);
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { detectFeatures, engineFor } from './engine.js';
+import { detectFeatures, engineFor } from './codegen/engine.js';
 import { enableWideSimd, wideSimdEnabled } from './wideSimd.js';
 
 test('says whether kernels are 256 bits wide, and gives FMA where a flag does', () => {

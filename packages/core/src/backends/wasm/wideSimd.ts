@@ -1,10 +1,10 @@
 /** The opt-in to what V8 has but does not switch on by itself: 256-bit operations, and FMA in Node 20. */
 
-import { buildModule } from './emit/index.js';
-import { detectFeatures, engineFor } from './engine.js';
-import { CHANNEL_BLOCK, FLOAT } from './kernels/kernel.js';
-import { type MatrixProduct, matrixProduct } from './kernels/matrixProduct.js';
-import { nodeModule } from './runtime/worker.js';
+import { builtin } from '../../platform.js';
+import { detectFeatures, engineFor } from './codegen/engine.js';
+import { buildModule } from './codegen/index.js';
+import { argumentsOf, CHANNEL_BLOCK, FLOAT, kernelFunction } from './codegen/kernel.js';
+import { type MatrixProduct, matrixProduct } from './ops/matmul/matmulKernel.js';
 
 let wide: boolean | undefined;
 
@@ -26,7 +26,7 @@ export function enableWideSimd(): boolean {
 }
 
 function tryWideSimd(): boolean {
-  const v8 = nodeModule<typeof import('node:v8')>('node:v8');
+  const v8 = builtin<typeof import('node:v8')>('node:v8');
   if (!v8) return false;
   if (!detectFeatures().relaxedSimd) v8.setFlagsFromString('--experimental-wasm-relaxed-simd');
   const features = detectFeatures();
@@ -57,7 +57,7 @@ function measure(wideTiles: boolean): { readonly correct: boolean; readonly spee
   };
   const memory = new WebAssembly.Memory({ initial: 2, maximum: 2 });
   const bytes = buildModule({
-    functions: [matrixProduct(engine, product)],
+    functions: [kernelFunction(matrixProduct, { engine, shape: product })],
     exports: { multiply: 0 },
     memory: { pages: 2, shared: false },
   });
@@ -76,8 +76,16 @@ function measure(wideTiles: boolean): { readonly correct: boolean; readonly spee
   for (let column = 0; column < COLUMNS; column++)
     for (let k = 0; k < INNER; k++)
       floats[b + (column - (column % panel)) * INNER + k * panel + (column % panel)] = right(k, column);
-  const run = (): void =>
-    multiply(a * FLOAT, b * FLOAT, c * FLOAT, 0, 0, 1, PIXELS / engine.tileRows, 0, COLUMNS / panel, 0, 0, 0);
+  const parameters = argumentsOf(matrixProduct, {
+    a: a * FLOAT,
+    b: b * FLOAT,
+    c: c * FLOAT,
+    rows: 1,
+    large: PIXELS / engine.tileRows,
+    small: 0,
+    panels: COLUMNS / panel,
+  });
+  const run = (): void => multiply(...parameters);
   let best = Infinity;
   // The engine replaces its first, quick code by the optimised one after some runs.
   for (let round = 0; round < 40; round++) {

@@ -1,9 +1,17 @@
 /** For tests: runs kernels on a memory of their own, and says which engines to try. */
 
-import { buildModule, type FunctionBuilder } from '../emit/index.js';
-import { detectFeatures, type Engine } from '../engine.js';
-import { CONSTANTS, CONSTANTS_AT } from './constants.js';
-import { FLOAT } from './kernel.js';
+import { CONSTANTS, CONSTANTS_AT } from '../codegen/constants.js';
+import { detectFeatures, type Engine } from '../codegen/engine.js';
+import { buildModule, type FunctionBuilder } from '../codegen/index.js';
+import {
+  type ArgumentsOf,
+  argumentsOf,
+  FLOAT,
+  type Kernel,
+  type KernelParameters,
+  kernelFunction,
+  type Variant,
+} from '../codegen/kernel.js';
 
 /** Every kind of engine that can be tried here: mul and add, FMA where there is one, wide tiles (in 128 bits). */
 export function enginesToTry(): readonly (readonly [string, Engine])[] {
@@ -45,9 +53,19 @@ export class Bench {
     return this.floats.slice(at / FLOAT, at / FLOAT + count);
   }
 
-  run(kernel: FunctionBuilder, ...parameters: number[]): void {
+  /** Calls a kernel. */
+  call<S, P extends KernelParameters>(
+    kernel: Kernel<S, P>,
+    variant: Variant<NoInfer<S>>,
+    args: NoInfer<ArgumentsOf<P>>,
+  ): void {
+    this.run(kernelFunction(kernel, variant), argumentsOf<P>(kernel, args));
+  }
+
+  /** Runs a function. */
+  run(f: FunctionBuilder, parameters: readonly number[] = []): void {
     const bytes = buildModule({
-      functions: [kernel],
+      functions: [f],
       exports: { kernel: 0 },
       memory: { pages: this.pages, shared: false },
     });

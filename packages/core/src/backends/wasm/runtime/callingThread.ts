@@ -1,35 +1,24 @@
-/** Runs a plan on the calling thread, in slices, so that events get their turn: the last resort. */
-import { nextTurn, SLICE } from '../../turn.js';
-import { type Loaded, type Runner, readAll, type Walk, writeAll } from './runner.js';
+/** Runs a plan on the calling thread, in slices between which it yields to the event loop: the last resort. */
+import { type Execute, executeInSlices, executeUpdates } from './execute.js';
+import { type Loaded, type Runner, readAll, writeAll } from './runner.js';
 
 export async function callingThreadRunner(
   { image, module, signal: loading }: Loaded,
   fallbackReason?: string,
 ): Promise<Runner> {
-  // The image itself is not kept: it holds on to the weights that it has filled the memory with.
-  const { pages, computing } = image;
+  // The image itself is not kept: it refers to the weights that it fills the memory with.
+  const { pages, computePhaseCount } = image;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   await image.fill(memory.buffer, loading);
-  const walk = new WebAssembly.Instance(module, { env: { memory } }).exports.walk as Walk;
-  const [{ from, ends }] = image.tracks as [(typeof image.tracks)[number]];
-  /** Computes, and gives the milliseconds of each phase. */
+  const execute = new WebAssembly.Instance(module, { env: { memory } }).exports.walk as Execute;
+  const commands = image.commands[0]!;
+  /** Executes the phases that compute; returns the milliseconds of each. */
   const compute = async (signal?: AbortSignal): Promise<readonly number[]> => {
-    const times: number[] = [];
-    let start = from;
-    let turn = performance.now();
-    for (const end of ends.slice(0, computing)) {
-      const before = performance.now();
-      walk(start, end);
-      start = end;
-      const now = performance.now();
-      times.push(now - before);
-      if (now - turn < SLICE) continue;
-      await nextTurn();
-      signal?.throwIfAborted();
-      turn = performance.now();
-    }
+    const times = await executeInSlices(execute, commands, computePhaseCount, () => signal?.aborted ?? false);
+    if (!times) throw signal!.reason;
     return times;
   };
+  const update = (): readonly number[] => executeUpdates(execute, commands, computePhaseCount);
   return {
     threads: 1,
     fallbackReason,
@@ -37,21 +26,14 @@ export async function callingThreadRunner(
       writeAll(memory, feeds);
       await compute(signal);
       const outputs = readAll(memory, fetches);
-      walk(ends[computing - 1] ?? from, ends.at(-1) ?? from);
+      update();
       return outputs;
     },
     read: (fetches) => Promise.resolve(readAll(memory, fetches)),
     async profile(feeds) {
       writeAll(memory, feeds);
-      const times = [...(await compute())];
-      let start = ends[computing - 1] ?? from;
-      for (const end of ends.slice(computing)) {
-        const before = performance.now();
-        walk(start, end);
-        start = end;
-        times.push(performance.now() - before);
-      }
-      return times;
+      const computed = await compute();
+      return [...computed, ...update()];
     },
     dispose: () => Promise.resolve(),
   };

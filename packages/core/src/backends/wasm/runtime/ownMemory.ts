@@ -1,13 +1,7 @@
-/** Runs a plan on one worker that has the memory to itself: where memory cannot be shared, pages stay alive still. */
-import { durations, type Feed, type Fetch, type Loaded, type Runner } from './runner.js';
-import { readyWorker, type WorkerHandle } from './worker.js';
-
-/** What the worker answers to a run. */
-interface Answer {
-  readonly stopped?: boolean;
-  readonly outputs: readonly Float32Array[];
-  readonly times: readonly number[];
-}
+/** Runs a plan on one worker with a memory of its own: keeps pages responsive where memory cannot be shared. */
+import type { Answer, Feed, Fetch, Request } from './messages.js';
+import type { Loaded, Runner } from './runner.js';
+import { readyWorker, type WorkerHandle } from './workerHandle.js';
 
 const ENDED = 'The worker of the wasm back end has been ended.';
 
@@ -15,14 +9,15 @@ export async function ownMemoryRunner(
   { image, module, workerUrl, signal: loading }: Loaded,
   fallbackReason?: string,
 ): Promise<Runner> {
-  const [{ from, ends }] = image.tracks as [(typeof image.tracks)[number]];
+  const { computePhaseCount } = image;
+  const commands = image.commands[0]!;
   let worker: WorkerHandle | undefined;
   let settle: { readonly resolve: (answer: Answer) => void; readonly reject: (reason: Error) => void };
 
   const start = async (signal?: AbortSignal): Promise<WorkerHandle> => {
     const bytes = new ArrayBuffer(image.filled);
     await image.fill(bytes, signal);
-    const first = { own: { module, pages: image.pages, image: bytes } };
+    const first: Request = { own: { module, pages: image.pages, image: bytes } };
     const started = await readyWorker(first, { transfer: [bytes], workerUrl });
     started.onMessage((message) => settle.resolve(message as Answer));
     started.onFailure((reason) => {
@@ -37,10 +32,10 @@ export async function ownMemoryRunner(
     });
     return started;
   };
-  const updates = image.computing < ends.length;
+  const updates = computePhaseCount < commands.ends.length;
   let lost = false;
   let ended = false;
-  const exchange = async (message: object, signal?: AbortSignal): Promise<Answer> => {
+  const exchange = async (message: Request, signal?: AbortSignal): Promise<Answer> => {
     if (ended) throw new Error(ENDED);
     if (lost) throw new Error('The worker of the wasm back end is gone with its parameters; compile again.');
     worker ??= await start();
@@ -63,22 +58,22 @@ export async function ownMemoryRunner(
 
   /** The worker answers one question at a time; parameters may be asked for during a run. */
   let previous: Promise<unknown> = Promise.resolve();
-  const ask = (message: object, signal?: AbortSignal): Promise<Answer> => {
+  const ask = (message: Request, signal?: AbortSignal): Promise<Answer> => {
     const answer = previous.then(() => exchange(message, signal));
     previous = answer.catch(() => undefined);
     return answer;
   };
 
-  const perform = (feeds: readonly Feed[], fetches: readonly Fetch[], timed: boolean, signal?: AbortSignal) =>
-    ask({ run: { feeds, fetches, from, ends, computing: image.computing, timed } }, signal);
+  const perform = (feeds: readonly Feed[], fetches: readonly Fetch[], signal?: AbortSignal) =>
+    ask({ run: { feeds, fetches, commands, computePhaseCount } }, signal);
 
   worker = await start(loading);
   return {
     threads: 1,
     fallbackReason,
-    run: async (feeds, fetches, signal) => (await perform(feeds, fetches, false, signal)).outputs,
+    run: async (feeds, fetches, signal) => (await perform(feeds, fetches, signal)).outputs,
     read: async (fetches) => (await ask({ read: fetches })).outputs,
-    profile: async (feeds) => durations((await perform(feeds, [], true)).times),
+    profile: async (feeds) => (await perform(feeds, [])).times,
     async dispose() {
       ended = true;
       await worker?.terminate();

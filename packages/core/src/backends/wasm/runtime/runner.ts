@@ -1,17 +1,6 @@
 /** What runs a plan: threads that share its memory, one worker that has it to itself, or the calling thread. */
-import type { Image } from '../plan/image.js';
-
-/** Values that go in, by address. */
-export interface Feed {
-  readonly at: number;
-  readonly data: Float32Array;
-}
-
-/** Values that come out, by address and number. */
-export interface Fetch {
-  readonly at: number;
-  readonly floats: number;
-}
+import type { Image } from './memoryImage.js';
+import type { Feed, Fetch } from './messages.js';
 
 /** Runs one plan, one run at a time. */
 export interface Runner {
@@ -40,9 +29,6 @@ export interface Loaded {
   readonly signal?: AbortSignal;
 }
 
-/** A module's one export: walks the records from one address up to another. */
-export type Walk = (from: number, to: number) => void;
-
 /** Copies values out of a memory. */
 export const readAll = (memory: WebAssembly.Memory, fetches: readonly Fetch[]): readonly Float32Array[] =>
   fetches.map(({ at, floats }) => new Float32Array(memory.buffer, at, floats).slice());
@@ -51,7 +37,3 @@ export const readAll = (memory: WebAssembly.Memory, fetches: readonly Fetch[]): 
 export function writeAll(memory: WebAssembly.Memory, feeds: readonly Feed[]): void {
   for (const { at, data } of feeds) new Float32Array(memory.buffer, at, data.length).set(data);
 }
-
-/** Differences of neighbouring times. */
-export const durations = (times: ArrayLike<number>): readonly number[] =>
-  Array.from({ length: times.length - 1 }, (_, i) => times[i + 1]! - times[i]!);

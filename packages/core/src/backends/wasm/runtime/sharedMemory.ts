@@ -2,10 +2,10 @@
  * Runs a plan on workers that share its memory. None of the work is done on the calling thread, which
  * only waits for a promise, so a page stays alive. Workers spin inside the plan and sleep between runs.
  */
-import { control } from '../kernels/control.js';
-import { durations, type Loaded, type Runner, readAll, writeAll } from './runner.js';
-import { readyWorker, type WorkerHandle } from './worker.js';
-import { Command } from './workerSource.js';
+import { Command, control } from '../memory/controlWords.js';
+import { durations } from './execute.js';
+import { type Loaded, type Runner, readAll, writeAll } from './runner.js';
+import { readyWorker, type WorkerHandle } from './workerHandle.js';
 
 type WaitAsync = (
   words: Int32Array,
@@ -26,8 +26,8 @@ export async function sharedMemoryRunner({
   signal: loading,
 }: Loaded): Promise<Runner> {
   // The image itself is not kept: it holds on to the weights that it has filled the memory with.
-  const { pages, phases, computing, tracks, times } = image;
-  const threads = tracks.length;
+  const { pages, phases, computePhaseCount, times } = image;
+  const threads = image.commands.length;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   const words = new Int32Array(memory.buffer);
   const word = (name: keyof typeof control): number => control[name] / 4;
@@ -47,24 +47,11 @@ export async function sharedMemoryRunner({
   const start = async (): Promise<void> => {
     failure = undefined;
     const started = await Promise.allSettled(
-      tracks.map(({ from, ends }, thread) =>
-        readyWorker(
-          {
-            share: {
-              module,
-              memory,
-              thread,
-              threads,
-              from,
-              ends,
-              computing,
-              times,
-              byMessage: waitAsync === undefined,
-            },
-          },
-          { workerUrl },
-        ),
-      ),
+      image.commands.map((commands, thread) => {
+        const byMessage = waitAsync === undefined;
+        const share = { module, memory, thread, threads, commands, computePhaseCount, times, byMessage };
+        return readyWorker({ share }, { workerUrl });
+      }),
     );
     workers = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const rejected = started.find((result) => result.status === 'rejected');
@@ -89,8 +76,8 @@ export async function sharedMemoryRunner({
     // A browser lets a worker that is busy or asleep go on for seconds: it has to end by itself.
     halt();
     words[word('command')] = Command.end;
-    Atomics.add(words, word('asked'), 1);
-    Atomics.notify(words, word('asked'));
+    Atomics.add(words, word('requested'), 1);
+    Atomics.notify(words, word('requested'));
     await Promise.all(ending.map((worker) => worker.terminate()));
   };
 
@@ -110,8 +97,8 @@ export async function sharedMemoryRunner({
       const woken = new Promise<void>((resolve) => {
         wake = resolve;
       });
-      Atomics.add(words, word('asked'), 1);
-      if (Atomics.load(words, word('sleeping')) > 0) Atomics.notify(words, word('asked'));
+      Atomics.add(words, word('requested'), 1);
+      if (Atomics.load(words, word('sleeping')) > 0) Atomics.notify(words, word('requested'));
       const wait = waitAsync?.(words, word('completed'), before);
       if (wait?.async !== false) await Promise.race([woken, ...(wait ? [wait.value] : [])]);
     } finally {
@@ -151,7 +138,7 @@ export async function sharedMemoryRunner({
       writeAll(memory, feeds);
       await perform(Command.run, signal);
       const outputs = readAll(memory, fetches);
-      if (computing < phases.length) await update(Command.commit);
+      if (computePhaseCount < phases.length) await update(Command.commit);
       return outputs;
     },
     async read(fetches) {
@@ -170,8 +157,8 @@ export async function sharedMemoryRunner({
         await doing(command);
         return durations(new Float64Array(memory.buffer, times, count + 1));
       };
-      const computed = await timed(Command.profile, computing);
-      const updates = phases.length - computing;
+      const computed = await timed(Command.profile, computePhaseCount);
+      const updates = phases.length - computePhaseCount;
       return updates === 0
         ? computed
         : [...computed, ...(await timed(Command.profileCommit, updates, update))];

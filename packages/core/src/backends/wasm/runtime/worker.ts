@@ -1,114 +1,143 @@
-/** Starts workers in Node and in browsers, behind one small interface. */
-import { workerSource } from './workerSource.js';
+/**
+ * The program of a worker. The build bundles this module to text (`./worker.js?text`), so that the back end works in
+ * every bundler and needs no file. It runs in Node (a CommonJS worker) and in browsers (a classic worker), and works in
+ * one of two ways: after a `share` message it serves runs requested through control words in shared memory; after
+ * an `own` message it keeps a memory of its own and takes all requests by message.
+ */
+import { Command, control } from '../memory/controlWords.js';
+import { type Execute, executeInSlices, executePhases, executeUpdates } from './execute.js';
+import type { Answer, Fetch, OwnMessage, Request, RunMessage, ShareMessage } from './messages.js';
 
-/** A worker. */
-export interface WorkerHandle {
-  post(message: unknown, transfer?: ArrayBuffer[]): void;
-  onMessage(listener: (message: unknown) => void): void;
-  /** Called once if the worker fails or ends without having been asked to. */
-  onFailure(listener: (reason: Error) => void): void;
-  /** Whether the worker keeps a Node process running. */
-  hold(busy: boolean): void;
-  /** Ends the worker; resolves when it has ended. */
-  terminate(): Promise<void>;
+/** The way to the calling thread: the parent port in Node, the worker's global scope in browsers. */
+interface Port {
+  postMessage(message: unknown, transfer: ArrayBuffer[]): void;
 }
 
-type NodeWorkers = typeof import('node:worker_threads');
+declare const self: Port & { onmessage: (event: MessageEvent<Request>) => void };
 
-/** Node's module of that name; undefined in browsers. */
-export function nodeModule<T>(name: string): T | undefined {
-  if (typeof process === 'undefined' || typeof process.getBuiltinModule !== 'function') return undefined;
-  return process.getBuiltinModule(name) as T | undefined;
-}
+const nodePort =
+  typeof process === 'object' && typeof process.getBuiltinModule === 'function'
+    ? process.getBuiltinModule('node:worker_threads').parentPort
+    : undefined;
+const port: Port = nodePort ?? self;
 
-/** Whether workers can be started at all. */
-export const hasWorkers = (): boolean =>
-  nodeModule('node:worker_threads') !== undefined ||
-  (typeof Worker === 'function' && typeof Blob === 'function' && typeof URL.createObjectURL === 'function');
+const post = (message: unknown, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer);
 
-/** How a worker is started. */
-export interface WorkerStart {
-  /** What of the first message is handed over. */
-  readonly transfer?: ArrayBuffer[];
-  /** Where a browser finds the program. Default: it is started from its text. */
-  readonly workerUrl?: string | URL;
-}
+/** Polls of `control.requested` before the worker goes to sleep: 1 to 2 ms. */
+const SPINS = 200_000;
 
-function nodeWorker({ Worker: NodeWorker }: NodeWorkers): WorkerHandle {
-  const worker = new NodeWorker(workerSource, { eval: true, name: 'cnn wasm' });
-  let ending = false;
-  return {
-    post: (message, transfer) => worker.postMessage(message, transfer ?? []),
-    onMessage: (listener) => worker.on('message', listener),
-    onFailure(listener) {
-      worker.once('error', listener);
-      worker.once('exit', (code) => {
-        if (!ending) listener(new Error(`it ended with code ${code}`));
-      });
-    },
-    hold: (busy) => (busy ? worker.ref() : worker.unref()),
-    async terminate() {
-      ending = true;
-      await worker.terminate();
-    },
-  };
-}
+const instantiate = (module: WebAssembly.Module, memory: WebAssembly.Memory): Execute =>
+  new WebAssembly.Instance(module, { env: { memory } }).exports.walk as Execute;
 
-function browserWorker(workerUrl?: string | URL): WorkerHandle {
-  const text = workerUrl ? undefined : new Blob([workerSource], { type: 'text/javascript' });
-  const url = text ? URL.createObjectURL(text) : workerUrl!;
-  const worker = new Worker(url);
-  let ending = false;
-  const failed: ((reason: Error) => void)[] = [];
-  const fail = (reason: string): void => {
-    if (!ending) for (const listener of failed.splice(0)) listener(new Error(reason));
-  };
-  const refused = text
-    ? "it could not start: a content security policy has to allow 'worker-src blob:', or wasmBackend needs a workerUrl"
-    : `it could not start from ${workerUrl}`;
-  worker.addEventListener('error', (event) => fail(event.message || refused));
-  // A worker that the browser ends, for want of memory for instance, sends no event. But a lock that it
-  // holds is free again then. Pages that do not come by a secure way have no locks.
-  const lock = navigator.locks ? `cnn ${crypto.randomUUID()}` : undefined;
-  if (lock) {
-    worker.postMessage({ lock });
-    worker.addEventListener('message', () => void navigator.locks.request(lock, () => fail('it ended')), {
-      once: true,
+/** Serves runs requested through shared memory; returns after `Command.end`. */
+function serve({
+  module,
+  memory,
+  thread,
+  threads,
+  commands,
+  computePhaseCount,
+  times,
+  byMessage,
+}: ShareMessage): void {
+  const { from, ends } = commands;
+  const execute = instantiate(module, memory);
+  const words = new Int32Array(memory.buffer);
+  const stamps = new Float64Array(memory.buffer, times, ends.length + 1);
+  const firstUpdate = ends[computePhaseCount - 1] ?? from;
+  const end = ends.at(-1) ?? from;
+  const [requested, sleeping, finished, completed] = [
+    control.requested / 4,
+    control.sleeping / 4,
+    control.finished / 4,
+    control.completed / 4,
+  ];
+  const profile = (first: number, last: number): void => {
+    if (thread === 0) stamps[0] = performance.now();
+    executePhases(execute, commands, first, last, (phase) => {
+      if (thread === 0) stamps[phase - first + 1] = performance.now();
     });
-  }
-  return {
-    post: (message, transfer) => worker.postMessage(message, transfer ?? []),
-    onMessage: (listener) => worker.addEventListener('message', (event) => listener(event.data)),
-    onFailure: (listener) => void failed.push(listener),
-    hold: () => undefined,
-    async terminate() {
-      ending = true;
-      worker.terminate();
-      if (text) URL.revokeObjectURL(String(url));
-      if (lock) await navigator.locks.request(lock, () => undefined);
-    },
   };
+  let run = Atomics.load(words, requested);
+  post('ready');
+  for (;;) {
+    for (let spins = 0; Atomics.load(words, requested) === run; spins++)
+      if (spins === SPINS) {
+        Atomics.add(words, sleeping, 1);
+        Atomics.wait(words, requested, run);
+        Atomics.sub(words, sleeping, 1);
+        spins = 0;
+      }
+    run = Atomics.load(words, requested);
+    const command = words[control.command / 4];
+    if (command === Command.run) execute(from, firstUpdate);
+    else if (command === Command.commit) execute(firstUpdate, end);
+    else if (command === Command.profile) profile(0, computePhaseCount);
+    else if (command === Command.profileCommit) profile(computePhaseCount, ends.length);
+    else return;
+    if (Atomics.add(words, finished, 1) === threads - 1) {
+      Atomics.store(words, completed, run);
+      Atomics.notify(words, completed);
+      if (byMessage) post('done');
+    }
+  }
 }
 
-/** A worker that has answered `ready` to its first message; rejects if it fails before. */
-export async function readyWorker(
-  first: object,
-  { transfer, workerUrl }: WorkerStart = {},
-): Promise<WorkerHandle> {
-  const threads = nodeModule<NodeWorkers>('node:worker_threads');
-  const worker = threads ? nodeWorker(threads) : browserWorker(workerUrl);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      worker.onFailure(reject);
-      worker.onMessage((message) => {
-        if (message === 'ready') resolve();
-      });
-      worker.post(first, transfer);
-    });
-  } catch (error) {
-    await worker.terminate();
-    throw error;
-  }
-  worker.hold(false);
-  return worker;
+let own: { readonly memory: WebAssembly.Memory; readonly execute: Execute };
+let stopped = false;
+
+/** Prepares a memory of this worker's own. */
+function start({ module, pages, image }: OwnMessage): void {
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  new Uint8Array(memory.buffer).set(new Uint8Array(image));
+  own = { memory, execute: instantiate(module, memory) };
+  post('ready');
 }
+
+const read = (fetches: readonly Fetch[]): Float32Array<ArrayBuffer>[] =>
+  fetches.map(({ at, floats }) => new Float32Array(own.memory.buffer as ArrayBuffer, at, floats).slice());
+
+function answer(outputs: readonly Float32Array<ArrayBuffer>[], times: readonly number[]): void {
+  const message: Answer = { outputs, times };
+  post(
+    message,
+    outputs.map(({ buffer }) => buffer),
+  );
+}
+
+async function run({ feeds, fetches, commands, computePhaseCount }: RunMessage): Promise<void> {
+  stopped = false;
+  for (const { at, data } of feeds) new Float32Array(own.memory.buffer, at, data.length).set(data);
+  const times = await executeInSlices(own.execute, commands, computePhaseCount, () => stopped);
+  if (!times) {
+    post({ stopped: true, outputs: [], times: [] } satisfies Answer);
+    return;
+  }
+  const outputs = read(fetches);
+  answer(outputs, [...times, ...executeUpdates(own.execute, commands, computePhaseCount)]);
+}
+
+function receive(request: Request): void {
+  if ('share' in request) serve(request.share);
+  else if ('own' in request) start(request.own);
+  else if ('run' in request) void run(request.run);
+  else if ('read' in request) answer(read(request.read), []);
+  else stopped = true;
+}
+
+/** Resolves when this worker holds the lock that the page waits for: the lock is free again when the worker has died. */
+let locked = Promise.resolve();
+const hold = (lock: string): Promise<void> =>
+  new Promise((resolve) => {
+    void navigator.locks.request(lock, () => {
+      resolve();
+      return new Promise(() => undefined);
+    });
+  });
+
+if (nodePort) nodePort.on('message', receive);
+else
+  self.onmessage = ({ data }) => {
+    if ('lock' in data) locked = hold(data.lock);
+    else void locked.then(() => receive(data));
+  };

@@ -1,0 +1,210 @@
+/** Builds the body of one WebAssembly function, statement by statement, in the order they are to run. */
+import { Bytes } from './bytes.js';
+import {
+  type Expression,
+  type F32,
+  type I32,
+  i32,
+  Local,
+  type V128,
+  type ValueType,
+  writeOperand,
+} from './expression.js';
+
+const typeCode: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, v128: 0x7b };
+
+/** A list of vectors; a tuple where their number is known when this is compiled. */
+type Vectors<N extends number, T extends readonly Local<'v128'>[] = readonly []> = N extends N
+  ? number extends N
+    ? readonly Local<'v128'>[]
+    : T['length'] extends N
+      ? T
+      : Vectors<N, readonly [...T, Local<'v128'>]>
+  : never;
+
+/** A function under construction. All parameters are i32: addresses and counts. */
+export class FunctionBuilder {
+  readonly parameters: readonly Local<'i32'>[];
+  readonly #code = new Bytes();
+  readonly #types: ValueType[] = [];
+  readonly #pools = new Map<string, Local<'v128'>[]>();
+  readonly #named = new Map<string, Local<'i32'>>();
+  readonly #counters: Local<'i32'>[] = [];
+  #depth = 0;
+
+  constructor(parameters: number) {
+    this.parameters = Array.from({ length: parameters }, (_, index) => new Local('i32', index));
+  }
+
+  /** A new variable, zero at first. */
+  local<T extends ValueType>(type: T): Local<T> {
+    this.#types.push(type);
+    return new Local(type, this.parameters.length + this.#types.length - 1);
+  }
+
+  /** The address or count of that name, made when asked for first. */
+  pointer(name: string): Local<'i32'> {
+    const known = this.#named.get(name) ?? this.local('i32');
+    this.#named.set(name, known);
+    return known;
+  }
+
+  /** `count` vectors from the pool of that name. Blocks that follow each other share pools, and so registers. */
+  vectors<N extends number>(name: string, count: N): Vectors<N>;
+  vectors(name: string, count: number): readonly Local<'v128'>[] {
+    const pool = this.#pools.get(name) ?? [];
+    this.#pools.set(name, pool);
+    while (pool.length < count) pool.push(this.local('v128'));
+    return pool.slice(0, count);
+  }
+
+  set<T extends ValueType>(local: Local<T>, value: T extends 'i32' ? I32 : Expression<T>): void {
+    writeOperand(value as Expression<ValueType> | number, this.#code);
+    this.#code.bytes(0x21).unsigned(local.index);
+  }
+
+  /** local += amount */
+  advance(local: Local<'i32'>, amount: I32): void {
+    if (amount !== 0) this.set(local, i32.add(local, amount));
+  }
+
+  store(address: I32, value: V128, offset = 0): void {
+    this.#store(address, value, [0xfd, 0x0b], offset);
+  }
+
+  /** Stores a single float32. */
+  storeF32(address: I32, value: F32, offset = 0): void {
+    this.#store(address, value, [0x38], offset);
+  }
+
+  /** Stores the lowest byte of an integer. */
+  storeByte(address: I32, value: Expression<'i32'>): void {
+    this.#store(address, value, [0x3a], 0, 0);
+  }
+
+  #store(
+    address: I32,
+    value: Expression<ValueType>,
+    opcode: readonly number[],
+    offset: number,
+    alignment = 2,
+  ): void {
+    writeOperand(address, this.#code);
+    value.write(this.#code);
+    this.#code
+      .bytes(...opcode)
+      .unsigned(alignment)
+      .unsigned(offset);
+  }
+
+  /** Computes a value and forgets it. A load is carried out all the same, as it could trap. */
+  drop(value: Expression<ValueType>): void {
+    value.write(this.#code);
+    this.#code.bytes(0x1a);
+  }
+
+  /** Copies bytes; the ranges may overlap. */
+  copyMemory(to: I32, from: I32, bytes: I32): void {
+    for (const operand of [to, from, bytes]) writeOperand(operand, this.#code);
+    this.#code.bytes(0xfc, 10, 0, 0);
+  }
+
+  /** Fills bytes with zero. */
+  zeroMemory(to: I32, bytes: I32): void {
+    for (const operand of [to, 0, bytes]) writeOperand(operand, this.#code);
+    this.#code.bytes(0xfc, 11, 0);
+  }
+
+  /** Adds to an int32 in shared memory, in one step that no other thread can divide. */
+  atomicAdd(address: I32, amount: I32): void {
+    for (const operand of [address, amount]) writeOperand(operand, this.#code);
+    this.#code.bytes(0xfe, 0x1e, 2, 0, 0x1a);
+  }
+
+  /** Sleeps until the int32 in shared memory is notified, unless it is no longer what is expected. */
+  atomicWait(address: I32, expected: I32): void {
+    for (const operand of [address, expected]) writeOperand(operand, this.#code);
+    // No timeout: an i64 of -1.
+    this.#code.bytes(0x42, 0x7f, 0xfe, 0x01, 2, 0, 0x1a);
+  }
+
+  /** Wakes all who sleep on an int32 in shared memory. */
+  atomicNotify(address: I32): void {
+    for (const operand of [address, -1]) writeOperand(operand, this.#code);
+    this.#code.bytes(0xfe, 0x00, 2, 0, 0x1a);
+  }
+
+  /** Runs the body `count` times, if any. A constant count of one leaves no loop. */
+  repeat(count: I32, body: () => void): void {
+    if (count === 0) return;
+    if (count === 1) {
+      body();
+      return;
+    }
+    const loop = (): void => {
+      const counter = this.#counters[this.#depth] ?? this.local('i32');
+      this.#counters[this.#depth++] = counter;
+      this.set(counter, count);
+      this.#block(0x03, () => {
+        body();
+        writeOperand(i32.sub(counter, 1), this.#code);
+        this.#code.bytes(0x22).unsigned(counter.index).bytes(0x0d, 0);
+      });
+      this.#depth--;
+    };
+    if (typeof count === 'number') loop();
+    else this.when(count, loop);
+  }
+
+  /** Runs the body as long as the condition holds; tested before each turn. */
+  while(condition: Expression<'i32'>, body: () => void): void {
+    this.#block(0x02, () => {
+      this.#block(0x03, () => {
+        i32.eqz(condition).write(this.#code);
+        this.#code.bytes(0x0d, 1);
+        body();
+        this.#code.bytes(0x0c, 0);
+      });
+    });
+  }
+
+  when(condition: Expression<'i32'>, then: () => void, otherwise?: () => void): void {
+    condition.write(this.#code);
+    this.#code.bytes(0x04, 0x40);
+    then();
+    if (otherwise) {
+      this.#code.bytes(0x05);
+      otherwise();
+    }
+    this.#code.bytes(0x0b);
+  }
+
+  return(): void {
+    this.#code.bytes(0x0f);
+  }
+
+  /** Calls the function at an index of the module's table; it must take as many parameters as are given. */
+  callIndirect(index: I32, parameters: readonly I32[]): void {
+    for (const operand of [...parameters, index]) writeOperand(operand, this.#code);
+    this.#code.bytes(0x11).unsigned(parameters.length).bytes(0);
+  }
+
+  #block(opcode: number, body: () => void): void {
+    this.#code.bytes(opcode, 0x40);
+    body();
+    this.#code.bytes(0x0b);
+  }
+
+  /** The body as a module holds it: local variables in runs of one type, then the code. */
+  body(): Bytes {
+    const runs: { type: ValueType; count: number }[] = [];
+    for (const type of this.#types) {
+      const last = runs.at(-1);
+      if (last?.type === type) last.count++;
+      else runs.push({ type, count: 1 });
+    }
+    const body = new Bytes().unsigned(runs.length);
+    for (const { type, count } of runs) body.unsigned(count).bytes(typeCode[type]);
+    return body.append(this.#code).bytes(0x0b);
+  }
+}

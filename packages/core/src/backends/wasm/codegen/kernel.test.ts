@@ -1,0 +1,96 @@
+import { describe, expect, test } from 'vitest';
+import { Graph } from '../../../graph/graph.js';
+import { Bench } from '../kernels/testKernel.js';
+import { Pointer, Region } from '../memory/region.js';
+import { Planner } from '../schedule/planner.js';
+import { detectFeatures, engineFor } from './engine.js';
+import { i32 } from './index.js';
+import { addressList, argumentsOf, buildFunction, defineKernel, type Variant } from './kernel.js';
+
+const kernel = defineKernel({
+  name: 'sum of addresses',
+  parameters: { to: 'address', from: addressList(3), count: 'integer', bias: 'address?', narrow: 'integer?' },
+  build(f, p, { shape: { factor } }: Variant<{ readonly factor: number }>) {
+    const sum = [...p.from, p.count, p.bias, p.narrow].reduce<ReturnType<typeof i32.add>>(
+      (a, b) => i32.add(i32.mul(a, factor), b),
+      p.to,
+    );
+    f.storeByte(p.to, sum);
+  },
+});
+const engine = engineFor(detectFeatures());
+
+describe('arguments', () => {
+  test('are put in the order of the parameters, 0 for those left out', () => {
+    expect(argumentsOf(kernel, { count: 5, from: [2, 3], to: 1 })).toEqual([1, 2, 3, 0, 5, 0, 0]);
+    expect(argumentsOf(kernel, { narrow: 7, count: 5, from: [], to: 1, bias: undefined })).toEqual([
+      1, 0, 0, 0, 5, 0, 7,
+    ]);
+  });
+
+  test('reach the variables of their names', () => {
+    const bench = new Bench(1);
+    const to = bench.put([0]);
+    bench.call(
+      kernel,
+      { engine, shape: { factor: 2 } },
+      { to, from: [1, 2, 3], count: 4, bias: 5, narrow: 6 },
+    );
+    const expected = [1, 2, 3, 4, 5, 6].reduce((sum, value) => 2 * sum + value, to);
+    expect(new Uint8Array(bench.floats.buffer)[to]).toBe(expected % 256);
+  });
+
+  test('are no more than a list holds', () => {
+    expect(() => argumentsOf(kernel, { to: 0, from: [1, 2, 3, 4], count: 0 })).toThrow(
+      'from: 4 arguments, at most 3 fit.',
+    );
+  });
+
+  test('need a parameter each', () => {
+    expect(() => buildFunction({ from: addressList(2), to: 'address' }, 2, () => undefined)).toThrow(
+      'A function of 2 parameters cannot have 3.',
+    );
+  });
+});
+
+describe('a planner', () => {
+  const planner = () => new Planner(new Graph(), new Map(), engine, 1);
+  const at = new Pointer(new Region(), 0);
+
+  test('generates a kernel once for each shape', () => {
+    const p = planner();
+    const [first, second, same] = [1, 2, 1].map((factor) => p.kernel(kernel, { factor }));
+    const args = { to: at, from: [at], count: 1 };
+    expect([first!(args).kernel, second!(args).kernel, same!(args).kernel]).toEqual([0, 1, 0]);
+    expect(p.kernels).toHaveLength(2);
+    expect(first!(args).parameters).toEqual([at, at, 0, 0, 1, 0, 0]);
+  });
+
+  test('compiles calls with the right arguments only', () => {
+    const p = planner();
+    const call = p.kernel(kernel, { factor: 1 });
+    const from = [at];
+    call({ to: at, from, count: 1 });
+    // @ts-expect-error A required argument is missing.
+    call({ to: at, from });
+    // @ts-expect-error The name of an argument is misspelt.
+    call({ to: at, from, count: 1, bais: at });
+    const misspelt = { bais: at };
+    // @ts-expect-error So it is here, where it is spread into the arguments.
+    call({ to: at, from, count: 1, ...misspelt });
+    // @ts-expect-error An address is given for a number.
+    call({ to: at, from, count: at });
+    // @ts-expect-error A number is given for an address.
+    call({ to: 0, from, count: 1 });
+    // @ts-expect-error An address is given for a list of them.
+    call({ to: at, from: at, count: 1 });
+    // @ts-expect-error The shape lacks what the kernel is generated for.
+    expect(() => p.kernel(kernel, {})).toThrow();
+    // @ts-expect-error The shape has something that the kernel does not know.
+    p.kernel(kernel, { factor: 1, summand: 2 });
+    // @ts-expect-error A required argument of a direct call is missing.
+    argumentsOf(kernel, { to: 0, from: [] });
+    // @ts-expect-error The name of an argument of a direct call is misspelt.
+    argumentsOf(kernel, { to: 0, from: [], count: 1, bais: 0 });
+  });
+});

@@ -1,0 +1,79 @@
+import { everyActivation } from '@cnn/testing/samples';
+import { describe, expect, test } from 'vitest';
+import { activate } from '../../../ops/activation.js';
+import { Bench, enginesToTry } from '../kernels/testKernel.js';
+import { applyActivation } from '../ops/pointwise/activationKernel.js';
+import { FunctionBuilder, v128 } from './index.js';
+import { exponential, logarithm } from './math.js';
+
+/** A function of four values in registers, over a list. */
+function map(list: readonly number[], body: (f: FunctionBuilder) => void): Float32Array {
+  const bench = new Bench(1);
+  const from = bench.put(list);
+  const to = bench.put(new Float32Array(list.length));
+  const f = new FunctionBuilder(0);
+  const x = f.vectors('x', 4);
+  const y = f.vectors('y', 4);
+  for (let at = 0; at < list.length; at += 16) {
+    for (const [i, vector] of x.entries()) f.set(vector, v128.load(from, (at + 4 * i) * 4));
+    body(f);
+    for (const [i, vector] of y.entries()) f.store(to, vector, (at + 4 * i) * 4);
+  }
+  bench.run(f);
+  return bench.get(to, list.length);
+}
+
+const spread = Array.from({ length: 320 }, (_, i) => (i - 160) / 8);
+
+describe.each(enginesToTry())('%s', (_, engine) => {
+  test('exp', () => {
+    const got = map(spread, (f) => exponential(f, engine, f.vectors('x', 4), f.vectors('y', 4)));
+    for (const [i, x] of spread.entries())
+      expect(Math.abs(got[i]! / Math.exp(x) - 1)).toBeLessThan(2e-7 + Math.abs(x) * 1e-7);
+  });
+
+  test('log', () => {
+    const list = spread.map((x) => Math.fround(Math.exp(x)));
+    const got = map(list, (f) => logarithm(f, engine, f.vectors('x', 4), f.vectors('y', 4)));
+    for (const [i, x] of list.entries())
+      expect(Math.abs(got[i]! - Math.log(x))).toBeLessThan(2e-7 * Math.max(1, Math.abs(Math.log(x))));
+  });
+
+  test.each(everyActivation.map((activation) => [activation.fn, activation] as const))(
+    '%s',
+    (_name, activation) => {
+      const list = [
+        ...spread,
+        0,
+        -0,
+        1e-20,
+        -1e-3,
+        1e4,
+        -1e4,
+        3,
+        -3,
+        Number.NaN,
+        6,
+        88,
+        -88,
+        127,
+        -127,
+        0.6,
+        0.7,
+      ];
+      const got = map(list, (f) => {
+        const y = f.vectors('y', 4);
+        for (const [i, vector] of y.entries()) f.set(vector, f.vectors('x', 4)[i]!);
+        applyActivation(f, engine, activation, y);
+      });
+      for (const [i, x] of list.entries()) {
+        const expected = activate(activation, Math.fround(x));
+        if (Number.isNaN(expected)) expect(got[i], `at ${x}`).toBeNaN();
+        else
+          expect(Math.abs(got[i]! - expected), `${activation.fn} at ${x}`).toBeLessThanOrEqual(
+            4e-7 * Math.abs(expected) + 1e-7 * Math.min(1, Math.abs(x)) + 1e-36,
+          );
+      }
+    },
+  );
+});

@@ -1,0 +1,27 @@
+/** The words of shared memory through which the calling thread and the workers control a run. */
+
+/** Byte addresses of the control words, each in a cache line of 64 bytes to avoid false sharing. */
+export const control = {
+  /** Number of threads that have reached a barrier, summed over all barriers of the run. */
+  arrived: 0,
+  /** Not zero: every thread leaves its command list at once. */
+  stop: 64,
+  /** Number of the run that was requested last. */
+  requested: 128,
+  /** What to do in that run: a {@link Command}. */
+  command: 192,
+  /** Number of workers asleep between runs. */
+  sleeping: 256,
+  /** Number of workers that have finished the current run. */
+  finished: 320,
+  /** Number of the last run that all workers have finished. */
+  completed: 384,
+  /** Number of threads asleep in a barrier. */
+  waiting: 448,
+} as const;
+
+/** Bytes of the control words. */
+export const CONTROL_BYTES = 512;
+
+/** Values of `control.command`. */
+export const Command = { run: 1, profile: 2, commit: 3, profileCommit: 4, end: 5 } as const;

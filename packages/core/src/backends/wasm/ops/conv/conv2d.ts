@@ -1,0 +1,46 @@
+/** Convolutions: which way each is computed. */
+import type { Node } from '../../../../graph/graph.js';
+import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
+import { FLOAT } from '../../codegen/kernel.js';
+import { isStem } from '../../schedule/fusions.js';
+import type { Planner } from '../../schedule/planner.js';
+import { type Lowering, pixelsOf } from '../lowering.js';
+import { type Convolution, convolutionOf, convolve, underWindow } from './convolution.js';
+import { lowerDepthwise } from './depthwise/depthwise.js';
+import { MOST_ROWS } from './depthwise/depthwiseKernel.js';
+import { lowerPlanar } from './firstConv.js';
+import { lowerGrouped } from './grouped/grouped.js';
+import { chooseGroupedRows, lowerGroupedRows } from './grouped/groupedRows.js';
+import { chooseWinograd, lowerWinograd } from './winograd/winograd.js';
+
+export const lowerConv2d: Lowering<Conv2dAttrs> = (p, node) => {
+  const [x] = node.inputs as [Node];
+  const convolution = convolutionOf(p, node, () => pixelsOf(p, x), pixelsOf(p, node));
+  if (isStem(node)) lowerPlanar(p, convolution, x);
+  else lowerConvolution(p, convolution);
+};
+
+/** Chooses among the ways to compute a convolution whose input lies pixel by pixel. */
+export function lowerConvolution(p: Planner, convolution: Convolution): void {
+  const { attrs, kernel, channels, out } = convolution;
+  const { groups, padding } = attrs;
+  if (groups === out && channels === out && Math.max(...kernel) <= MOST_ROWS) {
+    lowerDepthwise(p, convolution);
+    return;
+  }
+  if (groups > 1) {
+    const lanes = chooseGroupedRows(p, convolution);
+    if (lanes) lowerGroupedRows(p, convolution, lanes);
+    else lowerGrouped(p, convolution);
+    return;
+  }
+  const method = chooseWinograd(p, convolution);
+  if (method) {
+    lowerWinograd(p, convolution, method);
+    return;
+  }
+  const x = convolution.x();
+  const window = underWindow(p, convolution, x, channels);
+  const plain = kernel[0] * kernel[1] === 1 && padding.every((pixels) => pixels === 0);
+  convolve(p, convolution, window, x.n * x.h * x.w * x.c * FLOAT, plain ? 'gemm' : 'direct');
+}

@@ -1,0 +1,64 @@
+/** The gradient of a depthwise convolution with respect to its weight, in parts that are summed in order. */
+import type { Node } from '../../../../../graph/graph.js';
+import type { Conv2dGradAttrs } from '../../../../../ops/conv2d.js';
+import { FLOAT, LANES, paddedChannels } from '../../../codegen/kernel.js';
+import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
+import { pixelsOf } from '../../lowering.js';
+import { sumPartsPhase } from '../../matmul/transposedMatmul.js';
+import { depthwiseVectors } from './depthwiseKernel.js';
+import { depthwiseWeightRow } from './weightGradientKernel.js';
+
+/** Pixels that a part has at most. */
+const PART_PIXELS = 1024;
+
+export function lowerDepthwiseGradWeight(p: Planner, node: Node<Conv2dGradAttrs>): void {
+  const [gradient, input] = node.inputs as [Node, Node];
+  const { stride, dilation, padding, shape } = node.attrs;
+  const [channels, , rows, columns] = shape as [number, number, number, number];
+  const [dy, x] = [pixelsOf(p, gradient), pixelsOf(p, input)];
+  const padded = paddedChannels(channels);
+  const tap = padded * FLOAT;
+  const taps = rows * columns;
+  const perImage = Math.min(dy.h, Math.ceil((dy.h * dy.w) / PART_PIXELS));
+  const count = dy.n * perImage;
+  const at = p.scratch(count * taps * tap);
+  const sumRow = p.kernel(depthwiseWeightRow, {
+    columns,
+    stride: stride[1],
+    dilation: dilation[1],
+    left: padding[1],
+    width: x.w,
+    outputWidth: dy.w,
+    pixel: { x: x.pixel, dy: dy.pixel },
+    row: { x: stride[0] * x.row, dy: dy.row },
+    tap,
+  });
+  const groups = padded / (depthwiseVectors(p.engine) * LANES);
+  const call = (part: number, windowRow: number): Call => {
+    const image = Math.floor(part / perImage);
+    const [from, to] = shareOf(dy.h, part % perImage, perImage);
+    const shift = windowRow * dilation[0] - padding[0];
+    // Rows of output whose tap lies inside the picture.
+    const first = Math.max(from, Math.ceil(-shift / stride[0]));
+    const end = Math.max(first, Math.min(to, Math.ceil((x.h - shift) / stride[0])));
+    const source = end > first ? first * stride[0] + shift : 0;
+    return sumRow({
+      x: x.at.plus(image * x.image + source * x.row),
+      dy: dy.at.plus(image * dy.image + (end > first ? first : 0) * dy.row),
+      result: at.plus((part * taps + windowRow * columns) * tap),
+      rows: end - first,
+      groups,
+    });
+  };
+  p.algorithm(`depthwise ${rows}x${columns} over pixels`);
+  p.spread(count, (from, to) =>
+    Array.from({ length: (to - from) * rows }, (_, i) => call(from + Math.floor(i / rows), i % rows)),
+  );
+  sumPartsPhase(p, { at, count, bytes: taps * tap }, p.value(node).at, [{ from: 0, to: 0 }], {
+    channels: taps,
+    taps: 1,
+    columns: channels,
+    from: { channel: tap, tap: 0 },
+    to: { channel: FLOAT, tap: 0, column: taps * FLOAT },
+  });
+}

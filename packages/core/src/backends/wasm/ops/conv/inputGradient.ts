@@ -1,0 +1,160 @@
+/**
+ * The gradient of a convolution with respect to its input: convolutions of dy with the same weights, read
+ * backwards and with input and output channels exchanged.
+ */
+import type { Node } from '../../../../graph/graph.js';
+import type { Conv2dGradAttrs } from '../../../../ops/conv2d.js';
+import { FLOAT } from '../../codegen/kernel.js';
+import type { Pixels } from '../../memory/layout.js';
+import type { Planner } from '../../schedule/planner.js';
+import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, weightStrides, zeros } from '../lowering.js';
+import { lowerConvolution } from './conv2d.js';
+import type { Convolution } from './convolution.js';
+import { directSeconds, winogradSeconds } from './costModel.js';
+import { lowerWinograd } from './winograd/winograd.js';
+
+/**
+ * Positions along one axis of dx that the same taps of the window reach: with stride s there are s such
+ * classes, each of them every s-th position, and each a convolution of stride 1 with its share of the taps.
+ */
+interface Positions {
+  /** The first position, and how many there are. */
+  readonly first: number;
+  readonly count: number;
+  /** How many taps, the last of them, and the distance between them. */
+  readonly taps: number;
+  readonly lastTap: number;
+  readonly tapStep: number;
+  /** How far neighbouring taps lie apart in dy. */
+  readonly dilation: number;
+  /** Zeros before dy; negative: values of dy that are left out. */
+  readonly before: number;
+}
+
+const greatestDivisor = (a: number, b: number): number => (b === 0 ? a : greatestDivisor(b, a % b));
+
+/** The classes of positions of an axis. Position i hears of output y by tap k where i + padding = y * stride + k * dilation. */
+export function positionsOf(
+  extent: number,
+  kernel: number,
+  {
+    stride,
+    dilation,
+    padding,
+  }: { readonly stride: number; readonly dilation: number; readonly padding: number },
+): readonly Positions[] {
+  const common = greatestDivisor(stride, dilation);
+  return Array.from({ length: Math.min(stride, extent) }, (_, first): Positions => {
+    const taps = Array.from({ length: kernel }, (_, tap) => tap).filter(
+      (tap) => (((first + padding - tap * dilation) % stride) + stride) % stride === 0,
+    );
+    const lastTap = taps.at(-1) ?? 0;
+    return {
+      first,
+      count: Math.ceil((extent - first) / stride),
+      taps: taps.length,
+      lastTap,
+      tapStep: stride / common,
+      dilation: dilation / common,
+      before: (lastTap * dilation - first - padding) / stride,
+    };
+  });
+}
+
+export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
+  const [gradient, weight] = node.inputs as [Node, Node];
+  const { stride, dilation, padding, groups } = node.attrs;
+  const [out, perGroup, kernelRows, kernelColumns] = weight.shape as [number, number, number, number];
+  const [dy, dx] = [pixelsOf(p, gradient), pixelsOf(p, node)];
+  const [outStride, inStride, row, column] = weightStrides(p, weight) as [number, number, number, number];
+  const along = (axis: 0 | 1) => ({
+    stride: stride[axis],
+    dilation: dilation[axis],
+    padding: padding[axis],
+  });
+  const whole: Convolution = {
+    attrs: { stride: [1, 1], dilation: [1, 1], padding: [0, 0, 0, 0], groups },
+    x: () => dy,
+    y: dx,
+    weight,
+    order: {
+      start: (kernelRows - 1) * row + (kernelColumns - 1) * column,
+      group: (out / groups) * outStride,
+      out: inStride,
+      in: outStride,
+      row: -row,
+      column: -column,
+    },
+    channels: out,
+    out: perGroup * groups,
+    kernel: [kernelRows, kernelColumns],
+  };
+  if (spreads(p, node.attrs, whole)) {
+    lowerWinograd(p, whole, 'spread');
+    return;
+  }
+  for (const rows of positionsOf(dx.h, kernelRows, along(0)))
+    for (const columns of positionsOf(dx.w, kernelColumns, along(1))) {
+      const y: Pixels = {
+        ...dx,
+        at: dx.at.plus(rows.first * dx.row + columns.first * dx.pixel),
+        h: rows.count,
+        w: columns.count,
+        row: dx.row * stride[0],
+        pixel: dx.pixel * stride[1],
+      };
+      const [top, left] = [Math.max(0, rows.before), Math.max(0, columns.before)];
+      const x: Pixels = {
+        ...dy,
+        at: dy.at.plus(Math.max(0, -rows.before) * dy.row + Math.max(0, -columns.before) * dy.pixel),
+        h: Math.min(dy.h, dy.h + rows.before),
+        w: Math.min(dy.w, dy.w + columns.before),
+      };
+      if (rows.taps * columns.taps === 0 || x.h <= 0 || x.w <= 0) {
+        clear(p, y);
+        continue;
+      }
+      const beyond = ({ count, taps, dilation: step }: Positions, before: number, extent: number): number =>
+        Math.max(0, count + (taps - 1) * step - before - extent);
+      lowerConvolution(p, {
+        ...whole,
+        attrs: {
+          ...whole.attrs,
+          dilation: [rows.dilation, columns.dilation],
+          padding: [top, left, beyond(rows, top, x.h), beyond(columns, left, x.w)],
+        },
+        x: () => x,
+        y,
+        order: {
+          ...whole.order,
+          start: rows.lastTap * row + columns.lastTap * column,
+          row: -rows.tapStep * row,
+          column: -columns.tapStep * column,
+        },
+        kernel: [rows.taps, columns.taps],
+      });
+    }
+};
+
+/** Whether all classes of a 3x3 window with stride 2 are computed together, by Winograd's method. */
+function spreads(
+  p: Planner,
+  { stride, dilation, padding: [top, left], groups }: Conv2dGradAttrs,
+  { kernel, order, channels, out, weight, y: { n, h, w } }: Convolution,
+): boolean {
+  const suits =
+    [...kernel, 3 * Math.abs(order.column), Math.abs(order.row)].every((extent) => extent === 3) &&
+    stride.every((value) => value === 2) &&
+    [...dilation, groups, top, left].every((value) => value === 1) &&
+    channels >= 16 &&
+    out >= 16;
+  const cost = { n, h, w, channels, out, changing: !p.constant(weight) };
+  return suits && winogradSeconds(p.engine, 'spread', cost) < directSeconds(p.engine, (n * h * w) / 4, cost);
+}
+
+/** Positions that no tap reaches. */
+function clear(p: Planner, y: Pixels): void {
+  p.algorithm('zero');
+  const strides = [y.image, y.row, y.pixel, FLOAT].map((bytes) => bytes / FLOAT);
+  copyPhaseOf(p, zeros(p, y.c), y.at, copyLoops([y.n, y.h, y.w, y.c], [0, 0, 0, 1], strides));
+}

@@ -1,0 +1,223 @@
+import { describe, expect, test } from 'vitest';
+import { Graph, type Node } from '../../../../../graph/graph.js';
+import { type Activation, adaptiveAvgPool, emit, mul, ops } from '../../../../../ops/index.js';
+import { sizeOf } from '../../../../../tensor/shape.js';
+import type { Tensor, Weights } from '../../../../../tensor/tensor.js';
+import { referenceBackend } from '../../../../reference/reference.js';
+import { enginesToTry, noise } from '../../../kernels/testKernel.js';
+import { wasmBackend } from '../../../wasm.js';
+
+interface BlockShape {
+  readonly input: readonly [number, number, number, number];
+  readonly hidden?: number;
+  readonly out: number;
+  readonly kernel: number;
+  readonly stride: number;
+  readonly squeezed?: number;
+  /** Whether the expansion is a 3x3 convolution of stride 2 on the input's planes. */
+  readonly stem?: boolean;
+  /** Stride of a depthwise convolution behind the block. */
+  readonly filter?: number;
+  /** Whether the depthwise convolution has no padding. */
+  readonly unpadded?: boolean;
+  /** Rows of padding below depthwise convolutions, besides those that they have anyway. */
+  readonly below?: number;
+  readonly residual?: boolean;
+}
+
+/** A block as the fuse pass leaves it. */
+function blockOf(shape: BlockShape) {
+  const { input, hidden, out, kernel, stride, squeezed, residual, stem, filter, unpadded, below = 0 } = shape;
+  const graph = new Graph();
+  const weights: Weights = new Map();
+  const parameter = (shape: readonly number[], scale: number): Node => {
+    const name = `w${weights.size}`;
+    const data = noise(sizeOf(shape), weights.size + 1).map((value) => value * scale);
+    weights.set(name, { shape, data });
+    return graph.parameter(name, shape, true);
+  };
+  const conv = (
+    x: Node,
+    channels: number,
+    size = 1,
+    groups = 1,
+    fn?: Activation['fn'],
+    other?: Node,
+    step = 1,
+  ): Node => {
+    const each = x.shape[1]! / groups;
+    const pad = unpadded ? 0 : (size - 1) / 2;
+    const weight = parameter([channels, each, size, size], 2 / Math.sqrt(each * size * size));
+    const inputs: [Node, ...Node[]] = [x, weight, parameter([channels], 0.5), ...(other ? [other] : [])];
+    return emit(ops.conv2d, inputs, {
+      stride: [step, step],
+      padding: [pad, pad, pad + (groups > 1 ? below : 0), pad],
+      dilation: [1, 1],
+      groups,
+      activation: fn && ({ fn } as Activation),
+      residual: other ? true : undefined,
+    });
+  };
+  const x = graph.input('x', input);
+  const wide = hidden ? conv(x, hidden, stem ? 3 : 1, 1, 'silu', undefined, stem ? 2 : 1) : x;
+  let middle = conv(wide, wide.shape[1]!, kernel, wide.shape[1]!, 'hardSwish', undefined, stride);
+  if (squeezed) {
+    const mean = adaptiveAvgPool(1)(middle);
+    middle = mul(middle, conv(conv(mean, squeezed, 1, 1, 'relu'), middle.shape[1]!, 1, 1, 'hardSigmoid'));
+  }
+  const projected = conv(middle, out, 1, 1, undefined, residual ? x : undefined);
+  graph.outputs.set('y', filter ? conv(projected, out, 3, out, 'relu', undefined, filter) : projected);
+  return {
+    graph,
+    weights,
+    feeds: new Map<string, Tensor>([['x', { shape: input, data: noise(sizeOf(input), 99) }]]),
+  };
+}
+
+type Built = ReturnType<typeof blockOf>;
+
+async function runOn(backend: ReturnType<typeof wasmBackend>, built: Built, threads?: number) {
+  const program = await backend.compile(built.graph, built.weights, { threads });
+  try {
+    const { data } = (await program.run(built.feeds)).get('y')!;
+    return { data, profile: await program.profile(built.feeds) };
+  } finally {
+    await program.dispose();
+  }
+}
+
+const cases: Readonly<Record<string, BlockShape>> = {
+  'by rows, residual': { input: [1, 16, 14, 14], hidden: 40, out: 16, kernel: 3, stride: 1, residual: true },
+  'by rows, stride 2, two pictures': { input: [2, 12, 13, 9], hidden: 24, out: 20, kernel: 5, stride: 2 },
+  'by rows, no expansion': { input: [1, 24, 12, 30], out: 16, kernel: 3, stride: 1 },
+  'by rows, windows that lie below the picture': {
+    input: [1, 16, 16, 6],
+    hidden: 24,
+    out: 16,
+    kernel: 3,
+    stride: 1,
+    below: 3,
+  },
+  'by rows, squeeze': { input: [1, 16, 18, 10], hidden: 48, out: 24, kernel: 3, stride: 1, squeezed: 8 },
+  'by rows, squeeze, without padding': {
+    input: [1, 16, 14, 30],
+    hidden: 32,
+    out: 24,
+    kernel: 3,
+    stride: 1,
+    squeezed: 8,
+    unpadded: true,
+  },
+  'first layer, by rows, two pictures': {
+    input: [2, 3, 31, 22],
+    hidden: 16,
+    out: 24,
+    kernel: 3,
+    stride: 1,
+    stem: true,
+  },
+  'first layer, squeeze': {
+    input: [1, 3, 30, 50],
+    hidden: 16,
+    out: 8,
+    kernel: 3,
+    stride: 2,
+    stem: true,
+    squeezed: 8,
+  },
+  'first layer, by channels': { input: [1, 3, 9, 9], hidden: 32, out: 16, kernel: 3, stride: 1, stem: true },
+  'by rows, a depthwise convolution behind': {
+    input: [1, 16, 128, 9],
+    hidden: 24,
+    out: 20,
+    kernel: 3,
+    stride: 1,
+    filter: 2,
+  },
+  'all in one': { input: [1, 3, 260, 12], hidden: 16, out: 20, kernel: 3, stride: 1, stem: true, filter: 2 },
+  'by rows, then a depthwise convolution': {
+    input: [1, 16, 24, 9],
+    hidden: 24,
+    out: 20,
+    kernel: 3,
+    stride: 1,
+    filter: 2,
+  },
+  'by channels, then a depthwise convolution': {
+    input: [1, 40, 7, 7],
+    hidden: 64,
+    out: 48,
+    kernel: 3,
+    stride: 1,
+    filter: 1,
+  },
+  'by channels': { input: [1, 40, 7, 7], hidden: 200, out: 40, kernel: 3, stride: 1, residual: true },
+  'by channels, squeeze, two pictures': {
+    input: [2, 16, 5, 7],
+    hidden: 72,
+    out: 24,
+    kernel: 5,
+    stride: 1,
+    squeezed: 10,
+  },
+  'by channels, a single pixel': { input: [1, 24, 1, 1], hidden: 24, out: 24, kernel: 3, stride: 1 },
+  'by channels, large weights': {
+    input: [1, 160, 7, 7],
+    hidden: 480,
+    out: 160,
+    kernel: 5,
+    stride: 1,
+    squeezed: 24,
+  },
+};
+
+describe('inverted residuals', () => {
+  test.each(Object.entries(cases))('%s', async (_, shape) => {
+    const built = blockOf(shape);
+    const expected = (await runOn(referenceBackend(), built)).data;
+    const largest = Math.max(...expected.map(Math.abs));
+    for (const [kind, engine] of enginesToTry()) {
+      const { data } = await runOn(wasmBackend({ workers: false, engine }), built);
+      for (const [i, value] of expected.entries())
+        if (!(Math.abs(data[i]! - value) <= 1e-5 * largest))
+          expect.fail(`${kind}: element ${i} is ${data[i]}, the reference has ${value}`);
+    }
+  });
+
+  test('give the same bits on one, two and three threads, and NaN where there is one', async () => {
+    for (const shape of Object.values(cases)) {
+      const built = blockOf(shape);
+      built.feeds.get('x')!.data[5] = Number.NaN;
+      const one = await runOn(wasmBackend({ workers: false }), built);
+      expect(one.data.some(Number.isNaN)).toBe(true);
+      for (const threads of [2, 3])
+        expect(new Uint32Array((await runOn(wasmBackend(), built, threads)).data.buffer)).toEqual(
+          new Uint32Array(one.data.buffer),
+        );
+    }
+  });
+
+  test('go by rows together with their neighbours where that pays', async () => {
+    const algorithms = async (name: string, threads: number) => {
+      const { profile } = await runOn(wasmBackend(), blockOf(cases[name]!), threads);
+      return profile.steps.map(({ algorithm }) => algorithm);
+    };
+    expect(await algorithms('all in one', 2)).toEqual([
+      'first layer, depthwise 3x3, project, depthwise 3x3 by rows',
+    ]);
+    expect(await algorithms('first layer, by channels', 2)).toEqual([
+      'first layer, depthwise 3x3 by channels, project',
+    ]);
+  });
+
+  test('are one step of a profile, with the operations of all parts', async () => {
+    const built = blockOf(cases['by rows, squeeze']!);
+    const { profile } = await runOn(wasmBackend({ workers: false }), built);
+    expect(profile.steps.map(({ algorithm }) => algorithm)).toEqual([
+      'expand, depthwise 3x3 by rows, squeeze, project',
+    ]);
+    const flops = (steps: typeof profile.steps) => steps.reduce((sum, step) => sum + step.flops, 0);
+    const reference = (await runOn(referenceBackend(), built)).profile;
+    expect(flops(profile.steps)).toBe(flops(reference.steps));
+  });
+});

@@ -1,0 +1,50 @@
+/** The weights of a Winograd convolution that change, transformed and packed in every run. */
+
+import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
+import type { Call, TransformInRun } from '../../../schedule/planner.js';
+import { winograd } from './transforms.js';
+import { winogradWeights } from './weightsKernel.js';
+
+export const transformInRun: TransformInRun = (
+  p,
+  { weight, order, channels, out },
+  method,
+  panel,
+  product,
+) => {
+  const from = p.value(weight).at;
+  const padded = paddedChannels(out);
+  const target = p.scratch(winograd[method].products ** 2 * product);
+  // Read backwards, the first tap is the last one in memory.
+  const rotated = order.column < 0;
+  const start = order.start + (rotated ? 2 * (order.row + order.column) : 0);
+  p.algorithm('pack');
+  p.spread(Math.ceil(padded / panel) * channels, (first, last) => {
+    const calls: Call[] = [];
+    for (let item = first; item < last; ) {
+      const column = Math.floor(item / channels) * panel;
+      const channel = item % channels;
+      const count = Math.min(last - item, channels - channel);
+      const width = Math.min(panel, padded - column);
+      const transform = p.kernel(winogradWeights, {
+        method,
+        product,
+        rotated,
+        width,
+        columns: Math.min(width, out - column),
+        column: order.out * FLOAT,
+        channel: order.in * FLOAT,
+      });
+      calls.push(
+        transform({
+          from: from.plus((start + column * order.out + channel * order.in) * FLOAT),
+          to: target.plus((column * channels + channel * width) * FLOAT),
+          channels: count,
+        }),
+      );
+      item += count;
+    }
+    return calls;
+  });
+  return target;
+};

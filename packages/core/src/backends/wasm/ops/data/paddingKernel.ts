@@ -1,0 +1,51 @@
+/** Copies rows of pixels into a larger picture with zeros around them, so that convolutions need no edges. */
+import { i32 } from '../../codegen/index.js';
+import { defineKernel, type Variant } from '../../codegen/kernel.js';
+
+/** Everything that is fixed when the kernel is generated, in bytes. */
+export interface PaddedRows {
+  /** From one row to the next on either side. */
+  readonly from: number;
+  readonly to: number;
+  /** Zeros before a row, and behind it. */
+  readonly before: number;
+  readonly after: number;
+  /** A row's content: so many runs of so many bytes, which lie `runFrom` apart at the source. */
+  readonly runs: number;
+  readonly runBytes: number;
+  readonly runFrom: number;
+}
+
+/** Writes rows of zeros, or rows of content with zeros around them. */
+export const paddedRows = defineKernel({
+  name: 'padded rows',
+  parameters: {
+    /** Address of the first row's content. */
+    from: 'address?',
+    /** Address of the first padded row. */
+    to: 'address',
+    /** Number of rows with content. */
+    rows: 'integer?',
+    /** Number of rows of zeros instead. */
+    zeros: 'integer?',
+  },
+  build(f, p, { shape }: Variant<PaddedRows>) {
+    const { from, to, before, after, runs, runBytes, runFrom } = shape;
+    const content = runs * runBytes;
+    const [source, target] = [f.pointer('source'), f.pointer('target')];
+    f.when(i32.ltS(0, p.zeros), () => f.zeroMemory(p.to, i32.mul(p.zeros, to)));
+    f.repeat(p.rows, () => {
+      if (before > 0) f.zeroMemory(p.to, before);
+      if (after > 0) f.zeroMemory(i32.add(p.to, before + content), after);
+      f.set(target, i32.add(p.to, before));
+      f.set(source, p.from);
+      f.repeat(runs, () => {
+        f.copyMemory(target, source, runBytes);
+        f.advance(source, runFrom);
+        f.advance(target, runBytes);
+      });
+      f.advance(p.from, from);
+      f.advance(p.to, to);
+    });
+  },
+});

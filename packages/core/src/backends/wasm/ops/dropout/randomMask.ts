@@ -1,0 +1,58 @@
+/** Masks of dropout and stochastic depth. */
+import type { Node } from '../../../../graph/graph.js';
+import type { RandomMaskAttrs } from '../../../../ops/dropout.js';
+import { CHANNEL_BLOCK, FLOAT } from '../../codegen/kernel.js';
+import { pixelRuns, storedFloats } from '../../memory/layout.js';
+import { channelGroups, type Lowering, pixelsOf, spreadPixels } from '../lowering.js';
+import { randomMaskKernel } from './randomMaskKernel.js';
+
+export const lowerRandomMask: Lowering<RandomMaskAttrs> = (p, node) => {
+  const { keep, stream } = node.attrs;
+  const value = p.value(node);
+  const seed = p.value(node.inputs[0] as Node).at;
+  p.algorithm('random mask');
+  const kernelFor = (channelStep: number, pixelStep: number, pixel: number) =>
+    p.kernel(randomMaskKernel, { keep, stream, channelStep, pixelStep, pixel });
+  if (value.kind === 'dense') {
+    const call = kernelFor(1, 0, 0);
+    p.spread(storedFloats(node.shape) / CHANNEL_BLOCK, (from, to) => [
+      call({
+        seed,
+        y: value.at.plus(from * CHANNEL_BLOCK * FLOAT),
+        index: from * CHANNEL_BLOCK,
+        pixels: 1,
+        groups: to - from,
+      }),
+    ]);
+    return;
+  }
+  const y = pixelsOf(p, node);
+  const plane = y.h * y.w;
+  const runs = pixelRuns(y);
+  // A run may hold several pictures: their elements are not evenly spaced, so each is a call of its own.
+  const pictures = { ...runs, count: y.n, pixels: plane };
+  const rows = y.row === y.w * y.pixel;
+  const call = kernelFor(plane, 1, y.pixel);
+  const groups = channelGroups(y.c);
+  if (rows)
+    spreadPixels(p, pictures, (image, first, pixels) =>
+      call({
+        seed,
+        y: y.at.plus(image * y.image + first * y.pixel),
+        index: image * y.c * plane + first,
+        pixels,
+        groups,
+      }),
+    );
+  else
+    spreadPixels(p, { ...runs, count: y.n * y.h, pixels: y.w }, (index, first, pixels) => {
+      const [image, row] = [Math.floor(index / y.h), index % y.h];
+      return call({
+        seed,
+        y: y.at.plus(image * y.image + row * y.row + first * y.pixel),
+        index: image * y.c * plane + row * y.w + first,
+        pixels,
+        groups,
+      });
+    });
+};

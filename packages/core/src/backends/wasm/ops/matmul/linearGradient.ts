@@ -1,0 +1,84 @@
+/** Matrix products between rows and weights: what the gradients of fully connected layers are. */
+import type { Node } from '../../../../graph/graph.js';
+import type { MatmulAttrs } from '../../../../ops/linear.js';
+import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
+import { type Pixels, stridesOf, valueAt } from '../../memory/layout.js';
+import type { Planner } from '../../schedule/planner.js';
+import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, weightStrides } from '../lowering.js';
+import { packPanels, productPhase } from './matmul.js';
+import { rowsProducts, sumPartsPhase } from './transposedMatmul.js';
+
+export const lowerMatmul: Lowering<MatmulAttrs> = (p, node) => {
+  if (node.attrs.transposeA) overRows(p, node);
+  else byRows(p, node);
+};
+
+/** A row of the result for each row of a. */
+function byRows(p: Planner, node: Node<MatmulAttrs>): void {
+  const [a, b] = node.inputs as [Node, Node];
+  const [columns] = node.shape.slice(1) as [number];
+  const [x, y] = [pixelsOf(p, a), pixelsOf(p, node)];
+  const [rowStride, columnStride] = weightStrides(p, b) as [number, number];
+  const [inStride, outStride] = node.attrs.transposeB ? [columnStride, rowStride] : [rowStride, columnStride];
+  const inner = x.c;
+  const row = (value: Pixels): Pixels => ({
+    ...value,
+    n: 1,
+    h: 1,
+    w: value.n,
+    pixel: value.image,
+    row: value.n * value.image,
+    image: value.n * value.image,
+  });
+  productPhase(p, {
+    name: 'linear',
+    inner: { loops: [], run: inner },
+    columns,
+    weights: (panel) => packPanels(p, b, columns, panel, [{ count: inner, from: inStride }], outStride),
+    x: row(x),
+    y: row(y),
+    inputBytes: x.n * x.image,
+  });
+}
+
+/** Summed over the rows of a: the gradient of a weight. */
+function overRows(p: Planner, node: Node<MatmulAttrs>): void {
+  const [a, b] = node.inputs as [Node, Node];
+  const [rows, columns] = node.shape as [number, number];
+  const x = pixelsOf(p, a);
+  const z = node.attrs.transposeB ? transposed(p, b) : pixelsOf(p, b);
+  const y = p.value(node).at;
+  const direct = columns === paddedChannels(columns) ? y : undefined;
+  const parts = rowsProducts(
+    p,
+    [
+      {
+        rows: [{ count: x.n, a: x.image, b: z.image }],
+        a: { ...x, n: 1, c: 1, h: 1, w: rows, pixel: FLOAT, row: rows * FLOAT, image: rows * FLOAT },
+        b: z.at,
+        columns,
+      },
+    ],
+    direct,
+  );
+  if (parts.at === direct) return;
+  sumPartsPhase(p, parts, y, [{ from: 0, to: 0 }], {
+    channels: rows,
+    taps: 1,
+    columns,
+    from: { channel: paddedChannels(columns) * FLOAT, tap: 0 },
+    to: { channel: columns * FLOAT, tap: 0, column: FLOAT },
+  });
+}
+
+/** The rows of a matrix as columns, in scratch memory. */
+function transposed(p: Planner, node: Node): Pixels {
+  const [rows, columns] = node.shape as [number, number];
+  const shape = [columns, rows];
+  const at = p.scratch(columns * paddedChannels(rows) * FLOAT);
+  const result = valueAt(at, shape) as Pixels;
+  const value = p.value(node);
+  const [row, column] = stridesOf(value, node.shape) as [number, number];
+  copyPhaseOf(p, value.at, at, copyLoops(shape, [column, row], stridesOf(result, shape)));
+  return result;
+}

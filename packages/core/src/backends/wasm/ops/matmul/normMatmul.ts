@@ -1,0 +1,63 @@
+/**
+ * 1x1 convolutions of normalised values, such as DenseNet's: each thread normalises the pixels that it multiplies
+ * next, into scratch that its cache holds, instead of all threads doing all pixels and meeting in between.
+ */
+import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
+import { pixelRuns } from '../../memory/layout.js';
+import type { NormedProduct } from '../../schedule/fusions.js';
+import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
+import { productSeconds } from '../conv/costModel.js';
+import { productStride } from '../conv/winograd/transforms.js';
+import { channelGroups, pixelsOf } from '../lowering.js';
+import { constantCoefficients } from '../pointwise/pointwise.js';
+import { pixelwise } from '../pointwise/pointwiseKernel.js';
+import { pointwiseProduct } from './rowMatmul.js';
+
+/** What normalised pixels may take of a second-level cache. */
+const BLOCK_BYTES = 192 * 1024;
+
+export function lowerNormedProduct(p: Planner, { norm, conv }: NormedProduct): void {
+  const x = pixelsOf(p, norm.inputs[0]!);
+  const y = pixelsOf(p, conv);
+  const runs = pixelRuns(x, y);
+  const { scale, shift } = constantCoefficients(p, norm)!;
+  const pixel = productStride(1, paddedChannels(x.c));
+  const product = pointwiseProduct(p, conv, { a: pixel, c: y.pixel, residual: 0 });
+  const { tileRows } = p.engine;
+  const block = Math.max(1, Math.floor(BLOCK_BYTES / pixel / tileRows)) * tileRows;
+  const total = runs.count * runs.pixels;
+  const normalised = p.scratchForEach(Math.min(block, total) * pixel);
+  const normalise = p.kernel(pixelwise, {
+    compute: 'affine',
+    operands: [{ pixel: x.pixel }, { pixel: 0 }, { pixel: 0 }],
+    pixel,
+    activation: norm.attrs.activation,
+  });
+  const weightBytes = x.c * paddedChannels(y.c) * FLOAT;
+  const heavy = weightBytes > total * x.c * FLOAT;
+  // As products do: where weights are the larger part, each core reads its own, and all pixels are normalised twice.
+  const byPanels = product.panels >= p.threads && (heavy || total < 2 * p.threads * tileRows);
+  p.algorithm(`norm, gemm ${product.algorithm}`);
+  p.expect(productSeconds(p.engine, { pixels: total, inner: x.c, columns: y.c }));
+  p.phase((thread) => {
+    const panels = byPanels ? shareOf(product.panels, thread, p.threads) : ([0, product.panels] as const);
+    const [from, to] = byPanels ? [0, total] : shareOf(total, thread, p.threads);
+    const calls: Call[] = [];
+    for (let at = from; at < to; ) {
+      const run = Math.floor(at / runs.pixels);
+      const first = at - run * runs.pixels;
+      const count = Math.min(block, to - at, runs.pixels - first);
+      calls.push(
+        normalise({
+          y: normalised[thread]!,
+          operands: [runs.at(x, run, first), scale, shift],
+          pixels: count,
+          groups: channelGroups(x.c),
+        }),
+        product.call(count, normalised[thread]!, runs.at(y, run, first), { panels }),
+      );
+      at += count;
+    }
+    return calls;
+  });
+}

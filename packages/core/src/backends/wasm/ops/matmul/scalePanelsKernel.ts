@@ -1,0 +1,49 @@
+/**
+ * Scales packed weights: every index of the inner dimension has a factor of its own. Scaling a layer's
+ * weights instead of its input is the cheaper way where the picture has more pixels than the layer columns.
+ */
+import { f32x4, v128 } from '../../codegen/index.js';
+import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';
+
+/** Everything that is fixed when the kernel is generated. */
+export interface ScalePanels {
+  readonly inner: number;
+  /** Columns in a panel, and in the last one if that is narrower (0: it is not). */
+  readonly panel: number;
+  readonly narrowPanel: number;
+}
+
+/** Writes panels of scaled weights. */
+export const scalePanels = defineKernel({
+  name: 'scale panels',
+  parameters: {
+    /** Address of the first panel of weights. */
+    from: 'address',
+    /** Address of the first panel of the result. */
+    to: 'address',
+    /** Address of the factors, one for each index of the inner dimension. */
+    factors: 'address',
+    /** Number of full panels. */
+    panels: 'integer',
+    /** 1 if the narrow panel follows. */
+    narrow: 'integer?',
+  },
+  build(f, p, { shape: { inner, panel, narrowPanel } }: Variant<ScalePanels>) {
+    const factor = f.local('v128');
+    const factors = f.pointer('factors');
+    const scale = (columns: number): void => {
+      const results = f.vectors('result', columns / LANES);
+      f.set(factors, p.factors);
+      f.repeat(inner, () => {
+        f.set(factor, v128.loadSplat(factors));
+        for (const [i, result] of results.entries())
+          f.set(result, f32x4.mul(v128.load(p.from, i * VECTOR), factor));
+        for (const [i, result] of results.entries()) f.store(p.to, result, i * VECTOR);
+        f.advance(factors, FLOAT);
+        for (const address of [p.from, p.to]) f.advance(address, columns * FLOAT);
+      });
+    };
+    f.repeat(p.panels, () => scale(panel));
+    if (narrowPanel > 0) f.repeat(p.narrow, () => scale(narrowPanel));
+  },
+});

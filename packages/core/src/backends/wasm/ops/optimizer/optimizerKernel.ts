@@ -1,0 +1,214 @@
+/** The steps of optimizers: elementwise over values that lie one after the other. */
+
+import type { Engine } from '../../codegen/engine.js';
+import { f32x4, type I32, type Local, type V128, v128 } from '../../codegen/index.js';
+import {
+  addressList,
+  defineKernel,
+  FLOAT,
+  multiplyAdd,
+  PARAMETERS,
+  type Variant,
+  VECTOR,
+} from '../../codegen/kernel.js';
+
+type Vector = Local<'v128'>;
+
+/** What is computed of the operands x, z, v and of numbers that come in as tensors. */
+export type OptimizerStep =
+  /** a * x + b * z */
+  | { readonly fn: 'combine'; readonly a: number; readonly b: number }
+  /** a * x + b * z^2 */
+  | { readonly fn: 'combineSquare'; readonly a: number; readonly b: number }
+  /** x - rate * z */
+  | { readonly fn: 'descend' }
+  /** x * (1 - rate * decay) - rate * (z / c1) / (sqrt(v / c2) + eps), c1 and c2 the corrections */
+  | { readonly fn: 'adaptiveDescend'; readonly eps: number; readonly decay: number }
+  /** x * min(1, maxNorm / (sqrt(rate) + 1e-6)), where rate is the sum of all squares */
+  | { readonly fn: 'clip'; readonly maxNorm: number };
+
+/** What of a step is the same for all values, from the rate (in all lanes) and the address of the corrections. */
+function constantsOf(step: OptimizerStep, rate: V128, corrections: I32): readonly V128[] {
+  const one = f32x4.const(1);
+  switch (step.fn) {
+    case 'combine':
+    case 'combineSquare':
+      return [f32x4.const(step.a), f32x4.const(step.b)];
+    case 'descend':
+      return [f32x4.sub(f32x4.const(0), rate)];
+    case 'adaptiveDescend':
+      return [
+        f32x4.sub(one, f32x4.mul(rate, f32x4.const(step.decay))),
+        f32x4.div(rate, v128.loadSplat(corrections)),
+        v128.loadSplat(corrections, FLOAT),
+      ];
+    case 'clip': {
+      const norm = f32x4.add(f32x4.sqrt(rate), f32x4.const(1e-6));
+      // `min` keeps a norm that is NaN.
+      return [f32x4.min(one, f32x4.div(f32x4.const(step.maxNorm), norm))];
+    }
+  }
+}
+
+/** The result of a step, which reads only the operands and constants that it has. */
+function stepped(
+  engine: Engine,
+  step: OptimizerStep,
+  operands: readonly Vector[],
+  constants: readonly Vector[],
+): V128 {
+  const [x, z, v] = operands as readonly [Vector, Vector, Vector];
+  const [first, second, third] = constants as readonly [Vector, Vector, Vector];
+  switch (step.fn) {
+    case 'combine':
+      return multiplyAdd(engine, z, second, f32x4.mul(x, first));
+    case 'combineSquare':
+      return multiplyAdd(engine, f32x4.mul(z, z), second, f32x4.mul(x, first));
+    case 'descend':
+      return multiplyAdd(engine, z, first, x);
+    case 'adaptiveDescend':
+      return f32x4.sub(
+        f32x4.mul(x, first),
+        f32x4.div(f32x4.mul(second, z), f32x4.add(f32x4.sqrt(f32x4.div(v, third)), f32x4.const(step.eps))),
+      );
+    case 'clip':
+      return f32x4.mul(x, first);
+  }
+}
+
+/** A step among several on the same values. */
+export interface ChainedStep {
+  readonly step: OptimizerStep;
+  /** Where x, z and v come from: an index among the operands and, behind those, the results of the steps before. */
+  readonly operands: readonly number[];
+  /** Indices of the rate and the corrections among the addresses. */
+  readonly rate?: number;
+  readonly corrections?: number;
+}
+
+/** Everything that is fixed when the kernel is generated. */
+export interface OptimizerChain {
+  /** Addresses in all, of which the first `operands` are those of values to load. */
+  readonly addresses: number;
+  readonly operands: number;
+  readonly steps: readonly ChainedStep[];
+  /** Which results are kept, and at which of the addresses. The address of an operand may be one of them. */
+  readonly results: readonly { readonly step: number; readonly address: number }[];
+}
+
+/**
+ * Steps on the same values, one after the other while they are at hand. All that is loaded is loaded before
+ * anything is stored.
+ */
+export const optimizerChain = defineKernel({
+  name: 'optimizer chain',
+  parameters: {
+    /** Number of pairs of vectors: values divided by eight. */
+    groups: 'integer',
+    /** Addresses of the operands, then of rates, corrections and results elsewhere, in the order that the shape tells. */
+    at: addressList(PARAMETERS - 1),
+  },
+  build(f, p, { engine, shape }: Variant<OptimizerChain>) {
+    const { addresses: count, operands, steps, results } = shape;
+    const at = p.at.slice(0, count);
+    const moving = new Set([...at.slice(0, operands), ...results.map(({ address }) => at[address]!)]);
+    const constants = steps.map(({ step, rate, corrections }, index) => {
+      const given = constantsOf(
+        step,
+        v128.loadSplat(rate === undefined ? 0 : at[rate]!),
+        corrections === undefined ? 0 : at[corrections]!,
+      );
+      const kept = f.vectors(`constants ${index}`, given.length);
+      for (const [i, value] of given.entries()) f.set(kept[i]!, value);
+      return kept;
+    });
+    const pair = (name: string) => f.vectors(name, 2);
+    f.repeat(p.groups, () => {
+      const values = Array.from({ length: operands }, (_, i) => {
+        const loaded = pair(`operand ${i}`);
+        for (const [v, vector] of loaded.entries()) f.set(vector, v128.load(at[i]!, v * VECTOR));
+        return loaded;
+      });
+      for (const [index, { step, operands: from }] of steps.entries()) {
+        const result = pair(`result ${index}`);
+        for (const [v, vector] of result.entries()) {
+          const inputs = from.map((i) => values[i]![v]!);
+          f.set(vector, stepped(engine, step, inputs, constants[index]!));
+        }
+        values.push(result);
+      }
+      for (const { step, address } of results)
+        for (const [v, vector] of values[operands + step]!.entries())
+          f.store(at[address]!, vector, v * VECTOR);
+      for (const address of moving) f.advance(address, 2 * VECTOR);
+    });
+  },
+});
+
+/** Values that one partial sum of squares covers. */
+export const SQUARES = 4096;
+
+/** Everything that is fixed when the kernel is generated. */
+interface SquareParts {
+  /** Values in the last partial sum. */
+  readonly rest: number;
+}
+
+/** Partial sums of squares, one vector for each `SQUARES` values; the last one may cover fewer. */
+export const squareParts = defineKernel({
+  name: 'square parts',
+  parameters: {
+    /** Address of the first value. */
+    x: 'address',
+    /** Address of the first partial sum. */
+    sums: 'address',
+    /** Number of whole partial sums. */
+    whole: 'integer',
+    /** 1 if a last one of `rest` values follows. */
+    last: 'integer',
+  },
+  build(f, p, { engine, shape: { rest } }: Variant<SquareParts>) {
+    const sums = f.vectors('sum', 2);
+    const values = f.vectors('value', 2);
+    const part = (count: number): void => {
+      for (const sum of sums) f.set(sum, f32x4.const(0));
+      const add = (lanes: readonly V128[]): void => {
+        for (const [v, value] of lanes.entries()) f.set(values[v]!, value);
+        for (const v of lanes.keys()) f.set(sums[v]!, multiplyAdd(engine, values[v]!, values[v]!, sums[v]!));
+      };
+      f.repeat(Math.floor(count / 8), () => {
+        add([v128.load(p.x), v128.load(p.x, VECTOR)]);
+        f.advance(p.x, 2 * VECTOR);
+      });
+      for (let i = 0; i < count % 8; i++) add([v128.loadZero(p.x, i * FLOAT)]);
+      f.store(p.sums, f32x4.add(sums[0]!, sums[1]!));
+      f.advance(p.sums, VECTOR);
+    };
+    f.repeat(p.whole, () => part(SQUARES));
+    if (rest > 0) f.when(p.last, () => part(rest));
+  },
+});
+
+/** Adds up vectors and their lanes. */
+export const sumVectors = defineKernel({
+  name: 'sum vectors',
+  parameters: {
+    /** Address of the first vector. */
+    vectors: 'address',
+    /** Address of the sum, a single value. */
+    sum: 'address',
+    /** Number of vectors. */
+    count: 'integer',
+  },
+  build(f, p) {
+    const [sum] = f.vectors('sum', 1);
+    const lane = (index: number) => f32x4.splat(f32x4.lane(sum, index));
+    f.set(sum, f32x4.const(0));
+    f.repeat(p.count, () => {
+      f.set(sum, f32x4.add(sum, v128.load(p.vectors)));
+      f.advance(p.vectors, VECTOR);
+    });
+    f.set(sum, f32x4.add(f32x4.add(lane(0), lane(1)), f32x4.add(lane(2), lane(3))));
+    f.storeF32(p.sum, f32x4.lane(sum, 0));
+  },
+});

@@ -1,0 +1,35 @@
+/** Gradients of activations. */
+import type { Node } from '../../../../graph/graph.js';
+import type { Activation } from '../../../../ops/activation.js';
+import { CHANNEL_BLOCK, FLOAT } from '../../codegen/kernel.js';
+import { pixelRuns, storedFloats } from '../../memory/layout.js';
+import { channelGroups, type Lowering, pixelsOf, spreadPixels } from '../lowering.js';
+import { activationGradient } from './activationGradientKernel.js';
+
+export const lowerActivationGrad: Lowering<Activation> = (p, node) => {
+  const [gradient, input] = node.inputs as [Node, Node];
+  const activation = node.attrs;
+  p.algorithm('elementwise');
+  if (p.value(node).kind === 'dense') {
+    const call = p.kernel(activationGradient, { activation, pixel: { dy: 0, x: 0, dx: 0 } });
+    p.spread(storedFloats(node.shape) / CHANNEL_BLOCK, (from, to) => {
+      const at = (value: Node) => p.value(value).at.plus(from * CHANNEL_BLOCK * FLOAT);
+      return [call({ dy: at(gradient), x: at(input), dx: at(node), pixels: 1, groups: to - from })];
+    });
+    return;
+  }
+  const [dy, x, dx] = [pixelsOf(p, gradient), pixelsOf(p, input), pixelsOf(p, node)];
+  const pixel = { dy: dy.pixel, x: x.pixel, dx: dx.pixel };
+  const call = p.kernel(activationGradient, { activation, pixel });
+  const runs = pixelRuns(dy, x, dx);
+  const groups = channelGroups(dx.c);
+  spreadPixels(p, runs, (run, first, pixels) =>
+    call({
+      dy: runs.at(dy, run, first),
+      x: runs.at(x, run, first),
+      dx: runs.at(dx, run, first),
+      pixels,
+      groups,
+    }),
+  );
+};

@@ -1,0 +1,39 @@
+/** Elementwise ops write their own values and nothing beyond. */
+import { differences } from '@cnn/testing/conformance';
+import { fillTensor } from '@cnn/testing/scheme';
+import { expect, test } from 'vitest';
+import { Graph } from '../../../../graph/graph.js';
+import { emit, mul, ops, relu } from '../../../../ops/index.js';
+import { wasmBackend } from '../../wasm.js';
+
+test('the sum of two gradients of a depthwise weight lies as weights do, not pixel by pixel', async () => {
+  const graph = new Graph();
+  const shape = [1, 12, 5, 5];
+  const [x, dy] = [graph.input('x', shape), graph.input('dy', shape)];
+  const window = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 12 } as const;
+  const gradient = () => emit(ops.conv2dGradWeight, [dy, x], { ...window, shape: [12, 1, 1, 1] });
+  // The first value dies before the sum is computed, which takes its place; what lies behind stays alive.
+  const first = emit(ops.channelSum, [x], {});
+  const behind = emit(ops.channelSum, [dy], {});
+  const [one, other] = [gradient(), gradient()];
+  const twice = emit(ops.add, [first, first], {});
+  const sum = emit(ops.add, [one, other], {});
+  graph.outputs.set('sum', sum).set('behind', behind).set('twice', twice);
+  const runs = [
+    new Map([
+      ['x', fillTensor('x', shape)],
+      ['dy', fillTensor('dy', shape)],
+    ]),
+  ];
+  const subject = { name: 'sum of gradients', graph, weights: new Map(), runs };
+  expect(await differences(wasmBackend({ workers: false }), subject)).toEqual([]);
+});
+
+test('a map of one channel multiplies each of a few channels', async () => {
+  const graph = new Graph();
+  const [x, map] = [graph.input('x', [2, 3, 4, 5]), graph.input('map', [2, 1, 4, 5])];
+  graph.outputs.set('y', mul(relu(x), relu(map)));
+  const runs = [new Map([x, map].map(({ shape }, i) => [i === 0 ? 'x' : 'map', fillTensor(`${i}`, shape)]))];
+  const subject = { name: 'map', graph, weights: new Map(), runs };
+  expect(await differences(wasmBackend({ workers: false }), subject)).toEqual([]);
+});

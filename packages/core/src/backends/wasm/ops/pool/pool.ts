@@ -1,0 +1,146 @@
+/** Pooling: windows along rows where they are small, areas where they are not; adaptive and global are areas. */
+import type { Node } from '../../../../graph/graph.js';
+import { type AdaptivePoolAttrs, adaptiveRange } from '../../../../ops/adaptivePool.js';
+import type { AvgPoolAttrs, MaxPoolAttrs } from '../../../../ops/pool.js';
+import { CHANNEL_BLOCK, FLOAT } from '../../codegen/kernel.js';
+import type { Pixels } from '../../memory/layout.js';
+import type { Call, Planner } from '../../schedule/planner.js';
+import { MOST_ROWS } from '../conv/depthwise/depthwiseKernel.js';
+import { insideWindow } from '../data/padding.js';
+import { channelGroups, float32Bits, type Lowering, pixelsOf } from '../lowering.js';
+import { poolArea, poolRow, type Reduction } from './poolKernel.js';
+
+export const lowerMaxPool: Lowering<MaxPoolAttrs> = (p, node) => slidingWindow(p, node, node.attrs, 'max');
+
+export const lowerAvgPool: Lowering<AvgPoolAttrs> = (p, node) => slidingWindow(p, node, node.attrs, 'mean');
+
+export const lowerAdaptiveAvgPool: Lowering<AdaptivePoolAttrs> = (p, node) => adaptive(p, node, 'mean');
+
+export const lowerAdaptiveMaxPool: Lowering<AdaptivePoolAttrs> = (p, node) => adaptive(p, node, 'max');
+
+export const lowerGlobalAvgPool: Lowering<object> = (p, node) => adaptive(p, node, 'mean');
+
+/** What a mean divides by in one direction: the window cut at the picture's extent, or at its padding. */
+export function poolDivisor(
+  attrs: MaxPoolAttrs | AvgPoolAttrs,
+  axis: 0 | 1,
+  extent: number,
+  index: number,
+): number {
+  const { kernel, stride, padding, dilation } = attrs;
+  const start = index * stride[axis] - padding[axis]!;
+  if ('countIncludePad' in attrs && attrs.countIncludePad)
+    return Math.min(start + kernel[axis], extent + padding[axis + 2]!) - start;
+  const [first, end] = insideWindow(start, kernel[axis], dilation[axis], extent);
+  return end - first;
+}
+
+function slidingWindow(
+  p: Planner,
+  node: Node,
+  attrs: MaxPoolAttrs | AvgPoolAttrs,
+  reduction: Reduction,
+): void {
+  const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
+  const { kernel, stride, padding, dilation } = attrs;
+  const divisor = (axis: 0 | 1, index: number): number =>
+    poolDivisor(attrs, axis, axis === 0 ? x.h : x.w, index);
+  const groups = channelGroups(x.c);
+  if (kernel[0] > MOST_ROWS) {
+    areas(p, x, y, reduction, dilation, (row, column) => {
+      const top = row * stride[0] - padding[0];
+      const left = column * stride[1] - padding[1];
+      const [firstRow, endRow] = insideWindow(top, kernel[0], dilation[0], x.h);
+      const [firstColumn, endColumn] = insideWindow(left, kernel[1], dilation[1], x.w);
+      return {
+        row: top + firstRow * dilation[0],
+        column: left + firstColumn * dilation[1],
+        rows: endRow - firstRow,
+        columns: endColumn - firstColumn,
+        divisor: divisor(0, row) * divisor(1, column),
+      };
+    });
+    return;
+  }
+  p.algorithm(`${reduction} pool ${kernel.join('x')}`);
+  p.spread(y.n * y.h, (from, to) =>
+    Array.from({ length: to - from }, (_, i): Call => {
+      const [image, row] = [Math.floor((from + i) / y.h), (from + i) % y.h];
+      const top = row * stride[0] - padding[0];
+      const [first, end] = insideWindow(top, kernel[0], dilation[0], x.h);
+      const shape = {
+        reduction,
+        rows: end - first,
+        columns: kernel[1],
+        stride: stride[1],
+        dilation: dilation[1],
+        left: padding[1],
+        width: x.w,
+        outputWidth: y.w,
+        pixel: { x: x.pixel, y: y.pixel },
+        divisors:
+          reduction === 'mean'
+            ? Array.from({ length: y.w }, (_, column) => divisor(0, row) * divisor(1, column))
+            : undefined,
+      };
+      const rows = Array.from({ length: end - first }, (_, tap) =>
+        x.at.plus(image * x.image + (top + (first + tap) * dilation[0]) * x.row),
+      );
+      const makeRow = p.kernel(poolRow, shape);
+      return makeRow({ x: rows, y: y.at.plus(image * y.image + row * y.row), groups });
+    }),
+  );
+}
+
+/** What lies under one output pixel. */
+interface Area {
+  readonly row: number;
+  readonly column: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly divisor: number;
+}
+
+function areas(
+  p: Planner,
+  x: Pixels,
+  y: Pixels,
+  reduction: Reduction,
+  dilation: readonly [number, number],
+  area: (row: number, column: number) => Area,
+): void {
+  const reduce = p.kernel(poolArea, { reduction, row: x.row * dilation[0], column: x.pixel * dilation[1] });
+  const groups = channelGroups(x.c);
+  const call = (pixel: number, first: number, end: number): Call => {
+    const [image, row, column] = [
+      Math.floor(pixel / (y.h * y.w)),
+      Math.floor(pixel / y.w) % y.h,
+      pixel % y.w,
+    ];
+    const under = area(row, column);
+    const channel = first * CHANNEL_BLOCK * FLOAT;
+    return reduce({
+      x: x.at.plus(image * x.image + under.row * x.row + under.column * x.pixel + channel),
+      y: y.at.plus(image * y.image + row * y.row + column * y.pixel + channel),
+      rows: under.rows,
+      columns: under.columns,
+      factor: float32Bits(1 / under.divisor),
+      groups: end - first,
+    });
+  };
+  const pixels = y.n * y.h * y.w;
+  p.algorithm(`${reduction} pool`);
+  if (pixels < 2 * p.threads)
+    p.spread(groups, (from, to) => Array.from({ length: pixels }, (_, pixel) => call(pixel, from, to)));
+  else p.spread(pixels, (from, to) => Array.from({ length: to - from }, (_, i) => call(from + i, 0, groups)));
+}
+
+function adaptive(p: Planner, node: Node, reduction: Reduction): void {
+  const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
+  areas(p, x, y, reduction, [1, 1], (row, column) => {
+    const [top, bottom] = adaptiveRange(row, x.h, y.h);
+    const [left, right] = adaptiveRange(column, x.w, y.w);
+    const [rows, columns] = [bottom - top, right - left];
+    return { row: top, column: left, rows, columns, divisor: rows * columns };
+  });
+}

@@ -1,0 +1,153 @@
+/**
+ * Sums over pixels. They are taken in parts whose number depends on the shapes alone, then the parts are
+ * added up in order: results are the same for any number of threads, and keep more digits than one long sum.
+ */
+import type { Node } from '../../../../graph/graph.js';
+import type { EpsAttrs } from '../../../../ops/batchNorm.js';
+import type { SumToAttrs } from '../../../../ops/reduce.js';
+import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
+import { type Pixels, pixelRuns, stridesOf } from '../../memory/layout.js';
+import type { Pointer } from '../../memory/region.js';
+import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
+import { channelGroups, float32Bits, type Lowering, pixelsOf } from '../lowering.js';
+import { finishSums, inFours, type Summand, sumPixels, sumValues } from './reduceKernel.js';
+
+/** Pixels in a part at least, and parts at most. */
+const PART_PIXELS = 64;
+const MOST_PARTS = 64;
+
+/** How the sums over all pixels of x become y. */
+interface PixelSums {
+  readonly summand: Summand;
+  readonly x: Pixels;
+  readonly dy?: Pixels;
+  readonly mean?: Pointer;
+  /** A vector of one number for each channel. */
+  readonly y: Pointer;
+  readonly factor?: number;
+  /** Divides by sqrt(variance + eps). */
+  readonly deviation?: { readonly variance: Pointer; readonly eps: number };
+}
+
+/** Adds the phases of sums over pixels, all of the same extents. */
+export function sumPixelsPhases(p: Planner, all: readonly PixelSums[]): void {
+  const [{ x: first }] = all as [PixelSums];
+  const pixels = first.n * first.h * first.w;
+  const count = Math.min(MOST_PARTS, Math.ceil(pixels / PART_PIXELS));
+  const groups = channelGroups(first.c);
+  const partBytes = paddedChannels(first.c) * FLOAT;
+  const sums = all.map(({ summand, x, dy = x, mean }) => {
+    const at = p.scratch(count * partBytes);
+    const runs = pixelRuns(x, dy);
+    const addPixels = p.kernel(sumPixels, { summand, pixel: { x: x.pixel, dy: dy.pixel } });
+    const calls = (part: number): readonly Call[] => {
+      const [from, to] = shareOf(pixels, part, count);
+      const result: Call[] = [];
+      for (let pixel = from; pixel < to; ) {
+        const run = Math.floor(pixel / runs.pixels);
+        const end = Math.min(to, (run + 1) * runs.pixels);
+        const within = pixel - run * runs.pixels;
+        result.push(
+          addPixels({
+            sums: at.plus(part * partBytes),
+            x: runs.at(x, run, within),
+            dy: runs.at(dy, run, within),
+            mean,
+            ...inFours(end - pixel),
+            groups,
+            first: pixel === from ? 1 : 0,
+          }),
+        );
+        pixel = end;
+      }
+      return result;
+    };
+    return { at, calls };
+  });
+  p.algorithm('sum over pixels');
+  p.spread(count, (from, to) =>
+    Array.from({ length: to - from }, (_, i) => sums.flatMap(({ calls }) => calls(from + i))).flat(),
+  );
+  p.spread(groups, (from, to) =>
+    all.map(({ y, factor = 1, deviation }, index) => {
+      const at = (pointer: Pointer) => pointer.plus(from * 8 * FLOAT);
+      const finish = p.kernel(finishSums, { parts: count, partBytes, eps: deviation?.eps });
+      return finish({
+        from: at(sums[index]!.at),
+        variance: deviation && at(deviation.variance),
+        y: at(y),
+        factor: float32Bits(factor),
+        groups: to - from,
+      });
+    }),
+  );
+}
+
+const pixelCount = ({ n, h, w }: Pixels): number => n * h * w;
+
+export const lowerChannelSum: Lowering<object> = (p, node) =>
+  sumPixelsPhases(p, [{ summand: 'value', x: pixelsOf(p, node.inputs[0]!), y: p.value(node).at }]);
+
+export const lowerChannelMean: Lowering<object> = (p, node) => {
+  const x = pixelsOf(p, node.inputs[0]!);
+  sumPixelsPhases(p, [{ summand: 'value', x, y: p.value(node).at, factor: 1 / pixelCount(x) }]);
+};
+
+export const lowerChannelVariance: Lowering<object> = (p, node) => {
+  const [input, mean] = node.inputs as [Node, Node];
+  const x = pixelsOf(p, input);
+  sumPixelsPhases(p, [
+    { summand: 'square', x, mean: p.value(mean).at, y: p.value(node).at, factor: 1 / pixelCount(x) },
+  ]);
+};
+
+export const lowerBatchNormGradWeight: Lowering<EpsAttrs> = (p, node) => {
+  const [dy, x, mean, variance] = node.inputs as [Node, Node, Node, Node];
+  sumPixelsPhases(p, [
+    {
+      summand: 'product',
+      x: pixelsOf(p, x),
+      dy: pixelsOf(p, dy),
+      mean: p.value(mean).at,
+      y: p.value(node).at,
+      deviation: { variance: p.value(variance).at, eps: node.attrs.eps },
+    },
+  ]);
+};
+
+/** Sums along the axes where the result has one element, value by value. */
+export const lowerSumTo: Lowering<SumToAttrs> = (p, node) => {
+  const [input] = node.inputs as [Node];
+  const [from, to] = [stridesOf(p.value(input), input.shape), stridesOf(p.value(node), node.shape)];
+  const axes = input.shape.map((count, axis) => ({
+    count,
+    summed: node.shape[axis] === 1,
+    from: from[axis]! * FLOAT,
+    to: to[axis]! * FLOAT,
+  }));
+  const loops = axes.filter(({ summed }) => summed).map(({ count, from: stride }) => ({ count, stride }));
+  const kept = axes.filter(({ summed, count }) => !summed && count > 1);
+  const along = kept.at(-1) ?? { count: 1, from: 0, to: 0 };
+  const outer = kept.slice(0, -1);
+  const add = p.kernel(sumValues, { loops, from: along.from, to: along.to });
+  const sums = outer.reduce((product, { count }) => product * count, 1);
+  p.algorithm('sum');
+  const call = (index: number, start: number, end: number): Call => {
+    let rest = index;
+    let [x, y] = [start * along.from, start * along.to];
+    for (const axis of [...outer].reverse()) {
+      x += (rest % axis.count) * axis.from;
+      y += (rest % axis.count) * axis.to;
+      rest = Math.floor(rest / axis.count);
+    }
+    return add({ x: p.value(input).at.plus(x), y: p.value(node).at.plus(y), count: end - start });
+  };
+  if (sums >= along.count)
+    p.spread(sums, (first, end) =>
+      Array.from({ length: end - first }, (_, i) => call(first + i, 0, along.count)),
+    );
+  else
+    p.spread(along.count, (start, end) =>
+      Array.from({ length: sums }, (_, index) => call(index, start, end)),
+    );
+};

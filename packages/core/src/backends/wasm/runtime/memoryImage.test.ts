@@ -1,0 +1,59 @@
+import { expect, test } from 'vitest';
+import { Graph } from '../../../graph/graph.js';
+import { emit, ops } from '../../../ops/index.js';
+import type { LazyTensor, Tensor } from '../../../tensor/tensor.js';
+import { SLICE_MS } from '../../common/yield.js';
+import { detectFeatures, engineFor } from '../codegen/engine.js';
+import { noise } from '../kernels/testKernel.js';
+import { PIECE, Planner } from '../schedule/planner.js';
+import { wasmBackend } from '../wasm.js';
+import { layOut } from './memoryImage.js';
+
+test('one constant is packed piece by piece, and the signal stops it in the middle', async () => {
+  const planner = new Planner(new Graph(), new Map(), engineFor(detectFeatures()), 1);
+  const controller = new AbortController();
+  const packed: number[] = [];
+  planner.keep(
+    16,
+    (_, piece) => {
+      packed.push(piece);
+      if (piece === 2) setImmediate(() => controller.abort(new Error('enough')));
+      for (const end = performance.now() + SLICE_MS; performance.now() < end; );
+    },
+    9,
+  );
+  const image = layOut(planner, false);
+  await expect(image.fill(new ArrayBuffer(image.pages * 65536), controller.signal)).rejects.toThrow('enough');
+  expect(packed).toEqual([0, 1, 2]);
+});
+
+test('a large weight in a file is read no more than a piece at a time, and gives the same bits', async () => {
+  const [out, channels] = [520, 216];
+  const graph = new Graph();
+  const x = graph.input('x', [1, channels, 3, 3]);
+  const shape = [out, channels * 9];
+  const flat = emit(ops.reshape, [x], { shape: [1, channels * 9] });
+  graph.outputs.set('y', emit(ops.linear, [flat, graph.parameter('fc', shape, true)], {}));
+  const fc: Tensor = { shape, data: noise(out * channels * 9, 2) };
+  const reads: number[] = [];
+  const stored: LazyTensor = {
+    shape,
+    get data(): Float32Array {
+      throw new Error('all of it was read');
+    },
+    read(first, end) {
+      reads.push(end - first);
+      return fc.data.slice(first, end);
+    },
+  };
+  const run = async (weight: Tensor) => {
+    const program = await wasmBackend({ workers: false }).compile(graph, new Map([['fc', weight]]));
+    const y = await program.run(new Map([['x', { shape: x.shape, data: noise(channels * 9, 3) }]]));
+    await program.dispose();
+    return y.get('y')!.data;
+  };
+  expect(await run(stored)).toEqual(await run(fc));
+  expect(reads.length).toBeGreaterThan(3);
+  expect(Math.max(...reads)).toBeLessThan(2 * PIECE);
+  expect(reads.reduce((sum, count) => sum + count)).toBe(fc.data.length);
+});

@@ -1,0 +1,220 @@
+import { describe, expect, test } from 'vitest';
+import { Graph, type Node } from '../../../graph/graph.js';
+import { printGraph } from '../../../graph/print.js';
+import { adaptiveAvgPool, add, concat, emit, flatten, mul, ops, relu, slice } from '../../../ops/index.js';
+import { sizeOf } from '../../../tensor/shape.js';
+import type { Tensor, Weights } from '../../../tensor/tensor.js';
+import { detectFeatures, engineFor } from '../codegen/engine.js';
+import { noise } from '../kernels/testKernel.js';
+import { lowererFor } from '../ops/index.js';
+import { planGraph } from '../planGraph.js';
+import { wasmProgram } from '../program.js';
+import { callingThreadRunner } from '../runtime/callingThread.js';
+import { layOut } from '../runtime/memoryImage.js';
+import { wasmBackend } from '../wasm.js';
+import { inTurns } from './batchTile.js';
+import { isTurns } from './placement.js';
+
+/** A graph under construction; weights are the same for every batch. */
+class Network {
+  readonly graph = new Graph();
+  readonly weights: Weights = new Map();
+  readonly x: Node;
+
+  constructor(shape: readonly number[], build: (network: Network) => Node) {
+    this.x = this.graph.input('x', shape);
+    this.graph.outputs.set('y', build(this));
+  }
+
+  parameter(shape: readonly number[]): Node {
+    const name = `w${this.weights.size}`;
+    const scale = 1 / Math.sqrt(sizeOf(shape.slice(1)));
+    this.weights.set(name, {
+      shape,
+      data: noise(sizeOf(shape), this.weights.size + 1).map((value) => value * scale),
+    });
+    return this.graph.parameter(name, shape, true);
+  }
+
+  conv(
+    x: Node,
+    channels: number,
+    {
+      kernel = 1,
+      stride = 1,
+      groups = 1,
+      other,
+    }: Partial<Record<'kernel' | 'stride' | 'groups', number>> & {
+      readonly other?: Node;
+    } = {},
+  ): Node {
+    const inputs = [
+      this.parameter([channels, x.shape[1]! / groups, kernel, kernel]),
+      this.parameter([channels]),
+    ];
+    const pad = (kernel - 1) >> 1;
+    return emit(ops.conv2d, [x, ...inputs, ...(other ? [other] : [])], {
+      stride: [stride, stride],
+      padding: [pad, pad, pad, pad],
+      dilation: [1, 1],
+      groups,
+      activation: { fn: 'relu' },
+      residual: other ? true : undefined,
+    });
+  }
+
+  linear(x: Node, features: number): Node {
+    return emit(ops.linear, [x, this.parameter([features, x.shape[1]!])], {});
+  }
+
+  maxPool(x: Node): Node {
+    const [pair, padding] = [[2, 2] as const, [0, 0, 0, 0] as const];
+    return emit(ops.maxPool, [x], { kernel: pair, stride: pair, padding, dilation: [1, 1], ceilMode: false });
+  }
+}
+
+/** Two convolutions on pictures, then weights that are larger than values. */
+const small = (pictures: number, build?: (network: Network, x: Node) => Node): Network =>
+  new Network([pictures, 1, 8, 8], (network) => {
+    const x = network.conv(network.conv(network.x, 8), 8);
+    return network.linear(flatten(build?.(network, x) ?? network.maxPool(x)), 64);
+  });
+
+const turnsOf = ({ graph }: Network, cached?: number) => inTurns(graph, cached).nodes.find(isTurns)?.attrs;
+
+describe('the cut', () => {
+  /** What a layer of one picture of `small` moves. */
+  const picture = 8 * 8 * 16 * 4;
+
+  test('is where values become smaller than weights; turns are as large as caches allow', () => {
+    expect(
+      printGraph(inTurns(small(4).graph, 2 * picture))
+        .split('\n')
+        .slice(0, 6),
+    ).toEqual([
+      '%x = input : 2x1x8x8',
+      expect.stringMatching(/^%1 = conv2d\(%x, .*: 2x8x8x8$/),
+      expect.stringMatching(/^%2 = conv2d\(%1, .*: 2x8x8x8$/),
+      expect.stringMatching(/^%3 = maxPool\(%2\) .*: 2x8x4x4$/),
+      '%4 = turns(%3) count=2 : 4x8x4x4',
+      expect.stringMatching(/^%5 = reshape\(%4\) .*: 4x128$/),
+    ]);
+  });
+
+  test('leaves no remainder', () => {
+    expect(turnsOf(small(6), 4 * picture)).toEqual({ count: 2 });
+    expect(turnsOf(small(7), 4 * picture)).toEqual({ count: 7 });
+  });
+
+  test('is missing where a batch fits, and where something mixes pictures, changes or is asked for', () => {
+    expect(turnsOf(small(4))).toBeUndefined();
+    const mixed = new Network([4, 8, 8, 8], ({ x }) => relu(concat([x, x], 0)));
+    expect(turnsOf(mixed, 1)).toBeUndefined();
+    const weighed = new Network([8, 8, 1, 1], ({ x }) =>
+      emit(ops.conv2d, [x, x], { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 }),
+    );
+    expect(turnsOf(weighed, 1)).toBeUndefined();
+    const updated = small(4);
+    updated.graph.updates.set('w0', updated.graph.parameter('w1', [8], true));
+    expect(turnsOf(updated, picture)).toBeUndefined();
+    const asked = small(4);
+    asked.graph.outputs.set('first', asked.graph.nodes.find(({ op }) => op === 'conv2d')!);
+    expect(turnsOf(asked, picture)).toBeUndefined();
+  });
+});
+
+/** The output for a batch, computed on the calling thread with what `order` makes of the graph. */
+async function run({ graph, weights, x }: Network, data: Float32Array, order: (graph: Graph) => Graph) {
+  const engine = engineFor(detectFeatures());
+  const planned = planGraph(order(graph), weights, engine, 1, await lowererFor(graph));
+  const image = layOut(planned.planner, false);
+  const runner = await callingThreadRunner({ image, module: await WebAssembly.compile(image.module) });
+  const program = wasmProgram(graph, weights, engine, { ...planned, image }, runner);
+  const feeds = new Map<string, Tensor>([['x', { shape: x.shape, data }]]);
+  return { y: (await program.run(feeds)).get('y')!.data, ...(await program.profile(feeds)) };
+}
+
+const networks: Readonly<Record<string, (pictures: number) => Network>> = {
+  'a first layer on planes, a pool and a residual': (pictures) =>
+    new Network([pictures, 3, 13, 11], (network) => {
+      const x = network.maxPool(network.conv(network.x, 16, { kernel: 3 }));
+      const y = network.conv(network.conv(x, 24, { kernel: 3 }), 16, { other: x });
+      return network.linear(flatten(adaptiveAvgPool(1)(y)), 300);
+    }),
+  'parts of a concatenation': (pictures) =>
+    new Network([pictures, 8, 9, 7], (network) => {
+      const x = network.conv(network.x, 16);
+      const y = concat([network.conv(x, 8), network.conv(x, 8, { kernel: 3 }), x]);
+      return network.linear(flatten(adaptiveAvgPool(2)(y)), 300);
+    }),
+  'a concatenation that goes on behind the cut': (pictures) =>
+    new Network([pictures, 8, 3, 3], (network) => {
+      const x = network.conv(network.x, 16);
+      const features = concat([x, network.conv(x, 8)]);
+      return concat([features, network.conv(features, 512)]);
+    }),
+  'channels that do not fill a block, halves and sums': (pictures) =>
+    new Network([pictures, 5, 6, 10], (network) => {
+      const x = network.conv(network.x, 12);
+      const y = add(slice(1, 0, 6)(x), slice(1, 6, 12)(x));
+      return network.linear(flatten(relu(y)), 300);
+    }),
+  'an inverted residual with squeeze-and-excitation': (pictures) =>
+    new Network([pictures, 8, 14, 14], (network) => {
+      const wide = network.conv(network.conv(network.x, 24), 24, { kernel: 3, groups: 24 });
+      const gates = network.conv(network.conv(adaptiveAvgPool(1)(wide), 8), 24);
+      const y = network.conv(mul(wide, gates), 8, { other: network.x });
+      return network.linear(flatten(adaptiveAvgPool(1)(y)), 300);
+    }),
+};
+
+describe.each(Object.entries(networks))('turns with %s', (_, build) => {
+  test('give the bits of the pictures of each turn alone, and one step of a profile for each layer', async () => {
+    // So many bytes that the caches hold for each value of the input: none, or some pictures.
+    for (const [pictures, bytes, turn] of [
+      [3, 0, [1]],
+      [8, 0, [1]],
+      [8, 10, [2, 4]],
+    ] as const) {
+      const network = build(pictures);
+      const cached = 1 + bytes * sizeOf(network.x.shape);
+      const { count } = turnsOf(network, cached)!;
+      expect(turn).toContain(pictures / count);
+      const data = noise(sizeOf(network.x.shape), 99);
+      data[data.length >> 1] = Number.NaN;
+      const turned = await run(network, data, (graph) => inTurns(graph, cached));
+      const whole = await run(network, data, (graph) => graph);
+      const each = data.length / count;
+      const alone: number[] = [];
+      for (let from = 0; from < data.length; from += each)
+        alone.push(
+          ...(await run(build(pictures / count), data.slice(from, from + each), (graph) => graph)).y,
+        );
+      expect([...turned.y]).toEqual(alone);
+      const steps = ({ steps }: typeof turned) => steps.map(({ path, op, flops }) => ({ path, op, flops }));
+      expect(steps(turned)).toEqual(steps(whole));
+    }
+  });
+});
+
+test('batches that leave the caches give the same bits on any number of threads as picture by picture', async () => {
+  const build = (pictures: number): Network =>
+    new Network([pictures, 3, 104, 104], (network) => {
+      const y = network.maxPool(network.conv(network.conv(network.x, 32, { kernel: 3 }), 32, { kernel: 3 }));
+      return network.linear(flatten(adaptiveAvgPool(1)(y)), 10);
+    });
+  const output = async ({ graph, weights, x }: Network, data: Float32Array, threads: number) => {
+    const program = await wasmBackend({ workers: threads > 1 }).compile(graph, weights, { threads });
+    const y = (await program.run(new Map([['x', { shape: x.shape, data }]]))).get('y')!.data;
+    await program.dispose();
+    return y;
+  };
+  const batch = build(9);
+  expect(turnsOf(batch)).toEqual({ count: 3 });
+  const data = noise(sizeOf(batch.x.shape), 5);
+  const each = data.length / 9;
+  const alone = [];
+  for (let picture = 0; picture < 9; picture++)
+    alone.push(...(await output(build(1), data.slice(picture * each, (picture + 1) * each), 1)));
+  for (const threads of [1, 2, 3]) expect([...(await output(batch, data, threads))]).toEqual(alone);
+});
