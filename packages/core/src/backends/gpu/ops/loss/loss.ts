@@ -1,10 +1,10 @@
 /** Losses and their gradients: one kernel for the loss of each row, one for the reduction. */
-import { type CrossEntropyAttrs, type NllLossAttrs, requireLabels } from '../../../ops/loss.js';
-import type { Shape } from '../../../tensor/shape.js';
-import { literal, loop, type Read } from '../kernels/javascript.js';
-import type { PlannedTensor } from '../plan/plan.js';
-import { type Lowering, type LoweringContext, writeResult } from './lowering.js';
-import { logProbability, softmaxStatistics } from './softmax.js';
+import { type CrossEntropyAttrs, type NllLossAttrs, requireLabels } from '../../../../ops/loss.js';
+import type { Shape } from '../../../../tensor/shape.js';
+import { literal, loop, type Read } from '../../kernels/javascript.js';
+import type { PlannedTensor } from '../../plan/plan.js';
+import { type Lowering, type LoweringContext, writeResult } from '../lowering.js';
+import { logProbability, softmaxStatistics } from '../softmax/softmax.js';
 
 type LossInputs = [logits: PlannedTensor, labels: PlannedTensor, classWeights: PlannedTensor | undefined];
 type LossGradInputs = [dloss: PlannedTensor, ...LossInputs];

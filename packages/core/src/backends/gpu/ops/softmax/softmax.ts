@@ -1,8 +1,8 @@
 /** Softmax, its logarithm, and their gradients. All are along axis 1, the classes. */
-import { loop, type Read } from '../kernels/javascript.js';
-import type { PlanBuilder } from '../plan/builder.js';
-import type { PlannedTensor } from '../plan/plan.js';
-import { type Lowering, type LoweringContext, withCoordinate, writeResult } from './lowering.js';
+import { loop, type Read } from '../../kernels/javascript.js';
+import type { PlanBuilder } from '../../plan/builder.js';
+import type { PlannedTensor } from '../../plan/plan.js';
+import { type Lowering, type LoweringContext, withCoordinate, writeResult } from '../lowering.js';
 
 /** Plans a tensor of two values per distribution: the maximum, and log(sum(exp(x - maximum))). */
 export function softmaxStatistics(plan: PlanBuilder, x: PlannedTensor): PlannedTensor {
