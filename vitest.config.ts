@@ -43,7 +43,7 @@ export default defineConfig({
   plugins: [moduleTextVitePlugin],
   resolve: {
     alias: [
-      { find: /^@cnn\/testing\/(\w+)$/, replacement: `${root}/packages/testing/src/$1.ts` },
+      { find: /^@cnn\/(core|testing)\/(\w+)$/, replacement: `${root}/packages/$1/src/$2.ts` },
       { find: /^@cnn\/([a-z0-9]+)$/, replacement: `${root}/packages/$1/src/index.ts` },
     ],
   },

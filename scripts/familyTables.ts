@@ -4,7 +4,8 @@
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { models as alexnet } from '@cnn/alexnet';
-import { formatShape, type ModelEntry } from '@cnn/core';
+import type { ModelEntry } from '@cnn/core';
+import { formatShape } from '@cnn/core/graph';
 import { models as densenet } from '@cnn/densenet';
 import { models as efficientnet } from '@cnn/efficientnet';
 import { models as googlenet } from '@cnn/googlenet';

@@ -2,14 +2,8 @@
  * Compares a back end with the reference: both run the same graph, the reference in float64, and every value
  * must agree within a stated tolerance. Independent of the test runner, so that pages can use it too.
  */
-import {
-  type Backend,
-  type CompileOptions,
-  type Graph,
-  referenceBackend,
-  type Tensor,
-  type Weights,
-} from '@cnn/core';
+import { type Backend, referenceBackend, type Tensor, type Weights } from '@cnn/core';
+import type { CompileOptions, Graph } from '@cnn/core/graph';
 
 /** A value for every input of a graph, by name. */
 export type Feeds = ReadonlyMap<string, Tensor>;

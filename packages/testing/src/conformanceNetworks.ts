@@ -2,8 +2,8 @@
  * Conformance cases of whole graphs: small networks as traced, as simplified for inference, and as training
  * steps.
  */
+import { add, type Tensor, tensor, trace, type Weights } from '@cnn/core';
 import {
-  add,
   crossEntropyLoss,
   differentiate,
   emit,
@@ -16,11 +16,7 @@ import {
   prepareForInference,
   prune,
   SEED,
-  type Tensor,
-  tensor,
-  trace,
-  type Weights,
-} from '@cnn/core';
+} from '@cnn/core/graph';
 import type { ConformanceCase, Feeds } from './conformance.js';
 import { CLASSES, type Network, networks } from './networks.js';
 import { schemeInput, schemeLabels, schemeWeights } from './scheme.js';

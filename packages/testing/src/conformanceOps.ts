@@ -2,7 +2,8 @@
  * Conformance cases of single ops: every sample of the table, once with all operands as inputs and once with
  * a model's parameters as parameters, plus values that break careless kernels.
  */
-import { Graph, type OpDefinition, type OpName, ops, type Tensor } from '@cnn/core';
+import type { Tensor } from '@cnn/core';
+import { Graph, type OpDefinition, type OpName, ops } from '@cnn/core/graph';
 import type { ConformanceCase } from './conformance.js';
 import { everyActivation, type Sample, type SampleInput, samplesOf, sampleValues } from './samples.js';
 

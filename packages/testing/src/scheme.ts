@@ -2,7 +2,8 @@
  * Deterministic values: every tensor of a golden run is a function of its name and shape, so that goldens
  * hold only results. PyTorch computed the goldens with exactly these values.
  */
-import { hash32, type Shape, sizeOf, type Tensor, type Weights } from '@cnn/core';
+import { type Shape, sizeOf, type Tensor, type Weights } from '@cnn/core';
+import { hash32 } from '@cnn/core/graph';
 
 /** Returns the FNV-1a hash of a name's UTF-8 bytes. */
 export function nameKey(name: string): number {

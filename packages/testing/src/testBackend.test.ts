@@ -2,7 +2,8 @@
  * Runs the conformance suite on the reference in float32, and on back ends with injected faults, which it
  * must find.
  */
-import { type Backend, type Program, referenceBackend, type Tensor } from '@cnn/core';
+import { type Backend, referenceBackend, type Tensor } from '@cnn/core';
+import type { Program } from '@cnn/core/graph';
 import { describe, expect, test } from 'vitest';
 import { type ConformanceCase, difference, differences, resultsOf } from './conformance.js';
 import { networkConformance } from './conformanceNetworks.js';

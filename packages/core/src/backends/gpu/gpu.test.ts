@@ -1,7 +1,7 @@
 /** The gpu back end without a GPU: an error that says what to install, or the CPU with the reason. */
 import { describe, expect, test } from 'vitest';
 import { module } from '../../nn/module.js';
-import { relu } from '../../ops/index.js';
+import { relu } from '../../ops/activation.js';
 import { compile } from '../../runtime/compile.js';
 
 const model = module({}, (_, x) => relu(x));

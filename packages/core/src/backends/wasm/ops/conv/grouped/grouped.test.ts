@@ -1,7 +1,9 @@
 import { TestGraph } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
 import type { Node } from '../../../../../graph/graph.js';
-import { type Activation, emit, ops } from '../../../../../ops/index.js';
+import type { Activation } from '../../../../../ops/activation.js';
+import { emit } from '../../../../../ops/define.js';
+import { ops } from '../../../../../ops/index.js';
 
 interface GroupedShape {
   readonly input: readonly [number, number, number, number];

@@ -1,7 +1,11 @@
 import { enginesToTry, noise } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
 import { Graph, type Node } from '../../../../../graph/graph.js';
-import { type Activation, adaptiveAvgPool, emit, mul, ops } from '../../../../../ops/index.js';
+import type { Activation } from '../../../../../ops/activation.js';
+import { adaptiveAvgPool } from '../../../../../ops/adaptivePool.js';
+import { mul } from '../../../../../ops/arithmetic.js';
+import { emit } from '../../../../../ops/define.js';
+import { ops } from '../../../../../ops/index.js';
 import { sizeOf } from '../../../../../tensor/shape.js';
 import type { Tensor, Weights } from '../../../../../tensor/tensor.js';
 import { referenceBackend } from '../../../../reference/reference.js';

@@ -3,7 +3,8 @@
 import { enginesToTry, noise } from '@cnn/testing/fixtures';
 import { expect, test } from 'vitest';
 import { Graph } from '../../../../../graph/graph.js';
-import { emit, ops } from '../../../../../ops/index.js';
+import { emit } from '../../../../../ops/define.js';
+import { ops } from '../../../../../ops/index.js';
 import { type Shape, sizeOf } from '../../../../../tensor/shape.js';
 import { referenceBackend } from '../../../../reference/reference.js';
 import { wasmBackend } from '../../../wasm.js';
