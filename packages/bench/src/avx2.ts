@@ -8,7 +8,7 @@ import { cp, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { Work } from './workplace.js';
-import { libraryOf, workplace } from './workplace.js';
+import { besidePeers, libraryOf, workplace } from './workplace.js';
 
 /** Variables of a process. */
 export type Environment = Readonly<Record<string, string>>;
@@ -47,7 +47,7 @@ async function holdOnnxRuntime(work: Work): Promise<Held> {
     return {
       impossible: `it is known how for version ${known.version} on ${known.platform}, this is ${version} on ${platform}`,
     };
-  const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
+  const entry = createRequire(besidePeers).resolve('onnxruntime-node');
   const [installed, common] = [
     join(dirname(entry), '..'),
     join(dirname(createRequire(entry).resolve('onnxruntime-common')), '../..'),

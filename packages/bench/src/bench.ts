@@ -132,13 +132,14 @@ async function holdPeers(suites: readonly Suite[], work: Work): Promise<Readonly
 /** Runs all suites. Everything that it started has ended when it returns or throws. */
 export async function bench(options: BenchOptions): Promise<void> {
   const { work, progress } = options;
+  const asked = options.suites.flatMap((suite) => suite.contenders);
+  if (asked.some(({ peer }) => /^(tfjs|jax|onnxruntime)/.test(peer))) await installPeers(work);
   const held = await holdPeers(options.suites, work);
   const suites = options.suites.map((suite) => ({
     ...suite,
     contenders: suite.contenders.filter(({ peer, avx2 }) => !avx2 || held.has(peer)),
   }));
   const contenders = suites.flatMap((suite) => suite.contenders);
-  if (contenders.some(({ peer }) => /^(tfjs|jax|onnxruntime-web)/.test(peer))) await installPeers(work);
   const runtimes = new Set(contenders.map(({ runtime }) => runtime));
   const nodes = await findNodes(runtimes, options.nodes, work);
   let browsers: Browsers | undefined;

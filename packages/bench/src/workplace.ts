@@ -4,11 +4,11 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { installLocked, isInstalled } from '@cnn/testing/lockedPackages';
 
 /** The repository. */
 export const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -16,15 +16,16 @@ export const root = fileURLToPath(new URL('../../..', import.meta.url));
 /** The folder, with a slash at the end. */
 export const workplace = fileURLToPath(new URL('../.bench/', import.meta.url));
 
-/** The peers that are installed here; onnxruntime-node comes with the workspace. */
-export const pins: Readonly<Record<string, string>> = {
-  '@jax-js/jax': '0.1.25',
-  'onnxruntime-web': '1.30.0',
-  '@tensorflow/tfjs-core': '4.22.0',
-  '@tensorflow/tfjs-backend-wasm': '4.22.0',
-  '@tensorflow/tfjs-backend-webgl': '4.22.0',
-  '@tensorflow/tfjs-backend-webgpu': '4.22.0',
+/** The folder that names the peers, with a lockfile; they are installed in the workplace. */
+const peers = fileURLToPath(new URL('../peers/', import.meta.url));
+
+/** The versions of the peers that come from npm. */
+const { dependencies: pins } = JSON.parse(readFileSync(`${peers}package.json`, 'utf8')) as {
+  readonly dependencies: Readonly<Record<string, string>>;
 };
+
+/** The `package.json` beside the installed peers: where they are resolved from. */
+export const besidePeers = `${workplace}package.json`;
 
 /** Says what is being done, and runs until it is told to stop. */
 export interface Work {
@@ -54,8 +55,14 @@ async function installInto(
   await promisify(execFile)('npm', args, { cwd: folder, signal: work.signal });
 }
 
-/** Installs the peers where they are missing. */
-export const installPeers = (work: Work): Promise<void> => installInto(workplace, pins, work);
+/** Installs the peers if they are missing. */
+export async function installPeers(work: Work): Promise<void> {
+  await mkdir(workplace, { recursive: true });
+  for (const file of ['package.json', 'pnpm-lock.yaml']) await copyFile(peers + file, workplace + file);
+  if (await isInstalled(workplace)) return;
+  work.note(`Installing the peers into ${workplace}`);
+  await installLocked(workplace, work.signal);
+}
 
 /** The library behind a peer, as far as it comes from npm; undefined for ours. */
 export function libraryOf(peer: string): { readonly name: string; readonly version: string } | undefined {
@@ -63,13 +70,7 @@ export function libraryOf(peer: string): { readonly name: string; readonly versi
   if (peer.startsWith('jax')) return { name: 'jax-js', version: pins['@jax-js/jax']! };
   if (peer.startsWith('onnxruntime-web'))
     return { name: 'onnxruntime-web', version: pins['onnxruntime-web']! };
-  if (peer !== 'onnxruntime-node') return undefined;
-  // Its package.json is not among what it exports.
-  const entry = createRequire(import.meta.url).resolve(peer);
-  const { version } = JSON.parse(readFileSync(join(dirname(entry), '../package.json'), 'utf8')) as {
-    version: string;
-  };
-  return { name: peer, version };
+  return peer === 'onnxruntime-node' ? { name: peer, version: pins[peer]! } : undefined;
 }
 
 /** Installs a Node of that major version from npm, and gives the path of its executable. */

@@ -1,11 +1,11 @@
 /** The parts of the peers that are used here. They are installed by the command, not with the workspace, so their own types are not at hand. */
 
 declare module 'onnxruntime-web' {
-  export * from 'onnxruntime-node';
+  export * from 'onnxruntime-common';
 }
 
 declare module 'onnxruntime-web/webgpu' {
-  export * from 'onnxruntime-node';
+  export * from 'onnxruntime-common';
 }
 
 declare module '@tensorflow/tfjs-core/dist/register_all_gradients';

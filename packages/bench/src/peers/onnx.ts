@@ -1,5 +1,5 @@
 /** What onnxruntime-node and onnxruntime-web have in common: an ONNX file in, one tensor through. */
-import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { InferenceSession, Tensor } from 'onnxruntime-common';
 import { fileNames, type Peer } from '../protocol.js';
 
 /** The part of the library that is used. */

@@ -1,7 +1,7 @@
 /** onnxruntime-node: the native library, or the copy of it that ONNXRUNTIME_NODE names (see `avx2.ts`). */
 import { onnxPeer } from './onnx.js';
 
-const { InferenceSession, Tensor }: typeof import('onnxruntime-node') = await import(
+const { InferenceSession, Tensor }: typeof import('onnxruntime-common') = await import(
   process.env.ONNXRUNTIME_NODE ?? 'onnxruntime-node'
 );
 
