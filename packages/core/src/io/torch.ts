@@ -3,6 +3,7 @@
  * before: five pickles in a row, then the storages.
  */
 import { FileFormatError } from '../errors.js';
+import { textDecoder } from '../platform.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Tensor, Weights } from '../tensor/tensor.js';
 import { aligned, bytesPerValue, gatherFloat32, toFloat32 } from './dtype.js';
@@ -92,7 +93,9 @@ function pickleEntry(format: string, entries: ReadonlyMap<string, ZipEntry>): Zi
 async function isLittleEndian(format: string, bytes: Uint8Array, entry?: ZipEntry): Promise<boolean> {
   if (!entry) return true;
   if (entry.bytes > 16) throw new FileFormatError(format, 'its byteorder is longer than a word', entry.start);
-  const order = new TextDecoder().decode(await entryBytes(bytes, entry)).trim();
+  const order = textDecoder()
+    .decode(await entryBytes(bytes, entry))
+    .trim();
   if (order !== 'little' && order !== 'big')
     throw new FileFormatError(
       format,
