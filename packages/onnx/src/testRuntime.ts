@@ -4,7 +4,7 @@ import { type Backend, sizeOf, type Tensor } from '@cnn/core';
 import type { InferenceSession } from 'onnxruntime-common';
 import { type ToOnnxOptions, toOnnx } from './toOnnx.js';
 
-// Takes 288 MB, so it stands outside the workspace (`installRuntime.ts` installs it).
+// Takes 288 MB, so it stands outside the workspace (`testRuntimeInstall.ts` installs it).
 const runtime: typeof import('onnxruntime-common') = createRequire(
   new URL('../runtime/package.json', import.meta.url),
 )('onnxruntime-node');

@@ -25,6 +25,15 @@ export interface ConformanceCase {
   readonly exact?: boolean;
 }
 
+/** Makes cases at the first call and gives the same ones at each: what is known of them is kept by object. */
+export function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
 /** Every result of a case by name: the outputs of each run, and at the end the parameters, if the graph updates some. */
 export async function resultsOf(
   backend: Backend,
@@ -45,6 +54,26 @@ export async function resultsOf(
     await program.dispose();
   }
   return results;
+}
+
+/** What the reference gives for a case. */
+interface Expected {
+  readonly double: ReadonlyMap<string, Tensor>;
+  /** The same in float32 arithmetic: how far that deviates says what may be asked of others. */
+  readonly single: ReadonlyMap<string, Tensor>;
+}
+
+const computed = new WeakMap<ConformanceCase, Promise<Expected>>();
+
+/** The reference's results, computed once for a case: it is slow, and many back ends are compared with it. */
+export function expectedOf(subject: ConformanceCase): Promise<Expected> {
+  const compute = async (): Promise<Expected> => ({
+    double: await resultsOf(referenceBackend(), subject),
+    single: await resultsOf(referenceBackend({ precision: 'float32' }), subject),
+  });
+  const expected = computed.get(subject) ?? compute();
+  computed.set(subject, expected);
+  return expected;
 }
 
 /** The largest absolute value among the finite ones, 0 where there is none. */
@@ -93,8 +122,7 @@ export async function differences(
   subject: ConformanceCase,
   options?: CompileOptions,
 ): Promise<readonly string[]> {
-  const expected = await resultsOf(referenceBackend(), subject);
-  const single = await resultsOf(referenceBackend({ precision: 'float32' }), subject);
+  const { double: expected, single } = await expectedOf(subject);
   const got = await resultsOf(backend, subject, options);
   const ofAll = Math.max(...[...expected.values()].map(({ data }) => largest(data)));
   return [...expected].flatMap(([name, wanted]) => {

@@ -22,7 +22,7 @@ import {
   trace,
   type Weights,
 } from '@cnn/core';
-import type { ConformanceCase, Feeds } from './conformance.js';
+import { type ConformanceCase, type Feeds, once } from './conformance.js';
 import { CLASSES, type Network, networks } from './networks.js';
 import { schemeInput, schemeLabels, schemeWeights } from './scheme.js';
 
@@ -97,15 +97,16 @@ function trainingCase(name: string, { model, picture, logProbabilities }: Networ
   return { name: `${name}, three training steps`, graph: prune(graph), weights: weightsFor(graph), runs };
 }
 
-/** All networks, for inference and in training. */
-export const networkConformance = (): readonly ConformanceCase[] =>
+/** All networks, for inference and in training. The same objects at each call. */
+export const networkConformance = once((): readonly ConformanceCase[] =>
   Object.entries(networks).flatMap(([name, network]) => [
     ...inferenceCases(name, network),
     ...(network.trains === false ? [] : [trainingCase(name, network)]),
-  ]);
+  ]),
+);
 
 /** Networks in which the second of three pictures has one pixel that is NaN: its result must say so, the others must not. */
-export const poisonedConformance = (): readonly ConformanceCase[] =>
+export const poisonedConformance = once((): readonly ConformanceCase[] =>
   ['residual blocks', 'a LeNet'].flatMap((name) =>
     inferenceCases(name, networks[name]!)
       .filter(({ runs: [feeds] }) => feeds!.get('x')!.shape[0] === 3)
@@ -115,4 +116,5 @@ export const poisonedConformance = (): readonly ConformanceCase[] =>
         poisoned[Math.floor(data.length / 2)] = Number.NaN;
         return { ...subject, runs: [new Map([['x', { shape, data: poisoned }]])] };
       }),
-  );
+  ),
+);

@@ -3,7 +3,7 @@
  * once with those as parameters that a model would own, and values at which careless kernels break.
  */
 import { Graph, type OpDefinition, type OpName, ops, type Tensor } from '@cnn/core';
-import type { ConformanceCase } from './conformance.js';
+import { type ConformanceCase, once } from './conformance.js';
 import { everyActivation, type Sample, type SampleInput, samplesOf, sampleValues } from './samples.js';
 
 /** Ops that move or pick values. */
@@ -65,19 +65,27 @@ function caseOf(op: OpName, sample: Sample, owned: readonly number[] = []): Conf
 /** The names of all ops. */
 export const opNames = Object.keys(ops) as readonly OpName[];
 
-/** The cases of an op. */
+/** The cases of an op. The same objects at each call. */
 export function opConformance(op: OpName): readonly ConformanceCase[] {
-  return [...samplesOf(op), ...(edges[op] ?? [])].flatMap((sample) => {
+  const cases = known.get(op) ?? casesOf(op);
+  known.set(op, cases);
+  return cases;
+}
+
+const known = new Map<OpName, readonly ConformanceCase[]>();
+
+const casesOf = (op: OpName): readonly ConformanceCase[] =>
+  [...samplesOf(op), ...(edges[op] ?? [])].flatMap((sample) => {
     const owned = (parameterOperands[op] ?? []).filter((index) => index < sample.inputs.length);
     return [caseOf(op, sample), ...(owned.length > 0 ? [caseOf(op, sample, owned)] : [])];
   });
-}
 
 /** Cases with NaN and infinities. Shading languages promise nothing about them; everything else must keep them. */
-export const nonFiniteConformance = (): readonly ConformanceCase[] =>
+export const nonFiniteConformance = once((): readonly ConformanceCase[] =>
   Object.entries(nonFinite).flatMap(([op, samples]) =>
     samples.map((sample) => ({ ...caseOf(op as OpName, sample), name: `${op}: ${sample.name}` })),
-  );
+  ),
+);
 
 type SomeSamples = Readonly<Partial<Record<OpName, readonly Sample[]>>>;
 

@@ -1,7 +1,7 @@
 /** The conformance suite on the reference in float32, and on back ends with faults, which it must find. */
 import { type Backend, type Program, referenceBackend, type Tensor } from '@cnn/core';
 import { describe, expect, test } from 'vitest';
-import { type ConformanceCase, difference, differences, resultsOf } from './conformance.js';
+import { type ConformanceCase, difference, differences, expectedOf } from './conformance.js';
 import { networkConformance } from './conformanceNetworks.js';
 import { opConformance, opNames } from './conformanceOps.js';
 import { testBackend } from './testBackend.js';
@@ -29,14 +29,14 @@ const spoilt = (spoil: (value: Float32Array) => Float32Array): Backend => {
 
 /** Whether a case has a value that is not 0: nothing else can be told from its neighbours. */
 const tells = async (subject: ConformanceCase): Promise<boolean> =>
-  [...(await resultsOf(plain, subject)).values()].some(({ data }) => data.some((value) => value !== 0));
+  [...(await expectedOf(subject)).single.values()].some(({ data }) => data.some((value) => value !== 0));
 
 test.each(
   networkConformance()
     .filter(({ name }) => /batch 3/.test(name))
     .map((subject) => [subject.name, subject] as const),
 )('%s: the result depends on the picture, so that a fault in any layer shows', async (_, subject) => {
-  const { shape, data } = (await resultsOf(plain, subject)).get('output')!;
+  const { shape, data } = (await expectedOf(subject)).single.get('output')!;
   const columns = shape[1]!;
   const size = Math.max(...data.map(Math.abs));
   for (let row = 1; row < shape[0]!; row++) {
