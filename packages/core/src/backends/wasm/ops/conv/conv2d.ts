@@ -9,7 +9,7 @@ import { type Convolution, convolutionOf, convolve, underWindow } from './convol
 import { lowerDepthwise } from './depthwise/depthwise.js';
 import { MOST_ROWS } from './depthwise/depthwiseKernel.js';
 import { lowerFirstConv } from './firstConv.js';
-import { lowerGrouped } from './grouped/grouped.js';
+import { lowerGrouped } from './grouped/groupedMatmul.js';
 import { chooseGroupedRows, lowerGroupedRows } from './grouped/groupedRows.js';
 import { chooseWinograd, lowerWinograd } from './winograd/winograd.js';
 

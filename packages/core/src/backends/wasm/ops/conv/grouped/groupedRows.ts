@@ -9,7 +9,7 @@ import { biasOf, pack, pixelsOf } from '../../lowering.js';
 import type { Convolution } from '../convolution.js';
 import { groupedSeconds } from '../costModel.js';
 import { MOST_ROWS } from '../depthwise/depthwiseKernel.js';
-import { type GroupedLanes, type GroupedRow, groupedLanes, groupedRow } from './groupedRowKernel.js';
+import { type GroupedLanes, type GroupedRow, groupedLanes, groupedRow } from './groupedRowsKernel.js';
 
 /** Sets whose weights take no more than this, so that a first-level cache holds them, pass over all rows together. */
 const CACHED_WEIGHTS = 16 * 1024;

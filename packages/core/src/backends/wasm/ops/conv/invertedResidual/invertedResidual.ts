@@ -15,8 +15,8 @@ import { lowerConvolution } from '../conv2d.js';
 import { convolutionOf, layerOf } from '../convolution.js';
 import { lowerDepthwise, planDepthwise } from '../depthwise/depthwise.js';
 import { lowerFirstConv, planStem } from '../firstConv.js';
-import { channelsPhase, expandedChannels } from './byChannels.js';
-import { chainPhase, type Stage } from './rowChain.js';
+import { channelsPhase, expandedChannels } from './channelWise.js';
+import { chainPhase, type Stage } from './rowWise.js';
 import { projectSqueezed } from './squeezeExcitation.js';
 
 type Conv = Node<Conv2dAttrs>;

@@ -2,8 +2,8 @@
 
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Call, TransformChangingWeights } from '../../../schedule/planner.js';
+import { winogradWeights } from './changingWeightsKernel.js';
 import { winograd } from './transforms.js';
-import { winogradWeights } from './weightsKernel.js';
 
 export const transformChangingWeights: TransformChangingWeights = (
   p,

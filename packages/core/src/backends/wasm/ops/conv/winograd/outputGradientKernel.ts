@@ -1,7 +1,7 @@
 /** The first step of a weight's gradient by Winograd's method, for tiles of the output's gradient. */
 import { defineKernel, type Variant } from '../../../codegen/kernel.js';
-import { gradientTransforms } from './gradientTransforms.js';
 import { tileParameters, transformTiles, type WinogradInput } from './inputKernel.js';
+import { gradientTransforms } from './weightGradientTransforms.js';
 
 /** Transforms the output's gradient: [product][tile][channel]. `x` is its picture. */
 export const winogradOutputGradient = defineKernel({

@@ -2,8 +2,8 @@
 import { f32x4, type Local, v128 } from '../../../codegen/index.js';
 import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../../codegen/kernel.js';
 import { fourOf, transpose } from '../../../codegen/transpose.js';
-import { gradientTransforms } from './gradientTransforms.js';
 import { PAIR, type Winograd, type WinogradMethod, winograd } from './transforms.js';
+import { gradientTransforms } from './weightGradientTransforms.js';
 
 /** Everything that is fixed when the kernel is generated. Distances are in bytes. */
 export interface WinogradGradient {

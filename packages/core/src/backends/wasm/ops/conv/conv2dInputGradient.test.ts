@@ -1,6 +1,6 @@
 /** Classes of positions: every pair of an output and a tap is met at exactly the position it was computed from. */
 import { expect, test } from 'vitest';
-import { positionsOf } from './inputGradient.js';
+import { positionsOf } from './conv2dInputGradient.js';
 
 test.each([
   { extent: 8, kernel: 3, stride: 1, dilation: 1, padding: 1 },

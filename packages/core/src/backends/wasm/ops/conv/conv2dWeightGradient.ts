@@ -10,7 +10,7 @@ import { panelColumns } from '../matmul/matmulKernel.js';
 import { type RowLoop, sumPartsPhase, transposedMatmuls } from '../matmul/transposedMatmul.js';
 import { fastestGradient } from './costModel.js';
 import { MOST_ROWS } from './depthwise/depthwiseKernel.js';
-import { lowerDepthwiseGradWeight } from './depthwise/weightGradient.js';
+import { lowerDepthwiseGradWeight } from './depthwise/depthwiseWeightGradient.js';
 import type { WinogradMethod } from './winograd/transforms.js';
 import { winogradWeightPhases } from './winograd/weightGradient.js';
 

@@ -6,7 +6,7 @@ import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
 import { pixelsOf } from '../../lowering.js';
 import { sumPartsPhase } from '../../matmul/transposedMatmul.js';
 import { depthwiseVectors } from './depthwiseKernel.js';
-import { depthwiseWeightRow } from './weightGradientKernel.js';
+import { depthwiseWeightRow } from './depthwiseWeightGradientKernel.js';
 
 /** Pixels that a part has at most. */
 const PART_PIXELS = 1024;
