@@ -22,8 +22,9 @@ export const lowerConv2d: Lowering<Conv2dAttrs> = (p, node) => {
 };
 
 /**
- * Chooses the algorithm of a convolution whose input is NHWC: depthwise; grouped, row-wise or as matrix products;
- * Winograd, if the cost model expects it to be the fastest; or direct, as an implicit matrix product.
+ * Chooses the algorithm of a convolution whose input is NHWC: depthwise; grouped, row-wise or as matrix
+ * products; Winograd, if the cost model expects it to be the fastest; or direct, as an implicit matrix
+ * product.
  */
 export function lowerConvolution(p: Planner, convolution: Convolution): void {
   const { attrs, kernel, channels, out } = convolution;

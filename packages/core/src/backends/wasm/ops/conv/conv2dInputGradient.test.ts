@@ -1,4 +1,7 @@
-/** Phases of the input gradient: each pair of an output and a tap contributes exactly to the position that it reads. */
+/**
+ * Phases of the input gradient: each pair of an output and a tap contributes exactly to the position that it
+ * reads.
+ */
 import { expect, test } from 'vitest';
 import { stridePhases } from './conv2dInputGradient.js';
 

@@ -1,6 +1,6 @@
 /**
- * Input gradient of a convolution: convolutions of dy with the same weights, rotated by 180 degrees and with input and
- * output channels exchanged.
+ * Input gradient of a convolution: convolutions of dy with the same weights, rotated by 180 degrees and with
+ * input and output channels exchanged.
  */
 import type { Node } from '../../../../graph/graph.js';
 import type { Conv2dGradAttrs } from '../../../../ops/conv2d.js';
@@ -14,8 +14,9 @@ import { directSeconds, winogradSeconds } from './costModel.js';
 import { lowerWinograd } from './winograd/winograd.js';
 
 /**
- * One phase of the polyphase decomposition of a strided convolution along one axis: every stride-th position of dx, which
- * the same taps reach. Each of the `stride` phases is a convolution of stride 1 with a subset of the taps.
+ * One phase of the polyphase decomposition of a strided convolution along one axis: every stride-th position
+ * of dx, which the same taps reach. Each of the `stride` phases is a convolution of stride 1 with a subset of
+ * the taps.
  */
 interface StridePhase {
   /** First position, and number of positions. */
@@ -139,7 +140,10 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
     }
 };
 
-/** True if a 3x3 window with stride 2 computes all phases together, by Winograd's algorithm, and faster than directly. */
+/**
+ * True if Winograd computes all phases of a 3x3 convolution with stride 2 at once, and faster than direct
+ * convolutions.
+ */
 function winogradPays(
   p: Planner,
   { stride, dilation, padding: [top, left], groups }: Conv2dGradAttrs,

@@ -1,6 +1,7 @@
 /**
- * Weight gradient of a convolution: dw[out][in][tap] = sum over output pixels of dy[out] * (x[in] under the tap). Chooses
- * depthwise, Winograd or direct; the direct one is a transposed matrix product whose inner dimension are the pixels.
+ * Weight gradient of a convolution: dw[out][in][tap] = sum over output pixels of dy[out] * (x[in] under the
+ * tap). Chooses depthwise, Winograd or direct; the direct one is a transposed matrix product whose inner
+ * dimension is the output pixels.
  */
 import type { Node } from '../../../../graph/graph.js';
 import type { Conv2dGradAttrs } from '../../../../ops/conv2d.js';
@@ -100,9 +101,9 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
 };
 
 /**
- * Returns the Winograd algorithm that the cost model expects to be the fastest; undefined if that is the direct weight
- * gradient or if the convolution is not 3x3 with stride 1 or 2, undilated and ungrouped, with at least 16 input and
- * output channels in whole panels.
+ * Returns the Winograd algorithm that the cost model expects to be the fastest; undefined if that is the
+ * direct weight gradient or if the convolution is not 3x3 with stride 1 or 2, undilated and ungrouped, with
+ * at least 16 input and output channels in whole panels.
  */
 function chooseWinogradWeightGradient(
   p: Planner,
@@ -128,16 +129,19 @@ function chooseWinogradWeightGradient(
 const MIN_COPY_COLUMNS = 32;
 
 /**
- * Returns an odd number of cache lines, in bytes, if the pixels' own stride is an even number of them; else undefined. A
- * matrix product over pixels reads the same channels of consecutive pixels, and at a multiple of a power of two they
- * would map to a few sets of the first-level cache (5 % slower).
+ * Returns an odd number of cache lines, in bytes, if the stride of padded channels is an even number of them;
+ * else undefined. A matrix product over pixels reads the same channels of consecutive pixels, and at a
+ * multiple of a power of two they would map to a few sets of the first-level cache (5 % slower).
  */
 function conflictFreePixelStride(channels: number, columns: number): number | undefined {
   const lines = (paddedChannels(channels) * FLOAT) / CACHE_LINE;
   return lines >= 2 && lines % 2 === 0 && columns >= MIN_COPY_COLUMNS ? (lines + 1) * CACHE_LINE : undefined;
 }
 
-/** Copies the input with zero padding and without gaps between pixels, so that the taps of a row are contiguous. */
+/**
+ * Copies the input with zero padding and without gaps between pixels, so that the taps of a row are
+ * contiguous.
+ */
 function padWithoutGaps(
   p: Planner,
   input: Node,

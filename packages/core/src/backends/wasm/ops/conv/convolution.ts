@@ -33,8 +33,8 @@ export interface ConvolutionLayer {
 }
 
 /**
- * A convolution with its input and output. The input gradient of a convolution is one too: it reads the same weight in
- * another order.
+ * A convolution with its input and output. The input gradient of a convolution is one too: it reads the same
+ * weight in another order.
  */
 export interface Convolution extends ConvolutionLayer {
   /** Returns the input as NHWC, converted if the host gave it in another layout. */

@@ -3,11 +3,12 @@
  *
  *     seconds = FLOPs / (FLOP/s) + bytes of weights / (bytes/s) + values transformed / (values/s)
  *
- * Arithmetic and reading of weights add up because a matrix product waits for its weights and does nothing else
- * meanwhile. Matrix products that prefetch their weights take the maximum of both instead: F(2x2) of ResNet-18's 7x7
- * layers has 0.6 ms of arithmetic and 0.55 ms of weights, and takes 1.15 ms without prefetching, 0.9 to 1.05 ms with it.
- * The traffic of activations is left out: arithmetic hides it, or it is the same for all algorithms.
- * `packages/bench/src/costModel.ts` prints the expected beside the measured time of each layer of a network.
+ * Arithmetic and reading of weights add up because a matrix product waits for its weights and does nothing
+ * else meanwhile. Matrix products that prefetch their weights take the maximum of both instead: F(2x2) of
+ * ResNet-18's 7x7 layers has 0.6 ms of arithmetic and 0.55 ms of weights, and takes 1.15 ms without
+ * prefetching, 0.9 to 1.05 ms with it. The traffic of activations is left out: arithmetic hides it, or it is
+ * the same for all algorithms. `packages/bench/src/costModel.ts` prints the expected beside the measured time
+ * of each layer of a network.
  */
 import type { Engine } from '../../codegen/engine.js';
 import { FLOAT } from '../../codegen/kernel.js';
@@ -15,8 +16,8 @@ import { LARGE_WEIGHTS, shouldPrefetch } from '../matmul/prefetch.js';
 import { elementCount, type WinogradMethod, winogradAlgorithms } from './winograd/transforms.js';
 
 /**
- * Number of cores that the model assumes. The number of threads is not used: the choice of the algorithm changes the last
- * digits of the result, which must not depend on the number of threads.
+ * Number of cores that the model assumes. The number of threads is not used: the choice of the algorithm
+ * changes the last digits of the result, which must not depend on the number of threads.
  */
 const CORES = 2;
 
@@ -26,10 +27,15 @@ export const SHARED_WEIGHTS = 1.5e6;
 /** Bandwidth of weights from memory or the last-level cache, in bytes/s, of all cores together. */
 const BANDWIDTH = 30e9;
 
-/** Cost factor of prefetched weights: prefetching stores to their cache lines, which are then written back. */
+/**
+ * Cost factor of prefetched weights: prefetching stores to their cache lines, which are then written back.
+ */
 const PREFETCH_COST = 1.5;
 
-/** Rates of the Winograd transform of weights and of packing weights, in bytes/s written, of all cores together. */
+/**
+ * Rates of the Winograd transform of weights and of packing weights, in bytes/s written, of all cores
+ * together.
+ */
 const TRANSFORM_BANDWIDTH = 20e9;
 const PACKING_BANDWIDTH = 10e9;
 
@@ -44,8 +50,8 @@ interface Rates {
 }
 
 /**
- * Rates measured on a Xeon of 2.6 GHz. With wide SIMD: in Node 24. Without: the rate with FMA in Node 24; the transforms
- * are between the values of Node 20 and Node 24.
+ * Rates measured on a Xeon of 2.6 GHz. With wide SIMD: in Node 24. Without: the rate with FMA in Node 24; the
+ * transforms are between the values of Node 20 and Node 24.
  */
 function ratesOf({ wide, fma }: Engine): Rates {
   if (wide)
@@ -67,13 +73,15 @@ export interface MatmulCost {
   readonly count?: number;
   readonly inner: number;
   readonly columns: number;
-  /** True if the weights are constant and come from memory: they are prefetched if there are enough pixels. */
+  /**
+   * True if the weights are constant and come from memory: they are prefetched if there are enough pixels.
+   */
   readonly prefetched?: boolean;
 }
 
 /**
- * Seconds of matrix products. Tiles with fewer than four rows do not keep the multipliers busy: 2 rows reach 3/5 of the
- * rate.
+ * Seconds of matrix products. Tiles with fewer than four rows do not keep the multipliers busy: 2 rows reach
+ * 3/5 of the rate.
  */
 export function matmulSeconds(
   engine: Engine,
@@ -91,8 +99,8 @@ export function matmulSeconds(
 const GROUPED_EFFICIENCY = 0.85;
 
 /**
- * Seconds of a grouped convolution, row-wise. Its kernel has fewer independent accumulators than a matrix product's tile:
- * ResNeXt-50's layers of 56x56 and 28x28 pixels reach 0.85 of the rate.
+ * Seconds of a grouped convolution, row-wise. Its kernel has fewer independent accumulators than a matrix
+ * product's tile: ResNeXt-50's layers of 56x56 and 28x28 pixels reach 0.85 of the rate.
  */
 export const groupedSeconds = (engine: Engine, { pixels, count = 1, inner, columns }: MatmulCost): number =>
   matmulSeconds(engine, { pixels, count, inner, columns }) +
@@ -172,7 +180,9 @@ export function directSeconds(
   return packing + matmulSeconds(engine, { pixels, inner: 9 * channels, columns: out, prefetched });
 }
 
-/** Returns the fastest Winograd algorithm of a forward pass; undefined if the direct convolution is faster. */
+/**
+ * Returns the fastest Winograd algorithm of a forward pass; undefined if the direct convolution is faster.
+ */
 export const fastestMethod = (engine: Engine, convolution: ConvolutionCost): WinogradMethod | undefined =>
   fastest(
     directSeconds(engine, convolution.n * convolution.h * convolution.w, convolution),
@@ -183,9 +193,9 @@ export const fastestMethod = (engine: Engine, convolution: ConvolutionCost): Win
 const TILE_OVERHEAD = 8;
 
 /**
- * Returns the fastest Winograd algorithm of a weight gradient; undefined if the direct weight gradient is faster. The
- * matrix products sum over tiles instead of channels, so the inner dimension can be short, and the overhead of a tile
- * counts.
+ * Returns the fastest Winograd algorithm of a weight gradient; undefined if the direct weight gradient is
+ * faster. The matrix products sum over tiles instead of channels, so the inner dimension can be short, and
+ * the overhead of a tile counts.
  */
 export function fastestWeightGradient(
   engine: Engine,

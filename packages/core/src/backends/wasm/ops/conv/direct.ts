@@ -1,6 +1,7 @@
 /**
- * Direct convolution as an implicit matrix product: row i of A is the input under the window of output pixel i. A is not
- * copied (no im2col): the inner dimension of the matrix product loops over the rows and columns of the window.
+ * Direct convolution as an implicit matrix product: row i of A is the input under the window of output pixel
+ * i. A is not copied (no im2col): the inner dimension of the matrix product loops over the rows and columns
+ * of the window.
  */
 import { FLOAT } from '../../codegen/kernel.js';
 import type { Pixels } from '../../memory/layout.js';

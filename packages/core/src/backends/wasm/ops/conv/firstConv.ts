@@ -20,8 +20,8 @@ interface NchwInput {
   readonly planeStride: number;
   readonly rowStride: number;
   /**
-   * Returns the calls that copy rows with their padding; none if the convolution has no padding and reads the input in
-   * place.
+   * Returns the calls that copy rows with their padding; none if the convolution has no padding and reads the
+   * input in place.
    * @param from - first padded row, counted through all planes of all images.
    */
   readonly padRows: (from: number, to: number) => readonly Call[];
@@ -124,7 +124,8 @@ export function lowerFirstConv(p: Planner, convolution: Convolution, x: Node): v
 export interface FirstConvRows {
   /**
    * Returns the calls that compute output rows of one image.
-   * @param continued - true if the same thread has computed the row before the first, and so has padded its input rows.
+   * @param continued - true if the same thread has computed the row before the first, and so has padded its
+   * input rows.
    */
   readonly calls: (
     image: number,

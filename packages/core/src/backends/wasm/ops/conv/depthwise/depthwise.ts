@@ -11,7 +11,9 @@ import { depthwiseRow, depthwiseVectors, depthwiseWeightIndex } from './depthwis
 
 /** A planned depthwise convolution, computed row by row. */
 export interface DepthwiseRows {
-  /** Number of channel groups; a group is the channels of one register, or of a pair of them with wide SIMD. */
+  /**
+   * Number of channel groups; a group is the channels of one register, or of a pair of them with wide SIMD.
+   */
   readonly groups: number;
   readonly groupChannels: number;
   /** Returns the rows of x that the windows of output rows `from` to `to` read, clamped to the image. */

@@ -1,7 +1,7 @@
 /**
- * Depthwise convolution: one k x k window for each channel. A call computes one row of output pixels from the addresses of
- * the input rows, which may be rows of an image or of a ring buffer that another kernel fills. Output rows at the top and
- * bottom edge use variants that leave out the window's rows outside of the image.
+ * Depthwise convolution: one k x k window for each channel. A call computes one row of output pixels from the
+ * addresses of the input rows, which may be rows of an image or of a ring buffer that another kernel fills.
+ * Output rows at the top and bottom edge use variants that leave out the window's rows outside of the image.
  */
 import type { Activation } from '../../../../../ops/activation.js';
 import type { Engine } from '../../../codegen/engine.js';
@@ -35,7 +35,10 @@ export interface DepthwiseRow extends WindowRow {
   readonly activation?: Activation;
 }
 
-/** Number of 128-bit vectors of a channel group: two with wide SIMD, which makes one 256-bit operation of both. */
+/**
+ * Number of 128-bit vectors of a channel group: two with wide SIMD, which makes one 256-bit operation of
+ * both.
+ */
 export const depthwiseVectors = ({ wide }: Engine): number => (wide ? 2 : 1);
 
 /** Outputs of a block. With 7, the accumulators, a row of taps and a value of x fill the registers. */

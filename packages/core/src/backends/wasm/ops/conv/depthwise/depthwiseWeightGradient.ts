@@ -1,6 +1,7 @@
 /**
- * Weight gradient of a depthwise convolution. Output rows are summed in parts whose number depends on the shape alone, and
- * the partial sums are added in order, so results have the same bits for any number of threads.
+ * Weight gradient of a depthwise convolution. Output rows are summed in parts whose number depends on the
+ * shape alone, and the partial sums are added in order, so results have the same bits for any number of
+ * threads.
  */
 import type { Node } from '../../../../../graph/graph.js';
 import type { Conv2dGradAttrs } from '../../../../../ops/conv2d.js';

@@ -1,4 +1,7 @@
-/** Weight gradient of a depthwise convolution: the taps of one row of the window, summed over rows of output pixels. */
+/**
+ * Weight gradient of a depthwise convolution: the taps of one row of the window, summed over rows of output
+ * pixels.
+ */
 import { f32x4, type Local, v128 } from '../../../codegen/index.js';
 import { defineKernel, multiplyAdd, type Variant, VECTOR } from '../../../codegen/kernel.js';
 import { depthwiseVectors } from './depthwiseKernel.js';

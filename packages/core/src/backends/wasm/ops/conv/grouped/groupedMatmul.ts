@@ -9,10 +9,11 @@ import type { Convolution } from '../convolution.js';
 import { directWindow } from '../direct.js';
 
 /**
- * Returns the number of groups of one matrix product. Several groups, as a block-diagonal weight with zeros outside of the
- * diagonal, have outputs that fill whole blocks of eight channels. One group writes padding channels after its own, which
- * the next group overwrites. That is chosen if it multiplies fewer zeros, if the last group's padding stays within the
- * pixel, and if there is no residual, which may share memory with the output.
+ * Returns the number of groups of one matrix product. Several groups, as a block-diagonal weight with zeros
+ * outside of the diagonal, have outputs that fill whole blocks of eight channels. One group writes padding
+ * channels after its own, which the next group overwrites. That is chosen if it multiplies fewer zeros, if
+ * the last group's padding stays within the pixel, and if there is no residual, which may share memory with
+ * the output.
  */
 function groupsPerSet(groups: number, outEach: number, residual: boolean): number {
   let perSet = 1;

@@ -15,18 +15,22 @@ import { type GroupedLanes, type GroupedRow, groupedLanes, groupedRow } from './
 const CACHED_WEIGHTS = 16 * 1024;
 
 /**
- * Maximum number of output channels of a group. With more, matrix products are as fast; so they are with 16, but with 32
- * and 7x7 pixels they are a fifth slower.
+ * Maximum number of output channels of a group. With more, matrix products are as fast; so they are with 16,
+ * but with 32 and 7x7 pixels they are a fifth slower.
  */
 const MAX_OUTPUTS = 32;
 
-/** Returns how the channels fill vectors; undefined if the row-wise kernel would multiply zeros or has no advantage. */
+/**
+ * Returns how the channels fill vectors; undefined if the row-wise kernel would multiply zeros or has no
+ * advantage.
+ */
 export function chooseGroupedRows(
   p: Planner,
   { attrs: { groups }, kernel, channels, out }: Convolution,
 ): GroupedLanes | undefined {
   const [inEach, outEach] = [channels / groups, out / groups];
-  // A window of one column shares no values between outputs, and wide groups fill the tiles of a matrix product.
+  // A window of one column shares no values between outputs, and wide groups fill the tiles of a matrix
+  // product.
   const suits = kernel[0] <= MOST_ROWS && kernel[1] > 1 && kernel[1] <= MOST_ROWS && outEach <= MAX_OUTPUTS;
   return suits ? groupedLanes(p.engine, { groups, inEach, outEach }) : undefined;
 }
@@ -97,8 +101,8 @@ export function lowerGroupedRows(p: Planner, convolution: Convolution, lanes: Gr
   const rows = y.n * y.h;
   const setBytes = setFloats * FLOAT;
   const cachedSets = Math.max(1, Math.floor(CACHED_WEIGHTS / setBytes));
-  // Threads divide the sets instead of the rows if there are few rows, which would not divide evenly, or if the weights
-  // are larger than the input: each weight is then read by one core.
+  // Threads divide the sets instead of the rows if there are few rows, which would not divide evenly, or if
+  // the weights are larger than the input: each weight is then read by one core.
   const bySets = sets >= p.threads && (rows < 8 * p.threads || sets * setBytes > x.n * x.imageStride);
   p.setAlgorithm(`grouped ${kernel.join('x')}`);
   p.addExpectedSeconds(

@@ -1,8 +1,8 @@
 /**
- * Grouped convolution such as ResNeXt's 3x3: a call computes one row of output pixels from the addresses of the input rows,
- * as the depthwise kernel does, without padding and without multiplying zeros. The lanes of a vector are output channels
- * of one group; an input channel is broadcast to all lanes. With four channels per group, a pair of vectors holds two
- * groups, each with its input channel broadcast to its four lanes.
+ * Grouped convolution such as ResNeXt's 3x3: a call computes one row of output pixels from the addresses of
+ * the input rows, as the depthwise kernel does, without padding and without multiplying zeros. The lanes of a
+ * vector are output channels of one group; an input channel is broadcast to all lanes. With four channels per
+ * group, a pair of vectors holds two groups, each with its input channel broadcast to its four lanes.
  */
 import type { Activation } from '../../../../../ops/activation.js';
 import type { Engine } from '../../../codegen/engine.js';
@@ -63,7 +63,10 @@ const BLOCK_OUTPUTS = 7;
 export const groupedRow = defineKernel({
   name: 'grouped row',
   parameters: {
-    /** Addresses, at the first set's first channel, of the input rows under the window that are inside the image, top to bottom. */
+    /**
+     * Addresses of the input rows under the window that are inside the image, from top to bottom, at the
+     * first channel of the first set.
+     */
     x: addressList(MOST_ROWS),
     /** Address of the output row at the first set's first channel. */
     y: 'address',

@@ -1,7 +1,7 @@
 /**
- * Channel-wise expansion and depthwise convolution of an inverted residual: each thread computes a range of channels for
- * all rows, as many channels at a time as its cache holds. So each weight is read by one thread, and no row is computed
- * twice.
+ * Channel-wise expansion and depthwise convolution of an inverted residual: each thread computes a range of
+ * channels for all rows, as many channels at a time as its cache holds. So each weight is read by one thread,
+ * and no row is computed twice.
  */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pixels } from '../../../memory/layout.js';
@@ -17,8 +17,8 @@ const UNIT_CHANNELS = 16;
 const IMAGE_BLOCK_BYTES = 512 * 1024;
 
 /**
- * Bytes of an image's expanded channels that are computed before their depthwise convolution. EfficientNet-B0 and
- * MobileNetV3 are 2.4 % faster with this than with all channels of a thread at once.
+ * Bytes of an image's expanded channels that are computed before their depthwise convolution. EfficientNet-B0
+ * and MobileNetV3 are 2.4 % faster with this than with all channels of a thread at once.
  */
 const EXPANDED_BYTES = 64 * 1024;
 

@@ -237,7 +237,7 @@ describe('inverted residuals', () => {
     }
   });
 
-  test('are fused row-wise with the first convolution and a depthwise convolution after them where that pays', async () => {
+  test('are fused row-wise with a first and a depthwise convolution where that pays', async () => {
     const algorithms = async (name: string, threads: number) => {
       const { profile } = await runOn(wasmBackend(), blockOf(cases[name]!), threads);
       return profile.steps.map(({ algorithm }) => algorithm);

@@ -1,8 +1,8 @@
 /**
- * Inverted residual blocks of MobileNetV2 (https://arxiv.org/abs/1801.04381) and its successors: 1x1 expansion, depthwise
- * convolution, optional squeeze-and-excitation, 1x1 projection. Large images are computed row-wise, from the block's input
- * to its output. Small images are computed channel-wise. Channel-wise, and with squeeze-and-excitation, a barrier
- * precedes the projection.
+ * Inverted residual blocks of MobileNetV2 (https://arxiv.org/abs/1801.04381) and its successors: 1x1
+ * expansion, depthwise convolution, optional squeeze-and-excitation, 1x1 projection. Large images are
+ * computed row-wise, from the block's input to its output. Small images are computed channel-wise.
+ * Channel-wise, and with squeeze-and-excitation, a barrier precedes the projection.
  */
 import type { Node } from '../../../../../graph/graph.js';
 import type { Conv2dAttrs } from '../../../../../ops/conv2d.js';
@@ -27,9 +27,9 @@ type Conv = Node<Conv2dAttrs>;
 const MAX_REPEATED_EXPANDED = 1 / 6;
 
 /**
- * Maximum fraction of the projected rows that may be computed twice so that a depthwise convolution after them can be
- * fused. Fusion saves writing and reading them, which is little: MobileNetV1 gains 40 us after 112 rows, nothing after 56,
- * and loses 20 us after 28.
+ * Maximum fraction of the projected rows that may be computed twice so that a depthwise convolution after
+ * them can be fused. Fusion saves writing and reading them, which is little: MobileNetV1 gains 40 us after
+ * 112 rows, nothing after 56, and loses 20 us after 28.
  */
 const MAX_REPEATED_PROJECTED = 1 / 100;
 
@@ -60,8 +60,8 @@ function repeatedRows({ inputs, attrs }: Conv, threads: number): number {
 }
 
 /**
- * True if the block is computed row-wise: if rows divide evenly among threads, few rows are computed twice, and the weights
- * are small enough to stay in a cache.
+ * True if the block is computed row-wise: if rows divide evenly among threads, few rows are computed twice,
+ * and the weights are small enough to stay in a cache.
  */
 function rowWisePays({ threads }: Planner, { expand, depthwise, project }: InvertedResidual): boolean {
   const { n, h } = extents(depthwise.shape);
@@ -147,7 +147,10 @@ function lowerRowWise(p: Planner, { expand, depthwise, squeeze, project, filter 
     );
 }
 
-/** Plans the expansion and the depthwise convolution as one channel-wise phase, and the projection as the next. */
+/**
+ * Plans the expansion and the depthwise convolution as one channel-wise phase, and the projection as the
+ * next.
+ */
 function lowerChannelWise(
   p: Planner,
   { expand, depthwise, squeeze, project, filter }: InvertedResidual,

@@ -1,7 +1,8 @@
 /**
- * Row-wise fusion of consecutive convolutions: each thread computes rows of the last one, and of each earlier one only the
- * rows that its reader's window needs, in ring buffers in the thread's cache. Intermediate values never go to memory. At
- * the border between the rows of two threads, both compute the rows that both need.
+ * Row-wise fusion of consecutive convolutions: each thread computes rows of the last one, and of each earlier
+ * one only the rows that its reader's window needs, in ring buffers in the thread's cache. Intermediate
+ * values never go to memory. At the border between the rows of two threads, both compute the rows that both
+ * need.
  */
 
 import type { Pixels } from '../../../memory/layout.js';
@@ -85,7 +86,9 @@ export function rowWisePhase(p: Planner, stages: readonly Stage[], x: Pixels | u
     const imageRow = (value: Pixels, row: number): Pointer =>
       value.at.plus(image * value.imageStride + row * value.rowStride);
 
-    /** Computes the missing rows of a stage before `end`, in pieces that do not wrap around its ring buffer. */
+    /**
+     * Computes the missing rows of a stage before `end`, in pieces that do not wrap around its ring buffer.
+     */
     const computeUntil = (index: number, first: number, end: number): void => {
       const stage = stages[index]!;
       const { rows, rowStride } = buffers.get(stage)!;
@@ -113,7 +116,8 @@ export function rowWisePhase(p: Planner, stages: readonly Stage[], x: Pixels | u
           calls.push(algorithm.rows.call(row, xRow, yRow, [0, algorithm.rows.groups], sums));
         }
       } else {
-        // Only this 1x1 convolution reads its input rows, and only once: they are written to the buffer's start each time.
+        // Only this 1x1 convolution reads its input rows, and only once: they are written to the buffer's
+        // start each time.
         const buffer = previous && buffers.get(previous)!;
         const input = buffer
           ? { at: buffer.at[thread]!, rowStride: buffer.rowStride, pixelStride: previous.pixelStride }

@@ -1,4 +1,7 @@
-/** Squeeze-and-excitation (https://arxiv.org/abs/1709.01507) between the depthwise convolution and the projection of a block. */
+/**
+ * Squeeze-and-excitation (https://arxiv.org/abs/1709.01507) between the depthwise convolution and the
+ * projection of a block.
+ */
 import type { Node } from '../../../../../graph/graph.js';
 import type { Conv2dAttrs } from '../../../../../ops/conv2d.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../../codegen/kernel.js';
@@ -15,9 +18,9 @@ import { lowerConvolution } from '../conv2d.js';
 import { convolutionOf } from '../convolution.js';
 
 /**
- * Adds the phases that compute the gates (mean, reduce, expand), scale the channels by them, and project the result. With
- * one image whose projection has at most half as many weights as the value has elements, the gates scale the projection's
- * packed weights instead of the value.
+ * Adds the phases that compute the gates (mean, reduce, expand), scale the channels by them, and project the
+ * result. With one image whose projection has at most half as many weights as the value has elements, the
+ * gates scale the projection's packed weights instead of the value.
  * @param options.value - output of the depthwise convolution.
  * @param options.sums - sums of the value's rows, row by row, for each channel.
  * @param options.y - output of the projection.

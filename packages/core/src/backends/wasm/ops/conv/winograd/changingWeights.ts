@@ -1,4 +1,6 @@
-/** Transforms and packs weights of a Winograd convolution that change, as in training: a phase of every run. */
+/**
+ * Transforms and packs weights of a Winograd convolution that change, as in training: a phase of every run.
+ */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Call, TransformChangingWeights } from '../../../schedule/planner.js';
 import { winogradWeights } from './changingWeightsKernel.js';
@@ -14,7 +16,8 @@ export const transformChangingWeights: TransformChangingWeights = (
   const from = p.value(weight).at;
   const padded = paddedChannels(out);
   const target = p.workspace(elementCount(method) * elementStride);
-  // A rotated window is read from its last tap backwards; the kernel gets the address of its first tap in memory.
+  // A rotated window is read from its last tap backwards; the kernel gets the address of its first tap in
+  // memory.
   const rotated = order.column < 0;
   const start = order.start + (rotated ? 2 * (order.row + order.column) : 0);
   p.setAlgorithm('pack');

@@ -1,6 +1,7 @@
 /**
- * Weight transform G g G^T of a Winograd convolution whose weights change, as in training: it runs in every step. Windows
- * are read in PyTorch's order, [output][input][3][3], and transposed to one output channel per lane.
+ * Weight transform G g G^T of a Winograd convolution whose weights change, as in training: it runs in every
+ * step. Windows are read in PyTorch's order, [output][input][3][3], and transposed to one output channel per
+ * lane.
  */
 import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../../../codegen/index.js';
 import { CHANNEL_BLOCK, defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../../codegen/kernel.js';

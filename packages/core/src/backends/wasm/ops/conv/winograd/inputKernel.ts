@@ -1,6 +1,6 @@
 /**
- * Input transform of a Winograd convolution: each tile becomes one row of A of each of the matrix products. The weight
- * gradient transforms tiles of dY with the same code.
+ * Input transform of a Winograd convolution: each tile becomes one row of A of each of the matrix products.
+ * The weight gradient transforms tiles of dY with the same code.
  */
 import { type FunctionBuilder, f32x4, i32, type V128, v128 } from '../../../codegen/index.js';
 import {
@@ -23,7 +23,9 @@ import {
 /** Everything that is fixed when a transform of tiles is generated. Strides are in bytes. */
 export interface TileTransformShape {
   readonly method: WinogradMethod;
-  /** The tiles: those of the input, which may overlap, or those of the output or its gradient, which do not. */
+  /**
+   * The tiles: those of the input, which may overlap, or those of the output or its gradient, which do not.
+   */
   readonly side: 'input' | 'output';
   /** Extents of the image, in pixels. */
   readonly height: number;
@@ -41,7 +43,10 @@ export interface TileTransformShape {
   readonly elementStride: number;
   /** From one tile's row of a matrix to the next. */
   readonly tileStride: number;
-  /** If rows are packed in panels: channels of a panel, which divide `channels`, and bytes from one panel to the next. */
+  /**
+   * If rows are packed in panels: channels of a panel, which divide `channels`, and bytes from one panel to
+   * the next.
+   */
   readonly panel?: { readonly channels: number; readonly bytes: number };
 }
 
@@ -49,7 +54,10 @@ export interface TileTransformShape {
 const tileExtent = ({ method, side }: Pick<TileTransformShape, 'method' | 'side'>): number =>
   winogradAlgorithms[method][side === 'input' ? 'inputTile' : 'outputTile'];
 
-/** Bytes of workspace that a transform of tiles needs for each thread: one tile, for those that overlap an edge. */
+/**
+ * Bytes of workspace that a transform of tiles needs for each thread: one tile, for those that overlap an
+ * edge.
+ */
 export const tileWorkspaceBytes = (shape: Pick<TileTransformShape, 'method' | 'side' | 'channels'>): number =>
   tileExtent(shape) ** 2 * shape.channels * FLOAT;
 
@@ -67,7 +75,9 @@ export const tileParameters = {
   count: 'integer',
 } as const;
 
-/** Computes B^T d B for tiles of the input. The result is [element of the transformed tile][tile][channel]. */
+/**
+ * Computes B^T d B for tiles of the input. The result is [element of the transformed tile][tile][channel].
+ */
 export const winogradInput = defineKernel({
   name: 'winograd input',
   parameters: tileParameters,
@@ -76,8 +86,8 @@ export const winogradInput = defineKernel({
 });
 
 /**
- * Transforms all columns of each tile, then all rows. Tiles that overlap an edge are first copied into the workspace,
- * with zeros outside of the image.
+ * Transforms all columns of each tile, then all rows. Tiles that overlap an edge are first copied into the
+ * workspace, with zeros outside of the image.
  * @param transformColumn - the one-dimensional transform.
  */
 export function transformTiles(
@@ -136,8 +146,8 @@ export function transformTiles(
       });
   };
   /**
-   * Copies the part of the tile inside the image into the workspace and sets the rest to zero, eight floats at a time:
-   * for so few bytes, WebAssembly's `memory.copy` and `memory.fill` take ten times as long.
+   * Copies the part of the tile inside the image into the workspace and sets the rest to zero, eight floats
+   * at a time: for so few bytes, WebAssembly's `memory.copy` and `memory.fill` take ten times as long.
    */
   const copyToWorkspace = (): void => {
     const [i, j] = [f.pointer('i'), f.pointer('j')];

@@ -1,4 +1,7 @@
-/** Output transform of a Winograd convolution: A^T M A for the matrix products M of each tile, with bias, residual and activation. */
+/**
+ * Output transform of a Winograd convolution: A^T M A for the matrix products M of each tile, with bias,
+ * residual and activation.
+ */
 import type { Activation } from '../../../../../ops/activation.js';
 import { type Expression, f32x4, i32, type Local, v128 } from '../../../codegen/index.js';
 import { CHANNEL_BLOCK, defineKernel, FLOAT, type Variant, VECTOR } from '../../../codegen/kernel.js';
@@ -65,7 +68,9 @@ export const winogradOutput = defineKernel({
     const tileAddress = (image: Local<'i32'>, { row, pixel }: ImageStrides): Expression<'i32'> =>
       i32.add(image, i32.add(scaleIndex(outputs * row, tileRow), scaleIndex(outputs * pixel, tileColumn)));
 
-    /** @param guarded - true if some of the tile's pixels may lie outside of the image and are not written. */
+    /**
+     * @param guarded - true if some of the tile's pixels may lie outside of the image and are not written.
+     */
     const channelBlock = (guarded: boolean): void => {
       const loaded = HALVES.map((v) => f.vectors(`loaded ${v}`, size));
       const temporary = HALVES.map((v) => f.vectors(`temporary ${v}`, 4));

@@ -3,13 +3,14 @@
  *
  *     Y = A^T [(G g G^T) * (B^T d B)] A
  *
- * where d is a tile of the input, g a 3x3 window, Y a tile of the output, * the elementwise product, and A, B and G are
- * constant matrices. Summing the elementwise products over input channels is one matrix product [tile][channel] x
- * [channel][output channel] for each element of the transformed tile.
+ * where d is a tile of the input, g a 3x3 window and Y a tile of the output; A, B and G are constant
+ * matrices, and `*` is the elementwise product. Summing the elementwise products over input channels is one
+ * matrix product [tile][channel] x [channel][output channel] for each element of the transformed tile.
  *
  * F(m x m, 3x3) with stride 1 has transformed tiles of (m + 2) x (m + 2) elements. F(4x4) needs 4 times fewer
- * multiplications than the direct convolution (144 / 36), F(2x2) 2.25 times fewer (36 / 16). Root mean square error
- * against float64, with 64 / 512 channels: direct 3.2e-7 / 9.7e-7, F(2x2) 2.1e-7 / 4.8e-7, F(4x4) 1.2e-6 / 5.6e-6.
+ * multiplications than the direct convolution (144 / 36), F(2x2) 2.25 times fewer (36 / 16). Root mean square
+ * error against float64, with 64 / 512 channels: direct 3.2e-7 / 9.7e-7, F(2x2) 2.1e-7 / 4.8e-7, F(4x4)
+ * 1.2e-6 / 5.6e-6.
  */
 
 import type { Engine } from '../../../codegen/engine.js';
@@ -26,8 +27,8 @@ import { multiplyAdd } from '../../../codegen/kernel.js';
 type Vector = Local<'v128'>;
 
 /**
- * A one-dimensional transform: multiplies a column of a tile by B^T or A^T. A two-dimensional transform applies it to
- * all columns, then to all rows.
+ * A one-dimensional transform: multiplies a column of a tile by B^T or A^T. A two-dimensional transform
+ * applies it to all columns, then to all rows.
  * @param d - the column's values. They may be overwritten.
  * @param t - four temporary registers.
  */
@@ -58,8 +59,9 @@ export interface WinogradAlgorithm {
 }
 
 /**
- * Computes addend + factor * x. With wide SIMD it doubles x in place, since a constant takes more instructions there:
- * the input transform takes 45 ns for a block of eight channels with doubling, 65 ns with constants.
+ * Computes addend + factor * x. With wide SIMD it doubles x in place, since a constant takes more
+ * instructions there: the input transform takes 45 ns for a block of eight channels with doubling, 65 ns with
+ * constants.
  * @param x - may be overwritten.
  * @param factor - 2, 4, 8, -2, -4 or -8.
  */
@@ -144,10 +146,11 @@ const f2x2: WinogradAlgorithm = {
 };
 
 /**
- * A 3x3 convolution of stride 2, 2x2 outputs from 5x5 inputs. Along one direction, the outer taps g0 and g2 read the
- * inputs d0, d2 and d4, as a window of two taps and stride 1 would: F(2, 2) takes three multiplications. The middle tap
- * g1 reads d1 and d3: two multiplications. That is 25 multiplications for 4 outputs, where the direct convolution takes
- * 36. The transforms only add and subtract, so the rounding error is that of the direct convolution.
+ * A 3x3 convolution of stride 2, 2x2 outputs from 5x5 inputs. Along one direction, the outer taps g0 and g2
+ * read the inputs d0, d2 and d4, as a window of two taps and stride 1 would: F(2, 2) takes three
+ * multiplications. The middle tap g1 reads d1 and d3: two multiplications. That is 25 multiplications for 4
+ * outputs, where the direct convolution takes 36. The transforms only add and subtract, so the rounding error
+ * is that of the direct convolution.
  */
 const f2x2Stride2: WinogradAlgorithm = {
   name: 'winograd 2x2 stride 2',
@@ -173,10 +176,10 @@ const f2x2Stride2: WinogradAlgorithm = {
 };
 
 /**
- * The transposed convolution of a 3x3 convolution with stride 2 and padding 1, which is its gradient with respect to the
- * input: 4x4 values of dx from 3x3 values of dy. Windows are rotated by 180 degrees. Along one direction, dx1 and dx3
- * come from the outer taps by F(2, 2), dx0 and dx2 from the middle tap alone: 25 multiplications for 16 values, where
- * the direct convolution takes 36.
+ * The transposed convolution of a 3x3 convolution with stride 2 and padding 1, which is its gradient with
+ * respect to the input: 4x4 values of dx from 3x3 values of dy. Windows are rotated by 180 degrees. Along one
+ * direction, dx1 and dx3 come from the outer taps by F(2, 2), dx0 and dx2 from the middle tap alone: 25
+ * multiplications for 16 values, where the direct convolution takes 36.
  */
 const f4x4TransposedStride2: WinogradAlgorithm = {
   name: 'winograd 4x4 transposed stride 2',
@@ -205,7 +208,10 @@ export type WinogradMethod = keyof typeof winogradAlgorithms;
 export const elementCount = (method: WinogradMethod): number =>
   winogradAlgorithms[method].transformedTile ** 2;
 
-/** Indices of the two 128-bit halves of a block of eight channels. Wide SIMD makes one 256-bit operation of both. */
+/**
+ * Indices of the two 128-bit halves of a block of eight channels. Wide SIMD makes one 256-bit operation of
+ * both.
+ */
 export const HALVES = [0, 1] as const;
 
 /** Multiplies an address or index by a constant. */

@@ -1,4 +1,7 @@
-/** Winograd weight gradients, with all algorithms and both divisions among threads, against the reference in float64. */
+/**
+ * Winograd weight gradients, with all algorithms and both divisions among threads, against the reference in
+ * float64.
+ */
 
 import { enginesToTry, noise } from '@cnn/testing/fixtures';
 import { expect, test } from 'vitest';
@@ -8,7 +11,10 @@ import { type Shape, sizeOf } from '../../../../../tensor/shape.js';
 import { referenceBackend } from '../../../../reference/reference.js';
 import { wasmBackend } from '../../../wasm.js';
 
-/** Maximum error of F(4x4) relative to the root mean square of the gradient; it grows with the number of tiles. */
+/**
+ * Maximum error of F(4x4) relative to the root mean square of the gradient; it grows with the number of
+ * tiles.
+ */
 const TOLERANCE = 4e-5;
 
 test.each([

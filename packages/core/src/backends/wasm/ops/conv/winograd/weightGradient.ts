@@ -4,10 +4,10 @@
  *
  *     dg = G^T [sum over tiles of (A dY A^T) * (B^T d B)] G
  *
- * Tiles of the input and of dY are transformed; for each element of the transformed tile, one matrix product sums over
- * tiles; the sums are transformed into windows. F(4x4) takes 4 times fewer multiplications than the direct weight
- * gradient. The sums are split into parts by shape, never by thread, so results have the same bits for any number of
- * threads.
+ * Tiles of the input and of dY are transformed; for each element of the transformed tile, one matrix product
+ * sums over tiles; the sums are transformed into windows. F(4x4) takes 4 times fewer multiplications than the
+ * direct weight gradient. The sums are split into parts by shape, never by thread, so results have the same
+ * bits for any number of threads.
  */
 
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../../codegen/kernel.js';
@@ -41,7 +41,10 @@ const PRIVATE_TILES = 32;
 /** With private sums: maximum number of partial sums over tiles, and minimum number of tiles in each. */
 const MAX_PARTS = 8;
 const MIN_PART_TILES = 16;
-/** With larger sums: tiles that are multiplied together, and maximum input and output channels of a thread's block. */
+/**
+ * With larger sums: tiles that are multiplied together, and maximum input and output channels of a thread's
+ * block.
+ */
 const SHARED_TILES = 128;
 const BLOCK_CHANNELS = { input: 64, output: 32 } as const;
 
@@ -233,8 +236,9 @@ function stepsOf(p: Planner, { x, dy, top, left, to }: WeightGradient, method: W
 }
 
 /**
- * Plans a weight gradient. If the sums of all channels fit into a core's cache, parts of the tiles are summed independently
- * and the partial sums added. Otherwise, threads share the transformed tiles and each computes blocks of the weight.
+ * Plans a weight gradient. If the sums of all channels fit into a core's cache, parts of the tiles are summed
+ * independently and the partial sums added. Otherwise, threads share the transformed tiles and each computes
+ * blocks of the weight.
  */
 export function lowerWinogradWeightGradient(
   p: Planner,
@@ -247,7 +251,7 @@ export function lowerWinogradWeightGradient(
   const whole: WeightBlock = { input: [0, channels], output: [0, out] };
   const bytes = steps.sumBytes(whole);
   if (bytes <= PRIVATE_SUM_BYTES) {
-    // Each part of the tiles passes both transforms and the products on one thread, into a partial sum.
+    // One thread transforms and multiplies the tiles of a part, and writes a partial sum.
     const count = Math.min(MAX_PARTS, Math.ceil(steps.total / MIN_PART_TILES));
     const parts = Array.from({ length: count }, (_, part) => {
       const [from, to] = shareOf(steps.total, part, count);
@@ -293,7 +297,8 @@ export function lowerWinogradWeightGradient(
   const capacity = steps.transformedBytes(Math.min(steps.total, SHARED_TILES));
   const at = { x: p.workspace(capacity.x), dy: p.workspace(capacity.dy) };
   const blockBytes = Math.max(...blocks.map(steps.sumBytes));
-  // The sums of every block live from one range of tiles to the next; with one range, a thread reuses its sums.
+  // The sums of every block live from one range of tiles to the next; with one range, a thread reuses its
+  // sums.
   const threadSums = ranges.length > 1 ? undefined : p.workspacePerThread(blockBytes);
   const blockSums = ranges.length > 1 ? p.workspace(blocks.length * blockBytes) : undefined;
   for (const [i, range] of ranges.entries()) {

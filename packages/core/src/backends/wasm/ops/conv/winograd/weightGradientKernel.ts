@@ -1,6 +1,6 @@
 /**
- * Kernels of Winograd's weight gradient: the transform of dY before the matrix products, and the transform of their sums
- * into the 3x3 windows of dg.
+ * Kernels of Winograd's weight gradient: the transform of dY before the matrix products, and the transform of
+ * their sums into the 3x3 windows of dg.
  */
 import { f32x4, type Local, v128 } from '../../../codegen/index.js';
 import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../../codegen/kernel.js';
@@ -9,7 +9,10 @@ import { type TileTransformShape, tileParameters, transformTiles } from './input
 import { HALVES, type WinogradMethod, winogradAlgorithms } from './transforms.js';
 import { weightGradientTransforms } from './weightGradientTransforms.js';
 
-/** Computes A dY A^T for tiles of dY, whose image is `x`. The result is [element of the transformed tile][tile][channel]. */
+/**
+ * Computes A dY A^T for tiles of dY, whose image is `x`. The result is [element of the transformed
+ * tile][tile][channel].
+ */
 export const winogradOutputGradient = defineKernel({
   name: 'winograd output gradient',
   parameters: tileParameters,
@@ -38,8 +41,9 @@ export interface WeightGradientShape {
 const TAPS = 9;
 
 /**
- * Computes G^T S G, the gradient of 3x3 windows, for up to eight output channels. It loops over input channels, so that
- * each output channel's windows are written at rising addresses, in PyTorch's order [output][input][3][3].
+ * Computes G^T S G, the gradient of 3x3 windows, for up to eight output channels. It loops over input
+ * channels, so that each output channel's windows are written at rising addresses, in PyTorch's order
+ * [output][input][3][3].
  */
 export const winogradWeightGradient = defineKernel({
   name: 'winograd gradient',

@@ -1,4 +1,6 @@
-/** Transforms the weights of a Winograd convolution, G g G^T: once if they are constant, else in every run. */
+/**
+ * Transforms the weights of a Winograd convolution, G g G^T: once if they are constant, else in every run.
+ */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pointer } from '../../../memory/region.js';
 import type { Planner } from '../../../schedule/planner.js';
@@ -7,14 +9,20 @@ import { conflictFreeStride } from '../conflictFreeStride.js';
 import type { Convolution } from '../convolution.js';
 import { type WinogradMethod, winogradAlgorithms } from './transforms.js';
 
-/** Transformed weights: for each element of the transformed tile, a matrix [input channel][output channel] in panels. */
+/**
+ * Transformed weights: for each element of the transformed tile, a matrix [input channel][output channel] in
+ * panels.
+ */
 export interface TransformedWeights {
   readonly at: Pointer;
   /** Bytes from the matrix of one element to the next. */
   readonly elementStride: number;
 }
 
-/** @param panel - output channels that are packed together. */
+/**
+ * Transforms and packs the weights.
+ * @param panel - output channels of a panel.
+ */
 export function transformWeights(
   p: Planner,
   convolution: Convolution,

@@ -1,4 +1,4 @@
-/** Convolutions and their input gradients by every instance of Winograd's method, against the reference in float64. */
+/** Convolutions and their input gradients with every Winograd algorithm, against the reference in float64. */
 
 import { enginesToTry, noise } from '@cnn/testing/fixtures';
 import { expect, test } from 'vitest';
@@ -11,7 +11,10 @@ import { wasmBackend } from '../../../wasm.js';
 /** Maximum error relative to the root mean square of the result. F(4x4) has the largest. */
 const TOLERANCE = 4e-5;
 
-/** x is n x channels x h x w. If `gradient` is true, the input gradient of a convolution with that input is tested. */
+/**
+ * x is n x channels x h x w. If `gradient` is true, the input gradient of a convolution with that input is
+ * tested.
+ */
 test.each([
   { algorithm: 'winograd 2x2', gradient: false, x: [1, 40, 6, 7], out: 30, stride: 1, bottom: 1 },
   { algorithm: 'winograd 4x4', gradient: false, x: [4, 60, 27, 30], out: 56, stride: 1, bottom: 1 },

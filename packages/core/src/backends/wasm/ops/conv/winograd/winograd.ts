@@ -1,6 +1,7 @@
 /**
- * Winograd convolutions (see `transforms.ts`): chooses the algorithm by cost, and divides its three steps among threads:
- * input transform, one matrix product for each element of the transformed tile, output transform.
+ * Winograd convolutions (see `transforms.ts`): chooses the algorithm by cost, and divides its three steps
+ * among threads: input transform, one matrix product for each element of the transformed tile, output
+ * transform.
  */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pointer } from '../../../memory/region.js';
@@ -19,17 +20,21 @@ import { transformWeights } from './weights.js';
 /** Bytes of a thread's caches that its transformed tiles, before and after the matrix products, may take. */
 const PRIVATE_BYTES = 600 * 1024;
 
-/** Bytes of transformed tiles, before and after the matrix products, that all threads share where weights are large. */
+/**
+ * Bytes of transformed tiles, before and after the matrix products, that all threads share where weights are
+ * large.
+ */
 const SHARED_BYTES = 24e6;
 
 /**
- * Returns the Winograd algorithm that the cost model expects to be the fastest; undefined if that is the direct
- * convolution or if the convolution is not 3x3 with stride 1 or 2, undilated and ungrouped, with at least 16 input and
- * output channels.
+ * Returns the Winograd algorithm that the cost model expects to be the fastest; undefined if that is the
+ * direct convolution or if the convolution is not 3x3 with stride 1 or 2, undilated and ungrouped, with at
+ * least 16 input and output channels.
  *
- * The rounding error of F(4x4) is about three times that of the direct convolution, that of F(2x2) the same. In a graph
- * with gradients neither the forward nor the backward pass uses F(4x4): an activation that rounds to the other side of
- * zero changes gradients by far more than rounding does. Without F(4x4) they are as exact as PyTorch's.
+ * The rounding error of F(4x4) is about three times that of the direct convolution, that of F(2x2) the same.
+ * In a graph with gradients neither the forward nor the backward pass uses F(4x4): an activation that rounds
+ * to the other side of zero changes gradients by far more than rounding does. Without F(4x4) they are as
+ * exact as PyTorch's.
  */
 export function chooseWinograd(
   p: Planner,
@@ -78,9 +83,9 @@ export function tilesByImage(tiles: number, from: number, count: number): readon
 }
 
 /**
- * Plans a Winograd convolution. Small transformed weights stay in each core's cache: every thread takes its tiles through
- * all three steps, without a barrier. Large ones are divided among threads by element of the transformed tile, with a
- * barrier between the steps.
+ * Plans a Winograd convolution. Small transformed weights stay in each core's cache: every thread takes its
+ * tiles through all three steps, without a barrier. Large ones are divided among threads by element of the
+ * transformed tile, with a barrier between the steps.
  */
 export function lowerWinograd(p: Planner, convolution: Convolution, method: WinogradMethod): void {
   const { attrs, bias, residual, channels, out, y } = convolution;
@@ -240,7 +245,8 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
     });
     return;
   }
-  // Large weights: every thread computes the products of some elements, so that each weight is read once for a block.
+  // Large weights: every thread computes the products of some elements, so that each weight is read once for
+  // a block.
   const maxTiles = Math.max(engine.tileRows, Math.floor(SHARED_BYTES / bytesPerTile));
   const capacity = Math.ceil(total / Math.ceil(total / maxTiles));
   const { input, output } = transforms(capacity);
