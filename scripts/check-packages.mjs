@@ -5,27 +5,20 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { families } from './families.mjs';
 import { importCircles } from './importCircles.mjs';
 import { linkProblems } from './markdownLinks.mjs';
 
-const families = [
-  ...[
-    'lenet',
-    'alexnet',
-    'vgg',
-    'googlenet',
-    'resnet',
-    'nin',
-    'densenet',
-    'efficientnet',
-    'mobilenet',
-    'senet',
-  ],
-  'shufflenet',
-];
 const familyFiles = [
-  ...['package.json', 'tsconfig.json', 'tsup.config.ts', 'README.md', 'block.svg', 'goldens'],
-  ...['src/index.ts', 'src/article.ts', 'src/weights.ts'],
+  'package.json',
+  'tsconfig.json',
+  'tsup.config.ts',
+  'README.md',
+  'block.svg',
+  'goldens',
+  'src/index.ts',
+  'src/article.ts',
+  'src/weights.ts',
 ];
 const familyExports = ['models', 'article', 'renames'];
 
