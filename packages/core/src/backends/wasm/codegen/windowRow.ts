@@ -6,6 +6,9 @@
 import { type FunctionBuilder, i32, type Local } from './index.js';
 import { FLOAT, LANES } from './kernel.js';
 
+/** Most rows of a window: a kernel takes the address of each as a parameter. */
+export const MOST_ROWS = 7;
+
 /** A window sliding along a row. Extents are in pixels, strides in bytes. */
 export interface WindowRow {
   /** Width of the window. */

@@ -16,9 +16,9 @@ import {
   type Variant,
   VECTOR,
 } from '../../../codegen/kernel.js';
-import { slideAlongRow, type WindowRow } from '../../../codegen/windowRow.js';
+import { MOST_ROWS, slideAlongRow, type WindowRow } from '../../../codegen/windowRow.js';
 import { applyActivation } from '../../pointwise/activationKernel.js';
-import { depthwiseVectors, MOST_ROWS } from '../depthwise/depthwiseKernel.js';
+import { depthwiseVectors } from '../depthwise/depthwiseKernel.js';
 
 /** How channels are divided among vectors. */
 export interface GroupedLanes {

@@ -1,6 +1,7 @@
 /** Convolutions in groups with a window, row by row. */
 
 import { FLOAT } from '../../../codegen/kernel.js';
+import { MOST_ROWS } from '../../../codegen/windowRow.js';
 import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
 import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
@@ -8,7 +9,6 @@ import { insideWindow } from '../../data/padding.js';
 import { biasOf, pack, pixelsOf } from '../../lowering.js';
 import type { Convolution } from '../convolution.js';
 import { groupedSeconds } from '../costModel.js';
-import { MOST_ROWS } from '../depthwise/depthwiseKernel.js';
 import { type GroupedLanes, type GroupedRow, groupedLanes, groupedRow } from './groupedRowKernel.js';
 
 /** Sets whose weights take no more than this, so that a first-level cache holds them, pass over all rows together. */
