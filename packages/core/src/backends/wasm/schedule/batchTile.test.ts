@@ -73,7 +73,10 @@ class Network {
   }
 }
 
-/** Two convolutions with small weights, then a fully connected layer whose weights are larger than its activations. */
+/**
+ * Two convolutions with small weights, then a fully connected layer whose weights are larger than its
+ * activations.
+ */
 const small = (images: number, build?: (network: Network, x: Node) => Node): Network =>
   new Network([images, 1, 8, 8], (network) => {
     const x = network.conv(network.conv(network.x, 8), 8);
@@ -107,7 +110,7 @@ describe('the boundary', () => {
     expect(tilesOf(small(7), 4 * imageBytes)).toBe(7);
   });
 
-  test('is missing if the batch fits, images are mixed, weights change, or an early value is an output', () => {
+  test('is missing if the batch fits, images mix, weights change, or an early value is an output', () => {
     expect(tilesOf(small(4))).toBeUndefined();
     const mixed = new Network([4, 8, 8, 8], ({ x }) => relu(concat([x, x], 0)));
     expect(tilesOf(mixed, 1)).toBeUndefined();
@@ -124,7 +127,10 @@ describe('the boundary', () => {
   });
 });
 
-/** Computes the output for a batch on the calling thread, and profiles it; `order` returns the graph that runs. */
+/**
+ * Computes the output for a batch on the calling thread, and profiles it; `order` returns the graph that
+ * runs.
+ */
 async function run({ graph, weights, x }: Network, data: Float32Array, order: (graph: Graph) => Graph) {
   const engine = engineFor(detectFeatures());
   const planned = planGraph(order(graph), weights, engine, 1, await lowererFor(graph));
@@ -170,7 +176,7 @@ const networks: Readonly<Record<string, (images: number) => Network>> = {
 };
 
 describe.each(Object.entries(networks))('batch tiles of %s', (_, build) => {
-  test('give the same bits as a run of each tile alone, and one step of a profile for each layer', async () => {
+  test('give the same bits as single tiles, and one step of a profile for each layer', async () => {
     // Images of the batch, cached bytes for each value of the input, and the allowed sizes of a tile.
     for (const [images, bytes, tileSizes] of [
       [3, 0, [1]],
@@ -196,7 +202,7 @@ describe.each(Object.entries(networks))('batch tiles of %s', (_, build) => {
   });
 });
 
-test('a batch that leaves the caches gives the same bits as single images, on any number of threads', async () => {
+test('a batch larger than the caches gives the bits of single images, on any number of threads', async () => {
   const build = (images: number): Network =>
     new Network([images, 3, 104, 104], (network) => {
       const y = network.maxPool(network.conv(network.conv(network.x, 32, { kernel: 3 }), 32, { kernel: 3 }));

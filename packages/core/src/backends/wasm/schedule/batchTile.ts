@@ -1,7 +1,7 @@
 /**
- * Batch tiling: the first part of a graph runs once for each tile of a few images, the rest once for the whole batch.
- * Early layers have small weights and activations that no cache holds for a whole batch. Late layers have large
- * weights, which are best read once for all images.
+ * Batch tiling: the first part of a graph runs once for each tile of a few images, the rest once for the
+ * whole batch. Early layers have small weights and activations that no cache holds for a whole batch. Late
+ * layers have large weights, which are best read once for all images.
  */
 import { type Graph, inputsOf, isParameter, type Node } from '../../../graph/graph.js';
 import { lastUses } from '../../../graph/liveness.js';
@@ -13,9 +13,9 @@ import { isPixelShape } from '../memory/layout.js';
 import { findFusions } from './fusions.js';
 
 /**
- * Bytes that a layer may read and write before they leave the caches. Measured on a Xeon with 4 MB of second-level
- * cache for two cores: ResNeXt-50's layers take the same time per image in a batch of eight up to 19 MB for the whole
- * batch, and a sixth to a third longer from 25 MB on.
+ * Bytes that a layer may read and write before they leave the caches. Measured on a Xeon with 4 MB of
+ * second-level cache for two cores: ResNeXt-50's layers take the same time per image in a batch of eight up
+ * to 19 MB for the whole batch, and a sixth to a third longer from 25 MB on.
  */
 const CACHED_BYTES = 20 * 2 ** 20;
 
@@ -23,7 +23,8 @@ const bytesOf = (nodes: readonly Node[]): number =>
   nodes.reduce((sum, { shape }) => sum + sizeOf(shape) * FLOAT, 0);
 
 /**
- * Returns the size of a tile: the largest divisor of the batch whose share of `bytes` fits into the caches, at least 1.
+ * Returns the size of a tile: the largest divisor of the batch whose share of `bytes` fits into the caches,
+ * at least 1.
  * @param bytes - bytes that the layer with the most memory traffic moves for the whole batch.
  */
 function imagesPerTile(images: number, bytes: number, cachedBytes: number): number {
@@ -34,8 +35,9 @@ function imagesPerTile(images: number, bytes: number, cachedBytes: number): numb
 
 /**
  * Returns the graph with a `batchTile` node where tiling pays, else the graph itself. All nodes before the
- * `batchTile` node have the shapes of one tile. Exactly one of their values is read behind it, so a graph has one
- * boundary. Tiling reads weights once per tile; this must cost less than the activations that would leave the caches.
+ * `batchTile` node have the shapes of one tile. Exactly one of their values is read behind it, so a graph has
+ * one boundary. Tiling reads weights once per tile; this must cost less than the activations that would leave
+ * the caches.
  * @param cachedBytes - bytes that stay in the caches; tests set it.
  */
 export function tileBatch(graph: Graph, cachedBytes = CACHED_BYTES): Graph {

@@ -104,7 +104,7 @@ describe('batch norms before 1x1 convolutions', () => {
     ]);
   });
 
-  test('are not fused if the window is larger, others read the values, or a run changes the statistics', () => {
+  test('are not fused if the window is larger, another node reads the norm, or the statistics change', () => {
     expect(found(graphOf((x) => conv(normed(x), 16, 3)))).toEqual([]);
     expect(
       found(

@@ -1,6 +1,7 @@
 /**
- * Finds nodes to fuse, so that the values between them are never stored: the inverted residuals of MobileNets and
- * similar networks, concatenations whose channels are then shuffled, and batch norms before 1x1 convolutions.
+ * Finds nodes to fuse, so that the values between them are never stored: the inverted residuals of MobileNets
+ * and similar networks, concatenations whose channels are then shuffled, and batch norms before 1x1
+ * convolutions.
  */
 import { type Graph, isInput, isParameter, type Node, readersOf } from '../../../graph/graph.js';
 import type { AdaptivePoolAttrs } from '../../../ops/adaptivePool.js';
@@ -15,7 +16,10 @@ type Conv = Node<Conv2dAttrs>;
 /** Most channels of an NCHW input that the first convolution reads directly. */
 const MAX_FIRST_CHANNELS = 4;
 
-/** Squeeze-and-excitation: two 1x1 convolutions of the channel means compute a gate by which each channel is scaled. */
+/**
+ * Squeeze-and-excitation: two 1x1 convolutions of the channel means compute a gate by which each channel is
+ * scaled.
+ */
 export interface SqueezeExcitation {
   readonly pool: Node<AdaptivePoolAttrs>;
   readonly reduce: Conv;
@@ -26,7 +30,10 @@ export interface SqueezeExcitation {
 /** An inverted residual: expansion, depthwise convolution, projection. */
 export interface InvertedResidual {
   readonly kind: 'invertedResidual';
-  /** A 1x1 convolution, or a first convolution: see {@link isFirstConv}. Missing if the block does not widen its input. */
+  /**
+   * A 1x1 convolution, or a first convolution: see {@link isFirstConv}. Missing if the block does not widen
+   * its input.
+   */
   readonly expand?: Conv;
   readonly depthwise: Conv;
   readonly squeeze?: SqueezeExcitation;
@@ -55,7 +62,10 @@ export interface NormMatmul {
 /** Nodes that one lowering computes. */
 export type Fusion = InvertedResidual | ShuffledConcat | NormMatmul;
 
-/** True for a network's first layer: a convolution of an input with few channels, which reads the host's NCHW order. */
+/**
+ * True for a network's first layer: a convolution of an input with few channels, which reads the host's NCHW
+ * order.
+ */
 export const isFirstConv = (node: Node): node is Conv =>
   isOp(node, 'conv2d') &&
   isInput(node.inputs[0]!) &&
@@ -80,8 +90,8 @@ const isDepthwise = (node: Node): node is Conv =>
   !node.attrs.residual;
 
 /**
- * Finds all fusions, by their last node. No two share a node. A value that is an output or an update, or that a node
- * outside reads, is stored: only the last node of a fusion may have one.
+ * Finds all fusions, by their last node. No two share a node. A value that is an output or an update, or that
+ * a node outside reads, is stored: only the last node of a fusion may have one.
  */
 export function findFusions(graph: Graph): ReadonlyMap<Node, Fusion> {
   const readers = readersOf(graph);

@@ -112,7 +112,7 @@ test('an activation overwrites its input unless something else reads it', () => 
   expect(allocationOf(x)).not.toBe(allocationOf(y));
 });
 
-test('nothing overwrites a slice that begins inside a pixel: whole channel blocks would end beyond the allocation', () => {
+test('nothing overwrites a slice that begins inside a pixel, as whole blocks would end beyond it', () => {
   const allocationCount = (start: number): number =>
     located(graphOf((x) => relu(slice(1, start, start + 3)(relu(conv(x, 8)))))).allocations.size;
   expect(allocationCount(0)).toBe(2);

@@ -1,6 +1,6 @@
 /**
- * Decides which values share memory: the ops that compute the parts of a concatenation write them in place, slices and
- * reshapes are views, and elementwise ops overwrite an input that nothing reads afterwards.
+ * Decides which values share memory: the ops that compute the parts of a concatenation write them in place,
+ * slices and reshapes are views, and elementwise ops overwrite an input that nothing reads afterwards.
  */
 import { type Graph, isInput, isParameter, type Node, readersOf } from '../../../graph/graph.js';
 import { lastUses } from '../../../graph/liveness.js';
@@ -14,9 +14,9 @@ import type { Fusion } from './fusions.js';
 export interface Allocation {
   /** Size in float32 values. */
   readonly floats: number;
-  /** Index in the graph of the first node that writes to it. */
+  /** Index of the first node that writes to it. */
   readonly firstWrite: number;
-  /** Index in the graph of the last node that reads from it; the number of nodes if it lives to the end of a run. */
+  /** Index of the last node that reads from it; the number of nodes if it lives to the end of a run. */
   lastRead: number;
 }
 
@@ -34,15 +34,15 @@ const ALLOCATION_START = new Pointer(new Region(), 0);
 export interface Placement {
   readonly values: ReadonlyMap<Node, PlacedValue>;
   /**
-   * Nodes that need no kernel calls of their own: their value is a view of another one or written in place by its
-   * parts, or a later node of the same fusion or an update phase computes them.
+   * Nodes that need no kernel calls of their own: their value is a view of another one or written in place by
+   * its parts, or a later node of the same fusion or an update phase computes them.
    */
   readonly skipped: ReadonlySet<Node>;
 }
 
 /**
- * True if a node is a `reshape` from images to rows that only fully connected layers read. Then the rows keep the
- * order of the pixels, and the layers' weights are packed in that order instead.
+ * True if a node is a `reshape` from images to rows that only fully connected layers read. Then the rows keep
+ * the order of the pixels, and the layers' weights are packed in that order instead.
  */
 export const isFlattenForLinear = (node: Node, readers: readonly Node[]): boolean =>
   isOp(node, 'reshape') &&
@@ -55,9 +55,9 @@ export const isFlattenForLinear = (node: Node, readers: readonly Node[]): boolea
   );
 
 /**
- * True if a node is the boundary of the tiled part of the graph, which `tileBatch` adds: nodes before it run once per
- * batch tile, and its value holds the whole batch. Its allocation outlives all tiles. The input is written into it,
- * one tile behind the other.
+ * True if a node is the boundary of the tiled part of the graph, which `tileBatch` adds: nodes before it run
+ * once per batch tile, and its value holds the whole batch. Each tile writes its part of the value, so it is
+ * allocated before the first node.
  */
 export const isBatchTile = (node: Node): node is Node<{ readonly tiles: number }> => node.op === 'batchTile';
 
@@ -67,8 +67,8 @@ const isNeutral = (node: Node): boolean => findDefinition(node)?.neutral === tru
 const isLeaf = (node: Node): boolean => isInput(node) || isParameter(node);
 
 /**
- * Returns the nodes whose values are row-major like parameters, whatever their shape: gradients of weights, and
- * what optimizers compute from them.
+ * Returns the nodes whose values are row-major like parameters, whatever their shape: gradients of weights,
+ * and what optimizers compute from them.
  */
 export function weightNodes(graph: Graph): ReadonlySet<Node> {
   const found = new Set<Node>();
@@ -92,8 +92,8 @@ function isSameOrder(node: Node): boolean {
 /**
  * Assigns an allocation to each value.
  * @param fusions - fusions by their last node. The values of their other nodes are never stored.
- * @param inUpdates - nodes that the update phases compute. Their values go straight to the parameters, and what they
- *   read lives to the end of the run.
+ * @param inUpdates - nodes that the update phases compute. Their values go straight to the parameters, and
+ *   what they read lives to the end of the run.
  */
 export function placeValues(
   graph: Graph,
@@ -117,7 +117,7 @@ export function placeValues(
     computedAt: (node) => lastOfFusion.get(node) ?? node,
     kept: readByUpdates,
   });
-  /** Returns the index of the first node that writes to the value: for in-place concatenations, their first part. */
+  /** Returns the index of the first node that writes a value; it may be the first part of a concatenation. */
   const firstWrite = (node: Node): number =>
     isBatchTile(node)
       ? 0
@@ -132,7 +132,7 @@ export function placeValues(
     values.set(node, { allocation, value });
   };
 
-  /** Places a value. Parts of a concatenation come before it in the graph, so the first part places the whole. */
+  /** Places a value. Parts of a concatenation come before it, so the first part also places the whole. */
   const place = (node: Node): PlacedValue => {
     const known = values.get(node);
     if (known) return known;
@@ -214,13 +214,13 @@ export function placeValues(
   return { values, skipped };
 
   /**
-   * Returns an input whose buffer the result may overwrite: same layout, last use here, and read at or ahead of the
-   * write position.
+   * Returns an input whose buffer the result may overwrite: same layout, last use here, and read at or ahead
+   * of the write position.
    */
   function overwrittenInput(node: Node): Node | undefined {
     if (!isPixelShape(node.shape) || weights.has(node)) return undefined;
     const inPlace = findDefinition(node)?.inPlace ?? [];
-    // The op reads its other inputs in another order than it writes. A fusion reads all inputs of its first node so.
+    // Inputs read in another order than the result is written: in fusions, all inputs of the first node.
     const first = fusions.get(node)?.nodes[0] ?? node;
     const others = first.inputs.filter((_, i) => first !== node || !inPlace.includes(i));
     return node.inputs.find((candidate, i) => {
@@ -229,7 +229,8 @@ export function placeValues(
       const { allocation } = found;
       if (allocation.lastRead !== index.get(node) || allocation.floats !== storedFloats(node.shape))
         return false;
-      // A slice of later channels begins inside a pixel: whole channel blocks written there would end beyond the allocation.
+      // A slice of later channels begins inside a pixel: whole channel blocks written there would end beyond
+      // the allocation.
       if (found.value(ALLOCATION_START).at !== ALLOCATION_START) return false;
       return others.every((other) => values.get(other)?.allocation !== allocation);
     });
@@ -249,13 +250,13 @@ interface InPlaceConcats {
   /** Where the ops that compute parts of a concatenation write them. */
   readonly targets: ReadonlyMap<Node, ConcatTarget>;
   /**
-   * Concatenations whose parts all lie in a larger one, behind each other in the same order: they are views of it. So
+   * Concatenations whose parts all lie in a larger one, contiguous and in order: they are views of it. Thus
    * the growing list of features of a dense block is one tensor.
    */
   readonly leading: ReadonlyMap<Node, ConcatTarget>;
 }
 
-/** Finds the concatenations whose parts can be written in place; batch-tile boundaries take their input in place, too. */
+/** Finds the values that can be written straight into a concatenation or a batch-tile boundary. */
 function findInPlaceConcats(
   graph: Graph,
   weights: ReadonlySet<Node>,

@@ -1,6 +1,6 @@
 /**
- * Plans a graph: locates values in memory, generates each kernel once, packs weights, lends workspace, and records the
- * kernel calls of every thread, phase by phase. Between phases all threads wait at a barrier. Lowerings of ops call it.
+ * Plans a graph: locates values in memory, generates each kernel once, packs weights, lends workspace, and
+ * records the kernel calls of every thread, phase by phase. Lowerings of ops call it.
  */
 import { type Graph, isInput, isParameter, type Node } from '../../../graph/graph.js';
 import { weightOf } from '../../../graph/weightOf.js';
@@ -28,11 +28,11 @@ import { type UpdateChain, updateChains } from './updates.js';
 export interface Call {
   /** Index of the kernel in {@link Planner.kernels}. */
   readonly kernel: number;
-  /** Arguments in the order of the kernel's parameters. A pointer becomes an address when memory is laid out. */
+  /** Arguments in the order of the kernel's parameters. Pointers become addresses when memory is laid out. */
   readonly parameters: readonly (number | Pointer)[];
 }
 
-/** Makes calls of a kernel from named arguments. A name that is no parameter of the kernel does not compile. */
+/** Makes calls of a kernel from named arguments. Names that are no parameter of the kernel do not compile. */
 export type CallMaker<P extends KernelParameters> = <T extends ArgumentsOf<P, Pointer>>(
   args: T & { readonly [K in Exclude<keyof T, keyof P>]: never },
 ) => Call;
@@ -52,13 +52,13 @@ interface ConstantFill {
   readonly at: Pointer;
   /** Size in float32 values. */
   readonly floats: number;
-  /** Fills one piece. `target` is the whole memory of the constant, zero at first; pieces are filled in order. */
+  /** Fills a piece of the constant. `target` is all of its memory, zero at first; pieces come in order. */
   readonly fill: (target: Float32Array, piece: number) => void;
   /** Number of pieces. */
   readonly pieces: number;
 }
 
-/** A key of the table of Winograd transforms in `ops/conv/winograd/transforms.ts`. The compiler compares the two. */
+/** A key of the Winograd transforms in `ops/conv/winograd/transforms.ts`; TypeScript compares the two. */
 export type WinogradMethod = 2 | 4 | 'strided' | 'spread';
 
 /** The weight of a convolution, and the order in which it is read. */
@@ -105,7 +105,7 @@ export const shareOf = (
   Math.floor((total * (thread + 1)) / threads),
 ];
 
-/** The plan of a graph under construction. Lowerings add phases to it; the program and the memory image read it. */
+/** A plan under construction. Lowerings add phases to it; the program and the memory image read it. */
 export class Planner {
   // Analyses of the graph, made by the constructor.
 
@@ -126,7 +126,7 @@ export class Planner {
   readonly io = new Region();
   /** Region of all other values and of workspace; an address is reused when its value is dead. */
   readonly arena = new Arena();
-  /** Inputs by name, in the I/O region. Shapes are those of the whole batch, also where the graph is tiled. */
+  /** Inputs by name, in the I/O region. Shapes are those of the whole batch, even if the graph is tiled. */
   readonly inputs = new Map<string, Dense>();
   /** Functions that fill the constants while a program is loaded. They hold on to the weights. */
   readonly constantFills: ConstantFill[] = [];
@@ -146,9 +146,9 @@ export class Planner {
 
   // For profiles.
 
-  /** Seconds that the cost model predicts for all tiles of a node. Nodes that it has no model of are missing. */
+  /** Seconds that the cost model predicts for all tiles of a node. Nodes without a prediction are missing. */
   readonly expectedSeconds = new Map<Node, number>();
-  /** Number of batch tiles in which a node is computed. Nodes that compute the whole batch at once are missing. */
+  /** Number of batch tiles of a node. Nodes that compute the whole batch at once are missing. */
   readonly tileCounts = new Map<Node, number>();
 
   readonly #kernelIndex = new Map<string, number>();
@@ -255,9 +255,9 @@ export class Planner {
   }
 
   /**
-   * Returns a node's value in NHWC order; it must have two or four dimensions. Of the inputs and parameters, rows and
-   * images with one channel are in this order on the host. The others get memory in the I/O region, into which
-   * `convert` copies them; it is called once per node.
+   * Returns a node's value in NHWC order; it must have two or four dimensions. Of the inputs and parameters,
+   * rows and images with one channel are in this order on the host. The others get memory in the I/O region,
+   * into which `convert` copies them; it is called once per node.
    */
   pixels(node: Node, convert: (from: Dense, to: Pixels) => void): Pixels {
     const value = this.#converted.get(node) ?? this.value(node);
@@ -302,7 +302,7 @@ export class Planner {
     return at;
   }
 
-  /** Reserves memory for a constant that lowerings share by its name; only the first call's `fill` is used. */
+  /** Reserves memory for a constant once per name: later calls return the same memory and ignore `fill`. */
   internConstant(name: string, floats: number, fill: ConstantFill['fill']): Pointer {
     const at = this.#internedConstants.get(name) ?? this.addConstant(floats, fill);
     this.#internedConstants.set(name, at);
@@ -359,7 +359,7 @@ export class Planner {
     });
   }
 
-  /** Adds a phase of independent units of work. Each thread gets a contiguous range of them; an empty range calls nothing. */
+  /** Adds a phase of independent units of work; `calls` gets a thread's range of them, never an empty one. */
   parallelFor(units: number, calls: (from: number, to: number, thread: number) => readonly Call[]): void {
     this.addPhase((thread) => {
       const [from, to] = shareOf(units, thread, this.threads);

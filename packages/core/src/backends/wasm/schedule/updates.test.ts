@@ -1,4 +1,6 @@
-/** Tests of update chains: connected steps are one chain; steps whose values are read elsewhere are in none. */
+/**
+ * Tests of update chains: connected steps are one chain; steps whose values are read elsewhere are in none.
+ */
 import { describe, expect, test } from 'vitest';
 import { Graph, type Node } from '../../../graph/graph.js';
 import { emit, ops, relu } from '../../../ops/index.js';
@@ -11,8 +13,8 @@ interface Updated {
 }
 
 /**
- * Returns the chains of a graph with the parameters `p0` and `p1`, a velocity for each, and the updates of SGD with
- * momentum.
+ * Returns the chains of a graph with the parameters `p0` and `p1`, a velocity for each, and the updates of
+ * SGD with momentum.
  * @param change - changes the graph before.
  */
 function momentum(change: (graph: Graph, first: Updated) => void = () => undefined) {

@@ -1,7 +1,7 @@
 /**
- * Finds the updates that are computed in place. The steps of an optimizer are elementwise, so one pass over the values
- * of a parameter, its optimizer state and its averages computes and overwrites all of them. The pass belongs to the
- * update phases, which cannot be interrupted: a run applies the whole step or none of it.
+ * Finds the updates that are computed in place. The steps of an optimizer are elementwise, so one pass over
+ * the values of a parameter, its optimizer state and its averages computes and overwrites all of them. The
+ * pass belongs to the update phases, which cannot be interrupted: a run applies the whole step or none of it.
  */
 import { type Graph, isInput, isParameter, type Node, readersOf } from '../../../graph/graph.js';
 import { findDefinition } from '../../../ops/index.js';
@@ -25,9 +25,10 @@ export interface UpdateChain {
 const MAX_ADDRESSES = PARAMETERS - 1;
 
 /**
- * Finds all chains: steps that are connected by reading each other or the same changing parameters. A chain is left
- * out, and its steps are computed in the graph's order, if an output or a node outside reads one of its values, if its
- * values differ in size or order, if an update is no step, or if it needs more addresses than a kernel takes.
+ * Finds all chains: steps that are connected by reading each other or the same changing parameters. A chain
+ * is left out, and its steps are computed in the graph's order, if an output or a node outside reads one of
+ * its values, if its values differ in size or order, if an update is no step, or if it needs more addresses
+ * than a kernel takes.
  */
 export function updateChains(graph: Graph): readonly UpdateChain[] {
   const readers = readersOf(graph);
