@@ -8,11 +8,8 @@ import type { Engine } from './engine.js';
 import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from './index.js';
 import { FLOAT } from './kernel.js';
 
-/** Bytes at the start of memory that the runtime uses for control words. */
-export const CONTROL_BYTES = 512;
-
-/** Byte address of the constants, behind the control words. */
-export const CONSTANTS_AT = CONTROL_BYTES;
+/** Byte address of the constants. The bytes in front of them are the runtime's control words. */
+export const CONSTANTS_AT = 512;
 
 /** Number of constants that memory is reserved for. */
 export const MAX_CONSTANTS = 64;

@@ -2,7 +2,7 @@
 
 /**
  * Byte addresses of the control words, each in a cache line of 64 bytes to avoid false sharing. They lie in
- * the first `CONTROL_BYTES` of memory, which `codegen/constants.ts` keeps free.
+ * front of `CONSTANTS_AT`.
  */
 export const control = {
   /** Number of threads that have reached a barrier, summed over all barriers of the run. */

@@ -4,7 +4,7 @@ import { Graph } from '../../../graph/graph.js';
 import { emit, ops } from '../../../ops/index.js';
 import type { LazyTensor, Tensor } from '../../../tensor/tensor.js';
 import { SLICE_MS } from '../../common/yield.js';
-import { CONTROL_BYTES } from '../codegen/constants.js';
+import { CONSTANTS_AT } from '../codegen/constants.js';
 import { detectFeatures, engineFor } from '../codegen/engine.js';
 import { CACHE_LINE } from '../codegen/kernel.js';
 import { PIECE_VALUES, Planner } from '../schedule/planner.js';
@@ -15,7 +15,7 @@ import { layOutMemory } from './memoryImage.js';
 test('control words lie in front of the constants, each in a cache line', () => {
   const addresses = Object.values(control).sort((a, b) => a - b);
   expect(addresses.every((address, index) => address === index * CACHE_LINE)).toBe(true);
-  expect(addresses.length * CACHE_LINE).toBeLessThanOrEqual(CONTROL_BYTES);
+  expect(addresses.length * CACHE_LINE).toBeLessThanOrEqual(CONSTANTS_AT);
 });
 
 test('a constant is packed piece by piece, and the signal aborts it between pieces', async () => {
