@@ -1,6 +1,7 @@
 /**
  * Checks what no other tool does: every family has the same files and fields, imports point one way only, between
- * packages, between the folders of @cnn/core and between those of its wasm back end, and in no circle between files, and links of documents lead somewhere.
+ * packages, between the folders of @cnn/core and between those of its wasm back end, and in no circle between files,
+ * and links of documents lead somewhere.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
