@@ -2,12 +2,12 @@
 import type { Node } from '../../../../graph/graph.js';
 import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
 import { FLOAT } from '../../codegen/kernel.js';
+import { MOST_ROWS } from '../../codegen/windowRow.js';
 import { isFirstConv } from '../../schedule/fusions.js';
 import type { Planner } from '../../schedule/planner.js';
 import { type Lowering, pixelsOf } from '../lowering.js';
 import { type Convolution, convolutionOf } from './convolution.js';
 import { lowerDepthwise } from './depthwise/depthwise.js';
-import { MOST_ROWS } from './depthwise/depthwiseKernel.js';
 import { directConvolution, directWindow } from './direct.js';
 import { lowerFirstConv } from './firstConv.js';
 import { lowerGroupedMatmul } from './grouped/groupedMatmul.js';

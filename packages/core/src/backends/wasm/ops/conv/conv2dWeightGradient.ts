@@ -6,6 +6,7 @@
 import type { Node } from '../../../../graph/graph.js';
 import type { Conv2dGradAttrs } from '../../../../ops/conv2d.js';
 import { CACHE_LINE, FLOAT, paddedChannels } from '../../codegen/kernel.js';
+import { MOST_ROWS } from '../../codegen/windowRow.js';
 import { type Pixels, stridesOf } from '../../memory/layout.js';
 import type { Planner } from '../../schedule/planner.js';
 import { padPixels, reach } from '../data/padding.js';
@@ -13,7 +14,6 @@ import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, zeroPhase } from '../l
 import { panelColumns } from '../matmul/matmulKernel.js';
 import { type RowLoop, sumPartsPhase, transposedMatmuls } from '../matmul/transposedMatmul.js';
 import { fastestWeightGradient } from './costModel.js';
-import { MOST_ROWS } from './depthwise/depthwiseKernel.js';
 import { lowerDepthwiseWeightGradient } from './depthwise/depthwiseWeightGradient.js';
 import type { WinogradMethod } from './winograd/transforms.js';
 import { lowerWinogradWeightGradient } from './winograd/weightGradient.js';

@@ -14,11 +14,8 @@ import {
   type Variant,
   VECTOR,
 } from '../../../codegen/kernel.js';
-import { slideAlongRow, tapBytes, type WindowRow } from '../../../codegen/windowRow.js';
+import { MOST_ROWS, slideAlongRow, tapBytes, type WindowRow } from '../../../codegen/windowRow.js';
 import { applyActivation } from '../../pointwise/activationKernel.js';
-
-/** The most rows a window may have: their pointers are parameters. */
-export const MOST_ROWS = 7;
 
 /** Everything that is fixed when the kernel is generated. Extents are in pixels, strides in bytes. */
 export interface DepthwiseRow extends WindowRow {

@@ -1,6 +1,7 @@
 /** Row-wise grouped convolutions: each kernel call computes one row of output pixels. */
 
 import { FLOAT } from '../../../codegen/kernel.js';
+import { MOST_ROWS } from '../../../codegen/windowRow.js';
 import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
 import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
@@ -8,7 +9,6 @@ import { insideWindow } from '../../data/padding.js';
 import { biasOf, pack, pixelsOf } from '../../lowering.js';
 import type { Convolution } from '../convolution.js';
 import { groupedSeconds } from '../costModel.js';
-import { MOST_ROWS } from '../depthwise/depthwiseKernel.js';
 import { type GroupedLanes, type GroupedRow, groupedLanes, groupedRow } from './groupedRowsKernel.js';
 
 /** Bytes of weights that stay in a first-level cache while their sets loop over all rows. */

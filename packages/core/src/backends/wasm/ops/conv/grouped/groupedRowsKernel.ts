@@ -16,9 +16,9 @@ import {
   type Variant,
   VECTOR,
 } from '../../../codegen/kernel.js';
-import { slideAlongRow, type WindowRow } from '../../../codegen/windowRow.js';
+import { MOST_ROWS, slideAlongRow, type WindowRow } from '../../../codegen/windowRow.js';
 import { applyActivation } from '../../pointwise/activationKernel.js';
-import { depthwiseVectors, MOST_ROWS } from '../depthwise/depthwiseKernel.js';
+import { depthwiseVectors } from '../depthwise/depthwiseKernel.js';
 
 /** Assignment of channels to lanes. A set is one or two groups that are computed together. */
 export interface GroupedLanes {

@@ -23,6 +23,7 @@ import {
   type V128,
 } from '../../../codegen/index.js';
 import { multiplyAdd } from '../../../codegen/kernel.js';
+import type { WinogradMethod } from '../../../schedule/planner.js';
 
 type Vector = Local<'v128'>;
 
@@ -199,10 +200,14 @@ const f4x4TransposedStride2: WinogradAlgorithm = {
 };
 
 /** All Winograd algorithms, by method. */
-export const winogradAlgorithms = { f2x2, f4x4, f2x2Stride2, f4x4TransposedStride2 } as const;
+export const winogradAlgorithms: Readonly<Record<WinogradMethod, WinogradAlgorithm>> = {
+  f2x2,
+  f4x4,
+  f2x2Stride2,
+  f4x4TransposedStride2,
+};
 
-/** Name of a Winograd algorithm. */
-export type WinogradMethod = keyof typeof winogradAlgorithms;
+export type { WinogradMethod };
 
 /** Number of elements of a transformed tile, each of which is a matrix product. */
 export const elementCount = (method: WinogradMethod): number =>
