@@ -17,7 +17,7 @@ export async function callingThreadRunner(
   const { pages, computePhaseCount } = image;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   await image.fill(memory.buffer, loading);
-  const execute = new WebAssembly.Instance(module, { env: { memory } }).exports.walk as Execute;
+  const execute = new WebAssembly.Instance(module, { env: { memory } }).exports.execute as Execute;
   const commands = image.commands[0]!;
   /** Executes the compute phases; returns the milliseconds of each. */
   const compute = async (signal?: AbortSignal): Promise<readonly number[]> => {

@@ -71,7 +71,7 @@ export function layOutMemory(planner: Planner, shared: boolean): MemoryImage {
     );
   const module = buildModule({
     functions: [...kernels, executeCommands()],
-    exports: { walk: kernels.length },
+    exports: { execute: kernels.length },
     memory: { pages, shared },
   });
   return {

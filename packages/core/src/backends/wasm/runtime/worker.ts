@@ -28,7 +28,7 @@ const post = (message: unknown, transfer: ArrayBuffer[] = []): void => port.post
 const MAX_POLLS = 200_000;
 
 const instantiate = (module: WebAssembly.Module, memory: WebAssembly.Memory): Execute =>
-  new WebAssembly.Instance(module, { env: { memory } }).exports.walk as Execute;
+  new WebAssembly.Instance(module, { env: { memory } }).exports.execute as Execute;
 
 /** Serves runs requested through shared memory; returns after `Command.end`. */
 function serve({
