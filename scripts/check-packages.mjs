@@ -1,31 +1,25 @@
 /**
  * Checks what no other tool does: every family has the same files and fields, imports point one way only, between
- * packages and between the folders of @cnn/core and in no circle between files, and links of documents lead somewhere.
+ * packages, between the folders of @cnn/core and between those of its wasm back end, and in no circle between files,
+ * and links of documents lead somewhere.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { families } from './families.mjs';
 import { importCircles } from './importCircles.mjs';
 import { linkProblems } from './markdownLinks.mjs';
 
-const families = [
-  ...[
-    'lenet',
-    'alexnet',
-    'vgg',
-    'googlenet',
-    'resnet',
-    'nin',
-    'densenet',
-    'efficientnet',
-    'mobilenet',
-    'senet',
-  ],
-  'shufflenet',
-];
 const familyFiles = [
-  ...['package.json', 'tsconfig.json', 'tsup.config.ts', 'README.md', 'block.svg', 'goldens'],
-  ...['src/index.ts', 'src/article.ts', 'src/weights.ts'],
+  'package.json',
+  'tsconfig.json',
+  'tsup.config.ts',
+  'README.md',
+  'block.svg',
+  'goldens',
+  'src/index.ts',
+  'src/article.ts',
+  'src/weights.ts',
 ];
 const familyExports = ['models', 'article', 'renames'];
 
@@ -48,6 +42,20 @@ const coreLayers = [
 
 /** The entries of core, files beside its folders: `@cnn/core`, `@cnn/core/graph`, `@cnn/core/io`. */
 const coreEntries = ['index', 'graph', 'io'];
+
+/**
+ * The folders and files of core's wasm back end, the lower levels first. A file may import from its own folder and from
+ * lower levels, but not from the other folders of its level.
+ */
+const wasmLevels = [
+  ['codegen'],
+  ['memory'],
+  ['schedule'],
+  ['ops', 'runtime'],
+  ['planGraph', 'wideSimd'],
+  ['program'],
+  ['wasm'],
+];
 
 /** Which of our packages each package may import; families import core alone. Tests may import more. */
 const mayImport = {
@@ -78,6 +86,12 @@ const importsOf = (text) =>
   [...text.matchAll(/(?:^|\n)\s*(?:import|export)\b[^'";]*?from\s*'([^']+)'|import\(\s*'([^']+)'\s*\)/g)].map(
     (match) => match[1] ?? match[2],
   );
+
+/** The part of the wasm back end that a file belongs to, and its level; -1 for all other files. */
+function wasmRoom(root, file) {
+  const name = relative(join(root, 'packages/core/src/backends/wasm'), file).split(/[/.]/)[0];
+  return { name, level: wasmLevels.findIndex((level) => level.includes(name)) };
+}
 
 /** Every problem of a repository, as sentences. */
 export function problemsOf(root) {
@@ -132,6 +146,11 @@ export function problemsOf(root) {
           const [from, to] = [layer(file), layer(resolve(dirname(file), target))];
           if (coreLayers.indexOf(to) > coreLayers.indexOf(from))
             problems.push(`${where} imports ${target}: ${from} may not know ${to}.`);
+          const [importer, imported] = [wasmRoom(root, file), wasmRoom(root, resolve(dirname(file), target))];
+          if (importer.level >= 0 && importer.name !== imported.name && imported.level >= importer.level)
+            problems.push(
+              `${where} imports ${target}: wasm/${importer.name} may not know wasm/${imported.name}.`,
+            );
         }
       }
     }

@@ -1,5 +1,5 @@
-/** Installs onnxruntime-node before the tests of this package, if it is not there. */
-import { join } from 'node:path';
+/** Installs onnxruntime-node for the tests of this package, if it is not there. */
+import { fileURLToPath } from 'node:url';
 import { installLocked } from '@cnn/testing/lockedPackages';
 
-export default (): Promise<void> => installLocked(join(import.meta.dirname, '../runtime'));
+export default (): Promise<void> => installLocked(fileURLToPath(new URL('../runtime', import.meta.url)));

@@ -1,4 +1,6 @@
-/** Plans a whole graph: the phases of its nodes, those that bring outputs into the host's order, those that take on updates. */
+/**
+ * Plans a whole graph: phases that compute its nodes, copy outputs into the host's order, and apply updates.
+ */
 import { type Graph, isParameter, type Node, parametersOf } from '../../graph/graph.js';
 import { type Shape, sizeOf } from '../../tensor/shape.js';
 import type { Weights } from '../../tensor/tensor.js';
@@ -10,10 +12,18 @@ import type { Lowerer } from './ops/index.js';
 import { copiesPhase, copyLoops, copyPhase } from './ops/lowering.js';
 import { Planner } from './schedule/planner.js';
 
-/** A plan, and where its program finds what comes out. */
+/**
+ * A plan, with the outputs by name and the changing parameters by name. Both lie in memory in the host's
+ * order.
+ */
 export type PlannedGraph = ReturnType<typeof planGraph>;
 
-/** Plans all phases, those that bring outputs into the host's order included. */
+/**
+ * Plans all phases of a graph.
+ * @param graph - tiled by `tileBatch`.
+ * @param threads - number of threads that share each phase.
+ * @param lower - lowerings of the graph's ops, from `lowererFor`.
+ */
 export function planGraph(graph: Graph, weights: Weights, engine: Engine, threads: number, lower: Lowerer) {
   const planner = new Planner(graph, weights, engine, threads);
   planner.transformChangingWeights = lower.transformChangingWeights;
@@ -36,9 +46,10 @@ export function planGraph(graph: Graph, weights: Weights, engine: Engine, thread
 }
 
 /**
- * Adds the phases that take on updates, all at once: steps of optimizers are computed there, other new values
- * lie in places of their own. Only a parameter that becomes another's value is put aside first, as it may
- * change itself.
+ * Adds the phases that apply updates. They compute the steps of optimizers in place and copy other new values
+ * to their parameters. A parameter that is the new value of another one is copied to a temporary first, as it
+ * may change too.
+ * @returns the changing parameters by name.
  */
 function planUpdates(
   graph: Graph,
@@ -52,11 +63,11 @@ function planUpdates(
     const { shape } = node;
     let from = planner.value(node);
     if (isParameter(node)) {
-      const aside: Dense = { kind: 'dense', at: planner.io.reserve(sizeOf(shape) * FLOAT), shape };
+      const temporary: Dense = { kind: 'dense', at: planner.io.reserve(sizeOf(shape) * FLOAT), shape };
       planner.beginNode(node);
       planner.setAlgorithm('copy');
-      copyPhase(planner, shape, from, aside);
-      from = aside;
+      copyPhase(planner, shape, from, temporary);
+      from = temporary;
     }
     return { name, shape, from, to: planner.value(parameters.get(name)!) };
   });

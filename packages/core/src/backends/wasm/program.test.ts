@@ -6,7 +6,7 @@ import { initialise } from '../../nn/walk.js';
 import { compile } from '../../runtime/compile.js';
 import { wasmBackend } from './wasm.js';
 
-test('layers that are computed together are named by what they share, and by the first and the last of a list', async () => {
+test('fused layers have the path of their module, and the range of indices in its list', async () => {
   const block = sequential(conv2d(8, 8, 3, { padding: 1, groups: 8 }), conv2d(8, 8, 1));
   const model = module({ features: sequential(conv2d(3, 8, 3), block, conv2d(8, 8, 3)) }, ({ features }, x) =>
     features(x),
@@ -19,7 +19,7 @@ test('layers that are computed together are named by what they share, and by the
   await session.dispose();
 });
 
-test('an input of another size is refused before it is written', async () => {
+test('an input of another size is rejected before it is written', async () => {
   const { graph, weights } = convolutionChain(1, 8, 4);
   const program = await wasmBackend({ workers: false }).compile(graph, weights);
   const feeds = new Map([['x', { shape: [1, 8, 4, 5], data: new Float32Array(160) }]]);

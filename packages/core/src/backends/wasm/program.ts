@@ -1,4 +1,7 @@
-/** A compiled graph as the wasm back end runs it: values by name go in and out, profiles speak of modules. */
+/**
+ * The compiled program of the wasm back end: passes values by name to and from a runner, and reports profiles
+ * by module.
+ */
 import { type Graph, type Node, parametersOf } from '../../graph/graph.js';
 import { sizeOf } from '../../tensor/shape.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
@@ -11,7 +14,11 @@ import type { PlannedGraph } from './planGraph.js';
 import type { MemoryImage } from './runtime/memoryImage.js';
 import type { Runner } from './runtime/runner.js';
 
-/** A program that has its runner run the plan of a graph. */
+/**
+ * Makes the program of a planned graph.
+ * @param graph - the graph as compiled, not tiled.
+ * @param runner - runs the plan; the program owns it and disposes of it.
+ */
 export function wasmProgram(
   graph: Graph,
   weights: Weights,
@@ -20,29 +27,31 @@ export function wasmProgram(
   runner: Runner,
 ): Program {
   const lifetime = new Lifetime();
-  // What stays alive with the program: not the planner and the image, which know how to fill memory with
-  // weights, and the weights themselves only if some of them change and the rest is asked for beside them.
+  // The program holds on to neither the planner nor the memory image, since both refer to the weights that
+  // fill memory. It keeps the weights only if some of them change, as `parameters` also returns those that do
+  // not.
   const { pages, phases, computePhaseCount } = image;
   const { fusions, expectedSeconds, tileCounts, updateChains, hostChecks } = planner;
   const updateFlops = updateChains
     .flatMap(({ nodes }) => nodes)
     .reduce((sum, node) => sum + flopsOf(node), 0);
-  const kept = graph.updates.size > 0 ? weights : undefined;
+  const initialWeights = graph.updates.size > 0 ? weights : undefined;
   const inputs = new Map(
     [...planner.inputs].map(([name, { at, shape }]) => [name, { at: at.address, shape }]),
   );
-  const fetches = [...outputs.values()].map(({ node, value }) => ({
+  const outputRanges = [...outputs.values()].map(({ node, value }) => ({
     at: value.at.address,
     floats: sizeOf(node.shape),
   }));
+  /** Checks the inputs and returns their values with their addresses. */
   const feedsOf = (feeds: ReadonlyMap<string, Tensor>) => {
     lifetime.requireAlive();
-    const found = [...inputs].map(([name, { at, shape }]) => ({
+    const addressed = [...inputs].map(([name, { at, shape }]) => ({
       at,
       data: valuesFor(graph, name, shape, feeds),
     }));
     for (const check of hostChecks) check(feeds);
-    return found;
+    return addressed;
   };
   return {
     backend: 'wasm',
@@ -53,39 +62,39 @@ export function wasmProgram(
     },
     async run(feeds, signal) {
       signal?.throwIfAborted();
-      const values = await lifetime.unlessEnded(runner.run(feedsOf(feeds), fetches, signal));
+      const values = await lifetime.unlessEnded(runner.run(feedsOf(feeds), outputRanges, signal));
       return new Map(
         [...outputs].map(([name, { node }], index) => [name, { shape: node.shape, data: values[index]! }]),
       );
     },
     async parameters() {
       lifetime.requireAlive();
-      if (!kept) return new Map();
-      const unchanged = [...parametersOf(graph).keys()].map((name) => [name, kept.get(name)!] as const);
+      if (!initialWeights) return new Map();
+      const all = [...parametersOf(graph).keys()].map((name) => [name, initialWeights.get(name)!] as const);
       const values = await runner.read(
         [...state.values()].map(({ at, shape }) => ({ at: at.address, floats: sizeOf(shape) })),
       );
       const changed = [...state].map(([name, { shape }], i) => [name, { shape, data: values[i]! }] as const);
-      return new Map([...unchanged, ...changed]);
+      return new Map([...all, ...changed]);
     },
     async profile(feeds) {
       const times = await lifetime.unlessEnded(runner.profile(feedsOf(feeds)));
       const steps = new Map<Node, ProfileStep>();
       for (const [index, { node, algorithm }] of phases.slice(0, computePhaseCount).entries()) {
-        const together = fusions.get(node)?.nodes ?? [node];
+        const fused = fusions.get(node)?.nodes ?? [node];
         const known = steps.get(node);
         const seconds = expectedSeconds.get(node);
         steps.set(node, {
-          path: commonPath(together.map(({ path }) => path)),
-          op: together.map(describe).join(', '),
-          // An output's copy into the host's order belongs to its node, but is not how that is computed.
+          path: commonPath(fused.map(({ path }) => path)),
+          op: fused.map(describe).join(', '),
+          // The copy of an output into the host's order is a phase of its node, but not the node's algorithm.
           algorithm: known && algorithm === 'copy' ? known.algorithm : algorithm,
           milliseconds: (known?.milliseconds ?? 0) + times[index]!,
           ...(seconds === undefined ? {} : { expected: seconds * 1000 }),
-          flops: (tileCounts.get(node) ?? 1) * together.reduce((sum, member) => sum + flopsOf(member), 0),
+          flops: (tileCounts.get(node) ?? 1) * fused.reduce((sum, member) => sum + flopsOf(member), 0),
         });
       }
-      // The phases that take on updates belong to no node: they go through all parameters at once.
+      // Update phases belong to no node: each covers all parameters.
       const updates = phases.slice(computePhaseCount).map(({ algorithm }, index) => ({
         path: '',
         op: 'updates',
@@ -104,7 +113,10 @@ export function wasmProgram(
   };
 }
 
-/** The path of the module that all of these are in; where they are entries of a list, with the first's and last's index. */
+/**
+ * Returns the path of the innermost module that contains all paths. If they are entries of a list in it, the
+ * indices of the first and the last entry follow: `features.0-2`.
+ */
 function commonPath(paths: readonly string[]): string {
   const names = paths.map((path) => path.split('.'));
   const [first, last] = [names[0]!, names.at(-1)!];

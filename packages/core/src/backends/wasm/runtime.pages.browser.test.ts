@@ -1,6 +1,6 @@
 /**
- * What running promises in a page, cross-origin isolated or not: the same bits, a page that stays alive,
- * aborting in the middle, workers that die, giving everything back.
+ * Tests of the runners in a page, cross-origin isolated or not: the same bits, a responsive page, aborted
+ * runs, lost workers, and disposal.
  */
 
 import { convolutionChain } from '@cnn/testing/fixtures';
@@ -8,8 +8,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Program } from '../backend.js';
 import { type WasmOptions, wasmBackend } from './wasm.js';
 
-/** All workers that were started, and which of them were ended. */
+/** All workers that were started. */
 const started: Worker[] = [];
+/** Workers that were ended with `terminate`. */
 const ended = new Set<Worker>();
 const OriginalWorker = globalThis.Worker;
 beforeAll(() => {
@@ -34,25 +35,25 @@ const compile = (
   threads?: number,
 ): Promise<Program> => wasmBackend(options).compile(graph, weights, { threads });
 
-/** Enough work that there is a middle, though another program takes the core for a while. */
+/** Runs long enough to be aborted, even if another process takes the core for a while. */
 const large = () => convolutionChain(64, 96, 56);
 
-/** What there is in a page of this kind. */
-const ways: readonly (readonly [string, WasmOptions])[] = crossOriginIsolated
+/** The runners in a page of this kind. */
+const runners: readonly (readonly [string, WasmOptions])[] = crossOriginIsolated
   ? [['workers that share memory', {}]]
   : [
-      ['a worker with a memory of its own', {}],
+      ['a worker with its own memory', {}],
       ['the calling thread', { workers: false }],
     ];
 
-/** Whether two results are the same, bit for bit: quicker than `toEqual` on long ones. */
+/** True if two results are the same bit for bit. Faster than `toEqual` on long ones. */
 const same = (a: Results, b: Results): boolean => {
   const [x, y] = [a, b].map((results) => new Uint32Array(results.get('y')!.data.buffer));
   return x!.length === y!.length && x!.every((bits, index) => bits === y![index]);
 };
 type Results = Awaited<ReturnType<Program['run']>>;
 
-test('it says on how many threads it runs, and why', async () => {
+test('a program says on how many threads it runs, and why', async () => {
   const program = await compile(convolutionChain(1, 8, 4), {}, 3);
   expect(program.threads).toBe(crossOriginIsolated ? 3 : 1);
   if (crossOriginIsolated) expect(program.fallbackReason).toBeUndefined();
@@ -60,7 +61,7 @@ test('it says on how many threads it runs, and why', async () => {
   await program.dispose();
 });
 
-test('gives the same bits on any number of threads and in every way', async () => {
+test('all runners give the same bits on any number of threads', async () => {
   const net = convolutionChain(3, 24, 13);
   const alone = await compile(net, { workers: false });
   const expected = await alone.run(net.feeds);
@@ -74,11 +75,11 @@ test('gives the same bits on any number of threads and in every way', async () =
     }
 });
 
-/** Another process may take the core in the moment that counts. */
+/** Retried, since another process may take the core at the moment of the measurement. */
 const retry = { retry: 3 };
 
-describe.each(ways)('%s', (_, options) => {
-  test('the page stays alive during a run', retry, async () => {
+describe.each(runners)('%s', (_, options) => {
+  test('the page stays responsive during a run', retry, async () => {
     const net = large();
     const program = await compile(net, options);
     await program.run(net.feeds);
@@ -115,7 +116,7 @@ describe.each(ways)('%s', (_, options) => {
     await program.dispose();
   });
 
-  test('what is disposed of has no workers and holds nothing', async () => {
+  test('a disposed program has no workers and no memory', async () => {
     const first = started.length;
     const net = convolutionChain(2, 24, 13);
     const program = await compile(net, options);
@@ -127,9 +128,9 @@ describe.each(ways)('%s', (_, options) => {
   });
 });
 
-describe.each(ways.slice(0, 1))('%s', (_, options) => {
+describe.each(runners.slice(0, 1))('%s', (_, options) => {
   test.each<[string, (worker: Worker) => void]>([
-    // As a browser does it that is short of memory: without an event.
+    // A browser that is short of memory ends a worker without an event.
     ['is ended', (worker) => OriginalWorker.prototype.terminate.call(worker)],
     ['fails', (worker) => worker.dispatchEvent(new ErrorEvent('error', { message: 'unreachable' }))],
   ])('a worker that %s makes the run reject, and the next one works', async (_, kill) => {
@@ -137,7 +138,7 @@ describe.each(ways.slice(0, 1))('%s', (_, options) => {
     const program = await compile(net, options);
     const expected = await program.run(net.feeds);
     setTimeout(() => kill(started.at(-1)!), 10);
-    // A worker that is ended may go on for some time: it is gone when the browser says so.
+    // An ended worker may continue for some time: it is lost once the browser releases its lock.
     const untilItFails = async (): Promise<void> => {
       for (;;) expect(same(await program.run(net.feeds), expected)).toBe(true);
     };

@@ -1,4 +1,4 @@
-/** What the three ways to run a plan promise: the same bits, aborting in the middle, errors that pass, giving everything back. */
+/** Tests of the three runners: the same bits, aborted runs, recovery from errors, and disposal. */
 import workerThreads, { type Worker } from 'node:worker_threads';
 import { convolutionChain } from '@cnn/testing/fixtures';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -9,20 +9,20 @@ import { ops } from '../../ops/index.js';
 import { sizeOf } from '../../tensor/shape.js';
 import { tensor } from '../../tensor/tensor.js';
 import type { Program } from '../backend.js';
-import { Command, control } from './memory/controlWords.js';
+import { Command, control } from './runtime/controlWords.js';
 import { type WasmOptions, wasmBackend } from './wasm.js';
 
-const ways: readonly (readonly [string, WasmOptions, number])[] = [
+const runners: readonly (readonly [string, WasmOptions, number])[] = [
   ['workers that share memory', {}, 2],
-  ['a worker with a memory of its own', { sharedMemory: false }, 1],
+  ['a worker with its own memory', { sharedMemory: false }, 1],
   ['the calling thread', { workers: false }, 1],
 ];
 
-describe.each(ways)('%s', (_, options, threads) => {
+describe.each(runners)('%s', (_, options, threads) => {
   const compile = ({ graph, weights }: ReturnType<typeof convolutionChain>): Promise<Program> =>
     wasmBackend(options).compile(graph, weights, { threads });
 
-  test('gives the same bits as every other way', async () => {
+  test('gives the same bits as the calling thread', async () => {
     const net = convolutionChain(3, 24, 13);
     const program = await compile(net);
     const alone = await wasmBackend({ workers: false }).compile(net.graph, net.weights, { threads: 1 });
@@ -34,7 +34,7 @@ describe.each(ways)('%s', (_, options, threads) => {
     await alone.dispose();
   });
 
-  // Repeated because another process may take the core in the moment that counts.
+  // Retried, since another process may take the core while the run is aborted.
   test('a run is aborted in the middle, and the next one works', { retry: 3 }, async () => {
     const net = convolutionChain(64, 96, 56);
     const program = await compile(net);
@@ -52,7 +52,7 @@ describe.each(ways)('%s', (_, options, threads) => {
     await program.dispose();
   });
 
-  test('a run that is under way when the program is disposed of rejects', async () => {
+  test('a run in progress rejects when the program is disposed of', async () => {
     const net = convolutionChain(24, 96, 56);
     const program = await compile(net);
     const running = expect(program.run(net.feeds)).rejects.toThrow('disposed');
@@ -61,7 +61,7 @@ describe.each(ways)('%s', (_, options, threads) => {
     await running;
   });
 
-  test('two programs run at once, each with its own results', async () => {
+  test('two programs run at the same time, each with its own results', async () => {
     const nets = [convolutionChain(3, 24, 13), convolutionChain(4, 16, 9)];
     const programs = await Promise.all(nets.map(compile));
     const alone = [];
@@ -70,19 +70,19 @@ describe.each(ways)('%s', (_, options, threads) => {
     await Promise.all(programs.map((program) => program.dispose()));
   });
 
-  test('events get their turn during a run', async () => {
+  test('the event loop handles timers during a run', async () => {
     const net = convolutionChain(24, 96, 56);
     const program = await compile(net);
     await program.run(net.feeds);
-    let turns = 0;
-    const timer = setInterval(() => turns++, 2);
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, 2);
     await program.run(net.feeds);
     clearInterval(timer);
-    expect(turns).toBeGreaterThan(1);
+    expect(ticks).toBeGreaterThan(1);
     await program.dispose();
   });
 
-  test('a profile has the time, the algorithm and the work of each layer', async () => {
+  test('a profile has the time, the algorithm and the FLOPs of each layer', async () => {
     const net = convolutionChain(2, 24, 13);
     const program = await compile(net);
     const { steps, notes } = await program.profile(net.feeds);
@@ -99,13 +99,13 @@ describe.each(ways)('%s', (_, options, threads) => {
     await program.dispose();
   });
 
-  test('a profile of a training step is a step, and has the time of its updates', async () => {
+  test('a profile of a training step applies the updates and has their times', async () => {
     const graph = new Graph();
     const [rate, gradient] = [graph.input('rate', [1]), graph.input('gradient', [3, 5])];
     const descend = (name: string) =>
       emit(ops.descend, [graph.parameter(name, [3, 5], true), gradient, rate], { index: 0 });
     graph.outputs.set('doubled', add(gradient, gradient));
-    // The second new value is an output too, so that it is computed before and copied.
+    // The second new value is an output too, so it is computed before the updates and copied.
     for (const name of ['chained', 'copied']) graph.updates.set(name, descend(name));
     graph.outputs.set('new', graph.updates.get('copied')!);
     const values = (value: number, shape: readonly number[]) =>
@@ -128,7 +128,7 @@ describe.each(ways)('%s', (_, options, threads) => {
     await program.dispose();
   });
 
-  test('what is disposed of says so, holds nothing, and may be disposed of again', async () => {
+  test('a disposed program has no memory, rejects runs, and may be disposed of again', async () => {
     const net = convolutionChain(1, 8, 4);
     const program = await compile(net);
     expect(program.memory).toBeGreaterThan(0);
@@ -139,7 +139,7 @@ describe.each(ways)('%s', (_, options, threads) => {
   });
 });
 
-test('more threads are asked for than can share memory: it says why there is one', async () => {
+test('a program says why it runs on one thread if memory cannot be shared', async () => {
   const net = convolutionChain(1, 8, 4);
   const program = await wasmBackend({ sharedMemory: false }).compile(net.graph, net.weights, { threads: 4 });
   expect(program.threads).toBe(1);
@@ -147,7 +147,7 @@ test('more threads are asked for than can share memory: it says why there is one
   await program.dispose();
 });
 
-/** Steps of Adam on parameters so large that an update takes a while. */
+/** Returns a step of Adam on parameters so large that the updates can be observed. */
 function training(): ReturnType<typeof convolutionChain> {
   const graph = new Graph();
   const size = [2_000_000];
@@ -175,8 +175,8 @@ function training(): ReturnType<typeof convolutionChain> {
   return { graph, weights, feeds: inputs };
 }
 
-test.each(ways.slice(0, 2))(
-  '%s: parameters are those of one step, whenever they are read',
+test.each(runners.slice(0, 2))(
+  '%s: parameters that are read during a run are all of the same step',
   async (_, options, threads) => {
     const net = training();
     const program = await wasmBackend(options).compile(net.graph, net.weights, { threads });
@@ -198,7 +198,7 @@ test.each(ways.slice(0, 2))(
   },
 );
 
-describe('a worker that dies', () => {
+describe('a worker that is lost', () => {
   const started: Worker[] = [];
   /** The memory that the workers share. */
   let shared: WebAssembly.Memory | undefined;
@@ -220,19 +220,22 @@ describe('a worker that dies', () => {
     workerThreads.Worker = Original;
   });
 
-  test.each(ways.slice(0, 2))('%s: the run rejects, and the next one works', async (_, options, threads) => {
-    const net = convolutionChain(24, 96, 56);
-    const program = await wasmBackend(options).compile(net.graph, net.weights, { threads });
-    const expected = await program.run(net.feeds);
-    const running = program.run(net.feeds);
-    setTimeout(() => void started.at(-1)!.terminate(), 10);
-    await expect(running).rejects.toThrow(/worker of the wasm back end is gone/);
-    expect(await program.run(net.feeds)).toEqual(expected);
-    await program.dispose();
-  });
+  test.each(runners.slice(0, 2))(
+    '%s: the run rejects, and the next run works',
+    async (_, options, threads) => {
+      const net = convolutionChain(24, 96, 56);
+      const program = await wasmBackend(options).compile(net.graph, net.weights, { threads });
+      const expected = await program.run(net.feeds);
+      const running = program.run(net.feeds);
+      setTimeout(() => void started.at(-1)!.terminate(), 10);
+      await expect(running).rejects.toThrow(/worker of the wasm back end is gone/);
+      expect(await program.run(net.feeds)).toEqual(expected);
+      await program.dispose();
+    },
+  );
 
-  test.each(ways.slice(0, 2))(
-    '%s: amid an update it takes the parameters with it, and every later use says so',
+  test.each(runners.slice(0, 2))(
+    '%s: if it is lost during an update, so are the parameters, and every later call rejects',
     { retry: 3 },
     async (_, options, threads) => {
       const net = training();

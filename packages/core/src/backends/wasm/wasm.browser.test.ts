@@ -1,6 +1,6 @@
 /**
  * The conformance suite on the wasm back end in a browser, in a page whose threads can share memory. Ops are
- * tested one by one on two threads; with CNN_SLOW_TESTS=1 on one and on three too.
+ * tested one by one on two threads, and with CNN_SLOW_TESTS=1 on one and three threads too.
  */
 import { testBackend } from '@cnn/testing/testBackend';
 import { expect, test } from 'vitest';

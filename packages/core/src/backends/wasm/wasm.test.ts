@@ -1,4 +1,7 @@
-/** The conformance suite on this back end in Node; and training steps, which give the same bits for any number of threads. */
+/**
+ * The conformance suite on the calling thread in Node; and training steps, which give the same bits on any
+ * number of threads.
+ */
 import { resultsOf } from '@cnn/testing/conformance';
 import { networkConformance } from '@cnn/testing/conformanceNetworks';
 import { testBackend } from '@cnn/testing/testBackend';

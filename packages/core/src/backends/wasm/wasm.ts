@@ -1,6 +1,6 @@
 /**
- * The wasm back end: the CPU path. Kernels are generated for the exact shapes of a graph, the whole plan
- * runs on every thread over one shared memory, and values are stored pixel by pixel (NHWC) in one arena.
+ * The wasm back end, which runs on the CPU. It generates kernels for the exact shapes of a graph, stores
+ * values in NHWC order in one arena, and runs the whole plan on every thread over one shared memory.
  */
 import { BackendUnavailable } from '../../errors.js';
 import type { Graph } from '../../graph/graph.js';
@@ -20,33 +20,35 @@ import { hasWorkers } from './runtime/workerHandle.js';
 import { tileBatch } from './schedule/batchTile.js';
 import { wideSimdEnabled } from './wideSimd.js';
 
-/** Options of {@link wasmBackend}; all of them are found out by default. */
+/** Options of {@link wasmBackend}. By default they follow from the features of the engine and the page. */
 export interface WasmOptions {
-  /** Whether to use workers. Default: where they can be started. */
+  /** True to use workers. Default: true if they can be started. */
   readonly workers?: boolean;
-  /** Whether to share memory between threads. Default: where it can be shared. */
+  /** True to share memory between threads. Default: true if it can be shared. */
   readonly sharedMemory?: boolean;
   /**
-   * Where a browser finds the program of the workers, `@cnn/core/worker.js` of this version: for pages whose
-   * content security policy does not let them start workers from a text (`worker-src` without `blob:`).
+   * Browsers only: the URL of the workers' program, `@cnn/core/worker.js` of this version. Needed in pages
+   * whose content security policy does not allow workers from a blob (`worker-src` without `blob:`). Default:
+   * a blob.
    */
   readonly workerUrl?: string | URL;
-  /** How kernels are generated. Default: as suits the engine at hand. */
+  /** Instructions and tile sizes for which kernels are generated. Default: those that suit this engine. */
   readonly engine?: Engine;
 }
 
-/** The most threads that are taken without being asked for: more do not pay on networks of this size. */
-const MOST_THREADS = 16;
+/** Most threads by default: more do not pay on networks of this size. */
+const MAX_DEFAULT_THREADS = 16;
 
-/** A module of nothing, to find out whether any may be compiled. */
+/** An empty module, to test whether a content security policy lets WebAssembly compile. */
 const EMPTY_MODULE = new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
 
-/** The wasm back end. */
+/** Creates the wasm back end. */
 export const wasmBackend = (options: WasmOptions = {}): Backend => ({
   name: 'wasm',
   compile: (graph, weights, compileOptions) => compileWasm(graph, weights, options, compileOptions),
 });
 
+/** Returns the number of CPU cores; 1 if the platform does not report it. */
 function cores(): number {
   const os = builtin<typeof import('node:os')>('node:os');
   if (os) return os.availableParallelism();
@@ -57,7 +59,7 @@ async function compileWasm(
   graph: Graph,
   weights: Weights,
   options: WasmOptions,
-  { threads: asked, signal }: CompileOptions = {},
+  { threads: requested, signal }: CompileOptions = {},
 ): Promise<Program> {
   signal?.throwIfAborted();
   const features = detectFeatures();
@@ -76,38 +78,40 @@ async function compileWasm(
   const workers = (options.workers ?? true) && hasWorkers();
   const { workerUrl } = options;
   const canShare = workers && (options.sharedMemory ?? true) && features.threads;
-  const wanted = Math.max(1, Math.floor(asked ?? Math.min(cores(), MOST_THREADS)));
-  const alone = wanted > 1 ? `It runs on 1 thread, not ${wanted}: ` : '';
+  const threadCount = Math.max(1, Math.floor(requested ?? Math.min(cores(), MAX_DEFAULT_THREADS)));
+  const prefix = threadCount > 1 ? `It runs on 1 thread, not ${threadCount}: ` : '';
   const reasons = {
-    workers: `${alone}there are no workers here, so it runs on the calling thread.`,
+    workers: `${prefix}there are no workers here, so it runs on the calling thread.`,
     sharing:
-      alone &&
-      `${alone}memory cannot be shared between threads here; a page has to be cross-origin isolated for that.`,
+      prefix &&
+      `${prefix}memory cannot be shared between threads here; a page has to be cross-origin isolated for that.`,
   };
 
   const lower = await lowererFor(graph);
-  const ordered = tileBatch(graph);
+  const tiled = tileBatch(graph);
+  /** Plans the graph, lays out memory and compiles the module. */
   const load = async (threads: number, shared: boolean) => {
-    const planned = planGraph(ordered, weights, engine, threads, lower);
+    const planned = planGraph(tiled, weights, engine, threads, lower);
     const image = layOutMemory(planned.planner, shared);
     const module = await WebAssembly.compile(image.module);
     signal?.throwIfAborted();
     return { ...planned, image, module, workerUrl, signal };
   };
-  type Plan = Awaited<ReturnType<typeof load>>;
+  type LoadedPlan = Awaited<ReturnType<typeof load>>;
+  /** Loads a plan and starts its runner. A memory that cannot be allocated makes the back end unavailable. */
   const attempt = async (
     threads: number,
     shared: boolean,
-    make: (plan: Plan) => Runner | Promise<Runner>,
+    startRunner: (plan: LoadedPlan) => Runner | Promise<Runner>,
   ) => {
     const plan = await load(threads, shared);
     try {
-      return { plan, runner: await make(plan) };
+      return { plan, runner: await startRunner(plan) };
     } catch (error) {
       if (error instanceof RangeError)
         throw new BackendUnavailable(
           'wasm',
-          `${graph.at('')}: there is no memory of ${plan.image.pages / 16} MiB for this model (${error.message}).`,
+          `${graph.at('')}: there is no memory of ${plan.image.pages / 16} MiB for this model (${error.message}); make the batch or the input smaller.`,
         );
       throw error;
     }
@@ -118,14 +122,14 @@ async function compileWasm(
     if (!workers) return onCallingThread(options.workers === false ? undefined : reasons.workers);
     try {
       return canShare
-        ? await attempt(wanted, true, sharedMemoryRunner)
+        ? await attempt(threadCount, true, sharedMemoryRunner)
         : await attempt(1, false, (plan) => ownMemoryRunner(plan, reasons.sharing || undefined));
     } catch (error) {
       if (signal?.aborted || error instanceof BackendUnavailable) throw error;
-      // A content security policy, for instance, keeps a worker from starting.
+      // For instance, a content security policy forbids workers.
       const message = error instanceof Error ? error.message : String(error);
       return onCallingThread(
-        `${alone}a worker could not be started (${message}), so it runs on the calling thread.`,
+        `${prefix}a worker could not be started (${message}), so it runs on the calling thread.`,
       );
     }
   };

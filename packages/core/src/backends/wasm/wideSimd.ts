@@ -1,4 +1,4 @@
-/** The opt-in to what V8 has but does not switch on by itself: 256-bit operations, and FMA in Node 20. */
+/** Opt-in to features that V8 has but does not enable by default: 256-bit operations, and FMA in Node 20. */
 
 import { builtin } from '../../platform.js';
 import { detectFeatures, engineFor } from './codegen/engine.js';
@@ -6,19 +6,20 @@ import { buildModule } from './codegen/index.js';
 import { argumentsOf, CHANNEL_BLOCK, FLOAT, kernelFunction } from './codegen/kernel.js';
 import { type MatmulShape, matmulKernel } from './ops/matmul/matmulKernel.js';
 
+/** Undefined until `enableWideSimd` has been called. */
 let wide: boolean | undefined;
 
-/** Whether kernels are generated for 256 bits. */
+/** True if kernels are generated for 256 bits. */
 export const wideSimdEnabled = (): boolean => wide === true;
 
 /**
- * Switches on 256-bit SIMD for this process, where the engine can pair neighbouring 128-bit operations
- * (Node 24 and newer on x64): matrix products become about twice as fast. Call it before the first
- * `compile`. It sets V8's experimental flags `--experimental-wasm-revectorize` and
- * `--experimental-wasm-relaxed-simd`, which hold for the whole process, so it is for programs that own
- * their process. A self-test checks the results, and that they come faster, before it is used.
- * @returns whether kernels are 256 bits wide from now on. False in browsers and where it does not help;
- * Node 20 gains FMA all the same.
+ * Enables 256-bit SIMD for this process, if the engine can pair neighbouring 128-bit operations (Node 24 and
+ * newer on x64). Matmuls become about twice as fast. Call it before the first `compile`. It sets V8's
+ * experimental flags `--experimental-wasm-revectorize` and `--experimental-wasm-relaxed-simd`, which hold for
+ * the whole process, so only programs that own their process should call it. Before it is used, a self-test
+ * checks that results are right and faster.
+ * @returns true if kernels use 256 bits from this call on. False in browsers and where it does not help; Node
+ *   20 gains FMA even so.
  */
 export function enableWideSimd(): boolean {
   wide ??= tryWideSimd();
@@ -38,14 +39,18 @@ function tryWideSimd(): boolean {
   return false;
 }
 
-/** Pixels, inner dimension and columns of the self-test. */
+/** Rows, inner dimension and columns of the matmul of the self-test. */
 const [PIXELS, INNER, COLUMNS] = [60, 96, 32] as const;
 
-/** Multiplies two small matrices of whole numbers, which has one right result, and says how fast. */
+/**
+ * Multiplies two small matrices of integers, whose product is exact, and measures the time.
+ * @param wideTiles - true for tiles of 256-bit operations.
+ * @returns whether the product is right, and the inverse of the best time.
+ */
 function measure(wideTiles: boolean): { readonly correct: boolean; readonly speed: number } {
   const engine = engineFor(detectFeatures(), wideTiles);
   const panel = engine.tileColumns;
-  const product: MatmulShape = {
+  const shape: MatmulShape = {
     inner: { loops: [], run: INNER },
     tileRows: engine.tileRows,
     panel,
@@ -57,7 +62,7 @@ function measure(wideTiles: boolean): { readonly correct: boolean; readonly spee
   };
   const memory = new WebAssembly.Memory({ initial: 2, maximum: 2 });
   const bytes = buildModule({
-    functions: [kernelFunction(matmulKernel, { engine, shape: product })],
+    functions: [kernelFunction(matmulKernel, { engine, shape })],
     exports: { multiply: 0 },
     memory: { pages: 2, shared: false },
   });
@@ -87,7 +92,7 @@ function measure(wideTiles: boolean): { readonly correct: boolean; readonly spee
   });
   const run = (): void => multiply(...parameters);
   let best = Infinity;
-  // The engine replaces its first, quick code by the optimised one after some runs.
+  // The engine runs baseline code first and replaces it by optimised code after some calls.
   for (let round = 0; round < 40; round++) {
     const start = performance.now();
     for (let i = 0; i < 20; i++) run();

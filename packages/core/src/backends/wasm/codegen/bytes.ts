@@ -1,30 +1,30 @@
 /** A byte buffer that grows, with the number encodings of the WebAssembly binary format. */
 
-/** Bytes written one after the other. */
+/** A byte buffer. All writing methods append and return the buffer. */
 export class Bytes {
   #data = new Uint8Array(256);
   #length = 0;
 
-  /** How many bytes have been written. */
+  /** Number of bytes written so far. */
   get length(): number {
     return this.#length;
   }
 
-  /** The bytes written so far, without a copy. */
+  /** Returns the bytes written so far. Not copied; valid until the next write. */
   view(): Uint8Array<ArrayBuffer> {
     return this.#data.subarray(0, this.#length);
   }
 
-  /** Single bytes. */
+  /** Writes single bytes. */
   bytes(...values: number[]): this {
-    this.#room(values.length);
+    this.#reserve(values.length);
     for (const value of values) this.#data[this.#length++] = value;
     return this;
   }
 
-  /** An unsigned number in LEB128: seven bits a byte, lowest first. */
+  /** Writes an unsigned 32-bit number in LEB128: seven bits per byte, lowest first. */
   unsigned(value: number): this {
-    this.#room(5);
+    this.#reserve(5);
     let rest = value >>> 0;
     while (rest > 0x7f) {
       this.#data[this.#length++] = (rest & 0x7f) | 0x80;
@@ -34,9 +34,9 @@ export class Bytes {
     return this;
   }
 
-  /** A signed 32-bit number in LEB128. */
+  /** Writes a signed 32-bit number in LEB128. */
   signed(value: number): this {
-    this.#room(5);
+    this.#reserve(5);
     let rest = value | 0;
     for (;;) {
       const low = rest & 0x7f;
@@ -47,35 +47,36 @@ export class Bytes {
     }
   }
 
-  /** A float32, little-endian. */
+  /** Writes a float32, little-endian. */
   float32(value: number): this {
-    this.#room(4);
+    this.#reserve(4);
     new DataView(this.#data.buffer).setFloat32(this.#length, value, true);
     this.#length += 4;
     return this;
   }
 
-  /** Other bytes with their count before them, as sections, bodies and names have it. */
+  /** Writes the length of other bytes, then the bytes: the form of sections and function bodies. */
   counted(other: Bytes): this {
     return this.unsigned(other.length).append(other);
   }
 
-  /** Other bytes as they are. */
+  /** Writes other bytes. */
   append(other: Bytes): this {
     const { length } = other;
-    this.#room(length);
+    this.#reserve(length);
     this.#data.set(other.view(), this.#length);
     this.#length += length;
     return this;
   }
 
-  /** An ASCII name with its length before it. */
+  /** Writes the length of an ASCII name, then its characters. */
   name(text: string): this {
     this.unsigned(text.length);
     return this.bytes(...[...text].map((letter) => letter.charCodeAt(0)));
   }
 
-  #room(count: number): void {
+  /** Makes space for `count` more bytes. */
+  #reserve(count: number): void {
     if (this.#length + count <= this.#data.length) return;
     const larger = new Uint8Array(Math.max(this.#data.length * 2, this.#length + count));
     larger.set(this.view());

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Bytes, buildModule, FunctionBuilder, f32, f32x4, i32, i32x4, v128 } from './index.js';
 
-/** Runs one function on a small memory of the given floats and gives the memory back. */
+/** Runs a function on a memory that begins with the given values; returns the memory after. */
 function run(f: FunctionBuilder, values: readonly number[], ...args: number[]): Float32Array {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
   const floats = new Float32Array(memory.buffer);
@@ -12,7 +12,7 @@ function run(f: FunctionBuilder, values: readonly number[], ...args: number[]): 
   return floats;
 }
 
-test('numbers are encoded as the format says', () => {
+test('numbers are encoded in LEB128', () => {
   expect([...new Bytes().unsigned(624485).view()]).toEqual([0xe5, 0x8e, 0x26]);
   expect([...new Bytes().signed(-123456).view()]).toEqual([0xc0, 0xbb, 0x78]);
   expect([...new Bytes().signed(64).view()]).toEqual([0xc0, 0x00]);

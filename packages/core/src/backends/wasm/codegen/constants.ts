@@ -1,46 +1,54 @@
 /**
- * Constants of the activations, held in memory and loaded into all lanes where they are used. Pairs of such
- * loads become one 256-bit load, pairs of constants in the code do not: EfficientNet-B0 took 14.1 ms with
- * those, 9.9 with these (one thread). Winograd's transforms lose 3 % with them and have theirs in the code.
+ * Constants of the activations. They lie in memory, and kernels load each into all lanes
+ * (`v128.load32_splat`). With 256-bit SIMD a pair of such loads becomes one, but a pair of `v128.const` does
+ * not: EfficientNet-B0 takes 9.9 ms with loads and 14.1 ms with `v128.const` (one thread). Winograd
+ * transforms are 3 % slower with loads and use `v128.const`.
  */
-
-import { CONTROL_BYTES } from '../memory/controlWords.js';
 import type { Engine } from './engine.js';
 import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from './index.js';
 import { FLOAT } from './kernel.js';
 
-/** Byte address of the constants, behind the control words. */
-export const CONSTANTS_AT = CONTROL_BYTES;
+/** Byte address of the constants. The bytes in front of them are the runtime's control words. */
+export const CONSTANTS_AT = 512;
 
-/** The most there can be. */
+/** Number of constants that memory is reserved for. */
 export const MAX_CONSTANTS = 64;
 
 /**
- * 1.5 * 2^23 + 127: added to a small float32 it leaves the nearest whole number in the lowest bits, with the
- * bias that exponents have.
+ * 1.5 * 2^23 + 127. Adding it to a small float32 rounds the value to the nearest integer and leaves that in
+ * the lowest bits, with the exponent bias of float32 added.
  */
 export const BIASED_ROUND = 12582912 + 127;
 
-/** The largest whole power of two that is made, and the smallest. */
+/** Largest magnitude of an exponent of two: exponents are clamped to [-126, 126]. */
 export const MAX_EXPONENT = 126;
 
-/** 2^x on [-1/2, 1/2] as 1 + x * (...): least largest relative error for its degree, 9.2e-8. Highest power first. */
+/**
+ * Minimax polynomial of 2^x on [-1/2, 1/2], relative error 9.2e-8. Coefficients from the highest power to the
+ * constant 1.
+ */
 export const POWER_OF_TWO = [
   0.0013264727197404302, 0.009671512639652897, 0.055507337432514375, 0.24022242085375, 0.693146977599164, 1,
 ] as const;
 
-/** log(1 + x) - x + x^2 / 2 as x^3 * (...), for sqrt(1/2) <= 1 + x <= sqrt(2). Cephes `logf`; highest power first. */
+/**
+ * Polynomial p with log(1 + x) = x - x^2 / 2 + x^3 * p(x) for sqrt(1/2) <= 1 + x <= sqrt(2), from Cephes
+ * `logf`. Coefficients from the highest power.
+ */
 export const LOGARITHM = [
   7.0376836292e-2, -1.151461031e-1, 1.167699874e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
   2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
 ] as const;
 
-/** tanh(x) for |x| < 0.625 as x + x^3 * (...) of x^2. Cephes `tanhf`; highest power first. */
+/**
+ * Polynomial p with tanh(x) = x + x^3 * p(x^2) for |x| < 0.625, from Cephes `tanhf`. Coefficients from the
+ * highest power.
+ */
 export const SMALL_TANH = [
   -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1,
 ] as const;
 
-/** The values in memory, in their order. */
+/** The constants in the order in which they lie in memory, one float32 each. */
 export const CONSTANTS: readonly number[] = [
   ...new Set([
     0,
@@ -63,15 +71,18 @@ export const CONSTANTS: readonly number[] = [
   ]),
 ];
 
-/** A constant in all lanes: from memory if it is one of those there, else from the code. */
+/** Returns a constant in all lanes: a load if it is in `CONSTANTS`, else a `v128.const`. */
 export function constant(value: number): V128 {
   const index = CONSTANTS.indexOf(value);
   return index < 0 ? f32x4.const(value) : v128.loadSplat(0, CONSTANTS_AT + index * FLOAT);
 }
 
 /**
- * A constant that several vectors need, loaded once for all of them (and its neighbour, where a pair is one
- * operation). SiLU has 13: with loads for each vector it took 8.4 cycles for eight values, without them 7.
+ * Loads a constant into a register that several vectors share: two registers with 256-bit SIMD, where V8
+ * pairs neighbouring operations. SiLU needs 13 constants: it takes 7 cycles for eight values so, 8.4 with a
+ * load per vector.
+ * @param name - pool of the registers: a later constant of the same name overwrites this one.
+ * @returns the register for the vector at an index.
  */
 export function heldConstant(
   f: FunctionBuilder,

@@ -1,15 +1,16 @@
 /**
- * WebAssembly instructions as typed expressions: `f32x4.add(a, f32x4.mul(b, c))` reads as it computes.
- * An expression is a way to write its bytes; nothing is written until a statement uses it.
+ * WebAssembly instructions as typed expression trees: `f32x4.add(a, f32x4.mul(b, c))`. A statement that uses
+ * an expression writes its bytes; an expression that is used twice is written and computed twice.
  */
 import type { Bytes } from './bytes.js';
 
-/** The types of values. */
+/** The types of WebAssembly values. */
 export type ValueType = 'i32' | 'i64' | 'f32' | 'v128';
 
-/** Code that leaves one value of its type. */
+/** Code that computes one value. */
 export interface Expression<T extends ValueType> {
   readonly type: T;
+  /** Appends the code, which leaves the value on the stack. */
   write(code: Bytes): void;
 }
 
@@ -20,7 +21,7 @@ export type F32 = Expression<'f32'>;
 /** 128 bits: four float32 or four int32. */
 export type V128 = Expression<'v128'>;
 
-/** A variable of a function. As an expression it is its present value. */
+/** A local variable of a function. As an expression it reads the variable where the code is written. */
 export class Local<T extends ValueType> implements Expression<T> {
   constructor(
     readonly type: T,
@@ -44,7 +45,7 @@ function expression<T extends ValueType>(type: T, write: (code: Bytes) => void):
   return { type, write };
 }
 
-/** An instruction of one byte. */
+/** Returns an instruction whose opcode is one byte. */
 const plain =
   <T extends ValueType>(type: T, opcode: number) =>
   (...operands: Operand[]): Expression<T> =>
@@ -53,7 +54,7 @@ const plain =
       code.bytes(opcode);
     });
 
-/** A SIMD instruction: prefix 0xfd and a number. */
+/** Returns a SIMD instruction: its opcode is the prefix 0xfd and a number. */
 const simd =
   <T extends ValueType>(type: T, opcode: number) =>
   (...operands: Operand[]): Expression<T> =>
@@ -62,7 +63,10 @@ const simd =
       code.bytes(0xfd).unsigned(opcode);
     });
 
-/** A load: address, then alignment (as a power of two) and a constant offset. */
+/**
+ * Returns a load from an address plus a constant offset in bytes.
+ * @param alignment - exponent of two.
+ */
 const load =
   <T extends ValueType>(type: T, opcode: readonly number[], alignment: number) =>
   (address: I32, offset = 0): Expression<T> =>
@@ -81,10 +85,10 @@ type Binary = (a: V128, b: V128) => V128;
 type Ternary = (a: V128, b: V128, c: V128) => V128;
 type Shift = (a: V128, bits: I32) => V128;
 
-/** Integers and addresses. */
+/** Instructions on integers and addresses. */
 export const i32 = {
   load: load('i32', [0x28], 2),
-  /** A byte, from 0 to 255. */
+  /** Loads a byte, 0 to 255. */
   load8: load('i32', [0x2d], 0),
   atomicLoad: load('i32', [0xfe, 0x10], 2),
   add: ((a, b) => (b === 0 ? (typeof a === 'number' ? i32.const(a) : a) : addI32(a, b))) as I32Binary,
@@ -98,40 +102,40 @@ export const i32 = {
   ltS: plain('i32', 0x48) as I32Binary,
   ltU: plain('i32', 0x49) as I32Binary,
   geS: plain('i32', 0x4e) as I32Binary,
-  /** `a` where the condition holds, else `b`. */
+  /** Returns `a` if the condition is not 0, else `b`. */
   select: plain('i32', 0x1b) as (a: I32, b: I32, condition: I32) => Expression<'i32'>,
   const: (value: number): Expression<'i32'> => expression('i32', (code) => writeOperand(value, code)),
 };
 const addI32 = plain('i32', 0x6a) as I32Binary;
 const mulI32 = plain('i32', 0x6c) as I32Binary;
 
-/** Single float32 values. */
+/** Scalar float32 instructions. */
 export const f32 = {
   load: load('f32', [0x2a], 2),
   const: (value: number): F32 => expression('f32', (code) => code.bytes(0x43).float32(value)),
   add: plain('f32', 0x92) as F32Binary,
   mul: plain('f32', 0x94) as F32Binary,
-  /** The float32 nearest to a signed integer. */
+  /** Converts a signed integer to the nearest float32. */
   fromI32: plain('f32', 0xb2) as (a: I32) => F32,
-  /** The same bits read as a float32. */
+  /** Reinterprets the bits as a float32. */
   fromBits: plain('f32', 0xbe) as (a: I32) => F32,
 };
 
-/** 128 bits without regard to lanes. */
+/** Instructions on 128 bits, whatever the lanes. */
 export const v128 = {
   load: load('v128', [0xfd, 0x00], 2),
-  /** One float32 in all four lanes. */
+  /** Loads one float32 into all four lanes. */
   loadSplat: load('v128', [0xfd, 0x09], 2),
-  /** One float32 in the first lane, zeros behind it. */
+  /** Loads one float32 into the first lane; the others are 0. */
   loadZero: load('v128', [0xfd, 0x5c], 2),
   and: simd('v128', 0x4e) as Binary,
   or: simd('v128', 0x50) as Binary,
   xor: simd('v128', 0x51) as Binary,
-  /** Bits of a where the mask is set, of b elsewhere. */
+  /** Takes the bits of `a` where the mask is 1, of `b` where it is 0. */
   select: simd('v128', 0x52) as (a: V128, b: V128, mask: V128) => V128,
 };
 
-/** Four integers. */
+/** Instructions on four int32. */
 export const i32x4 = {
   lanes: (...values: readonly number[]): V128 =>
     expression('v128', (code) => {
@@ -145,16 +149,16 @@ export const i32x4 = {
   sub: simd('v128', 0xb1) as Binary,
   mul: simd('v128', 0xb5) as Binary,
   eq: simd('v128', 0x37) as Binary,
-  /** Compares as unsigned numbers. */
+  /** Compares unsigned integers. */
   ltU: simd('v128', 0x3a) as Binary,
   shl: simd('v128', 0xab) as Shift,
   shrS: simd('v128', 0xac) as Shift,
   shrU: simd('v128', 0xad) as Shift,
-  /** Whole numbers of float32 lanes, cut towards zero. */
+  /** Converts float32 to integers, rounding towards zero. */
   truncF32x4: simd('v128', 0xf8) as Unary,
 };
 
-/** Four float32. */
+/** Instructions on four float32. */
 export const f32x4 = {
   const: (value: number): V128 =>
     expression('v128', (code) => {
@@ -162,7 +166,7 @@ export const f32x4 = {
       for (let lane = 0; lane < 4; lane++) code.float32(value);
     }),
   splat: simd('v128', 0x13) as (a: F32) => V128,
-  /** Any four of the eight lanes of two vectors: 0 to 3 are the first one's, 4 to 7 the second one's. */
+  /** Selects four of the eight lanes of two vectors: 0 to 3 are lanes of `a`, 4 to 7 of `b`. */
   shuffle: (a: V128, b: V128, lanes: readonly [number, number, number, number]): V128 =>
     expression('v128', (code) => {
       a.write(code);
@@ -185,16 +189,16 @@ export const f32x4 = {
   sub: simd('v128', 0xe5) as Binary,
   mul: simd('v128', 0xe6) as Binary,
   div: simd('v128', 0xe7) as Binary,
-  /** The smaller; NaN where one is NaN. */
+  /** Minimum; NaN if either operand is NaN. */
   min: simd('v128', 0xe8) as Binary,
-  /** The larger; NaN where one is NaN. Six machine instructions: prefer `pmax` where NaN cannot get lost. */
+  /** Maximum; NaN if either operand is NaN. Six machine instructions: prefer `pmax` where it loses no NaN. */
   max: simd('v128', 0xe9) as Binary,
-  /** `b < a ? b : a`, one machine instruction: a NaN in `a` stays. */
+  /** `b < a ? b : a`: one machine instruction. NaN if `a` is NaN. */
   pmin: simd('v128', 0xea) as Binary,
-  /** `a < b ? b : a`, one machine instruction: a NaN in `a` stays. */
+  /** `a < b ? b : a`: one machine instruction. NaN if `a` is NaN. */
   pmax: simd('v128', 0xeb) as Binary,
-  /** a * b + c with one rounding or two, as the machine likes (relaxed SIMD). */
+  /** a * b + c with one rounding or two, depending on the machine (relaxed SIMD). */
   relaxedMadd: simd('v128', 0x105) as Ternary,
-  /** Signed integers, lane by lane. */
+  /** Converts signed integers to float32. */
   fromI32x4: simd('v128', 0xfa) as Unary,
 };

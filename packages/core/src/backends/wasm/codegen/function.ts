@@ -1,4 +1,4 @@
-/** Builds the body of one WebAssembly function, statement by statement, in the order they are to run. */
+/** Builds the body of one WebAssembly function, statement by statement. */
 import { Bytes } from './bytes.js';
 import {
   type Expression,
@@ -13,7 +13,7 @@ import {
 
 const typeCode: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, v128: 0x7b };
 
-/** A list of vectors; a tuple where their number is known when this is compiled. */
+/** A list of vectors; a tuple if their number is a literal type. */
 type Vectors<N extends number, T extends readonly Local<'v128'>[] = readonly []> = N extends N
   ? number extends N
     ? readonly Local<'v128'>[]
@@ -28,7 +28,7 @@ export class FunctionBuilder {
   readonly #code = new Bytes();
   readonly #types: ValueType[] = [];
   readonly #pools = new Map<string, Local<'v128'>[]>();
-  readonly #named = new Map<string, Local<'i32'>>();
+  readonly #pointers = new Map<string, Local<'i32'>>();
   readonly #counters: Local<'i32'>[] = [];
   #depth = 0;
 
@@ -36,20 +36,23 @@ export class FunctionBuilder {
     this.parameters = Array.from({ length: parameters }, (_, index) => new Local('i32', index));
   }
 
-  /** A new variable, zero at first. */
+  /** Declares a local variable, zero at first. */
   local<T extends ValueType>(type: T): Local<T> {
     this.#types.push(type);
     return new Local(type, this.parameters.length + this.#types.length - 1);
   }
 
-  /** The address or count of that name, made when asked for first. */
+  /** Returns the i32 variable of a name, for an address or a count. The first call declares it. */
   pointer(name: string): Local<'i32'> {
-    const known = this.#named.get(name) ?? this.local('i32');
-    this.#named.set(name, known);
-    return known;
+    const variable = this.#pointers.get(name) ?? this.local('i32');
+    this.#pointers.set(name, variable);
+    return variable;
   }
 
-  /** `count` vectors from the pool of that name. Blocks that follow each other share pools, and so registers. */
+  /**
+   * Returns the first `count` vectors of the pool of a name. Blocks of code that use the same pool one after
+   * the other share its registers: each overwrites the values of the block before.
+   */
   vectors<N extends number>(name: string, count: N): Vectors<N>;
   vectors(name: string, count: number): readonly Local<'v128'>[] {
     const pool = this.#pools.get(name) ?? [];
@@ -58,21 +61,23 @@ export class FunctionBuilder {
     return pool.slice(0, count);
   }
 
+  /** Assigns a value to a variable. */
   set<T extends ValueType>(local: Local<T>, value: T extends 'i32' ? I32 : Expression<T>): void {
     writeOperand(value as Expression<ValueType> | number, this.#code);
     this.#code.bytes(0x21).unsigned(local.index);
   }
 
-  /** local += amount */
+  /** Adds an amount to a variable. */
   advance(local: Local<'i32'>, amount: I32): void {
     if (amount !== 0) this.set(local, i32.add(local, amount));
   }
 
+  /** Stores a vector at an address plus a constant offset in bytes. */
   store(address: I32, value: V128, offset = 0): void {
     this.#store(address, value, [0xfd, 0x0b], offset);
   }
 
-  /** Stores a single float32. */
+  /** Stores one float32 at an address plus a constant offset in bytes. */
   storeF32(address: I32, value: F32, offset = 0): void {
     this.#store(address, value, [0x38], offset);
   }
@@ -97,44 +102,47 @@ export class FunctionBuilder {
       .unsigned(offset);
   }
 
-  /** Computes a value and forgets it. A load is carried out all the same, as it could trap. */
+  /** Computes a value and drops it. Engines still execute a dropped load, since it could trap. */
   drop(value: Expression<ValueType>): void {
     value.write(this.#code);
     this.#code.bytes(0x1a);
   }
 
-  /** Copies bytes; the ranges may overlap. */
+  /** Copies bytes (`memory.copy`); the ranges may overlap. */
   copyMemory(to: I32, from: I32, bytes: I32): void {
     for (const operand of [to, from, bytes]) writeOperand(operand, this.#code);
     this.#code.bytes(0xfc, 10, 0, 0);
   }
 
-  /** Fills bytes with zero. */
+  /** Sets bytes to zero (`memory.fill`). */
   zeroMemory(to: I32, bytes: I32): void {
     for (const operand of [to, 0, bytes]) writeOperand(operand, this.#code);
     this.#code.bytes(0xfc, 11, 0);
   }
 
-  /** Adds to an int32 in shared memory, in one step that no other thread can divide. */
+  /** Adds to an int32 in shared memory atomically. */
   atomicAdd(address: I32, amount: I32): void {
     for (const operand of [address, amount]) writeOperand(operand, this.#code);
     this.#code.bytes(0xfe, 0x1e, 2, 0, 0x1a);
   }
 
-  /** Sleeps until the int32 in shared memory is notified, unless it is no longer what is expected. */
+  /**
+   * Sleeps until the int32 at an address in shared memory is notified. Does not sleep if it differs from
+   * `expected`.
+   */
   atomicWait(address: I32, expected: I32): void {
     for (const operand of [address, expected]) writeOperand(operand, this.#code);
     // No timeout: an i64 of -1.
     this.#code.bytes(0x42, 0x7f, 0xfe, 0x01, 2, 0, 0x1a);
   }
 
-  /** Wakes all who sleep on an int32 in shared memory. */
+  /** Wakes all threads that sleep on the int32 at an address in shared memory. */
   atomicNotify(address: I32): void {
     for (const operand of [address, -1]) writeOperand(operand, this.#code);
     this.#code.bytes(0xfe, 0x00, 2, 0, 0x1a);
   }
 
-  /** Runs the body `count` times, if any. A constant count of one leaves no loop. */
+  /** Repeats the body `count` times; 0 is allowed. A constant count of 1 makes no loop. */
   repeat(count: I32, body: () => void): void {
     if (count === 0) return;
     if (count === 1) {
@@ -156,7 +164,7 @@ export class FunctionBuilder {
     else this.when(count, loop);
   }
 
-  /** Runs the body as long as the condition holds; tested before each turn. */
+  /** Repeats the body while the condition is not 0; tested before each iteration. */
   while(condition: Expression<'i32'>, body: () => void): void {
     this.#block(0x02, () => {
       this.#block(0x03, () => {
@@ -168,6 +176,7 @@ export class FunctionBuilder {
     });
   }
 
+  /** Runs `then` if the condition is not 0, else `otherwise`. */
   when(condition: Expression<'i32'>, then: () => void, otherwise?: () => void): void {
     condition.write(this.#code);
     this.#code.bytes(0x04, 0x40);
@@ -179,11 +188,15 @@ export class FunctionBuilder {
     this.#code.bytes(0x0b);
   }
 
+  /** Returns from the function. */
   return(): void {
     this.#code.bytes(0x0f);
   }
 
-  /** Calls the function at an index of the module's table; it must take as many parameters as are given. */
+  /**
+   * Calls the function at an index of the module's table. It must have as many parameters as are given, or it
+   * traps.
+   */
   callIndirect(index: I32, parameters: readonly I32[]): void {
     for (const operand of [...parameters, index]) writeOperand(operand, this.#code);
     this.#code.bytes(0x11).unsigned(parameters.length).bytes(0);
@@ -195,7 +208,7 @@ export class FunctionBuilder {
     this.#code.bytes(0x0b);
   }
 
-  /** The body as a module holds it: local variables in runs of one type, then the code. */
+  /** Returns the function body in binary form: runs of locals of one type, then the code. Call it once. */
   body(): Bytes {
     const runs: { type: ValueType; count: number }[] = [];
     for (const type of this.#types) {

@@ -1,4 +1,4 @@
-/** The WebAssembly emitter: expressions, functions, modules. */
+/** The WebAssembly code generator: expressions, functions, modules. */
 export { Bytes } from './bytes.js';
 export {
   type Expression,

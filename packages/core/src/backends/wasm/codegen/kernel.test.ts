@@ -21,14 +21,14 @@ const kernel = defineKernel({
 const engine = engineFor(detectFeatures());
 
 describe('arguments', () => {
-  test('are put in the order of the parameters, 0 for those left out', () => {
+  test('are in the order of the parameters, 0 for optional ones that are left out', () => {
     expect(argumentsOf(kernel, { count: 5, from: [2, 3], to: 1 })).toEqual([1, 2, 3, 0, 5, 0, 0]);
     expect(argumentsOf(kernel, { narrow: 7, count: 5, from: [], to: 1, bias: undefined })).toEqual([
       1, 0, 0, 0, 5, 0, 7,
     ]);
   });
 
-  test('reach the variables of their names', () => {
+  test('are passed to the parameters of the same names', () => {
     const memory = new KernelMemory(1);
     const to = memory.put([0]);
     memory.call(
@@ -40,13 +40,13 @@ describe('arguments', () => {
     expect(new Uint8Array(memory.floats.buffer)[to]).toBe(expected % 256);
   });
 
-  test('are no more than a list holds', () => {
+  test('are rejected if a list has too many addresses', () => {
     expect(() => argumentsOf(kernel, { to: 0, from: [1, 2, 3, 4], count: 0 })).toThrow(
       'from: 4 arguments, at most 3 fit.',
     );
   });
 
-  test('need a parameter each', () => {
+  test('need a function with enough parameters', () => {
     expect(() => buildFunction({ from: addressList(2), to: 'address' }, 2, () => undefined)).toThrow(
       'A function of 2 parameters cannot have 3.',
     );
@@ -66,7 +66,7 @@ describe('a planner', () => {
     expect(first!(args).parameters).toEqual([at, at, 0, 0, 1, 0, 0]);
   });
 
-  test('compiles calls with the right arguments only', () => {
+  test('makes calls whose arguments the compiler checks', () => {
     const p = planner();
     const call = p.kernel(kernel, { factor: 1 });
     const from = [at];
@@ -76,7 +76,7 @@ describe('a planner', () => {
     // @ts-expect-error The name of an argument is misspelt.
     call({ to: at, from, count: 1, bais: at });
     const misspelt = { bais: at };
-    // @ts-expect-error So it is here, where it is spread into the arguments.
+    // @ts-expect-error The misspelt name is in an object that is spread into the arguments.
     call({ to: at, from, count: 1, ...misspelt });
     // @ts-expect-error An address is given for a number.
     call({ to: at, from, count: at });

@@ -1,19 +1,19 @@
 /**
- * What all kernels have in common. A kernel is a function of thirteen i32 parameters, so that one indirect
- * call runs any of them from a table of records. Vectors are handled in pairs of 128 bits next to each
- * other: an engine with wide SIMD makes one 256-bit operation of each pair.
+ * Kernels and their parameters. All kernels have the same WebAssembly type, thirteen i32 parameters, so one
+ * indirect call can run any of them from a command list. Kernels handle vectors in pairs of neighbouring
+ * 128-bit operations, of which an engine with 256-bit SIMD makes one operation.
  */
 
 import type { Engine } from './engine.js';
 import { FunctionBuilder, f32x4, type Local, type V128 } from './index.js';
 
-/** Parameters of every kernel; those that it does not use are zero. */
+/** Number of parameters of every kernel; unused ones are 0. */
 export const PARAMETERS = 13;
 
 /** Float32 lanes in a vector of 128 bits. */
 export const LANES = 4;
 
-/** Channels are stored in multiples of this: two vectors. */
+/** Channels of a pixel are padded to a multiple of this: two vectors. */
 export const CHANNEL_BLOCK = 8;
 
 /** Bytes of a float32. */
@@ -25,22 +25,25 @@ export const VECTOR = 16;
 /** Bytes of a cache line. */
 export const CACHE_LINE = 64;
 
-/** Channels as they are stored. */
+/** Rounds a number of channels up to whole blocks. */
 export const paddedChannels = (channels: number): number =>
   Math.ceil(channels / CHANNEL_BLOCK) * CHANNEL_BLOCK;
 
-/** Up to `most` addresses under one name, an i32 each. */
+/** A parameter of up to `most` addresses, an i32 each. */
 export interface AddressList {
   readonly most: number;
 }
 
-/** A parameter that is a list of addresses. A call gives as many as it needs; the rest are 0. */
+/** Declares a parameter that is a list of up to `most` addresses. A call may give fewer; the rest are 0. */
 export const addressList = (most: number): AddressList => ({ most });
 
-/** A parameter: an address, a whole number, or a list of addresses. Those with a `?` may be left out and are then 0. */
+/**
+ * A parameter: a byte address, an integer, or a list of addresses. A `?` marks an optional one, which is 0 if
+ * left out.
+ */
 type Parameter = 'address' | 'address?' | 'integer' | 'integer?' | AddressList;
 
-/** Parameters by name, in the order in which the WebAssembly function takes them. */
+/** Parameters by name, in the order of the WebAssembly function's. */
 export type KernelParameters = Readonly<Record<string, Parameter>>;
 
 /** Parameters as local variables of the function. */
@@ -48,41 +51,50 @@ export type LocalsOf<P extends KernelParameters> = {
   readonly [K in keyof P]: P[K] extends AddressList ? readonly Local<'i32'>[] : Local<'i32'>;
 };
 
-/** What a call gives for a parameter. */
+/** The argument for a parameter. */
 type Argument<T extends Parameter, Address> = T extends AddressList
   ? readonly Address[]
   : T extends 'address' | 'address?'
     ? Address
     : number;
 
-/** The arguments of a call, by name. An `Address` is a number, or a pointer into memory that is not laid out yet. */
+/**
+ * The arguments of a call, by name. An `Address` is a number, or a pointer into memory that is not laid out
+ * yet.
+ */
 export type ArgumentsOf<P extends KernelParameters, Address = number> = {
   readonly [K in keyof P as P[K] extends `${string}?` ? never : K]: Argument<P[K], Address>;
 } & {
   readonly [K in keyof P as P[K] extends `${string}?` ? K : never]?: Argument<P[K], Address>;
 };
 
-/** What a kernel is generated for. */
+/** The engine and the shape that a kernel is generated for. */
 export interface Variant<S> {
   readonly engine: Engine;
+  /** Constants of the generated code, such as extents and strides. */
   readonly shape: S;
 }
 
-/** A kernel: its parameters, and how its function is written for an engine and a shape. */
+/** A kernel: its parameters, and the generator of its code. */
 export interface Kernel<S, P extends KernelParameters> {
-  /** Distinguishes kernels: functions of one name and equal shapes are the same. */
+  /** Unique name: kernels of the same name and equal shapes are generated once. */
   readonly name: string;
   readonly parameters: P;
+  /** Generates the code of the function `f` with the parameters `p`. */
   readonly build: (f: FunctionBuilder, p: LocalsOf<P>, variant: Variant<S>) => void;
 }
 
-/** A kernel, with the types of its shape and its parameters inferred. */
+/** Defines a kernel; infers the types of its shape and of its parameters. */
 export const defineKernel = <S, P extends KernelParameters>(kernel: Kernel<S, P>): Kernel<S, P> => kernel;
 
-/** Number of i32 that a parameter takes. */
+/** Returns the number of i32 that a parameter takes. */
 const sizeOf = (parameter: Parameter): number => (typeof parameter === 'string' ? 1 : parameter.most);
 
-/** A function of `count` i32 parameters, of which the first have names. */
+/**
+ * Builds a function of `count` i32 parameters.
+ * @param parameters - names of the first ones.
+ * @throws Error if they are more than `count`.
+ */
 export function buildFunction<P extends KernelParameters>(
   parameters: P,
   count: number,
@@ -106,7 +118,10 @@ export const kernelFunction = <S, P extends KernelParameters>(
   variant: Variant<NoInfer<S>>,
 ): FunctionBuilder => buildFunction(parameters, PARAMETERS, (f, p) => build(f, p, variant));
 
-/** The arguments of a call in the order in which the kernel's function takes them. */
+/**
+ * Returns the arguments of a call in the order of the WebAssembly function's parameters.
+ * @throws RangeError if a list has more addresses than its parameter.
+ */
 export function argumentsOf<P extends KernelParameters, Address = number>(
   kernel: { readonly parameters: P },
   args: NoInfer<ArgumentsOf<P, Address>>,
@@ -124,6 +139,6 @@ export function argumentsOf(
   });
 }
 
-/** a * b + c as the engine does it best. */
+/** Computes a * b + c: in one instruction if the engine has FMA, else in two. */
 export const multiplyAdd = ({ fma }: Engine, a: V128, b: V128, c: V128): V128 =>
   fma ? f32x4.relaxedMadd(a, b, c) : f32x4.add(f32x4.mul(a, b), c);

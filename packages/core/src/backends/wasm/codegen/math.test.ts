@@ -6,7 +6,7 @@ import { applyActivation } from '../ops/pointwise/activationKernel.js';
 import { FunctionBuilder, v128 } from './index.js';
 import { exponential, logarithm } from './math.js';
 
-/** A function of four values in registers, over a list. */
+/** Applies a function of four vectors `x`, which writes to four vectors `y`, to a list of values. */
 function map(list: readonly number[], body: (f: FunctionBuilder) => void): Float32Array {
   const memory = new KernelMemory(1);
   const from = memory.put(list);

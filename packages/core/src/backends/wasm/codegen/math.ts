@@ -1,6 +1,6 @@
 /**
- * Exponential and logarithm on vectors, within two units in the last place, without a call: what sigmoid,
- * SiLU, tanh, softmax and response normalisation are made of.
+ * Exponential and logarithm of vectors, inlined, with an error of at most two units in the last place.
+ * Sigmoid, SiLU, tanh, softmax and local response normalisation use them.
  */
 
 import { BIASED_ROUND, constant, heldConstant, LOGARITHM, MAX_EXPONENT, POWER_OF_TWO } from './constants.js';
@@ -10,13 +10,20 @@ import { multiplyAdd } from './kernel.js';
 
 type Vector = Local<'v128'>;
 
-/** Runs one step for all vectors before the next step, so that pairs stay next to each other. */
+/**
+ * Emits one step of a computation for all vectors, so that V8 finds pairs of neighbouring operations for
+ * 256-bit SIMD.
+ */
 export const forEachPair = (
   vectors: readonly Vector[],
   step: (vector: Vector, index: number) => void,
 ): void => vectors.forEach(step);
 
-/** The polynomial at x, by Horner's rule, into `result`. */
+/**
+ * Evaluates a polynomial at x by Horner's rule.
+ * @param coefficients - from the highest power, at least two.
+ * @param result - registers of the result, other than `x`.
+ */
 export function polynomial(
   f: FunctionBuilder,
   engine: Engine,
@@ -35,8 +42,9 @@ export function polynomial(
 }
 
 /**
- * exp(factor * x) as scale * mantissa, a whole power of two and a value between sqrt(1/2) and sqrt(2). The
- * exponent is cut at +-126, so that large negative arguments give 1e-38. NaN stays NaN in the mantissa.
+ * Computes exp(factor * x) as scale * mantissa: a power of two, and a value between sqrt(1/2) and sqrt(2).
+ * The exponent is clamped to [-126, 126], so large negative arguments give 1e-38. If x is NaN, the mantissa
+ * is NaN.
  */
 export function exponentialParts(
   f: FunctionBuilder,
@@ -49,10 +57,11 @@ export function exponentialParts(
   const mantissa = f.vectors('mantissa', x.length);
   const binary = factor * Math.LOG2E;
   const bound = MAX_EXPONENT / Math.abs(binary);
-  const least = heldConstant(f, engine, 'first constant', -bound);
-  const most = heldConstant(f, engine, 'second constant', bound);
-  forEachPair(rest, (y, i) => f.set(y, f32x4.pmin(f32x4.pmax(x[i]!, least(i)), most(i))));
-  // The whole number stands in the lowest bits, with the bias of an exponent: shifted up it is the power.
+  const lower = heldConstant(f, engine, 'first constant', -bound);
+  const upper = heldConstant(f, engine, 'second constant', bound);
+  forEachPair(rest, (y, i) => f.set(y, f32x4.pmin(f32x4.pmax(x[i]!, lower(i)), upper(i))));
+  // The lowest bits of `scale` are the rounded exponent with its bias: shifted into place they are the power
+  // of two.
   const toBinary = heldConstant(f, engine, 'first constant', binary);
   const round = heldConstant(f, engine, 'second constant', BIASED_ROUND);
   forEachPair(scale, (n, i) => f.set(n, multiplyAdd(engine, rest[i]!, toBinary(i), round(i))));
@@ -62,7 +71,7 @@ export function exponentialParts(
   return { scale, mantissa };
 }
 
-/** result = exp(factor * x), as `exponentialParts` has it. */
+/** Computes result = exp(factor * x), with the limits of {@link exponentialParts}. */
 export function exponential(
   f: FunctionBuilder,
   engine: Engine,
@@ -74,7 +83,7 @@ export function exponential(
   forEachPair(result, (y, i) => f.set(y, f32x4.mul(scale[i]!, mantissa[i]!)));
 }
 
-/** result = log(x) for normal positive x. `result` may not be `x`. */
+/** Computes result = log(x) for normal positive x. `result` must be other registers than `x`. */
 export function logarithm(
   f: FunctionBuilder,
   engine: Engine,
@@ -83,7 +92,7 @@ export function logarithm(
 ): void {
   const exponent = f.vectors('exponent', x.length);
   const rest = f.vectors('exponent rest', x.length);
-  // Bits of sqrt(1/2): the mantissa is brought to the range from there to sqrt(2).
+  // Bits of sqrt(1/2): the mantissa is scaled to [sqrt(1/2), sqrt(2)].
   const start = i32x4.const(0x3f3504f3);
   forEachPair(exponent, (n, i) => f.set(n, i32x4.shrS(i32x4.sub(x[i]!, start), 23)));
   forEachPair(rest, (y, i) =>

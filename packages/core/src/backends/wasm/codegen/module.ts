@@ -1,24 +1,24 @@
-/** Puts functions together into the bytes of a module that imports its memory and exports by name. */
+/** Assembles functions into a WebAssembly module that imports its memory and exports functions by name. */
 import { Bytes } from './bytes.js';
 import type { FunctionBuilder } from './function.js';
 
-/** What a module is made of. */
+/** The parts of a module. */
 export interface ModuleParts {
-  /** In the order of their table entries. */
+  /** Functions in the order of the module's table. */
   readonly functions: readonly FunctionBuilder[];
-  /** Indices of exported functions by name. */
+  /** Indices in `functions` by the name of the export. */
   readonly exports: Readonly<Record<string, number>>;
   /** The imported memory `env.memory`, in pages of 64 KiB. */
   readonly memory: { readonly pages: number; readonly shared: boolean };
 }
 
-/** The binary module. Every function is in the table too, at its own index. */
+/** Returns the binary module. Its table holds all functions, in order, for indirect calls. */
 export function buildModule({ functions, exports, memory }: ModuleParts): Uint8Array<ArrayBuffer> {
   const count = functions.length;
-  // One type for each number of parameters; the type's index is that number.
-  const most = Math.max(0, ...functions.map((f) => f.parameters.length));
-  const types = new Bytes().unsigned(most + 1);
-  for (let parameters = 0; parameters <= most; parameters++) {
+  // The type with index n has n parameters of i32 and no result.
+  const maxParameters = Math.max(0, ...functions.map((f) => f.parameters.length));
+  const types = new Bytes().unsigned(maxParameters + 1);
+  for (let parameters = 0; parameters <= maxParameters; parameters++) {
     types.bytes(0x60).unsigned(parameters);
     for (let i = 0; i < parameters; i++) types.bytes(0x7f);
     types.unsigned(0);

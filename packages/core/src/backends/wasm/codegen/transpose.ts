@@ -1,13 +1,17 @@
-/** Four vectors as the rows of a 4x4 matrix become its columns: between orders where channels and taps change places. */
+/** Transposes a 4x4 matrix of vectors, for copies between orders in which channels and taps are swapped. */
 import { type FunctionBuilder, f32x4, type Local, type V128 } from './index.js';
 
-/** Four of a kind. */
+/** Four elements of one type. */
 type Four<T> = readonly [T, T, T, T];
 
-/** Four things, by index. */
+/** Makes four elements by index. */
 export const fourOf = <T>(make: (index: number) => T): Four<T> => [make(0), make(1), make(2), make(3)];
 
-/** The columns of the matrix. Uses up no value. */
+/**
+ * Returns the columns of a matrix.
+ * @param rows - are not changed; read until the last column is used.
+ * @param temporaries - hold intermediate results, read when a column is used.
+ */
 export function transpose(
   f: FunctionBuilder,
   [a, b, c, d]: Four<V128>,

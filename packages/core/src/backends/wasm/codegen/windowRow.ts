@@ -1,38 +1,47 @@
 /**
- * How a window slides along one row of output pixels: in blocks of several outputs that share loads.
- * Inside the picture one block is generated and looped; at the edges each block is generated on its own,
- * without the columns that are not there.
+ * Slides a window along one row of output pixels, in blocks of several outputs that share loads. One loop
+ * computes all blocks whose windows lie inside the image. Each block at an edge is unrolled without the
+ * columns in the padding.
  */
 import { type FunctionBuilder, i32, type Local } from './index.js';
 import { FLOAT, LANES } from './kernel.js';
 
-/** A window sliding along a row. Extents are in pixels, strides in bytes. */
+/** Most rows of a window: a kernel takes the address of each as a parameter. */
+export const MOST_ROWS = 7;
+
+/** A window that slides along a row. All extents are in pixels. */
 export interface WindowRow {
-  /** Width of the window. */
+  /** Columns of the window, without dilation. */
   readonly columns: number;
   readonly stride: number;
   readonly dilation: number;
   /** Columns of padding on the left. */
   readonly left: number;
+  /** Columns of the input x. */
   readonly width: number;
+  /** Columns of the output y. */
   readonly outputWidth: number;
-  /** From one pixel to the next in x and y. */
+  /** Bytes between neighbouring pixels of x and of y. */
   readonly pixel: { readonly x: number; readonly y: number };
 }
 
-/** Outputs `start` to `start + count`, and `repeat - 1` blocks more that look the same. */
+/** Neighbouring outputs that share code, repeated for the blocks behind them that need the same code. */
 interface Block {
+  /** First output of the first block. */
   readonly start: number;
+  /** Outputs of a block. */
   readonly count: number;
+  /** Number of blocks, at least 1. */
   readonly repeat: number;
 }
 
-/** The first input column under output x. */
+/** Returns the first input column under the window of output x; negative in the left padding. */
 const firstColumn = ({ stride, left }: WindowRow, x: number): number => x * stride - left;
 
 /**
- * Blocks of at most `size` outputs; those wholly inside the picture are one, repeated.
- * @param apart whether the first is on its own in any case.
+ * Divides a row into blocks of at most `size` outputs. Neighbouring blocks inside the image are one entry,
+ * repeated.
+ * @param apart - true if the first block is an entry of its own even so. Default: false.
  */
 export function blocksOf(window: WindowRow, size: number, apart = false): readonly Block[] {
   const { columns, dilation, width, outputWidth } = window;
@@ -51,25 +60,26 @@ export function blocksOf(window: WindowRow, size: number, apart = false): readon
   return blocks;
 }
 
-/** What a block's code is given. */
+/** A block for which code is generated. */
 export interface BlockCode {
-  /** Its first output; of blocks that repeat, the first one's. */
+  /** First output; if the block repeats, of its first repetition. */
   readonly start: number;
+  /** Number of outputs. */
   readonly outputs: number;
   /**
-   * Input columns of the block that exist, counted from its first output's first column, and how far behind the
-   * address of x each lies, in bytes.
+   * Input columns that the block reads, without those in the padding. `column` counts from the first column
+   * under the first output's window; `at` is the column's offset from the address of x, in bytes.
    */
   readonly columns: readonly { readonly column: number; readonly at: number }[];
-  /** Whether output i looks at that column, and with which tap; -1 if not. */
+  /** Returns the tap with which an output reads a column; -1 if it does not. */
   tap(output: number, column: number): number;
 }
 
 /**
- * Generates the blocks of a row. For each group of channels `body` is called with addresses that point
- * at the block's first column that exists (`x`, one for each of the rows given) and first output (`y`). Those of
- * columns in the padding could lie before the memory's start, and an address is never negative.
- * @param others addresses that move on by a number of bytes with each group of channels.
+ * Generates the blocks of a row. Each block loops over the groups of channels.
+ * @param body - generates the code for a block and a group. `x` holds, for each input row, the address of the
+ *   first column in `columns`; `y` is the address of the first output. `x` never points at the padding: its
+ *   address could be negative, which WebAssembly does not allow.
  */
 export function slideAlongRow(
   f: FunctionBuilder,
@@ -83,20 +93,28 @@ export function slideAlongRow(
     others = [],
     apart,
   }: {
+    /** Most outputs of a block. */
     readonly size: number;
-    /** How far the addresses of x and y move on with each group of channels, in bytes. */
+    /** Bytes between neighbouring groups of channels of x and of y. */
     readonly step: { readonly x: number; readonly y: number };
+    /** Addresses of the input rows. */
     readonly rows: readonly Local<'i32'>[];
+    /** Address of the output row. */
     readonly y: Local<'i32'>;
+    /** Number of groups of channels. */
     readonly groups: Local<'i32'>;
+    /** Other operands, such as weights or a residual. */
     readonly others?: readonly {
+      /** Address for the first output pixel and the first group. */
       readonly from: Local<'i32'>;
+      /** Variable that holds the address for the current block and group. */
       readonly at: Local<'i32'>;
+      /** Bytes between neighbouring groups of channels. */
       readonly bytes: number;
-      /** How far it moves from one output pixel to the next; 0 for weights. */
+      /** Bytes between neighbouring output pixels; 0 for weights. */
       readonly pixel: number;
     }[];
-    /** Whether the first block is generated on its own. */
+    /** True if the code of the first block is not shared with others. Default: false. */
     readonly apart?: boolean;
   },
   body: (code: BlockCode, x: readonly Local<'i32'>[], y: Local<'i32'>) => void,
@@ -144,5 +162,5 @@ export function slideAlongRow(
   }
 }
 
-/** Bytes of the weights of one tap of one group. */
+/** Returns the bytes of the weights of one tap for a group of `vectors` vectors of channels. */
 export const tapBytes = (vectors: number): number => vectors * LANES * FLOAT;

@@ -86,9 +86,9 @@ export async function lowererFor({ nodes, updates }: Graph): Promise<Lowerer> {
   return {
     node(planner, node) {
       const group = planner.fusions.get(node);
-      if (group?.kind === 'block') lowerInvertedResidual(planner, group);
-      else if (group?.kind === 'interleaving') lowerShuffledConcat(planner, group, node);
-      else if (group?.kind === 'normed product') lowerNormMatmul(planner, group);
+      if (group?.kind === 'invertedResidual') lowerInvertedResidual(planner, group);
+      else if (group?.kind === 'shuffledConcat') lowerShuffledConcat(planner, group, node);
+      else if (group?.kind === 'normMatmul') lowerNormMatmul(planner, group);
       // The cast is where the type of the attributes is lost: a node's attributes are those of its op.
       else
         (table as Record<string, unknown> as Record<OpName, Lowering<object>>)[node.op as OpName](

@@ -1,18 +1,25 @@
-/** Runs a plan on the calling thread, in slices between which it yields to the event loop: the last resort. */
+/**
+ * Runs a plan on the calling thread, in slices between which it yields to the event loop. Used if there are
+ * no workers.
+ */
 import { type Execute, executeInSlices, executeUpdates } from './execute.js';
-import { type Loaded, type Runner, readAll, writeAll } from './runner.js';
+import { type LoadedPlan, type Runner, readAll, writeAll } from './runner.js';
 
+/**
+ * Starts a runner on the calling thread.
+ * @param fallbackReason - why the plan does not run on workers, for users.
+ */
 export async function callingThreadRunner(
-  { image, module, signal: loading }: Loaded,
+  { image, module, signal: loading }: LoadedPlan,
   fallbackReason?: string,
 ): Promise<Runner> {
-  // The image itself is not kept: it refers to the weights that it fills the memory with.
+  // Closures use these fields instead of the image, since the image refers to the weights.
   const { pages, computePhaseCount } = image;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   await image.fill(memory.buffer, loading);
-  const execute = new WebAssembly.Instance(module, { env: { memory } }).exports.walk as Execute;
+  const execute = new WebAssembly.Instance(module, { env: { memory } }).exports.execute as Execute;
   const commands = image.commands[0]!;
-  /** Executes the phases that compute; returns the milliseconds of each. */
+  /** Executes the compute phases; returns the milliseconds of each. */
   const compute = async (signal?: AbortSignal): Promise<readonly number[]> => {
     const times = await executeInSlices(execute, commands, computePhaseCount, () => signal?.aborted ?? false);
     if (!times) throw signal!.reason;
@@ -22,14 +29,14 @@ export async function callingThreadRunner(
   return {
     threads: 1,
     fallbackReason,
-    async run(feeds, fetches, signal) {
+    async run(feeds, outputs, signal) {
       writeAll(memory, feeds);
       await compute(signal);
-      const outputs = readAll(memory, fetches);
+      const values = readAll(memory, outputs);
       update();
-      return outputs;
+      return values;
     },
-    read: (fetches) => Promise.resolve(readAll(memory, fetches)),
+    read: (ranges) => Promise.resolve(readAll(memory, ranges)),
     async profile(feeds) {
       writeAll(memory, feeds);
       const computed = await compute();

@@ -1,15 +1,18 @@
 /**
- * How a plan runs: a table of records, each the index of a kernel and its thirteen parameters, walked by one
- * small function. Every thread walks its own table; barriers are kernels too.
+ * Command lists: each thread executes its own list with one small function. A command is the index of a
+ * kernel and its thirteen arguments. Barriers are kernels too.
  */
 import { type FunctionBuilder, i32 } from '../codegen/index.js';
 import { buildFunction, defineKernel, PARAMETERS } from '../codegen/kernel.js';
-import { control } from '../memory/controlWords.js';
+import { control } from './controlWords.js';
 
-/** Bytes of a record: the kernel, its parameters, and room to a whole number of cache lines. */
+/** Bytes of a command: the kernel's index, its arguments, and padding to a cache line. */
 export const COMMAND_BYTES = 64;
 
-/** Walks the records from one address up to another. Returns early when `stop` is set. */
+/**
+ * Builds the function that executes the commands between two addresses. It returns early if `control.stop` is
+ * not 0.
+ */
 export const executeCommands = (): FunctionBuilder =>
   buildFunction({ at: 'address', end: 'address' }, 2, (f, { at, end }) => {
     f.while(i32.ltU(at, end), () => {
@@ -20,13 +23,14 @@ export const executeCommands = (): FunctionBuilder =>
     });
   });
 
-/** How often a thread looks whether the others have come before it goes to sleep: about a fifth of a millisecond. */
-const SPINS = 100_000;
+/** Polls of `control.arrived` before a thread goes to sleep in a barrier: about 0.2 ms. */
+const MAX_POLLS = 100_000;
 
 /**
- * Waits until all threads have come here. When they arrive together that takes 0.2 us of spinning. One
- * that has lost its core to another process may take milliseconds: then the others sleep, which may be
- * what gives it a core. A run is stopped by raising the arrivals far enough that no barrier holds.
+ * Waits until all threads have arrived. If they arrive together, this takes 0.2 us of spinning. A thread that
+ * has lost its core to another process may arrive milliseconds later. Then the others go to sleep, which may
+ * free a core for it. To stop a run, the calling thread adds a large number to the arrivals, which opens
+ * every barrier.
  */
 export const barrier = defineKernel({
   name: 'barrier',
@@ -35,14 +39,15 @@ export const barrier = defineKernel({
     arrivals: 'integer',
   },
   build(f, { arrivals }) {
-    const [spins, arrived] = [f.pointer('spins'), f.pointer('arrived')];
+    const polls = f.pointer('polls');
+    const arrived = f.pointer('arrived');
     f.atomicAdd(control.arrived, 1);
     f.when(i32.atomicLoad(control.waiting), () => f.atomicNotify(control.arrived));
     f.set(arrived, i32.atomicLoad(control.arrived));
-    f.set(spins, 0);
+    f.set(polls, 0);
     f.while(i32.ltS(arrived, arrivals), () => {
-      f.advance(spins, 1);
-      f.when(i32.ltS(SPINS, spins), () => {
+      f.advance(polls, 1);
+      f.when(i32.ltS(MAX_POLLS, polls), () => {
         f.atomicAdd(control.waiting, 1);
         f.atomicWait(control.arrived, arrived);
         f.atomicAdd(control.waiting, -1);

@@ -3,16 +3,18 @@ import { SLICE_MS, yieldToEventLoop } from '../../common/yield.js';
 
 /** The commands of one thread in memory. */
 export interface CommandList {
-  /** Address of the first command. */
+  /** Byte address of the first command. */
   readonly from: number;
-  /** Address behind the last command of each phase. */
+  /** Byte address behind the last command of each phase. */
   readonly ends: readonly number[];
 }
 
 /** The export of a module that executes the commands between two addresses. */
 export type Execute = (from: number, to: number) => void;
 
-/** Executes phases `first` up to `last` one by one and calls `after` behind each. */
+/**
+ * Executes the phases from `first` up to but not including `last`, and calls `after` with the index of each.
+ */
 export function executePhases(
   execute: Execute,
   { from, ends }: CommandList,
@@ -28,7 +30,7 @@ export function executePhases(
 
 /**
  * Executes the first `count` phases and yields to the event loop every {@link SLICE_MS} milliseconds.
- * @param stopped Asked after each yield; true ends the execution.
+ * @param stopped - called after each yield; true ends the execution.
  * @returns the milliseconds of each phase; undefined if it was stopped.
  */
 export async function executeInSlices(
@@ -52,13 +54,16 @@ export async function executeInSlices(
   return times;
 }
 
-/** Executes the phases from `first` on without a pause: updates must not be interrupted. Returns the milliseconds of each. */
+/**
+ * Executes all phases from `first` on without yielding, since updates must not be interrupted.
+ * @returns the milliseconds of each phase.
+ */
 export function executeUpdates(execute: Execute, list: CommandList, first: number): number[] {
   const stamps = [performance.now()];
   executePhases(execute, list, first, list.ends.length, () => stamps.push(performance.now()));
   return durations(stamps);
 }
 
-/** Differences of successive time stamps. */
+/** Returns the differences between successive time stamps. */
 export const durations = (stamps: ArrayLike<number>): number[] =>
   Array.from({ length: stamps.length - 1 }, (_, i) => stamps[i + 1]! - stamps[i]!);

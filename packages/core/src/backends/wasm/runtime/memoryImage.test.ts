@@ -5,12 +5,21 @@ import { emit } from '../../../ops/define.js';
 import { ops } from '../../../ops/index.js';
 import type { LazyTensor, Tensor } from '../../../tensor/tensor.js';
 import { SLICE_MS } from '../../common/yield.js';
+import { CONSTANTS_AT } from '../codegen/constants.js';
 import { detectFeatures, engineFor } from '../codegen/engine.js';
+import { CACHE_LINE } from '../codegen/kernel.js';
 import { PIECE_VALUES, Planner } from '../schedule/planner.js';
 import { wasmBackend } from '../wasm.js';
+import { control } from './controlWords.js';
 import { layOutMemory } from './memoryImage.js';
 
-test('one constant is packed piece by piece, and the signal stops it in the middle', async () => {
+test('control words lie in front of the constants, each in a cache line', () => {
+  const addresses = Object.values(control).sort((a, b) => a - b);
+  expect(addresses.every((address, index) => address === index * CACHE_LINE)).toBe(true);
+  expect(addresses.length * CACHE_LINE).toBeLessThanOrEqual(CONSTANTS_AT);
+});
+
+test('a constant is packed piece by piece, and the signal aborts it between pieces', async () => {
   const planner = new Planner(new Graph(), new Map(), engineFor(detectFeatures()), 1);
   const controller = new AbortController();
   const packed: number[] = [];
@@ -28,7 +37,7 @@ test('one constant is packed piece by piece, and the signal stops it in the midd
   expect(packed).toEqual([0, 1, 2]);
 });
 
-test('a large weight in a file is read no more than a piece at a time, and gives the same bits', async () => {
+test('a large weight of a file is read in pieces, and gives the same bits as one in memory', async () => {
   const [out, channels] = [520, 216];
   const graph = new Graph();
   const x = graph.input('x', [1, channels, 3, 3]);
@@ -40,7 +49,7 @@ test('a large weight in a file is read no more than a piece at a time, and gives
   const stored: LazyTensor = {
     shape,
     get data(): Float32Array {
-      throw new Error('all of it was read');
+      throw new Error('The whole weight was read.');
     },
     read(first, end) {
       reads.push(end - first);

@@ -1,5 +1,4 @@
-/** Lays a plan out in memory: control words, records of calls, constants, exchange, arena; and builds its module. */
-
+/** Lays out a plan in memory (control words, commands, constants, I/O region, arena) and builds its module. */
 import { timeSlices } from '../../common/yield.js';
 import { CONSTANTS, CONSTANTS_AT, MAX_CONSTANTS } from '../codegen/constants.js';
 import { buildModule } from '../codegen/index.js';
@@ -9,59 +8,70 @@ import type { Phase, Planner } from '../schedule/planner.js';
 import { barrier, COMMAND_BYTES, executeCommands } from './commandList.js';
 import type { CommandList } from './execute.js';
 
-/** Bytes behind everything else that a kernel may read, when it reads a whole vector of what is less. */
+/** Bytes behind the last region, since kernels may read whole vectors beyond the end of a value. */
 const SLACK = 4096;
 
-/** Most pages that a 32-bit memory has. */
+/** Most pages of 64 KiB in a 32-bit memory. */
 export const MAX_PAGES = 65536;
 
-/** A plan with all addresses settled. */
+/** A plan whose addresses are known. */
 export interface MemoryImage {
+  /** Size of the memory in pages of 64 KiB. */
   readonly pages: number;
+  /** The binary WebAssembly module. */
   readonly module: Uint8Array<ArrayBuffer>;
-  /** The commands of each thread. */
+  /** The command list of each thread. */
   readonly commands: readonly CommandList[];
+  /** The phases of the command lists, in order. */
   readonly phases: readonly Phase[];
   /** Number of phases that compute; the phases behind them apply updates and cannot be interrupted. */
   readonly computePhaseCount: number;
-  /** Where the times of phases are written when they are measured: float64, one for each phase and one before. */
+  /** Byte address of a profile's time stamps: float64, milliseconds, before the first and after each phase. */
   readonly times: number;
-  /** Bytes from the start that `fill` writes to. */
+  /** Number of bytes at the start of memory that `fill` writes. */
   readonly filled: number;
   /**
-   * Writes records and constants into memory that is zero, from its start. Packing weights takes long, so it is done
-   * in slices, between which the signal can stop it.
+   * Writes the command lists and constants into memory, which must be zero. Packing weights takes long, so it
+   * yields to the event loop between slices; if the signal is aborted, it rejects with the signal's reason
+   * after a yield.
    */
   readonly fill: (memory: ArrayBufferLike, signal?: AbortSignal) => Promise<void>;
 }
 
-/** Settles addresses, builds the module. @throws RangeError when it is more than a memory can hold. */
+/**
+ * Assigns the base addresses of the planner's regions and builds the module.
+ * @param shared - true if threads share the memory.
+ * @throws RangeError if the plan needs more than 4 GiB.
+ */
 export function layOutMemory(planner: Planner, shared: boolean): MemoryImage {
   const { threads, phases } = planner;
   const kernels = [...planner.kernels];
-  const meet = kernels.push(kernelFunction(barrier, { engine: planner.engine, shape: {} })) - 1;
-  const records = new Region();
+  const barrierIndex = kernels.push(kernelFunction(barrier, { engine: planner.engine, shape: {} })) - 1;
+  const commands = new Region();
   const times = new Region();
   times.reserve((phases.length + 1) * 8);
   const { computePhaseCount } = planner;
-  const meets = (phase: number): boolean =>
+  // A barrier follows each phase but the last compute phase and the last update phase, which end a run.
+  const hasBarrier = (phase: number): boolean =>
     threads > 1 && phase !== computePhaseCount - 1 && phase !== phases.length - 1;
-  const tracks = Array.from({ length: threads }, (_, thread) => {
-    const counts = phases.map(({ calls }, phase) => calls[thread]!.length + (meets(phase) ? 1 : 0));
-    const start = records.reserve(counts.reduce((sum, count) => sum + count, 0) * COMMAND_BYTES);
+  const lists = Array.from({ length: threads }, (_, thread) => {
+    const counts = phases.map(({ calls }, phase) => calls[thread]!.length + (hasBarrier(phase) ? 1 : 0));
+    const start = commands.reserve(counts.reduce((sum, count) => sum + count, 0) * COMMAND_BYTES);
     return { start, counts };
   });
   let top = aligned(CONSTANTS_AT + MAX_CONSTANTS * FLOAT);
-  for (const region of [records, times, planner.constants, planner.io, planner.arena]) {
+  for (const region of [commands, times, planner.constants, planner.io, planner.arena]) {
     region.base = top;
     top = aligned(top + region.bytes);
   }
   const pages = Math.ceil((top + SLACK) / 65536);
   if (pages > MAX_PAGES)
-    throw new RangeError(`The plan needs ${Math.ceil(top / 2 ** 20)} MiB, more than the 4096 of a memory.`);
+    throw new RangeError(
+      `The plan needs ${Math.ceil(top / 2 ** 20)} MiB, but a WebAssembly memory has at most 4096 MiB; make the batch or the input smaller.`,
+    );
   const module = buildModule({
     functions: [...kernels, executeCommands()],
-    exports: { walk: kernels.length },
+    exports: { execute: kernels.length },
     memory: { pages, shared },
   });
   return {
@@ -69,7 +79,7 @@ export function layOutMemory(planner: Planner, shared: boolean): MemoryImage {
     module,
     phases,
     computePhaseCount,
-    commands: tracks.map(({ start, counts }) => {
+    commands: lists.map(({ start, counts }) => {
       const ends: number[] = [];
       for (const count of counts) ends.push((ends.at(-1) ?? start.address) + count * COMMAND_BYTES);
       return { from: start.address, ends };
@@ -79,7 +89,7 @@ export function layOutMemory(planner: Planner, shared: boolean): MemoryImage {
     async fill(memory, signal) {
       const words = new Int32Array(memory, 0, planner.io.base / 4);
       new Float32Array(memory, CONSTANTS_AT, CONSTANTS.length).set(CONSTANTS);
-      for (const [thread, { start }] of tracks.entries()) {
+      for (const [thread, { start }] of lists.entries()) {
         let at = start.address / 4;
         for (const [phase, { calls }] of phases.entries()) {
           for (const { kernel, parameters } of calls[thread]!) {
@@ -87,9 +97,9 @@ export function layOutMemory(planner: Planner, shared: boolean): MemoryImage {
             words.set([kernel, ...addressed], at);
             at += COMMAND_BYTES / 4;
           }
-          if (meets(phase)) {
+          if (hasBarrier(phase)) {
             const arrivals = ((phase < computePhaseCount ? phase : phase - computePhaseCount) + 1) * threads;
-            words.set([meet, ...argumentsOf(barrier, { arrivals })], at);
+            words.set([barrierIndex, ...argumentsOf(barrier, { arrivals })], at);
             at += COMMAND_BYTES / 4;
           }
         }

@@ -8,8 +8,8 @@ export interface Feed {
   readonly data: Float32Array;
 }
 
-/** Values read from memory after a run. */
-export interface Fetch {
+/** Values to read from memory. */
+export interface ValueRange {
   /** Byte address. */
   readonly at: number;
   /** Number of values. */
@@ -20,12 +20,14 @@ export interface Fetch {
 export interface ShareMessage {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
+  /** Index of the worker's thread. */
   readonly thread: number;
+  /** Number of threads. */
   readonly threads: number;
   readonly commands: CommandList;
-  /** Phases before the updates. */
+  /** Number of phases before the updates. */
   readonly computePhaseCount: number;
-  /** Byte address of the time stamps that thread 0 writes while it is profiled: float64, milliseconds. */
+  /** Byte address of the time stamps that thread 0 writes in a profile: float64, milliseconds. */
   readonly times: number;
   /** True if the worker posts `'done'` when a run is finished, for engines without `Atomics.waitAsync`. */
   readonly byMessage: boolean;
@@ -43,8 +45,10 @@ export interface OwnMessage {
 /** Requests a run of a worker with its own memory. */
 export interface RunMessage {
   readonly feeds: readonly Feed[];
-  readonly fetches: readonly Fetch[];
+  /** Values to read after the compute phases. */
+  readonly outputs: readonly ValueRange[];
   readonly commands: CommandList;
+  /** Number of phases before the updates. */
   readonly computePhaseCount: number;
 }
 
@@ -53,8 +57,8 @@ export type Request =
   | { readonly share: ShareMessage }
   | { readonly own: OwnMessage }
   | { readonly run: RunMessage }
-  /** Requests values as they are between runs. */
-  | { readonly read: readonly Fetch[] }
+  /** Reads values between runs. */
+  | { readonly read: readonly ValueRange[] }
   /** Aborts the current run. */
   | { readonly stop: true }
   /** Browsers only: the name of a Web Lock that the worker holds while it lives. */
@@ -64,6 +68,7 @@ export type Request =
 export interface Answer {
   /** True if the run was aborted. */
   readonly stopped?: true;
+  /** Values of the ranges in the request, in order. */
   readonly outputs: readonly Float32Array[];
   /** Milliseconds of each phase. */
   readonly times: readonly number[];

@@ -1,30 +1,40 @@
-/** Runs a plan on one worker with a memory of its own: keeps pages responsive where memory cannot be shared. */
-import type { Answer, Feed, Fetch, Request } from './messages.js';
-import type { Loaded, Runner } from './runner.js';
+/** Runs a plan on one worker with its own memory, which keeps pages responsive if memory cannot be shared. */
+import type { Answer, Feed, Request, ValueRange } from './messages.js';
+import type { LoadedPlan, Runner } from './runner.js';
 import { readyWorker, type WorkerHandle } from './workerHandle.js';
 
 const ENDED = 'The worker of the wasm back end has been ended.';
 
+/**
+ * Starts a runner on one worker. It keeps the memory image, to fill the memory of a new worker if this one is
+ * lost.
+ * @param fallbackReason - why the plan runs on one thread, for users.
+ */
 export async function ownMemoryRunner(
-  { image, module, workerUrl, signal: loading }: Loaded,
+  { image, module, workerUrl, signal: loading }: LoadedPlan,
   fallbackReason?: string,
 ): Promise<Runner> {
   const { computePhaseCount } = image;
   const commands = image.commands[0]!;
+  const hasUpdates = computePhaseCount < commands.ends.length;
   let worker: WorkerHandle | undefined;
-  let settle: { readonly resolve: (answer: Answer) => void; readonly reject: (reason: Error) => void };
+  /** True if a worker was lost whose memory held changed parameters. */
+  let parametersLost = false;
+  let ended = false;
+  /** Settles the request in progress. */
+  let pending: { readonly resolve: (answer: Answer) => void; readonly reject: (reason: Error) => void };
 
   const start = async (signal?: AbortSignal): Promise<WorkerHandle> => {
     const bytes = new ArrayBuffer(image.filled);
     await image.fill(bytes, signal);
     const first: Request = { own: { module, pages: image.pages, image: bytes } };
     const started = await readyWorker(first, { transfer: [bytes], workerUrl });
-    started.onMessage((message) => settle.resolve(message as Answer));
+    started.onMessage((message) => pending.resolve(message as Answer));
     started.onFailure((reason) => {
       worker = undefined;
       void started.terminate();
-      lost = updates;
-      settle?.reject(
+      parametersLost = hasUpdates;
+      pending?.reject(
         new Error(
           `The worker of the wasm back end is gone (${reason.message}); the next run starts a new one.`,
         ),
@@ -32,53 +42,52 @@ export async function ownMemoryRunner(
     });
     return started;
   };
-  const updates = computePhaseCount < commands.ends.length;
-  let lost = false;
-  let ended = false;
-  const exchange = async (message: Request, signal?: AbortSignal): Promise<Answer> => {
+  /** Posts a message and returns the worker's answer; starts a new worker if the last one was lost. */
+  const request = async (message: Request, signal?: AbortSignal): Promise<Answer> => {
     if (ended) throw new Error(ENDED);
-    if (lost) throw new Error('The worker of the wasm back end is gone with its parameters; compile again.');
+    if (parametersLost)
+      throw new Error('The worker of the wasm back end is gone with its parameters; compile again.');
     worker ??= await start();
-    const { hold, post } = worker;
+    const { keepAlive, post } = worker;
     const abort = (): void => post({ stop: true });
     signal?.addEventListener('abort', abort);
-    hold(true);
+    keepAlive(true);
     try {
       const answer = await new Promise<Answer>((resolve, reject) => {
-        settle = { resolve, reject };
+        pending = { resolve, reject };
         post(message);
       });
       if (answer.stopped) signal?.throwIfAborted();
       return answer;
     } finally {
-      hold(false);
+      keepAlive(false);
       signal?.removeEventListener('abort', abort);
     }
   };
 
-  /** The worker answers one question at a time; parameters may be asked for during a run. */
   let previous: Promise<unknown> = Promise.resolve();
-  const ask = (message: Request, signal?: AbortSignal): Promise<Answer> => {
-    const answer = previous.then(() => exchange(message, signal));
+  /** Queues a request. The worker answers one at a time, and parameters may be read during a run. */
+  const enqueue = (message: Request, signal?: AbortSignal): Promise<Answer> => {
+    const answer = previous.then(() => request(message, signal));
     previous = answer.catch(() => undefined);
     return answer;
   };
 
-  const perform = (feeds: readonly Feed[], fetches: readonly Fetch[], signal?: AbortSignal) =>
-    ask({ run: { feeds, fetches, commands, computePhaseCount } }, signal);
+  const enqueueRun = (feeds: readonly Feed[], outputs: readonly ValueRange[], signal?: AbortSignal) =>
+    enqueue({ run: { feeds, outputs, commands, computePhaseCount } }, signal);
 
   worker = await start(loading);
   return {
     threads: 1,
     fallbackReason,
-    run: async (feeds, fetches, signal) => (await perform(feeds, fetches, signal)).outputs,
-    read: async (fetches) => (await ask({ read: fetches })).outputs,
-    profile: async (feeds) => (await perform(feeds, [])).times,
+    run: async (feeds, outputs, signal) => (await enqueueRun(feeds, outputs, signal)).outputs,
+    read: async (ranges) => (await enqueue({ read: ranges })).outputs,
+    profile: async (feeds) => (await enqueueRun(feeds, [])).times,
     async dispose() {
       ended = true;
       await worker?.terminate();
       worker = undefined;
-      settle?.reject(new Error(ENDED));
+      pending?.reject(new Error(ENDED));
     },
   };
 }

@@ -1,39 +1,49 @@
-/** What runs a plan: threads that share its memory, one worker that has it to itself, or the calling thread. */
+/**
+ * The interface of the three runners: workers that share memory, one worker with its own memory, the calling
+ * thread.
+ */
 import type { MemoryImage } from './memoryImage.js';
-import type { Feed, Fetch } from './messages.js';
+import type { Feed, ValueRange } from './messages.js';
 
-/** Runs one plan, one run at a time. */
+/** Runs one plan. The caller starts a run only after the one before has settled. */
 export interface Runner {
+  /** Number of threads that compute. */
   readonly threads: number;
+  /** Why fewer threads run than requested, or none but the calling one; for users. */
   readonly fallbackReason?: string;
-  /** Runs the plan. Rejects with the signal's reason when it is aborted; the next run works. */
+  /**
+   * Runs the plan once. Rejects with the signal's reason if it is aborted before the updates; the next run
+   * works.
+   * @returns copies of the outputs, read before the updates are applied.
+   */
   run(
     feeds: readonly Feed[],
-    fetches: readonly Fetch[],
+    outputs: readonly ValueRange[],
     signal?: AbortSignal,
   ): Promise<readonly Float32Array[]>;
-  /** Values as they are between runs. */
-  read(fetches: readonly Fetch[]): Promise<readonly Float32Array[]>;
-  /** Runs the plan phase by phase: the milliseconds of each. */
+  /** Returns copies of values, such as parameters, as they are between runs. */
+  read(ranges: readonly ValueRange[]): Promise<readonly Float32Array[]>;
+  /** Runs the plan once; returns the milliseconds of each phase. */
   profile(feeds: readonly Feed[]): Promise<readonly number[]>;
+  /** Ends the workers; a run in progress rejects. */
   dispose(): Promise<void>;
 }
 
-/** What a runner is made from. */
-export interface Loaded {
+/** A compiled plan, from which a runner starts. */
+export interface LoadedPlan {
   readonly image: MemoryImage;
   readonly module: WebAssembly.Module;
-  /** Where a browser finds the program of the workers. Default: it is started from its text. */
+  /** URL of the workers' program, for browsers. Default: a blob of its text. */
   readonly workerUrl?: string | URL;
-  /** Stops loading. */
+  /** Aborts the start of the runner. */
   readonly signal?: AbortSignal;
 }
 
-/** Copies values out of a memory. */
-export const readAll = (memory: WebAssembly.Memory, fetches: readonly Fetch[]): readonly Float32Array[] =>
-  fetches.map(({ at, floats }) => new Float32Array(memory.buffer, at, floats).slice());
+/** Returns copies of values in memory. */
+export const readAll = (memory: WebAssembly.Memory, ranges: readonly ValueRange[]): readonly Float32Array[] =>
+  ranges.map(({ at, floats }) => new Float32Array(memory.buffer, at, floats).slice());
 
-/** Copies values into a memory. */
+/** Copies values into memory. */
 export function writeAll(memory: WebAssembly.Memory, feeds: readonly Feed[]): void {
   for (const { at, data } of feeds) new Float32Array(memory.buffer, at, data.length).set(data);
 }

@@ -1,10 +1,10 @@
 /**
- * Runs a plan on workers that share its memory. None of the work is done on the calling thread, which
- * only waits for a promise, so a page stays alive. Workers spin inside the plan and sleep between runs.
+ * Runs a plan on workers that share its memory. The calling thread computes nothing and only awaits a
+ * promise, so a page stays responsive. Workers spin at barriers during a run and sleep between runs.
  */
-import { Command, control } from '../memory/controlWords.js';
+import { Command, control } from './controlWords.js';
 import { durations } from './execute.js';
-import { type Loaded, type Runner, readAll, writeAll } from './runner.js';
+import { type LoadedPlan, type Runner, readAll, writeAll } from './runner.js';
 import { readyWorker, type WorkerHandle } from './workerHandle.js';
 
 type WaitAsync = (
@@ -13,41 +13,46 @@ type WaitAsync = (
   value: number,
 ) => { readonly async: boolean; readonly value: Promise<string> | string };
 
-/** `Atomics.waitAsync` where there is one; the standard types do not have it yet. */
+/** `Atomics.waitAsync`; undefined in engines without it. TypeScript's libraries do not declare it yet. */
 const waitAsync = (Atomics as unknown as { readonly waitAsync?: WaitAsync }).waitAsync;
 
-/** More arrivals than any plan has: every barrier opens. */
-const OPEN = 2 ** 28;
+/** Added to the arrivals to open every barrier: more than the arrivals of any plan. */
+const OPEN_BARRIERS = 2 ** 28;
 
+/** Starts a runner on as many workers as the image has command lists. */
 export async function sharedMemoryRunner({
   image,
   module,
   workerUrl,
   signal: loading,
-}: Loaded): Promise<Runner> {
-  // The image itself is not kept: it holds on to the weights that it has filled the memory with.
-  const { pages, phases, computePhaseCount, times } = image;
-  const threads = image.commands.length;
+}: LoadedPlan): Promise<Runner> {
+  // Closures use these fields instead of the image, since the image refers to the weights.
+  const { pages, commands: commandLists, phases, computePhaseCount, times } = image;
+  const threads = commandLists.length;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   const words = new Int32Array(memory.buffer);
+  /** Returns the index of a control word in `words`. */
   const word = (name: keyof typeof control): number => control[name] / 4;
   let workers: readonly WorkerHandle[] = [];
-  /** Why a worker is gone, until new ones are started. */
+  /** Reason why a worker was lost; undefined once new ones are started. */
   let failure: Error | undefined;
-  /** Ends the wait for the present run when nobody else can. */
+  /**
+   * Resolves the wait for the current run, for a lost worker, the end of the runner, and engines without
+   * `waitAsync`.
+   */
   let wake: () => void = () => undefined;
 
-  /** Makes all workers leave the plan, those that sleep in a barrier too. */
+  /** Makes all workers leave their command lists, even those that sleep in a barrier. */
   const halt = (): void => {
     Atomics.store(words, word('stop'), 1);
-    Atomics.add(words, word('arrived'), OPEN);
+    Atomics.add(words, word('arrived'), OPEN_BARRIERS);
     Atomics.notify(words, word('arrived'));
   };
 
   const start = async (): Promise<void> => {
     failure = undefined;
     const started = await Promise.allSettled(
-      image.commands.map((commands, thread) => {
+      commandLists.map((commands, thread) => {
         const byMessage = waitAsync === undefined;
         const share = { module, memory, thread, threads, commands, computePhaseCount, times, byMessage };
         return readyWorker({ share }, { workerUrl });
@@ -73,7 +78,8 @@ export async function sharedMemoryRunner({
   const stop = async (): Promise<void> => {
     const ending = workers;
     workers = [];
-    // A browser lets a worker that is busy or asleep go on for seconds: it has to end by itself.
+    // Browsers let a busy or sleeping worker continue for seconds after `terminate`, so it has to end by
+    // itself.
     halt();
     words[word('command')] = Command.end;
     Atomics.add(words, word('requested'), 1);
@@ -81,8 +87,8 @@ export async function sharedMemoryRunner({
     await Promise.all(ending.map((worker) => worker.terminate()));
   };
 
-  /** One run by all workers; resolves when the last of them has finished. */
-  const perform = async (command: number, signal?: AbortSignal): Promise<void> => {
+  /** Has all workers execute a command; resolves when the last of them has finished. */
+  const runCommand = async (command: number, signal?: AbortSignal): Promise<void> => {
     if (failure) {
       await stop();
       await start();
@@ -92,7 +98,7 @@ export async function sharedMemoryRunner({
     words[word('command')] = command;
     const before = Atomics.load(words, word('completed'));
     signal?.addEventListener('abort', halt);
-    for (const worker of workers) worker.hold(true);
+    for (const worker of workers) worker.keepAlive(true);
     try {
       const woken = new Promise<void>((resolve) => {
         wake = resolve;
@@ -102,7 +108,7 @@ export async function sharedMemoryRunner({
       const wait = waitAsync?.(words, word('completed'), before);
       if (wait?.async !== false) await Promise.race([woken, ...(wait ? [wait.value] : [])]);
     } finally {
-      for (const worker of workers) worker.hold(false);
+      for (const worker of workers) worker.keepAlive(false);
       signal?.removeEventListener('abort', halt);
     }
     if (failure)
@@ -111,57 +117,52 @@ export async function sharedMemoryRunner({
       );
     signal?.throwIfAborted();
   };
-  /** Whether a worker was lost amid updates, which leaves parameters of two steps. */
-  let torn = false;
-  /** When the present updates are done, or lost. */
-  let settled: Promise<void> = Promise.resolve();
-  const update = (command: number): Promise<void> => {
-    const work = perform(command);
-    settled = work.catch(() => {
-      torn = true;
+  /** True if a worker was lost during updates: some parameters are those of the next step, others are not. */
+  let parametersLost = false;
+  /** Resolves when the last updates are applied or lost. */
+  let updatesSettled: Promise<void> = Promise.resolve();
+  const runUpdates = (command: number): Promise<void> => {
+    const updates = runCommand(command);
+    updatesSettled = updates.catch(() => {
+      parametersLost = true;
     });
-    return work;
+    return updates;
   };
-  const requireWhole = (): void => {
-    if (torn)
+  const requireParameters = (): void => {
+    if (parametersLost)
       throw new Error(
         'A worker of the wasm back end is gone amid an update, and the parameters with it; compile again.',
       );
   };
-  // One after the other: workers that start meanwhile make the peak of memory higher.
+  // Workers start after the memory is filled: starting them at the same time makes the peak of memory higher.
   await image.fill(memory.buffer, loading);
   await start();
   return {
     threads,
-    async run(feeds, fetches, signal) {
-      requireWhole();
+    async run(feeds, outputs, signal) {
+      requireParameters();
       writeAll(memory, feeds);
-      await perform(Command.run, signal);
-      const outputs = readAll(memory, fetches);
-      if (computePhaseCount < phases.length) await update(Command.commit);
-      return outputs;
+      await runCommand(Command.run, signal);
+      const values = readAll(memory, outputs);
+      if (computePhaseCount < phases.length) await runUpdates(Command.commit);
+      return values;
     },
-    async read(fetches) {
-      await settled;
-      requireWhole();
-      return readAll(memory, fetches);
+    async read(ranges) {
+      await updatesSettled;
+      requireParameters();
+      return readAll(memory, ranges);
     },
     async profile(feeds) {
-      requireWhole();
+      requireParameters();
       writeAll(memory, feeds);
-      const timed = async (
-        command: number,
-        count: number,
-        doing: typeof perform = perform,
-      ): Promise<readonly number[]> => {
-        await doing(command);
-        return durations(new Float64Array(memory.buffer, times, count + 1));
-      };
-      const computed = await timed(Command.profile, computePhaseCount);
-      const updates = phases.length - computePhaseCount;
-      return updates === 0
-        ? computed
-        : [...computed, ...(await timed(Command.profileCommit, updates, update))];
+      const readTimes = (count: number): readonly number[] =>
+        durations(new Float64Array(memory.buffer, times, count + 1));
+      await runCommand(Command.profile);
+      const computeTimes = readTimes(computePhaseCount);
+      const updatePhaseCount = phases.length - computePhaseCount;
+      if (updatePhaseCount === 0) return computeTimes;
+      await runUpdates(Command.profileCommit);
+      return [...computeTimes, ...readTimes(updatePhaseCount)];
     },
     async dispose() {
       failure = new Error('it has been ended');

@@ -1,4 +1,4 @@
-/** Types of modules that the build bundles to text: `scripts/moduleText.mjs`. */
+/** Types of the imports that the build replaces by the text of a bundle; see `scripts/moduleText.mjs`. */
 declare module '*?text' {
   const text: string;
   export default text;

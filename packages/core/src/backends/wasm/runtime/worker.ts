@@ -1,14 +1,15 @@
 /**
- * The program of a worker. The build bundles this module to text (`./worker.js?text`), so that the back end works in
- * every bundler and needs no file. It runs in Node (a CommonJS worker) and in browsers (a classic worker), and works in
- * one of two ways: after a `share` message it serves runs requested through control words in shared memory; after
- * an `own` message it keeps a memory of its own and takes all requests by message.
+ * The program of a worker. The build bundles this module to text (`./worker.js?text`), so that the back end
+ * works in every bundler and needs no file. It runs in Node (a CommonJS worker) and in browsers (a classic
+ * worker), and works in one of two ways: after a `share` message it serves runs requested through control
+ * words in shared memory; after an `own` message it keeps a memory of its own and takes all requests by
+ * message.
  */
-import { Command, control } from '../memory/controlWords.js';
+import { Command, control } from './controlWords.js';
 import { type Execute, executeInSlices, executePhases, executeUpdates } from './execute.js';
-import type { Answer, Fetch, OwnMessage, Request, RunMessage, ShareMessage } from './messages.js';
+import type { Answer, OwnMessage, Request, RunMessage, ShareMessage, ValueRange } from './messages.js';
 
-/** The way to the calling thread: the parent port in Node, the worker's global scope in browsers. */
+/** Posts messages to the calling thread: the parent port in Node, the worker's global scope in browsers. */
 interface Port {
   postMessage(message: unknown, transfer: ArrayBuffer[]): void;
 }
@@ -24,10 +25,10 @@ const port: Port = nodePort ?? self;
 const post = (message: unknown, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer);
 
 /** Polls of `control.requested` before the worker goes to sleep: 1 to 2 ms. */
-const SPINS = 200_000;
+const MAX_POLLS = 200_000;
 
 const instantiate = (module: WebAssembly.Module, memory: WebAssembly.Memory): Execute =>
-  new WebAssembly.Instance(module, { env: { memory } }).exports.walk as Execute;
+  new WebAssembly.Instance(module, { env: { memory } }).exports.execute as Execute;
 
 /** Serves runs requested through shared memory; returns after `Command.end`. */
 function serve({
@@ -61,12 +62,12 @@ function serve({
   let run = Atomics.load(words, requested);
   post('ready');
   for (;;) {
-    for (let spins = 0; Atomics.load(words, requested) === run; spins++)
-      if (spins === SPINS) {
+    for (let polls = 0; Atomics.load(words, requested) === run; polls++)
+      if (polls === MAX_POLLS) {
         Atomics.add(words, sleeping, 1);
         Atomics.wait(words, requested, run);
         Atomics.sub(words, sleeping, 1);
-        spins = 0;
+        polls = 0;
       }
     run = Atomics.load(words, requested);
     const command = words[control.command / 4];
@@ -86,7 +87,7 @@ function serve({
 let own: { readonly memory: WebAssembly.Memory; readonly execute: Execute };
 let stopped = false;
 
-/** Prepares a memory of this worker's own. */
+/** Creates the memory of a worker that does not share one. */
 function start({ module, pages, image }: OwnMessage): void {
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   new Uint8Array(memory.buffer).set(new Uint8Array(image));
@@ -94,9 +95,10 @@ function start({ module, pages, image }: OwnMessage): void {
   post('ready');
 }
 
-const read = (fetches: readonly Fetch[]): Float32Array<ArrayBuffer>[] =>
-  fetches.map(({ at, floats }) => new Float32Array(own.memory.buffer as ArrayBuffer, at, floats).slice());
+const read = (ranges: readonly ValueRange[]): Float32Array<ArrayBuffer>[] =>
+  ranges.map(({ at, floats }) => new Float32Array(own.memory.buffer as ArrayBuffer, at, floats).slice());
 
+/** Posts an answer; the buffers of its outputs are transferred. */
 function answer(outputs: readonly Float32Array<ArrayBuffer>[], times: readonly number[]): void {
   const message: Answer = { outputs, times };
   post(
@@ -105,7 +107,7 @@ function answer(outputs: readonly Float32Array<ArrayBuffer>[], times: readonly n
   );
 }
 
-async function run({ feeds, fetches, commands, computePhaseCount }: RunMessage): Promise<void> {
+async function run({ feeds, outputs, commands, computePhaseCount }: RunMessage): Promise<void> {
   stopped = false;
   for (const { at, data } of feeds) new Float32Array(own.memory.buffer, at, data.length).set(data);
   const times = await executeInSlices(own.execute, commands, computePhaseCount, () => stopped);
@@ -113,8 +115,8 @@ async function run({ feeds, fetches, commands, computePhaseCount }: RunMessage):
     post({ stopped: true, outputs: [], times: [] } satisfies Answer);
     return;
   }
-  const outputs = read(fetches);
-  answer(outputs, [...times, ...executeUpdates(own.execute, commands, computePhaseCount)]);
+  const values = read(outputs);
+  answer(values, [...times, ...executeUpdates(own.execute, commands, computePhaseCount)]);
 }
 
 function receive(request: Request): void {
@@ -125,7 +127,10 @@ function receive(request: Request): void {
   else stopped = true;
 }
 
-/** Resolves when this worker holds the lock that the page waits for: the lock is free again when the worker has died. */
+/**
+ * Resolves when this worker holds the lock that the page waits for. The browser releases the lock if the
+ * worker dies.
+ */
 let locked = Promise.resolve();
 const hold = (lock: string): Promise<void> =>
   new Promise((resolve) => {

@@ -1,32 +1,34 @@
-/** Starts workers in Node and in browsers, behind one small interface. */
+/** Starts workers, with the same interface in Node and in browsers. */
 import { builtin } from '../../../platform.js';
 import type { Request } from './messages.js';
 import workerText from './worker.js?text';
 
-/** A worker. */
+/** A worker of Node or of a browser. */
 export interface WorkerHandle {
+  /** Posts a message; `transfer` lists the buffers whose ownership moves to the worker. */
   post(message: Request, transfer?: ArrayBuffer[]): void;
+  /** Calls the listener with each message of the worker. */
   onMessage(listener: (message: unknown) => void): void;
-  /** Called once if the worker fails or ends without having been asked to. */
+  /** Calls the listener once if the worker fails, or ends before `terminate`. */
   onFailure(listener: (reason: Error) => void): void;
-  /** Whether the worker keeps a Node process running. */
-  hold(busy: boolean): void;
+  /** Makes the worker keep a Node process running while it is busy. Does nothing in browsers. */
+  keepAlive(busy: boolean): void;
   /** Ends the worker; resolves when it has ended. */
   terminate(): Promise<void>;
 }
 
 type NodeWorkers = typeof import('node:worker_threads');
 
-/** Whether workers can be started at all. */
+/** True if this platform has workers. */
 export const hasWorkers = (): boolean =>
   builtin('node:worker_threads') !== undefined ||
   (typeof Worker === 'function' && typeof Blob === 'function' && typeof URL.createObjectURL === 'function');
 
-/** How a worker is started. */
+/** Options of {@link readyWorker}. */
 export interface WorkerStart {
-  /** What of the first message is handed over. */
+  /** Buffers of the first message whose ownership moves to the worker. Default: none. */
   readonly transfer?: ArrayBuffer[];
-  /** Where a browser finds the program. Default: it is started from its text. */
+  /** Browsers only: URL of the worker's program. Default: a blob of its text. */
   readonly workerUrl?: string | URL;
 }
 
@@ -42,7 +44,7 @@ function nodeWorker({ Worker: NodeWorker }: NodeWorkers): WorkerHandle {
         if (!ending) listener(new Error(`it ended with code ${code}`));
       });
     },
-    hold: (busy) => (busy ? worker.ref() : worker.unref()),
+    keepAlive: (busy) => (busy ? worker.ref() : worker.unref()),
     async terminate() {
       ending = true;
       await worker.terminate();
@@ -55,16 +57,16 @@ function browserWorker(workerUrl?: string | URL): WorkerHandle {
   const url = text ? URL.createObjectURL(text) : workerUrl!;
   const worker = new Worker(url);
   let ending = false;
-  const failed: ((reason: Error) => void)[] = [];
+  const failureListeners: ((reason: Error) => void)[] = [];
   const fail = (reason: string): void => {
-    if (!ending) for (const listener of failed.splice(0)) listener(new Error(reason));
+    if (!ending) for (const listener of failureListeners.splice(0)) listener(new Error(reason));
   };
-  const refused = text
+  const startFailure = text
     ? "it could not start: a content security policy has to allow 'worker-src blob:', or wasmBackend needs a workerUrl"
     : `it could not start from ${workerUrl}`;
-  worker.addEventListener('error', (event) => fail(event.message || refused));
-  // A worker that the browser ends, for want of memory for instance, sends no event. But a lock that it
-  // holds is free again then. Pages that do not come by a secure way have no locks.
+  worker.addEventListener('error', (event) => fail(event.message || startFailure));
+  // If the browser ends a worker, for instance when memory is short, there is no event. But the browser
+  // releases the Web Locks that the worker held. Only secure contexts (https, localhost) have Web Locks.
   const lock = navigator.locks ? `cnn ${crypto.randomUUID()}` : undefined;
   if (lock) {
     worker.postMessage({ lock });
@@ -75,8 +77,8 @@ function browserWorker(workerUrl?: string | URL): WorkerHandle {
   return {
     post: (message, transfer) => worker.postMessage(message, transfer ?? []),
     onMessage: (listener) => worker.addEventListener('message', (event) => listener(event.data)),
-    onFailure: (listener) => void failed.push(listener),
-    hold: () => undefined,
+    onFailure: (listener) => void failureListeners.push(listener),
+    keepAlive: () => undefined,
     async terminate() {
       ending = true;
       worker.terminate();
@@ -86,7 +88,9 @@ function browserWorker(workerUrl?: string | URL): WorkerHandle {
   };
 }
 
-/** A worker that has answered `ready` to its first message; rejects if it fails before. */
+/**
+ * Starts a worker and resolves when it has answered `ready` to its first message; rejects if it fails before.
+ */
 export async function readyWorker(
   first: Request,
   { transfer, workerUrl }: WorkerStart = {},
@@ -105,6 +109,6 @@ export async function readyWorker(
     await worker.terminate();
     throw error;
   }
-  worker.hold(false);
+  worker.keepAlive(false);
   return worker;
 }

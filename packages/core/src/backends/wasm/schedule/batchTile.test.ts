@@ -20,7 +20,7 @@ import { wasmBackend } from '../wasm.js';
 import { tileBatch } from './batchTile.js';
 import { isBatchTile } from './placement.js';
 
-/** A graph under construction; weights are the same for every batch. */
+/** A graph under construction. Its weights do not depend on the batch size. */
 class Network {
   readonly graph = new Graph();
   readonly weights: Weights = new Map();
@@ -78,23 +78,26 @@ class Network {
   }
 }
 
-/** Two convolutions on pictures, then weights that are larger than values. */
-const small = (pictures: number, build?: (network: Network, x: Node) => Node): Network =>
-  new Network([pictures, 1, 8, 8], (network) => {
+/**
+ * Two convolutions with small weights, then a fully connected layer whose weights are larger than its
+ * activations.
+ */
+const small = (images: number, build?: (network: Network, x: Node) => Node): Network =>
+  new Network([images, 1, 8, 8], (network) => {
     const x = network.conv(network.conv(network.x, 8), 8);
     return network.linear(flatten(build?.(network, x) ?? network.maxPool(x)), 64);
   });
 
-const turnsOf = ({ graph }: Network, cached?: number) =>
-  tileBatch(graph, cached).nodes.find(isBatchTile)?.attrs;
+const tilesOf = ({ graph }: Network, cachedBytes?: number) =>
+  tileBatch(graph, cachedBytes).nodes.find(isBatchTile)?.attrs.tiles;
 
-describe('the cut', () => {
-  /** What a layer of one picture of `small` moves. */
-  const picture = 8 * 8 * 16 * 4;
+describe('the boundary', () => {
+  /** Bytes that a layer of `small` reads and writes for one image. */
+  const imageBytes = 8 * 8 * 16 * 4;
 
-  test('is where values become smaller than weights; turns are as large as caches allow', () => {
+  test('is where activations become smaller than weights; tiles are as large as the caches allow', () => {
     expect(
-      printGraph(tileBatch(small(4).graph, 2 * picture))
+      printGraph(tileBatch(small(4).graph, 2 * imageBytes))
         .split('\n')
         .slice(0, 6),
     ).toEqual([
@@ -102,34 +105,37 @@ describe('the cut', () => {
       expect.stringMatching(/^%1 = conv2d\(%x, .*: 2x8x8x8$/),
       expect.stringMatching(/^%2 = conv2d\(%1, .*: 2x8x8x8$/),
       expect.stringMatching(/^%3 = maxPool\(%2\) .*: 2x8x4x4$/),
-      '%4 = turns(%3) count=2 : 4x8x4x4',
+      '%4 = batchTile(%3) tiles=2 : 4x8x4x4',
       expect.stringMatching(/^%5 = reshape\(%4\) .*: 4x128$/),
     ]);
   });
 
-  test('leaves no remainder', () => {
-    expect(turnsOf(small(6), 4 * picture)).toEqual({ count: 2 });
-    expect(turnsOf(small(7), 4 * picture)).toEqual({ count: 7 });
+  test('divides the batch without remainder', () => {
+    expect(tilesOf(small(6), 4 * imageBytes)).toBe(2);
+    expect(tilesOf(small(7), 4 * imageBytes)).toBe(7);
   });
 
-  test('is missing where a batch fits, and where something mixes pictures, changes or is asked for', () => {
-    expect(turnsOf(small(4))).toBeUndefined();
+  test('is missing if the batch fits, images mix, weights change, or an early value is an output', () => {
+    expect(tilesOf(small(4))).toBeUndefined();
     const mixed = new Network([4, 8, 8, 8], ({ x }) => relu(concat([x, x], 0)));
-    expect(turnsOf(mixed, 1)).toBeUndefined();
-    const weighed = new Network([8, 8, 1, 1], ({ x }) =>
+    expect(tilesOf(mixed, 1)).toBeUndefined();
+    const noWeight = new Network([8, 8, 1, 1], ({ x }) =>
       emit(ops.conv2d, [x, x], { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 }),
     );
-    expect(turnsOf(weighed, 1)).toBeUndefined();
+    expect(tilesOf(noWeight, 1)).toBeUndefined();
     const updated = small(4);
     updated.graph.updates.set('w0', updated.graph.parameter('w1', [8], true));
-    expect(turnsOf(updated, picture)).toBeUndefined();
-    const asked = small(4);
-    asked.graph.outputs.set('first', asked.graph.nodes.find(({ op }) => op === 'conv2d')!);
-    expect(turnsOf(asked, picture)).toBeUndefined();
+    expect(tilesOf(updated, imageBytes)).toBeUndefined();
+    const observed = small(4);
+    observed.graph.outputs.set('first', observed.graph.nodes.find(({ op }) => op === 'conv2d')!);
+    expect(tilesOf(observed, imageBytes)).toBeUndefined();
   });
 });
 
-/** The output for a batch, computed on the calling thread with what `order` makes of the graph. */
+/**
+ * Computes the output for a batch on the calling thread, and profiles it; `order` returns the graph that
+ * runs.
+ */
 async function run({ graph, weights, x }: Network, data: Float32Array, order: (graph: Graph) => Graph) {
   const engine = engineFor(detectFeatures());
   const planned = planGraph(order(graph), weights, engine, 1, await lowererFor(graph));
@@ -140,33 +146,33 @@ async function run({ graph, weights, x }: Network, data: Float32Array, order: (g
   return { y: (await program.run(feeds)).get('y')!.data, ...(await program.profile(feeds)) };
 }
 
-const networks: Readonly<Record<string, (pictures: number) => Network>> = {
-  'a first layer on planes, a pool and a residual': (pictures) =>
-    new Network([pictures, 3, 13, 11], (network) => {
+const networks: Readonly<Record<string, (images: number) => Network>> = {
+  'a first convolution, a pool and a residual': (images) =>
+    new Network([images, 3, 13, 11], (network) => {
       const x = network.maxPool(network.conv(network.x, 16, { kernel: 3 }));
       const y = network.conv(network.conv(x, 24, { kernel: 3 }), 16, { other: x });
       return network.linear(flatten(adaptiveAvgPool(1)(y)), 300);
     }),
-  'parts of a concatenation': (pictures) =>
-    new Network([pictures, 8, 9, 7], (network) => {
+  'parts of a concatenation': (images) =>
+    new Network([images, 8, 9, 7], (network) => {
       const x = network.conv(network.x, 16);
       const y = concat([network.conv(x, 8), network.conv(x, 8, { kernel: 3 }), x]);
       return network.linear(flatten(adaptiveAvgPool(2)(y)), 300);
     }),
-  'a concatenation that goes on behind the cut': (pictures) =>
-    new Network([pictures, 8, 3, 3], (network) => {
+  'a concatenation that goes on behind the boundary': (images) =>
+    new Network([images, 8, 3, 3], (network) => {
       const x = network.conv(network.x, 16);
       const features = concat([x, network.conv(x, 8)]);
       return concat([features, network.conv(features, 512)]);
     }),
-  'channels that do not fill a block, halves and sums': (pictures) =>
-    new Network([pictures, 5, 6, 10], (network) => {
+  'channels that do not fill a block, slices and sums': (images) =>
+    new Network([images, 5, 6, 10], (network) => {
       const x = network.conv(network.x, 12);
       const y = add(slice(1, 0, 6)(x), slice(1, 6, 12)(x));
       return network.linear(flatten(relu(y)), 300);
     }),
-  'an inverted residual with squeeze-and-excitation': (pictures) =>
-    new Network([pictures, 8, 14, 14], (network) => {
+  'an inverted residual with squeeze-and-excitation': (images) =>
+    new Network([images, 8, 14, 14], (network) => {
       const wide = network.conv(network.conv(network.x, 24), 24, { kernel: 3, groups: 24 });
       const gates = network.conv(network.conv(adaptiveAvgPool(1)(wide), 8), 24);
       const y = network.conv(mul(wide, gates), 8, { other: network.x });
@@ -174,38 +180,36 @@ const networks: Readonly<Record<string, (pictures: number) => Network>> = {
     }),
 };
 
-describe.each(Object.entries(networks))('turns with %s', (_, build) => {
-  test('give the bits of the pictures of each turn alone, and one step of a profile for each layer', async () => {
-    // So many bytes that the caches hold for each value of the input: none, or some pictures.
-    for (const [pictures, bytes, turn] of [
+describe.each(Object.entries(networks))('batch tiles of %s', (_, build) => {
+  test('give the same bits as single tiles, and one step of a profile for each layer', async () => {
+    // Images of the batch, cached bytes for each value of the input, and the allowed sizes of a tile.
+    for (const [images, bytes, tileSizes] of [
       [3, 0, [1]],
       [8, 0, [1]],
       [8, 10, [2, 4]],
     ] as const) {
-      const network = build(pictures);
-      const cached = 1 + bytes * sizeOf(network.x.shape);
-      const { count } = turnsOf(network, cached)!;
-      expect(turn).toContain(pictures / count);
+      const network = build(images);
+      const cachedBytes = 1 + bytes * sizeOf(network.x.shape);
+      const tiles = tilesOf(network, cachedBytes)!;
+      expect(tileSizes).toContain(images / tiles);
       const data = noise(sizeOf(network.x.shape), 99);
       data[data.length >> 1] = Number.NaN;
-      const turned = await run(network, data, (graph) => tileBatch(graph, cached));
+      const tiled = await run(network, data, (graph) => tileBatch(graph, cachedBytes));
       const whole = await run(network, data, (graph) => graph);
-      const each = data.length / count;
+      const each = data.length / tiles;
       const alone: number[] = [];
       for (let from = 0; from < data.length; from += each)
-        alone.push(
-          ...(await run(build(pictures / count), data.slice(from, from + each), (graph) => graph)).y,
-        );
-      expect([...turned.y]).toEqual(alone);
-      const steps = ({ steps }: typeof turned) => steps.map(({ path, op, flops }) => ({ path, op, flops }));
-      expect(steps(turned)).toEqual(steps(whole));
+        alone.push(...(await run(build(images / tiles), data.slice(from, from + each), (graph) => graph)).y);
+      expect([...tiled.y]).toEqual(alone);
+      const steps = ({ steps }: typeof tiled) => steps.map(({ path, op, flops }) => ({ path, op, flops }));
+      expect(steps(tiled)).toEqual(steps(whole));
     }
   });
 });
 
-test('batches that leave the caches give the same bits on any number of threads as picture by picture', async () => {
-  const build = (pictures: number): Network =>
-    new Network([pictures, 3, 104, 104], (network) => {
+test('a batch larger than the caches gives the bits of single images, on any number of threads', async () => {
+  const build = (images: number): Network =>
+    new Network([images, 3, 104, 104], (network) => {
       const y = network.maxPool(network.conv(network.conv(network.x, 32, { kernel: 3 }), 32, { kernel: 3 }));
       return network.linear(flatten(adaptiveAvgPool(1)(y)), 10);
     });
@@ -216,11 +220,11 @@ test('batches that leave the caches give the same bits on any number of threads 
     return y;
   };
   const batch = build(9);
-  expect(turnsOf(batch)).toEqual({ count: 3 });
+  expect(tilesOf(batch)).toBe(3);
   const data = noise(sizeOf(batch.x.shape), 5);
   const each = data.length / 9;
   const alone = [];
-  for (let picture = 0; picture < 9; picture++)
-    alone.push(...(await output(build(1), data.slice(picture * each, (picture + 1) * each), 1)));
+  for (let image = 0; image < 9; image++)
+    alone.push(...(await output(build(1), data.slice(image * each, (image + 1) * each), 1)));
   for (const threads of [1, 2, 3]) expect([...(await output(batch, data, threads))]).toEqual(alone);
 });

@@ -1,7 +1,7 @@
 /**
- * Has a batch go through the first part of a graph in turns of a few pictures. Early layers have small weights, and
- * values that no cache holds for a whole batch; late layers have large weights, which had better be read once for all
- * pictures.
+ * Batch tiling: the first part of a graph runs once for each tile of a few images, the rest once for the
+ * whole batch. Early layers have small weights and activations that no cache holds for a whole batch. Late
+ * layers have large weights, which are best read once for all images.
  */
 import { type Graph, inputsOf, isParameter, type Node } from '../../../graph/graph.js';
 import { lastUses } from '../../../graph/liveness.js';
@@ -13,78 +13,99 @@ import { isPixelShape } from '../memory/layout.js';
 import { findFusions } from './fusions.js';
 
 /**
- * Bytes that a layer reads and writes before they leave the caches. Measured on a Xeon with 4 MB of second-level cache
- * for two cores: ResNeXt-50's layers take no longer for a picture of eight where they move 19 MB for all of them, and a
- * sixth to a third longer where it is 25 and more.
+ * Bytes that a layer may read and write before they leave the caches. Measured on a Xeon with 4 MB of
+ * second-level cache for two cores: ResNeXt-50's layers take the same time per image in a batch of eight up
+ * to 19 MB for the whole batch, and a sixth to a third longer from 25 MB on.
  */
-const CACHED = 20 * 2 ** 20;
+const CACHED_BYTES = 20 * 2 ** 20;
 
 const bytesOf = (nodes: readonly Node[]): number =>
   nodes.reduce((sum, { shape }) => sum + sizeOf(shape) * FLOAT, 0);
 
-/** Pictures of a turn: as many as may move `bytes` for all of them, without a remainder. */
-function imagesPerTile(pictures: number, bytes: number, cached: number): number {
-  let turn = Math.max(1, Math.min(pictures, Math.floor((pictures * cached) / bytes)));
-  while (pictures % turn > 0) turn--;
-  return turn;
+/**
+ * Returns the size of a tile: the largest divisor of the batch whose share of `bytes` fits into the caches,
+ * at least 1.
+ * @param bytes - bytes that the layer with the most memory traffic moves for the whole batch.
+ */
+function imagesPerTile(images: number, bytes: number, cachedBytes: number): number {
+  let tile = Math.max(1, Math.min(images, Math.floor((images * cachedBytes) / bytes)));
+  while (images % tile > 0) tile--;
+  return tile;
 }
 
 /**
- * The graph with a node `turns` where that pays: all before it has the pictures of one turn. What is read behind it is
- * one value, so that there is one place to cut. Weights are read once a turn, which must cost less than values do that
- * leave the caches otherwise.
- * @param cached bytes that stay in the caches, for tests.
+ * Returns the graph with a `batchTile` node where tiling pays, else the graph itself. All nodes before the
+ * `batchTile` node have the shapes of one tile. Exactly one of their values is read behind it, so a graph has
+ * one boundary. Tiling reads weights once per tile; this must cost less than the activations that would leave
+ * the caches.
+ * @param cachedBytes - bytes that stay in the caches; tests set it.
  */
-export function tileBatch(graph: Graph, cached = CACHED): Graph {
-  const [input, ...others] = inputsOf(graph).values();
-  const pictures = input?.shape[0] ?? 1;
-  if (!input || pictures === 1 || others.length > 0 || graph.updates.size > 0) return graph;
-  const groups = findFusions(graph);
-  const inner = new Set([...groups.values()].flatMap(({ nodes }) => nodes.slice(0, -1)));
+export function tileBatch(graph: Graph, cachedBytes = CACHED_BYTES): Graph {
+  const [input, ...otherInputs] = inputsOf(graph).values();
+  const images = input?.shape[0] ?? 1;
+  if (!input || images === 1 || otherInputs.length > 0 || graph.updates.size > 0) return graph;
+  const fusions = findFusions(graph);
+  const fusedInside = new Set([...fusions.values()].flatMap(({ nodes }) => nodes.slice(0, -1)));
   const index = new Map(graph.nodes.map((node, i) => [node, i]));
   const outputs = new Set(graph.outputs.values());
   const lastUse = lastUses(graph);
 
-  const early = new Set<Node>();
-  const comesByPicture = (node: Node): boolean => {
+  /** Nodes that can run tile by tile, the input included. */
+  const tileable = new Set<Node>();
+  const isTileable = (node: Node): boolean => {
     const definition = findDefinition(node);
     return (
       definition?.perImage === true &&
-      node.shape[0] === pictures &&
+      node.shape[0] === images &&
       node.inputs.every((read, i) =>
-        definition.parameters?.includes(i) ? isParameter(read) : early.has(read),
+        definition.parameters?.includes(i) ? isParameter(read) : tileable.has(read),
       )
     );
   };
-  let [weights, moved, most, reach] = [0, 0, 0, 0];
-  let best: { readonly last: number; readonly turn: number; readonly gain: number } | undefined;
+  let weightBytes = 0;
+  /** Bytes moved by layers whose values leave the caches when the batch is not tiled. */
+  let uncachedBytes = 0;
+  /** Bytes of the layer that moves the most. */
+  let largestLayer = 0;
+  /** Index of the last node that reads any value before the current node. */
+  let lastReader = 0;
+  let best: { readonly last: number; readonly tile: number; readonly gain: number } | undefined;
   for (const [i, node] of graph.nodes.entries()) {
     if (isParameter(node)) continue;
-    if (node !== input && !comesByPicture(node)) break;
-    early.add(node);
-    if (node !== input && !inner.has(node)) {
-      const group = groups.get(node);
-      const inputs = (group?.nodes ?? [node]).flatMap((member) => member.inputs);
-      const squeezed = group?.kind === 'block' && group.squeeze ? [group.depthwise, group.depthwise] : [];
-      const values = [...inputs.filter((read) => early.has(read) && !inner.has(read)), ...squeezed, node];
-      // Parts of concatenations are mostly written in place.
+    if (node !== input && !isTileable(node)) break;
+    tileable.add(node);
+    if (node !== input && !fusedInside.has(node)) {
+      const fusion = fusions.get(node);
+      const inputs = (fusion?.nodes ?? [node]).flatMap((member) => member.inputs);
+      // With squeeze-and-excitation the depthwise result is stored, then read again.
+      const squeezed =
+        fusion?.kind === 'invertedResidual' && fusion.squeeze ? [fusion.depthwise, fusion.depthwise] : [];
+      const values = [
+        ...inputs.filter((read) => tileable.has(read) && !fusedInside.has(read)),
+        ...squeezed,
+        node,
+      ];
+      // Concatenations are counted as free: most of their parts are written in place.
       const bytes = isOp(node, 'concat') ? 0 : bytesOf(values);
-      moved += bytes > cached ? bytes : 0;
-      most = Math.max(most, bytes);
-      weights += bytesOf(inputs.filter(isParameter));
-      const turn = imagesPerTile(pictures, most, cached);
-      const gain = moved - (pictures / turn - 1) * weights;
-      const whole = reach <= i && !outputs.has(node) && isPixelShape(node.shape) && !isOp(node, 'slice');
-      if (whole && gain > 0 && gain >= (best?.gain ?? 0)) best = { last: i, turn, gain };
+      uncachedBytes += bytes > cachedBytes ? bytes : 0;
+      largestLayer = Math.max(largestLayer, bytes);
+      weightBytes += bytesOf(inputs.filter(isParameter));
+      const tile = imagesPerTile(images, largestLayer, cachedBytes);
+      const gain = uncachedBytes - (images / tile - 1) * weightBytes;
+      const isBoundary =
+        lastReader <= i && !outputs.has(node) && isPixelShape(node.shape) && !isOp(node, 'slice');
+      if (isBoundary && gain > 0 && gain >= (best?.gain ?? 0)) best = { last: i, tile, gain };
     }
-    reach = Math.max(reach, lastUse.get(node)!);
+    lastReader = Math.max(lastReader, lastUse.get(node)!);
   }
   if (!best) return graph;
-  const { last, turn } = best;
+  const { last, tile } = best;
   return rewrite(graph, (node, inputs, target, copy) => {
     const i = index.get(node)!;
     if (i > last || isParameter(node)) return copy();
-    const part = copyNode({ ...node, shape: [turn, ...node.shape.slice(1)] }, inputs, target);
-    return i < last ? part : target.add('turns', [part], { count: pictures / turn }, node.shape, node.path);
+    const ofTile = copyNode({ ...node, shape: [tile, ...node.shape.slice(1)] }, inputs, target);
+    return i < last
+      ? ofTile
+      : target.add('batchTile', [ofTile], { tiles: images / tile }, node.shape, node.path);
   });
 }

@@ -8,7 +8,7 @@ import { ops } from '../../../ops/index.js';
 import { findFusions } from './fusions.js';
 import { placeValues } from './placement.js';
 
-/** A convolution with its weight; depthwise where `groups` is the number of channels. */
+/** Adds a convolution and its weight; it is depthwise if `groups` is the number of channels. */
 function conv(x: Node, out: number, kernel = 1, groups = 1): Node {
   const channels = x.shape[1]! / groups;
   const weight = x.graph.parameter(`w${x.graph.nodes.length}`, [out, channels, kernel, kernel], true);
@@ -26,21 +26,21 @@ const graphOf = (build: (x: Node) => Node): Graph => {
   graph.outputs.set('y', build(graph.input('x', [1, 8, 6, 6])));
   return graph;
 };
-/** The ops of each group. */
+/** Lists the ops of each fusion. */
 const found = (graph: Graph) =>
   [...findFusions(graph).values()].map(({ nodes }) => nodes.map(({ op }) => op));
 
-describe('blocks', () => {
+describe('inverted residuals', () => {
   const residual = graphOf((x) => conv(depthwise(conv(x, 24)), 8));
 
-  test('an inverted residual is one, and only its end has a place', () => {
+  test('are fused, and only the last value is stored', () => {
     expect(found(residual)).toEqual([['conv2d', 'conv2d', 'conv2d']]);
-    const { placed, free } = placeValues(residual, findFusions(residual));
-    expect([...placed.keys()]).toEqual([residual.output]);
-    expect(free.size).toBe(2);
+    const { values, skipped } = placeValues(residual, findFusions(residual));
+    expect([...values.keys()]).toEqual([residual.output]);
+    expect(skipped.size).toBe(2);
   });
 
-  test('without expansion too, and with squeeze-and-excitation', () => {
+  test('are fused without expansion too, and with squeeze-and-excitation', () => {
     expect(found(graphOf((x) => conv(depthwise(x), 16)))).toEqual([['conv2d', 'conv2d']]);
     const squeezed = graphOf((x) => {
       const filtered = depthwise(conv(x, 24));
@@ -51,7 +51,7 @@ describe('blocks', () => {
     ]);
   });
 
-  test('with a first layer before it, and a depthwise convolution behind it', () => {
+  test('include the first convolution before them and the depthwise convolution behind them', () => {
     const graph = new Graph();
     const stem = conv(graph.input('x', [1, 3, 6, 6]), 8, 3);
     graph.outputs.set('y', conv(depthwise(conv(depthwise(conv(depthwise(stem), 16)), 8)), 8));
@@ -61,7 +61,7 @@ describe('blocks', () => {
     ]);
   });
 
-  test('a value that is an output, or read from elsewhere, is not hidden in one', () => {
+  test('end at a value that is an output or that another node reads', () => {
     const middle = graphOf((x) => conv(depthwise(conv(x, 24)), 8));
     const [expand, filter] = middle.nodes.filter(({ op }) => op === 'conv2d') as [Node, Node];
     middle.outputs.set('expanded', expand);
@@ -78,7 +78,7 @@ describe('blocks', () => {
     ).toEqual([]);
   });
 
-  test('weights that a run changes are not packed into one', () => {
+  test('are not fused if a run changes a weight', () => {
     const graph = graphOf((x) => conv(depthwise(conv(x, 24)), 8));
     const weight = graph.output.inputs[1]!;
     graph.updates.set((weight.attrs as { name: string }).name, weight);
@@ -86,14 +86,14 @@ describe('blocks', () => {
   });
 });
 
-test('a shuffled concatenation is one where the parts are the groups', () => {
+test('a concatenation and a channel shuffle are fused if the parts are the groups', () => {
   const shuffled = (groups: number) =>
     graphOf((x) => channelShuffle(groups)(concat([conv(x, 8), slice(1, 0, 8)(conv(x, 16))])));
   expect(found(shuffled(2))).toEqual([['concat', 'channelShuffle']]);
   expect(found(shuffled(4))).toEqual([]);
 });
 
-describe('1x1 convolutions of normalised values', () => {
+describe('batch norms before 1x1 convolutions', () => {
   const normed = (x: Node): Node => {
     const statistics = ['weight', 'bias', 'mean', 'variance'].map((name) =>
       x.graph.parameter(name, [x.shape[1]!], true),
@@ -101,14 +101,14 @@ describe('1x1 convolutions of normalised values', () => {
     return emit(ops.batchNorm, [x, ...statistics], { eps: 1e-5, momentum: 0.1 });
   };
 
-  test('are computed together, unless an inverted residual begins with them', () => {
+  test('are fused, unless the convolution expands an inverted residual', () => {
     expect(found(graphOf((x) => conv(normed(x), 16)))).toEqual([['batchNorm', 'conv2d']]);
     expect(found(graphOf((x) => conv(depthwise(conv(normed(x), 16)), 8)))).toEqual([
       ['conv2d', 'conv2d', 'conv2d'],
     ]);
   });
 
-  test('are not where the window is larger, others read the values, or a run changes the statistics', () => {
+  test('are not fused if the window is larger, another node reads the norm, or the statistics change', () => {
     expect(found(graphOf((x) => conv(normed(x), 16, 3)))).toEqual([]);
     expect(
       found(

@@ -1,7 +1,7 @@
 /**
- * Which nodes are computed together, so that the values between them never have a place of their own: the
- * blocks that MobileNets and their like are made of, concatenations whose channels are then shuffled, and 1x1
- * convolutions of normalised values.
+ * Finds nodes to fuse, so that the values between them are never stored: the inverted residuals of MobileNets
+ * and similar networks, concatenations whose channels are then shuffled, and batch norms before 1x1
+ * convolutions.
  */
 import { type Graph, isInput, isParameter, type Node, readersOf } from '../../../graph/graph.js';
 import type { AdaptivePoolAttrs } from '../../../ops/adaptivePool.js';
@@ -9,14 +9,17 @@ import type { ChannelShuffleAttrs } from '../../../ops/arrange.js';
 import type { BatchNormAttrs } from '../../../ops/batchNorm.js';
 import type { Conv2dAttrs } from '../../../ops/conv2d.js';
 import { isOp } from '../../../ops/index.js';
-import { MOST_ROWS } from '../ops/conv/depthwise/depthwiseKernel.js';
+import { MOST_ROWS } from '../codegen/windowRow.js';
 
 type Conv = Node<Conv2dAttrs>;
 
-/** Channels of a picture that is read plane by plane. */
-const MAX_PLANES = 4;
+/** Most channels of an NCHW input that the first convolution reads directly. */
+const MAX_FIRST_CHANNELS = 4;
 
-/** Squeeze-and-excitation: channels are scaled by gates that two layers compute from their means. */
+/**
+ * Squeeze-and-excitation: two 1x1 convolutions of the channel means compute a gate by which each channel is
+ * scaled.
+ */
 export interface SqueezeExcitation {
   readonly pool: Node<AdaptivePoolAttrs>;
   readonly reduce: Conv;
@@ -24,53 +27,60 @@ export interface SqueezeExcitation {
   readonly scale: Node;
 }
 
-/** An inverted residual, or its latter part: `expand` is missing where a block does not widen its input. */
+/** An inverted residual: expansion, depthwise convolution, projection. */
 export interface InvertedResidual {
-  readonly kind: 'block';
-  /** A 1x1 convolution, or a network's first layer: see `isStem`. */
+  readonly kind: 'invertedResidual';
+  /**
+   * A 1x1 convolution, or a first convolution: see {@link isFirstConv}. Missing if the block does not widen
+   * its input.
+   */
   readonly expand?: Conv;
   readonly depthwise: Conv;
   readonly squeeze?: SqueezeExcitation;
   readonly project: Conv;
-  /** A depthwise convolution that alone reads what is projected. */
+  /** The depthwise convolution of the next block, if it is the only reader of the projection. */
   readonly filter?: Conv;
-  /** All of them, in order. Only the last one's value has a place. */
+  /** All nodes, in order. Only the value of the last one is stored. */
   readonly nodes: readonly Node[];
 }
 
-/** A channel shuffle of a concatenation whose parts are its groups. */
+/** A channel shuffle of a concatenation that has one part for each of the shuffle's groups. */
 export interface ShuffledConcat {
-  readonly kind: 'interleaving';
+  readonly kind: 'shuffledConcat';
   readonly parts: readonly Node[];
   readonly nodes: readonly Node[];
 }
 
-/** A 1x1 convolution of values that are normalised first by statistics that no run changes. */
+/** A norm-prologue matmul: a batch norm with constant statistics, then a 1x1 convolution. */
 export interface NormMatmul {
-  readonly kind: 'normed product';
+  readonly kind: 'normMatmul';
   readonly norm: Node<BatchNormAttrs>;
   readonly conv: Conv;
   readonly nodes: readonly Node[];
 }
 
-/** Nodes that are computed together. */
+/** Nodes that one lowering computes. */
 export type Fusion = InvertedResidual | ShuffledConcat | NormMatmul;
 
-/** A convolution on planar pictures of few channels, which are read as the host gives them: a network's first layer. */
+/**
+ * True for a network's first layer: a convolution of an input with few channels, which reads the host's NCHW
+ * order.
+ */
 export const isFirstConv = (node: Node): node is Conv =>
   isOp(node, 'conv2d') &&
   isInput(node.inputs[0]!) &&
   node.attrs.groups === 1 &&
   node.inputs[1]!.shape[1]! > 1 &&
-  node.inputs[1]!.shape[1]! <= MAX_PLANES;
+  node.inputs[1]!.shape[1]! <= MAX_FIRST_CHANNELS;
 
-/** A 1x1 convolution of all channels on pixels as they lie, with a weight that no run changes. */
+/** True for a 1x1 convolution without stride, padding and groups. */
 const isPointwise = (node: Node): node is Conv =>
   isOp(node, 'conv2d') &&
   node.attrs.groups === 1 &&
   [...node.inputs[1]!.shape.slice(2), ...node.attrs.stride].every((extent) => extent === 1) &&
   node.attrs.padding.every((pixels) => pixels === 0);
 
+/** True for a depthwise convolution whose window rows fit a kernel's parameters. */
 const isDepthwise = (node: Node): node is Conv =>
   isOp(node, 'conv2d') &&
   node.attrs.groups === node.shape[1] &&
@@ -79,20 +89,23 @@ const isDepthwise = (node: Node): node is Conv =>
   node.attrs.groups === node.inputs[0]!.shape[1] &&
   !node.attrs.residual;
 
-/** Finds all groups; the key is a group's last node. A node that is wanted as an output, or read from elsewhere, ends a group. */
+/**
+ * Finds all fusions, by their last node. No two share a node. A value that is an output or an update, or that
+ * a node outside reads, is stored: only the last node of a fusion may have one.
+ */
 export function findFusions(graph: Graph): ReadonlyMap<Node, Fusion> {
   const readers = readersOf(graph);
-  const kept = new Set([...graph.outputs.values(), ...graph.updates.values()]);
-  /** The readers of a value that nobody else may see. */
-  const readersOfInner = (node: Node): readonly Node[] => (kept.has(node) ? [] : readers.get(node)!);
+  const stored = new Set([...graph.outputs.values(), ...graph.updates.values()]);
+  /** Returns the readers of a value; none if it must be stored, so that no pattern matches. */
+  const readersOfInner = (node: Node): readonly Node[] => (stored.has(node) ? [] : readers.get(node)!);
   const soleReader = (node: Node): Node | undefined => {
     const [reader, ...others] = readersOfInner(node);
     return others.length === 0 ? reader : undefined;
   };
-  const constant = (node: Node | undefined): boolean =>
+  const isConstant = (node: Node | undefined): boolean =>
     node === undefined || (isParameter(node) && !graph.updates.has(node.attrs.name));
-  const hasConstants = (node: Conv): boolean => constant(node.inputs[1]) && constant(node.inputs[2]);
-  /** The pointwise convolution that alone reads a value, as its input. */
+  const hasConstants = (node: Conv): boolean => isConstant(node.inputs[1]) && isConstant(node.inputs[2]);
+  /** Returns the only reader of a value if that is a pointwise convolution with constant weights. */
   const pointwiseAfter = (node: Node): Conv | undefined => {
     const reader = soleReader(node);
     return reader && isPointwise(reader) && reader.inputs[0] === node && hasConstants(reader)
@@ -111,18 +124,18 @@ export function findFusions(graph: Graph): ReadonlyMap<Node, Fusion> {
     return scales ? { pool, reduce, gate, scale } : undefined;
   };
 
-  const blockAround = (depthwise: Conv): InvertedResidual | undefined => {
+  const invertedResidualAround = (depthwise: Conv): InvertedResidual | undefined => {
     if (!hasConstants(depthwise)) return undefined;
     const squeeze = squeezeAfter(depthwise);
     const project = pointwiseAfter(squeeze?.scale ?? depthwise);
     if (!project) return undefined;
-    const [before] = depthwise.inputs as [Node];
+    const [input] = depthwise.inputs as [Node];
     const expand =
-      (isPointwise(before) || isFirstConv(before)) &&
-      !before.attrs.residual &&
-      hasConstants(before) &&
-      soleReader(before) === depthwise
-        ? before
+      (isPointwise(input) || isFirstConv(input)) &&
+      !input.attrs.residual &&
+      hasConstants(input) &&
+      soleReader(input) === depthwise
+        ? input
         : undefined;
     const next = squeeze || project.attrs.residual ? undefined : soleReader(project);
     const filter = next && isDepthwise(next) && hasConstants(next) ? next : undefined;
@@ -133,41 +146,41 @@ export function findFusions(graph: Graph): ReadonlyMap<Node, Fusion> {
       project,
       ...(filter ? [filter] : []),
     ];
-    return { kind: 'block', expand, depthwise, squeeze, project, filter, nodes };
+    return { kind: 'invertedResidual', expand, depthwise, squeeze, project, filter, nodes };
   };
 
-  const interleavingBefore = (shuffle: Node<ChannelShuffleAttrs>): ShuffledConcat | undefined => {
+  const shuffledConcatBefore = (shuffle: Node<ChannelShuffleAttrs>): ShuffledConcat | undefined => {
     const [concat] = shuffle.inputs as [Node];
     if (!isOp(concat, 'concat') || concat.attrs.axis !== 1 || soleReader(concat) !== shuffle)
       return undefined;
     const parts = concat.inputs;
-    const same =
+    const partsAreGroups =
       parts.length === shuffle.attrs.groups && parts.every((part) => part.shape[1] === parts[0]!.shape[1]);
-    return same ? { kind: 'interleaving', parts, nodes: [concat, shuffle] } : undefined;
+    return partsAreGroups ? { kind: 'shuffledConcat', parts, nodes: [concat, shuffle] } : undefined;
   };
 
-  const normedProductAfter = (norm: Node<BatchNormAttrs>): NormMatmul | undefined => {
+  const normMatmulAfter = (norm: Node<BatchNormAttrs>): NormMatmul | undefined => {
     const conv = pointwiseAfter(norm);
-    if (!conv || conv.attrs.residual || !norm.inputs.slice(1).every(constant)) return undefined;
+    if (!conv || conv.attrs.residual || !norm.inputs.slice(1).every(isConstant)) return undefined;
     const next = soleReader(conv);
-    // The expansion of an inverted residual is better computed together with that.
+    // A convolution that expands an inverted residual is faster fused with the residual.
     if (next && isDepthwise(next)) return undefined;
-    return { kind: 'normed product', norm, conv, nodes: [norm, conv] };
+    return { kind: 'normMatmul', norm, conv, nodes: [norm, conv] };
   };
 
-  const groups = new Map<Node, Fusion>();
-  const taken = new Set<Node>();
+  const fusions = new Map<Node, Fusion>();
+  const fused = new Set<Node>();
   for (const node of graph.nodes) {
-    const group = isDepthwise(node)
-      ? blockAround(node)
+    const fusion = isDepthwise(node)
+      ? invertedResidualAround(node)
       : isOp(node, 'channelShuffle')
-        ? interleavingBefore(node)
+        ? shuffledConcatBefore(node)
         : isOp(node, 'batchNorm')
-          ? normedProductAfter(node)
+          ? normMatmulAfter(node)
           : undefined;
-    if (!group || group.nodes.some((member) => taken.has(member))) continue;
-    for (const member of group.nodes) taken.add(member);
-    groups.set(group.nodes.at(-1)!, group);
+    if (!fusion || fusion.nodes.some((member) => fused.has(member))) continue;
+    for (const member of fusion.nodes) fused.add(member);
+    fusions.set(fusion.nodes.at(-1)!, fusion);
   }
-  return groups;
+  return fusions;
 }

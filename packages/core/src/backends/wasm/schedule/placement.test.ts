@@ -8,9 +8,9 @@ import { dropout } from '../../../ops/dropout.js';
 import { ops } from '../../../ops/index.js';
 import type { Pixels, Value } from '../memory/layout.js';
 import { Arena, Region } from '../memory/region.js';
-import { placeValues } from './placement.js';
+import { type Allocation, placeValues } from './placement.js';
 
-/** A 1x1 convolution to so many channels, which computes its value. */
+/** Adds a 1x1 convolution with `out` output channels. */
 function conv(x: Node, out: number): Node {
   const weight = x.graph.parameter(`w${x.graph.nodes.length}`, [out, x.shape[1]!, 1, 1], true);
   return emit(ops.conv2d, [x, weight], {
@@ -21,18 +21,17 @@ function conv(x: Node, out: number): Node {
   });
 }
 
-/** Values of nodes, each place at an address of its own. */
+/** Places the values of a graph, with a separate address for each allocation. */
 function located(graph: Graph) {
-  const { placed, free } = placeValues(graph);
+  const { values, skipped } = placeValues(graph);
   const region = new Region();
+  const allocations = new Set([...values.values()].map(({ allocation }) => allocation));
   const starts = new Map(
-    [...new Set([...placed.values()].map(({ place }) => place))].map((place) => [
-      place,
-      region.reserve(place.floats * 4),
-    ]),
+    [...allocations].map((allocation) => [allocation, region.reserve(allocation.floats * 4)]),
   );
-  const value = (node: Node): Value => placed.get(node)!.value(starts.get(placed.get(node)!.place)!);
-  return { placed, free, value, at: (node: Node) => value(node).at.offset };
+  const allocationOf = (node: Node): Allocation => values.get(node)!.allocation;
+  const value = (node: Node): Value => values.get(node)!.value(starts.get(allocationOf(node))!);
+  return { allocations, allocationOf, skipped, value, at: (node: Node) => value(node).at.offset };
 }
 
 const graphOf = (build: (x: Node) => Node): Graph => {
@@ -42,27 +41,26 @@ const graphOf = (build: (x: Node) => Node): Graph => {
 };
 
 describe('concatenation in place', () => {
-  test('parts lie behind each other in each pixel', () => {
+  test('the channels of each pixel are those of its parts, in order', () => {
     let parts: readonly Node[] = [];
     const graph = graphOf((x) => {
       parts = [conv(x, 24), conv(x, 8)];
       return relu(concat(parts));
     });
-    const { at, value, placed } = located(graph);
+    const { at, value, allocationOf } = located(graph);
     const [a, b] = parts as [Node, Node];
     expect(at(b) - at(a)).toBe(24 * 4);
     expect((value(a) as Pixels).pixelStride).toBe(32 * 4);
-    expect(placed.get(a)!.place).toBe(placed.get(b)!.place);
+    expect(allocationOf(a)).toBe(allocationOf(b));
   });
 
-  test('a part that is not a whole number of blocks is copied, unless it is the last', () => {
+  test('a part that is not a whole number of channel blocks is copied, unless it is the last', () => {
     let parts: readonly Node[] = [];
     const graph = graphOf((x) => {
       parts = [conv(x, 12), conv(x, 20)];
       return concat(parts);
     });
-    const { placed } = located(graph);
-    expect(new Set(parts.map((part) => placed.get(part)!.place)).size).toBe(2);
+    expect(new Set(parts.map(located(graph).allocationOf)).size).toBe(2);
   });
 
   test("a dense block's growing concatenations are one tensor", () => {
@@ -76,15 +74,15 @@ describe('concatenation in place', () => {
       whole.push(concat(features));
       return relu(whole.at(-1)!);
     });
-    const { placed, free, at } = located(graph);
-    expect(new Set(whole.map((node) => placed.get(node)!.place)).size).toBe(1);
+    const { allocationOf, skipped, at } = located(graph);
+    expect(new Set(whole.map(allocationOf)).size).toBe(1);
     expect(new Set(whole.map(at)).size).toBe(1);
-    expect(whole.slice(0, -1).every((node) => free.has(node))).toBe(true);
+    expect(whole.slice(0, -1).every((node) => skipped.has(node))).toBe(true);
   });
 });
 
 describe('views', () => {
-  test('slices, neutral ops and flattened pixels need no work', () => {
+  test('slices and neutral ops need no kernel calls', () => {
     let views: readonly Node[] = [];
     const graph = graphOf((x) => {
       const half = slice(1, 8, 16)(x);
@@ -92,44 +90,41 @@ describe('views', () => {
       views = [half, dropout(0.5)(rows)];
       return views[1]!;
     });
-    const { free, at, value } = located(graph);
-    expect(views.every((view) => free.has(view))).toBe(true);
+    const { skipped, at, value } = located(graph);
+    expect(views.every((view) => skipped.has(view))).toBe(true);
     expect(at(views[0]!) - at(views[0]!.inputs[0]!)).toBe(8 * 4);
     expect((value(views[0]!) as Pixels).pixelStride).toBe(16 * 4);
   });
 
-  test('flattened pixels keep their order where only constant weights read them', () => {
+  test('flattened pixels keep their order if only fully connected layers read them', () => {
     let flat: Node | undefined;
     const graph = graphOf((x) => {
       flat = flatten(x);
       return emit(ops.linear, [flat, x.graph.parameter('fc', [3, 256], true)], {});
     });
-    const { free } = located(graph);
-    expect(free.has(flat!)).toBe(true);
+    expect(located(graph).skipped.has(flat!)).toBe(true);
     const exposed = graphOf((x) => flatten(x));
-    expect(located(exposed).free.has(exposed.output)).toBe(false);
+    expect(located(exposed).skipped.has(exposed.output)).toBe(false);
   });
 });
 
-test('an activation overwrites its input only where nothing else reads it', () => {
+test('an activation overwrites its input unless something else reads it', () => {
   const dies = graphOf((x) => relu(x));
-  expect(new Set([...located(dies).placed.values()].map(({ place }) => place)).size).toBe(1);
+  expect(located(dies).allocations.size).toBe(1);
   const lives = graphOf((x) => concat([relu(x), x], 0));
-  const { placed } = located(lives);
+  const { allocationOf } = located(lives);
   const [x, y] = lives.output.inputs.toReversed() as [Node, Node];
-  expect(placed.get(x)!.place).not.toBe(placed.get(y)!.place);
+  expect(allocationOf(x)).not.toBe(allocationOf(y));
 });
 
-test('nothing overwrites a slice that begins within a pixel, which would be written beyond its end', () => {
-  const placesOf = (start: number): number => {
-    const graph = graphOf((x) => relu(slice(1, start, start + 3)(relu(conv(x, 8)))));
-    return new Set([...located(graph).placed.values()].map(({ place }) => place)).size;
-  };
-  expect(placesOf(0)).toBe(2);
-  expect(placesOf(2)).toBe(3);
+test('nothing overwrites a slice that begins inside a pixel, as whole blocks would end beyond it', () => {
+  const allocationCount = (start: number): number =>
+    located(graphOf((x) => relu(slice(1, start, start + 3)(relu(conv(x, 8)))))).allocations.size;
+  expect(allocationCount(0)).toBe(2);
+  expect(allocationCount(2)).toBe(3);
 });
 
-test('an arena gives out the lowest gap that is large enough', () => {
+test('an arena acquires the lowest gap that is large enough', () => {
   const arena = new Arena();
   const [a, b, c] = [arena.acquire(100), arena.acquire(64), arena.acquire(64)] as const;
   expect([a, b, c].map(({ offset }) => offset)).toEqual([0, 128, 192]);

@@ -1,6 +1,6 @@
 /**
- * Decides which values share a place: concatenations are written in place by the ops that make their
- * parts, slices and reshapes are views, sums overwrite a summand that nothing reads any more.
+ * Decides which values share memory: the ops that compute the parts of a concatenation write them in place,
+ * slices and reshapes are views, and elementwise ops overwrite an input that nothing reads afterwards.
  */
 import { type Graph, isInput, isParameter, type Node, readersOf } from '../../../graph/graph.js';
 import { lastUses } from '../../../graph/liveness.js';
@@ -10,32 +10,40 @@ import { denseFloats, extents, isPixelShape, storedFloats, type Value, valueAt }
 import { Pointer, Region } from '../memory/region.js';
 import type { Fusion } from './fusions.js';
 
-/** A place for one value or several, from the first write to the last read. */
+/** Memory for one value, or for several that share it, from the first write to the last read. */
 export interface Allocation {
+  /** Size in float32 values. */
   readonly floats: number;
-  /** Index of the first node that writes there, and of the last one that reads. */
-  readonly start: number;
-  end: number;
+  /** Index of the first node that writes to it. */
+  readonly firstWrite: number;
+  /** Index of the last node that reads from it; the number of nodes if it lives to the end of a run. */
+  lastRead: number;
 }
 
-/** Where a node's value is. */
+/** The value of a node within an allocation. */
 export interface PlacedValue {
-  readonly place: Allocation;
-  /** The value, once the place has an address. */
-  readonly value: (at: Pointer) => Value;
+  readonly allocation: Allocation;
+  /** Returns the value for an allocation that begins at an address. */
+  readonly value: (start: Pointer) => Value;
 }
 
-/** Stands for the address of any place. */
-const BEGINNING = new Pointer(new Region(), 0);
+/** Stands for the address of any allocation. */
+const ALLOCATION_START = new Pointer(new Region(), 0);
 
-/** What is known of where values go. Inputs and parameters have places of their own and are not among them. */
+/** Allocations of all values but inputs and parameters, which lie in regions of their own. */
 export interface Placement {
-  readonly placed: ReadonlyMap<Node, PlacedValue>;
-  /** Nodes for which nothing is to be done: their value is there already, or is computed together with a later node. */
-  readonly free: ReadonlySet<Node>;
+  readonly values: ReadonlyMap<Node, PlacedValue>;
+  /**
+   * Nodes that need no kernel calls of their own: their value is a view of another one or written in place by
+   * its parts, or a later node of the same fusion or an update phase computes them.
+   */
+  readonly skipped: ReadonlySet<Node>;
 }
 
-/** Values of `reshape` that only fully connected layers read: their weights are brought into the pixels' order instead. */
+/**
+ * True if a node is a `reshape` from images to rows that only fully connected layers read. Then the rows keep
+ * the order of the pixels, and the layers' weights are packed in that order instead.
+ */
 export const isFlattenForLinear = (node: Node, readers: readonly Node[]): boolean =>
   isOp(node, 'reshape') &&
   node.inputs[0]!.shape.length === 4 &&
@@ -47,10 +55,11 @@ export const isFlattenForLinear = (node: Node, readers: readonly Node[]): boolea
   );
 
 /**
- * A node that says: everything before it is computed in so many turns, and it has the pictures of all of them. It has a
- * place of its own, to which its input moves on from turn to turn. `inTurns` makes it.
+ * True if a node is the boundary of the tiled part of the graph, which `tileBatch` adds: nodes before it run
+ * once per batch tile, and its value holds the whole batch. Each tile writes its part of the value, so it is
+ * allocated before the first node.
  */
-export const isBatchTile = (node: Node): node is Node<{ readonly count: number }> => node.op === 'turns';
+export const isBatchTile = (node: Node): node is Node<{ readonly tiles: number }> => node.op === 'batchTile';
 
 /** True if a node's result is its input, unchanged. */
 const isNeutral = (node: Node): boolean => findDefinition(node)?.neutral === true;
@@ -58,8 +67,8 @@ const isNeutral = (node: Node): boolean => findDefinition(node)?.neutral === tru
 const isLeaf = (node: Node): boolean => isInput(node) || isParameter(node);
 
 /**
- * Nodes whose values lie row-major as parameters do, whatever their shape: gradients of weights and what
- * optimizers make of them.
+ * Returns the nodes whose values are row-major like parameters, whatever their shape: gradients of weights,
+ * and what optimizers compute from them.
  */
 export function weightNodes(graph: Graph): ReadonlySet<Node> {
   const found = new Set<Node>();
@@ -72,7 +81,7 @@ export function weightNodes(graph: Graph): ReadonlySet<Node> {
   return found;
 }
 
-/** Reshapes that keep the order in memory: between rows and 1x1 pictures. */
+/** True if a reshape keeps the order in memory: between rows and 1x1 images, or between row-major values. */
 function isSameOrder(node: Node): boolean {
   const [from, to] = [node.inputs[0]!.shape, node.shape];
   if (!isPixelShape(from) || !isPixelShape(to)) return !isPixelShape(from) && !isPixelShape(to);
@@ -81,96 +90,102 @@ function isSameOrder(node: Node): boolean {
 }
 
 /**
- * Where each value goes.
- * @param groups nodes that are computed together, by the last of them: the others' values go nowhere.
- * @param last nodes that are computed where updates are taken on: their values go there, and what they read lives so long.
+ * Assigns an allocation to each value.
+ * @param fusions - fusions by their last node. The values of their other nodes are never stored.
+ * @param inUpdates - nodes that the update phases compute. Their values go straight to the parameters, and
+ *   what they read lives to the end of the run.
  */
 export function placeValues(
   graph: Graph,
-  groups: ReadonlyMap<Node, Fusion> = new Map(),
-  last: ReadonlySet<Node> = new Set(),
+  fusions: ReadonlyMap<Node, Fusion> = new Map(),
+  inUpdates: ReadonlySet<Node> = new Set(),
 ): Placement {
   const readers = readersOf(graph);
-  const lastOf = new Map([...groups].flatMap(([last, { nodes }]) => nodes.map((node) => [node, last])));
-  const isInner = (node: Node): boolean => lastOf.has(node) && lastOf.get(node) !== node;
-  // Outputs are read after a run, and updates taken on: both live to its end.
-  const readLast = [...last].flatMap(({ inputs }) => inputs);
-  const outputs = new Set([...graph.outputs.values(), ...graph.updates.values(), ...readLast]);
+  const lastOfFusion = new Map(
+    [...fusions].flatMap(([last, { nodes }]) => nodes.map((node) => [node, last])),
+  );
+  const isInner = (node: Node): boolean => lastOfFusion.has(node) && lastOfFusion.get(node) !== node;
+  const readByUpdates = [...inUpdates].flatMap(({ inputs }) => inputs);
+  // Outputs are read after the compute phases, and updates are applied after them.
+  const readAtEnd = new Set([...graph.outputs.values(), ...graph.updates.values(), ...readByUpdates]);
   const weights = weightNodes(graph);
-  const { hosts, prefixes } = concatenateInPlace(graph, weights, isInner);
-  const placed = new Map<Node, PlacedValue>();
-  const free = new Set<Node>();
+  const { targets, leading } = findInPlaceConcats(graph, weights, isInner);
+  const values = new Map<Node, PlacedValue>();
+  const skipped = new Set<Node>();
   const index = new Map(graph.nodes.map((node, i) => [node, i]));
-  const lastUse = lastUses(graph, { computedAt: (node) => lastOf.get(node) ?? node, kept: readLast });
-  /** Parts of a concatenation are placed before it. */
+  const lastUse = lastUses(graph, {
+    computedAt: (node) => lastOfFusion.get(node) ?? node,
+    kept: readByUpdates,
+  });
+  /** Returns the index of the first node that writes a value; it may be the first part of a concatenation. */
   const firstWrite = (node: Node): number =>
     isBatchTile(node)
       ? 0
       : Math.min(
           index.get(node)!,
-          ...node.inputs.filter((part) => hosts.get(part)?.into === node).map(firstWrite),
+          ...node.inputs.filter((part) => targets.get(part)?.whole === node).map(firstWrite),
         );
-  const alias = (node: Node, of: Node, value: (at: Pointer) => Value): void => {
-    const { place } = placed.get(of)!;
-    place.end = Math.max(place.end, lastUse.get(node)!);
-    placed.set(node, { place, value });
+  /** Places a node's value in the allocation of another node and extends the allocation's lifetime. */
+  const alias = (node: Node, of: Node, value: (start: Pointer) => Value): void => {
+    const { allocation } = values.get(of)!;
+    allocation.lastRead = Math.max(allocation.lastRead, lastUse.get(node)!);
+    values.set(node, { allocation, value });
   };
 
-  /** Places of concatenations are made when their first part is. */
+  /** Places a value. Parts of a concatenation come before it, so the first part also places the whole. */
   const place = (node: Node): PlacedValue => {
-    const known = placed.get(node);
+    const known = values.get(node);
     if (known) return known;
-    const host = hosts.get(node);
-    const prefix = prefixes.get(node);
-    if (host || prefix) {
-      const { into, channel } = (host ?? prefix)!;
-      const outer = place(into);
-      alias(node, into, (at) => {
-        const whole = outer.value(at);
-        if (whole.kind !== 'pixels') return whole;
-        const start = isBatchTile(into)
-          ? whole.at.withTileStride(node.shape[0]! * whole.imageStride)
-          : whole.at;
-        return valueAt(start.plus(channel * FLOAT), node.shape, whole.pixelStride);
+    const target = targets.get(node) ?? leading.get(node);
+    if (target) {
+      const { whole, channel } = target;
+      const outer = place(whole);
+      alias(node, whole, (start) => {
+        const outerValue = outer.value(start);
+        if (outerValue.kind !== 'pixels') return outerValue;
+        const { at, imageStride, pixelStride } = outerValue;
+        const first = isBatchTile(whole) ? at.withTileStride(node.shape[0]! * imageStride) : at;
+        return valueAt(first.plus(channel * FLOAT), node.shape, pixelStride);
       });
     } else {
-      const dense = weights.has(node);
-      const own: Allocation = {
-        floats: dense ? denseFloats(node.shape) : storedFloats(node.shape),
-        start: firstWrite(node),
-        end: lastUse.get(node)!,
+      const rowMajor = weights.has(node);
+      const allocation: Allocation = {
+        floats: rowMajor ? denseFloats(node.shape) : storedFloats(node.shape),
+        firstWrite: firstWrite(node),
+        lastRead: lastUse.get(node)!,
       };
-      placed.set(node, {
-        place: own,
-        value: (at) => (dense ? { kind: 'dense', at, shape: node.shape } : valueAt(at, node.shape)),
+      values.set(node, {
+        allocation,
+        value: (at) => (rowMajor ? { kind: 'dense', at, shape: node.shape } : valueAt(at, node.shape)),
       });
     }
-    return placed.get(node)!;
+    return values.get(node)!;
   };
 
   for (const node of graph.nodes) {
     if (isLeaf(node)) continue;
-    if (isInner(node) || last.has(node)) {
-      free.add(node);
+    if (isInner(node) || inUpdates.has(node)) {
+      skipped.add(node);
       continue;
     }
     const [input] = node.inputs;
-    const inner = input && !isLeaf(input) && !weights.has(input) ? placed.get(input) : undefined;
-    const unhosted = !hosts.has(node);
-    const flattened = isFlattenForLinear(node, outputs.has(node) ? [] : readers.get(node)!);
-    if (inner && unhosted && (isNeutral(node) || flattened || (isOp(node, 'reshape') && isSameOrder(node)))) {
-      alias(node, input!, (at) => {
-        const value = inner.value(at);
+    const source = input && !isLeaf(input) && !weights.has(input) ? values.get(input) : undefined;
+    const hasTarget = targets.has(node);
+    const flattened = isFlattenForLinear(node, readAtEnd.has(node) ? [] : readers.get(node)!);
+    const keepsOrder = isNeutral(node) || flattened || (isOp(node, 'reshape') && isSameOrder(node));
+    if (source && !hasTarget && keepsOrder) {
+      alias(node, input!, (start) => {
+        const value = source.value(start);
         if (flattened || isNeutral(node)) return value;
         return value.kind === 'pixels' ? value : { ...value, shape: node.shape };
       });
-      free.add(node);
-    } else if (inner && unhosted && isOp(node, 'slice') && isPixelShape(node.shape)) {
+      skipped.add(node);
+    } else if (source && !hasTarget && isOp(node, 'slice') && isPixelShape(node.shape)) {
       const { axis, start, step } = node.attrs;
       if (axis === 1 && step !== 1) place(node);
       else {
         alias(node, input!, (at) => {
-          const value = inner.value(at);
+          const value = source.value(at);
           if (value.kind !== 'pixels') return value;
           const strides = [value.imageStride, FLOAT, value.rowStride, value.pixelStride];
           const { n, c, h, w } = extents(node.shape);
@@ -187,55 +202,69 @@ export function placeValues(
             pixelStride: scale(value.pixelStride, 3),
           };
         });
-        free.add(node);
+        skipped.add(node);
       }
     } else {
-      const summand = unhosted && !prefixes.has(node) ? overwritten(node, index.get(node)!) : undefined;
-      if (summand) alias(node, summand, placed.get(summand)!.value);
+      const overwritten = hasTarget || leading.has(node) ? undefined : overwrittenInput(node);
+      if (overwritten) alias(node, overwritten, values.get(overwritten)!.value);
       else place(node);
-      if (prefixes.has(node) || isBatchTile(node)) free.add(node);
+      if (leading.has(node) || isBatchTile(node)) skipped.add(node);
     }
   }
-  return { placed, free };
+  return { values, skipped };
 
-  /** An input of the same layout that dies here and that the op reads no further than it has written. */
-  function overwritten(node: Node, at: number): Node | undefined {
+  /**
+   * Returns an input whose buffer the result may overwrite: same layout, last use here, and read at or ahead
+   * of the write position.
+   */
+  function overwrittenInput(node: Node): Node | undefined {
     if (!isPixelShape(node.shape) || weights.has(node)) return undefined;
     const inPlace = findDefinition(node)?.inPlace ?? [];
-    // What is read in another order: nodes that are computed together read all their inputs so.
-    const first = groups.get(node)?.nodes[0] ?? node;
+    // Inputs read in another order than the result is written: in fusions, all inputs of the first node.
+    const first = fusions.get(node)?.nodes[0] ?? node;
     const others = first.inputs.filter((_, i) => first !== node || !inPlace.includes(i));
     return node.inputs.find((candidate, i) => {
-      const found = inPlace.includes(i) ? placed.get(candidate) : undefined;
-      if (!found || found.place.end !== at || found.place.floats !== storedFloats(node.shape)) return false;
-      // A slice of later channels begins within its first pixel: whole blocks written there would end beyond the place.
-      if (found.value(BEGINNING).at !== BEGINNING) return false;
-      return others.every((other) => placed.get(other)?.place !== found.place);
+      const found = inPlace.includes(i) ? values.get(candidate) : undefined;
+      if (!found) return false;
+      const { allocation } = found;
+      if (allocation.lastRead !== index.get(node) || allocation.floats !== storedFloats(node.shape))
+        return false;
+      // A slice of later channels begins inside a pixel: whole channel blocks written there would end beyond
+      // the allocation.
+      if (found.value(ALLOCATION_START).at !== ALLOCATION_START) return false;
+      return others.every((other) => values.get(other)?.allocation !== allocation);
     });
   }
 }
 
+/** The channels of a larger value in which a node's value lies. */
 interface ConcatTarget {
-  readonly into: Node;
-  /** First channel of the part. */
+  /** A concatenation, or the batch-tile boundary. */
+  readonly whole: Node;
+  /** First channel of the node's value in the whole. */
   readonly channel: number;
 }
 
-/**
- * Which values are written straight into a concatenation along the channels (`hosts`), and which
- * concatenations are the beginning of a larger one and so are there without any work (`prefixes`):
- * a dense block's growing list of features is one tensor.
- */
-function concatenateInPlace(
+/** Concatenations along the channels that need no copy, or only of some parts. */
+interface InPlaceConcats {
+  /** Where the ops that compute parts of a concatenation write them. */
+  readonly targets: ReadonlyMap<Node, ConcatTarget>;
+  /**
+   * Concatenations whose parts all lie in a larger one, contiguous and in order: they are views of it. Thus
+   * the growing list of features of a dense block is one tensor.
+   */
+  readonly leading: ReadonlyMap<Node, ConcatTarget>;
+}
+
+/** Finds the values that can be written straight into a concatenation or a batch-tile boundary. */
+function findInPlaceConcats(
   graph: Graph,
   weights: ReadonlySet<Node>,
   isInner: (node: Node) => boolean,
-): {
-  readonly hosts: ReadonlyMap<Node, ConcatTarget>;
-  readonly prefixes: ReadonlyMap<Node, ConcatTarget>;
-} {
-  const hosts = new Map<Node, ConcatTarget>();
-  const prefixes = new Map<Node, ConcatTarget>();
+): InPlaceConcats {
+  const targets = new Map<Node, ConcatTarget>();
+  const leading = new Map<Node, ConcatTarget>();
+  /** True if a node's kernels write its value, so that they can write it elsewhere. */
   const computes = (node: Node): boolean =>
     !isLeaf(node) &&
     !weights.has(node) &&
@@ -244,40 +273,40 @@ function concatenateInPlace(
     !isOp(node, 'slice') &&
     !isOp(node, 'fill');
   for (const node of [...graph.nodes].reverse()) {
-    if (isBatchTile(node)) hosts.set(node.inputs[0]!, { into: node, channel: 0 });
+    if (isBatchTile(node)) targets.set(node.inputs[0]!, { whole: node, channel: 0 });
     if (!isOp(node, 'concat') || isInner(node) || node.attrs.axis !== 1 || !isPixelShape(node.shape))
       continue;
-    let channel = 0;
+    let channels = 0;
     const parts = node.inputs.map((part) => {
-      const first = channel;
-      channel += part.shape[1]!;
+      const first = channels;
+      channels += part.shape[1]!;
       return { part, first };
     });
-    const within = hosts.get(node.inputs[0]!);
+    const target = targets.get(node.inputs[0]!);
     if (
-      within &&
-      !hosts.has(node) &&
+      target &&
+      !targets.has(node) &&
       parts.every(({ part, first }) => {
-        const host = hosts.get(part);
-        return host?.into === within.into && host.channel === within.channel + first;
+        const other = targets.get(part);
+        return other?.whole === target.whole && other.channel === target.channel + first;
       })
     ) {
-      prefixes.set(node, within);
+      leading.set(node, target);
       continue;
     }
-    // Kernels write whole blocks of channels: a part may not reach into the next one.
-    const roomBehind = !hosts.has(node) || node.shape[1]! % CHANNEL_BLOCK === 0;
-    for (const [index, { part, first }] of parts.entries()) {
-      const fits =
+    // Kernels write whole blocks of channels, so no part may end inside a block that the next part begins.
+    const ownsLastBlock = !targets.has(node) || node.shape[1]! % CHANNEL_BLOCK === 0;
+    for (const [i, { part, first }] of parts.entries()) {
+      const fillsBlocks =
         first % CHANNEL_BLOCK === 0 &&
         (part.shape[1]! % CHANNEL_BLOCK === 0 ||
-          (index === parts.length - 1 &&
-            roomBehind &&
-            paddedChannels(channel) === first + paddedChannels(part.shape[1]!)));
-      const once = node.inputs.filter((input) => input === part).length === 1;
-      if (computes(part) && !hosts.has(part) && !prefixes.has(part) && fits && once)
-        hosts.set(part, { into: node, channel: first });
+          (i === parts.length - 1 &&
+            ownsLastBlock &&
+            paddedChannels(channels) === first + paddedChannels(part.shape[1]!)));
+      const isUnique = node.inputs.filter((input) => input === part).length === 1;
+      if (computes(part) && !targets.has(part) && !leading.has(part) && fillsBlocks && isUnique)
+        targets.set(part, { whole: node, channel: first });
     }
   }
-  return { hosts, prefixes };
+  return { targets, leading };
 }

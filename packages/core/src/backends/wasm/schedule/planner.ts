@@ -1,10 +1,8 @@
 /**
- * What an op's lowering works with: it says where values are, generates each kernel once, keeps packed
- * weights, lends scratch memory, and collects the calls that every thread makes, phase by phase. All
- * threads meet between phases.
+ * Plans a graph: locates values in memory, generates each kernel once, packs weights, lends workspace, and
+ * records the kernel calls of every thread, phase by phase. Lowerings of ops call it.
  */
-import type { Graph, Node } from '../../../graph/graph.js';
-import { isInput, isParameter } from '../../../graph/graph.js';
+import { type Graph, isInput, isParameter, type Node } from '../../../graph/graph.js';
 import { weightOf } from '../../../graph/weightOf.js';
 import { BACKWARD } from '../../../ops/define.js';
 import { findDefinition } from '../../../ops/index.js';
@@ -22,44 +20,51 @@ import {
 } from '../codegen/kernel.js';
 import { type Dense, type Pixels, type Value, valueAt } from '../memory/layout.js';
 import { Arena, type Pointer, Region } from '../memory/region.js';
-import type { WinogradMethod } from '../ops/conv/winograd/transforms.js';
 import { type Fusion, findFusions } from './fusions.js';
 import { type Allocation, isBatchTile, type Placement, placeValues } from './placement.js';
 import { type UpdateChain, updateChains } from './updates.js';
 
-/** One call of a kernel. */
+/** A call of a kernel. */
 export interface Call {
-  /** Index of the kernel. */
+  /** Index of the kernel in {@link Planner.kernels}. */
   readonly kernel: number;
-  /** Its parameters in order. */
+  /** Arguments in the order of the kernel's parameters. Pointers become addresses when memory is laid out. */
   readonly parameters: readonly (number | Pointer)[];
 }
 
-/** Makes calls of a kernel from named arguments. A name that the kernel does not have does not compile. */
+/** Makes calls of a kernel from named arguments. Names that are no parameter of the kernel do not compile. */
 export type CallMaker<P extends KernelParameters> = <T extends ArgumentsOf<P, Pointer>>(
   args: T & { readonly [K in Exclude<keyof T, keyof P>]: never },
 ) => Call;
 
-/** What all threads do between two barriers. */
+/** The work of all threads between two barriers. */
 export interface Phase {
+  /** Node that the phase belongs to. */
   readonly node: Node;
+  /** Algorithm label, shown in profiles. */
   readonly algorithm: string;
-  /** The calls of each thread. */
+  /** Calls by thread, in order. */
   readonly calls: readonly (readonly Call[])[];
 }
 
-/** Fills a part of the weights' memory. */
+/** Memory for a constant, and the function that fills it while a program is loaded. */
 interface ConstantFill {
   readonly at: Pointer;
+  /** Size in float32 values. */
   readonly floats: number;
-  /** Fills one piece; called for each of them in order. */
+  /** Fills a piece of the constant. `target` is all of its memory, zero at first; pieces come in order. */
   readonly fill: (target: Float32Array, piece: number) => void;
+  /** Number of pieces. */
   readonly pieces: number;
 }
 
-/** The weight of a convolution, and how it is read: where its first value is, and the strides from one to the next, in floats. */
+/** Key of the algorithms in `ops/conv/winograd/transforms.ts`. */
+export type WinogradMethod = 'f2x2' | 'f4x4' | 'f2x2Stride2' | 'f4x4TransposedStride2';
+
+/** The weight of a convolution, and the order in which it is read. */
 export interface ConvolutionWeight {
   readonly weight: Node;
+  /** Index of the first value, and strides along each axis, in float32 values. */
   readonly order: {
     readonly start: number;
     readonly out: number;
@@ -67,29 +72,30 @@ export interface ConvolutionWeight {
     readonly row: number;
     readonly column: number;
   };
-  /** Input and output channels. */
+  /** Input channels. */
   readonly channels: number;
+  /** Output channels. */
   readonly out: number;
 }
 
 /**
  * Adds the phase that transforms and packs the weight of a Winograd convolution in every run.
- * @param panel - columns that lie together.
- * @param product - bytes from the weights of one transformed position to those of the next.
- * @returns where the weights are then.
+ * @param panel - output channels of a panel.
+ * @param positionStride - bytes between the weights of neighbouring positions of the transformed window.
+ * @returns the address of the packed weights.
  */
 export type TransformChangingWeights = (
   planner: Planner,
   weight: ConvolutionWeight,
   method: WinogradMethod,
   panel: number,
-  product: number,
+  positionStride: number,
 ) => Pointer;
 
-/** Values that are packed in one piece, between which other events get their turn: less than a millisecond. */
+/** Most values that are packed without yielding to the event loop: less than a millisecond of work. */
 export const PIECE_VALUES = 2 ** 18;
 
-/** The share of `total` units that falls to a thread. */
+/** Returns a thread's share of `total` units of work: from `from` up to but not including `to`. */
 export const shareOf = (
   total: number,
   thread: number,
@@ -99,49 +105,72 @@ export const shareOf = (
   Math.floor((total * (thread + 1)) / threads),
 ];
 
-/** See the file's comment. */
+/** A plan under construction. Lowerings add phases to it; the program and the memory image read it. */
 export class Planner {
-  readonly kernels: FunctionBuilder[] = [];
-  readonly phases: Phase[] = [];
-  readonly constantFills: ConstantFill[] = [];
-  /** Packed weights and other constants. */
-  readonly constants = new Region();
-  /** Inputs and outputs as the host sees them. */
-  readonly io = new Region();
-  readonly arena = new Arena();
-  readonly inputs = new Map<string, Dense>();
-  /** What is looked at before each run, since kernels cannot complain. */
-  readonly hostChecks: ((feeds: ReadonlyMap<string, Tensor>) => void)[] = [];
-  readonly placement: Placement;
-  /** Nodes that are computed together, by the last of them. */
+  // Analyses of the graph, made by the constructor.
+
+  /** Fused nodes, by the last node of each fusion. */
   readonly fusions: ReadonlyMap<Node, Fusion>;
-  /** Whether gradients are taken, as in a training step. */
-  readonly hasGradients: boolean;
-  /** Nodes that are computed where updates are taken on. */
+  /** Optimizer steps that the update phases compute in place. */
   readonly updateChains: readonly UpdateChain[];
+  /** Allocations of all values but inputs and parameters. */
+  readonly placement: Placement;
+  /** True if the graph computes gradients, as a training step does. */
+  readonly hasGradients: boolean;
 
-  /** Seconds that nodes are expected to take, where the cost model has an opinion. */
-  readonly expectedSeconds = new Map<Node, number>();
+  // Memory. The memory image sets the base addresses of the regions.
 
-  /** In how many turns nodes are computed, where that is more than one. */
-  readonly tileCounts = new Map<Node, number>();
+  /** Region of parameters, packed weights and other constants. Only update phases change it. */
+  readonly constants = new Region();
+  /** I/O region: inputs and outputs in the host's order, and inputs converted from it. */
+  readonly io = new Region();
+  /** Region of all other values and of workspace; an address is reused when its value is dead. */
+  readonly arena = new Arena();
+  /** Inputs by name, in the I/O region. Shapes are those of the whole batch, even if the graph is tiled. */
+  readonly inputs = new Map<string, Dense>();
+  /** Functions that fill the constants while a program is loaded. They hold on to the weights. */
+  readonly constantFills: ConstantFill[] = [];
 
-  /** Transforms weights of Winograd convolutions that change: where a graph has any, it is loaded. */
+  // Code and commands.
+
+  /** Generated kernels, in the order of the module's function table. */
+  readonly kernels: FunctionBuilder[] = [];
+  /** Phases in the order in which they run. */
+  readonly phases: Phase[] = [];
+  /** Number of phases that compute; the phases after them apply updates. `planGraph` sets it. */
+  computePhaseCount = 0;
+  /** Host-side checks that run before each inference; kernels cannot report errors. */
+  readonly hostChecks: ((feeds: ReadonlyMap<string, Tensor>) => void)[] = [];
+  /** Transforms weights of Winograd convolutions that change. `planGraph` sets it if the graph has any. */
   transformChangingWeights?: TransformChangingWeights;
 
-  /** Number of phases that compute; the phases behind them apply updates. */
-  computePhaseCount = 0;
+  // For profiles.
+
+  /** Seconds that the cost model predicts for all tiles of a node. Nodes without a prediction are missing. */
+  readonly expectedSeconds = new Map<Node, number>();
+  /** Number of batch tiles of a node. Nodes that compute the whole batch at once are missing. */
+  readonly tileCounts = new Map<Node, number>();
 
   readonly #kernelIndex = new Map<string, number>();
-  readonly #kept = new Map<string, Pointer>();
+  readonly #internedConstants = new Map<string, Pointer>();
   readonly #values = new Map<Node, Value>();
   readonly #converted = new Map<Node, Pixels>();
   readonly #addresses = new Map<Allocation, Pointer>();
+  /** Current node: the one that new phases belong to. */
   #node!: Node;
+  /** Algorithm label of new phases. */
   #algorithm = '';
-  #named = false;
-  #scratch: Pointer[] = [];
+  /** True while `withAlgorithm` fixes the label. */
+  #algorithmFixed = false;
+  /** Workspace of the current node. */
+  #workspace: Pointer[] = [];
 
+  /**
+   * @param graph - its nodes in the order in which they run, tiled by `tileBatch`.
+   * @param weights - values of the parameters, read while a program is loaded.
+   * @param engine - instructions and tile sizes for which kernels are generated.
+   * @param threads - number of threads that share each phase.
+   */
   constructor(
     readonly graph: Graph,
     readonly weights: Weights,
@@ -156,59 +185,62 @@ export class Planner {
       this.fusions,
       new Set(this.updateChains.flatMap(({ nodes }) => nodes)),
     );
-    const turns = graph.nodes.find(isBatchTile)?.attrs.count ?? 1;
+    const tiles = graph.nodes.find(isBatchTile)?.attrs.tiles ?? 1;
     for (const { attrs, shape } of graph.nodes.filter(isInput)) {
       const bytes = sizeOf(shape) * FLOAT;
-      const at = this.io.reserve(turns * bytes).withTileStride(bytes);
+      const at = this.io.reserve(tiles * bytes).withTileStride(bytes);
       this.inputs.set(attrs.name, {
         kind: 'dense',
         at,
-        shape: shape.map((extent, axis) => (axis === 0 ? turns * extent : extent)),
+        shape: shape.map((extent, axis) => (axis === 0 ? tiles * extent : extent)),
       });
     }
   }
 
-  /** Goes through the graph in order; `lower` makes the phases of one node. */
+  /** Plans the nodes in order; `lower` adds the phases of one node. */
   plan(lower: (node: Node) => void): void {
-    const places = new Set([...this.placement.placed.values()].map(({ place }) => place));
+    const { values, skipped } = this.placement;
+    const allocations = new Set([...values.values()].map(({ allocation }) => allocation));
     for (const [index, node] of this.graph.nodes.entries()) {
-      for (const place of places)
-        if (place.start === index) this.#addresses.set(place, this.arena.acquire(place.floats * FLOAT));
+      for (const allocation of allocations)
+        if (allocation.firstWrite === index)
+          this.#addresses.set(allocation, this.arena.acquire(allocation.floats * FLOAT));
       this.beginNode(node);
-      if (!isInput(node) && !isParameter(node) && !this.placement.free.has(node)) lower(node);
-      for (const pointer of this.#scratch.splice(0)) this.arena.release(pointer);
-      for (const place of places) if (place.end === index) this.arena.release(this.#addresses.get(place)!);
-      if (isBatchTile(node)) this.#repeat(node.attrs.count);
+      if (!isInput(node) && !isParameter(node) && !skipped.has(node)) lower(node);
+      for (const pointer of this.#workspace.splice(0)) this.arena.release(pointer);
+      for (const allocation of allocations)
+        if (allocation.lastRead === index) this.arena.release(this.#addresses.get(allocation)!);
+      if (isBatchTile(node)) this.#repeatForTiles(node.attrs.tiles);
     }
   }
 
-  /** Everything so far was the first of so many turns: adds the others. */
-  #repeat(count: number): void {
-    for (const [node, seconds] of this.expectedSeconds) this.expectedSeconds.set(node, count * seconds);
-    const first = [...this.phases];
-    for (const { node } of first) this.tileCounts.set(node, count);
-    for (let turn = 1; turn < count; turn++) {
-      const inTurn = ({ kernel, parameters }: Call): Call => ({
+  /** Repeats all phases, which compute the first batch tile, with the addresses of the other tiles. */
+  #repeatForTiles(tiles: number): void {
+    for (const [node, seconds] of this.expectedSeconds) this.expectedSeconds.set(node, tiles * seconds);
+    const firstTile = [...this.phases];
+    for (const { node } of firstTile) this.tileCounts.set(node, tiles);
+    for (let tile = 1; tile < tiles; tile++) {
+      const inTile = ({ kernel, parameters }: Call): Call => ({
         kernel,
-        parameters: parameters.map((value) => (typeof value === 'number' ? value : value.inTile(turn))),
+        parameters: parameters.map((value) => (typeof value === 'number' ? value : value.inTile(tile))),
       });
-      for (const phase of first)
-        this.phases.push({ ...phase, calls: phase.calls.map((calls) => calls.map(inTurn)) });
+      for (const phase of firstTile)
+        this.phases.push({ ...phase, calls: phase.calls.map((calls) => calls.map(inTile)) });
     }
   }
 
-  /** Phases that follow belong to this node. */
+  /** Makes a node the current one. */
   beginNode(node: Node): void {
     this.#node = node;
   }
 
-  /** Where a node's value is. */
+  /** Returns a node's value in memory. Call it once the node is the current one, not before. */
   value(node: Node): Value {
     const known = this.#values.get(node);
     if (known) return known;
-    const made = this.#locate(node);
-    this.#values.set(node, made);
-    return made;
+    const located = this.#locate(node);
+    this.#values.set(node, located);
+    return located;
   }
 
   #locate(node: Node): Value {
@@ -218,13 +250,14 @@ export class Planner {
       const at = this.addConstant(sizeOf(node.shape), (target) => target.set(weight.data));
       return { kind: 'dense', at, shape: node.shape };
     }
-    const { place, value } = this.placement.placed.get(node)!;
-    return value(this.#addresses.get(place)!);
+    const { allocation, value } = this.placement.values.get(node)!;
+    return value(this.#addresses.get(allocation)!);
   }
 
   /**
-   * A node's value pixel by pixel; it must have two or four dimensions. Rows and single channels lie so
-   * already on the host; for the rest of the inputs and parameters `convert` is asked, once.
+   * Returns a node's value in NHWC order; it must have two or four dimensions. Of the inputs and parameters,
+   * rows and images with one channel are in this order on the host. The others get memory in the I/O region,
+   * into which `convert` copies them; it is called once per node.
    */
   pixels(node: Node, convert: (from: Dense, to: Pixels) => void): Pixels {
     const value = this.#converted.get(node) ?? this.value(node);
@@ -237,53 +270,58 @@ export class Planner {
       return { kind: 'pixels', at: value.at, n, c, h, w, imageStride, rowStride, pixelStride };
     }
     const stored = valueAt(this.io.reserve(0), node.shape) as Pixels;
-    const made = { ...stored, at: this.io.reserve(n * stored.imageStride) };
-    convert(value, made);
-    this.#converted.set(node, made);
-    return made;
+    const converted = { ...stored, at: this.io.reserve(n * stored.imageStride) };
+    convert(value, converted);
+    this.#converted.set(node, converted);
+    return converted;
   }
 
-  /** The value of a parameter that no run changes; undefined for all other nodes. */
+  /** Returns the value of a parameter that no run changes; undefined for all other nodes. */
   constantValue(node: Node): Tensor | undefined {
     return isParameter(node) && !this.graph.updates.has(node.attrs.name)
       ? weightOf(node, this.weights)
       : undefined;
   }
 
-  /** Has the host test a node's values before each run, where it knows them: those of inputs and constants. */
+  /** Adds a host-side check of a node's values before each run. Only inputs and constants are checked. */
   addHostCheck(node: Node, test: (data: Float32Array) => void): void {
     const constant = this.constantValue(node);
     if (constant) this.hostChecks.push(() => test(constant.data));
     if (isInput(node)) this.hostChecks.push((feeds) => test(feeds.get(node.attrs.name)!.data));
   }
 
-  /** Memory for constants; `fill` is called with it, zero at first, for each piece when the program is loaded. */
+  /**
+   * Reserves memory for a constant.
+   * @param floats - size in float32 values.
+   * @param fill - fills one piece of the memory, which is zero at first, while the program is loaded.
+   * @param pieces - number of calls of `fill`, between which loading yields to the event loop.
+   */
   addConstant(floats: number, fill: ConstantFill['fill'], pieces = 1): Pointer {
     const at = this.constants.reserve(floats * FLOAT);
     this.constantFills.push({ at, floats, fill, pieces });
     return at;
   }
 
-  /** The same memory for all who ask for it by that name. */
+  /** Reserves memory for a constant once per name: later calls return the same memory and ignore `fill`. */
   internConstant(name: string, floats: number, fill: ConstantFill['fill']): Pointer {
-    const at = this.#kept.get(name) ?? this.addConstant(floats, fill);
-    this.#kept.set(name, at);
+    const at = this.#internedConstants.get(name) ?? this.addConstant(floats, fill);
+    this.#internedConstants.set(name, at);
     return at;
   }
 
-  /** Memory until the node at hand is done. */
+  /** Lends memory until the current node is lowered. */
   workspace(bytes: number): Pointer {
     const at = this.arena.acquire(bytes);
-    this.#scratch.push(at);
+    this.#workspace.push(at);
     return at;
   }
 
-  /** Scratch for each thread. */
+  /** Lends memory of this size to each thread. */
   workspacePerThread(bytes: number): readonly Pointer[] {
     return Array.from({ length: this.threads }, () => this.workspace(bytes));
   }
 
-  /** A kernel for a shape, generated when asked for first, as a function that makes calls of it. */
+  /** Generates a kernel for a shape, once, and returns a function that makes calls of it. */
   kernel<S, P extends KernelParameters>(kernel: Kernel<S, P>, shape: NoInfer<S>): CallMaker<P> {
     const key = `${kernel.name} ${JSON.stringify(shape)}`;
     const index = this.#kernelIndex.get(key) ?? this.kernels.length;
@@ -294,25 +332,25 @@ export class Planner {
     return (args) => ({ kernel: index, parameters: argumentsOf<P, Pointer>(kernel, args) });
   }
 
-  /** Names the way the node at hand is computed, for profiles; phases that follow carry it. */
-  setAlgorithm(name: string): void {
-    if (!this.#named) this.#algorithm = name;
+  /** Sets the algorithm label of the phases that follow, unless `withAlgorithm` fixes it. */
+  setAlgorithm(label: string): void {
+    if (!this.#algorithmFixed) this.#algorithm = label;
   }
 
-  /** What the cost model expects the node at hand to take, for profiles. */
+  /** Adds seconds to the cost model's prediction for the current node. */
   addExpectedSeconds(seconds: number): void {
     this.expectedSeconds.set(this.#node, (this.expectedSeconds.get(this.#node) ?? 0) + seconds);
   }
 
-  /** Gives one name to all that `lower` plans. */
-  withAlgorithm(name: string, lower: () => void): void {
-    this.#algorithm = name;
-    this.#named = true;
+  /** Gives all phases that `lower` adds one algorithm label. */
+  withAlgorithm(label: string, lower: () => void): void {
+    this.#algorithm = label;
+    this.#algorithmFixed = true;
     lower();
-    this.#named = false;
+    this.#algorithmFixed = false;
   }
 
-  /** Adds a phase to the node at hand. `calls` gives each thread's part. */
+  /** Adds a phase to the current node. `calls` returns a thread's part. */
   addPhase(calls: (thread: number) => readonly Call[]): void {
     this.phases.push({
       node: this.#node,
@@ -321,7 +359,7 @@ export class Planner {
     });
   }
 
-  /** Adds a phase of independent units of work, each thread taking a run of them. */
+  /** Adds a phase of independent units of work; `calls` gets a thread's range of them, never an empty one. */
   parallelFor(units: number, calls: (from: number, to: number, thread: number) => readonly Call[]): void {
     this.addPhase((thread) => {
       const [from, to] = shareOf(units, thread, this.threads);

@@ -1,4 +1,6 @@
-/** Chains of updates: what hangs together is one, and what is wanted elsewhere is left in the graph's order. */
+/**
+ * Tests of update chains: connected steps are one chain; steps whose values are read elsewhere are in none.
+ */
 import { describe, expect, test } from 'vitest';
 import { Graph, type Node } from '../../../graph/graph.js';
 import { relu } from '../../../ops/activation.js';
@@ -6,13 +8,17 @@ import { emit } from '../../../ops/define.js';
 import { ops } from '../../../ops/index.js';
 import { updateChains } from './updates.js';
 
-/** What the first parameter and its velocity become. */
+/** The new values of the first parameter and of its velocity. */
 interface Updated {
   readonly descended: Node;
   readonly velocity: Node;
 }
 
-/** A graph with parameters `p0` and `p1`, a velocity for each, and updates as momentum makes them. */
+/**
+ * Returns the chains of a graph with the parameters `p0` and `p1`, a velocity for each, and the updates of
+ * SGD with momentum.
+ * @param change - changes the graph before.
+ */
 function momentum(change: (graph: Graph, first: Updated) => void = () => undefined) {
   const graph = new Graph();
   const rate = graph.input('rate', [1]);
@@ -40,12 +46,12 @@ const chain = (index: number) => [
   [`p${index}`, `v${index}`],
 ];
 
-describe('chains of updates', () => {
-  test('each parameter has one, with its state', () => {
+describe('update chains', () => {
+  test('hold a parameter and its optimizer state', () => {
     expect(momentum()).toEqual([chain(0), chain(1)]);
   });
 
-  test('an average of the new value belongs to it', () => {
+  test('hold an average of the new value too', () => {
     const [first] = momentum((graph, { descended }) => {
       const before = graph.parameter('average.p0', descended.shape, false);
       graph.updates.set('average.p0', emit(ops.linearCombination, [before, descended], { a: 0.9, b: 0.1 }));
@@ -56,7 +62,7 @@ describe('chains of updates', () => {
     ]);
   });
 
-  test('Adam on clipped gradients with an average of the weights is one', () => {
+  test('are one for Adam on clipped gradients with an average of the weights', () => {
     const graph = new Graph();
     const shape = [5, 2];
     const value = (name: string) => graph.parameter(name, shape, false);
@@ -78,11 +84,11 @@ describe('chains of updates', () => {
     ['an output', (graph, { velocity }) => graph.outputs.set('velocity', velocity)],
     ['read by another op', (graph, { velocity }) => graph.outputs.set('y', relu(velocity))],
     ['an update that is no step', (graph, { descended }) => graph.updates.set('v0', relu(descended))],
-  ])('there is none where a value is %s', (_, change) => {
+  ])('do not exist where a value is %s', (_, change) => {
     expect(momentum(change)).toEqual([chain(1)]);
   });
 
-  test('parameters that read each other are one, unless their shapes differ', () => {
+  test('hold all parameters that read each other, unless their sizes differ', () => {
     const swapped = (second: readonly number[]) => {
       const graph = new Graph();
       const [a, b] = [graph.parameter('a', [4], true), graph.parameter('b', second, true)];

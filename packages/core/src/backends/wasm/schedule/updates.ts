@@ -1,7 +1,7 @@
 /**
- * Which updates are computed where they are taken on. The steps of an optimizer are elementwise: all that a
- * parameter, its state and its averages become can be computed in one pass over their values and written in
- * their place. That pass belongs to the phases that may not be stopped, so a run leaves all of a step or nothing.
+ * Finds the updates that are computed in place. The steps of an optimizer are elementwise, so one pass over
+ * the values of a parameter, its optimizer state and its averages computes and overwrites all of them. The
+ * pass belongs to the update phases, which cannot be interrupted: a run applies the whole step or none of it.
  */
 import { type Graph, isInput, isParameter, type Node, readersOf } from '../../../graph/graph.js';
 import { findDefinition } from '../../../ops/index.js';
@@ -10,20 +10,25 @@ import { PARAMETERS } from '../codegen/kernel.js';
 import { isPixelShape } from '../memory/layout.js';
 import { weightNodes } from './placement.js';
 
+/** True if a node is a step of an optimizer. */
 const isStep = (node: Node): boolean => findDefinition(node)?.role === 'optimizer';
 
-/** Nodes that are computed together when updates are taken on, in order, and the updates that they are. */
+/** Optimizer steps that one pass computes and applies. */
 export interface UpdateChain {
+  /** The steps in the order in which they are computed. */
   readonly nodes: readonly Node[];
+  /** The parameters that change, each with the step that is its new value. */
   readonly updates: readonly (readonly [name: string, node: Node])[];
 }
 
-/** Addresses that the kernel of a chain may have: its other parameter is a count. */
-const MOST_ADDRESSES = PARAMETERS - 1;
+/** Most addresses that the kernel of a chain takes; its other parameter is a count. */
+const MAX_ADDRESSES = PARAMETERS - 1;
 
 /**
- * Finds all chains: nodes that hang together by reading each other or the same changing parameters. A chain whose
- * results are wanted elsewhere is left to the graph's order.
+ * Finds all chains: steps that are connected by reading each other or the same changing parameters. A chain
+ * is left out, and its steps are computed in the graph's order, if an output or a node outside reads one of
+ * its values, if its values differ in size or order, if an update is no step, or if it needs more addresses
+ * than a kernel takes.
  */
 export function updateChains(graph: Graph): readonly UpdateChain[] {
   const readers = readersOf(graph);
@@ -31,29 +36,30 @@ export function updateChains(graph: Graph): readonly UpdateChain[] {
   const weights = weightNodes(graph);
   const isRowMajor = (node: Node): boolean =>
     isInput(node) || isParameter(node) || weights.has(node) || !isPixelShape(node.shape);
-  const groups = new Groups();
-  const changing = (node: Node): string | undefined =>
+  // Sets of steps and of the names of changing parameters.
+  const connected = new DisjointSets();
+  const changingName = (node: Node): string | undefined =>
     isParameter(node) && graph.updates.has(node.attrs.name) ? node.attrs.name : undefined;
   for (const node of graph.nodes)
     if (isStep(node))
       for (const input of node.inputs)
-        if (isStep(input)) groups.join(node, input);
-        else if (changing(input)) groups.join(node, changing(input)!);
-  for (const [name, node] of graph.updates) groups.join(name, node);
+        if (isStep(input)) connected.union(node, input);
+        else if (changingName(input)) connected.union(node, changingName(input)!);
+  for (const [name, node] of graph.updates) connected.union(name, node);
 
-  const found = new Map<unknown, { nodes: Node[]; updates: (readonly [string, Node])[] }>();
+  const chains = new Map<unknown, { nodes: Node[]; updates: (readonly [string, Node])[] }>();
   const chainOf = (member: unknown) => {
-    const root = groups.root(member);
-    const chain = found.get(root) ?? { nodes: [], updates: [] };
-    found.set(root, chain);
+    const root = connected.find(member);
+    const chain = chains.get(root) ?? { nodes: [], updates: [] };
+    chains.set(root, chain);
     return chain;
   };
   for (const node of graph.nodes) if (isStep(node)) chainOf(node).nodes.push(node);
   for (const update of graph.updates) chainOf(update[1]).updates.push(update);
-  return [...found.values()].filter(({ nodes, updates }) => {
+  return [...chains.values()].filter(({ nodes, updates }) => {
     const [first] = nodes;
-    const own = new Set(nodes);
-    const read = nodes.flatMap(({ inputs }) => inputs.filter((input) => !own.has(input)));
+    const members = new Set(nodes);
+    const read = nodes.flatMap(({ inputs }) => inputs.filter((input) => !members.has(input)));
     const addresses = new Set([
       ...read.map((node) => (isParameter(node) ? node.attrs.name : node)),
       ...updates.map(([name]) => name),
@@ -61,31 +67,34 @@ export function updateChains(graph: Graph): readonly UpdateChain[] {
     return (
       first !== undefined &&
       updates.length > 0 &&
-      updates.every(([, node]) => own.has(node)) &&
+      updates.every(([, node]) => members.has(node)) &&
       nodes.every(
         (node) =>
           sizeOf(node.shape) === sizeOf(first.shape) &&
           !outputs.has(node) &&
-          readers.get(node)!.every((reader) => own.has(reader)) &&
-          node.inputs.every((input) => own.has(input) || isRowMajor(input)),
+          readers.get(node)!.every((reader) => members.has(reader)) &&
+          node.inputs.every((input) => members.has(input) || isRowMajor(input)),
       ) &&
-      addresses.size <= MOST_ADDRESSES
+      addresses.size <= MAX_ADDRESSES
     );
   });
 }
 
-/** Sets that grow together. */
-class Groups {
+/** Disjoint sets, known as union-find. An element that no union has named is alone in its set. */
+class DisjointSets {
   readonly #parents = new Map<unknown, unknown>();
 
-  root(member: unknown): unknown {
-    let at = member;
-    for (let above = this.#parents.get(at); above !== undefined; above = this.#parents.get(at)) at = above;
-    return at;
+  /** Returns the representative of an element's set. */
+  find(element: unknown): unknown {
+    let root = element;
+    for (let parent = this.#parents.get(root); parent !== undefined; parent = this.#parents.get(root))
+      root = parent;
+    return root;
   }
 
-  join(a: unknown, b: unknown): void {
-    const [from, to] = [this.root(a), this.root(b)];
+  /** Merges the sets of two elements. */
+  union(a: unknown, b: unknown): void {
+    const [from, to] = [this.find(a), this.find(b)];
     if (from !== to) this.#parents.set(from, to);
   }
 }

@@ -5,8 +5,7 @@
 
 import { f32, f32x4, type Local, type V128, v128 } from '../../codegen/index.js';
 import { addressList, defineKernel, type Variant, VECTOR } from '../../codegen/kernel.js';
-import { slideAlongRow, type WindowRow } from '../../codegen/windowRow.js';
-import { MOST_ROWS } from '../conv/depthwise/depthwiseKernel.js';
+import { MOST_ROWS, slideAlongRow, type WindowRow } from '../../codegen/windowRow.js';
 
 /** How values under a window become one. */
 export type Reduction = 'max' | 'mean';

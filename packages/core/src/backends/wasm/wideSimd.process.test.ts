@@ -2,9 +2,9 @@ import { expect, test } from 'vitest';
 import { detectFeatures, engineFor } from './codegen/engine.js';
 import { enableWideSimd, wideSimdEnabled } from './wideSimd.js';
 
-test('says whether kernels are 256 bits wide, and gives FMA where a flag does', () => {
+test('reports whether kernels use 256 bits, and enables FMA where a flag does', () => {
   const before = detectFeatures();
-  // A run of all tests with 256-bit SIMD has asked for it already.
+  // With CNN_WIDE_SIMD=1 the setup of the tests has enabled it.
   expect(wideSimdEnabled()).toBe(process.env.CNN_WIDE_SIMD === '1');
   const wide = enableWideSimd();
   expect(wideSimdEnabled()).toBe(wide);
@@ -14,7 +14,7 @@ test('says whether kernels are 256 bits wide, and gives FMA where a flag does', 
   expect(detectFeatures().relaxedSimd).toBe(true);
 });
 
-test('tiles fit the fifteen registers that kernels may use', () => {
+test('tiles fit the 15 vector registers that kernels may use', () => {
   const features = { simd: true, threads: true };
   for (const relaxedSimd of [false, true])
     for (const memory64 of [false, true])

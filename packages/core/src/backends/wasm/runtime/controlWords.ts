@@ -1,6 +1,9 @@
-/** The words of shared memory through which the calling thread and the workers control a run. */
+/** Words at the start of shared memory through which the calling thread and the workers control a run. */
 
-/** Byte addresses of the control words, each in a cache line of 64 bytes to avoid false sharing. */
+/**
+ * Byte addresses of the control words, each in a cache line of 64 bytes to avoid false sharing. They lie in
+ * front of `CONSTANTS_AT`.
+ */
 export const control = {
   /** Number of threads that have reached a barrier, summed over all barriers of the run. */
   arrived: 0,
@@ -20,8 +23,16 @@ export const control = {
   waiting: 448,
 } as const;
 
-/** Bytes of the control words. */
-export const CONTROL_BYTES = 512;
-
 /** Values of `control.command`. */
-export const Command = { run: 1, profile: 2, commit: 3, profileCommit: 4, end: 5 } as const;
+export const Command = {
+  /** Executes the compute phases. */
+  run: 1,
+  /** Executes the compute phases and writes their times. */
+  profile: 2,
+  /** Executes the update phases. */
+  commit: 3,
+  /** Executes the update phases and writes their times. */
+  profileCommit: 4,
+  /** Ends the worker. */
+  end: 5,
+} as const;
