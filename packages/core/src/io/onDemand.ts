@@ -3,9 +3,9 @@
  * copy of its weights in memory beside the packed ones. VGG-16 has 553 MB.
  */
 import { FileFormatError } from '../errors.js';
-import { requireBuiltin } from '../platform.js';
 import { type LazyTensor, type Weights, weaklyCached } from '../tensor/tensor.js';
 import { bytesPerValue, toFloat32 } from './dtype.js';
+import { requireBuiltin } from './requireBuiltin.js';
 import { headerBytes, layoutOf, looksLikeSafetensors } from './safetensors.js';
 import { type SourceOptions, withFile } from './source.js';
 

@@ -3,7 +3,6 @@
  * before: five pickles in a row, then the storages.
  */
 import { FileFormatError } from '../errors.js';
-import { textDecoder } from '../platform.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Tensor, Weights } from '../tensor/tensor.js';
 import { aligned, bytesPerValue, gatherFloat32, toFloat32 } from './dtype.js';
@@ -12,6 +11,7 @@ import { unpickle } from './pickle.js';
 import { describe } from './pickleValue.js';
 import { quote } from './quote.js';
 import { storageOf, type TensorReference, tensorReferences } from './stateDict.js';
+import { textDecoder } from './text.js';
 import { entryBytes, readZip, type ZipEntry } from './zip.js';
 
 /** Options of the readers of weight files. */
