@@ -14,13 +14,21 @@ import {
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { initialise, writeSafetensors } from '@cnn/core';
+import { readSafetensors, writeAtomically } from '@cnn/core/io';
 import { lenet5 } from '@cnn/lenet';
+import { mobilenetV1 } from '@cnn/mobilenet';
+import { resnet20 } from '@cnn/resnet';
 import colours from 'picocolors';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { writeFolder, writeMnist } from '../../test/datasets.js';
 import { words } from '../../test/words.js';
 import { run } from '../program.js';
 import { lockFolder } from './lock.js';
+
+vi.mock('@cnn/core/io', async (original) => {
+  const actual = await original<typeof import('@cnn/core/io')>();
+  return { ...actual, writeAtomically: vi.fn(actual.writeAtomically) };
+});
 
 const root = mkdtempSync(join(tmpdir(), 'cnn-folders-'));
 const at = (...path: string[]) => join(root, ...path);
@@ -310,4 +318,74 @@ describe('weights that do not name their classes', () => {
       expect([code, notes]).toEqual([2, expect.stringMatching(message)]);
     }
   });
+});
+
+describe('well-known classes', () => {
+  test("ImageNet's folders are known by their WordNet ids, and ambiguous names are refused", async () => {
+    writeFolder(at('imagenet'), { n01440764: 1, n15075141: 2, Tabby: 3 }, 2);
+    const weights = at('imagenet.safetensors');
+    const model = mobilenetV1({ width: 0.25 });
+    writeFileSync(weights, writeSafetensors(initialise(model, { seed: 1 })));
+    const evaluate = () =>
+      cnn(words`
+        evaluate mobilenet_v1 --option width=0.25 --weights ${weights} --size 32 --data ${at('imagenet')} --json
+      `);
+    const { confusion } = JSON.parse((await evaluate()).out) as { confusion: number[][] };
+    const counted = confusion.flatMap((row, label) => (row.some(Boolean) ? [label] : []));
+    expect(counted).toEqual([0, 281, 999]);
+    renameSync(at('imagenet', 'Tabby'), at('imagenet', 'crane'));
+    expect((await evaluate()).notes).toMatch(
+      /More than one output is called crane: name these folders by their WordNet ids, such as n02012849/,
+    );
+  });
+
+  test("CIFAR-10's names are those of a small network with ten outputs", async () => {
+    const weights = at('cifar.safetensors');
+    writeFileSync(weights, writeSafetensors(initialise(resnet20(), { seed: 1 })));
+    writeFolder(at('cifar'), { truck: 1, cat: 2 }, 2);
+    const read = words`--weights ${weights} --json`;
+    const named = await cnn([
+      ...words`classify ${at('cifar', 'cat', '0.png')} --model resnet20 --top 10`,
+      ...read,
+    ]);
+    const { results } = JSON.parse(named.out) as { results: { top: { label: string }[] }[] };
+    expect(results[0]!.top.map(({ label }) => label)).toContain('airplane');
+    const counted = await cnn([...words`evaluate resnet20 --data ${at('cifar')}`, ...read]);
+    const { confusion } = JSON.parse(counted.out) as { confusion: number[][] };
+    expect(confusion.flatMap((row, label) => (row.some(Boolean) ? [label] : []))).toEqual([3, 9]);
+  });
+});
+
+test('an evaluation loss of NaN is said, ends with exit code 1, and the checkpoint continues', async () => {
+  writeFolder(at('nan'), two, 5);
+  const more = (epochs: number, ...rest: string[]) => [
+    ...words`train resnet20 --size 16 --data ${at('nan')} --batch 4 --epochs ${epochs} --out ${at('runs', 'nan')}`,
+    ...rest,
+  ];
+  expect((await cnn(more(1))).code).toBe(0);
+  // Training takes the statistics of the batch, so that only evaluations see this.
+  const checkpoint = at('runs', 'nan', 'checkpoint.safetensors');
+  const { weights, metadata } = readSafetensors(readFileSync(checkpoint));
+  weights.get('bn1.running_mean')!.data[0] = Number.NaN;
+  writeFileSync(checkpoint, writeSafetensors(weights, metadata));
+  for (const epochs of [2, 3]) {
+    const { code, notes } = await cnn(more(epochs, '--resume'));
+    expect(code).toBe(1);
+    expect(notes).toMatch(
+      /The evaluation loss of epoch \d is NaN: outputs of the network are NaN or infinite .* The run continues\./,
+    );
+    expect(notes).toMatch(/cnn: The evaluation loss of the final weights is NaN: .*Give a smaller --lr/);
+  }
+  expect(readFileSync(at('runs', 'nan', 'report.html'), 'utf8')).toContain('NaN');
+});
+
+test('a full disk is named with the path and what to do', async () => {
+  const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+  vi.mocked(writeAtomically).mockRejectedValueOnce(full);
+  writeFolder(at('full'), two, 3);
+  const { code, notes } = await train(at('full'), 'full');
+  expect(code).toBe(1);
+  expect(notes).toContain(
+    `cnn: Cannot write ${at('runs', 'full', 'run.json')}: the disk is full. Make room, or give a path on another disk.`,
+  );
 });

@@ -237,11 +237,19 @@ async function fit(
     evaluation = progress.validation;
     await writeModel(job, await usableWeights(job, run, patience !== undefined));
     await writeReport(job, run, evaluation);
+    if (evaluation && !Number.isFinite(evaluation.loss))
+      terminal.note(
+        `The evaluation loss of epoch ${progress.epoch} is ${evaluation.loss}: ${notFinite} The run continues.`,
+      );
     if (progress.stopped) say(`No better accuracy for ${patience} epochs; the best weights are kept.`);
   }
   terminal.progress('');
   return evaluation;
 }
+
+/** Cause and remedy of an evaluation loss that is not finite. */
+const notFinite =
+  'outputs of the network are NaN or infinite for some pictures. Give a smaller --lr, or bound the gradients with --clip 1.';
 
 /** Gives the weights to write: the best with early stopping, the averaged with `--ema`, else the current. */
 const usableWeights = ({ settings }: Job, run: Trainer, best: boolean): Promise<Weights> =>
@@ -286,6 +294,11 @@ async function finish(
   const test = data.test && (await evaluateOn(data.test));
   const file = await writeModel(job, weights);
   await writeReport(job, run, evaluation, test);
+  const useless = [evaluation, test].find((each) => each && !Number.isFinite(each.loss));
+  if (useless)
+    throw new Error(
+      `The evaluation loss of the final weights is ${useless.loss}: ${notFinite} The weights are in ${file}, the report is ${join(out, 'report.html')}.`,
+    );
   const milliseconds = performance.now() - started;
   if (options.json) {
     const result = {

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { writeFolder, writeMnist } from '../../test/datasets.js';
 import { words } from '../../test/words.js';
 import { run } from '../program.js';
+import { curves } from './chart.js';
 import { classWeightsFor } from './classWeights.js';
 
 const root = mkdtempSync(join(tmpdir(), 'cnn-training-'));
@@ -157,6 +158,21 @@ describe('train', () => {
     expect(notes).toMatch(/label of example 7 is 11; there are 10 classes/);
     expect(code).toBe(1);
   });
+});
+
+test('an evaluation loss of NaN has no place in the curves, and no effect on them', () => {
+  const record = (epoch: number, loss: number, evaluated: number) => ({
+    epoch,
+    loss,
+    accuracy: 0.5,
+    learningRate: 1,
+    validation: { loss: evaluated, accuracy: 0.5 },
+  });
+  const svg = curves([record(1, 2, Number.NaN), record(2, 1, 3), record(3, 1, Infinity)]);
+  expect(svg).not.toMatch(/NaN|undefined|Infinity/);
+  // Three points of the training loss, one of the evaluation, three of each accuracy.
+  expect(svg.match(/<circle/g)?.length).toBe(3 + 1 + 6);
+  expect(curves([record(1, Number.NaN, Number.NaN)])).not.toMatch(/NaN|undefined|Infinity/);
 });
 
 describe('the effect of an option on a run of one step', () => {
