@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { initialise, readWeights, trace, writeSafetensors } from '@cnn/core';
-import { decodeImage, encodePng } from '@cnn/image';
+import { decodeImage, digitPreset, encodePng } from '@cnn/image';
 import { lenet5 } from '@cnn/lenet';
 import { toOnnx } from '@cnn/onnx';
 import { realData } from '@cnn/testing';
@@ -192,7 +192,8 @@ describe('export', () => {
     expect(said.out).toBe(`lenet5 is in ${file} (0.2 MB): x 1x1x32x32 to output 1x10.`);
     const shipped = join(import.meta.dirname, '../../lenet/weights/lenet5.safetensors');
     const graph = trace(lenet5(), [1, 1, 32, 32], { name: 'lenet5' });
-    expect(readFileSync(file).equals(toOnnx(graph, await readWeights(shipped)))).toBe(true);
+    const described = { labels: [...'0123456789'], transform: digitPreset };
+    expect(readFileSync(file).equals(toOnnx(graph, await readWeights(shipped), described))).toBe(true);
     const { out } = await cnn(...words`export lenet5 --out ${file} --json --input 4x1x32x32 --dynamic-batch`);
     expect(JSON.parse(out)).toMatchObject({
       model: 'lenet5',

@@ -13,7 +13,8 @@ import { summary } from './commands/summary.js';
 import { train } from './commands/train.js';
 import { UsageError } from './errors.js';
 import { provideGpu } from './gpu.js';
-import { count, option, share, shared } from './options.js';
+import { choice, count, option, share, shared } from './options.js';
+import { readingOptions } from './reading.js';
 import type { Terminal } from './terminal.js';
 import { rate, trainingOptions } from './training/options.js';
 
@@ -62,6 +63,7 @@ export async function run(
       model,
       weights,
       option('--top <n>', 'number of classes to print', count, 5),
+      ...readingOptions,
       modelOption,
       backend,
       threads,
@@ -165,6 +167,12 @@ export async function run(
         "side of the model's input, in pixels; default: the input size of the weights",
         count,
       ),
+      choice('--part <name>', 'part of the folder to read; default: test, else validation, else train', [
+        'train',
+        'validation',
+        'test',
+      ]),
+      ...readingOptions,
       option('--ten-crop', 'average over ten crops, as AlexNet: corners, middle, and their mirror images'),
       badImage,
       option('--html <file>', 'write an HTML page with the confusion matrix'),
@@ -177,6 +185,7 @@ export async function run(
     'Examples:',
     '  cnn evaluate lenet5 --data mnist',
     '  cnn evaluate --weights runs/resnet20/model.safetensors --data cifar-10-batches-bin --html confusion.html',
+    '  cnn evaluate resnet50 --weights resnet50.pth --data imagenet/val --resize 256 --crop 224',
   ).action((name, options) => evaluate(name, options, terminal, signal));
   command(
     'export [model]',

@@ -3,7 +3,14 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { encodePng, folderDataset, imageFolder, type RgbImage, resizeShorter } from './index.js';
+import {
+  encodePng,
+  folderDataset,
+  imageFolder,
+  type RgbImage,
+  resizeShorter,
+  UnreadablePictures,
+} from './index.js';
 
 const root = mkdtempSync(join(tmpdir(), 'cnn-folder-'));
 const picture: RgbImage = {
@@ -34,6 +41,7 @@ test('pictures are resized, channel by channel, and have the labels of their fol
     onProgress: ({ loaded }) => seen.push(loaded),
   });
   expect([dataset.size, dataset.classes, seen]).toEqual([4, ['cats', 'dogs'], [1, 2, 3, 4]]);
+  expect(dataset.longestSide).toBe(12);
   const { pixels, label, shape } = await dataset.at(2);
   expect([label, shape]).toEqual([1, [3, 4, 6]]);
   const small = resizeShorter(picture, 4);
@@ -51,7 +59,12 @@ test('pictures beyond maxBytes are decoded on each access, to the same pixels', 
 
 describe('unreadable pictures', () => {
   test('are an error with their path', async () => {
-    await expect(folderDataset(await imageFolder(file('bad')))).rejects.toThrow(file('bad', 'cats', '2.png'));
+    const reading = folderDataset(await imageFolder(file('bad')));
+    await expect(reading).rejects.toThrow(UnreadablePictures);
+    await expect(reading).rejects.toThrow(
+      `1 of 2 pictures cannot be read: ${file('bad', 'cats', '2.png')}: Not a readable picture`,
+    );
+    await expect(reading).rejects.toThrow("leave it out with onBadImage: 'skip'");
   });
   test('are left out and listed with `onBadImage: skip`', async () => {
     const dataset = await folderDataset(await imageFolder(file('bad')), { onBadImage: 'skip' });

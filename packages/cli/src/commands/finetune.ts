@@ -6,9 +6,9 @@ import type { ParameterGroup } from '@cnn/train';
 import { buildModel, parseModelOptions } from '../modelOptions.js';
 import { type ModelRequest, openModel } from '../openModel.js';
 import type { Terminal } from '../terminal.js';
-import { openData } from '../training/data.js';
+import { openTrainingData } from '../training/data.js';
 import type { TrainingOptions } from '../training/options.js';
-import { requireOut, runTraining } from '../training/session.js';
+import { claimFolder, requireOut, runTraining } from '../training/session.js';
 import { presetOf, requireSize, type Settings, settingsOf } from '../training/settings.js';
 
 /** Options of the command. */
@@ -63,7 +63,11 @@ export async function finetune(
   const preset = presetOf(opened.preset, settings.size);
   requireSize(entry.name, opened.model, preset, opened.preset.crop);
   const { onBadImage } = options;
-  const data = await openData({ ...settings, preset, onBadImage }, terminal, signal);
+  await using folder = await claimFolder(out, options.resume ?? false, settings);
+  const choosing = options.patience !== undefined || settings.schedule === 'plateau';
+  const request = { ...settings, preset, onBadImage, choosing };
+  const data = await openTrainingData(request, terminal, signal);
+  folder.requireSameData(data);
   const model = buildModel(entry, { ...typed, numClasses: data.classes.length });
   // The classifier gets new random weights, everything else the given ones.
   const fresh = initialise(model, { seed: settings.seed });

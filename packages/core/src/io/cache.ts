@@ -60,8 +60,9 @@ function folder(directory: string): DownloadCache {
     return path.join(directory, `${digits}-${name.slice(-80) || 'weights'}`);
   };
   const cannot = (error: NodeJS.ErrnoException): never => {
+    const full = error.code === 'ENOSPC' || error.code === 'EDQUOT';
     throw new Error(
-      `Cannot keep downloads in ${directory} (${error.code ?? error.message}); choose a folder with the cacheDir option or CNN_CACHE, or pass cache: false.`,
+      `Cannot keep downloads in ${directory} (${full ? 'the disk is full' : (error.code ?? error.message)}); ${full ? 'make room, ' : ''}choose a folder with CNN_CACHE, the cacheDir option or cnn --cache, or pass cache: false.`,
       { cause: error },
     );
   };
@@ -94,7 +95,14 @@ function browserCache(): DownloadCache {
   return {
     prepare: () => Promise.resolve(),
     find: async (url) => (await (await open()).match(url))?.blob(),
-    keep: async (url, bytes) => (await open()).put(url, new Response(bytes as Uint8Array<ArrayBuffer>)),
+    async keep(url, bytes) {
+      await (await open()).put(url, new Response(bytes as Uint8Array<ArrayBuffer>)).catch((error: Error) => {
+        throw new Error(
+          `Cannot keep ${url} in the Cache storage of this page (${error.message}); free storage of the site, or leave the cache option out.`,
+          { cause: error },
+        );
+      });
+    },
     forget: async (url) => void (await (await open()).delete(url)),
   };
 }

@@ -180,6 +180,11 @@ async function readUrl(url: string, options: SourceOptions): Promise<SourceBytes
   }
   await cache?.prepare();
   const bytes = await download(url, options);
-  await cache?.keep(url, bytes);
+  // A full disk must not cost a download of hundreds of megabytes: the weights are there.
+  await cache
+    ?.keep(url, bytes)
+    .catch((error: Error) =>
+      console.warn(`The weights are used, but will be downloaded again next time: ${error.message}`),
+    );
   return result(bytes, url);
 }
