@@ -33,6 +33,7 @@ const familyExports = ['models', 'article', 'renames'];
 const coreLayers = [
   'errors',
   'platform',
+  'printable',
   'tensor',
   'graph',
   'ops',
