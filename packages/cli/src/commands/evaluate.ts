@@ -4,7 +4,7 @@ import { UsageError } from '../errors.js';
 import { writeResult } from '../files.js';
 import { type ModelRequest, openModel } from '../openModel.js';
 import type { PlaceOptions } from '../options.js';
-import { noteFallback, printJson, type Terminal, threadsOf } from '../terminal.js';
+import { noteFallback, printable, printJson, type Terminal, threadsOf } from '../terminal.js';
 import { confusionText } from '../training/confusion.js';
 import { openData } from '../training/data.js';
 import { preparationOf } from '../training/recipes.js';
@@ -62,6 +62,10 @@ export async function evaluate(
     input: [batch, preset.mean.length, preset.crop, preset.crop],
   });
   const seconds = (performance.now() - started) / 1000;
+  if (!Number.isFinite(result.loss))
+    throw new Error(
+      `The outputs of ${entry.name} are not numbers (the loss is ${result.loss}): its weights are damaged, or need another preparation of pictures.`,
+    );
   noteFallback(terminal, backend, result);
   const facts = { model: entry.name, weights: options.weights ?? 'default', data: options.data };
   const place = { backend: result.backend, threads: result.threads };
@@ -115,7 +119,7 @@ function labelledFor(
   const unknown = classes.filter((_, index) => places[index] === -1);
   if (unknown.length > 0)
     throw new UsageError(
-      `The model has no class called ${unknown.slice(0, 5).join(', ')}${unknown.length > 5 ? ', ...' : ''}; it has ${labels.slice(0, 10).join(', ')}${labels.length > 10 ? ', ...' : ''}. Name the folders after its classes.`,
+      `The model has no class called ${unknown.slice(0, 5).map(printable).join(', ')}${unknown.length > 5 ? ', ...' : ''}; it has ${labels.slice(0, 10).map(printable).join(', ')}${labels.length > 10 ? ', ...' : ''}. Name the folders after its classes.`,
     );
   if (places.every((place, index) => place === index)) return { dataset, classes: labels };
   const relabelled: Dataset = {

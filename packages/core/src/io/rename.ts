@@ -2,16 +2,19 @@
  * Understands the names of a state dict: removes what wrappers of the network put before or into them, leaves
  * out counters, and applies the rules of the caller.
  */
-import type { Notes } from './notes.js';
+import type { Weights } from '../tensor/tensor.js';
+import { Notes } from './notes.js';
 import { quote } from './quote.js';
 
 /**
  * Maps a name in the file to the name in the model: a function (`undefined` leaves the tensor out), or a list
  * of rules. All rules are applied, in order, by `String.replace`: of a string, the first occurrence. A function
- * may carry `options`: the builder's options that weights with such names require.
+ * may carry `options`: the builder's options that weights with such names require, as `cnn --option` takes them.
  */
 export type Rename =
-  | (((name: string) => string | undefined) & { readonly options?: object })
+  | (((name: string) => string | undefined) & {
+      readonly options?: Readonly<Record<string, string>>;
+    })
   | readonly (readonly [pattern: RegExp | string, replacement: string])[];
 
 const asFunction = (rename: Rename): ((name: string) => string | undefined) =>
@@ -118,6 +121,13 @@ export function understandNames<T>(
   }
   return result;
 }
+
+/**
+ * Renames weights that have been read, as `readWeights` does with its `rename` option.
+ * @throws Error if two tensors would get one name.
+ */
+export const renameWeights = (weights: Weights, rename: Rename): Weights =>
+  understandNames(weights, { rename }, new Notes());
 
 /**
  * Finds the parts of a network that are wrapped by themselves: `features` where all names below it start with
