@@ -86,8 +86,8 @@ function merged(shape: Shape, strides: readonly number[]): readonly Axis[] {
   return axes;
 }
 
-/** Bytes that may stay unused in memory before tensors are copied out of it: 1 MiB. */
-const UNUSED = 2 ** 20;
+/** Bytes that may stay unused in memory before tensors are copied out of it: 8 MiB. */
+const UNUSED = 2 ** 23;
 
 /**
  * Copies tensors whose memory would keep more unused bytes alive than they have: the weights of a checkpoint

@@ -70,6 +70,8 @@ export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): P
     return bytes.subarray(from, from + count);
   };
   const decode = (part: Uint8Array): string => {
+    // A TextDecoder takes a microsecond to start; names are short.
+    if (part.length <= 64 && part.every((byte) => byte < 128)) return latin1(part);
     try {
       return decoder.decode(part);
     } catch {

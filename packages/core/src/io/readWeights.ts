@@ -90,7 +90,7 @@ export interface ReadWeightsOptions {
  *
  * All number types become float32; integers beyond 2^24 round to the nearest float32. Float32 tensors are
  * views of the file's bytes (of `source`, if it is bytes, which are not copied), and tensors that share
- * storage in the file share it here; but if views would keep more than 1 MiB, and more than they use, of other
+ * storage in the file share it here; but if views would keep more than 8 MiB, and more than they use, of other
  * bytes in memory, they are copied.
  * @throws FileFormatError for a file of another format or hash, truncated, crafted, or over a limit.
  * @throws DownloadError if a URL cannot be fetched.

@@ -57,12 +57,12 @@ function isWholeModule(value: Pickled | undefined): boolean {
 }
 
 /** Gives the children of a dict or list that have names: text keys, and the indices of a list. */
-function childrenOf(value: Pickled | undefined): readonly (readonly [string, Pickled])[] {
-  const items = itemsOf(value);
-  if (items) return [...items].filter((item): item is [string, Pickled] => typeof item[0] === 'string');
+function* childrenOf(value: Pickled | undefined): Generator<readonly [string, Pickled]> {
+  for (const [key, item] of itemsOf(value) ?? []) if (typeof key === 'string') yield [key, item];
   // Of a list, enough for `(state_dict, epoch)`.
-  if (!Array.isArray(value)) return [];
-  return (value as readonly Pickled[]).slice(0, 16).map((item, index) => [String(index), item]);
+  if (Array.isArray(value))
+    for (const [index, item] of (value as readonly Pickled[]).slice(0, 16).entries())
+      yield [String(index), item];
 }
 
 /** Looks into the dicts of a pickle; remembers answers, as a file can contain one dict a million times. */
@@ -100,9 +100,8 @@ class Dicts {
       const next: [string, Pickled][] = [];
       for (const [path, value] of level)
         for (const [key, item] of childrenOf(value)) {
-          if (otherState.test(key) || typeof item !== 'object' || item === null || seen.has(item)) continue;
           // Lists are looked into at the top alone.
-          if (!itemsOf(item)) continue;
+          if (!itemsOf(item) || seen.has(item) || otherState.test(key)) continue;
           seen.add(item);
           const at = path ? `${path}.${key}` : key;
           const candidate = this.candidate(item, at);
@@ -244,7 +243,7 @@ function none(format: string, root: Pickled): StateDict {
     return fail(
       `it holds a whole module, ${describe(root)}, no dict of tensors; its code is not run. In PyTorch load it where its class is defined, and save its state dict: torch.save(model.state_dict(), file).`,
     );
-  const whole = childrenOf(root).find(([, value]) => isWholeModule(value));
+  const whole = [...childrenOf(root)].find(([, value]) => isWholeModule(value));
   if (whole)
     return fail(
       `its ${quote(whole[0])} is a whole module, ${describe(whole[1])}, no state dict; its code is not run. In PyTorch load it where its class is defined, and save its state dict: torch.save(checkpoint['${whole[0]}'].state_dict(), file).`,
