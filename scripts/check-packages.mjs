@@ -27,6 +27,7 @@ const familyExports = ['models', 'article', 'renames'];
 const coreLayers = [
   'errors',
   'platform',
+  'printable',
   'tensor',
   'graph',
   'ops',

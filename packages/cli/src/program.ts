@@ -15,7 +15,7 @@ import { UsageError } from './errors.js';
 import { provideGpu } from './gpu.js';
 import { choice, count, option, share, shared } from './options.js';
 import { readingOptions } from './reading.js';
-import type { Terminal } from './terminal.js';
+import { guarded, type Terminal } from './terminal.js';
 import { rate, trainingOptions } from './training/options.js';
 
 /**
@@ -24,9 +24,10 @@ import { rate, trainingOptions } from './training/options.js';
  */
 export async function run(
   args: readonly string[],
-  terminal: Terminal,
+  unguarded: Terminal,
   signal?: AbortSignal,
 ): Promise<number> {
+  const terminal = guarded(unguarded);
   let code = 0;
   const program = new Command('cnn')
     .description('The classic convolutional networks: list, describe, run and train them.')
@@ -43,7 +44,8 @@ export async function run(
     for (const each of options) made.addOption(each);
     return made.addHelpText('after', ['', ...help].join('\n'));
   };
-  const { model, weights, modelOption, input, backend, threads, cache, data, badImage, json } = shared;
+  const { model, modelOption, input, backend, threads, cache, data, badImage, json } = shared;
+  const weights = [shared.weights, shared.weightsKey, shared.rename];
 
   command('list', 'list the models of the installed families', [json]).action((options) =>
     list(options, terminal),
@@ -61,7 +63,7 @@ export async function run(
     'classify pictures',
     [
       model,
-      weights,
+      ...weights,
       option('--top <n>', 'number of classes to print', count, 5),
       ...readingOptions,
       modelOption,
@@ -100,7 +102,7 @@ export async function run(
     'draw a heat map of the evidence for a class over a picture (Grad-CAM)',
     [
       model,
-      weights,
+      ...weights,
       option('--layer <path>', 'module to explain; default: the last one whose output has rows and columns'),
       option('--class <index|label>', 'class to explain; default: the most likely one'),
       option('--opacity <share>', 'opacity of the heat map, from 0 to 1', share, 0.5),
@@ -134,7 +136,7 @@ export async function run(
     'finetune [model]',
     'fine-tune a published network for the classes of a dataset',
     [
-      weights,
+      ...weights,
       cache,
       option(
         '--freeze <parts>',
@@ -160,7 +162,7 @@ export async function run(
     'measure the accuracy of a model, with a confusion matrix',
     [
       data,
-      weights,
+      ...weights,
       option('--batch <n>', 'pictures per batch', count, 50),
       option(
         '--size <pixels>',
@@ -191,7 +193,7 @@ export async function run(
     'export [model]',
     'export a model with its weights to ONNX',
     [
-      weights,
+      ...weights,
       input,
       option('--out <file>', 'file to write; default: <model>.onnx in the current folder'),
       option('--dynamic-batch', 'leave the batch size open'),

@@ -6,7 +6,7 @@ import { readPicture } from '../files.js';
 import { type ModelRequest, openModel } from '../openModel.js';
 import type { PlaceOptions } from '../options.js';
 import { labelsOf, presetWith, type ReadingOptions } from '../reading.js';
-import { noteFallback, printJson, type Terminal, topLines } from '../terminal.js';
+import { noteFallback, printable, printJson, type Terminal, topLines } from '../terminal.js';
 import { requireSize } from '../training/settings.js';
 
 /** Options of the command. */
@@ -47,8 +47,9 @@ export async function classify(
       results.push({ file, error: error instanceof Error ? error.message : String(error) });
     }
     const result = results.at(-1)!;
-    if (result.error) terminal.note(`${file}: ${result.error}`);
-    else if (!options.json) terminal.print(`${file}\n${topLines(result.top!, terminal.colours).join('\n')}`);
+    const shown = printable(file);
+    if (result.error) terminal.note(`${shown}: ${printable(result.error)}`);
+    else if (!options.json) terminal.print(`${shown}\n${topLines(result.top!, terminal.colours).join('\n')}`);
   }
   if (options.json)
     printJson(terminal, {

@@ -7,7 +7,7 @@ import { writeResult } from '../files.js';
 import { type ModelRequest, openModel } from '../openModel.js';
 import type { PlaceOptions } from '../options.js';
 import { type Labels, labelsOf, outputsOf, presetWith, type ReadingOptions } from '../reading.js';
-import { noteFallback, printJson, type Terminal, threadsOf } from '../terminal.js';
+import { noteFallback, printable, printJson, type Terminal, threadsOf } from '../terminal.js';
 import { confusionText } from '../training/confusion.js';
 import { openEvaluationData } from '../training/data.js';
 import { preparationOf } from '../training/recipes.js';
@@ -73,6 +73,10 @@ export async function evaluate(
     input: [batch, ...input.slice(1)],
   });
   const seconds = (performance.now() - started) / 1000;
+  if (!Number.isFinite(result.loss))
+    throw new Error(
+      `The outputs of ${entry.name} are not numbers (the loss is ${result.loss}): its weights are damaged, or need another preparation of pictures.`,
+    );
   noteFallback(terminal, backend, result);
   const facts = {
     model: entry.name,
@@ -158,7 +162,7 @@ function labelledFor(
         ? `More than one output is called ${shortList(twice, 5)}: name these folders by their WordNet ids, such as ${imagenetWnids[names.indexOf(twice[0]!)]}.`
         : 'Name the folders after its classes, or the outputs with --labels.';
     throw new UsageError(
-      `The model has no class called ${shortList(unknown, 5)}; it has ${shortList(names, 10)}. ${cure}`,
+      `The model has no class called ${shortList(unknown.map(printable), 5)}; it has ${shortList(names.map(printable), 10)}. ${cure}`,
     );
   }
   if (places.every((place, index) => place === index)) return { dataset, classes: names };

@@ -9,8 +9,8 @@ import { HashMismatch, requireHash, sha256 } from './hash.js';
 import { type Limits, withinLimit } from './limits.js';
 
 /**
- * A source of weights. A string is a URL if it starts with `http://` or `https://`; else it is a path in
- * Node, and an address relative to the page in a browser.
+ * A source of weights. A string is a URL if it starts with `http:`, `https:`, `file:`, `data:` or `blob:`;
+ * else it is a path in Node, and an address relative to the page in a browser.
  */
 export type WeightSource = string | URL | Blob | ArrayBuffer | Uint8Array;
 
@@ -38,16 +38,28 @@ export interface SourceBytes {
 /** Bytes read at a time from a file or Blob: 4 MiB. */
 const CHUNK = 1 << 22;
 
+/** True for a text that is a URL, not a path. `C:` is a drive. */
+const isUrl = (text: string): boolean => /^(https?|file|data|blob):/i.test(text);
+
 /** Gives the path of a source that is a file on disk; undefined for all others. */
 export function pathOf(source: WeightSource): string | undefined {
-  if (source instanceof URL)
-    return source.protocol === 'file:'
-      ? requireBuiltin<typeof import('node:url')>('node:url', 'Reading a file: URL').fileURLToPath(source)
-      : undefined;
-  if (typeof source !== 'string' || /^https?:\/\//i.test(source)) return undefined;
+  const url = source instanceof URL ? source.href : source;
+  if (typeof url !== 'string') return undefined;
+  if (/^file:/i.test(url))
+    return requireBuiltin<typeof import('node:url')>('node:url', 'Reading a file: URL').fileURLToPath(url);
+  if (source instanceof URL || isUrl(url)) return undefined;
   return builtin<typeof import('node:fs/promises')>('node:fs/promises') || !globalThis.location
-    ? source
+    ? url
     : undefined;
+}
+
+/** Gives the source of a file beside another one; undefined beside bytes and Blobs. */
+export function besideSource(source: WeightSource, file: string): string | undefined {
+  const path = pathOf(source);
+  if (path !== undefined) return path.replace(/[^/\\]*$/, '') + file;
+  const url = source instanceof URL ? source.href : source;
+  if (typeof url !== 'string' || /^(data|blob):/i.test(url)) return undefined;
+  return new URL(file, new URL(url, globalThis.location?.href)).href;
 }
 
 /**
@@ -68,10 +80,7 @@ export async function readSource(source: WeightSource, options: SourceOptions): 
   if (path !== undefined) return own(readFile(path, options), path);
   if (source instanceof URL) return readUrl(source.href, options);
   if (typeof source === 'string')
-    return readUrl(
-      /^https?:\/\//i.test(source) ? source : new URL(source, globalThis.location?.href).href,
-      options,
-    );
+    return readUrl(isUrl(source) ? source : new URL(source, globalThis.location?.href).href, options);
   if (source instanceof Blob) return own(readBlob(source, options));
   return { ...(await own(givenBytes(source, options))), owned: false };
 }
@@ -106,7 +115,7 @@ async function readPieces(
   readInto: (bytes: Uint8Array, at: number, count: number) => Promise<number>,
 ): Promise<Uint8Array> {
   withinLimit('weight', limits, 'maxBytes', size);
-  const bytes = new Uint8Array(size);
+  const bytes = allocated(size);
   const hash = expected === undefined ? undefined : sha256();
   for (let at = 0; at < size; ) {
     signal?.throwIfAborted();
@@ -119,6 +128,19 @@ async function readPieces(
   signal?.throwIfAborted();
   if (hash && expected !== undefined) requireHash(await hash.digest(bytes), expected);
   return bytes;
+}
+
+/** Makes an array for a whole file. @throws FileFormatError if no array can be that long. */
+function allocated(size: number): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(size);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new FileFormatError(
+      'weight',
+      `its ${size.toLocaleString('en-US')} bytes are more than memory, or one array here, can hold. Save the weights alone as safetensors, and read them with onDemand: true`,
+    );
+  }
 }
 
 const readBlob = (blob: Blob, options: SourceOptions): Promise<Uint8Array> =>
