@@ -18,7 +18,7 @@ export {
   type SkippedPicture,
 } from './folderDataset.js';
 export { type IdxArray, readIdx } from './idx.js';
-export { defaultImageLimits, type ImageLimits, type RgbImage } from './image.js';
+export { defaultImageLimits, type ImageLike, type ImageLimits, type RgbImage, rgbOf } from './image.js';
 export { imagenetLabels } from './labels.js';
 export { encodePng } from './png.js';
 export { centerCrop, type Interpolation, resize, resizeShorter } from './resize.js';
