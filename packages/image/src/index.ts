@@ -16,7 +16,7 @@ export {
   UnreadablePictures,
 } from './folderDataset.js';
 export { type IdxArray, readIdx } from './idx.js';
-export { defaultImageLimits, type ImageLimits, type RgbImage } from './image.js';
+export { defaultImageLimits, type ImageLike, type ImageLimits, type RgbImage, rgbOf } from './image.js';
 export {
   compareCodePoints,
   countLeftOut,

@@ -1,7 +1,7 @@
 /** Decodes PNG to the RGB pixels that Pillow gives: alpha is dropped, and 16-bit grey is clipped at 255. */
 import { FileFormatError } from '@cnn/core';
 import { type DecodedPng, decode, encode } from 'fast-png';
-import type { ImageLimits, RgbImage } from './image.js';
+import { type ImageLike, type ImageLimits, type RgbImage, rgbOf } from './image.js';
 
 const signature = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
@@ -71,6 +71,11 @@ function grey(sample: number, depth: number, channels: number): number {
   return depth === 8 ? sample : (sample * 255) / ((1 << depth) - 1);
 }
 
-/** Encodes a picture as a PNG file. */
-export const encodePng = ({ width, height, data }: RgbImage): Uint8Array =>
-  encode({ width, height, data, channels: 3, depth: 8 });
+/**
+ * Encodes a picture as a PNG file of RGB pixels.
+ * @throws TypeError and RangeError for a picture that is none: see {@link rgbOf}.
+ */
+export function encodePng(image: ImageLike): Uint8Array {
+  const { width, height, data } = rgbOf(image);
+  return encode({ width, height, data, channels: 3, depth: 8 });
+}
