@@ -5,7 +5,7 @@
  */
 
 import type { Engine } from './engine.js';
-import { FunctionBuilder, f32x4, type Local, type V128 } from './index.js';
+import { type Expression, FunctionBuilder, f32, f32x4, type Local, type V128 } from './index.js';
 
 /** Parameters of every kernel; those that it does not use are zero. */
 export const PARAMETERS = 13;
@@ -37,15 +37,22 @@ interface AddressList {
 /** A parameter that is a list of addresses. A call gives as many as it needs; the rest are 0. */
 export const addressList = (most: number): AddressList => ({ most });
 
-/** A parameter: an address, a whole number, or a list of addresses. Those with a `?` may be left out and are then 0. */
-type Parameter = 'address' | 'address?' | 'integer' | 'integer?' | AddressList;
+/**
+ * A parameter: an address, a whole number, a float32 (passed as its bits), or a list of addresses. Those with a `?` may
+ * be left out and are then 0.
+ */
+type Parameter = 'address' | 'address?' | 'integer' | 'integer?' | 'float' | AddressList;
 
 /** Parameters by name, in the order in which the WebAssembly function takes them. */
 export type KernelParameters = Readonly<Record<string, Parameter>>;
 
-/** Parameters as local variables of the function. */
+/** Parameters as local variables of the function; floats as expressions that read their bits. */
 export type LocalsOf<P extends KernelParameters> = {
-  readonly [K in keyof P]: P[K] extends AddressList ? readonly Local<'i32'>[] : Local<'i32'>;
+  readonly [K in keyof P]: P[K] extends AddressList
+    ? readonly Local<'i32'>[]
+    : P[K] extends 'float'
+      ? Expression<'f32'>
+      : Local<'i32'>;
 };
 
 /** What a call gives for a parameter. */
@@ -93,6 +100,7 @@ export function buildFunction<P extends KernelParameters>(
   const locals = Object.entries(parameters).map(([name, parameter]) => {
     const first = next;
     next += sizeOf(parameter);
+    if (parameter === 'float') return [name, f32.fromBits(f.parameters[first]!)];
     return [name, typeof parameter === 'string' ? f.parameters[first] : f.parameters.slice(first, next)];
   });
   if (next > count) throw new Error(`A function of ${count} parameters cannot have ${next}.`);
@@ -106,6 +114,9 @@ export const kernelFunction = <S, P extends KernelParameters>(
   variant: Variant<NoInfer<S>>,
 ): FunctionBuilder => buildFunction(parameters, PARAMETERS, (f, p) => build(f, p, variant));
 
+/** The bits of a float32 as an integer. */
+const float32Bits = (value: number): number => new Int32Array(Float32Array.of(value).buffer)[0]!;
+
 /** The arguments of a call in the order in which the kernel's function takes them. */
 export function argumentsOf<P extends KernelParameters, Address = number>(
   kernel: { readonly parameters: P },
@@ -117,6 +128,7 @@ export function argumentsOf(
 ): readonly unknown[] {
   return Object.entries(parameters).flatMap(([name, parameter]) => {
     const given = args[name];
+    if (parameter === 'float') return [float32Bits(given as number)];
     const list: readonly unknown[] = Array.isArray(given) ? given : [given];
     const size = sizeOf(parameter);
     if (list.length > size) throw new RangeError(`${name}: ${list.length} arguments, at most ${size} fit.`);

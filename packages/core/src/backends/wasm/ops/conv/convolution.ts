@@ -4,8 +4,9 @@ import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
 import { FLOAT } from '../../codegen/kernel.js';
 import type { Pixels } from '../../memory/layout.js';
 import type { Planner } from '../../schedule/planner.js';
-import { padPixels, reach } from '../data/padding.js';
-import { biasOf, pixelsOf, weightStrides } from '../lowering.js';
+import { weightStrides } from '../data/pack.js';
+import { paddedExtents, padPixels } from '../data/padding.js';
+import { biasOf, pixelsOf } from '../lowering.js';
 import { type InnerOrder, matmulPhase, packPanels } from '../matmul/matmul.js';
 
 /** How a weight is read: where its first value is, and how far from one to the next, in floats. */
@@ -113,7 +114,7 @@ export function underWindow(
   channels: number,
 ): Window {
   const { stride, dilation } = attrs;
-  const padded = padPixels(p, x, attrs.padding, reach(attrs, kernel, { h, w }));
+  const padded = padPixels(p, x, attrs.padding, paddedExtents(attrs, kernel, { h, w }));
   const order = [
     { count: kernel[0], from: weight.row },
     { count: kernel[1], from: weight.column },

@@ -11,7 +11,7 @@
  */
 import type { Engine } from '../../codegen/engine.js';
 import { FLOAT } from '../../codegen/kernel.js';
-import { LARGE_WEIGHTS, shouldPrefetch } from '../matmul/prefetch.js';
+import { STREAMED_WEIGHT_BYTES, shouldPrefetch } from '../matmul/prefetch.js';
 import { type WinogradMethod, winograd } from './winograd/transforms.js';
 
 /**
@@ -152,7 +152,7 @@ export function directSeconds(
   { channels, out, changing }: Pick<ConvolutionCost, 'channels' | 'out' | 'changing'>,
 ): number {
   const bytes = 9 * channels * out * FLOAT;
-  const ahead = !changing && bytes > LARGE_WEIGHTS;
+  const ahead = !changing && bytes > STREAMED_WEIGHT_BYTES;
   const packing = changing ? bytes / PACKED : 0;
   return packing + productSeconds(engine, { pixels, inner: 9 * channels, columns: out, ahead });
 }

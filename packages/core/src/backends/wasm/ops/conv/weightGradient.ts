@@ -4,10 +4,12 @@ import type { Conv2dGradAttrs } from '../../../../ops/conv2d.js';
 import { CACHE_LINE, FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { type Pixels, stridesOf } from '../../memory/layout.js';
 import type { Planner } from '../../schedule/planner.js';
-import { padPixels, reach } from '../data/padding.js';
-import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, zeroPhase } from '../lowering.js';
+import { copyLoops, copyPhaseOf, zeroPhase } from '../data/copy.js';
+import { paddedExtents, padPixels } from '../data/padding.js';
+import { type Lowering, pixelsOf } from '../lowering.js';
 import { panelColumns } from '../matmul/matmulKernel.js';
-import { type RowLoop, sumPartsPhase, transposedMatmuls } from '../matmul/transposedMatmul.js';
+import { type RowLoop, transposedMatmuls } from '../matmul/transposedMatmul.js';
+import { sumPartsPhase } from '../reduce/sumParts.js';
 import { fastestGradient } from './costModel.js';
 import { MOST_ROWS } from './depthwise/depthwiseKernel.js';
 import { lowerDepthwiseGradWeight } from './depthwise/weightGradient.js';
@@ -31,7 +33,7 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
     return;
   }
   const outEach = out / groups;
-  const touched = reach(node.attrs, kernel, dy);
+  const touched = paddedExtents(node.attrs, kernel, dy);
   const join = groups === 1 && dilation[1] === 1 && kernelColumns > 1;
   const x =
     join && perGroup !== paddedChannels(perGroup)

@@ -132,8 +132,8 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
       row: { a: 0, c: 0, residual: 0 },
       bias: false,
       residual: false,
-      streamed: ahead === 0 && large + small > 1 && !shared,
-      ahead,
+      preload: ahead === 0 && large + small > 1 && !shared,
+      prefetchLines: ahead,
     };
     const multiplyTiles = p.kernel(matmulKernel, product);
     return multiplyTiles({
