@@ -1,4 +1,6 @@
-/** Loops and reductions over the channels of one pixel, for kernels that combine channels: softmax, losses, norms. */
+/**
+ * Loops and reductions over the channels of one pixel, for kernels that combine channels: softmax, losses, norms.
+ */
 import { type FunctionBuilder, f32x4, i32x4, type Local, type V128, v128 } from './index.js';
 import { LANES, VECTOR } from './kernel.js';
 

@@ -38,8 +38,8 @@ interface AddressList {
 export const addressList = (most: number): AddressList => ({ most });
 
 /**
- * A parameter: an address, a whole number, a float32 (passed as its bits), or a list of addresses. Those with a `?` may
- * be left out and are then 0.
+ * A parameter: an address, a whole number, a float32 (passed as its bits), or a list of addresses. Those with a `?`
+ * may be left out and are then 0.
  */
 type Parameter = 'address' | 'address?' | 'integer' | 'integer?' | 'float' | AddressList;
 

@@ -1,6 +1,6 @@
 /**
- * Table of lowerings: each op's function that adds its phases of kernel calls. Ops that only training needs are in a
- * second table, `training.ts`, which bundlers can put in a chunk of its own.
+ * Table of lowerings: each op's function that adds its phases of kernel calls. Ops that only training needs are in
+ * a second table, `training.ts`, which bundlers can put in a chunk of its own.
  */
 import { type Graph, isParameter, type Node } from '../../../graph/graph.js';
 import { type AttrsOf, findDefinition, type InferenceOp, isOp, type OpName } from '../../../ops/index.js';

@@ -55,8 +55,8 @@ export function copyValues(
 }
 
 /**
- * Copies by one loop or more. Only the values themselves are written, no padding, so copies into disjoint parts of a
- * tensor may run at the same time.
+ * Copies by one loop or more. Only the values themselves are written, no padding, so copies into disjoint parts of
+ * a tensor may run at the same time.
  */
 export const copyKernel = defineKernel({
   name: 'copy',

@@ -34,7 +34,9 @@ function splitPart({ loops, from, to }: PackedPart): readonly PackedPart[] {
   }));
 }
 
-/** Strides of a weight in floats: row-major, as on the host, if it is constant; else those of its value in memory. */
+/**
+ * Strides of a weight in floats: row-major, as on the host, if it is constant; else those of its value in memory.
+ */
 export const weightStrides = (p: Planner, weight: Node): readonly number[] =>
   p.constantValue(weight) ? denseStrides(weight.shape) : stridesOf(p.value(weight), weight.shape);
 

@@ -22,7 +22,10 @@ export function insideWindow(
   return [Math.min(first, end), end];
 }
 
-/** Rows and columns of the padded input that the windows of h x w outputs read; at least the padding before the image. */
+/**
+ * Rows and columns of the padded input that the windows of h x w outputs read; at least the padding before the
+ * image.
+ */
 export const paddedExtents = (
   { stride, dilation, padding: [top, left] }: Pick<Conv2dAttrs, 'stride' | 'dilation' | 'padding'>,
   kernel: readonly [number, number],
@@ -33,8 +36,8 @@ export const paddedExtents = (
 ];
 
 /**
- * Copies x into a workspace with zeros around it. Returns x itself if there is no padding and it has the pixel stride
- * asked for.
+ * Copies x into a workspace with zeros around it. Returns x itself if there is no padding and it has the pixel
+ * stride asked for.
  * @param extents height and width of the result.
  * @param stride pixel stride of the result in bytes; by default the smallest.
  */

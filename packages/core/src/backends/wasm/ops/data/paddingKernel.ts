@@ -10,7 +10,10 @@ export interface PaddedRows {
   /** Zeros before and after the content of a row. */
   readonly before: number;
   readonly after: number;
-  /** Content of a row: `runs` runs of `runBytes` bytes each, contiguous in the target and `runFrom` apart in the source. */
+  /**
+   * Content of a row: `runs` runs of `runBytes` bytes each, contiguous in the target and `runFrom` apart in the
+   * source.
+   */
   readonly runs: number;
   readonly runBytes: number;
   readonly runFrom: number;

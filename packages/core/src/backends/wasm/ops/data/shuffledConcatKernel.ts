@@ -1,7 +1,7 @@
 /**
  * Interleaves the channels of two values: a concatenation and a channel shuffle of two groups in one pass, by
- * shuffles of vectors in registers. ShuffleNetV2's concatenations and shuffles take 0.33 ms as copies and 0.09 ms by
- * this kernel (two threads).
+ * shuffles of vectors in registers. ShuffleNetV2's concatenations and shuffles take 0.33 ms as copies and 0.09 ms
+ * by this kernel (two threads).
  */
 import { f32x4, v128 } from '../../codegen/index.js';
 import { defineKernel, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';

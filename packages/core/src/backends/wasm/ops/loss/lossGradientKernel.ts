@@ -11,7 +11,9 @@ export interface LossGradientShape extends LossShape {
   readonly dx: number;
 }
 
-/** Logits: dx = (sum(target) softmax(x) - target) dloss / divisor; log probabilities: dx = -target dloss / divisor. */
+/**
+ * Logits: dx = (sum(target) softmax(x) - target) dloss / divisor; log probabilities: dx = -target dloss / divisor.
+ */
 export const lossGradient = defineKernel({
   name: 'loss gradient',
   parameters: {

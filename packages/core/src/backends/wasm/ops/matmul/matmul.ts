@@ -1,4 +1,6 @@
-/** Plans matrix products: packs their weights into panels and divides the work among threads and cache-sized calls. */
+/**
+ * Plans matrix products: packs their weights into panels and divides the work among threads and cache-sized calls.
+ */
 import type { Node } from '../../../../graph/graph.js';
 import type { Activation } from '../../../../ops/activation.js';
 import type { Engine } from '../../codegen/engine.js';
@@ -12,11 +14,14 @@ import { type PackedPart, pack } from '../data/pack.js';
 import { innerSize, type MatmulShape, matmulKernel, panelColumns, tilingOf } from './matmulKernel.js';
 import { planPrefetch, prefetchLinesPerIteration, STREAMED_WEIGHT_BYTES } from './prefetch.js';
 
-/** Bytes of the L2 cache for a block of A: the pixels that a thread multiplies with all panels before the next ones. */
+/**
+ * Bytes of the L2 cache for a block of A: the pixels that a thread multiplies with all panels before the next ones.
+ */
 const A_BLOCK_BYTES = 192 * 1024;
 /**
- * Pixels of a tall tile, of 8 columns. Two tiles of 16 columns would read the weights from memory and then again from
- * what the cache still holds: with tall tiles VGG-16's first linear layer takes 25 to 29 ms instead of 33 at batch 8.
+ * Pixels of a tall tile, of 8 columns. Two tiles of 16 columns would read the weights from memory and then again
+ * from what the cache still holds: with tall tiles VGG-16's first linear layer takes 25 to 29 ms instead of 33 at
+ * batch 8.
  */
 const TALL_TILE = 8;
 
@@ -102,7 +107,10 @@ export interface MatmulLayer {
   readonly y: Pixels;
   /** Bytes of x that are read, to compare with the size of the weights. */
   readonly inputBytes: number;
-  /** True if the padding columns of this layer overlap the next layer's result, so that it must be written before that. */
+  /**
+   * True if the padding columns of this layer overlap the next layer's result, so that it must be written before
+   * that.
+   */
   readonly overlaps?: boolean;
 }
 
@@ -125,7 +133,9 @@ export interface PlannedMatmul {
   readonly calls: (units: Range, panels: Range) => readonly Call[];
 }
 
-/** Tiles that are on average less full than this, because rows of pixels are short, are worth a table of offsets. */
+/**
+ * Tiles that are on average less full than this, because rows of pixels are short, are worth a table of offsets.
+ */
 const MIN_TILE_FILL = 0.85;
 
 /** Average pixels per tile in a row of pixels. */
@@ -260,7 +270,8 @@ function* blocks([from, to]: Range, size: number): Generator<Range> {
 
 /**
  * Adds the phase of a product, or of several products with the same pixels and different columns. Threads share the
- * panels if the weights are most of the memory traffic, so that each core reads only a part of them; else the pixels.
+ * panels if the weights are most of the memory traffic, so that each core reads only a part of them; else the
+ * pixels.
  */
 export function matmulPhase(p: Planner, ...layers: readonly MatmulLayer[]): void {
   const planned = layers.map((layer) => planMatmul(p, layer));

@@ -1,17 +1,17 @@
 /**
  * The matrix multiplication (GEMM) kernel behind most layers: C = activation(A B + bias + residual).
  *
- * A row of A holds the K inputs of one output pixel, a row of C its N output channels; B are the weights, K x N.
- * B is packed into panels of NR columns (`panel`), as [panel][k][column], so that the K loop reads it in address order.
- * For each panel the kernel visits all pixels in tiles of MR pixels (`tileRows`). The micro-kernel computes one MR x NR
- * tile of C: its accumulators start with the bias and stay in registers for the whole K loop. Each step k loads NR
- * values of B as vectors, broadcasts one value of A per pixel and multiplies and adds; residual and activation are
- * applied before the only store.
+ * A row of A holds the K inputs of one output pixel, a row of C its N output channels; B are the weights, K x N. B
+ * is packed into panels of NR columns (`panel`), as [panel][k][column], so that the K loop reads it in address
+ * order. For each panel the kernel visits all pixels in tiles of MR pixels (`tileRows`). The micro-kernel computes
+ * one MR x NR tile of C: its accumulators start with the bias and stay in registers for the whole K loop. Each step
+ * k loads NR values of B as vectors, broadcasts one value of A per pixel and multiplies and adds; residual and
+ * activation are applied before the only store.
  *
- * A is not packed. The K loop is a nest of strided loops over the input where it is stored, so the same kernel is a 1x1
- * convolution, a direct k x k convolution (K runs over the rows of the window), a first layer on an NCHW image, a fully
- * connected layer and the products of Winograd's method. Weights that do not fit the caches are prefetched by stores,
- * a panel ahead of their use (`prefetchKernel.ts`), or preloaded by plain loads.
+ * A is not packed. The K loop is a nest of strided loops over the input where it is stored, so the same kernel is a
+ * 1x1 convolution, a direct k x k convolution (K runs over the rows of the window), a first layer on an NCHW image,
+ * a fully connected layer and the products of Winograd's method. Weights that do not fit the caches are prefetched
+ * by stores, a panel ahead of their use (`prefetchKernel.ts`), or preloaded by plain loads.
  */
 import type { Activation } from '../../../../ops/activation.js';
 import type { Engine } from '../../codegen/engine.js';
@@ -37,8 +37,8 @@ export interface InnerLoop {
 /** Shape of a product, for which a kernel is generated. Strides are in bytes. */
 export interface MatmulShape {
   /**
-   * The K dimension: loops, outermost first, around an innermost loop over `run` values. Those are `step` bytes apart in
-   * A, by default contiguous.
+   * The K dimension: loops, outermost first, around an innermost loop over `run` values. Those are `step` bytes
+   * apart in A, by default contiguous.
    */
   readonly inner: { readonly loops: readonly InnerLoop[]; readonly run: number; readonly step?: number };
   /** MR: pixels in a large tile; small tiles have one pixel less. */
@@ -55,13 +55,15 @@ export interface MatmulShape {
   readonly activation?: Activation;
   /**
    * True if pixels of A are found through a table of offsets, as by the indirection buffer of XNNPACK's IGEMM. All
-   * pixels are then one row. Rows of 7 or 14 pixels alone would give tiles of 4 or 5 pixels; with the table all tiles
-   * are full.
+   * pixels are then one row. Rows of 7 or 14 pixels alone would give tiles of 4 or 5 pixels; with the table all
+   * tiles are full.
    */
   readonly indirect?: boolean;
   /** True if each panel of B, which streams from memory, is preloaded before its first tile: see `preloadPanel`. */
   readonly preload?: boolean;
-  /** Cache lines of the next panel that each iteration of the innermost loop prefetches: see `prefetcher`. 0: none. */
+  /**
+   * Cache lines of the next panel that each iteration of the innermost loop prefetches: see `prefetcher`. 0: none.
+   */
   readonly prefetchLines?: number;
 }
 
@@ -69,7 +71,10 @@ export interface MatmulShape {
 export const innerSize = ({ inner: { loops, run } }: Pick<MatmulShape, 'inner'>): number =>
   loops.reduce((size, { count }) => size * count, run);
 
-/** Steps of K per iteration of the innermost loop. A short run, such as that of a first layer, is unrolled completely. */
+/**
+ * Steps of K per iteration of the innermost loop. A short run, such as that of a first layer, is unrolled
+ * completely.
+ */
 const stepsPerIteration = ({ unroll }: Engine, run: number): number =>
   unroll > 1 && run <= 3 * unroll ? run : unroll;
 
@@ -88,7 +93,9 @@ export interface Tiling {
   readonly small: number;
 }
 
-/** Divides a row of pixels into tiles of at most `largest` pixels. Every number of pixels gives nearly equal tiles. */
+/**
+ * Divides a row of pixels into tiles of at most `largest` pixels. Every number of pixels gives nearly equal tiles.
+ */
 export function tilingOf(pixels: number, largest: number): Tiling {
   const tiles = Math.ceil(pixels / largest);
   const tileRows = Math.ceil(pixels / tiles);
@@ -98,8 +105,8 @@ export function tilingOf(pixels: number, largest: number): Tiling {
 
 /**
  * Columns of a panel (NR) for tiles of `rows` pixels. The accumulators of a tile fill the registers, so fewer rows
- * allow more columns. A single row (a matrix-vector product) needs them: its sums must be enough to hide the latency of
- * multiply-adds.
+ * allow more columns. A single row (a matrix-vector product) needs them: its sums must be enough to hide the
+ * latency of multiply-adds.
  */
 export function panelColumns({ tileColumns, wide }: Engine, rows: number, columns: number): number {
   const widest = rows === 1 ? 4 : rows === 2 ? 2 : 1;
@@ -107,8 +114,8 @@ export function panelColumns({ tileColumns, wide }: Engine, rows: number, column
 }
 
 /**
- * Computes C = activation(A B + bias + residual). The loop over panels is outermost, so that a panel stays in the L1
- * cache for all pixels.
+ * Computes C = activation(A B + bias + residual). The loop over panels is outermost, so that a panel stays in the
+ * L1 cache for all pixels.
  */
 export const matmulKernel = defineKernel({
   name: 'matrix product',
@@ -179,9 +186,9 @@ export const matmulKernel = defineKernel({
 });
 
 /**
- * Loads one value of each cache line of a panel, before its first tile. Multiply-adds that wait for their weights fill
- * the reorder buffer, so that only 8 cache lines are in flight at a time; bare loads wait for nothing. This made layers
- * of 7x7 pixels 8 to 10 % faster.
+ * Loads one value of each cache line of a panel, before its first tile. Multiply-adds that wait for their weights
+ * fill the CPU's queues, so that only 8 cache lines are in flight at a time; bare loads wait for nothing. This made
+ * layers of 7x7 pixels 8 to 10 % faster.
  */
 function preloadPanel(f: FunctionBuilder, panel: Local<'i32'>, bytes: number): void {
   const unroll = 16;

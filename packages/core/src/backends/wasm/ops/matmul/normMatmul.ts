@@ -1,7 +1,7 @@
 /**
- * Batch normalisation fused into the 1x1 convolution after it, as a prologue (DenseNet): each thread normalises a block
- * of pixels into a workspace that stays in its cache and multiplies it at once. Separate phases would write all
- * normalised pixels to memory, with a barrier in between.
+ * Batch normalisation fused into the 1x1 convolution after it, as a prologue (DenseNet): each thread normalises a
+ * block of pixels into a workspace that stays in its cache and multiplies it next, instead of a phase that
+ * normalises all pixels and a barrier before the product.
  */
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { pixelRuns } from '../../memory/layout.js';

@@ -1,8 +1,9 @@
 /**
  * Prefetch by store. WebAssembly has no prefetch instruction, and a load that misses the caches keeps every later
  * instruction from retiring until its value arrives. A store does not: it waits in the store buffer while the cache
- * line is fetched. So the kernel stores one byte to each cache line of the next panel of weights: the first byte of the
- * line, unchanged, whose value a table holds. Other threads may read the line at the same time, since nothing changes.
+ * line is fetched. So the kernel stores one byte to each cache line of the next panel of weights: the first byte of
+ * the line, unchanged, whose value a table holds. Other threads may read the line at the same time, since nothing
+ * changes.
  */
 import { type FunctionBuilder, type I32, i32, type Local } from '../../codegen/index.js';
 import { CACHE_LINE } from '../../codegen/kernel.js';

@@ -1,4 +1,7 @@
-/** Row-wise matrix products: each call computes any run of pixels, such as a row of a ring buffer or part of an image. */
+/**
+ * Row-wise matrix products: each call computes any run of pixels, such as a row of a ring buffer or part of an
+ * image.
+ */
 import type { Node } from '../../../../graph/graph.js';
 import type { Activation } from '../../../../ops/activation.js';
 import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
@@ -13,8 +16,8 @@ import { packPanels } from './matmul.js';
 import { innerSize, type MatmulShape, matmulKernel, panelColumns, tilingOf } from './matmulKernel.js';
 
 /**
- * Weights of more bytes than this do not stay in the core's own cache: every call for a few rows reads them again from
- * the shared cache.
+ * Weights of more bytes than this do not stay in the core's own cache: every call for a few rows reads them again
+ * from the shared cache.
  */
 export const ROW_MATMUL_WEIGHT_BYTES = 256 * 1024;
 
@@ -95,8 +98,8 @@ export function planRowMatmul(p: Planner, layer: RowMatmulLayer): RowMatmul {
 }
 
 /**
- * Rows of the tiles for a number of pixels: the largest tile if it and tiles of one row less can cover the pixels, so
- * that most numbers of pixels share a kernel.
+ * Rows of the tiles for a number of pixels: the largest tile if it and tiles of one row less can cover the pixels,
+ * so that most numbers of pixels share a kernel.
  */
 const tileRowsFor = (pixels: number, largest: number): number =>
   Math.ceil(pixels / largest) * (largest - 1) <= pixels ? largest : tilingOf(pixels, largest).tileRows;

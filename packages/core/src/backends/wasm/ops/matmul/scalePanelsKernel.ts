@@ -1,6 +1,6 @@
 /**
- * Scales packed weights by one factor for each index of the inner dimension. Scaling a layer's weights instead of its
- * input is cheaper if the image has more pixels than the layer has columns.
+ * Scales packed weights by one factor for each index of the inner dimension. Scaling a layer's weights instead of
+ * its input is cheaper if the image has more pixels than the layer has columns.
  */
 import { f32x4, v128 } from '../../codegen/index.js';
 import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';

@@ -1,8 +1,8 @@
 /**
- * Matrix products C = A^T B, sums over the rows of both matrices: gradients of weights are such sums over the pixels of
- * a batch (split-K GEMM). Rows are divided into blocks that fit the caches, and blocks into parts with a partial sum
- * each: this divides the work and keeps rounding errors small. Parts depend on the shapes alone and are added up in
- * order, so that results are the same for any number of threads.
+ * Matrix products C = A^T B, sums over the rows of both matrices: gradients of weights are such sums over the
+ * pixels of a batch (split-K GEMM). Rows are divided into blocks that fit the caches, and blocks into parts with a
+ * partial sum each: this divides the work and keeps rounding errors small. Parts depend on the shapes alone and are
+ * added up in order, so that results are the same for any number of threads.
  */
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import type { Pixels } from '../../memory/layout.js';
@@ -184,7 +184,10 @@ export function transposedMatmuls(
   return { at, count, bytes: partBytes };
 }
 
-/** Packs the rows of B into panels, block after block. Floats after the last column only affect padding columns of C. */
+/**
+ * Packs the rows of B into panels, block after block. Floats after the last column only affect padding columns of
+ * C.
+ */
 function packRows(
   p: Planner,
   blocks: readonly Block[],

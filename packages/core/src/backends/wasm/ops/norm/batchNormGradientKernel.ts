@@ -10,9 +10,9 @@ export interface NormGradientShape {
 }
 
 /**
- * Computes the coefficients of dx = dy * scale + x * slope + shift. With s = sqrt(variance + eps) and m pixels in the
- * batch, scale = weight / s; for statistics of the batch slope = -scale / s * dweight / m and
- * shift = -scale * dbias / m - slope * mean; for given statistics slope and shift are zero and not written.
+ * Computes the coefficients of dx = dy * scale + x * slope + shift. With s = sqrt(variance + eps) and m pixels in
+ * the batch, scale = weight / s; for statistics of the batch slope = -scale / s * dweight / m and shift = -scale *
+ * dbias / m - slope * mean; for given statistics slope and shift are zero and not written.
  */
 export const normGradientCoefficients = defineKernel({
   name: 'norm gradient',

@@ -1,4 +1,7 @@
-/** Pooling: the row kernel for sliding windows of up to seven rows, the area kernel for larger, adaptive and global ones. */
+/**
+ * Pooling: the row kernel for sliding windows of up to seven rows, the area kernel for larger, adaptive and global
+ * ones.
+ */
 import type { Node } from '../../../../graph/graph.js';
 import { type AdaptivePoolAttrs, adaptiveRange } from '../../../../ops/adaptivePool.js';
 import type { AvgPoolAttrs, MaxPoolAttrs } from '../../../../ops/pool.js';
@@ -20,7 +23,9 @@ export const lowerAdaptiveMaxPool: Lowering<AdaptivePoolAttrs> = (p, node) => lo
 
 export const lowerGlobalAvgPool: Lowering<object> = (p, node) => lowerAdaptive(p, node, 'mean');
 
-/** The divisor of a mean along one axis: the taps inside the image, or inside its padding with `countIncludePad`. */
+/**
+ * The divisor of a mean along one axis: the taps inside the image, or inside its padding with `countIncludePad`.
+ */
 export function poolDivisor(
   attrs: MaxPoolAttrs | AvgPoolAttrs,
   axis: 0 | 1,
@@ -92,7 +97,9 @@ function lowerSliding(
   );
 }
 
-/** The window of one output pixel: its first row and column, its extents inside the image, the divisor of a mean. */
+/**
+ * The window of one output pixel: its first row and column, its extents inside the image, the divisor of a mean.
+ */
 interface Area {
   readonly row: number;
   readonly column: number;

@@ -1,6 +1,6 @@
 /**
- * Gradients of pooling. Windows overlap, so the dx of an image (or of a part of its channels) is computed by one thread,
- * window by window in order.
+ * Gradients of pooling. Windows overlap, so the dx of an image (or of a part of its channels) is computed by one
+ * thread, window by window in order.
  */
 import type { Node } from '../../../../graph/graph.js';
 import { type AdaptivePoolAttrs, adaptiveRange } from '../../../../ops/adaptivePool.js';

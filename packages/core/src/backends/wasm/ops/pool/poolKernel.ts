@@ -1,6 +1,7 @@
 /**
  * Max and average pooling. The row kernel reduces each column of the window once and shares it between overlapping
- * windows. The area kernel computes one window of any size per call, for large windows, global and adaptive pooling.
+ * windows. The area kernel computes one window of any size per call, for large windows, global and adaptive
+ * pooling.
  */
 import { f32x4, type Local, type V128, v128 } from '../../codegen/index.js';
 import { addressList, defineKernel, type Variant, VECTOR } from '../../codegen/kernel.js';
@@ -78,8 +79,8 @@ export interface PoolArea {
 }
 
 /**
- * Computes one output pixel. Each channel is summed in the order of the pixels, so the result does not depend on the
- * number of threads.
+ * Computes one output pixel. Each channel is summed in the order of the pixels, so the result does not depend on
+ * the number of threads.
  */
 export const poolArea = defineKernel({
   name: 'pool area',

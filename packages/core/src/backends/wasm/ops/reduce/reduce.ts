@@ -1,7 +1,7 @@
 /**
  * Sums over pixels, and sums along axes. Sums over pixels are computed as partial sums whose number depends on the
- * shape alone, and these are added up in order: results are the same for any number of threads, and lose fewer digits
- * than a single long sum.
+ * shape alone, and these are added up in order: results are the same for any number of threads, and lose fewer
+ * digits than a single long sum.
  */
 import type { Node } from '../../../../graph/graph.js';
 import type { EpsAttrs } from '../../../../ops/batchNorm.js';

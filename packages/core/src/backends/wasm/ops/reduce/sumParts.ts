@@ -14,8 +14,8 @@ export interface PartialSums {
 }
 
 /**
- * Columns per call where columns are scattered in the target: one cache line of the source. The addresses of scattered
- * columns lie far apart, often in few sets of the cache.
+ * Columns per call where columns are scattered in the target: one cache line of the source. The addresses of
+ * scattered columns lie far apart, often in few sets of the cache.
  */
 const SCATTERED_COLUMNS = 16;
 

@@ -18,8 +18,8 @@ export interface SumParts {
 }
 
 /**
- * Adds up the parts of some channels. If the taps of a channel are contiguous in the result and its columns are not,
- * blocks of four taps by four columns are transposed in registers and stored as vectors.
+ * Adds up the parts of some channels. If the taps of a channel are contiguous in the result and its columns are
+ * not, blocks of four taps by four columns are transposed in registers and stored as vectors.
  */
 export const sumParts = defineKernel({
   name: 'sum parts',
