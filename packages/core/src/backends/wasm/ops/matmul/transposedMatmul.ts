@@ -1,8 +1,8 @@
 /**
  * Matrix products C = A^T B, sums over the rows of both matrices: gradients of weights are such sums over the
- * pixels of a batch (split-K GEMM). Rows are divided into blocks that fit the caches, and blocks into parts with a
- * partial sum each: this divides the work and keeps rounding errors small. Parts depend on the shapes alone and are
- * added up in order, so that results are the same for any number of threads.
+ * pixels of a batch. As in a split-K GEMM, rows are divided into parts with a partial sum each, and parts into blocks
+ * that fit the caches: this divides the work and keeps rounding errors small. Parts depend on the shapes alone and
+ * are added up in order, so that results are the same for any number of threads.
  */
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import type { Pixels } from '../../memory/layout.js';
@@ -15,7 +15,7 @@ import { type PlannedMatmul, planMatmul } from './matmul.js';
 
 /** Maximum rows of a block: its panel of B and its part of A stay in the L1 cache (256 rows are 3 % slower). */
 const BLOCK_ROWS = 128;
-/** Rows of a part: longer sums lose digits. */
+/** Maximum rows of a part, if memory allows: longer sums lose digits. */
 const PART_ROWS = 2048;
 /** Minimum units of work, parts times panels, if there are enough blocks. */
 const MIN_UNITS = 16;
