@@ -4,16 +4,20 @@
  * `node scripts/script.mjs scripts/bundlers.ts` in the root of the repository.
  */
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { chromium } from 'playwright';
 import { findBrowser } from '../packages/testing/src/browser.js';
+import { installLocked } from '../packages/testing/src/lockedPackages.js';
 import { isolation, serve } from '../packages/testing/src/site.js';
 
-const bundlers = { vite: 'vite@8.3.8', webpack: 'webpack@5.112.2' };
+/** The bundlers and their versions. */
+const { dependencies: bundlers } = JSON.parse(await readFile('scripts/bundlers/package.json', 'utf8')) as {
+  readonly dependencies: Readonly<Record<string, string>>;
+};
 
 /** A page that runs LeNet-5 on the wasm back end and on the reference, and tells how far they are apart. */
 const program = `
@@ -46,15 +50,10 @@ try {
       resolve('packages', name),
     );
   const packed = (await readdir(folder)).map((file) => `./${file}`);
-  await writeFile(join(folder, 'package.json'), '{ "private": true }');
-  await run('npm', [
-    'install',
-    '--no-audit',
-    '--no-fund',
-    '--ignore-scripts',
-    ...packed,
-    ...Object.values(bundlers),
-  ]);
+  for (const file of ['package.json', 'pnpm-lock.yaml'])
+    await copyFile(join('scripts/bundlers', file), join(folder, file));
+  await installLocked(folder);
+  await run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--ignore-scripts', ...packed]);
   await writeFile(join(folder, 'main.js'), program);
   await writeFile(
     join(folder, 'index.html'),
@@ -87,7 +86,7 @@ webpack({ mode: 'production', context: import.meta.dirname, entry: './main.js', 
         readonly difference?: number;
       };
       const fine = result.threads === 2 && result.difference! < 1e-5;
-      console.log(`${fine ? 'ok    ' : 'FAILED'}  ${version}: ${JSON.stringify(result)}`);
+      console.log(`${fine ? 'ok    ' : 'FAILED'}  ${bundler} ${version}: ${JSON.stringify(result)}`);
       if (!fine) process.exitCode = 1;
       await site.close();
     }

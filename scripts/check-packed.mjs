@@ -5,30 +5,47 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const run = promisify(execFile);
-const bin = (tool) => join(root, 'node_modules/.bin', tool);
 const folder = await mkdtemp(join(tmpdir(), 'packed-'));
+/** Entry points that are no modules with types. */
+const excludeEntrypoints = ['./weights/*', './worker.js'];
+
+/** What is wrong with a packed package, as sentences. */
+async function problemsOf(file) {
+  const data = await readFile(join(folder, file));
+  const tarball = data.buffer.slice(data.byteOffset, data.byteOffset + data.length);
+  const { messages, pkg } = await publint({ strict: true, level: 'error', pack: { tarball } });
+  const { problems = [] } = await checkPackage(createPackageFromTarballData(data), { excludeEntrypoints });
+  return [
+    ...messages.map((message) => `publint: ${formatMessage(message, pkg)}`),
+    ...problems.map((problem) => `attw: ${JSON.stringify(problem)}`),
+  ];
+}
+
 let failed = false;
-const look = async (tool, ...args) => {
-  await run(bin(tool), args, { cwd: root, maxBuffer: 1 << 26 }).catch((error) => {
-    failed = true;
-    console.error(`${tool} ${args.at(-1)}\n${error.stdout}${error.stderr}`);
-  });
-};
 try {
-  for (const name of await readdir(join(root, 'packages'))) {
-    const path = join(root, 'packages', name);
-    const manifest = JSON.parse(await readFile(join(path, 'package.json'), 'utf8'));
-    if (manifest.private) continue;
-    await run(bin('pnpm'), ['pack', '--pack-destination', folder], { cwd: path });
-  }
-  const packed = (await readdir(folder)).map((file) => join(folder, file));
-  for (const file of packed) {
-    await look('publint', '--strict', file);
-    await look('attw', '--quiet', '--exclude-entrypoints', './weights/*', './worker.js', '--', file);
-  }
+  const names = await readdir(join(root, 'packages'));
+  const manifests = names.map(async (name) =>
+    JSON.parse(await readFile(join(root, 'packages', name, 'package.json'), 'utf8')),
+  );
+  const published = (await Promise.all(manifests)).filter((manifest) => !manifest.private);
+  const filters = published.map(({ name }) => `--filter=${name}`);
+  await promisify(execFile)(
+    join(root, 'node_modules/.bin/pnpm'),
+    ['--recursive', ...filters, 'pack', '--pack-destination', folder],
+    { cwd: root, maxBuffer: 1 << 26 },
+  );
+  const packed = await readdir(folder);
+  if (packed.length !== published.length) throw new Error(`${packed.length} packages were packed.`);
+  for (const file of packed)
+    for (const problem of await problemsOf(file)) {
+      failed = true;
+      console.error(`${file}: ${problem}`);
+    }
   console.log(`${packed.length} packages looked at.`);
 } finally {
   await rm(folder, { recursive: true, force: true });

@@ -3,33 +3,11 @@
  * `node scripts/script.mjs scripts/familyTables.ts`.
  */
 import { readFile, writeFile } from 'node:fs/promises';
-import { models as alexnet } from '@cnn/alexnet';
-import { formatShape, type ModelEntry } from '@cnn/core';
-import { models as densenet } from '@cnn/densenet';
-import { models as efficientnet } from '@cnn/efficientnet';
-import { models as googlenet } from '@cnn/googlenet';
-import { models as lenet } from '@cnn/lenet';
-import { models as mobilenet } from '@cnn/mobilenet';
-import { models as nin } from '@cnn/nin';
-import { models as resnet } from '@cnn/resnet';
-import { models as senet } from '@cnn/senet';
-import { models as shufflenet } from '@cnn/shufflenet';
-import { models as vgg } from '@cnn/vgg';
+import type { ModelEntry } from '@cnn/core';
+import { formatShape } from '@cnn/core/graph';
+import { families, loadFamily } from '../packages/cli/src/registry.js';
 
 type Models = Readonly<Record<string, ModelEntry>>;
-const families: Readonly<Record<string, Models>> = {
-  alexnet: alexnet as Models,
-  densenet: densenet as Models,
-  efficientnet: efficientnet as Models,
-  googlenet: googlenet as Models,
-  lenet: lenet as Models,
-  mobilenet: mobilenet as Models,
-  nin: nin as Models,
-  resnet: resnet as Models,
-  senet: senet as Models,
-  shufflenet: shufflenet as Models,
-  vgg: vgg as Models,
-};
 
 const [begin, end] = ['<!-- models -->', '<!-- /models -->'];
 const grouped = (value: number): string => value.toLocaleString('en-US');
@@ -51,7 +29,8 @@ function table(models: Models): string {
   ].join('\n');
 }
 
-for (const [family, models] of Object.entries(families)) {
+for (const family of Object.keys(families)) {
+  const { models } = (await loadFamily(family)).loaded!;
   const path = `packages/${family}/README.md`;
   const text = await readFile(path, 'utf8');
   const [head, rest = ''] = text.split(begin);

@@ -6,6 +6,8 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { families } from './families.mjs';
+import { unchanged } from './unchanged.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { packageManager } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
@@ -14,6 +16,11 @@ if (major < 20 || (major === 20 && minor < 16)) {
   console.error(`This project needs Node 20.16 or newer; this is ${process.version}.`);
   process.exit(1);
 }
+
+const [job, ...rest] = process.argv.slice(2);
+/** `npm run test:full`: every test in its long form, and the pages of the documentation. */
+const full = job === 'test' && rest.includes('--full');
+if (full) Object.assign(process.env, { CNN_SLOW_TESTS: '1', CNN_ONNX_ALL: '1' });
 
 const env = {
   ...process.env,
@@ -73,37 +80,82 @@ async function start(args) {
   process.exit(await run(process.execPath, ['scripts/script.mjs', 'packages/cli/src/main.ts', ...command]));
 }
 
-async function test() {
-  await install();
-  if (!(await step('build', local('turbo', 'run', 'build', '--output-logs=errors-only')))) process.exit(1);
-  const started = performance.now();
-  const checks = [
-    ['types', local('tsc')],
-    ['format and lint', local('biome', 'ci', '--error-on-warnings')],
-    ['package consistency and imports', [process.execPath, ['scripts/check-packages.mjs']]],
-    ['unused files and exports', local('knip')],
-    ['dependency versions', local('sherif')],
-    ['documentation', local('typedoc')],
-    ['packed packages', [process.execPath, ['scripts/check-packed.mjs']]],
-  ];
+/** Sources that the tests in a browser and on a GPU run: those of core, of the families and of the tests' tools. */
+const networks = new RegExp(`^(packages/(core|testing|train|${families.join('|')})/|vitest\\.config)`);
+
+/** Checks that read the sources alone, and the files that they read if a pass is worth remembering. */
+const checks = [
+  ['types', local('tsc'), /^(packages|docs)\/.*\.(ts|json)$/],
+  ['format and lint', local('biome', 'ci', '--error-on-warnings')],
+  ['package consistency and imports', [process.execPath, ['scripts/check-packages.mjs']]],
+  ['unused files and exports', local('knip')],
+  // Those of the root are what `npm start` installs.
+  ['dependency versions', local('sherif', '--ignore-rule=root-package-dependencies')],
+  [
+    'documentation',
+    local('typedoc', '--options', 'scripts/typedoc.check.mjs'),
+    /^(packages\/[\w-]+\/(src\/.*\.ts|package\.json)|.*\.md|typedoc\.json)$/,
+  ],
+  ...(full ? [['pages of the documentation', local('typedoc')]] : []),
+];
+
+const build = ['build', local('turbo', 'run', 'build', '--output-logs=errors-only')];
+const runtime = [
+  'onnxruntime-node, for tests',
+  [process.execPath, ['scripts/script.mjs', 'scripts/onnxRuntime.ts']],
+];
+
+/** Checks of what was built. */
+const builtChecks = [['packed packages', [process.execPath, ['scripts/check-packed.mjs']], /^packages\//]];
+
+/** Projects of vitest that take long and read few packages. */
+const slowProjects = [
+  ['tests on a GPU', ['gpu'], networks],
+  ['tests in a browser', ['browser', 'browser-plain'], networks],
+];
+
+/** Runs checks one by one, all of them, and gives the names of those that failed. */
+async function failing(list) {
   const failed = [];
-  const beside = (async () => {
-    for (const [name, command] of checks) if (!(await step(name, command))) failed.push(name);
-  })();
-  const [tests] = await Promise.all([
-    step('tests', local('vitest', 'run', '--reporter=dot'), { quiet: false }),
-    beside,
-  ]);
-  if (!tests) failed.push('tests');
+  for (const [name, command, inputs] of list) {
+    const { passed, remember } = inputs ? unchanged(name, inputs) : {};
+    if (passed) console.error(`same    ${name} (passed on the same files)`);
+    else if (!(await step(name, command))) failed.push(name);
+    else remember?.();
+  }
+  return failed;
+}
+
+async function runTests() {
+  const known = slowProjects.map(([name, projects, inputs]) => ({
+    name,
+    projects,
+    ...unchanged(name, inputs),
+  }));
+  const same = known.filter(({ passed }) => passed);
+  for (const { name } of same) console.error(`same    ${name} (passed on the same files)`);
+  const without = same.flatMap(({ projects }) => projects.map((project) => `--project=!${project}`));
+  const command = local('vitest', 'run', '--reporter=dot', ...without);
+  if (!(await step('tests', command, { quiet: false }))) return ['tests'];
+  for (const { remember } of known) remember();
+  return [];
+}
+
+async function test() {
+  const started = performance.now();
+  await install();
+  const sources = failing(checks);
+  const unready = (await Promise.all([failing([build]), failing([runtime])])).flat();
+  const rest = unready.length > 0 ? [sources] : [sources, failing(builtChecks), runTests()];
+  const failed = [unready, ...(await Promise.all(rest))].flat();
   console.error(`All checks took ${((performance.now() - started) / 1000).toFixed(0)} s.`);
   if (failed.length > 0) console.error(`FAILED: ${failed.join(', ')}`);
   process.exit(failed.length > 0 ? 1 : 0);
 }
 
-const [job, ...rest] = process.argv.slice(2);
 if (job === 'start') await start(rest);
 else if (job === 'test') await test();
 else {
-  console.error('Usage: node scripts/run.mjs start [arguments for cnn] | test');
+  console.error('Usage: node scripts/run.mjs start [arguments for cnn] | test [--full]');
   process.exit(2);
 }

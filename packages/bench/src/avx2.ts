@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { cp, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { cacheFolder, libraryOf, type RunContext } from './cacheFolder.js';
+import { besidePeers, cacheFolder, libraryOf, type RunContext } from './cacheFolder.js';
 
 /** Environment variables of a process. */
 export type Environment = Readonly<Record<string, string>>;
@@ -46,7 +46,7 @@ async function limitOnnxRuntime(context: RunContext): Promise<Avx2Limit> {
     return {
       impossible: `the patch is for version ${known.version} on ${known.platform}; this is ${version} on ${platform}`,
     };
-  const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
+  const entry = createRequire(besidePeers).resolve('onnxruntime-node');
   const [installed, common] = [
     join(dirname(entry), '..'),
     join(dirname(createRequire(entry).resolve('onnxruntime-common')), '../..'),

@@ -141,13 +141,14 @@ async function avx2Environments(
 /** Runs all suites. When it returns or throws, all processes and browsers that it started have ended. */
 export async function bench(options: BenchOptions): Promise<void> {
   const { context, progress } = options;
+  const requested = options.suites.flatMap((suite) => suite.contenders);
+  if (requested.some(({ peer }) => /^(tfjs|jax|onnxruntime)/.test(peer))) await installPeers(context);
   const avx2 = await avx2Environments(options.suites, context);
   const suites = options.suites.map((suite) => ({
     ...suite,
     contenders: suite.contenders.filter((contender) => !contender.avx2 || avx2.has(contender.peer)),
   }));
   const contenders = suites.flatMap((suite) => suite.contenders);
-  if (contenders.some(({ peer }) => /^(tfjs|jax|onnxruntime-web)/.test(peer))) await installPeers(context);
   const runtimes = new Set(contenders.map(({ runtime }) => runtime));
   const nodes = await findNodes(runtimes, options.nodes, context);
   let browsers: Browsers | undefined;

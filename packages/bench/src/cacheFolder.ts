@@ -4,11 +4,11 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { installLocked, isInstalled } from '@cnn/testing/lockedPackages';
 
 /** Root folder of the repository, with a trailing slash. */
 export const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -16,18 +16,16 @@ export const root = fileURLToPath(new URL('../../..', import.meta.url));
 /** Path of the cache folder, with a trailing slash. */
 export const cacheFolder = fileURLToPath(new URL('../.bench/', import.meta.url));
 
-/**
- * Exact versions of the peers that are installed into the cache folder; onnxruntime-node comes with the
- * workspace.
- */
-export const pins: Readonly<Record<string, string>> = {
-  '@jax-js/jax': '0.1.25',
-  'onnxruntime-web': '1.30.0',
-  '@tensorflow/tfjs-core': '4.22.0',
-  '@tensorflow/tfjs-backend-wasm': '4.22.0',
-  '@tensorflow/tfjs-backend-webgl': '4.22.0',
-  '@tensorflow/tfjs-backend-webgpu': '4.22.0',
+/** Folder that names the peers, with a lockfile; they are installed in the cache folder. */
+const peers = fileURLToPath(new URL('../peers/', import.meta.url));
+
+/** Exact versions of the peers that come from npm. */
+const { dependencies: pins } = JSON.parse(readFileSync(`${peers}package.json`, 'utf8')) as {
+  readonly dependencies: Readonly<Record<string, string>>;
 };
+
+/** The `package.json` beside the installed peers, from which they are resolved. */
+export const besidePeers = `${cacheFolder}package.json`;
 
 /** Messages and cancellation of one invocation of the benchmark. */
 export interface RunContext {
@@ -60,7 +58,13 @@ async function installInto(
 }
 
 /** Installs missing peers into the cache folder. */
-export const installPeers = (context: RunContext): Promise<void> => installInto(cacheFolder, pins, context);
+export async function installPeers(context: RunContext): Promise<void> {
+  await mkdir(cacheFolder, { recursive: true });
+  for (const file of ['package.json', 'pnpm-lock.yaml']) await copyFile(peers + file, cacheFolder + file);
+  if (await isInstalled(cacheFolder)) return;
+  context.note(`Installing the peers into ${cacheFolder}`);
+  await installLocked(cacheFolder, context.signal);
+}
 
 /** Name and version of the npm library behind a peer; undefined for @cnn and PyTorch. */
 export function libraryOf(peer: string): { readonly name: string; readonly version: string } | undefined {
@@ -68,13 +72,7 @@ export function libraryOf(peer: string): { readonly name: string; readonly versi
   if (peer.startsWith('jax')) return { name: 'jax-js', version: pins['@jax-js/jax']! };
   if (peer.startsWith('onnxruntime-web'))
     return { name: 'onnxruntime-web', version: pins['onnxruntime-web']! };
-  if (peer !== 'onnxruntime-node') return undefined;
-  // The package does not export its package.json, so the file is read by path.
-  const entry = createRequire(import.meta.url).resolve(peer);
-  const { version } = JSON.parse(readFileSync(join(dirname(entry), '../package.json'), 'utf8')) as {
-    version: string;
-  };
-  return { name: peer, version };
+  return peer === 'onnxruntime-node' ? { name: peer, version: pins[peer]! } : undefined;
 }
 
 /** Installs a Node of the given major version from npm and returns the path of its executable. */

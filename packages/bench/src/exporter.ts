@@ -3,14 +3,8 @@
  * process.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
-import {
-  type ModelEntry,
-  parameters,
-  prepareForInference,
-  type Shape,
-  trace,
-  writeSafetensors,
-} from '@cnn/core';
+import { type ModelEntry, parameters, type Shape, trace, writeSafetensors } from '@cnn/core';
+import { prepareForInference } from '@cnn/core/graph';
 import { toOnnx } from '@cnn/onnx';
 import { schemeInput, schemeWeights } from '@cnn/testing/scheme';
 import { fileNames, Unsupported } from './peer.js';

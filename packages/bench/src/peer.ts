@@ -1,5 +1,6 @@
 /** The interface between the benchmark and the libraries that it measures: a peer loads a job and runs it. */
-import { formatShape, type Shape } from '@cnn/core';
+import type { Shape } from '@cnn/core';
+import { formatShape } from '@cnn/core/graph';
 import type { Job } from './messages.js';
 
 /** File names of a network for one input shape; the weights are the same for all shapes. */

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { addAbortSignal } from 'node:stream';
-import { makeFolder, writeAtomically } from '@cnn/core';
+import { makeFolder, writeAtomically } from '@cnn/core/io';
 import { decodeImage, type RgbImage } from '@cnn/image';
 
 /** Largest size of a picture file, in bytes. */

@@ -15,7 +15,7 @@ interface Loader {
   readonly load: () => Promise<unknown>;
 }
 
-const families: Readonly<Record<string, Loader>> = {
+export const families: Readonly<Record<string, Loader>> = {
   lenet: { names: /^lenet/, load: () => import('@cnn/lenet') },
   alexnet: { names: /^alexnet/, load: () => import('@cnn/alexnet') },
   vgg: { names: /^vgg/, load: () => import('@cnn/vgg') },

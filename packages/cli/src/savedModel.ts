@@ -1,6 +1,7 @@
 /** Description of a trained model in its weight file, so that commands need no options to use it. */
 import { existsSync } from 'node:fs';
-import { FileFormatError, readSafetensorsMetadata, type Transform } from '@cnn/core';
+import { FileFormatError, type Transform } from '@cnn/core';
+import { readSafetensorsMetadata } from '@cnn/core/io';
 import { UsageError } from './errors.js';
 
 /** Description stored with weights that `cnn` has trained. */

@@ -1,7 +1,7 @@
 /** Test helper: writes datasets of drawn digits, as MNIST files or as a folder for each class. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { random } from '@cnn/core';
+import { random } from '@cnn/core/graph';
 import { encodePng } from '@cnn/image';
 import { drawDigit } from '../src/digits.js';
 

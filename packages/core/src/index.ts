@@ -1,35 +1,27 @@
-/** The public API of @cnn/core. */
+/**
+ * The names that users of networks need: tensors, layers, modules, weights, `compile`, `summary`, errors. Passes, ops
+ * and back ends are in `@cnn/core/graph`, file formats in `@cnn/core/io`.
+ */
 
-export type { Backend, CompileOptions, Profile, ProfileStep, Program } from './backends/backend.js';
-export { createQueue } from './backends/common/queue.js';
-export { timeSlices } from './backends/common/yield.js';
+export type { Backend, Profile, ProfileStep } from './backends/backend.js';
 export { type GpuOptions, gpuBackend } from './backends/gpu/gpu.js';
 export { type ReferenceOptions, referenceBackend } from './backends/reference/reference.js';
-export { type BackendName, compileOn, type Selected } from './backends/select.js';
+export type { BackendName } from './backends/select.js';
 export { type WasmOptions, wasmBackend } from './backends/wasm/wasm.js';
 export { enableWideSimd } from './backends/wasm/wideSimd.js';
-export * from './errors.js';
-export { type ExtractOptions, extract } from './graph/extract.js';
 export {
-  elementsOf,
-  Graph,
-  type GraphOptions,
-  type InputAttrs,
-  inputsOf,
-  isInput,
-  isParameter,
-  type Mode,
-  type Node,
-  type Param,
-  type ParameterAttrs,
-  parametersOf,
-  readersOf,
-} from './graph/graph.js';
-export { type LivenessOptions, lastUses } from './graph/liveness.js';
-export { printGraph } from './graph/print.js';
-export { type RewriteOptions, type Rewriter, rewrite } from './graph/rewrite.js';
-export { type ShapeRule, verify } from './graph/verify.js';
-export * from './io/index.js';
+  BackendUnavailable,
+  FileFormatError,
+  InputTooSmall,
+  ShapeError,
+  VerificationFailed,
+  WeightsMismatch,
+} from './errors.js';
+export type { Node, Param } from './graph/graph.js';
+export { DownloadError, type Progress } from './io/fetch.js';
+export { type ReadWeightsOptions, readWeights } from './io/readWeights.js';
+export type { Rename } from './io/rename.js';
+export { writeSafetensors } from './io/safetensors.js';
 export {
   type ModelEntry,
   type Paper,
@@ -46,35 +38,57 @@ export {
   type SqueezeExcitationOptions,
   squeezeExcitation,
 } from './nn/blocks.js';
-export * from './nn/init.js';
-export * from './nn/layers.js';
-export * from './nn/module.js';
-export { type TraceOptions, trace } from './nn/trace.js';
 export {
-  countParameters,
-  initialise,
-  matchParameters,
-  matchWeights,
-  modules,
-  parameters,
-  replace,
-  requireMatch,
-  type WeightsMatch,
-} from './nn/walk.js';
-export * from './ops/index.js';
-export { differentiate } from './passes/differentiate.js';
-export { type Evaluated, evaluateConstants } from './passes/evaluateConstants.js';
-export { foldBatchNorm } from './passes/foldBatchNorm.js';
-export { forInference } from './passes/forInference.js';
-export { forTraining, SEED } from './passes/forTraining.js';
-export { fuse } from './passes/fuse.js';
-export { prepareForInference, simplify } from './passes/prepareForInference.js';
-export { prune } from './passes/prune.js';
-export { builtin } from './platform.js';
+  buffer,
+  constant,
+  type Initialiser,
+  kaimingNormal,
+  normal,
+  param,
+  uniform,
+} from './nn/init.js';
+export {
+  type BatchNormOptions,
+  batchNorm,
+  type Conv2dOptions,
+  conv2d,
+  type LinearOptions,
+  linear,
+} from './nn/layers.js';
+export {
+  type Child,
+  type Children,
+  type Forward,
+  type Lifted,
+  type Module,
+  module,
+  named,
+  pipe,
+  sequential,
+} from './nn/module.js';
+export { type TraceOptions, trace } from './nn/trace.js';
+export { initialise, matchWeights, parameters, replace, type WeightsMatch } from './nn/walk.js';
+export {
+  type Activation,
+  hardSigmoid,
+  hardSwish,
+  leakyRelu,
+  relu,
+  relu6,
+  sigmoid,
+  silu,
+  tanh,
+} from './ops/activation.js';
+export { adaptiveAvgPool, adaptiveMaxPool, globalAvgPool } from './ops/adaptivePool.js';
+export { add, mul } from './ops/arithmetic.js';
+export { channelShuffle, concat, flatten, pad, reshape, slice } from './ops/arrange.js';
+export { dropout, stochasticDepth } from './ops/dropout.js';
+export { type LocalResponseNormOptions, localResponseNorm } from './ops/localResponseNorm.js';
+export { type AvgPoolOptions, avgPool, type MaxPoolOptions, maxPool } from './ops/pool.js';
+export { logSoftmax, softmax } from './ops/softmax.js';
+export type { Padding, Pair } from './ops/window.js';
 export { type CompileModelOptions, compile } from './runtime/compile.js';
 export type { RunOptions, Session } from './runtime/session.js';
-export { hash32, type Random, type RandomState, random } from './tensor/random.js';
-export { roundHalfEven } from './tensor/round.js';
-export { logProbabilities, probabilities, topK } from './tensor/scores.js';
-export { formatShape, type Shape, sameShape, sizeOf } from './tensor/shape.js';
+export { probabilities, topK } from './tensor/scores.js';
+export { type Shape, sizeOf } from './tensor/shape.js';
 export { type LazyTensor, type Tensor, tensor, type Weights } from './tensor/tensor.js';

@@ -1,5 +1,6 @@
 /** Maps numbers to colours, for heat maps over pictures. */
-import { formatShape, ShapeError, type Tensor } from '@cnn/core';
+import { ShapeError, type Tensor } from '@cnn/core';
+import { formatShape } from '@cnn/core/graph';
 import { type RgbImage, resize } from '@cnn/image';
 import { interpolateTurbo } from 'd3-scale-chromatic';
 

@@ -8,6 +8,22 @@
 import {
   type Backend,
   type BackendName,
+  globalAvgPool,
+  type Module,
+  mul,
+  type Node,
+  parameters,
+  relu,
+  reshape,
+  type Shape,
+  ShapeError,
+  sizeOf,
+  type Tensor,
+  tensor,
+  trace,
+  type Weights,
+} from '@cnn/core';
+import {
   compileOn,
   createQueue,
   definitionOf,
@@ -18,27 +34,13 @@ import {
   forInference,
   formatShape,
   type Graph,
-  globalAvgPool,
-  type Module,
   matchParameters,
-  mul,
-  type Node,
   ops,
-  parameters,
   prune,
-  relu,
   requireMatch,
-  reshape,
-  type Shape,
-  ShapeError,
   sameShape,
-  sizeOf,
-  type Tensor,
-  tensor,
-  trace,
   verify,
-  type Weights,
-} from '@cnn/core';
+} from '@cnn/core/graph';
 
 /** Options of {@link gradCam}. */
 export interface GradCamOptions {

@@ -1,5 +1,6 @@
 /** Draws filters and feature maps as a sheet: a grid of small pictures. */
-import { formatShape, ShapeError, type Tensor } from '@cnn/core';
+import { ShapeError, type Tensor } from '@cnn/core';
+import { formatShape } from '@cnn/core/graph';
 import type { RgbImage } from '@cnn/image';
 import { byteOf } from './colours.js';
 

@@ -1,5 +1,6 @@
 /** Blocks of the networks with random sizes, which back ends fuse or compute by special algorithms. */
-import { type Node, ops } from '@cnn/core';
+import type { Node } from '@cnn/core';
+import { ops } from '@cnn/core/graph';
 import { BlockMismatch, type GraphBuilder } from './graphBuilder.js';
 import {
   activation,

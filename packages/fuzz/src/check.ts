@@ -2,8 +2,8 @@
  * Compares a random graph with the reference: as traced and simplified, on every variant of a back end, over
  * several runs.
  */
+import type { Backend, Tensor, Weights } from '@cnn/core';
 import {
-  type Backend,
   type CompileOptions,
   definitionOf,
   forInference,
@@ -13,11 +13,9 @@ import {
   type Program,
   prepareForInference,
   prune,
-  type Tensor,
   type Values,
   verify,
-  type Weights,
-} from '@cnn/core';
+} from '@cnn/core/graph';
 import type { Feeds } from '@cnn/testing/conformance';
 import { withTimeout } from '@cnn/testing/timeout';
 import { Draw } from './draw.js';

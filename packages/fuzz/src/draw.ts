@@ -1,5 +1,6 @@
 /** Random choices from a seed, for the generators of graphs and of damaged files. */
-import { type Random, random, type Shape, sizeOf } from '@cnn/core';
+import { type Shape, sizeOf } from '@cnn/core';
+import { type Random, random } from '@cnn/core/graph';
 
 /** A sequence of random choices; a seed gives the same sequence on every engine. */
 export class Draw {

@@ -1,5 +1,6 @@
 /** Runs a few seeds, and checks that the comparison finds injected faults. */
-import { type Backend, ops, type Program, type Tensor, wasmBackend } from '@cnn/core';
+import { type Backend, type Tensor, wasmBackend } from '@cnn/core';
+import { ops, type Program } from '@cnn/core/graph';
 import { describe, expect, test } from 'vitest';
 import { check } from './check.js';
 import { fuzzFiles } from './files.js';

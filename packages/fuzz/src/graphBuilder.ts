@@ -1,16 +1,6 @@
 /** Builds a random graph: its values, its parameters, and limits on its size. */
-import {
-  definitionOf,
-  elementsOf,
-  emit,
-  Graph,
-  type Node,
-  type OpDefinition,
-  type Shape,
-  ShapeError,
-  sizeOf,
-  type Weights,
-} from '@cnn/core';
+import { type Node, type Shape, ShapeError, sizeOf, type Weights } from '@cnn/core';
+import { definitionOf, elementsOf, emit, Graph, type OpDefinition } from '@cnn/core/graph';
 import type { Draw } from './draw.js';
 
 /** Limits on the values of a node and the FLOPs of a graph, so that a case takes well under a second. */

@@ -2,7 +2,7 @@
  * Compares many random graphs on all variants of the wasm back end, and optionally the reference with
  * PyTorch.
  */
-import { printGraph } from '@cnn/core';
+import { printGraph } from '@cnn/core/graph';
 import { check, type Variant } from './check.js';
 import { checkPyTorch, PyTorch } from './pytorch.js';
 import { forwardCase, randomCase } from './randomGraph.js';

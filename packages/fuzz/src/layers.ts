@@ -1,14 +1,6 @@
 /** Blocks of a single op with random attributes. */
-import {
-  type Activation,
-  type Node,
-  ops,
-  type Padding,
-  type Shape,
-  sizeOf,
-  symmetric,
-  type Window,
-} from '@cnn/core';
+import { type Activation, type Node, type Padding, type Shape, sizeOf } from '@cnn/core';
+import { ops, symmetric, type Window } from '@cnn/core/graph';
 import { everyActivation } from '@cnn/testing/samples';
 import type { Draw } from './draw.js';
 import { BlockMismatch, type GraphBuilder } from './graphBuilder.js';

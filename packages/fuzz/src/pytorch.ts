@@ -1,6 +1,7 @@
 /** Compares the reference back end with PyTorch: output and all gradients of a random graph, in float64. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { type Node, ShapeError, sizeOf } from '@cnn/core';
 import {
   differentiate,
   forInference,
@@ -8,13 +9,10 @@ import {
   type Graph,
   isInput,
   isParameter,
-  type Node,
   prune,
   rewrite,
-  ShapeError,
-  sizeOf,
   type Values,
-} from '@cnn/core';
+} from '@cnn/core/graph';
 import type { Finding } from './check.js';
 import { Draw } from './draw.js';
 import type { RandomCase } from './randomGraph.js';

@@ -1,6 +1,16 @@
 /** Generates random graphs from a seed, for inference and as training steps. */
 import {
   add,
+  logSoftmax,
+  mul,
+  type Node,
+  type Shape,
+  ShapeError,
+  sizeOf,
+  type Tensor,
+  tensor,
+} from '@cnn/core';
+import {
   crossEntropyLoss,
   differentiate,
   emit,
@@ -9,20 +19,12 @@ import {
   inputsOf,
   isInput,
   isParameter,
-  logSoftmax,
-  mul,
-  type Node,
   nllLoss,
   ops,
   parametersOf,
   prune,
   SEED,
-  type Shape,
-  ShapeError,
-  sizeOf,
-  type Tensor,
-  tensor,
-} from '@cnn/core';
+} from '@cnn/core/graph';
 import type { ConformanceCase, Feeds } from '@cnn/testing/conformance';
 import { pictureBlocks } from './blocks.js';
 import { Draw } from './draw.js';

@@ -4,17 +4,16 @@
  * terms). The largest change of the outputs bounds the effect of rounding, including kinks of ReLU and ties
  * of max pooling. Values that are only copied, and sums of zeros, must be exact.
  */
+import { type Node, sizeOf } from '@cnn/core';
 import {
   definitionOf,
   findDefinition,
   type Graph,
   isInput,
   isParameter,
-  type Node,
   type OpName,
-  sizeOf,
   type Values,
-} from '@cnn/core';
+} from '@cnn/core/graph';
 import type { Feeds } from '@cnn/testing/conformance';
 import { Draw } from './draw.js';
 

@@ -1,15 +1,6 @@
 /** Shrinks a failing graph while it still fails: removes outputs, and replaces computed values by inputs. */
-import {
-  extract,
-  type Graph,
-  inputsOf,
-  isInput,
-  isParameter,
-  type Node,
-  rewrite,
-  type Tensor,
-  type Values,
-} from '@cnn/core';
+import type { Node, Tensor } from '@cnn/core';
+import { extract, type Graph, inputsOf, isInput, isParameter, rewrite, type Values } from '@cnn/core/graph';
 import type { Feeds } from '@cnn/testing/conformance';
 import type { RandomCase } from './randomGraph.js';
 import { valuesOf } from './rounding.js';

@@ -1,5 +1,6 @@
 /** Labelled pictures for training and evaluation: MNIST, CIFAR-10 in its binary version, and folders of pictures. */
-import { builtin, FileFormatError, type Shape } from '@cnn/core';
+import { FileFormatError, type Shape } from '@cnn/core';
+import { builtin } from '@cnn/core/io';
 import { decodeImage } from './decode.js';
 import { type IdxArray, readIdx } from './idx.js';
 import type { RgbImage } from './image.js';

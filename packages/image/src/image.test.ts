@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { FileFormatError, random } from '@cnn/core';
+import { FileFormatError } from '@cnn/core';
+import { random } from '@cnn/core/graph';
 import { realData } from '@cnn/testing';
 import { describe, expect, test } from 'vitest';
 import {

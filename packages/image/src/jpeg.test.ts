@@ -1,6 +1,7 @@
 /** JPEG without data files: two pictures of 20x12 pixels that Pillow 9.4 wrote, and the hash of the pixels it reads. */
 import { createHash } from 'node:crypto';
-import { FileFormatError, random } from '@cnn/core';
+import { FileFormatError } from '@cnn/core';
+import { random } from '@cnn/core/graph';
 import { describe, expect, test, vi } from 'vitest';
 import { decodeImage, type RgbImage } from './index.js';
 

@@ -2,7 +2,8 @@
  * Decodes JPEG with libjpeg-turbo compiled to WebAssembly, which gives Pillow's pixels bit for bit. Checks the file's
  * structure first, because the decoder fills in the missing part of a truncated file.
  */
-import { builtin, FileFormatError } from '@cnn/core';
+import { FileFormatError } from '@cnn/core';
+import { builtin } from '@cnn/core/io';
 import type { MozJPEGModule } from '@jsquash/jpeg/codec/dec/mozjpeg_dec.js';
 import type { ImageLimits, RgbImage } from './image.js';
 import { exifOrientation, type Orientation } from './orientation.js';

@@ -3,7 +3,7 @@
  * filter, which is widened for shrinking. Rows are resized first, then columns, in fixed-point arithmetic; the result
  * in between is rounded to bytes.
  */
-import { roundHalfEven } from '@cnn/core';
+import { roundHalfEven } from '@cnn/core/graph';
 import { defaultImageLimits, type RgbImage } from './image.js';
 
 /** Filters, by Pillow's names. */

@@ -1,5 +1,6 @@
 /** Finds the values whose first dimension is the batch, for exports with a dynamic batch size. */
-import { formatShape, type Graph, inputsOf, isInput, isOp, type Node } from '@cnn/core';
+import type { Node } from '@cnn/core';
+import { formatShape, type Graph, inputsOf, isInput, isOp } from '@cnn/core/graph';
 import { OnnxExportError } from './errors.js';
 
 /**

@@ -3,7 +3,8 @@
  * its name in the state dict, so that viewers such as Netron show familiar names.
  */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { littleEndianBytes, type Shape } from '@cnn/core';
+import type { Shape } from '@cnn/core';
+import { littleEndianBytes } from '@cnn/core/io';
 import type { Initializer } from './file.js';
 import {
   AttributeProto_AttributeType,

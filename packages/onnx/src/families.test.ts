@@ -6,7 +6,8 @@
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import * as alexnet from '@cnn/alexnet';
-import { type ModelEntry, type Module, parametersOf, trace, type Weights } from '@cnn/core';
+import { type ModelEntry, type Module, trace, type Weights } from '@cnn/core';
+import { parametersOf } from '@cnn/core/graph';
 import * as densenet from '@cnn/densenet';
 import * as efficientnet from '@cnn/efficientnet';
 import * as googlenet from '@cnn/googlenet';

@@ -1,5 +1,6 @@
 /** Every exported op gives the same results in onnxruntime-node; every other op is refused with a reason. */
-import { emit, Graph, type Node, type OpName, ops, pair, symmetric } from '@cnn/core';
+import type { Node } from '@cnn/core';
+import { emit, Graph, type OpName, ops, pair, symmetric } from '@cnn/core/graph';
 import { differences, fillTensor, opConformance, opNames } from '@cnn/testing';
 import { describe, expect, test } from 'vitest';
 import { onnxRuntime } from '../test/onnxRuntime.js';

@@ -1,5 +1,6 @@
 /** The ONNX form of each op (operator set 17). The compiler checks that every op of inference has an entry. */
-import { type Activation, type AttrsOf, definitionOf, type InferenceOp, type Node } from '@cnn/core';
+import type { Activation, Node } from '@cnn/core';
+import { type AttrsOf, definitionOf, type InferenceOp } from '@cnn/core/graph';
 import { float, int, ints } from './builder.js';
 import type { Call } from './call.js';
 import { adaptiveAveragePool, adaptiveMaxPool, averagePool, maxPool } from './pools.js';

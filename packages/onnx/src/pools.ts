@@ -3,7 +3,8 @@
  * padding, because engines and versions of ONNX disagree on `ceil_mode`. ONNX has no adaptive pooling: the export
  * writes it as ordinary pooling if all windows are equal and evenly spaced, else as a matrix product or a gather.
  */
-import type { AttrsOf, Padding, Shape, Window } from '@cnn/core';
+import type { Padding, Shape } from '@cnn/core';
+import type { AttrsOf, Window } from '@cnn/core/graph';
 import { int, ints } from './builder.js';
 import type { Call } from './call.js';
 import { OnnxExportError } from './errors.js';

@@ -6,31 +6,24 @@ import {
   concat,
   conv2d,
   dropout,
-  emit,
-  evaluateConstants,
   flatten,
-  forTraining,
-  Graph,
   globalAvgPool,
   initialise,
   linear,
   type Module,
   maxPool,
   module,
-  ops,
-  pair,
   parameters,
   pipe,
   relu,
   sequential,
-  simplify,
   slice,
-  symmetric,
   type Tensor,
   tensor,
   trace,
   WeightsMismatch,
 } from '@cnn/core';
+import { emit, evaluateConstants, forTraining, Graph, ops, pair, simplify, symmetric } from '@cnn/core/graph';
 import { differences, fillTensor } from '@cnn/testing';
 import { describe, expect, test } from 'vitest';
 import { loadOnnx, onnxRuntime, runOnnx } from '../test/onnxRuntime.js';

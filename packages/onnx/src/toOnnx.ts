@@ -1,5 +1,6 @@
 /** Exports a graph and its weights as the bytes of an ONNX file. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { Node, Shape, Weights } from '@cnn/core';
 import {
   definitionOf,
   evaluateConstants,
@@ -10,14 +11,11 @@ import {
   isInput,
   isParameter,
   matchParameters,
-  type Node,
   parametersOf,
   prune,
   requireMatch,
-  type Shape,
   verify,
-  type Weights,
-} from '@cnn/core';
+} from '@cnn/core/graph';
 import { version } from '../package.json';
 import { batchedNodes } from './batch.js';
 import { GraphBuilder } from './builder.js';

@@ -1,11 +1,17 @@
 /** Test helper: onnxruntime-node as a back end, so that the suites for back ends test exported graphs. */
+import { createRequire } from 'node:module';
 import { type Backend, sizeOf, type Tensor } from '@cnn/core';
-import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import type { InferenceSession } from 'onnxruntime-common';
 import { type ToOnnxOptions, toOnnx } from '../src/toOnnx.js';
+
+// The package takes 288 MB, so it is outside the workspace: `installRuntime.ts` installs it.
+const runtime: typeof import('onnxruntime-common') = createRequire(
+  new URL('../runtime/package.json', import.meta.url),
+)('onnxruntime-node');
 
 /** Loads a model with one thread and without warnings about its optimisations. */
 export const loadOnnx = (model: Uint8Array): Promise<InferenceSession> =>
-  InferenceSession.create(model, { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 });
+  runtime.InferenceSession.create(model, { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 });
 
 /** Runs a loaded model. */
 export async function runOnnx(
@@ -14,7 +20,7 @@ export async function runOnnx(
 ): Promise<ReadonlyMap<string, Tensor>> {
   const results = await session.run(
     Object.fromEntries(
-      [...feeds].map(([name, { data, shape }]) => [name, new OrtTensor('float32', data, shape)]),
+      [...feeds].map(([name, { data, shape }]) => [name, new runtime.Tensor('float32', data, shape)]),
     ),
   );
   return new Map(

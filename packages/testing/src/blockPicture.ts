@@ -1,5 +1,6 @@
 /** Draws a part of a traced network as an SVG, so that pictures in READMEs come from the graph itself. */
-import { type Graph, isParameter, type Node } from '@cnn/core';
+import type { Node } from '@cnn/core';
+import { type Graph, isParameter } from '@cnn/core/graph';
 
 /** A box of the picture: an op with the batch norm, activation or dropout that follows it. */
 interface Box {

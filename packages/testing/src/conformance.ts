@@ -2,14 +2,8 @@
  * Compares a back end with the reference: both run the same graph, the reference in float64, and every value
  * must agree within a stated tolerance. Independent of the test runner, so that pages can use it too.
  */
-import {
-  type Backend,
-  type CompileOptions,
-  type Graph,
-  referenceBackend,
-  type Tensor,
-  type Weights,
-} from '@cnn/core';
+import { type Backend, referenceBackend, type Tensor, type Weights } from '@cnn/core';
+import type { CompileOptions, Graph } from '@cnn/core/graph';
 
 /** A value for every input of a graph, by name. */
 export type Feeds = ReadonlyMap<string, Tensor>;
@@ -23,6 +17,15 @@ export interface ConformanceCase {
   readonly runs: readonly Feeds[];
   /** True if values are only copied or selected, so that results must be bit-identical. Default false. */
   readonly exact?: boolean;
+}
+
+/** Wraps a function that makes cases: later calls return the same objects, so that results are cached by case. */
+export function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
 }
 
 /** Runs a case. Returns all results by name: the outputs of each run, then the updated parameters. */
@@ -45,6 +48,26 @@ export async function resultsOf(
     await program.dispose();
   }
   return results;
+}
+
+/** Results of the reference back end for a case. */
+interface Expected {
+  readonly double: ReadonlyMap<string, Tensor>;
+  /** Results in float32 arithmetic; their deviation is the measure of what other back ends may deviate. */
+  readonly single: ReadonlyMap<string, Tensor>;
+}
+
+const computed = new WeakMap<ConformanceCase, Promise<Expected>>();
+
+/** Returns the reference's results, computed once per case: the reference is slow, and many back ends need it. */
+export function expectedOf(subject: ConformanceCase): Promise<Expected> {
+  const compute = async (): Promise<Expected> => ({
+    double: await resultsOf(referenceBackend(), subject),
+    single: await resultsOf(referenceBackend({ precision: 'float32' }), subject),
+  });
+  const expected = computed.get(subject) ?? compute();
+  computed.set(subject, expected);
+  return expected;
 }
 
 /** Returns the largest absolute finite value; 0 if there is none. */
@@ -95,8 +118,7 @@ export async function differences(
   subject: ConformanceCase,
   options?: CompileOptions,
 ): Promise<readonly string[]> {
-  const expected = await resultsOf(referenceBackend(), subject);
-  const single = await resultsOf(referenceBackend({ precision: 'float32' }), subject);
+  const { double: expected, single } = await expectedOf(subject);
   const got = await resultsOf(backend, subject, options);
   const ofAll = Math.max(...[...expected.values()].map(({ data }) => largest(data)));
   return [...expected].flatMap(([name, wanted]) => {

@@ -2,8 +2,8 @@
  * Conformance cases of whole graphs: small networks as traced, as simplified for inference, and as training
  * steps.
  */
+import { add, type Tensor, tensor, trace, type Weights } from '@cnn/core';
 import {
-  add,
   crossEntropyLoss,
   differentiate,
   emit,
@@ -16,12 +16,8 @@ import {
   prepareForInference,
   prune,
   SEED,
-  type Tensor,
-  tensor,
-  trace,
-  type Weights,
-} from '@cnn/core';
-import type { ConformanceCase, Feeds } from './conformance.js';
+} from '@cnn/core/graph';
+import { type ConformanceCase, type Feeds, once } from './conformance.js';
 import { CLASSES, type Network, networks } from './networks.js';
 import { schemeInput, schemeLabels, schemeWeights } from './scheme.js';
 
@@ -93,15 +89,16 @@ function trainingCase(name: string, { model, picture, logProbabilities }: Networ
   return { name: `${name}, three training steps`, graph: prune(graph), weights: weightsFor(graph), runs };
 }
 
-/** Returns the cases of all networks, for inference and training. */
-export const networkConformance = (): readonly ConformanceCase[] =>
+/** Returns the cases of all networks, for inference and training; the same objects at each call. */
+export const networkConformance = once((): readonly ConformanceCase[] =>
   Object.entries(networks).flatMap(([name, network]) => [
     ...inferenceCases(name, network),
     ...(network.trains === false ? [] : [trainingCase(name, network)]),
-  ]);
+  ]),
+);
 
 /** Cases in which one pixel of the second of three pictures is NaN: only that picture's result may be NaN. */
-export const poisonedConformance = (): readonly ConformanceCase[] =>
+export const poisonedConformance = once((): readonly ConformanceCase[] =>
   ['residual blocks', 'a LeNet'].flatMap((name) =>
     inferenceCases(name, networks[name]!)
       .filter(({ runs: [feeds] }) => feeds!.get('x')!.shape[0] === 3)
@@ -111,4 +108,5 @@ export const poisonedConformance = (): readonly ConformanceCase[] =>
         poisoned[Math.floor(data.length / 2)] = Number.NaN;
         return { ...subject, runs: [new Map([['x', { shape, data: poisoned }]])] };
       }),
-  );
+  ),
+);

@@ -2,8 +2,9 @@
  * Conformance cases of single ops: every sample of the table, once with all operands as inputs and once with
  * a model's parameters as parameters, plus values that break careless kernels.
  */
-import { Graph, type OpDefinition, type OpName, ops, type Tensor } from '@cnn/core';
-import type { ConformanceCase } from './conformance.js';
+import type { Tensor } from '@cnn/core';
+import { Graph, type OpDefinition, type OpName, ops } from '@cnn/core/graph';
+import { type ConformanceCase, once } from './conformance.js';
 import { everyActivation, type Sample, type SampleInput, samplesOf, sampleValues } from './samples.js';
 
 function caseOf(op: OpName, sample: Sample, asParameters: readonly number[] = []): ConformanceCase {
@@ -33,23 +34,31 @@ function caseOf(op: OpName, sample: Sample, asParameters: readonly number[] = []
 /** Names of all ops. */
 export const opNames = Object.keys(ops) as readonly OpName[];
 
-/** Returns the cases of an op. */
+/** Returns the cases of an op; the same objects at each call. */
 export function opConformance(op: OpName): readonly ConformanceCase[] {
-  return [...samplesOf(op), ...(edges[op] ?? [])].flatMap((sample) => {
+  const cases = known.get(op) ?? casesOf(op);
+  known.set(op, cases);
+  return cases;
+}
+
+const known = new Map<OpName, readonly ConformanceCase[]>();
+
+const casesOf = (op: OpName): readonly ConformanceCase[] =>
+  [...samplesOf(op), ...(edges[op] ?? [])].flatMap((sample) => {
     const { parameters = [] }: Pick<OpDefinition, 'parameters'> = ops[op];
     const asParameters = parameters.filter((index) => index < sample.inputs.length);
     return [caseOf(op, sample), ...(asParameters.length > 0 ? [caseOf(op, sample, asParameters)] : [])];
   });
-}
 
 /**
  * Returns cases with NaN and infinities. Shading languages do not guarantee them; all other back ends must
  * keep them.
  */
-export const nonFiniteConformance = (): readonly ConformanceCase[] =>
+export const nonFiniteConformance = once((): readonly ConformanceCase[] =>
   Object.entries(nonFinite).flatMap(([op, samples]) =>
     samples.map((sample) => ({ ...caseOf(op as OpName, sample), name: `${op}: ${sample.name}` })),
-  );
+  ),
+);
 
 type SomeSamples = Readonly<Partial<Record<OpName, readonly Sample[]>>>;
 

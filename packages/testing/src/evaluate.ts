@@ -1,5 +1,6 @@
 /** Evaluates a graph in float64 from end to end; the reference back end rounds results to float32. */
-import { computeReference, type Graph, isInput, type Node, sizeOf, type Values } from '@cnn/core';
+import { type Node, sizeOf } from '@cnn/core';
+import { computeReference, type Graph, isInput, type Values } from '@cnn/core/graph';
 
 /** Returns the values of all nodes of a graph in float64. @param feeds - values of the inputs by name. */
 export function evaluate(graph: Graph, feeds: ReadonlyMap<string, Values>): ReadonlyMap<Node, Values> {

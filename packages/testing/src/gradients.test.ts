@@ -1,5 +1,5 @@
 /** Compares every op's gradient with central differences in float64, and checks the op table. */
-import { differentiate, Graph, type OpDefinition, type OpName, ops } from '@cnn/core';
+import { differentiate, Graph, type OpDefinition, type OpName, ops } from '@cnn/core/graph';
 import { describe, expect, test } from 'vitest';
 import { evaluate } from './evaluate.js';
 import { opCases } from './goldens.js';

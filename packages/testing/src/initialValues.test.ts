@@ -4,7 +4,8 @@
  * (uniform or normal).
  */
 import { readFileSync } from 'node:fs';
-import { type Module, parameters, random } from '@cnn/core';
+import { type Module, parameters } from '@cnn/core';
+import { random } from '@cnn/core/graph';
 import { describe, expect, test } from 'vitest';
 
 const goldens = JSON.parse(

@@ -8,7 +8,6 @@ import {
   concat,
   conv2d,
   dropout,
-  emit,
   flatten,
   globalAvgPool,
   hardSigmoid,
@@ -21,7 +20,6 @@ import {
   module,
   mul,
   type Node,
-  ops,
   pad,
   pipe,
   relu,
@@ -35,6 +33,7 @@ import {
   stochasticDepth,
   tanh,
 } from '@cnn/core';
+import { emit, ops } from '@cnn/core/graph';
 import { everyActivation } from './samples.js';
 
 /** Number of classes of all networks. */

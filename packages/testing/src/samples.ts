@@ -1,5 +1,5 @@
 /** Samples of every op, on which its kernels and its gradient are tested, and the values of their inputs. */
-import type { OpName } from '@cnn/core';
+import type { OpName } from '@cnn/core/graph';
 import { activationSamples } from './samples/activation.js';
 import { arithmeticSamples } from './samples/arithmetic.js';
 import { arrangeSamples } from './samples/arrange.js';

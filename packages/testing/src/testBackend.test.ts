@@ -2,9 +2,10 @@
  * Runs the conformance suite on the reference in float32, and on back ends with injected faults, which it
  * must find.
  */
-import { type Backend, type Program, referenceBackend, type Tensor } from '@cnn/core';
+import { type Backend, referenceBackend, type Tensor } from '@cnn/core';
+import type { Program } from '@cnn/core/graph';
 import { describe, expect, test } from 'vitest';
-import { type ConformanceCase, difference, differences, resultsOf } from './conformance.js';
+import { type ConformanceCase, difference, differences, expectedOf } from './conformance.js';
 import { networkConformance } from './conformanceNetworks.js';
 import { opConformance, opNames } from './conformanceOps.js';
 import { testBackend } from './testBackend.js';
@@ -32,14 +33,14 @@ const faulty = (corrupt: (value: Float32Array) => Float32Array): Backend => {
 
 /** True if a case has a value other than 0; a relative fault does not change zeros. */
 const hasNonZeroValue = async (subject: ConformanceCase): Promise<boolean> =>
-  [...(await resultsOf(plain, subject)).values()].some(({ data }) => data.some((value) => value !== 0));
+  [...(await expectedOf(subject)).single.values()].some(({ data }) => data.some((value) => value !== 0));
 
 test.each(
   networkConformance()
     .filter(({ name }) => /batch 3/.test(name))
     .map((subject) => [subject.name, subject] as const),
 )('%s: the result depends on the picture, so that a fault in any layer is visible', async (_, subject) => {
-  const { shape, data } = (await resultsOf(plain, subject)).get('output')!;
+  const { shape, data } = (await expectedOf(subject)).single.get('output')!;
   const columns = shape[1]!;
   const size = Math.max(...data.map(Math.abs));
   for (let row = 1; row < shape[0]!; row++) {

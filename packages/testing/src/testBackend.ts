@@ -1,7 +1,6 @@
 /** The conformance suite for back ends: ops, whole graphs, and the contract of programs. */
+import { add, type Backend, relu, tensor, type Weights } from '@cnn/core';
 import {
-  add,
-  type Backend,
   type CompileOptions,
   crossEntropyLoss,
   emit,
@@ -11,10 +10,7 @@ import {
   type OpName,
   ops,
   type Program,
-  relu,
-  tensor,
-  type Weights,
-} from '@cnn/core';
+} from '@cnn/core/graph';
 import { describe, expect, test } from 'vitest';
 import { type ConformanceCase, differences, type Feeds } from './conformance.js';
 import { networkConformance, poisonedConformance } from './conformanceNetworks.js';

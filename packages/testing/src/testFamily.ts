@@ -2,14 +2,9 @@
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import {
-  countParameters,
-  differentiate,
-  forTraining,
-  isParameter,
   linear,
   type ModelEntry,
   type Module,
-  modules,
   type Node,
   parameters,
   replace,
@@ -17,6 +12,7 @@ import {
   summary,
   trace,
 } from '@cnn/core';
+import { countParameters, differentiate, forTraining, isParameter, modules } from '@cnn/core/graph';
 import { describe, expect, test } from 'vitest';
 import { blockPicture } from './blockPicture.js';
 import { readModelGolden } from './goldens.js';

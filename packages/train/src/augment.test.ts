@@ -1,5 +1,6 @@
 /** Tests augmentation: torchvision's numbers (`goldens/pytorch.json`), seeds, and bounds. */
-import { random, type Tensor, tensor } from '@cnn/core';
+import { type Tensor, tensor } from '@cnn/core';
+import { random } from '@cnn/core/graph';
 import { describe, expect, test } from 'vitest';
 import golden from '../goldens/pytorch.json' with { type: 'json' };
 import { withBrightness, withContrast, withHue, withSaturation } from './color.js';

@@ -3,7 +3,8 @@
  * those of torchvision's transforms on tensors. The trainer seeds them by run, epoch and example, so that a
  * resumed run sees the same pictures.
  */
-import { type Random, ShapeError, type Tensor } from '@cnn/core';
+import { ShapeError, type Tensor } from '@cnn/core';
+import type { Random } from '@cnn/core/graph';
 import { withBrightness, withContrast, withHue, withSaturation } from './color.js';
 import { type Augmentation, shuffled } from './data.js';
 import { cut, extentsOf, middle, mirrored, scaled } from './geometry.js';

@@ -1,14 +1,6 @@
 /** Writes and reads checkpoints: the whole state of a run as one safetensors file. */
-import {
-  builtin,
-  defaultLimits,
-  FileFormatError,
-  type Limits,
-  readSafetensors,
-  type Weights,
-  writeAtomically,
-  writeSafetensors,
-} from '@cnn/core';
+import { FileFormatError, type Weights, writeSafetensors } from '@cnn/core';
+import { builtin, defaultLimits, type Limits, readSafetensors, writeAtomically } from '@cnn/core/io';
 import type { EpochRecord, Position } from './position.js';
 
 /** Content of a checkpoint. */

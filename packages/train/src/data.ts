@@ -2,18 +2,8 @@
  * Loads batches from datasets. Seed, epoch and example determine every random number, so that a resumed run
  * sees the same batches without a saved generator state.
  */
-import {
-  formatShape,
-  hash32,
-  type Random,
-  random,
-  type Shape,
-  ShapeError,
-  sameShape,
-  sizeOf,
-  type Tensor,
-  tensor,
-} from '@cnn/core';
+import { type Shape, ShapeError, sizeOf, type Tensor, tensor } from '@cnn/core';
+import { formatShape, hash32, type Random, random, sameShape } from '@cnn/core/graph';
 
 /** Labelled picture. */
 export interface Example {

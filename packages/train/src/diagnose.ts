@@ -1,16 +1,14 @@
 /** Finds the origin of a loss that is infinite or NaN, with the reference kernels, and names a remedy. */
+import { type Node, sizeOf, type Weights } from '@cnn/core';
 import {
   computeReference,
   type Graph,
   isInput,
   isParameter,
   lastUses,
-  type Node,
-  sizeOf,
   timeSlices,
   type Values,
-  type Weights,
-} from '@cnn/core';
+} from '@cnn/core/graph';
 import { compileStep, type Feeds, type PlaceOptions } from './program.js';
 
 /** Error of a training whose loss became infinite or NaN. The message names step, layer and remedy. */

@@ -3,14 +3,13 @@ import {
   type Backend,
   type BackendName,
   compile,
-  logProbabilities,
   type Module,
-  random,
   type Shape,
   ShapeError,
   type Tensor,
   type Weights,
 } from '@cnn/core';
+import { logProbabilities, random } from '@cnn/core/graph';
 import {
   type Augmentation,
   type Batch,

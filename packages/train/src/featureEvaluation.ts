@@ -1,7 +1,8 @@
 /**
  * Evaluates a model with a frozen trunk, whose features are computed once per picture, not once per epoch.
  */
-import { forInference, type Tensor, trace, type Weights } from '@cnn/core';
+import { type Tensor, trace, type Weights } from '@cnn/core';
+import { forInference } from '@cnn/core/graph';
 import type { Dataset } from './data.js';
 import { type Evaluation, type EvaluationOptions, evaluateScores } from './evaluate.js';
 import type { RunOptions } from './options.js';

@@ -1,5 +1,6 @@
 /** Makes the feeds of steps: batch, learning rates and seeds. The run's seed and position determine them. */
-import { SEED, tensor, type Weights } from '@cnn/core';
+import { tensor, type Weights } from '@cnn/core';
+import { SEED } from '@cnn/core/graph';
 import { type Dataset, exampleRandom, loadBatch, maskSeed, normalised } from './data.js';
 import type { RunOptions } from './options.js';
 import type { Position } from './position.js';

@@ -14,7 +14,8 @@
  *
  * A usual run makes the first steps of networks with kinks. CNN_SLOW_TESTS=1 makes all steps of all networks.
  */
-import { type Graph, isOp, type Node, referenceBackend, rewrite, type Tensor, wasmBackend } from '@cnn/core';
+import { type Node, referenceBackend, type Tensor, wasmBackend } from '@cnn/core';
+import { type Graph, isOp, rewrite } from '@cnn/core/graph';
 import { expect, test } from 'vitest';
 import { expectNear, type GoldenName, goldenRun, normOf } from '../test/goldenRuns.js';
 import { withOptimizerState } from './index.js';

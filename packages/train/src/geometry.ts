@@ -2,7 +2,8 @@
  * Crops, flips and resizes pictures (c x h x w, values from 0 to 1), like torchvision's `crop`, `hflip`, and
  * `resize` with `antialias=True` on tensors.
  */
-import { roundHalfEven, type Shape, ShapeError, type Tensor } from '@cnn/core';
+import { type Shape, ShapeError, type Tensor } from '@cnn/core';
+import { roundHalfEven } from '@cnn/core/graph';
 
 /** Gives channels, height and width of a picture. @throws ShapeError for another number of dimensions. */
 export const extentsOf = ({ shape }: { readonly shape: Shape }): [number, number, number] => {

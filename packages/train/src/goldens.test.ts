@@ -13,7 +13,8 @@
  * A step of the larger networks takes seconds on the reference, so a usual run makes few of them.
  * CNN_SLOW_TESTS=1 makes all twenty, and runs wasm on one, two and three threads.
  */
-import { type Backend, type CompileOptions, compile, prune, referenceBackend, wasmBackend } from '@cnn/core';
+import { type Backend, compile, referenceBackend, wasmBackend } from '@cnn/core';
+import { type CompileOptions, prune } from '@cnn/core/graph';
 import { schemeInput, schemeLabels } from '@cnn/testing';
 import { describe, expect, test } from 'vitest';
 import { type Deviation, expectNear, type GoldenName, goldenRun, normOf } from '../test/goldenRuns.js';

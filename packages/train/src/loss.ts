@@ -1,5 +1,6 @@
 /** Losses as functions from nodes to a scalar node, with the constants that they read. */
-import { crossEntropyLoss, type Node, nllLoss, tensor, type Weights } from '@cnn/core';
+import { type Node, tensor, type Weights } from '@cnn/core';
+import { crossEntropyLoss, nllLoss } from '@cnn/core/graph';
 
 /** Builds the loss of a batch, a scalar node, from logits (n x classes) and labels (n). */
 export interface Loss {

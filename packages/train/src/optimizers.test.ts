@@ -1,5 +1,6 @@
 /** Compares optimizers, clipping and schedules with PyTorch's numbers (`goldens/pytorch.json`). */
-import { Graph, referenceBackend, type Tensor, tensor } from '@cnn/core';
+import { referenceBackend, type Tensor, tensor } from '@cnn/core';
+import { Graph } from '@cnn/core/graph';
 import { describe, expect, test } from 'vitest';
 import golden from '../goldens/pytorch.json' with { type: 'json' };
 import {

@@ -2,7 +2,8 @@
  * Optimizers: the state tensors of a parameter, and the nodes that compute its update. Formulas and defaults
  * are PyTorch's.
  */
-import { emit, fill, type Node, ops } from '@cnn/core';
+import type { Node } from '@cnn/core';
+import { emit, fill, ops } from '@cnn/core/graph';
 
 /** Nodes of one parameter's update. */
 export interface UpdateCall<Slot extends string = string> {

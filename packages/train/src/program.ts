@@ -2,21 +2,23 @@
 import {
   type Backend,
   type BackendName,
+  type Module,
+  referenceBackend,
+  type Shape,
+  sizeOf,
+  type Tensor,
+  type Weights,
+} from '@cnn/core';
+import {
   compileOn,
   definitionOf,
   type Graph,
   inputsOf,
-  type Module,
   type Program,
   prepareForInference,
-  referenceBackend,
   type Selected,
-  type Shape,
-  sizeOf,
-  type Tensor,
   verify,
-  type Weights,
-} from '@cnn/core';
+} from '@cnn/core/graph';
 import type { Batch, Dataset } from './data.js';
 import { type Split, splitFrozen } from './split.js';
 import { type StepOptions, stepInputs, trainingStep, withOptimizerState } from './step.js';

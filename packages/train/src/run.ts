@@ -1,13 +1,7 @@
 /** A training run: holds the state, steps, evaluates and saves. trainer.ts declares its interface. */
-import {
-  type Limits,
-  matchParameters,
-  type Program,
-  parameters,
-  requireMatch,
-  type Selected,
-  type Weights,
-} from '@cnn/core';
+import { parameters, type Weights } from '@cnn/core';
+import { matchParameters, type Program, requireMatch, type Selected } from '@cnn/core/graph';
+import type { Limits } from '@cnn/core/io';
 import { loadCheckpoint, readCheckpoint, saveCheckpoint, writeCheckpoint } from './checkpoint.js';
 import { type Dataset, epochOrder } from './data.js';
 import { explain, type Snapshot } from './diagnose.js';

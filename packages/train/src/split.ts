@@ -2,7 +2,8 @@
  * Splits the graph of a step or of a model into the frozen trunk and the trained head, so that the trunk's
  * values can be computed once per picture and cached.
  */
-import { extract, type Graph, isInput, isParameter, type Node, rewrite, type Shape } from '@cnn/core';
+import type { Node, Shape } from '@cnn/core';
+import { extract, type Graph, isInput, isParameter, rewrite } from '@cnn/core/graph';
 import { stepInputs } from './step.js';
 
 /** Two parts of a training step or of a model. */

@@ -5,7 +5,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { forInference, gpuBackend, parameters, type Tensor, tensor, trace } from '@cnn/core';
+import { gpuBackend, parameters, type Tensor, tensor, trace } from '@cnn/core';
+import { forInference } from '@cnn/core/graph';
 import { lenet5 } from '@cnn/lenet';
 import { schemeInput, schemeWeights } from '@cnn/testing';
 import { hasWebGpu } from '@cnn/testing/webGpu';

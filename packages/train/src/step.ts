@@ -1,6 +1,16 @@
 /** Builds a training step as one graph: forward pass, loss, backward pass and update. */
 import {
   add,
+  type Module,
+  mul,
+  type Node,
+  type Shape,
+  ShapeError,
+  sizeOf,
+  trace,
+  type Weights,
+} from '@cnn/core';
+import {
   differentiate,
   emit,
   fill,
@@ -8,19 +18,11 @@ import {
   fuse,
   type Graph,
   isParameter,
-  type Module,
-  mul,
-  type Node,
   ops,
   parametersOf,
   prune,
   rewrite,
-  type Shape,
-  ShapeError,
-  sizeOf,
-  trace,
-  type Weights,
-} from '@cnn/core';
+} from '@cnn/core/graph';
 import type { Loss } from './loss.js';
 import type { Optimizer } from './optimizers.js';
 import { isUnder, requireKnown } from './paths.js';

@@ -13,13 +13,13 @@ import {
   linear,
   module,
   pipe,
-  random,
-  readSafetensors,
   referenceBackend,
   relu,
   type Weights,
   writeSafetensors,
 } from '@cnn/core';
+import { random } from '@cnn/core/graph';
+import { readSafetensors } from '@cnn/core/io';
 import { describe, expect, test } from 'vitest';
 import {
   adam,

@@ -1,5 +1,7 @@
 /** The trainer's interface, and the function that makes one; run.ts implements it. */
-import { initialise, type Limits, matchParameters, parameters, requireMatch, type Weights } from '@cnn/core';
+import { initialise, parameters, type Weights } from '@cnn/core';
+import { matchParameters, requireMatch } from '@cnn/core/graph';
+import type { Limits } from '@cnn/core/io';
 import type { Dataset } from './data.js';
 import type { Evaluation, EvaluationOptions } from './evaluate.js';
 import { crossEntropy } from './loss.js';

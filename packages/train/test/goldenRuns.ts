@@ -8,8 +8,6 @@ import {
   add,
   batchNorm,
   conv2d,
-  forInference,
-  type Graph,
   globalAvgPool,
   linear,
   type Module,
@@ -23,6 +21,7 @@ import {
   trace,
   type Weights,
 } from '@cnn/core';
+import { forInference, type Graph } from '@cnn/core/graph';
 import { efficientnetB0 } from '@cnn/efficientnet';
 import { lenet5 } from '@cnn/lenet';
 import { mobilenetV2 } from '@cnn/mobilenet';

@@ -4,11 +4,11 @@
  */
 
 declare module 'onnxruntime-web' {
-  export * from 'onnxruntime-node';
+  export * from 'onnxruntime-common';
 }
 
 declare module 'onnxruntime-web/webgpu' {
-  export * from 'onnxruntime-node';
+  export * from 'onnxruntime-common';
 }
 
 declare module '@tensorflow/tfjs-core/dist/register_all_gradients';

@@ -2,7 +2,7 @@
  * The common part of onnxruntime-node and onnxruntime-web: creates a session from an ONNX file and runs it on
  * one input.
  */
-import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { InferenceSession, Tensor } from 'onnxruntime-common';
 import { fileNames, type Peer } from '../peer.js';
 
 /** The part of the libraries that is used. */

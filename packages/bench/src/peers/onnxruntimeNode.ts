@@ -4,7 +4,7 @@
  */
 import { onnxPeer } from './onnx.js';
 
-const { InferenceSession, Tensor }: typeof import('onnxruntime-node') = await import(
+const { InferenceSession, Tensor }: typeof import('onnxruntime-common') = await import(
   process.env.ONNXRUNTIME_NODE ?? 'onnxruntime-node'
 );
 

@@ -1,5 +1,6 @@
 /** Training with @cnn: one compiled program computes the loss, the gradients and the update. */
-import { compileOn, enableWideSimd, type ModelEntry, readWeights, tensor } from '@cnn/core';
+import { enableWideSimd, type ModelEntry, readWeights, tensor } from '@cnn/core';
+import { compileOn } from '@cnn/core/graph';
 import { crossEntropy, sgd, trainingStep, withOptimizerState } from '@cnn/train';
 import { fileNames, type Peer } from '../peer.js';
 import { LEARNING_RATE, labelsOf } from './training.js';

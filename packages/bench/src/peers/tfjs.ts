@@ -2,8 +2,8 @@
  * Runs a network on a back end of TensorFlow.js, op by op, like tfjs's graph models: fused ops, tensors
  * disposed after their last use.
  */
+import type { Activation, Shape } from '@cnn/core';
 import type {
-  Activation,
   AdaptivePoolAttrs,
   AvgPoolAttrs,
   BatchNormAttrs,
@@ -13,9 +13,8 @@ import type {
   LinearAttrs,
   MaxPoolAttrs,
   PadAttrs,
-  Shape,
   SliceAttrs,
-} from '@cnn/core';
+} from '@cnn/core/graph';
 import * as tf from '@tensorflow/tfjs-core';
 import { fileNames, type Peer, Unsupported, type Workload } from '../peer.js';
 import type { Step, TfjsModel } from './tfjsModel.js';

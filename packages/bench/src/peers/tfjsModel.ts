@@ -3,7 +3,8 @@
  * fused, images in n x h x w x c order, weights transposed to match. The model is a JSON file of steps and a
  * file of values; `tfjs.ts` runs it.
  */
-import { type Graph, isInput, isOp, isParameter, type Node, type Shape, type Weights } from '@cnn/core';
+import type { Node, Shape, Weights } from '@cnn/core';
+import { type Graph, isInput, isOp, isParameter } from '@cnn/core/graph';
 import { Unsupported } from '../peer.js';
 
 /** Shape of a weight, and index of its first value in the file of values. */

@@ -1,5 +1,6 @@
 /** `cnn export [model]`: exports a model with its weights to ONNX. */
-import { formatShape, inputsOf, matchWeights, requireMatch, trace } from '@cnn/core';
+import { matchWeights, trace } from '@cnn/core';
+import { formatShape, inputsOf, requireMatch } from '@cnn/core/graph';
 import { toOnnx } from '@cnn/onnx';
 import { writeResult } from '../files.js';
 import { type ModelRequest, openModel } from '../openModel.js';

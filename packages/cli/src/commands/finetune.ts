@@ -1,14 +1,7 @@
 /** `cnn finetune <model> --data <folder>`: trains published weights with a new classifier. */
 import { join } from 'node:path';
-import {
-  initialise,
-  type ModelEntry,
-  matchWeights,
-  parameters,
-  requireMatch,
-  sameShape,
-  type Weights,
-} from '@cnn/core';
+import { initialise, type ModelEntry, matchWeights, parameters, type Weights } from '@cnn/core';
+import { requireMatch, sameShape } from '@cnn/core/graph';
 import type { ParameterGroup } from '@cnn/train';
 import { buildModel, parseModelOptions } from '../modelOptions.js';
 import { type ModelRequest, openModel } from '../openModel.js';

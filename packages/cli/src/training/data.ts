@@ -1,7 +1,8 @@
 /** Opens a folder of labelled pictures: MNIST, CIFAR-10, or one folder per class. */
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { random, type Transform } from '@cnn/core';
+import type { Transform } from '@cnn/core';
+import { random } from '@cnn/core/graph';
 import {
   type Dataset as BytesDataset,
   folderDataset,

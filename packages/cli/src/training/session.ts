@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Module, type Transform, type Weights, writeAtomically, writeSafetensors } from '@cnn/core';
+import { type Module, type Transform, type Weights, writeSafetensors } from '@cnn/core';
+import { writeAtomically } from '@cnn/core/io';
 import {
   crossEntropy,
   type Evaluation,

@@ -2,7 +2,8 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { initialise, parameters, readSafetensors, tensor, writeSafetensors } from '@cnn/core';
+import { initialise, parameters, tensor, writeSafetensors } from '@cnn/core';
+import { readSafetensors } from '@cnn/core/io';
 import { lenet5 } from '@cnn/lenet';
 import { realData } from '@cnn/testing';
 import colours from 'picocolors';

@@ -1,7 +1,7 @@
 /** Live ranges and extraction on small printed graphs. */
 import { expect, test } from 'vitest';
+import { relu, sigmoid, tanh } from '../ops/activation.js';
 import { add } from '../ops/arithmetic.js';
-import { relu, sigmoid, tanh } from '../ops/index.js';
 import { extract } from './extract.js';
 import { Graph, type Node } from './graph.js';
 import { lastReads, lastUses } from './liveness.js';

@@ -109,7 +109,17 @@ describe('what Python writes is read', () => {
       uml: 'ä€',
     });
     expect([...checkpoint.keys()]).toEqual([
-      ...['epoch', 'args', 'state_dict', 'best', 'seen', 'big', 'neg', 'no', 'flag', 'raw', 'uml'],
+      'epoch',
+      'args',
+      'state_dict',
+      'best',
+      'seen',
+      'big',
+      'neg',
+      'no',
+      'flag',
+      'raw',
+      'uml',
     ]);
     // Options are an object of a class: a tag. Protocols below 3 write bytes as a call of _codecs.encode.
     expect(isTag(args, protocol === 1 ? 'call' : 'instance')).toBe(true);

@@ -1,5 +1,5 @@
 /** Registry types of model families: builder, cost, paper and published weights of each model. */
-import type { Rename } from '../io/index.js';
+import type { Rename } from '../io/rename.js';
 import type { Module } from '../nn/module.js';
 import type { Shape } from '../tensor/shape.js';
 

@@ -6,8 +6,12 @@ import { type Shape, sizeOf } from '../tensor/shape.js';
 /** A function that draws the initial values of a parameter from its shape and a stream of random numbers. */
 export type Initialiser = Param['initialise'];
 
-const draw = (shape: Shape, next: () => number): Float32Array =>
-  Float32Array.from({ length: sizeOf(shape) }, next);
+// A loop takes a third of the time of `Float32Array.from`: VGG-11 has 133 million values.
+function draw(shape: Shape, next: () => number): Float32Array {
+  const values = new Float32Array(sizeOf(shape));
+  for (let i = 0; i < values.length; i++) values[i] = next();
+  return values;
+}
 
 /** Makes an initialiser that sets every value to `value`. */
 export const constant =

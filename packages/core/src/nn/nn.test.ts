@@ -1,7 +1,9 @@
 /** Modules, their names, their surgery, and the sentences they answer mistakes with. */
 import { describe, expect, test } from 'vitest';
 import { ShapeError, WeightsMismatch } from '../errors.js';
-import { flatten, maxPool, relu, reshape } from '../ops/index.js';
+import { relu } from '../ops/activation.js';
+import { flatten, reshape } from '../ops/arrange.js';
+import { maxPool } from '../ops/pool.js';
 import { compile } from '../runtime/compile.js';
 import { sizeOf } from '../tensor/shape.js';
 import { kaimingNormal } from './init.js';

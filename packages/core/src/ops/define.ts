@@ -144,5 +144,6 @@ export function pictureShape(
     throw new ShapeError(
       `${op} expects a batch of pictures (n x c x h x w), got ${formatShape(shape ?? [])}`,
     );
-  return shape as unknown as readonly [number, number, number, number];
+  const [n, c, h, w] = shape;
+  return [n!, c!, h!, w!];
 }

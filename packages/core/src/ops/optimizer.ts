@@ -102,7 +102,7 @@ export const adaptiveDescendOp = defineOp<AdaptiveStepAttrs, 'optimizer'>({
     return sameShapes('adaptiveDescend', [p!, m!, v!]);
   },
   reference({ inputs: [p, m, v, rate, corrections], attrs: { index, eps, decay }, output }) {
-    const [c1, c2] = corrections as unknown as [number, number];
+    const [c1, c2] = [corrections![0]!, corrections![1]!];
     const step = rate![index]!;
     for (let i = 0; i < output.length; i++)
       output[i] = p![i]! * (1 - step * decay) - (step * (m![i]! / c1)) / (Math.sqrt(v![i]! / c2) + eps);

@@ -1,6 +1,10 @@
 /** Max pooling where values tie or are not numbers: the winner is the one PyTorch takes. */
 import { expect, test } from 'vitest';
-import { differentiate, Graph, maxPool, referenceBackend, tensor } from '../index.js';
+import { referenceBackend } from '../backends/reference/reference.js';
+import { Graph } from '../graph/graph.js';
+import { differentiate } from '../passes/differentiate.js';
+import { tensor } from '../tensor/tensor.js';
+import { maxPool } from './pool.js';
 
 /** Values and gradient of a 2x2 max pooling of a 2x4 picture, with upstream gradients 1 and 10. */
 async function pooled(values: readonly number[]): Promise<readonly [number[], number[]]> {

@@ -2,24 +2,16 @@
 import { expect, test } from 'vitest';
 import { ShapeError } from '../errors.js';
 import { Graph, type Node } from '../graph/graph.js';
-import {
-  adaptiveAvgPool,
-  add,
-  avgPool,
-  channelShuffle,
-  concat,
-  crossEntropyLoss,
-  dropout,
-  emit,
-  localResponseNorm,
-  maxPool,
-  mul,
-  ops,
-  pad,
-  reshape,
-  slice,
-  softmax,
-} from './index.js';
+import { adaptiveAvgPool } from './adaptivePool.js';
+import { add, mul } from './arithmetic.js';
+import { channelShuffle, concat, pad, reshape, slice } from './arrange.js';
+import { emit } from './define.js';
+import { dropout } from './dropout.js';
+import { ops } from './index.js';
+import { localResponseNorm } from './localResponseNorm.js';
+import { crossEntropyLoss } from './loss.js';
+import { avgPool, maxPool } from './pool.js';
+import { softmax } from './softmax.js';
 
 type Build = (input: (...shape: readonly number[]) => Node) => Node;
 

@@ -44,8 +44,8 @@ export function fuse(graph: Graph): Graph {
     if (isOp(node, 'conv2d') && isOp(first, 'pad') && free(node.inputs[0]!)) {
       const { before, after } = first.attrs;
       if (before[0] || before[1] || after[0] || after[1]) return copy();
-      const extra = [before[2]!, before[3]!, after[2]!, after[3]!];
-      const padding = node.attrs.padding.map((pixels, edge) => pixels + extra[edge]!) as unknown as Padding;
+      const [top, left, bottom, right] = node.attrs.padding;
+      const padding: Padding = [top + before[2]!, left + before[3]!, bottom + after[2]!, right + after[3]!];
       return emit(conv2dOp, [first.inputs[0]!, ...inputs.slice(1)], { ...node.attrs, padding }, node.path);
     }
     return copy();

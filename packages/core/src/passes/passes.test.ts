@@ -9,19 +9,14 @@ import { batchNorm, conv2d, linear } from '../nn/layers.js';
 import { type Module, module, pipe, sequential } from '../nn/module.js';
 import { trace } from '../nn/trace.js';
 import { initialise } from '../nn/walk.js';
-import {
-  add,
-  definitionOf,
-  dropout,
-  fill,
-  flatten,
-  globalAvgPool,
-  maxPool,
-  ops,
-  pad,
-  relu,
-  stochasticDepth,
-} from '../ops/index.js';
+import { relu } from '../ops/activation.js';
+import { globalAvgPool } from '../ops/adaptivePool.js';
+import { add } from '../ops/arithmetic.js';
+import { flatten, pad } from '../ops/arrange.js';
+import { dropout, stochasticDepth } from '../ops/dropout.js';
+import { fill } from '../ops/fill.js';
+import { definitionOf, ops } from '../ops/index.js';
+import { maxPool } from '../ops/pool.js';
 import { random } from '../tensor/random.js';
 import { sizeOf } from '../tensor/shape.js';
 import { isLazy, tensor, valuesOf, type Weights } from '../tensor/tensor.js';

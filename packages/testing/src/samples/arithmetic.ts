@@ -1,5 +1,6 @@
 /** Samples of sums and products, sums over dimensions, masks and constants. */
-import { formatShape, type Shape } from '@cnn/core';
+import type { Shape } from '@cnn/core';
+import { formatShape } from '@cnn/core/graph';
 import { perChannel, type Samples } from './sample.js';
 
 const products: readonly (readonly [Shape, Shape])[] = [

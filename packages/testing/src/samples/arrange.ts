@@ -1,5 +1,6 @@
 /** Samples of the ops that copy or rearrange values. */
-import { formatShape, ops, type Shape } from '@cnn/core';
+import type { Shape } from '@cnn/core';
+import { formatShape, ops } from '@cnn/core/graph';
 import type { Samples } from './sample.js';
 
 const slices = (

@@ -1,5 +1,6 @@
 /** Samples of the classification losses, softmax and log-softmax. */
-import { formatShape, type Shape } from '@cnn/core';
+import type { Shape } from '@cnn/core';
+import { formatShape } from '@cnn/core/graph';
 import { positive, type Sample, type SampleInput, type Samples } from './sample.js';
 
 /** Five rows of seven classes, and a label for each. */

@@ -1,5 +1,6 @@
 /** Samples of batch norm, its statistics, gradients and folding, and of local response norm. */
-import { formatShape, type LocalResponseNormAttrs, type Shape } from '@cnn/core';
+import type { Shape } from '@cnn/core';
+import { formatShape, type LocalResponseNormAttrs } from '@cnn/core/graph';
 import { perChannel, positive, type Sample, type SampleInput, type Samples } from './sample.js';
 
 /**

@@ -1,5 +1,6 @@
 /** Samples of pooling over windows, adaptive and global pooling. */
-import { formatShape, ops, pair, type Shape, symmetric } from '@cnn/core';
+import type { Shape } from '@cnn/core';
+import { formatShape, ops, pair, symmetric } from '@cnn/core/graph';
 import type { Samples } from './sample.js';
 
 const maxCases = (

@@ -1,5 +1,6 @@
 /** Samples of convolution, of the linear layer and of their gradients. */
-import { type Activation, type Conv2dAttrs, ops, type Shape, symmetric } from '@cnn/core';
+import type { Activation, Shape } from '@cnn/core';
+import { type Conv2dAttrs, ops, symmetric } from '@cnn/core/graph';
 import type { Samples } from './sample.js';
 
 interface Conv2dCase {

@@ -1,5 +1,6 @@
 /** Types of samples: small cases of an op on which every back end is compared with the reference. */
-import type { AttrsOf, OpName, Shape } from '@cnn/core';
+import type { Shape } from '@cnn/core';
+import type { AttrsOf, OpName } from '@cnn/core/graph';
 
 /**
  * An input of a sample: the given `values`, or `offset + scale * u` with deterministic u in [-1, 1). Default

@@ -34,7 +34,7 @@ function canvas(): HTMLCanvasElement | OffscreenCanvas | undefined {
 
 let opened: WebGL2RenderingContext | undefined;
 
-/** Gives the WebGL2 context of the page; a new one after the last was lost. Undefined if there is no WebGL2. */
+/** Gives the page's WebGL2 context; a new one after the last was lost, undefined if there is no WebGL2. */
 export function webgl2Context(): WebGL2RenderingContext | undefined {
   if (!opened || opened.isContextLost())
     opened = (canvas()?.getContext('webgl2', { alpha: false, depth: false, antialias: false }) ??

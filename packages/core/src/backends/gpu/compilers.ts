@@ -10,7 +10,7 @@ import { webgpuRuntime } from './device/webgpu/runtime.js';
 import { sharedDevice } from './device/webgpu/sharedDevice.js';
 import type { GpuLibrary } from './library.js';
 import type { GpuMode } from './mode.js';
-import { planKernels } from './plan/planKernels.js';
+import { planKernels } from './planKernels.js';
 import { compilePlan } from './program.js';
 
 /** Graph to compile. */

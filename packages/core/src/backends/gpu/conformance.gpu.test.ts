@@ -1,4 +1,4 @@
-/** The conformance suite on the gpu back end in Node: WebGPU from the package `webgpu`. */
+/** Conformance suite on the gpu back end in Node, with WebGPU from the package `webgpu`. */
 import { testBackend } from '@cnn/testing/testBackend';
 import { hasWebGpu } from '@cnn/testing/webGpu';
 import { describe } from 'vitest';

@@ -1,6 +1,6 @@
 /**
- * The conformance suite on the gpu back end in a browser, on WebGL2 and on WebGPU. Compiling kernels takes
- * long without a GPU, so a usual run leaves out training and the rarer ops; CNN_SLOW_TESTS=1 runs everything.
+ * Conformance suite on the gpu back end in a browser, on WebGL2 and on WebGPU. Kernels compile slowly without
+ * a GPU, so the default run skips training and the rarer ops; CNN_SLOW_TESTS=1 runs everything.
  */
 import { testBackend } from '@cnn/testing/testBackend';
 import { describe, expect, test } from 'vitest';
@@ -8,30 +8,35 @@ import { BackendUnavailable } from '../../errors.js';
 import { conv2d } from '../../nn/layers.js';
 import { module } from '../../nn/module.js';
 import { initialise } from '../../nn/walk.js';
-import { add, relu } from '../../ops/index.js';
+import { relu } from '../../ops/activation.js';
+import { add } from '../../ops/arithmetic.js';
 import { compile } from '../../runtime/compile.js';
 import { type Adapter, findAdapter } from './adapter.js';
 import { sharedContext } from './device/webgl2/sharedContext.js';
 import { gpuBackend } from './gpu.js';
 
 const everything = process.env.CNN_SLOW_TESTS === '1';
-const usual: Readonly<Record<string, ReadonlySet<string>>> = {
+const defaultOps: Readonly<Record<string, ReadonlySet<string>>> = {
   webgl2: new Set([
-    ...[
-      'activation',
-      'add',
-      'mul',
-      'batchNorm',
-      'concat',
-      'slice',
-      'pad',
-      'reshape',
-      'channelShuffle',
-      'dropout',
-    ],
-    ...['linear', 'conv2d', 'maxPool', 'avgPool', 'globalAvgPool', 'adaptiveAvgPool', 'localResponseNorm'],
+    'activation',
+    'add',
+    'mul',
+    'batchNorm',
+    'concat',
+    'slice',
+    'pad',
+    'reshape',
+    'channelShuffle',
+    'dropout',
+    'linear',
+    'conv2d',
+    'maxPool',
+    'avgPool',
+    'globalAvgPool',
+    'adaptiveAvgPool',
+    'localResponseNorm',
   ]),
-  // What differs from WebGPU in Node is the browser, not the ops.
+  // Few ops: all are tested on WebGPU in Node, and only the browser differs.
   webgpu: new Set([
     'activation',
     'add',
@@ -47,14 +52,14 @@ const usual: Readonly<Record<string, ReadonlySet<string>>> = {
 for (const mode of ['webgl2', 'webgpu'] as const)
   testBackend(`gpu:${mode}`, gpuBackend({ mode }), {
     nonFinite: false,
-    has: (op) => everything || usual[mode]!.has(op),
+    has: (op) => everything || defaultOps[mode]!.has(op),
   });
 
 describe('a session', () => {
   const model = conv2d(3, 8, 3);
   const options = { weights: initialise(model, { seed: 1 }), input: [1, 3, 8, 8] };
 
-  test('runs on WebGPU where there is an adapter, and auto leaves a software adapter alone', async () => {
+  test('runs on WebGPU where there is an adapter, and auto skips a software adapter', async () => {
     await using session = await compile(model, { ...options, backend: 'gpu' });
     expect(session.backend).toBe('gpu:webgpu');
     await using chosen = await compile(model, options);
@@ -91,7 +96,7 @@ describe('a session', () => {
     expect(await next.run(x)).toEqual(expected);
   });
 
-  test('a value that no texture of this GPU holds is a back end that is not available', async () => {
+  test('a tensor too large for a texture makes the back end unavailable', async () => {
     const { gl } = sharedContext((await findAdapter.webgl2()) as Adapter);
     const original = gl.getParameter.bind(gl);
     gl.getParameter = (name) => (name === gl.MAX_TEXTURE_SIZE ? 2048 : original(name));
@@ -101,14 +106,16 @@ describe('a session', () => {
         input: [1, 3, 800, 800],
         backend: gpuBackend({ mode: 'webgl2' }),
       });
-      await expect(compiling).rejects.toThrow(/needs a texture of 4096x\d+; this GPU has at most 2048/);
+      await expect(compiling).rejects.toThrow(
+        /needs a texture of 4096x\d+ texels; this GPU has at most 2048/,
+      );
       await expect(compiling).rejects.toBeInstanceOf(BackendUnavailable);
     } finally {
       gl.getParameter = original;
     }
   });
 
-  test('on WebGL2 layers that end in different ways share a kernel, and wide rows of taps are loops', async () => {
+  test('on WebGL2 layers with different epilogues share a kernel, and long rows of taps are loops', async () => {
     const layer = (padding = 1) => conv2d(8, 8, 3, { padding });
     const model = module(
       { first: conv2d(3, 8, 7, { stride: 2, padding: 3 }), a: layer(), b: layer(), c: layer(), d: layer() },
@@ -127,7 +134,7 @@ describe('a session', () => {
     expect(notes).toContain('2 kernels');
   });
 
-  test('thirty rounds on WebGL2 give back every texture', async () => {
+  test('thirty sessions on WebGL2 free every texture', async () => {
     const { gl } = sharedContext((await findAdapter.webgl2()) as Adapter);
     const alive = new Set<WebGLTexture>();
     const [create, remove] = [gl.createTexture.bind(gl), gl.deleteTexture.bind(gl)];

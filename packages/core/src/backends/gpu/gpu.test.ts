@@ -1,14 +1,14 @@
-/** What happens where there is no GPU: an error that says what to install, or the CPU path with the reason. */
+/** The gpu back end without a GPU: an error that says what to install, or the CPU with the reason. */
 import { describe, expect, test } from 'vitest';
 import { module } from '../../nn/module.js';
-import { relu } from '../../ops/index.js';
+import { relu } from '../../ops/activation.js';
 import { compile } from '../../runtime/compile.js';
 
 const model = module({}, (_, x) => relu(x));
 const options = { weights: new Map(), input: [1, 1, 2, 2] };
 
 describe('in plain Node', () => {
-  test('asking for the gpu tells how to install one', async () => {
+  test('the gpu back end says how to install a GPU interface', async () => {
     await expect(compile(model, { ...options, backend: 'gpu' })).rejects.toThrow(
       /npm install gpu\.js@2\.24 webgpu.*docs\/gpu\.md/,
     );

@@ -1,6 +1,6 @@
 /**
- * The gpu back end: runs graphs on WebGPU where there is an adapter, else on WebGL2, through gpu.js. Kernels are text
- * generated for the shapes of the graph; weights and parameters stay on the device.
+ * The gpu back end: runs graphs on WebGPU where there is an adapter, else on WebGL2, through gpu.js. Kernels
+ * are text generated for the shapes of the graph; weights and parameters stay on the device.
  */
 import { BackendUnavailable } from '../../errors.js';
 import type { Graph } from '../../graph/graph.js';
@@ -42,8 +42,8 @@ async function compileGpu(
       );
     } else
       try {
-        // All other modules are loaded here, once there is a GPU: pages that run on the CPU do not fetch them.
-        // gpu.js takes a while to run when it is loaded, so hand-written kernels start to compile before.
+        // All other modules are loaded here, so that pages without a GPU do not fetch them. gpu.js runs for a
+        // while when it is loaded, so it is loaded after hand-written kernels have started to compile.
         const library = yieldToEventLoop().then(loadLibrary);
         library.catch(() => undefined);
         const { compilers } = await import('./compilers.js');

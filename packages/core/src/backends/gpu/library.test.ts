@@ -1,4 +1,4 @@
-/** Loading gpu.js where it is not installed, or is one that has no WebGPU. */
+/** Loading gpu.js: missing, a version without WebGPU, and in the forms that bundlers give it. */
 import { afterEach, expect, test, vi } from 'vitest';
 import { loadLibrary } from './library.js';
 
@@ -7,19 +7,19 @@ afterEach(() => {
   vi.resetModules();
 });
 
-test('the command that installs it is told', async () => {
+test('without gpu.js the error has the command that installs it', async () => {
   vi.doMock('gpu.js', () => {
     throw new Error("Cannot find package 'gpu.js'");
   });
   await expect(loadLibrary()).rejects.toThrow(/needs the package gpu\.js.*npm install gpu\.js@2\.24$/);
 });
 
-test('and for another version too', async () => {
+test('a version without WebGPU is the same error', async () => {
   vi.doMock('gpu.js', () => ({ WebGPUContext: undefined, default: { GPU: class {} } }));
   await expect(loadLibrary()).rejects.toThrow(/has no WebGPU.*npm install gpu\.js@2\.24$/);
 });
 
-test('what bundlers make of it is found', async () => {
+test('gpu.js as a default export is found', async () => {
   const library = { GPU: class {}, WebGPUContext: {} };
   vi.doMock('gpu.js', () => ({ WebGPUContext: undefined, default: library }));
   expect(await loadLibrary()).toBe(library);

@@ -1,4 +1,4 @@
-/** Runs a plan on a device: tensors are freed after their last use, and updated parameters replace the old ones at the end. */
+/** Runs a plan on a device. Tensors are freed after their last use; updates replace parameters at the end. */
 import { type Graph, inputsOf, type Node, parametersOf } from '../../graph/graph.js';
 import { lastReads } from '../../graph/liveness.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
@@ -93,7 +93,7 @@ async function build<Handle>(
    * @param finish - called after the last step with the tensors by slot; those it leaves are freed.
    * @param after - called after each step.
    */
-  async function start<T>(
+  async function runSteps<T>(
     feeds: ReadonlyMap<string, Tensor>,
     finish: (tensors: Map<number, Handle>) => Promise<T>,
     after?: (step: Step<Handle>) => Promise<void>,
@@ -135,7 +135,7 @@ async function build<Handle>(
 
   async function run(feeds: ReadonlyMap<string, Tensor>, signal?: AbortSignal) {
     signal?.throwIfAborted();
-    return start(feeds, async (tensors) => {
+    return runSteps(feeds, async (tensors) => {
       const staged = await abortable(
         runtime.read([...outputs.values()].map((slot) => tensors.get(slot)!)),
         signal,
@@ -170,7 +170,7 @@ async function build<Handle>(
     async profile(feeds) {
       const times = new Map<Node, ProfileStep>();
       let since = performance.now();
-      await start(
+      await runSteps(
         feeds,
         async (tensors) => {
           await runtime.read([...outputs.values()].map((slot) => tensors.get(slot)!));
@@ -189,7 +189,7 @@ async function build<Handle>(
         notes: [
           ...runtime.notes,
           `${runtime.kernels} kernels`,
-          'each step is waited for, which a run does not do',
+          'times include a wait after each step, which a run does not have',
         ],
         steps: [...times.values()],
       };
@@ -202,7 +202,9 @@ async function build<Handle>(
   };
 }
 
-/** Numbers all tensors that the calls need, and lists those to upload once and those to upload for each run. */
+/**
+ * Numbers all tensors that the calls need, and lists those to upload once and those to upload for each run.
+ */
 function assignSlots(plan: Plan) {
   const slots = new Map<PlannedTensor, number>();
   const constants: { slot: number; layout: Layout; write: WriteStaged }[] = [];
@@ -230,7 +232,10 @@ function assignSlots(plan: Plan) {
   return { slots, constants, fed, outputs, states };
 }
 
-/** Gives the calls whose results are used, each with the tensors to free after it. `kept` are slots that are never freed. */
+/**
+ * Gives the calls whose results are used, each with the tensors to free after it. `kept` are slots that are
+ * never freed.
+ */
 function stepsOf<Handle>(
   plan: Plan,
   prepared: readonly CompiledCall<Handle>[],

@@ -1,4 +1,4 @@
-/** What a session on the GPU promises, in Node: what it says, lost devices, memory, verification. */
+/** Sessions on the GPU in Node: reports, lost devices, memory, verification. */
 import { createRequire } from 'node:module';
 import { hasWebGpu } from '@cnn/testing/webGpu';
 import { describe, expect, test } from 'vitest';
@@ -6,7 +6,8 @@ import { BackendUnavailable } from '../../errors.js';
 import { conv2d, linear } from '../../nn/layers.js';
 import { sequential } from '../../nn/module.js';
 import { initialise } from '../../nn/walk.js';
-import { globalAvgPool, relu } from '../../ops/index.js';
+import { relu } from '../../ops/activation.js';
+import { globalAvgPool } from '../../ops/adaptivePool.js';
 import { compile } from '../../runtime/compile.js';
 import type { Backend } from '../backend.js';
 import { gpuBackend } from './gpu.js';
@@ -27,7 +28,7 @@ const x = Float32Array.from({ length: 3 * 16 * 16 }, (_, i) => Math.sin(i));
 const onGpu = { weights, input, backend: 'gpu' } as const;
 
 describe.runIf(hasWebGpu())('a session on the GPU', () => {
-  test('says what it runs on, and gives the numbers of the CPU', async () => {
+  test('reports its back end, and computes what the CPU computes', async () => {
     await using cpu = await compile(model, { weights, input, backend: 'wasm' });
     await using session = await compile(model, { ...onGpu, strict: true });
     expect(session.backend).toBe('gpu:webgpu');
@@ -43,7 +44,7 @@ describe.runIf(hasWebGpu())('a session on the GPU', () => {
     expect(steps.map(({ op }) => op)).toEqual(['conv2d + relu', 'conv2d', 'globalAvgPool', 'linear']);
   });
 
-  test('an adapter that gives no device is a back end that is not available', async () => {
+  test('an adapter without a device makes the back end unavailable', async () => {
     const { gpu } = navigator;
     const stubborn = {
       requestAdapter: async () => {
@@ -66,7 +67,7 @@ describe.runIf(hasWebGpu())('a session on the GPU', () => {
     }
   });
 
-  test('auto leaves a software adapter alone and says so, in profiles too', async () => {
+  test('auto skips a software adapter and says so, in profiles too', async () => {
     await using session = await compile(model, { weights, input });
     if (session.backend === 'gpu:webgpu') return; // A real GPU.
     expect(session.backend).toBe('wasm');
@@ -87,9 +88,13 @@ describe.runIf(hasWebGpu())('a session on the GPU', () => {
   });
 
   test.each([
-    ['maxStorageBufferBindingSize', 1000, /takes \d+ bytes; this GPU has at most 1000 in one buffer/],
-    ['maxComputeWorkgroupsPerDimension', 2, /needs more threads than this GPU takes at once/],
-  ] as const)('a device with less %s is a back end that is not available', async (name, most, message) => {
+    ['maxStorageBufferBindingSize', 1000, /takes \d+ bytes; a buffer of this GPU has at most 1000/],
+    [
+      'maxComputeWorkgroupsPerDimension',
+      2,
+      /needs [\dx]+ workgroups; this GPU has at most 2 along a dimension/,
+    ],
+  ] as const)('a device with too small a %s makes the back end unavailable', async (name, most, message) => {
     const { device } = await WebGPUContext.acquire();
     const { limits } = device;
     const smaller = new Proxy(limits, {
@@ -104,7 +109,7 @@ describe.runIf(hasWebGpu())('a session on the GPU', () => {
     }
   });
 
-  test('thirty rounds give back every buffer', async () => {
+  test('thirty sessions free every buffer', async () => {
     const { device } = await WebGPUContext.acquire();
     const alive = new Set<GPUBuffer>();
     const original = device.createBuffer.bind(device);
@@ -132,7 +137,7 @@ describe.runIf(hasWebGpu())('a session on the GPU', () => {
     device.createBuffer = original;
   });
 
-  test('an aborted run rejects at once, and the session goes on', async () => {
+  test('an aborted run rejects immediately, and the session stays usable', async () => {
     await using session = await compile(model, onGpu);
     const expected = await session.run(x);
     const controller = new AbortController();

@@ -1,4 +1,4 @@
-/** Host memory for values on their way to a device. It is reused, since to allocate memory takes longer than to fill it. */
+/** Host memory for uploads. It is reused: allocating it takes longer than filling it. */
 export class StagingBuffer {
   #floats = new Float32Array(0);
 

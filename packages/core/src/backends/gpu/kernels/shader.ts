@@ -4,7 +4,7 @@ import type { Activation } from '../../../ops/activation.js';
 /** Writes a number with a decimal point, which both languages require. */
 const floatLiteral = (value: number): string => (Number.isInteger(value) ? `${value}.0` : String(value));
 
-/** Writes an activation of the variable x of some type, `vec4<f32>` for instance. No exponential overflows. */
+/** Writes an activation of the variable x, of a type such as `vec4<f32>`. No exponential overflows. */
 export function vectorActivation(activation: Activation | undefined, x: string, type: string): string {
   const splat = (value: number): string => `${type}(${floatLiteral(value)})`;
   const logistic = (of: string): string => `(${splat(1)} / (${splat(1)} + exp(min(-${of}, ${splat(80)}))))`;

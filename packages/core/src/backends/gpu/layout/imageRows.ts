@@ -3,7 +3,7 @@ import { pictureShape } from '../../../ops/define.js';
 import { sizeOf } from '../../../tensor/shape.js';
 import type { Layout } from './types.js';
 
-/** Padded images whose pixels hold `lanes` channels each: n, c / lanes, h, w, lanes. With one lane that is NCHW. */
+/** Padded images, stored as n, c / lanes, h, w, lanes. With one lane that is NCHW. */
 export interface StoredImages extends Pick<Layout, 'shape' | 'padding' | 'paddedShape'> {
   readonly lanes: number;
 }

@@ -1,6 +1,6 @@
 /**
- * Packed layout of images for WebGL2, which computes four values at a time: n, c / 4, h, w, and then four channels of a
- * pixel. Rows are padded to a multiple of four pixels, since a fragment computes four of them.
+ * Packed layout of images for WebGL2, which computes four values at a time: n, c / 4, h, w, and then four
+ * channels of a pixel. Rows are padded to a multiple of four pixels, since a fragment computes four of them.
  */
 import { pictureShape } from '../../../ops/define.js';
 import type { Padding } from '../../../ops/window.js';
@@ -13,7 +13,7 @@ import { type Layout, noPadding, type OutputCoordinates, paddedShapeOf } from '.
 export const PACK = 4;
 
 /** Number of blocks of four channels. */
-export const blocksOf = (channels: number): number => Math.ceil(channels / PACK);
+export const channelBlocks = (channels: number): number => Math.ceil(channels / PACK);
 
 /** Lays out a batch of images. */
 export function packedLayout(shape: Shape, requested: Padding = noPadding): Layout {
@@ -25,7 +25,7 @@ export function packedLayout(shape: Shape, requested: Padding = noPadding): Layo
   return {
     ...stored,
     // The channel within its block, the column, and everything else.
-    dims: [PACK, w, n * blocksOf(c) * h],
+    dims: [PACK, w, n * channelBlocks(c) * h],
     layerMajor: false,
     indexOf: (at) => packedIndex(stored, at),
     outputCoordinates: () => packedCoordinates(stored),
@@ -57,13 +57,13 @@ function packedIndex({ padding, paddedShape }: Stored, at: readonly Coordinate[]
           `Math.floor((${channel} + 0.5) / ${PACK})`,
           `(${channel} - ${PACK} * Math.floor((${channel} + 0.5) / ${PACK}))`,
         ];
-  const image = n === 1 ? '' : `(${shifted(at[0]!, 0)}) * ${blocksOf(c)} + `;
+  const image = n === 1 ? '' : `(${shifted(at[0]!, 0)}) * ${channelBlocks(c)} + `;
   return `[(${image}${block}) * ${h} + ${shifted(at[2]!, padding[0])}][${shifted(at[3]!, padding[1])}][${lane}]`;
 }
 
 function packedCoordinates({ shape, padding, paddedShape }: Stored): OutputCoordinates {
   const [n, c, h] = pictureShape('the packed layout', paddedShape);
-  const blocks = blocksOf(c);
+  const blocks = channelBlocks(c);
   const tests: string[] = [];
   if (c % PACK !== 0) tests.push(`i1 < ${c}`);
   const along = (axis: 2 | 3): string => {

@@ -1,6 +1,6 @@
 /**
- * Planar layout: values in row-major order, NCHW for images, possibly with zero padding around each image. The one to
- * three dimensions of a kernel are the last two axes and all others folded into one.
+ * Planar layout: values in row-major order, NCHW for images, possibly with zero padding around each image.
+ * The one to three dimensions of a kernel are the last two axes and all others folded into one.
  */
 import type { Padding } from '../../../ops/window.js';
 import { type Shape, sizeOf } from '../../../tensor/shape.js';
@@ -8,7 +8,7 @@ import { type Coordinate, divide, plus } from '../kernels/expression.js';
 import { imagesToDevice, imagesToHost } from './imageRows.js';
 import { hasPadding, type Layout, noPadding, type OutputCoordinates, paddedShapeOf } from './types.js';
 
-/** Most workgroups that WebGPU guarantees along one dimension of a dispatch; gpu.js dispatches one per outermost index. */
+/** Most workgroups along a dimension that WebGPU guarantees; gpu.js dispatches one per outermost index. */
 const MAX_WORKGROUPS = 65535;
 
 /** Axes that are folded into each dimension of a kernel, outermost dimension first. */

@@ -23,8 +23,8 @@ export interface Layout {
   /** Extents of gpu.js's output, one to three, innermost first. Their product is what the layout stores. */
   readonly dims: readonly number[];
   /**
-   * True if the host writes the values in the order of WebGL2's textures: the first texel of each four, then the second
-   * of each, and so on. False: texel by texel.
+   * True if the host writes the values in the order of WebGL2's textures: the first texel of each four, then
+   * the second of each, and so on. False: texel by texel.
    */
   readonly layerMajor: boolean;
   /** Gives the text `[z][y][x]` that reads the element at some coordinates. */
@@ -60,5 +60,5 @@ export const paddedShapeOf = (shape: Shape, [top, left, bottom, right]: Padding)
 /** Number of values that a layout stores, padding included. */
 export const storedFloats = ({ dims }: Pick<Layout, 'dims'>): number => sizeOf(dims);
 
-/** End of the integers that float32 holds exactly. Kernels compute indices in float32, so each extent of `dims` is below it. */
+/** Float32 holds all integers up to this. Kernels compute indices in float32, so extents stay below it. */
 export const EXACT_INTEGERS = 2 ** 24;

@@ -4,20 +4,20 @@ import type { PlannedTensor } from '../plan/plan.js';
 import { lowerConv2d } from './conv/conv2d.js';
 import * as convGradient from './conv/gradient.js';
 import * as arrange from './data/arrange.js';
-import { lowerRandomMask } from './data/randomMask.js';
-import * as activation from './elementwise/activation.js';
-import * as arithmetic from './elementwise/arithmetic.js';
-import * as loss from './loss.js';
+import { lowerRandomMask } from './dropout/randomMask.js';
+import * as loss from './loss/loss.js';
 import type { Lowering, LoweringContext } from './lowering.js';
 import { lowerLinear } from './matmul/linear.js';
 import { lowerMatmul } from './matmul/matmul.js';
 import * as batchNorm from './norm/batchNorm.js';
 import * as localResponseNorm from './norm/localResponseNorm.js';
-import * as optimizer from './optimizer.js';
+import * as optimizer from './optimizer/optimizer.js';
+import * as activation from './pointwise/activation.js';
+import * as arithmetic from './pointwise/arithmetic.js';
 import * as adaptivePool from './pool/adaptivePool.js';
 import * as pool from './pool/pool.js';
-import * as reduce from './reduce.js';
-import * as softmax from './softmax.js';
+import * as reduce from './reduce/reduce.js';
+import * as softmax from './softmax/softmax.js';
 
 const lowerings: { readonly [K in OpName]: Lowering<AttrsOf<K>> } = {
   activation: activation.lowerActivation,

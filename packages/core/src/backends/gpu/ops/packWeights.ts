@@ -1,6 +1,6 @@
 /**
- * Packs weights in the order in which a hand-written kernel reads them: on the host, once, if they never change, else by
- * a kernel in each run.
+ * Packs weights in the order in which a hand-written kernel reads them: on the host, once, if they never
+ * change, else by a kernel in each run.
  */
 import { type Tensor, valuesOf } from '../../../tensor/tensor.js';
 import { divide } from '../kernels/expression.js';
@@ -12,8 +12,8 @@ export const constantOf = ({ origin }: PlannedTensor): Tensor | undefined =>
   origin.kind === 'constant' ? origin.values : undefined;
 
 /**
- * Packs a weight (out x in x kh x kw, or out x in) into tiles of output channels: tile, in * kh * kw, channel of the
- * tile. The last tile is filled up with zeros.
+ * Packs a weight (out x in x kh x kw, or out x in) into tiles of output channels: tile, in * kh * kw, channel
+ * of the tile. The last tile is filled up with zeros.
  * @param channels - output channels of a tile.
  */
 export function packOutputTiles(plan: PlanBuilder, weight: PlannedTensor, channels: number): PlannedTensor {

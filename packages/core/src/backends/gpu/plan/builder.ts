@@ -81,12 +81,12 @@ return result;
       if (dims.some((extent) => extent >= EXACT_INTEGERS))
         throw new BackendUnavailable(
           'gpu',
-          `${node.graph.at(node.path)}: ${node.op} has a value of ${shape.join('x')}, which lies in rows of ${Math.max(...dims)} values; the gpu back end counts up to ${EXACT_INTEGERS - 1}. Use the wasm back end.`,
+          `${node.graph.at(node.path)}: ${node.op} has a tensor of ${shape.join('x')}, with ${Math.max(...dims)} values along a dimension of its kernel; the gpu back end has indices up to ${EXACT_INTEGERS - 1}. Use the wasm back end.`,
         );
     if (inputs.length > MAX_INPUTS)
       throw new BackendUnavailable(
         'gpu',
-        `A kernel reads at most ${MAX_INPUTS} arrays, ${node.op} asks for ${inputs.length}.`,
+        `${node.graph.at(node.path)}: a kernel of ${node.op} reads ${inputs.length} arrays; the gpu back end reads at most ${MAX_INPUTS}. Use the wasm back end.`,
       );
     const call: KernelCall = { kernel, layout, inputs, node, algorithm };
     this.calls.push(call);
@@ -103,7 +103,7 @@ return result;
     return { layout: this.layout(shape), origin: { kind: 'prepacked', write } };
   }
 
-  /** Gives a constant of some texels that `write` puts in the order of a WebGL2 texture: a quarter of the values per layer. */
+  /** Gives a constant that `write` puts in a WebGL2 texture's order: a quarter of the texels per layer. */
   prepackedLayers(texels: number, write: WriteStaged): PlannedTensor {
     return {
       layout: { ...this.layout([texels, PACK]), layerMajor: true },

@@ -1,4 +1,4 @@
-/** Plan of a graph before a device sees it: kernels as text, the calls of them, and where tensors come from. */
+/** Plan of a graph, independent of a device: kernels as text, their calls, and where tensors come from. */
 import type { Node } from '../../../graph/graph.js';
 import type { Tensor } from '../../../tensor/tensor.js';
 import type { Layout } from '../layout/types.js';
@@ -11,7 +11,7 @@ export type WriteStaged = (staged: Float32Array) => void;
 
 /** Source of a tensor's values. */
 export type Origin =
-  /** Constant that stays on the device. The values are read once, for the upload, while the device compiles. */
+  /** Constant that stays on the device. Its values are read once, for the upload, during compilation. */
   | { readonly kind: 'constant'; readonly values: Tensor }
   /** Constant in the order in which a kernel reads it. `write` is called once. */
   | { readonly kind: 'prepacked'; readonly write: WriteStaged }
@@ -33,8 +33,8 @@ export type Kernel =
   /** Function for gpu.js that computes one element of the result. */
   | { readonly language: 'javascript'; readonly text: string }
   /**
-   * Compute shader for WebGPU. Binding 0 holds `sizes`, then come the inputs and the result. The shader must not write
-   * the result's padding.
+   * Compute shader for WebGPU. Binding 0 holds `sizes`, then come the inputs and the result. The shader must
+   * not write the result's padding.
    */
   | {
       readonly language: 'wgsl';
@@ -43,8 +43,9 @@ export type Kernel =
       readonly workgroups: readonly [number, number, number];
     }
   /**
-   * Function for WebGL2, `void compute(int quad)`. It computes four texels of the result, y0 to y3, from `sizes` and the
-   * inputs: `fetch0(texel)` reads a texel of the first input, `layer0(quad, layer)` one of the four texels of a quad.
+   * Function for WebGL2, `void compute(int quad)`. It computes four texels of the result, y0 to y3, from
+   * `sizes` and the inputs: `fetch0(texel)` reads a texel of the first input, `layer0(quad, layer)` one of
+   * the four texels of a quad.
    */
   | { readonly language: 'glsl'; readonly text: string; readonly sizes: readonly number[] };
 

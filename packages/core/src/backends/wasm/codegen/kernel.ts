@@ -30,7 +30,7 @@ export const paddedChannels = (channels: number): number =>
   Math.ceil(channels / CHANNEL_BLOCK) * CHANNEL_BLOCK;
 
 /** Up to `most` addresses under one name, an i32 each. */
-interface AddressList {
+export interface AddressList {
   readonly most: number;
 }
 

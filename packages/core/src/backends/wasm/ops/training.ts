@@ -1,7 +1,7 @@
 /** Lowerings of the ops that only training needs. The compiler checks that the two tables cover all ops. */
 import type { AttrsOf, TrainingOp } from '../../../ops/index.js';
-import { lowerConv2dGradInput } from './conv/inputGradient.js';
-import { lowerConv2dGradWeight } from './conv/weightGradient.js';
+import { lowerConv2dGradInput } from './conv/conv2dInputGradient.js';
+import { lowerConv2dGradWeight } from './conv/conv2dWeightGradient.js';
 import { transformChangingWeights } from './conv/winograd/changingWeights.js';
 import { lowerSliceGrad } from './data/arrange.js';
 import { lowerRandomMask } from './dropout/randomMask.js';

@@ -1,7 +1,8 @@
 import { noise } from '@cnn/testing/fixtures';
 import { expect, test } from 'vitest';
 import { Graph } from '../../../graph/graph.js';
-import { emit, ops } from '../../../ops/index.js';
+import { emit } from '../../../ops/define.js';
+import { ops } from '../../../ops/index.js';
 import type { LazyTensor, Tensor } from '../../../tensor/tensor.js';
 import { SLICE_MS } from '../../common/yield.js';
 import { detectFeatures, engineFor } from '../codegen/engine.js';

@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { Graph, type Node } from '../../../graph/graph.js';
-import { adaptiveAvgPool, channelShuffle, concat, emit, mul, ops, slice } from '../../../ops/index.js';
+import { adaptiveAvgPool } from '../../../ops/adaptivePool.js';
+import { mul } from '../../../ops/arithmetic.js';
+import { channelShuffle, concat, slice } from '../../../ops/arrange.js';
+import { emit } from '../../../ops/define.js';
+import { ops } from '../../../ops/index.js';
 import { findFusions } from './fusions.js';
 import { placeValues } from './placement.js';
 

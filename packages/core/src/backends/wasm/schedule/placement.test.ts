@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { Graph, type Node } from '../../../graph/graph.js';
-import { concat, dropout, emit, flatten, globalAvgPool, ops, relu, slice } from '../../../ops/index.js';
+import { relu } from '../../../ops/activation.js';
+import { globalAvgPool } from '../../../ops/adaptivePool.js';
+import { concat, flatten, slice } from '../../../ops/arrange.js';
+import { emit } from '../../../ops/define.js';
+import { dropout } from '../../../ops/dropout.js';
+import { ops } from '../../../ops/index.js';
 import type { Pixels, Value } from '../memory/layout.js';
 import { Arena, Region } from '../memory/region.js';
 import { placeValues } from './placement.js';

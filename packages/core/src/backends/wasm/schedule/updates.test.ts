@@ -1,7 +1,9 @@
 /** Chains of updates: what hangs together is one, and what is wanted elsewhere is left in the graph's order. */
 import { describe, expect, test } from 'vitest';
 import { Graph, type Node } from '../../../graph/graph.js';
-import { emit, ops, relu } from '../../../ops/index.js';
+import { relu } from '../../../ops/activation.js';
+import { emit } from '../../../ops/define.js';
+import { ops } from '../../../ops/index.js';
 import { updateChains } from './updates.js';
 
 /** What the first parameter and its velocity become. */

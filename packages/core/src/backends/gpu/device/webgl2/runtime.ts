@@ -1,7 +1,7 @@
 /**
- * Device runtime on WebGL2. A tensor is a texture of four layers with four values per texel. A kernel call draws one
- * triangle over all layers at once, so that a fragment computes sixteen values from what it has read. gpu.js translates
- * kernels; textures, their pool and reading back without blocking the page are ours.
+ * Device runtime on WebGL2. A tensor is a texture of four layers with four values per texel. A kernel call
+ * draws one triangle over all layers at once, so that a fragment computes sixteen values from what it has
+ * read. gpu.js translates kernels; textures, their pool and reading back without blocking the page are ours.
  */
 import { BackendUnavailable } from '../../../../errors.js';
 import { planarLayout } from '../../layout/planar.js';
@@ -27,7 +27,7 @@ export interface TextureTensor extends TextureSize {
   readonly texture: WebGLTexture;
 }
 
-/** Logarithms of the two texture widths: of most textures, and of those that would be too high with that width. */
+/** Logarithms of the texture widths. Textures that would be too high with the narrow width are wide. */
 const NARROW_SHIFT = 6;
 const WIDE_SHIFT = 12;
 
@@ -67,7 +67,10 @@ export function webgl2Runtime(
   const poolKey = ({ shift, height }: TextureSize): string => `${shift} ${height}`;
   const bytesOf = ({ shift, height }: TextureSize): number => (height << shift) * 16 * LAYERS;
 
-  /** Gives the texture size of a layout. Widths are powers of two, so that no index needs a division, and two, so that shaders are few. */
+  /**
+   * Gives the texture size of a layout. Widths are powers of two, so that no index needs a division. There
+   * are only two, since each needs shaders of its own.
+   */
   function textureSize(layout: Layout): TextureSize {
     const floats = storedFloats(layout);
     const texels = Math.max(1, Math.ceil(floats / 4));
@@ -77,7 +80,7 @@ export function webgl2Runtime(
     if (Math.max(height, 2 ** shift) > maxSide)
       throw new BackendUnavailable(
         'gpu',
-        `A value of ${layout.shape.join('x')} needs a texture of ${2 ** shift}x${height}; this GPU has at most ${maxSide} in a row. Use the wasm back end.`,
+        `A tensor of ${layout.shape.join('x')} needs a texture of ${2 ** shift}x${height} texels; this GPU has at most ${maxSide} along a side. Use the wasm back end.`,
       );
     return { floats, texels, shift, height };
   }
@@ -125,13 +128,13 @@ export function webgl2Runtime(
     const status = gl.checkFramebufferStatus(gl.FRAMEBUFFER);
     release(tensor);
     if (status !== gl.FRAMEBUFFER_COMPLETE && !gl.isContextLost())
-      throw new BackendUnavailable(
-        'gpu',
-        `WebGL2 cannot draw on ${LAYERS} textures of float32 at once here.`,
-      );
+      throw new BackendUnavailable('gpu', `WebGL2 cannot draw to ${LAYERS} float32 textures at once here.`);
   }
 
-  /** Draws nothing, as `place` is zero. Drivers finish compiling at the first draw, which so happens while weights are uploaded. */
+  /**
+   * Draws nothing, as `place` is zero. Drivers finish compiling a program at its first draw; this way they do
+   * so while weights are uploaded.
+   */
   function warmUp({ program }: CompiledKernel): void {
     const tensor = acquire(planarLayout([1]));
     attach(tensor);
@@ -148,7 +151,7 @@ export function webgl2Runtime(
     if (gl.isContextLost()) throw new Error(LOST);
     const error = gl.getError();
     if (error === gl.OUT_OF_MEMORY)
-      throw new BackendUnavailable('gpu', 'The memory of the GPU is too small; use the wasm back end.');
+      throw new BackendUnavailable('gpu', 'The GPU is out of memory; use the wasm back end.');
     if (error !== gl.NO_ERROR) throw new Error(`WebGL2 reports error ${error}.`);
   }
 
@@ -190,8 +193,8 @@ export function webgl2Runtime(
   }
 
   /**
-   * Waits until the GPU has executed all commands so far, and lets the page handle events meanwhile. It polls every
-   * millisecond: to poll all the time would take a core from a GPU that is software.
+   * Waits until the GPU has executed all commands so far, and lets the page handle events meanwhile. It polls
+   * every millisecond: polling all the time would take a core from a software GPU.
    */
   async function waitForGpu(): Promise<void> {
     const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
@@ -230,7 +233,10 @@ export function webgl2Runtime(
       for (const { layout, inputs } of calls) {
         [layout, ...inputs].forEach(textureSize);
         if (inputs.length > maxTextures)
-          throw new BackendUnavailable('gpu', `This GPU reads at most ${maxTextures} textures in a kernel.`);
+          throw new BackendUnavailable(
+            'gpu',
+            `A kernel reads ${inputs.length} textures; this GPU has at most ${maxTextures}. Use the wasm back end.`,
+          );
       }
       // Hand-written kernels first, since gpu.js keeps the host busy when it is loaded.
       const written = calls.map(handWritten);

@@ -1,4 +1,4 @@
-/** The WebGL2 context that all programs of a page share, with the kernels compiled on it. A lost context is replaced. */
+/** WebGL2 context that all programs share, with its compiled kernels. A lost context is replaced. */
 import { BackendUnavailable } from '../../../../errors.js';
 import { type Adapter, webgl2Context } from '../../adapter.js';
 import type { GpuLibrary } from '../../library.js';
@@ -28,7 +28,7 @@ export interface SharedContext {
   readonly translator: (library: GpuLibrary) => (source: string, rank: number) => string;
 }
 
-/** Most compiled kernels. When there would be more, all are dropped, and those needed later are compiled again. */
+/** Most cached kernels. If there would be more, all are dropped, and those needed later compiled again. */
 const MAX_KERNELS = 1000;
 
 /** Draws one triangle that covers the whole target. */
@@ -47,7 +47,7 @@ export function sharedContext(adapter: Adapter): SharedContext {
   if (shared && !shared.gl.isContextLost()) return shared;
   const gl = webgl2Context();
   if (!gl?.getExtension('EXT_color_buffer_float'))
-    throw new BackendUnavailable('gpu', 'WebGL2 gives no context here.');
+    throw new BackendUnavailable('gpu', 'WebGL2 provides no context that computes in float32 here.');
   let translate: ReturnType<typeof translatorOn> | undefined;
   const translator: SharedContext['translator'] = (library) => {
     translate ??= translatorOn(library, gl);

@@ -1,4 +1,4 @@
-/** Fragment shaders for WebGL2: gpu.js translates kernels in JavaScript to GLSL functions, and the shader around them is ours. */
+/** Fragment shaders for WebGL2, around GLSL functions that gpu.js translates or that are hand-written. */
 import type { GpuLibrary } from '../../library.js';
 import { memoize } from '../memoize.js';
 
@@ -8,9 +8,9 @@ export const LAYERS = 4;
 const layers = Array.from({ length: LAYERS }, (_, layer) => layer);
 
 /**
- * Declarations at the start of every shader. A tensor is stored four values to a texel, and texel t in layer t & 3 of a
- * texture that is `1 << shift` texels wide. The shifts are constants of the text, since GPUs shift by a constant much
- * faster.
+ * Declarations at the start of every shader. A tensor is stored four values to a texel, and texel t in layer
+ * t & 3 of a texture that is `1 << shift` texels wide. The shifts are constants of the text, since GPUs shift
+ * by a constant much faster.
  */
 const preamble = (shifts: readonly number[]): string => `#version 300 es
 precision highp float;

@@ -1,7 +1,7 @@
 /**
- * Device runtime on WebGPU. All kernels of a run go into one command buffer, over buffers from a pool. gpu.js provides the
- * device and translates kernels. Its pipelines are not used: their results always pass through the host, and they cannot
- * run hand-written shaders.
+ * Device runtime on WebGPU. All kernels of a run go into one command buffer, over buffers from a pool. gpu.js
+ * provides the device and translates kernels. Its pipelines are not used: their results always pass through
+ * the host, and they cannot run hand-written shaders.
  */
 import { BackendUnavailable } from '../../../../errors.js';
 import { hasPadding, type Layout, storedFloats } from '../../layout/types.js';
@@ -22,7 +22,7 @@ export interface BufferTensor {
   readonly key: string;
 }
 
-/** Names the buffers that a layout may use. Kernels do not write padding, so it needs buffers that had the same layout. */
+/** Names the buffers a layout may use. Kernels write no padding, so padded layouts share none with others. */
 const poolKey = (layout: Layout): string =>
   hasPadding(layout)
     ? `${layout.paddedShape.join('x')} ${layout.padding.join()}`
@@ -121,7 +121,7 @@ export function webgpuRuntime(shared: SharedDevice): DeviceRuntime<BufferTensor>
     const error = (await Promise.all(pending)).find((reported) => reported !== null);
     if (!error) return;
     if (isOutOfMemory(error))
-      throw new BackendUnavailable('gpu', 'The memory of the GPU is too small; use the wasm back end.');
+      throw new BackendUnavailable('gpu', 'The GPU is out of memory; use the wasm back end.');
     throw new Error(`The GPU reports an error: ${error.message}`);
   }
 
@@ -141,7 +141,7 @@ export function webgpuRuntime(shared: SharedDevice): DeviceRuntime<BufferTensor>
     if (workgroups.some((count) => count > limit))
       throw new BackendUnavailable(
         'gpu',
-        `A value of ${layout.shape.join('x')} needs more threads than this GPU takes at once; use the wasm back end.`,
+        `A tensor of ${layout.shape.join('x')} needs ${workgroups.join('x')} workgroups; this GPU has at most ${limit} along a dimension. Use the wasm back end.`,
       );
     if (kernel.language === 'wgsl')
       return { wgsl: kernel.text, parameters: Uint32Array.from(kernel.sizes), workgroups };
@@ -159,7 +159,7 @@ export function webgpuRuntime(shared: SharedDevice): DeviceRuntime<BufferTensor>
     if (bytes > maxBytes)
       throw new BackendUnavailable(
         'gpu',
-        `A value of ${layout.shape.join('x')} takes ${bytes} bytes; this GPU has at most ${maxBytes} in one buffer. Use the wasm back end.`,
+        `A tensor of ${layout.shape.join('x')} takes ${bytes} bytes; a buffer of this GPU has at most ${maxBytes}. Use the wasm back end.`,
       );
   }
 

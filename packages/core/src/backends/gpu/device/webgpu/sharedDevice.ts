@@ -1,4 +1,4 @@
-/** The WebGPU device of gpu.js, with what the programs on it share: compiled kernels, and the news that it was lost. */
+/** WebGPU device of gpu.js, which all programs share, with its compiled kernels and how it was lost. */
 import { BackendUnavailable } from '../../../../errors.js';
 import { type Adapter, adapterOf } from '../../adapter.js';
 import type { GpuLibrary } from '../../library.js';
@@ -35,7 +35,7 @@ const devices = new WeakMap<GPUDevice, SharedDevice>();
 export async function sharedDevice(library: GpuLibrary): Promise<SharedDevice> {
   const { adapter, device } = await library.WebGPUContext.acquire().catch((error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new BackendUnavailable('gpu', `WebGPU gives no device (${reason}).`);
+    throw new BackendUnavailable('gpu', `WebGPU provides no device (${reason}).`);
   });
   const known = devices.get(device);
   if (known) return known;

@@ -1,11 +1,11 @@
-/** Translates kernels in JavaScript to WGSL: gpu.js generates the shader, and its text is taken from there. */
+/** Translates kernels in JavaScript to WGSL by gpu.js, whose pipeline is not used. */
 import type { GpuInstance, GpuLibrary } from '../../library.js';
 import { memoize } from '../memoize.js';
 
 /**
  * Makes a function that translates kernels with an instance of gpu.js.
- * @returns the function: it takes a kernel whose result has `rank` dimensions, and gives a shader whose sizes are all
- * parameters, so that the text does not depend on them.
+ * @returns the function: it takes a kernel whose result has `rank` dimensions, and gives a shader whose sizes
+ * are all parameters, so that the text does not depend on them.
  */
 export function translatorOf(library: GpuLibrary): (source: string, rank: number) => string {
   let gpu: GpuInstance | undefined;

@@ -1,6 +1,6 @@
 /**
- * Convolution: a hand-written shader where there is one, else a kernel whose threads compute one output each. Images are
- * stored with zero padding, so the loops need no bounds checks.
+ * Convolution: a hand-written shader where there is one, else a kernel whose threads compute one output each.
+ * Images are stored with zero padding, so the loops need no bounds checks.
  */
 import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
 import { pictureShape } from '../../../../ops/define.js';

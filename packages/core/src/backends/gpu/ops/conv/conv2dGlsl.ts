@@ -1,7 +1,7 @@
 /**
- * Convolution for WebGL2, in GLSL: a fragment computes four channels of four adjacent pixels. A texel of the input holds
- * four channels too, so eight texels read serve 64 products. Sizes are parameters, so layers that differ only in them
- * share a kernel.
+ * Convolution for WebGL2, in GLSL: a fragment computes four channels of four adjacent pixels. A texel of the
+ * input holds four channels too, so eight texels read serve 64 products. Sizes are parameters, so layers that
+ * differ only in them share a kernel.
  */
 import type { Graph, Node } from '../../../../graph/graph.js';
 import type { Activation } from '../../../../ops/activation.js';
@@ -12,7 +12,7 @@ import type { Padding } from '../../../../ops/window.js';
 import type { Shape } from '../../../../tensor/shape.js';
 import { type Tensor, valuesOf } from '../../../../tensor/tensor.js';
 import { range, vectorActivation } from '../../kernels/shader.js';
-import { blocksOf, PACK } from '../../layout/packed.js';
+import { channelBlocks, PACK } from '../../layout/packed.js';
 import type { Layout } from '../../layout/types.js';
 import type { PlannedTensor } from '../../plan/plan.js';
 import type { LoweringContext } from '../lowering.js';
@@ -32,8 +32,8 @@ interface KernelVariant {
 }
 
 /**
- * Operations on a sum before it is stored. Layers that differ only in these share a kernel, with a parameter for each that
- * is optional: to compile another kernel takes longer than all layers take to test a parameter.
+ * Operations on a sum before it is stored. Layers that differ only in these share a kernel, with a parameter
+ * for each that is optional: to compile another kernel takes longer than all layers take to test a parameter.
  */
 interface Epilogue {
   /** True if all layers that share the kernel add a residual. */
@@ -43,7 +43,7 @@ interface Epilogue {
   readonly optionalActivation: boolean;
 }
 
-/** Parameters of the kernel, in order. Those called more are of the residual. */
+/** Parameters of the kernel, in order. Names that begin with `more` are the residual's. */
 const sizeNames = [
   'outWidth',
   'outHeight',
@@ -70,7 +70,7 @@ const sizeNames = [
 
 type Sizes = Readonly<Record<(typeof sizeNames)[number], number>>;
 
-/** Most weights that a row of taps reads if its taps are unrolled. Longer rows are loops, which compile faster. */
+/** Most weights read by a row of unrolled taps. Longer rows are loops, which compile faster. */
 const MAX_UNROLLED_READS = 20;
 
 /** Gives an image's size with padding, and the padding before its first pixel. */
@@ -88,14 +88,14 @@ const imageSize = ({
 const weightShape = (shape: Shape | undefined) => pictureShape('the weight of conv2d', shape);
 
 /**
- * Packs weights into texels of four output channels: block of output channels, block of input channels, tap. Each input
- * channel of a block has a layer of the texture.
+ * Packs weights into texels of four output channels: block of output channels, block of input channels, tap.
+ * Each input channel of a block has a layer of the texture.
  */
 function packWeights(weight: Tensor, staged: Float32Array): void {
   const [out, perGroup, kh, kw] = weightShape(weight.shape);
   const taps = kh * kw;
   const row = perGroup * taps;
-  const block = blocksOf(perGroup) * taps * PACK;
+  const block = channelBlocks(perGroup) * taps * PACK;
   const layer = staged.length / PACK;
   for (let first = 0; first < out; first += PACK) {
     const end = Math.min(first + PACK, out);
@@ -124,8 +124,8 @@ const isDepthwise = (weight: Shape, groups: number): boolean => {
 };
 
 /**
- * True if a convolution with constant weights has a kernel here: it has one group, is depthwise, or its groups are blocks
- * of four channels.
+ * True if a convolution with constant weights has a kernel here: it has one group, is depthwise, or its
+ * groups are blocks of four channels.
  */
 export const hasGlslKernel = (weight: Shape, groups: number): boolean => {
   const [out, perGroup] = weightShape(weight);
@@ -135,8 +135,9 @@ export const hasGlslKernel = (weight: Shape, groups: number): boolean => {
 };
 
 /**
- * Attributes of the convolutions of each graph by the kernel they can share. A kernel depends on all of them (its epilogue
- * covers every layer), while lowerings see one node at a time, so the first convolution lowered groups those of its graph.
+ * Attributes of the convolutions of each graph by the kernel they can share. A kernel depends on all of them
+ * (its epilogue covers every layer), while lowerings see one node at a time, so the first convolution lowered
+ * groups those of its graph.
  */
 const sharedKernels = new WeakMap<Graph, ReadonlyMap<string, readonly Conv2dAttrs[]>>();
 
@@ -150,7 +151,7 @@ function kernelKey({ attrs, inputs }: Node<Conv2dAttrs>): string {
   return JSON.stringify([kh, kw, stride, padding, dilation, isDepthwise(weight, groups), lanes, bias]);
 }
 
-/** Gives the attributes of the convolutions of a graph that share a kernel with a node, in order, the node included. */
+/** Gives the attributes of the convolutions that share a kernel with a node, the node included. */
 function layersOfKernel(node: Node<Conv2dAttrs>): readonly Conv2dAttrs[] {
   const { graph } = node;
   let kernels = sharedKernels.get(graph);
@@ -182,7 +183,10 @@ function epilogueOf(node: Node<Conv2dAttrs>): Epilogue {
   };
 }
 
-/** y = activation(x * w + b + residual); undefined if runs update the weight, or its groups are no blocks of four channels. */
+/**
+ * y = activation(x * w + b + residual); undefined if runs update the weight, or its groups are no blocks of
+ * four channels.
+ */
 export function conv2dGlsl(context: LoweringContext<Conv2dAttrs>): PlannedTensor | undefined {
   const { attrs, node, plan, shape, storedPadding } = context;
   const [x, w, ...more] = context.inputs as [PlannedTensor, PlannedTensor, ...PlannedTensor[]];
@@ -197,8 +201,8 @@ export function conv2dGlsl(context: LoweringContext<Conv2dAttrs>): PlannedTensor
   const epilogue = epilogueOf(node);
   const layout = plan.layout(shape, storedPadding);
   const weights = depthwise
-    ? plan.prepacked([blocksOf(out) * kh * kw, PACK], (staged) => packDepthwiseWeights(constant, staged))
-    : plan.prepackedLayers(blocksOf(out) * blocksOf(perGroup) * kh * kw * PACK, (staged) =>
+    ? plan.prepacked([channelBlocks(out) * kh * kw, PACK], (staged) => packDepthwiseWeights(constant, staged))
+    : plan.prepackedLayers(channelBlocks(out) * channelBlocks(perGroup) * kh * kw * PACK, (staged) =>
         packWeights(constant, staged),
       );
   const outSize = imageSize(layout);
@@ -209,18 +213,18 @@ export function conv2dGlsl(context: LoweringContext<Conv2dAttrs>): PlannedTensor
   const sizes: Sizes = {
     outWidth: outSize.width,
     outHeight: outSize.height,
-    outBlocks: blocksOf(out),
+    outBlocks: channelBlocks(out),
     top: outSize.top,
     left: outSize.left,
     innerWidth,
     innerHeight,
     inWidth: inSize.width,
     inHeight: inSize.height,
-    inBlocks: blocksOf(inChannels),
+    inBlocks: channelBlocks(inChannels),
     inTop: inSize.top - padding[0],
     inLeft: inSize.left - padding[1],
-    depth: blocksOf(perGroup),
-    blocksPerGroup: blocksOf(out / groups),
+    depth: channelBlocks(perGroup),
+    blocksPerGroup: channelBlocks(out / groups),
     moreWidth: moreSize.width,
     moreHeight: moreSize.height,
     moreTop: moreSize.top,
@@ -244,8 +248,9 @@ export function conv2dGlsl(context: LoweringContext<Conv2dAttrs>): PlannedTensor
 }
 
 /**
- * Writes the shader of a variant. Rows above and below an image are stored as zeros. Columns beside it are not, since they
- * would add whole quads of pixels to each row: what is read there is multiplied by a zero computed before the loops.
+ * Writes the shader of a variant. Rows above and below an image are stored as zeros. Columns beside it are
+ * not, since they would add whole quads of pixels to each row: what is read there is multiplied by a zero
+ * computed before the loops.
  */
 function shader({
   kernel: [kh, kw],
@@ -264,7 +269,8 @@ function shader({
   const column = (pixel: number, kx: number): string => `x${pixel * stride[1] + kx * dilation[1]}`;
   const [, before, , after] = padding;
   const outputIsNoWider = stride[1] === 1 && before + after <= (kw - 1) * dilation[1];
-  // Columns that may lie before the first pixel of a row, or after the last and not in the padding that fills its quad.
+  // Columns that may lie before the first pixel of a row, or after the last and not in the padding that fills
+  // its quad.
   const outside = [...columns].filter(
     (at) =>
       at < before ||

@@ -1,7 +1,7 @@
 /**
- * Convolution for WebGPU, in WGSL: a thread computes a tile of four pixels by up to eight channels in registers, so each
- * value read is used in eight products and each weight in four. Sizes are parameters, so layers that differ only in them
- * share a kernel.
+ * Convolution for WebGPU, in WGSL: a thread computes a tile of four pixels by up to eight channels in
+ * registers, so each value read is used in eight products and each weight in four. Sizes are parameters, so
+ * layers that differ only in them share a kernel.
  */
 import type { Activation } from '../../../../ops/activation.js';
 import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
@@ -30,7 +30,7 @@ interface KernelVariant {
   readonly activation: Activation | undefined;
 }
 
-/** Parameters of the kernel, in the order of its uniform buffer. Those called more are of the residual. */
+/** Parameters of the kernel, in order. Names that begin with `more` are the residual's. */
 const sizeNames = [
   'inRow',
   'inPlane',
@@ -56,7 +56,7 @@ const sizeNames = [
 type Sizes = Readonly<Record<(typeof sizeNames)[number], number>>;
 
 /** Gives the strides of rows, planes and images, and the index of the first pixel that is not padding. */
-function stridesOf({ paddedShape, padding }: Layout): {
+function imageStrides({ paddedShape, padding }: Layout): {
   readonly row: number;
   readonly plane: number;
   readonly image: number;
@@ -78,9 +78,9 @@ export function conv2dWgsl(context: LoweringContext<Conv2dAttrs>): PlannedTensor
   const channels = groups === 1 || outPerGroup % 8 === 0 ? 8 : outPerGroup % 4 === 0 ? 4 : 1;
   const tilesPerGroup = Math.ceil(outPerGroup / channels);
   const layout = plan.layout(shape, storedPadding);
-  const inStrides = stridesOf(x.layout);
-  const outStrides = stridesOf(layout);
-  const moreStrides = residual ? stridesOf(residual.layout) : outStrides;
+  const inStrides = imageStrides(x.layout);
+  const outStrides = imageStrides(layout);
+  const moreStrides = residual ? imageStrides(residual.layout) : outStrides;
   const [n, , oh, ow] = pictureShape('conv2d', shape);
   // Without padding the image of a 1x1 convolution is one long row.
   const isFlat =

@@ -148,8 +148,8 @@ function unflatten(
 }
 
 /**
- * Gives the values another shape. The index is split into that of the leading axes and that of the rest, so that
- * neither exceeds the integers that float32 holds.
+ * Gives the values another shape. The index is split into that of the leading axes and that of the rest, so
+ * that neither exceeds the integers that float32 holds.
  */
 export const lowerReshape: Lowering<ReshapeAttrs> = (context) => {
   const source = context.node.inputs[0]!.shape;
@@ -158,7 +158,7 @@ export const lowerReshape: Lowering<ReshapeAttrs> = (context) => {
   if (blockSize >= EXACT_INTEGERS)
     throw new BackendUnavailable(
       'gpu',
-      `${context.node.graph.at(context.node.path)}: the gpu back end cannot reshape ${source.join('x')} to ${context.shape.join('x')}: ${blockSize} values in a block are more than it can count. Use the wasm back end.`,
+      `${context.node.graph.at(context.node.path)}: the gpu back end cannot reshape ${source.join('x')} to ${context.shape.join('x')}: that takes indices of ${blockSize} values, and it has indices up to ${EXACT_INTEGERS - 1}. Use the wasm back end.`,
     );
   return writeResult(context, context.inputs, ([x], at) => {
     const leadIndex = flatten(at.slice(0, to), context.shape.slice(0, to));
@@ -169,7 +169,7 @@ export const lowerReshape: Lowering<ReshapeAttrs> = (context) => {
   });
 };
 
-/** Dropout and stochastic depth outside of training: the input itself, or a copy where its padding differs. */
+/** Dropout and stochastic depth at inference: the input itself, or a copy if its padding differs. */
 export const lowerIdentity: Lowering = (context) =>
   equalPadding(
     context.inputs[0]!.layout.padding,

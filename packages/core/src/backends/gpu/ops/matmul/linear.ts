@@ -1,4 +1,4 @@
-/** Fully connected layers: a hand-written shader where there is one, else a kernel whose threads compute one value each. */
+/** Fully connected layers: a hand-written shader where there is one, else one value per thread. */
 import type { LinearAttrs } from '../../../../ops/linear.js';
 import { activated, loop } from '../../kernels/javascript.js';
 import { type Lowering, writeResult } from '../lowering.js';

@@ -6,7 +6,7 @@ import type { PlannedTensor } from '../../plan/plan.js';
 import type { LoweringContext } from '../lowering.js';
 import { constantOf, packOutputTiles } from '../packWeights.js';
 
-/** y = activation(x w^T + b); undefined if runs update the weight, or a fragment would compute parts of two rows. */
+/** y = activation(x w^T + b); undefined if runs update the weight, or a fragment would span two rows. */
 export function linearGlsl(context: LoweringContext<LinearAttrs>): PlannedTensor | undefined {
   const { attrs, inputs, node, plan, shape, storedPadding } = context;
   const [x, w, bias] = inputs as [PlannedTensor, PlannedTensor, PlannedTensor | undefined];

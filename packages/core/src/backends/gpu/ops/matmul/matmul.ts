@@ -1,4 +1,4 @@
-/** Matrix products, of which the gradients of fully connected layers are made: a thread computes one element. */
+/** Matrix products, for the gradients of fully connected layers: a thread computes one element. */
 import type { MatmulAttrs } from '../../../../ops/linear.js';
 import { loop } from '../../kernels/javascript.js';
 import { type Lowering, writeResult } from '../lowering.js';

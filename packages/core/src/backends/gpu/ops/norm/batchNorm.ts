@@ -3,7 +3,7 @@ import type { BatchNormTrainAttrs, EpsAttrs, RunningAverageAttrs } from '../../.
 import { type Shape, sizeOf } from '../../../../tensor/shape.js';
 import { activated, literal, type Read } from '../../kernels/javascript.js';
 import { elementwise, type Lowering, writeResult } from '../lowering.js';
-import { reduceChannels } from '../reduce.js';
+import { reduceChannels } from '../reduce/reduce.js';
 
 const normalised = (
   [x, weight, bias, mean, variance]: readonly Read[],

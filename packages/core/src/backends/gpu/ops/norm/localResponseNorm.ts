@@ -3,7 +3,7 @@ import type { LocalResponseNormAttrs } from '../../../../ops/localResponseNorm.j
 import { literal, loop, type Read } from '../../kernels/javascript.js';
 import { type Lowering, withCoordinate, writeResult } from '../lowering.js';
 
-/** Writes a power of a positive number. Square roots, for the papers' exponents, are more exact than a power. */
+/** Writes a power of a positive number. For the papers' exponents, square roots are more exact. */
 function powerOf(base: string, exponent: number): string {
   if (exponent === 0.75) return `(Math.sqrt(${base}) * Math.sqrt(Math.sqrt(${base})))`;
   if (exponent === 0.5) return `Math.sqrt(${base})`;
@@ -12,7 +12,8 @@ function powerOf(base: string, exponent: number): string {
 }
 
 /**
- * Writes statements that declare the scale: k + alpha / size * (sum of squares of the channels around `channel`).
+ * Writes statements that declare the scale: k + alpha / size * (sum of squares of the channels around
+ * `channel`).
  * @param name - variable to declare.
  * @param read - reads the input at a channel.
  */
@@ -47,7 +48,7 @@ export const lowerLocalResponseNorm: Lowering<LocalResponseNormAttrs> = (context
     value: `${x!(at)} / ${powerOf('scale', context.attrs.beta)}`,
   }));
 
-/** Gradient of local response normalisation: one kernel for all scales, one for the sums over them. Inputs: dy, x. */
+/** Gradient: one kernel for all scales, one for the sums over them. Inputs: dy, x. */
 export const lowerLocalResponseNormGrad: Lowering<LocalResponseNormAttrs> = (context) => {
   const { size, alpha, beta } = context.attrs;
   const channels = context.shape[1]!;

@@ -1,6 +1,6 @@
 /**
- * Adaptive and global pooling. The bins of adaptive pooling may overlap, so its gradients go over the bins that contain a
- * pixel.
+ * Adaptive and global pooling. The bins of adaptive pooling may overlap, so its gradients go over the bins
+ * that contain a pixel.
  */
 import type { AdaptivePoolAttrs } from '../../../../ops/adaptivePool.js';
 import { pictureShape } from '../../../../ops/define.js';
@@ -10,7 +10,7 @@ import type { PlannedTensor } from '../../plan/plan.js';
 import { type Lowering, writeResult } from '../lowering.js';
 import { keepMaximum, maximumStart, pixelOf } from './common.js';
 
-/** Writes statements that declare the first row (or column) of a bin, `yFrom`, and the first after it, `yTo`. */
+/** Declares the first row (or column) of a bin, `yFrom`, and the first after it, `yTo`. */
 const declareBin = (name: string, index: string, extent: number, bins: number): string =>
   `const ${name}From = Math.floor((${index} * ${extent} + 0.5) / ${bins});
 const ${name}To = Math.floor((${index} * ${extent} + ${extent + bins - 1} + 0.5) / ${bins});`;

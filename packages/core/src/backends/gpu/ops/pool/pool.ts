@@ -1,6 +1,6 @@
 /**
- * Pooling over windows. The gradients gather: each pixel goes over the windows that contain it. That of max pooling first
- * finds the tap of each window's maximum.
+ * Pooling over windows. The gradients gather: each pixel goes over the windows that contain it. That of max
+ * pooling first finds the tap of each window's maximum.
  */
 import type { AvgPoolAttrs, MaxPoolAttrs } from '../../../../ops/pool.js';
 import type { Shape } from '../../../../tensor/shape.js';

@@ -1,15 +1,16 @@
-/** Convolutions: which way each is computed. */
+/** Lowers convolutions: chooses the algorithm of each. */
 import type { Node } from '../../../../graph/graph.js';
 import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
 import { FLOAT } from '../../codegen/kernel.js';
 import { isFirstConv } from '../../schedule/fusions.js';
 import type { Planner } from '../../schedule/planner.js';
 import { type Lowering, pixelsOf } from '../lowering.js';
-import { type Convolution, convolutionOf, convolve, underWindow } from './convolution.js';
+import { type Convolution, convolutionOf } from './convolution.js';
 import { lowerDepthwise } from './depthwise/depthwise.js';
 import { MOST_ROWS } from './depthwise/depthwiseKernel.js';
+import { directConvolution, directWindow } from './direct.js';
 import { lowerFirstConv } from './firstConv.js';
-import { lowerGrouped } from './grouped/grouped.js';
+import { lowerGroupedMatmul } from './grouped/groupedMatmul.js';
 import { chooseGroupedRows, lowerGroupedRows } from './grouped/groupedRows.js';
 import { chooseWinograd, lowerWinograd } from './winograd/winograd.js';
 
@@ -20,7 +21,11 @@ export const lowerConv2d: Lowering<Conv2dAttrs> = (p, node) => {
   else lowerConvolution(p, convolution);
 };
 
-/** Chooses among the ways to compute a convolution whose input lies pixel by pixel. */
+/**
+ * Chooses the algorithm of a convolution whose input is NHWC: depthwise; grouped, row-wise or as matrix
+ * products; Winograd, if the cost model expects it to be the fastest; or direct, as an implicit matrix
+ * product.
+ */
 export function lowerConvolution(p: Planner, convolution: Convolution): void {
   const { attrs, kernel, channels, out } = convolution;
   const { groups, padding } = attrs;
@@ -31,7 +36,7 @@ export function lowerConvolution(p: Planner, convolution: Convolution): void {
   if (groups > 1) {
     const lanes = chooseGroupedRows(p, convolution);
     if (lanes) lowerGroupedRows(p, convolution, lanes);
-    else lowerGrouped(p, convolution);
+    else lowerGroupedMatmul(p, convolution);
     return;
   }
   const method = chooseWinograd(p, convolution);
@@ -40,7 +45,7 @@ export function lowerConvolution(p: Planner, convolution: Convolution): void {
     return;
   }
   const x = convolution.x();
-  const window = underWindow(p, convolution, x, channels);
-  const plain = kernel[0] * kernel[1] === 1 && padding.every((pixels) => pixels === 0);
-  convolve(p, convolution, window, x.n * x.h * x.w * x.c * FLOAT, plain ? 'gemm' : 'direct');
+  const window = directWindow(p, convolution, x, channels);
+  const pointwise = kernel[0] * kernel[1] === 1 && padding.every((pixels) => pixels === 0);
+  directConvolution(p, convolution, window, x.n * x.h * x.w * x.c * FLOAT, pointwise ? 'gemm' : 'direct');
 }

@@ -1,4 +1,4 @@
-/** Convolutions on planar pictures of few channels: a network's first layer reads the host's tensor as it lies. */
+/** First convolution of a network: reads the NCHW input of few channels without converting it to NHWC. */
 import type { Node } from '../../../../graph/graph.js';
 import { FLOAT } from '../../codegen/kernel.js';
 import { type Dense, extents } from '../../memory/layout.js';
@@ -9,31 +9,36 @@ import { paddedRows } from '../data/paddingKernel.js';
 import { biasOf } from '../lowering.js';
 import { packPanels } from '../matmul/matmul.js';
 import { planRowMatmul, type Rows } from '../matmul/rowMatmul.js';
-import { type Convolution, type ConvolutionLayer, convolve, type Window } from './convolution.js';
+import type { Convolution, ConvolutionLayer } from './convolution.js';
+import { type DirectWindow, directConvolution } from './direct.js';
 
-/** Planar pictures with zeros around them where the convolution asks for that, and the calls that put them there. */
-interface Planes {
+/** The NCHW input with zero padding: [image][channel][row][column]. Strides are in bytes. */
+interface NchwInput {
   readonly at: Pointer;
-  /** Rows of a plane. Steps are in bytes. */
+  /** Rows of a channel's plane, with padding. */
   readonly height: number;
-  readonly planeStep: number;
-  readonly rowStep: number;
-  /** Calls that bring some rows there, counted through all planes of all pictures; none if they lie there already. */
-  readonly padded: (from: number, to: number) => readonly Call[];
+  readonly planeStride: number;
+  readonly rowStride: number;
+  /**
+   * Returns the calls that copy rows with their padding; none if the convolution has no padding and reads the
+   * input in place.
+   * @param from - first padded row, counted through all planes of all images.
+   */
+  readonly padRows: (from: number, to: number) => readonly Call[];
 }
 
-function planesOf(
+function nchwInputOf(
   p: Planner,
   { attrs, kernel, channels }: ConvolutionLayer,
   x: Node,
   y: { readonly h: number; readonly w: number },
-): Planes {
+): NchwInput {
   const { n, h: height, w: width } = extents(x.shape);
   const [top, left] = attrs.padding;
   const source = (p.value(x) as Dense).at;
   const rowBytes = width * FLOAT;
   if (attrs.padding.every((pixels) => pixels === 0))
-    return { at: source, height, planeStep: height * rowBytes, rowStep: rowBytes, padded: () => [] };
+    return { at: source, height, planeStride: height * rowBytes, rowStride: rowBytes, padRows: () => [] };
   const [paddedHeight, paddedWidth] = paddedExtents(attrs, kernel, y);
   const [row, plane] = [paddedWidth * FLOAT, paddedHeight * paddedWidth * FLOAT];
   const target = p.workspace(n * channels * plane);
@@ -50,9 +55,9 @@ function planesOf(
   return {
     at: target,
     height: paddedHeight,
-    planeStep: plane,
-    rowStep: row,
-    padded: (from, to) =>
+    planeStride: plane,
+    rowStride: row,
+    padRows: (from, to) =>
       padCalls(pad, paddedHeight, top, Math.min(height, paddedHeight - top), from, to, {
         source: (image, y) => source.plus((image * height + y) * rowBytes),
         target: (image, y) => target.plus(image * plane + y * row),
@@ -60,17 +65,17 @@ function planesOf(
   };
 }
 
-/** The window on planes: the inner dimension goes over planes and rows of the window. */
+/** The window on an NCHW input: the inner dimension loops over channels and rows of the window. */
 function windowOn(
-  { planeStep, rowStep }: Planes,
+  { planeStride, rowStride }: NchwInput,
   { attrs: { dilation }, kernel, channels, order }: ConvolutionLayer,
-): Omit<Window, 'x'> {
+): Omit<DirectWindow, 'x'> {
   const dilated = dilation[1] > 1;
   return {
     inner: {
       loops: [
-        { count: channels, stride: planeStep },
-        { count: kernel[0], stride: rowStep * dilation[0] },
+        { count: channels, stride: planeStride },
+        { count: kernel[0], stride: rowStride * dilation[0] },
         ...(dilated ? [{ count: kernel[1], stride: dilation[1] * FLOAT }] : []),
       ].filter(({ count }) => count > 1),
       run: dilated ? 1 : kernel[1],
@@ -83,21 +88,21 @@ function windowOn(
   };
 }
 
-/** A convolution on planar pictures as a phase of its own. */
+/** Adds the phases of a first convolution. */
 export function lowerFirstConv(p: Planner, convolution: Convolution, x: Node): void {
   const { attrs, channels, y } = convolution;
-  const planes = planesOf(p, convolution, x, y);
-  const { at, height, planeStep, rowStep, padded } = planes;
+  const input = nchwInputOf(p, convolution, x, y);
+  const { at, height, planeStride, rowStride, padRows } = input;
   const rows = y.n * channels * height;
-  if (padded(0, rows).length > 0) {
+  if (padRows(0, rows).length > 0) {
     p.setAlgorithm('pad');
-    p.parallelFor(rows, padded);
+    p.parallelFor(rows, padRows);
   }
-  convolve(
+  directConvolution(
     p,
     convolution,
     {
-      ...windowOn(planes, convolution),
+      ...windowOn(input, convolution),
       x: {
         kind: 'pixels',
         at,
@@ -105,19 +110,23 @@ export function lowerFirstConv(p: Planner, convolution: Convolution, x: Node): v
         c: channels,
         h: y.h,
         w: y.w,
-        imageStride: channels * planeStep,
-        rowStride: rowStep * attrs.stride[0],
+        imageStride: channels * planeStride,
+        rowStride: rowStride * attrs.stride[0],
         pixelStride: attrs.stride[1] * FLOAT,
       },
     },
     x.shape.reduce((size, extent) => size * extent, FLOAT),
-    'direct planar',
+    'direct NCHW',
   );
 }
 
-/** Such a convolution, some rows at a time. */
-export interface StemRows {
-  /** Makes rows of one picture; `continued` says that the row before the first has been made by the same thread. */
+/** A first convolution that is computed row-wise. */
+export interface FirstConvRows {
+  /**
+   * Returns the calls that compute output rows of one image.
+   * @param continued - true if the same thread has computed the row before the first, and so has padded its
+   * input rows.
+   */
   readonly calls: (
     image: number,
     rows: readonly [from: number, to: number],
@@ -126,17 +135,17 @@ export interface StemRows {
   ) => readonly Call[];
 }
 
-/** Packs the weights of a convolution on planar pictures. Each thread puts zeros around the rows that it reads. */
-export function planStem(
+/** Plans a row-wise first convolution: packs its weights. Each thread pads the input rows that it reads. */
+export function planFirstConvRows(
   p: Planner,
   layer: ConvolutionLayer,
   x: Node,
   y: { readonly h: number; readonly w: number; readonly pixelStride: number },
-): StemRows {
+): FirstConvRows {
   const { attrs, kernel, channels, out, weight, bias, order } = layer;
   const { stride } = attrs;
-  const planes = planesOf(p, layer, x, y);
-  const window = windowOn(planes, layer);
+  const input = nchwInputOf(p, layer, x, y);
+  const window = windowOn(input, layer);
   const { call } = planRowMatmul(p, {
     inner: window.inner,
     columns: out,
@@ -145,22 +154,22 @@ export function planStem(
     activation: attrs.activation,
     pixel: { a: stride[1] * FLOAT, c: y.pixelStride, residual: 0 },
   });
-  /** The row of a plane behind the last one under a row. */
-  const behind = (row: number): number => row * stride[0] + (kernel[0] - 1) * attrs.dilation[0] + 1;
+  /** End of the padded input rows under an output row's window. */
+  const inputEnd = (row: number): number => row * stride[0] + (kernel[0] - 1) * attrs.dilation[0] + 1;
   return {
     calls(image, [from, to], continued, target) {
-      const first = continued ? behind(from - 1) : from * stride[0];
+      const first = continued ? inputEnd(from - 1) : from * stride[0];
       const calls: Call[] = [];
       for (let plane = image * channels; plane < (image + 1) * channels; plane++) {
-        const start = plane * planes.height;
-        calls.push(...planes.padded(start + first, start + behind(to - 1)));
+        const start = plane * input.height;
+        calls.push(...input.padRows(start + first, start + inputEnd(to - 1)));
       }
-      const picture = planes.at.plus(image * channels * planes.planeStep);
+      const imageAt = input.at.plus(image * channels * input.planeStride);
       for (let row = from; row < to; row++)
         calls.push(
           call(
             y.w,
-            picture.plus(row * stride[0] * planes.rowStep),
+            imageAt.plus(row * stride[0] * input.rowStride),
             target.at.plus((row - from) * target.rowStride),
           ),
         );

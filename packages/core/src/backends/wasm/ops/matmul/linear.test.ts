@@ -1,6 +1,7 @@
 import { TestGraph } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
-import { emit, ops } from '../../../../ops/index.js';
+import { emit } from '../../../../ops/define.js';
+import { ops } from '../../../../ops/index.js';
 
 const graphOf = (images: number, inputs: number, outputs: number): TestGraph =>
   new TestGraph([images, inputs], (test) =>

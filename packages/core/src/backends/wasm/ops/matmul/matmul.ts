@@ -8,7 +8,7 @@ import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { type Pixels, pixelRuns } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
 import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
-import { productSeconds } from '../conv/costModel.js';
+import { matmulSeconds } from '../conv/costModel.js';
 import type { CopyLoop } from '../data/copyKernel.js';
 import { type PackedPart, pack } from '../data/pack.js';
 import { innerSize, type MatmulShape, matmulKernel, panelColumns, tilingOf } from './matmulKernel.js';
@@ -228,11 +228,11 @@ export function planMatmul(p: Planner, layer: MatmulLayer): PlannedMatmul {
   };
   const algorithm = `${name} ${tiling.tileRows}x${panel}`;
   const panels = Math.ceil(padded / panel);
-  const seconds = productSeconds(engine, {
+  const seconds = matmulSeconds(engine, {
     pixels: y.n * y.h * y.w,
     inner: size,
     columns,
-    ahead: prefetchLines > 0,
+    prefetched: prefetchLines > 0,
   });
   if (runs.count === 1)
     return {

@@ -1,6 +1,8 @@
 import { TestGraph } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
-import { type Activation, emit, ops } from '../../../../ops/index.js';
+import type { Activation } from '../../../../ops/activation.js';
+import { emit } from '../../../../ops/define.js';
+import { ops } from '../../../../ops/index.js';
 
 interface Shape {
   readonly input: readonly [number, number, number, number];

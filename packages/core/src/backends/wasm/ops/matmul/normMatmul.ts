@@ -7,8 +7,8 @@ import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { pixelRuns } from '../../memory/layout.js';
 import type { NormMatmul } from '../../schedule/fusions.js';
 import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
-import { productSeconds } from '../conv/costModel.js';
-import { positionStride } from '../conv/winograd/transforms.js';
+import { conflictFreeStride } from '../conv/conflictFreeStride.js';
+import { matmulSeconds } from '../conv/costModel.js';
 import { channelGroups, pixelsOf } from '../lowering.js';
 import { constantCoefficients } from '../norm/batchNorm.js';
 import { pointwiseKernel } from '../pointwise/pointwiseKernel.js';
@@ -22,7 +22,7 @@ export function lowerNormMatmul(p: Planner, { norm, conv }: NormMatmul): void {
   const y = pixelsOf(p, conv);
   const runs = pixelRuns(x, y);
   const { scale, shift } = constantCoefficients(p, norm)!;
-  const pixel = positionStride(1, paddedChannels(x.c));
+  const pixel = conflictFreeStride(paddedChannels(x.c));
   const product = pointwiseRowMatmul(p, conv, { a: pixel, c: y.pixelStride, residual: 0 });
   const { tileRows } = p.engine;
   const block = Math.max(1, Math.floor(NORMALISED_BLOCK_BYTES / pixel / tileRows)) * tileRows;
@@ -39,7 +39,7 @@ export function lowerNormMatmul(p: Planner, { norm, conv }: NormMatmul): void {
   // As in `matmulPhase`: weight-bound products are divided by panels. Then every thread normalises all pixels.
   const byPanels = product.panels >= p.threads && (weightBound || total < 2 * p.threads * tileRows);
   p.setAlgorithm(`norm, gemm ${product.algorithm}`);
-  p.addExpectedSeconds(productSeconds(p.engine, { pixels: total, inner: x.c, columns: y.c }));
+  p.addExpectedSeconds(matmulSeconds(p.engine, { pixels: total, inner: x.c, columns: y.c }));
   p.addPhase((thread) => {
     const panels = byPanels ? shareOf(product.panels, thread, p.threads) : ([0, product.panels] as const);
     const [from, to] = byPanels ? [0, total] : shareOf(total, thread, p.threads);

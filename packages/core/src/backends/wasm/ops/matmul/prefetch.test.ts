@@ -1,6 +1,7 @@
 import { TestGraph } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
-import { emit, ops } from '../../../../ops/index.js';
+import { emit } from '../../../../ops/define.js';
+import { ops } from '../../../../ops/index.js';
 import { engineFor } from '../../codegen/engine.js';
 import { prefetchLinesPerIteration } from './prefetch.js';
 

@@ -3,7 +3,10 @@ import { differences } from '@cnn/testing/conformance';
 import { fillTensor } from '@cnn/testing/scheme';
 import { expect, test } from 'vitest';
 import { Graph } from '../../../../graph/graph.js';
-import { emit, mul, ops, relu } from '../../../../ops/index.js';
+import { relu } from '../../../../ops/activation.js';
+import { mul } from '../../../../ops/arithmetic.js';
+import { emit } from '../../../../ops/define.js';
+import { ops } from '../../../../ops/index.js';
 import { wasmBackend } from '../../wasm.js';
 
 test('the sum of two gradients of a depthwise weight is stored row-major, not as pixels', async () => {

@@ -1,4 +1,4 @@
-/** Depthwise convolutions, row by row. */
+/** Depthwise convolutions: each kernel call computes one row of output pixels. */
 
 import { FLOAT, LANES, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pixels } from '../../../memory/layout.js';
@@ -10,30 +10,41 @@ import { biasOf, pixelsOf } from '../../lowering.js';
 import type { Convolution, ConvolutionLayer } from '../convolution.js';
 import { depthwiseRow, depthwiseVectors, depthwiseWeightIndex } from './depthwiseKernel.js';
 
-/** A depthwise convolution whose kernels and weights are there, to be called row by row. */
+/** A planned depthwise convolution, computed row by row. */
 export interface DepthwiseRows {
-  /** Groups of channels that a kernel handles together, and how many channels a group has. */
+  /**
+   * Number of channel groups; a group is the channels of one register, or of a pair of them with wide SIMD.
+   */
   readonly groups: number;
   readonly groupChannels: number;
-  /** The rows of x under rows `from` to `to` of y, as far as there are any: from the first up to but not including the end. */
-  readonly under: (from: number, to: number) => readonly [first: number, end: number];
-  /** The most rows of x under some rows of y next to each other. */
+  /** Returns the rows of x that the windows of output rows `from` to `to` read, clamped to the image. */
+  readonly inputRows: (from: number, to: number) => readonly [first: number, end: number];
+  /** Returns the maximum number of rows of x under `rows` consecutive output rows. */
   readonly span: (rows: number) => number;
-  /** Makes one row of y. `source` gives the address of a row of x. */
+  /**
+   * Returns the call that computes one output row.
+   * @param xRow - gives the address of a row of x.
+   * @param y - address of the output row.
+   * @param groups - channel groups to compute.
+   * @param residualOrSums - address of the residual's row, or of the row's sums.
+   */
   readonly call: (
     row: number,
-    source: (row: number) => Pointer,
+    xRow: (row: number) => Pointer,
     y: Pointer,
     groups: readonly [from: number, to: number],
-    /** The row of the residual, or of the sums. */
-    other?: Pointer,
+    residualOrSums?: Pointer,
   ) => Call;
 }
 
-/** The part of a value that row kernels are generated for. */
+/** Extents and pixel stride of a value. */
 type RowShape = Pick<Pixels, 'h' | 'w' | 'pixelStride'>;
 
-/** Packs the weights of a depthwise convolution. `residualPixel` is given if there is a residual to add. */
+/**
+ * Plans a depthwise convolution: packs its weights.
+ * @param options.residualPixel - pixel stride of the residual in bytes; undefined if there is none.
+ * @param options.sums - true to sum each channel along every row as well.
+ */
 export function planDepthwise(
   p: Planner,
   { attrs, weight, order, bias, kernel, channels }: ConvolutionLayer,
@@ -61,15 +72,15 @@ export function planDepthwise(
     ...(channels > full * groupFloats ? [group(channels - full * groupFloats, full * groupFloats)] : []),
   ]);
   const biasAt = biasOf(p, bias, channels);
-  const source = (row: number, tap: number): number => row * stride[0] - padding[0] + tap * dilation[0];
-  const within = (row: number): number => Math.max(0, Math.min(row, x.h));
+  const inputRow = (row: number, tap: number): number => row * stride[0] - padding[0] + tap * dilation[0];
+  const clamp = (row: number): number => Math.max(0, Math.min(row, x.h));
   return {
     groups: padded / groupFloats,
     groupChannels: groupFloats,
-    under: (from, to) => [within(source(from, 0)), within(source(to - 1, windowRows - 1) + 1)],
+    inputRows: (from, to) => [clamp(inputRow(from, 0)), clamp(inputRow(to - 1, windowRows - 1) + 1)],
     span: (rows) => (rows - 1) * stride[0] + (windowRows - 1) * dilation[0] + 1,
-    call(row, rowAt, yAt, [firstGroup, endGroup], other) {
-      const [firstRow, endRow] = insideWindow(source(row, 0), windowRows, dilation[0], x.h);
+    call(row, xRow, yRow, [firstGroup, endGroup], residualOrSums) {
+      const [firstRow, endRow] = insideWindow(inputRow(row, 0), windowRows, dilation[0], x.h);
       const shape = {
         columns,
         windowRows,
@@ -88,15 +99,15 @@ export function planDepthwise(
       };
       const channel = firstGroup * groupFloats * FLOAT;
       const rows = Array.from({ length: endRow - firstRow }, (_, tap) =>
-        rowAt(source(row, firstRow + tap)).plus(channel),
+        xRow(inputRow(row, firstRow + tap)).plus(channel),
       );
-      const makeRow = p.kernel(depthwiseRow, shape);
-      return makeRow({
+      const computeRow = p.kernel(depthwiseRow, shape);
+      return computeRow({
         x: rows,
-        y: yAt.plus(channel),
+        y: yRow.plus(channel),
         weights: weights.plus(channel * taps),
         bias: biasAt.plus(channel),
-        residualOrSums: other?.plus(channel),
+        residualOrSums: residualOrSums?.plus(channel),
         groups: endGroup - firstGroup,
       });
     },
@@ -110,16 +121,16 @@ export function lowerDepthwise(p: Planner, convolution: Convolution): void {
   const { groups, call } = planDepthwise(p, convolution, x, y, {
     residualPixel: residualPixels?.pixelStride,
   });
-  /** One row of one picture, for some groups of channels. */
+  /** Computes a row, counted through all images, for a range of channel groups. */
   const rowCall = (index: number, range: readonly [number, number]): Call => {
     const [image, row] = [Math.floor(index / y.h), index % y.h];
-    const at = (value: Pixels, of: number): Pointer =>
-      value.at.plus(image * value.imageStride + of * value.rowStride);
-    return call(row, (of) => at(x, of), at(y, row), range, residualPixels && at(residualPixels, row));
+    const at = (value: Pixels, row: number): Pointer =>
+      value.at.plus(image * value.imageStride + row * value.rowStride);
+    return call(row, (xRow) => at(x, xRow), at(y, row), range, residualPixels && at(residualPixels, row));
   };
   const rows = y.n * y.h;
   p.setAlgorithm(`depthwise ${kernel.join('x')}`);
-  // Few rows cannot be shared out evenly; channels can.
+  // Few rows would not divide evenly among threads, so channel groups are divided.
   if (rows < 8 * p.threads && groups >= p.threads)
     p.parallelFor(groups, (from, to) => Array.from({ length: rows }, (_, row) => rowCall(row, [from, to])));
   else

@@ -1,7 +1,7 @@
 /**
- * Depthwise convolution: every channel has a k x k window of its own. One call makes one row of output
- * pixels from pointers to the input rows, so that rows may lie anywhere: in a picture, or in a ring of
- * rows that another kernel fills. Rows beyond the edge are left out by generating a variant without them.
+ * Depthwise convolution: one k x k window for each channel. A call computes one row of output pixels from the
+ * addresses of the input rows, which may be rows of an image or of a ring buffer that another kernel fills.
+ * Output rows at the top and bottom edge use variants that leave out the window's rows outside of the image.
  */
 import type { Activation } from '../../../../../ops/activation.js';
 import type { Engine } from '../../../codegen/engine.js';
@@ -20,51 +20,54 @@ import { applyActivation } from '../../pointwise/activationKernel.js';
 /** The most rows a window may have: their pointers are parameters. */
 export const MOST_ROWS = 7;
 
-/** Everything that is fixed when the kernel is generated. */
+/** Everything that is fixed when the kernel is generated. Extents are in pixels, strides in bytes. */
 export interface DepthwiseRow extends WindowRow {
   /** Height of the window. */
   readonly windowRows: number;
-  /** Which of its rows lie inside the picture: from `firstRow` up to but not including `endRow`. */
+  /** Rows of the window inside the image: `firstRow` to `endRow`, exclusive. */
   readonly firstRow: number;
   readonly endRow: number;
-  /** Bytes from one pixel of the residual to the next; 0 without one. */
+  /** Pixel stride of the residual; 0 without one. */
   readonly residualPixel: number;
   readonly residual: boolean;
-  /** Whether each channel's results are summed along the row too; instead of a residual. */
+  /** True to sum each channel's results along the row as well. Excludes a residual. */
   readonly sums?: boolean;
   readonly activation?: Activation;
 }
 
-/** Vectors that are handled together: a pair where pairs become one operation. */
+/**
+ * Number of 128-bit vectors of a channel group: two with wide SIMD, which makes one 256-bit operation of
+ * both.
+ */
 export const depthwiseVectors = ({ wide }: Engine): number => (wide ? 2 : 1);
 
-/** Outputs in a block. With 7, the accumulators, a row of taps and a value of x fill the registers. */
-const BLOCK = 7;
+/** Outputs of a block. With 7, the accumulators, a row of taps and a value of x fill the registers. */
+const BLOCK_OUTPUTS = 7;
 
 /**
- * Where a weight is found among the packed ones, [channels / group][rows * columns][group], in floats.
- * `taps` is rows * columns.
+ * Returns the offset of a weight in the packed weights [channel group][tap][channel of the group], in floats.
+ * @param taps - taps of a window: rows x columns.
  */
 export function depthwiseWeightIndex(engine: Engine, taps: number, channel: number, tap: number): number {
   const group = depthwiseVectors(engine) * LANES;
   return (Math.floor(channel / group) * taps + tap) * group + (channel % group);
 }
 
-/** Makes one row of output pixels. */
+/** Computes one row of output pixels. */
 export const depthwiseRow = defineKernel({
   name: 'depthwise row',
   parameters: {
-    /** Addresses of the input rows under the window that lie inside the picture, from top to bottom. */
+    /** Addresses of the input rows under the window that are inside the image, from top to bottom. */
     x: addressList(MOST_ROWS),
     /** Address of the output row. */
     y: 'address',
-    /** Address of the weights of the first group of channels, in the order of `depthwiseWeightIndex`. */
+    /** Address of the weights of the first channel group, in the order of `depthwiseWeightIndex`. */
     weights: 'address',
     /** Address of the bias of the first channel. */
     bias: 'address',
-    /** Address of the row of the residual, or of the sums of this row, one for each channel. */
+    /** Address of the residual's row, or of the sums of this row, one for each channel. */
     residualOrSums: 'address?',
-    /** Number of groups of channels, each of `depthwiseVectors` vectors. */
+    /** Number of channel groups, each of `depthwiseVectors` vectors. */
     groups: 'integer',
   },
   build(f, p, { engine, shape }: Variant<DepthwiseRow>) {
@@ -87,28 +90,28 @@ export const depthwiseRow = defineKernel({
     slideAlongRow(
       f,
       shape,
-      { size: BLOCK, step, rows, y: p.y, groups: p.groups, others, apart: sums },
+      { size: BLOCK_OUTPUTS, step, rows, y: p.y, groups: p.groups, others, apart: sums },
       ({ start, outputs, columns: present, tap }, x, y) => {
         const accumulators = f.vectors('accumulator', outputs * vectors);
         const taps = f.vectors('tap', columns * vectors);
         const values = f.vectors('value', vectors);
-        const pairs = Array.from({ length: vectors }, (_, index) => index);
+        const halves = Array.from({ length: vectors }, (_, index) => index);
         const at = (list: readonly Local<'v128'>[], index: number, v: number) => list[index * vectors + v]!;
         for (let output = 0; output < outputs; output++)
-          for (const v of pairs) f.set(at(accumulators, output, v), v128.load(bias, v * VECTOR));
+          for (const v of halves) f.set(at(accumulators, output, v), v128.load(bias, v * VECTOR));
         for (let row = firstRow; row < endRow; row++) {
           for (let column = 0; column < columns; column++)
-            for (const v of pairs)
+            for (const v of halves)
               f.set(
                 at(taps, column, v),
                 v128.load(weights, (row * columns + column) * tapBytes(vectors) + v * VECTOR),
               );
-          for (const { column, at: behind } of present) {
-            for (const v of pairs) f.set(values[v]!, v128.load(x[row - firstRow]!, behind + v * VECTOR));
+          for (const { column, at: offset } of present) {
+            for (const v of halves) f.set(values[v]!, v128.load(x[row - firstRow]!, offset + v * VECTOR));
             for (let output = 0; output < outputs; output++) {
               const index = tap(output, column);
               if (index < 0) continue;
-              for (const v of pairs) {
+              for (const v of halves) {
                 const sum = at(accumulators, output, v);
                 f.set(sum, multiplyAdd(engine, values[v]!, at(taps, index, v), sum));
               }
@@ -117,21 +120,21 @@ export const depthwiseRow = defineKernel({
         }
         if (residual)
           for (let output = 0; output < outputs; output++)
-            for (const v of pairs) {
+            for (const v of halves) {
               const sum = at(accumulators, output, v);
               f.set(sum, f32x4.add(sum, v128.load(residualAt, output * residualPixel + v * VECTOR)));
             }
         applyActivation(f, engine, shape.activation, accumulators);
         if (sums) {
           const totals = f.vectors('total', vectors);
-          for (const v of pairs)
+          for (const v of halves)
             f.set(totals[v]!, start === 0 ? f32x4.const(0) : v128.load(sumsAt, v * VECTOR));
           for (let output = 0; output < outputs; output++)
-            for (const v of pairs) f.set(totals[v]!, f32x4.add(totals[v]!, at(accumulators, output, v)));
-          for (const v of pairs) f.store(sumsAt, totals[v]!, v * VECTOR);
+            for (const v of halves) f.set(totals[v]!, f32x4.add(totals[v]!, at(accumulators, output, v)));
+          for (const v of halves) f.store(sumsAt, totals[v]!, v * VECTOR);
         }
         for (let output = 0; output < outputs; output++)
-          for (const v of pairs) f.store(y, at(accumulators, output, v), output * pixel.y + v * VECTOR);
+          for (const v of halves) f.store(y, at(accumulators, output, v), output * pixel.y + v * VECTOR);
       },
     );
   },

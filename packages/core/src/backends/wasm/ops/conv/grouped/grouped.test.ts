@@ -1,7 +1,10 @@
+/** Grouped convolutions, row-wise and as matrix products, against the reference. */
 import { TestGraph } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
 import type { Node } from '../../../../../graph/graph.js';
-import { type Activation, emit, ops } from '../../../../../ops/index.js';
+import type { Activation } from '../../../../../ops/activation.js';
+import { emit } from '../../../../../ops/define.js';
+import { ops } from '../../../../../ops/index.js';
 
 interface GroupedShape {
   readonly input: readonly [number, number, number, number];
@@ -34,7 +37,7 @@ const graphOf = ({ input, out, groups, residual, fn, ...window }: GroupedShape):
 
 const cases: Readonly<Record<string, GroupedShape>> = {
   'four channels a group': { input: [1, 24, 9, 15], out: 24, groups: 6, fn: 'relu' },
-  'four channels a group, stride 2, residual, two pictures': {
+  'four channels a group, stride 2, residual, two images': {
     input: [2, 16, 8, 17],
     out: 16,
     groups: 4,
@@ -45,14 +48,14 @@ const cases: Readonly<Record<string, GroupedShape>> = {
   'eight channels a group': { input: [1, 32, 7, 7], out: 32, groups: 4, fn: 'silu' },
   'eight channels a group, stride 2': { input: [1, 32, 16, 30], out: 32, groups: 4, stride: 2 },
   'sixteen outputs of three inputs a group': { input: [1, 9, 20, 8], out: 48, groups: 3, residual: true },
-  'many channels a group on a picture smaller than the window': {
+  'many channels a group on an image smaller than the window': {
     input: [1, 64, 2, 1],
     out: 64,
     groups: 2,
     kernel: 5,
     padding: 2,
   },
-  'dilation, two pictures, large weights': {
+  'dilation, two images, large weights': {
     input: [2, 128, 6, 5],
     out: 128,
     groups: 4,
@@ -62,30 +65,37 @@ const cases: Readonly<Record<string, GroupedShape>> = {
   'no padding, 7x7': { input: [1, 16, 10, 23], out: 16, groups: 2, kernel: 7, padding: 0 },
 };
 
-/** 1x1, which are products on the groups' channels. */
-const products: Readonly<Record<string, GroupedShape>> = {
-  'groups that write into the next one': { input: [2, 24, 9, 7], out: 60, groups: 3 },
-  'with a residual, together': { input: [1, 24, 5, 7], out: 60, groups: 3, residual: true },
-  'groups that would write into the next pixel': { input: [1, 16, 5, 7], out: 68, groups: 4 },
+/** 1x1 convolutions, which are matrix products over the channels of the groups. */
+const matmuls: Readonly<Record<string, GroupedShape>> = {
+  'padding channels of a group overlap the next group': { input: [2, 24, 9, 7], out: 60, groups: 3 },
+  'with a residual, several groups in one product': {
+    input: [1, 24, 5, 7],
+    out: 60,
+    groups: 3,
+    residual: true,
+  },
+  'padding channels of the last group would overlap the next pixel': {
+    input: [1, 16, 5, 7],
+    out: 68,
+    groups: 4,
+  },
   'few pixels': { input: [1, 96, 2, 2], out: 60, groups: 3, fn: 'relu' },
 };
 
-describe('1x1 convolutions in groups', () => {
+describe('grouped 1x1 convolutions', () => {
   const pointwise = (shape: GroupedShape): TestGraph => graphOf({ ...shape, kernel: 1, padding: 0 });
-  test.each(Object.entries(products))('%s', (_, shape) =>
-    pointwise(shape).expectReference(/^direct grouped/),
-  );
+  test.each(Object.entries(matmuls))('%s', (_, shape) => pointwise(shape).expectReference(/^direct grouped/));
 
-  test('give the same bits on one, two and three threads, and NaN where there is one', async () => {
+  test('give the same bits on one, two and three threads, and propagate NaN', async () => {
     expect.hasAssertions();
-    for (const shape of Object.values(products)) await pointwise(shape).expectSameBits();
+    for (const shape of Object.values(matmuls)) await pointwise(shape).expectSameBits();
   });
 });
 
-describe('convolutions in groups, row by row', () => {
+describe('row-wise grouped convolutions', () => {
   test.each(Object.entries(cases))('%s', (_, shape) => graphOf(shape).expectReference(/^grouped /));
 
-  test('give the same bits on one, two and three threads, and NaN where there is one', async () => {
+  test('give the same bits on one, two and three threads, and propagate NaN', async () => {
     expect.hasAssertions();
     for (const shape of Object.values(cases)) await graphOf(shape).expectSameBits();
   });

@@ -1,7 +1,12 @@
+/** Inverted residual blocks, row-wise and channel-wise, against the reference. */
 import { enginesToTry, noise } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
 import { Graph, type Node } from '../../../../../graph/graph.js';
-import { type Activation, adaptiveAvgPool, emit, mul, ops } from '../../../../../ops/index.js';
+import type { Activation } from '../../../../../ops/activation.js';
+import { adaptiveAvgPool } from '../../../../../ops/adaptivePool.js';
+import { mul } from '../../../../../ops/arithmetic.js';
+import { emit } from '../../../../../ops/define.js';
+import { ops } from '../../../../../ops/index.js';
 import { sizeOf } from '../../../../../tensor/shape.js';
 import type { Tensor, Weights } from '../../../../../tensor/tensor.js';
 import { referenceBackend } from '../../../../reference/reference.js';
@@ -14,20 +19,32 @@ interface BlockShape {
   readonly kernel: number;
   readonly stride: number;
   readonly squeezed?: number;
-  /** Whether the expansion is a 3x3 convolution of stride 2 on the input's planes. */
-  readonly stem?: boolean;
-  /** Stride of a depthwise convolution behind the block. */
+  /** True if the expansion is a first convolution: 3x3, stride 2, of the NCHW input. */
+  readonly firstConv?: boolean;
+  /** Stride of a depthwise convolution after the block. */
   readonly filter?: number;
-  /** Whether the depthwise convolution has no padding. */
+  /** True if the depthwise convolution has no padding. */
   readonly unpadded?: boolean;
-  /** Rows of padding below depthwise convolutions, besides those that they have anyway. */
+  /** Additional rows of padding below depthwise convolutions. */
   readonly below?: number;
   readonly residual?: boolean;
 }
 
-/** A block as the fuse pass leaves it. */
+/** Builds the graph of a block as the pass `fuse` leaves it. */
 function blockOf(shape: BlockShape) {
-  const { input, hidden, out, kernel, stride, squeezed, residual, stem, filter, unpadded, below = 0 } = shape;
+  const {
+    input,
+    hidden,
+    out,
+    kernel,
+    stride,
+    squeezed,
+    residual,
+    firstConv,
+    filter,
+    unpadded,
+    below = 0,
+  } = shape;
   const graph = new Graph();
   const weights: Weights = new Map();
   const parameter = (shape: readonly number[], scale: number): Node => {
@@ -42,24 +59,29 @@ function blockOf(shape: BlockShape) {
     size = 1,
     groups = 1,
     fn?: Activation['fn'],
-    other?: Node,
+    shortcut?: Node,
     step = 1,
   ): Node => {
     const each = x.shape[1]! / groups;
     const pad = unpadded ? 0 : (size - 1) / 2;
     const weight = parameter([channels, each, size, size], 2 / Math.sqrt(each * size * size));
-    const inputs: [Node, ...Node[]] = [x, weight, parameter([channels], 0.5), ...(other ? [other] : [])];
+    const inputs: [Node, ...Node[]] = [
+      x,
+      weight,
+      parameter([channels], 0.5),
+      ...(shortcut ? [shortcut] : []),
+    ];
     return emit(ops.conv2d, inputs, {
       stride: [step, step],
       padding: [pad, pad, pad + (groups > 1 ? below : 0), pad],
       dilation: [1, 1],
       groups,
       activation: fn && ({ fn } as Activation),
-      residual: other ? true : undefined,
+      residual: shortcut ? true : undefined,
     });
   };
   const x = graph.input('x', input);
-  const wide = hidden ? conv(x, hidden, stem ? 3 : 1, 1, 'silu', undefined, stem ? 2 : 1) : x;
+  const wide = hidden ? conv(x, hidden, firstConv ? 3 : 1, 1, 'silu', undefined, firstConv ? 2 : 1) : x;
   let middle = conv(wide, wide.shape[1]!, kernel, wide.shape[1]!, 'hardSwish', undefined, stride);
   if (squeezed) {
     const mean = adaptiveAvgPool(1)(middle);
@@ -87,10 +109,10 @@ async function runOn(backend: ReturnType<typeof wasmBackend>, built: Built, thre
 }
 
 const cases: Readonly<Record<string, BlockShape>> = {
-  'by rows, residual': { input: [1, 16, 14, 14], hidden: 40, out: 16, kernel: 3, stride: 1, residual: true },
-  'by rows, stride 2, two pictures': { input: [2, 12, 13, 9], hidden: 24, out: 20, kernel: 5, stride: 2 },
-  'by rows, no expansion': { input: [1, 24, 12, 30], out: 16, kernel: 3, stride: 1 },
-  'by rows, windows that lie below the picture': {
+  'row-wise, residual': { input: [1, 16, 14, 14], hidden: 40, out: 16, kernel: 3, stride: 1, residual: true },
+  'row-wise, stride 2, two images': { input: [2, 12, 13, 9], hidden: 24, out: 20, kernel: 5, stride: 2 },
+  'row-wise, no expansion': { input: [1, 24, 12, 30], out: 16, kernel: 3, stride: 1 },
+  'row-wise, windows entirely in the padding below the image': {
     input: [1, 16, 16, 6],
     hidden: 24,
     out: 16,
@@ -98,8 +120,15 @@ const cases: Readonly<Record<string, BlockShape>> = {
     stride: 1,
     below: 3,
   },
-  'by rows, squeeze': { input: [1, 16, 18, 10], hidden: 48, out: 24, kernel: 3, stride: 1, squeezed: 8 },
-  'by rows, squeeze, without padding': {
+  'row-wise, squeeze-excitation': {
+    input: [1, 16, 18, 10],
+    hidden: 48,
+    out: 24,
+    kernel: 3,
+    stride: 1,
+    squeezed: 8,
+  },
+  'row-wise, squeeze-excitation, no padding': {
     input: [1, 16, 14, 30],
     hidden: 32,
     out: 24,
@@ -108,25 +137,32 @@ const cases: Readonly<Record<string, BlockShape>> = {
     squeezed: 8,
     unpadded: true,
   },
-  'first layer, by rows, two pictures': {
+  'first conv, row-wise, two images': {
     input: [2, 3, 31, 22],
     hidden: 16,
     out: 24,
     kernel: 3,
     stride: 1,
-    stem: true,
+    firstConv: true,
   },
-  'first layer, squeeze': {
+  'first conv, squeeze-excitation': {
     input: [1, 3, 30, 50],
     hidden: 16,
     out: 8,
     kernel: 3,
     stride: 2,
-    stem: true,
+    firstConv: true,
     squeezed: 8,
   },
-  'first layer, by channels': { input: [1, 3, 9, 9], hidden: 32, out: 16, kernel: 3, stride: 1, stem: true },
-  'by rows, a depthwise convolution behind': {
+  'first conv, channel-wise': {
+    input: [1, 3, 9, 9],
+    hidden: 32,
+    out: 16,
+    kernel: 3,
+    stride: 1,
+    firstConv: true,
+  },
+  'row-wise, a fused depthwise convolution': {
     input: [1, 16, 128, 9],
     hidden: 24,
     out: 20,
@@ -134,8 +170,16 @@ const cases: Readonly<Record<string, BlockShape>> = {
     stride: 1,
     filter: 2,
   },
-  'all in one': { input: [1, 3, 260, 12], hidden: 16, out: 20, kernel: 3, stride: 1, stem: true, filter: 2 },
-  'by rows, then a depthwise convolution': {
+  'first conv and depthwise convolution fused': {
+    input: [1, 3, 260, 12],
+    hidden: 16,
+    out: 20,
+    kernel: 3,
+    stride: 1,
+    firstConv: true,
+    filter: 2,
+  },
+  'row-wise, then a depthwise convolution': {
     input: [1, 16, 24, 9],
     hidden: 24,
     out: 20,
@@ -143,7 +187,7 @@ const cases: Readonly<Record<string, BlockShape>> = {
     stride: 1,
     filter: 2,
   },
-  'by channels, then a depthwise convolution': {
+  'channel-wise, then a depthwise convolution': {
     input: [1, 40, 7, 7],
     hidden: 64,
     out: 48,
@@ -151,8 +195,8 @@ const cases: Readonly<Record<string, BlockShape>> = {
     stride: 1,
     filter: 1,
   },
-  'by channels': { input: [1, 40, 7, 7], hidden: 200, out: 40, kernel: 3, stride: 1, residual: true },
-  'by channels, squeeze, two pictures': {
+  'channel-wise': { input: [1, 40, 7, 7], hidden: 200, out: 40, kernel: 3, stride: 1, residual: true },
+  'channel-wise, squeeze-excitation, two images': {
     input: [2, 16, 5, 7],
     hidden: 72,
     out: 24,
@@ -160,8 +204,8 @@ const cases: Readonly<Record<string, BlockShape>> = {
     stride: 1,
     squeezed: 10,
   },
-  'by channels, a single pixel': { input: [1, 24, 1, 1], hidden: 24, out: 24, kernel: 3, stride: 1 },
-  'by channels, large weights': {
+  'channel-wise, a single pixel': { input: [1, 24, 1, 1], hidden: 24, out: 24, kernel: 3, stride: 1 },
+  'channel-wise, large weights': {
     input: [1, 160, 7, 7],
     hidden: 480,
     out: 160,
@@ -184,7 +228,7 @@ describe('inverted residuals', () => {
     }
   });
 
-  test('give the same bits on one, two and three threads, and NaN where there is one', async () => {
+  test('give the same bits on one, two and three threads, and propagate NaN', async () => {
     for (const shape of Object.values(cases)) {
       const built = blockOf(shape);
       built.feeds.get('x')!.data[5] = Number.NaN;
@@ -197,24 +241,24 @@ describe('inverted residuals', () => {
     }
   });
 
-  test('go by rows together with their neighbours where that pays', async () => {
+  test('are fused row-wise with a first and a depthwise convolution where that pays', async () => {
     const algorithms = async (name: string, threads: number) => {
       const { profile } = await runOn(wasmBackend(), blockOf(cases[name]!), threads);
       return profile.steps.map(({ algorithm }) => algorithm);
     };
-    expect(await algorithms('all in one', 2)).toEqual([
-      'first layer, depthwise 3x3, project, depthwise 3x3 by rows',
+    expect(await algorithms('first conv and depthwise convolution fused', 2)).toEqual([
+      'first conv, depthwise 3x3, project, depthwise 3x3 row-wise',
     ]);
-    expect(await algorithms('first layer, by channels', 2)).toEqual([
-      'first layer, depthwise 3x3 by channels, project',
+    expect(await algorithms('first conv, channel-wise', 2)).toEqual([
+      'first conv, depthwise 3x3 channel-wise, project',
     ]);
   });
 
   test('are one step of a profile, with the operations of all parts', async () => {
-    const built = blockOf(cases['by rows, squeeze']!);
+    const built = blockOf(cases['row-wise, squeeze-excitation']!);
     const { profile } = await runOn(wasmBackend({ workers: false }), built);
     expect(profile.steps.map(({ algorithm }) => algorithm)).toEqual([
-      'expand, depthwise 3x3 by rows, squeeze, project',
+      'expand, depthwise 3x3 row-wise, squeeze-excitation, project',
     ]);
     const flops = (steps: typeof profile.steps) => steps.reduce((sum, step) => sum + step.flops, 0);
     const reference = (await runOn(referenceBackend(), built)).profile;

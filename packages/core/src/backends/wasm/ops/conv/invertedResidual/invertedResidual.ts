@@ -1,6 +1,8 @@
 /**
- * Inverted residuals, from expansion to projection. Large pictures go by rows, from the block's input to its
- * output. Small pictures go by channels, and all meet before the projection, as they do for squeeze-and-excitation.
+ * Inverted residual blocks of MobileNetV2 (https://arxiv.org/abs/1801.04381) and its successors: 1x1
+ * expansion, depthwise convolution, optional squeeze-and-excitation, 1x1 projection. Large images are
+ * computed row-wise, from the block's input to its output. Small images are computed channel-wise.
+ * Channel-wise, and with squeeze-and-excitation, a barrier precedes the projection.
  */
 import type { Node } from '../../../../../graph/graph.js';
 import type { Conv2dAttrs } from '../../../../../ops/conv2d.js';
@@ -14,65 +16,74 @@ import { pointwiseRowMatmul, ROW_MATMUL_WEIGHT_BYTES } from '../../matmul/rowMat
 import { lowerConvolution } from '../conv2d.js';
 import { convolutionOf, layerOf } from '../convolution.js';
 import { lowerDepthwise, planDepthwise } from '../depthwise/depthwise.js';
-import { lowerFirstConv, planStem } from '../firstConv.js';
-import { channelsPhase, expandedChannels } from './byChannels.js';
-import { chainPhase, type Stage } from './rowChain.js';
-import { projectSqueezed } from './squeezeExcitation.js';
+import { lowerFirstConv, planFirstConvRows } from '../firstConv.js';
+import { channelWisePhase, expandedChannels } from './channelWise.js';
+import { rowWisePhase, type Stage } from './rowWise.js';
+import { squeezeExciteAndProject } from './squeezeExcitation.js';
 
 type Conv = Node<Conv2dAttrs>;
 
-/** How many of the expanded rows may be made twice, where those of two threads meet. */
-const MOST_REPEATED = 1 / 6;
+/** Maximum fraction of the expanded rows that may be computed twice, at the borders between threads. */
+const MAX_REPEATED_EXPANDED = 1 / 6;
 
 /**
- * How many of the projected rows may be made twice for a depthwise convolution behind them. It saves writing and
- * reading them, which is less: MobileNetV1 gains 40 us behind 112 rows, nothing behind 56, and loses 20 behind 28.
+ * Maximum fraction of the projected rows that may be computed twice so that a depthwise convolution after
+ * them can be fused. Fusion saves writing and reading them, which is little: MobileNetV1 gains 40 us after
+ * 112 rows, nothing after 56, and loses 20 us after 28.
  */
-const MOST_PROJECTED_TWICE = 1 / 100;
+const MAX_REPEATED_PROJECTED = 1 / 100;
 
+/** Plans a block, row-wise or channel-wise. */
 export function lowerInvertedResidual(p: Planner, block: InvertedResidual): void {
-  const byRows = rowsPay(p, block);
+  const rowWise = rowWisePays(p, block);
   const { expand, depthwise, squeeze, filter } = block;
-  const window = (node: Conv): string => `depthwise ${node.inputs[1]!.shape.slice(2).join('x')}`;
-  const way = byRows ? ' by rows' : ' by channels';
-  const apart = !byRows || squeeze !== undefined;
+  const depthwiseLabel = (node: Conv): string => `depthwise ${node.inputs[1]!.shape.slice(2).join('x')}`;
+  const suffix = rowWise ? ' row-wise' : ' channel-wise';
+  // A barrier before the projection: the suffix holds for the depthwise convolution and what precedes it.
+  const barrier = !rowWise || squeeze !== undefined;
   const steps = [
-    ...(expand ? [isFirstConv(expand) ? 'first layer' : 'expand'] : []),
-    `${window(depthwise)}${apart ? way : ''}`,
-    ...(squeeze ? ['squeeze'] : []),
+    ...(expand ? [isFirstConv(expand) ? 'first conv' : 'expand'] : []),
+    `${depthwiseLabel(depthwise)}${barrier ? suffix : ''}`,
+    ...(squeeze ? ['squeeze-excitation'] : []),
     'project',
-    ...(filter ? [window(filter)] : []),
+    ...(filter ? [depthwiseLabel(filter)] : []),
   ];
-  p.withAlgorithm(`${steps.join(', ')}${apart ? '' : way}`, () =>
-    byRows ? lowerByRows(p, block) : lowerByChannels(p, block),
+  p.withAlgorithm(`${steps.join(', ')}${barrier ? '' : suffix}`, () =>
+    rowWise ? lowerRowWise(p, block) : lowerChannelWise(p, block),
   );
 }
 
-/** The part of a convolution's input rows that is made twice by so many threads. */
+/** Fraction of a convolution's input rows that are computed twice. */
 function repeatedRows({ inputs, attrs }: Conv, threads: number): number {
   const [x, weight] = inputs as [Node, Node];
   return ((weight.shape[2]! - attrs.stride[0]) * (threads - 1)) / (x.shape[0]! * x.shape[2]!);
 }
 
-/** Whether rows are the way: where they can be shared out evenly, at little cost, and weights are not the larger part. */
-function rowsPay({ threads }: Planner, { expand, depthwise, project }: InvertedResidual): boolean {
+/**
+ * True if the block is computed row-wise: if rows divide evenly among threads, few rows are computed twice,
+ * and the weights are small enough to stay in a cache.
+ */
+function rowWisePays({ threads }: Planner, { expand, depthwise, project }: InvertedResidual): boolean {
   const { n, h } = extents(depthwise.shape);
   const bytes = (node: Conv | undefined): number => (node ? sizeOf(node.inputs[1]!.shape) * FLOAT : 0);
   return (
     (n * h >= 6 * threads || (n * h) % threads === 0) &&
-    (!expand || repeatedRows(depthwise, threads) <= MOST_REPEATED) &&
+    (!expand || repeatedRows(depthwise, threads) <= MAX_REPEATED_EXPANDED) &&
     Math.max(bytes(expand), bytes(project)) <= ROW_MATMUL_WEIGHT_BYTES
   );
 }
 
-/** From one pixel of a node's value to the next, in bytes, where nothing else shares its place. */
+/** Pixel stride, in bytes, of a node's value in a buffer of its own. */
 const pixelBytes = (node: Node): number => paddedChannels(node.shape[1]!) * FLOAT;
 
-/** A value that lives as long as its block is being computed. */
-const between = (p: Planner, node: Node): Pixels =>
+/** Allocates workspace for an intermediate value of a block. */
+const intermediateValue = (p: Planner, node: Node): Pixels =>
   valueAt(p.workspace(storedFloats(node.shape) * FLOAT), node.shape) as Pixels;
 
-/** A depthwise convolution between values whose pixels lie so far apart. */
+/**
+ * Plans a depthwise convolution of the block.
+ * @param pixel - pixel strides of its input and output, in bytes.
+ */
 function depthwiseRows(
   p: Planner,
   node: Conv,
@@ -87,83 +98,95 @@ function depthwiseRows(
   return planDepthwise(p, layerOf(p, node), x, y, { sums });
 }
 
-function lowerByRows(p: Planner, { expand, depthwise, squeeze, project, filter }: InvertedResidual): void {
+/** Plans the stages up to the projection, or up to squeeze-and-excitation, as one row-wise phase. */
+function lowerRowWise(p: Planner, { expand, depthwise, squeeze, project, filter }: InvertedResidual): void {
   const y = pixelsOf(p, filter ?? project);
-  const filtered = squeeze && between(p, depthwise);
+  const filtered = squeeze && intermediateValue(p, depthwise);
   const sums = filtered && p.workspace(filtered.n * filtered.h * filtered.pixelStride);
-  const stem = expand && isFirstConv(expand);
-  const x = stem ? undefined : pixelsOf(p, (expand ?? depthwise).inputs[0]!);
-  const stage = (node: Conv, way: Stage['way']): Stage => ({
-    way,
+  const startsWithFirstConv = expand && isFirstConv(expand);
+  const x = startsWithFirstConv ? undefined : pixelsOf(p, (expand ?? depthwise).inputs[0]!);
+  const stage = (node: Conv, algorithm: Stage['algorithm']): Stage => ({
+    algorithm,
     ...extents(node.shape),
     pixelStride: pixelBytes(node),
   });
   const pointwise = (node: Conv, a: number, c: number): Stage => {
     const residual = node.inputs[3] && pixelsOf(p, node.inputs[3]);
-    const product = pointwiseRowMatmul(p, node, { a, c, residual: residual?.pixelStride ?? 0 });
-    return stage(node, { kind: 'pointwise', product, residual });
+    const matmul = pointwiseRowMatmul(p, node, { a, c, residual: residual?.pixelStride ?? 0 });
+    return stage(node, { kind: 'pointwise', matmul, residual });
   };
   const stages: Stage[] = [];
   if (expand && x) stages.push(pointwise(expand, x.pixelStride, pixelBytes(expand)));
-  if (expand && stem) {
-    const into = { ...extents(expand.shape), pixelStride: pixelBytes(expand) };
-    const rows = planStem(p, layerOf(p, expand), expand.inputs[0]!, into);
-    stages.push(stage(expand, { kind: 'stem', rows }));
+  if (expand && startsWithFirstConv) {
+    const output = { ...extents(expand.shape), pixelStride: pixelBytes(expand) };
+    const rows = planFirstConvRows(p, layerOf(p, expand), expand.inputs[0]!, output);
+    stages.push(stage(expand, { kind: 'firstConv', rows }));
   }
-  const wide = { x: expand ? pixelBytes(expand) : x!.pixelStride, y: pixelBytes(depthwise) };
-  const rows = depthwiseRows(p, depthwise, wide, squeeze !== undefined);
+  const pixel = { x: expand ? pixelBytes(expand) : x!.pixelStride, y: pixelBytes(depthwise) };
+  const rows = depthwiseRows(p, depthwise, pixel, squeeze !== undefined);
   stages.push(stage(depthwise, { kind: 'depthwise', rows, sums }));
   if (squeeze && filtered && sums) {
-    chainPhase(p, stages, x, filtered);
-    projectSqueezed(p, squeeze, project, { value: filtered, sums, y });
+    rowWisePhase(p, stages, x, filtered);
+    squeezeExciteAndProject(p, squeeze, project, { value: filtered, sums, y });
     return;
   }
-  const joined = filter && repeatedRows(filter, p.threads) <= MOST_PROJECTED_TWICE;
-  const projected = filter && !joined ? between(p, project) : y;
+  const fusesFilter = filter && repeatedRows(filter, p.threads) <= MAX_REPEATED_PROJECTED;
+  const projected = filter && !fusesFilter ? intermediateValue(p, project) : y;
   stages.push(
-    pointwise(project, pixelBytes(depthwise), joined ? pixelBytes(project) : projected.pixelStride),
+    pointwise(project, pixelBytes(depthwise), fusesFilter ? pixelBytes(project) : projected.pixelStride),
   );
-  if (filter && joined) {
+  if (filter && fusesFilter) {
     const rows = depthwiseRows(p, filter, { x: pixelBytes(project), y: y.pixelStride });
     stages.push(stage(filter, { kind: 'depthwise', rows }));
   }
-  chainPhase(p, stages, x, projected);
-  if (filter && !joined)
+  rowWisePhase(p, stages, x, projected);
+  if (filter && !fusesFilter)
     lowerDepthwise(
       p,
       convolutionOf(p, filter, () => projected, y),
     );
 }
 
-function lowerByChannels(
+/**
+ * Plans the expansion and the depthwise convolution as one channel-wise phase, and the projection as the
+ * next.
+ */
+function lowerChannelWise(
   p: Planner,
   { expand, depthwise, squeeze, project, filter }: InvertedResidual,
 ): void {
   const y = pixelsOf(p, filter ?? project);
-  const filtered = between(p, depthwise);
+  const filtered = intermediateValue(p, depthwise);
   const sums = squeeze && p.workspace(filtered.n * filtered.h * filtered.pixelStride);
-  let first = expand;
+  let pointwiseExpand = expand;
   let x: Pixels;
   if (expand && isFirstConv(expand)) {
     const input = expand.inputs[0]!;
-    x = between(p, expand);
+    x = intermediateValue(p, expand);
     lowerFirstConv(
       p,
       convolutionOf(p, expand, () => pixelsOf(p, input), x),
       input,
     );
-    first = undefined;
+    pointwiseExpand = undefined;
   } else x = pixelsOf(p, (expand ?? depthwise).inputs[0]!);
-  const widePixel = first ? expandedChannels(x) * FLOAT : x.pixelStride;
-  channelsPhase(p, {
+  const expandedPixel = pointwiseExpand ? expandedChannels(x) * FLOAT : x.pixelStride;
+  channelWisePhase(p, {
     x,
     y: filtered,
-    expand: first && pointwiseRowMatmul(p, first, { a: x.pixelStride, c: widePixel, residual: 0 }),
-    depthwise: depthwiseRows(p, depthwise, { x: widePixel, y: filtered.pixelStride }, squeeze !== undefined),
+    expand:
+      pointwiseExpand &&
+      pointwiseRowMatmul(p, pointwiseExpand, { a: x.pixelStride, c: expandedPixel, residual: 0 }),
+    depthwise: depthwiseRows(
+      p,
+      depthwise,
+      { x: expandedPixel, y: filtered.pixelStride },
+      squeeze !== undefined,
+    ),
     sums,
   });
-  const projected = filter ? between(p, project) : y;
-  if (squeeze && sums) projectSqueezed(p, squeeze, project, { value: filtered, sums, y: projected });
+  const projected = filter ? intermediateValue(p, project) : y;
+  if (squeeze && sums) squeezeExciteAndProject(p, squeeze, project, { value: filtered, sums, y: projected });
   else
     lowerConvolution(
       p,

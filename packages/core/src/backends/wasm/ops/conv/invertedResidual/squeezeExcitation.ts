@@ -1,4 +1,7 @@
-/** Squeeze-and-excitation inside a block, between its depthwise convolution and its projection. */
+/**
+ * Squeeze-and-excitation (https://arxiv.org/abs/1709.01507) between the depthwise convolution and the
+ * projection of a block.
+ */
 import type { Node } from '../../../../../graph/graph.js';
 import type { Conv2dAttrs } from '../../../../../ops/conv2d.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../../codegen/kernel.js';
@@ -15,18 +18,29 @@ import { poolArea } from '../../pool/poolKernel.js';
 import { lowerConvolution } from '../conv2d.js';
 import { convolutionOf } from '../convolution.js';
 
-/** The gates from the sums of the value's rows, and the projection of what they scale. */
-export function projectSqueezed(
+/**
+ * Adds the phases that compute the gates (mean, reduce, expand), scale the channels by them, and project the
+ * result. With one image whose projection has at most half as many weights as the value has elements, the
+ * gates scale the projection's packed weights instead of the value.
+ * @param options.value - output of the depthwise convolution.
+ * @param options.sums - sums of the value's rows, row by row, for each channel.
+ * @param options.y - output of the projection.
+ */
+export function squeezeExciteAndProject(
   p: Planner,
   { pool, reduce, gate }: SqueezeExcitation,
   project: Node<Conv2dAttrs>,
   { value, sums, y }: { readonly value: Pixels; readonly sums: Pointer; readonly y: Pixels },
 ): void {
-  const rowValue = (shape: readonly number[]): Pixels => {
+  const vectorValue = (shape: readonly number[]): Pixels => {
     const [n, c] = shape as [number, number];
     return valueAt(p.workspace(n * paddedChannels(c) * FLOAT), [n, c, 1, 1]) as Pixels;
   };
-  const [means, reduced, gates] = [rowValue(pool.shape), rowValue(reduce.shape), rowValue(gate.shape)];
+  const [means, reduced, gates] = [
+    vectorValue(pool.shape),
+    vectorValue(reduce.shape),
+    vectorValue(gate.shape),
+  ];
   const mean = p.kernel(poolArea, { reduction: 'mean', row: value.pixelStride, column: 0 });
   const factor = 1 / (value.h * value.w);
   p.parallelFor(channelGroups(value.c), (from, to) =>
@@ -49,8 +63,8 @@ export function projectSqueezed(
     p,
     convolutionOf(p, gate, () => reduced, gates),
   );
-  const scaledInput = y.n > 1 || y.c * 2 > y.h * y.w;
-  if (scaledInput) {
+  const scalesValue = y.n > 1 || y.c * 2 > y.h * y.w;
+  if (scalesValue) {
     pointwisePhase(
       p,
       'mul',
@@ -73,7 +87,7 @@ export function projectSqueezed(
     weights(panel) {
       const packed = packPanels(p, weight, out, panel, [{ count: channels, from: inStride }], outStride);
       const columns = paddedChannels(out);
-      const scaled = p.workspace(columns * channels * FLOAT);
+      const scaledWeights = p.workspace(columns * channels * FLOAT);
       const full = Math.floor(columns / panel);
       const scale = p.kernel(scalePanels, { inner: channels, panel, narrowPanel: columns % panel });
       p.parallelFor(Math.ceil(columns / panel), (from, to) => {
@@ -81,14 +95,14 @@ export function projectSqueezed(
         return [
           scale({
             from: packed.plus(at),
-            to: scaled.plus(at),
+            to: scaledWeights.plus(at),
             factors: gates.at,
             panels: Math.min(to, full) - from,
             narrow: to > full ? 1 : 0,
           }),
         ];
       });
-      return scaled;
+      return scaledWeights;
     },
     bias: bias && biasOf(p, bias, out),
     residual: residual && pixelsOf(p, residual),

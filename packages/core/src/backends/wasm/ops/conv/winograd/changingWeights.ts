@@ -1,21 +1,23 @@
-/** The weights of a Winograd convolution that change, transformed and packed in every run. */
-
+/**
+ * Transforms and packs weights of a Winograd convolution that change, as in training: a phase of every run.
+ */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Call, TransformChangingWeights } from '../../../schedule/planner.js';
-import { winograd } from './transforms.js';
-import { winogradWeights } from './weightsKernel.js';
+import { winogradWeights } from './changingWeightsKernel.js';
+import { elementCount } from './transforms.js';
 
 export const transformChangingWeights: TransformChangingWeights = (
   p,
   { weight, order, channels, out },
   method,
   panel,
-  product,
+  elementStride,
 ) => {
   const from = p.value(weight).at;
   const padded = paddedChannels(out);
-  const target = p.workspace(winograd[method].products ** 2 * product);
-  // Read backwards, the first tap is the last one in memory.
+  const target = p.workspace(elementCount(method) * elementStride);
+  // A rotated window is read from its last tap backwards; the kernel gets the address of its first tap in
+  // memory.
   const rotated = order.column < 0;
   const start = order.start + (rotated ? 2 * (order.row + order.column) : 0);
   p.setAlgorithm('pack');
@@ -28,12 +30,12 @@ export const transformChangingWeights: TransformChangingWeights = (
       const width = Math.min(panel, padded - column);
       const transform = p.kernel(winogradWeights, {
         method,
-        product,
+        elementStride,
         rotated,
         width,
         columns: Math.min(width, out - column),
-        column: order.out * FLOAT,
-        channel: order.in * FLOAT,
+        columnStride: order.out * FLOAT,
+        channelStride: order.in * FLOAT,
       });
       calls.push(
         transform({

@@ -1,6 +1,6 @@
 /**
- * The first step of Winograd's method: tiles of the input become a row for each of the matrix products. For the
- * gradient of the weights, tiles of the output's gradient do so too.
+ * Input transform of a Winograd convolution: each tile becomes one row of A of each of the matrix products.
+ * The weight gradient transforms tiles of dY with the same code.
  */
 import { type FunctionBuilder, f32x4, i32, type V128, v128 } from '../../../codegen/index.js';
 import {
@@ -12,140 +12,153 @@ import {
   VECTOR,
 } from '../../../codegen/kernel.js';
 import {
-  multipliedBy,
-  PAIR,
+  HALVES,
+  scaleIndex,
   type Transform,
-  type Winograd,
+  type WinogradAlgorithm,
   type WinogradMethod,
-  winograd,
+  winogradAlgorithms,
 } from './transforms.js';
 
-/** Everything that is fixed when an input transform is generated. Strides are in bytes. */
-export interface WinogradInput {
+/** Everything that is fixed when a transform of tiles is generated. Strides are in bytes. */
+export interface TileTransformShape {
   readonly method: WinogradMethod;
-  /** Which tiles: those of the input, which overlap, or those of the output's gradient, which do not. */
-  readonly of: 'inputs' | 'outputs';
+  /**
+   * The tiles: those of the input, which may overlap, or those of the output or its gradient, which do not.
+   */
+  readonly side: 'input' | 'output';
+  /** Extents of the image, in pixels. */
   readonly height: number;
   readonly width: number;
-  /** Channels as they are stored. */
+  /** Channels including their padding: a multiple of eight. */
   readonly channels: number;
   /** Rows of padding above, columns of padding on the left. */
   readonly top: number;
   readonly left: number;
-  readonly row: number;
-  readonly pixel: number;
+  readonly rowStride: number;
+  readonly pixelStride: number;
   /** Tiles in a row of tiles. */
   readonly tileColumns: number;
-  /** From one product's rows to the next product's: see `productStride`. */
-  readonly product: number;
-  /** From one tile's row to the next. */
-  readonly tile: number;
-  /** If rows are cut into panels: the channels of one, of which there is a whole number, and bytes from one to the next. */
+  /** From the matrix of one element of the transformed tile to the next. */
+  readonly elementStride: number;
+  /** From one tile's row of a matrix to the next. */
+  readonly tileStride: number;
+  /**
+   * If rows are packed in panels: channels of a panel, which divide `channels`, and bytes from one panel to
+   * the next.
+   */
   readonly panel?: { readonly channels: number; readonly bytes: number };
 }
 
-/** Pixels that a tile has in each direction. */
-const tileSize = ({ method, of }: Pick<WinogradInput, 'method' | 'of'>): number => winograd[method][of];
+/** Side of a tile before its transform, in pixels. */
+const tileExtent = ({ method, side }: Pick<TileTransformShape, 'method' | 'side'>): number =>
+  winogradAlgorithms[method][side === 'input' ? 'inputTile' : 'outputTile'];
 
-/** Bytes of scratch that an input transform wants: one tile with its border of zeros. */
-export const winogradScratch = (shape: Pick<WinogradInput, 'method' | 'of' | 'channels'>): number =>
-  tileSize(shape) ** 2 * shape.channels * FLOAT;
+/**
+ * Bytes of workspace that a transform of tiles needs for each thread: one tile, for those that overlap an
+ * edge.
+ */
+export const tileWorkspaceBytes = (shape: Pick<TileTransformShape, 'method' | 'side' | 'channels'>): number =>
+  tileExtent(shape) ** 2 * shape.channels * FLOAT;
 
 /** Parameters of a transform of tiles. */
 export const tileParameters = {
-  /** Address of the picture. */
+  /** Address of the image. */
   x: 'address',
-  /** Address of the first tile's result. */
+  /** Address of the first tile's row in the matrix of the first element. */
   result: 'address',
-  /** Address of the thread's scratch, of `winogradScratch` bytes. */
-  scratch: 'address',
-  /** Index of the first tile in the picture. */
+  /** Address of the thread's workspace of `tileWorkspaceBytes`. */
+  workspace: 'address',
+  /** Index of the first tile in the image. */
   first: 'integer',
   /** Number of tiles. */
   count: 'integer',
 } as const;
 
-/** Transforms the input: [product][tile][channel]. */
+/**
+ * Computes B^T d B for tiles of the input. The result is [element of the transformed tile][tile][channel].
+ */
 export const winogradInput = defineKernel({
   name: 'winograd input',
   parameters: tileParameters,
-  build: (f, p, variant: Variant<WinogradInput>) =>
-    transformTiles(f, p, variant, winograd[variant.shape.method].input),
+  build: (f, p, variant: Variant<TileTransformShape>) =>
+    transformTiles(f, p, variant, winogradAlgorithms[variant.shape.method].transformInput),
 });
 
 /**
- * Transforms tiles along each direction. Tiles at the edge are copied into a tile of zeros first.
- * @param transformed - done along each direction.
+ * Transforms all columns of each tile, then all rows. Tiles that overlap an edge are first copied into the
+ * workspace, with zeros outside of the image.
+ * @param transformColumn - the one-dimensional transform.
  */
 export function transformTiles(
   f: FunctionBuilder,
   p: LocalsOf<typeof tileParameters>,
-  { engine, shape }: Variant<WinogradInput>,
-  transformed: Transform,
+  { engine, shape }: Variant<TileTransformShape>,
+  transformColumn: Transform,
 ): void {
-  const { height, width, channels, top, left, row, pixel, tileColumns, panel } = shape;
-  const method: Winograd = winograd[shape.method];
-  const results = method.products;
-  const size = tileSize(shape);
-  const step = shape.of === 'inputs' ? method.step : size;
+  const { height, width, channels, top, left, rowStride, pixelStride, tileColumns, panel } = shape;
+  const algorithm: WinogradAlgorithm = winogradAlgorithms[shape.method];
+  const results = algorithm.transformedTile;
+  const size = tileExtent(shape);
+  const step = shape.side === 'input' ? algorithm.inputStep : size;
   const tileBytes = channels * FLOAT;
   const tile = f.pointer('tile');
   const [y, x] = [f.pointer('y'), f.pointer('x')];
-  const [base, rowStep] = [f.pointer('base'), f.pointer('row step')];
+  const [source, sourceRowStride] = [f.pointer('source'), f.pointer('source row stride')];
   const result = f.pointer('result');
   const end = f.pointer('end');
   const rows = Array.from({ length: size }, (_, index) => f.pointer(`row ${index}`));
 
-  const channelPair = (pixelBytes: number): void => {
-    const loaded = PAIR.map((v) => f.vectors(`loaded ${v}`, size));
-    const temporary = PAIR.map((v) => f.vectors(`temporary ${v}`, 4));
-    const half = PAIR.map((v) => f.vectors(`half ${v}`, results * size));
+  const channelBlock = (pixelBytes: number): void => {
+    const loaded = HALVES.map((v) => f.vectors(`loaded ${v}`, size));
+    const temporary = HALVES.map((v) => f.vectors(`temporary ${v}`, 4));
+    const columnsDone = HALVES.map((v) => f.vectors(`columns done ${v}`, results * size));
     for (let column = 0; column < size; column++) {
       for (let i = 0; i < size; i++)
-        for (const v of PAIR) f.set(loaded[v]![i]!, v128.load(rows[i]!, column * pixelBytes + v * VECTOR));
-      const filtered = PAIR.map((v) => transformed(f, engine, loaded[v]!, temporary[v]!));
+        for (const v of HALVES) f.set(loaded[v]![i]!, v128.load(rows[i]!, column * pixelBytes + v * VECTOR));
+      const transformed = HALVES.map((v) => transformColumn(f, engine, loaded[v]!, temporary[v]!));
       for (let i = 0; i < results; i++)
-        for (const v of PAIR) f.set(half[v]![i * size + column]!, filtered[v]![i]!);
+        for (const v of HALVES) f.set(columnsDone[v]![i * size + column]!, transformed[v]![i]!);
     }
     for (let i = 0; i < results; i++) {
-      const finished = PAIR.map((v) =>
-        transformed(f, engine, half[v]!.slice(i * size, (i + 1) * size), temporary[v]!),
+      const finished = HALVES.map((v) =>
+        transformColumn(f, engine, columnsDone[v]!.slice(i * size, (i + 1) * size), temporary[v]!),
       );
       for (let j = 0; j < results; j++)
-        for (const v of PAIR)
-          f.store(result, finished[v]![j]!, (i * results + j) * shape.product + v * VECTOR);
+        for (const v of HALVES)
+          f.store(result, finished[v]![j]!, (i * results + j) * shape.elementStride + v * VECTOR);
     }
   };
   const transform = (pixelBytes: number): void => {
     for (const [index, address] of rows.entries())
-      f.set(address, i32.add(base, multipliedBy(index, rowStep)));
+      f.set(address, i32.add(source, scaleIndex(index, sourceRowStride)));
     f.set(result, p.result);
-    const run = (count: number): void =>
+    const transformChannels = (count: number): void =>
       f.repeat(count / CHANNEL_BLOCK, () => {
-        channelPair(pixelBytes);
+        channelBlock(pixelBytes);
         for (const address of [...rows, result]) f.advance(address, 2 * VECTOR);
       });
-    if (!panel) run(channels);
+    if (!panel) transformChannels(channels);
     else
       f.repeat(channels / panel.channels, () => {
-        run(panel.channels);
+        transformChannels(panel.channels);
         f.advance(result, panel.bytes - panel.channels * FLOAT);
       });
   };
   /**
-   * Copies what exists of the tile into the scratch, with zeros for the rest, a pair of vectors at a time:
-   * the engine's own `memory.copy` and `memory.fill` cost ten times that for so few bytes.
+   * Copies the part of the tile inside the image into the workspace and sets the rest to zero, eight floats
+   * at a time: for so few bytes, WebAssembly's `memory.copy` and `memory.fill` take ten times as long.
    */
-  const copyToScratch = (): void => {
+  const copyToWorkspace = (): void => {
     const [i, j] = [f.pointer('i'), f.pointer('j')];
     const [from, to] = [f.pointer('from'), f.pointer('to')];
-    const pixelOf = (value: (v: number) => V128): void =>
-      f.repeat(channels / 8, () => {
-        for (const v of PAIR) f.store(to, value(v), v * VECTOR);
+    const writePixel = (value: (v: number) => V128): void =>
+      f.repeat(channels / CHANNEL_BLOCK, () => {
+        for (const v of HALVES) f.store(to, value(v), v * VECTOR);
         f.advance(from, 2 * VECTOR);
         f.advance(to, 2 * VECTOR);
       });
-    f.set(to, p.scratch);
+    f.set(to, p.workspace);
     f.set(i, 0);
     f.repeat(size, () => {
       f.set(j, 0);
@@ -154,10 +167,10 @@ export function transformTiles(
         f.when(
           i32.and(i32.ltU(row, height), i32.ltU(column, width)),
           () => {
-            f.set(from, i32.add(p.x, i32.add(multipliedBy(shape.row, row), multipliedBy(pixel, column))));
-            pixelOf((v) => v128.load(from, v * VECTOR));
+            f.set(from, i32.add(p.x, i32.add(scaleIndex(rowStride, row), scaleIndex(pixelStride, column))));
+            writePixel((v) => v128.load(from, v * VECTOR));
           },
-          () => pixelOf(() => f32x4.const(0)),
+          () => writePixel(() => f32x4.const(0)),
         );
         f.advance(j, 1);
       });
@@ -168,8 +181,8 @@ export function transformTiles(
   f.set(end, i32.add(p.first, p.count));
   f.while(i32.ltS(tile, end), () => {
     f.set(y, i32.divU(tile, tileColumns));
-    f.set(x, i32.sub(multipliedBy(step, i32.sub(tile, multipliedBy(tileColumns, y))), left));
-    f.set(y, i32.sub(multipliedBy(step, y), top));
+    f.set(x, i32.sub(scaleIndex(step, i32.sub(tile, scaleIndex(tileColumns, y))), left));
+    f.set(y, i32.sub(scaleIndex(step, y), top));
     const inside = i32.and(
       i32.and(i32.geS(y, 0), i32.geS(x, 0)),
       i32.and(i32.ltS(y, height - size + 1), i32.ltS(x, width - size + 1)),
@@ -177,18 +190,18 @@ export function transformTiles(
     f.when(
       inside,
       () => {
-        f.set(base, i32.add(p.x, i32.add(multipliedBy(row, y), multipliedBy(pixel, x))));
-        f.set(rowStep, row);
-        transform(pixel);
+        f.set(source, i32.add(p.x, i32.add(scaleIndex(rowStride, y), scaleIndex(pixelStride, x))));
+        f.set(sourceRowStride, rowStride);
+        transform(pixelStride);
       },
       () => {
-        copyToScratch();
-        f.set(base, p.scratch);
-        f.set(rowStep, size * tileBytes);
+        copyToWorkspace();
+        f.set(source, p.workspace);
+        f.set(sourceRowStride, size * tileBytes);
         transform(tileBytes);
       },
     );
-    f.advance(p.result, shape.tile);
+    f.advance(p.result, shape.tileStride);
     f.advance(tile, 1);
   });
 }

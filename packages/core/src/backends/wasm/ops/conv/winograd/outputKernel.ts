@@ -1,89 +1,116 @@
-/** The last step of Winograd's method: the products become pixels, with bias, residual and activation. */
+/**
+ * Output transform of a Winograd convolution: A^T M A for the matrix products M of each tile, with bias,
+ * residual and activation.
+ */
 import type { Activation } from '../../../../../ops/activation.js';
 import { type Expression, f32x4, i32, type Local, v128 } from '../../../codegen/index.js';
-import { defineKernel, FLOAT, type Variant, VECTOR } from '../../../codegen/kernel.js';
+import { CHANNEL_BLOCK, defineKernel, FLOAT, type Variant, VECTOR } from '../../../codegen/kernel.js';
 import { applyActivation } from '../../pointwise/activationKernel.js';
-import { multipliedBy, PAIR, type Winograd, type WinogradMethod, winograd } from './transforms.js';
+import {
+  HALVES,
+  scaleIndex,
+  type WinogradAlgorithm,
+  type WinogradMethod,
+  winogradAlgorithms,
+} from './transforms.js';
+
+/** Strides of an image, in bytes. */
+interface ImageStrides {
+  readonly row: number;
+  readonly pixel: number;
+}
 
 /** Everything that is fixed when an output transform is generated. Strides are in bytes. */
-export interface WinogradOutput {
+export interface OutputTransformShape {
   readonly method: WinogradMethod;
+  /** Extents of the output image, in pixels. */
   readonly height: number;
   readonly width: number;
-  /** Output channels as they are stored. */
+  /** Output channels including their padding: a multiple of eight. */
   readonly channels: number;
-  readonly y: { readonly row: number; readonly pixel: number };
-  readonly residual?: { readonly row: number; readonly pixel: number };
+  readonly y: ImageStrides;
+  readonly residual?: ImageStrides;
+  /** Tiles in a row of tiles. */
   readonly tileColumns: number;
-  /** From one product's rows to the next product's: see `productStride`. */
-  readonly product: number;
+  /** From the matrix of one element of the transformed tile to the next. */
+  readonly elementStride: number;
   readonly activation?: Activation;
 }
 
-/** Transforms the products back and adds bias, residual and activation. */
+/** Writes pixels from [element of the transformed tile][tile][channel]. */
 export const winogradOutput = defineKernel({
   name: 'winograd output',
   parameters: {
-    /** Address of the first tile's products. */
+    /** Address of the first tile's row in the matrix of the first element. */
     products: 'address',
-    /** Address of the output picture. */
+    /** Address of the output image. */
     y: 'address',
     /** Address of the bias. */
     bias: 'address',
-    /** Address of the residual's picture. */
+    /** Address of the residual's image. */
     residual: 'address?',
-    /** Index of the first tile in the picture. */
+    /** Index of the first tile in the image. */
     first: 'integer',
     /** Number of tiles. */
     count: 'integer',
   },
-  build(f, p, { engine, shape }: Variant<WinogradOutput>) {
+  build(f, p, { engine, shape }: Variant<OutputTransformShape>) {
     const { height, width, channels, tileColumns, activation } = shape;
-    const method: Winograd = winograd[shape.method];
-    const { outputs, products: size } = method;
+    const algorithm: WinogradAlgorithm = winogradAlgorithms[shape.method];
+    const { outputTile: outputs, transformedTile: size } = algorithm;
     const tileBytes = channels * FLOAT;
     const [tile, end] = [f.pointer('tile'), f.pointer('end')];
     const [tileRow, tileColumn] = [f.pointer('tile row'), f.pointer('tile column')];
     const [y, residual, bias] = [f.pointer('y'), f.pointer('residual'), f.pointer('bias')];
     const products = f.pointer('products');
     const [rowsLeft, columnsLeft] = [f.pointer('rows left'), f.pointer('columns left')];
-    const place = (start: Local<'i32'>, { row, pixel }: { row: number; pixel: number }): Expression<'i32'> =>
-      i32.add(
-        start,
-        i32.add(multipliedBy(outputs * row, tileRow), multipliedBy(outputs * pixel, tileColumn)),
-      );
+    /** Address of the tile's first pixel. */
+    const tileAddress = (image: Local<'i32'>, { row, pixel }: ImageStrides): Expression<'i32'> =>
+      i32.add(image, i32.add(scaleIndex(outputs * row, tileRow), scaleIndex(outputs * pixel, tileColumn)));
 
-    const channelPair = (guarded: boolean): void => {
-      const loaded = PAIR.map((v) => f.vectors(`loaded ${v}`, size));
-      const temporary = PAIR.map((v) => f.vectors(`temporary ${v}`, 4));
-      const half = PAIR.map((v) => f.vectors(`half ${v}`, outputs * size));
+    /**
+     * @param guarded - true if some of the tile's pixels may lie outside of the image and are not written.
+     */
+    const channelBlock = (guarded: boolean): void => {
+      const loaded = HALVES.map((v) => f.vectors(`loaded ${v}`, size));
+      const temporary = HALVES.map((v) => f.vectors(`temporary ${v}`, 4));
+      const columnsDone = HALVES.map((v) => f.vectors(`columns done ${v}`, outputs * size));
       for (let column = 0; column < size; column++) {
         for (let i = 0; i < size; i++)
-          for (const v of PAIR)
-            f.set(loaded[v]![i]!, v128.load(products, (i * size + column) * shape.product + v * VECTOR));
-        const results = PAIR.map((v) => method.output(f, engine, loaded[v]!, temporary[v]!));
+          for (const v of HALVES)
+            f.set(
+              loaded[v]![i]!,
+              v128.load(products, (i * size + column) * shape.elementStride + v * VECTOR),
+            );
+        const results = HALVES.map((v) => algorithm.transformOutput(f, engine, loaded[v]!, temporary[v]!));
         for (let i = 0; i < outputs; i++)
-          for (const v of PAIR) f.set(half[v]![i * size + column]!, results[v]![i]!);
+          for (const v of HALVES) f.set(columnsDone[v]![i * size + column]!, results[v]![i]!);
       }
       const finished = f.vectors('finished', 2);
       for (let i = 0; i < outputs; i++) {
-        const results = PAIR.map((v) =>
-          method.output(f, engine, half[v]!.slice(i * size, (i + 1) * size), temporary[v]!),
+        const results = HALVES.map((v) =>
+          algorithm.transformOutput(
+            f,
+            engine,
+            columnsDone[v]!.slice(i * size, (i + 1) * size),
+            temporary[v]!,
+          ),
         );
         for (let j = 0; j < outputs; j++) {
           const write = (): void => {
-            for (const v of PAIR) {
+            for (const v of HALVES) {
               const sum = f32x4.add(results[v]![j]!, v128.load(bias, v * VECTOR));
-              const { residual: place } = shape;
+              const { residual: stride } = shape;
               f.set(
                 finished[v]!,
-                place
-                  ? f32x4.add(sum, v128.load(residual, i * place.row + j * place.pixel + v * VECTOR))
+                stride
+                  ? f32x4.add(sum, v128.load(residual, i * stride.row + j * stride.pixel + v * VECTOR))
                   : sum,
               );
             }
             applyActivation(f, engine, activation, finished);
-            for (const v of PAIR) f.store(y, finished[v]!, i * shape.y.row + j * shape.y.pixel + v * VECTOR);
+            for (const v of HALVES)
+              f.store(y, finished[v]!, i * shape.y.row + j * shape.y.pixel + v * VECTOR);
           };
           if (guarded) f.when(i32.and(i32.ltS(i, rowsLeft), i32.ltS(j, columnsLeft)), write);
           else write();
@@ -91,23 +118,23 @@ export const winogradOutput = defineKernel({
       }
     };
     const transform = (guarded: boolean): void =>
-      f.repeat(channels / 8, () => {
-        channelPair(guarded);
+      f.repeat(channels / CHANNEL_BLOCK, () => {
+        channelBlock(guarded);
         for (const address of [y, residual, bias, products]) f.advance(address, 2 * VECTOR);
       });
     f.set(tile, p.first);
     f.set(end, i32.add(p.first, p.count));
     f.while(i32.ltS(tile, end), () => {
       f.set(tileRow, i32.divU(tile, tileColumns));
-      f.set(tileColumn, i32.sub(tile, multipliedBy(tileColumns, tileRow)));
-      f.set(y, place(p.y, shape.y));
-      if (shape.residual) f.set(residual, place(p.residual, shape.residual));
+      f.set(tileColumn, i32.sub(tile, scaleIndex(tileColumns, tileRow)));
+      f.set(y, tileAddress(p.y, shape.y));
+      if (shape.residual) f.set(residual, tileAddress(p.residual, shape.residual));
       f.set(bias, p.bias);
       f.set(products, p.products);
       if (height % outputs === 0 && width % outputs === 0) transform(false);
       else {
-        f.set(rowsLeft, i32.sub(height, multipliedBy(outputs, tileRow)));
-        f.set(columnsLeft, i32.sub(width, multipliedBy(outputs, tileColumn)));
+        f.set(rowsLeft, i32.sub(height, scaleIndex(outputs, tileRow)));
+        f.set(columnsLeft, i32.sub(width, scaleIndex(outputs, tileColumn)));
         f.when(
           i32.and(i32.geS(rowsLeft, outputs), i32.geS(columnsLeft, outputs)),
           () => transform(false),

@@ -1,9 +1,16 @@
 /**
- * Winograd's minimal filtering for 3x3 windows (https://arxiv.org/abs/1509.09308): with stride 1, m x m outputs
- * come from (m + 2) x (m + 2) products, one matrix product each, after the input has been transformed and
- * before the output is. F(4x4) needs 4 times fewer multiplications than the direct way, F(2x2) 2.25 times.
- * Root mean square error against float64, 64 / 512 channels: direct 3.2e-7 / 9.7e-7, F(2x2) 2.1e-7 / 4.8e-7,
- * F(4x4) 1.2e-6 / 5.6e-6.
+ * Winograd's minimal filtering for 3x3 windows (Lavin & Gray, https://arxiv.org/abs/1509.09308):
+ *
+ *     Y = A^T [(G g G^T) * (B^T d B)] A
+ *
+ * where d is a tile of the input, g a 3x3 window and Y a tile of the output; A, B and G are constant
+ * matrices, and `*` is the elementwise product. Summing the elementwise products over input channels is one
+ * matrix product [tile][channel] x [channel][output channel] for each element of the transformed tile.
+ *
+ * F(m x m, 3x3) with stride 1 has transformed tiles of (m + 2) x (m + 2) elements. F(4x4) needs 4 times fewer
+ * multiplications than the direct convolution (144 / 36), F(2x2) 2.25 times fewer (36 / 16). Root mean square
+ * error against float64, with 64 / 512 channels: direct 3.2e-7 / 9.7e-7, F(2x2) 2.1e-7 / 4.8e-7, F(4x4)
+ * 1.2e-6 / 5.6e-6.
  */
 
 import type { Engine } from '../../../codegen/engine.js';
@@ -15,11 +22,16 @@ import {
   type Local,
   type V128,
 } from '../../../codegen/index.js';
-import { CACHE_LINE, FLOAT, multiplyAdd } from '../../../codegen/kernel.js';
+import { multiplyAdd } from '../../../codegen/kernel.js';
 
 type Vector = Local<'v128'>;
 
-/** One of the two transforms along one direction: gives the results, and may use up the values and temporaries. */
+/**
+ * A one-dimensional transform: multiplies a column of a tile by B^T or A^T. A two-dimensional transform
+ * applies it to all columns, then to all rows.
+ * @param d - the column's values. They may be overwritten.
+ * @param t - four temporary registers.
+ */
 export type Transform = (
   f: FunctionBuilder,
   engine: Engine,
@@ -27,58 +39,65 @@ export type Transform = (
   t: readonly Vector[],
 ) => readonly V128[];
 
-/** An instance of the method. Extents are those of a tile in each direction. */
-export interface Winograd {
-  /** How profiles call it. */
+/** One Winograd algorithm. Tiles are square; extents are those of one side, in pixels. */
+export interface WinogradAlgorithm {
+  /** Algorithm label in profiles. */
   readonly name: string;
-  readonly outputs: number;
-  readonly inputs: number;
-  /** Inputs from one tile to the next. */
-  readonly step: number;
-  readonly products: number;
-  readonly input: Transform;
-  readonly output: Transform;
-  /** The weights' transform: products x 3. */
-  readonly weights: readonly (readonly [number, number, number])[];
+  readonly outputTile: number;
+  /** Input tiles overlap if this is larger than `inputStep`. */
+  readonly inputTile: number;
+  /** Distance from one input tile to the next. */
+  readonly inputStep: number;
+  /** Side of the transformed tile: the algorithm takes `transformedTile ** 2` matrix products. */
+  readonly transformedTile: number;
+  /** Multiplies by B^T. */
+  readonly transformInput: Transform;
+  /** Multiplies by A^T. */
+  readonly transformOutput: Transform;
+  /** G, the matrix that transforms windows: `transformedTile` rows of three. */
+  readonly weightMatrix: readonly (readonly [number, number, number])[];
 }
 
 /**
- * plus + factor * x, for a factor that is 2, 4 or 8, or their negative. May use up x: a wide engine adds x
- * to itself, as a constant takes it more instructions (the input's transform takes 45 ns a group of
- * channels that way, 65 with constants).
+ * Computes addend + factor * x. With wide SIMD it doubles x in place, since a constant takes more
+ * instructions there: the input transform takes 45 ns for a block of eight channels with doubling, 65 ns with
+ * constants.
+ * @param x - may be overwritten.
+ * @param factor - 2, 4, 8, -2, -4 or -8.
  */
-export function scaled(f: FunctionBuilder, engine: Engine, x: Vector, factor: number, plus: V128): V128 {
-  if (!engine.wide) return multiplyAdd(engine, x, f32x4.const(factor), plus);
+export function addScaled(f: FunctionBuilder, engine: Engine, x: Vector, factor: number, addend: V128): V128 {
+  if (!engine.wide) return multiplyAdd(engine, x, f32x4.const(factor), addend);
   for (let power = 1; power < Math.abs(factor); power *= 2) f.set(x, f32x4.add(x, x));
-  return factor > 0 ? f32x4.add(plus, x) : f32x4.sub(plus, x);
+  return factor > 0 ? f32x4.add(addend, x) : f32x4.sub(addend, x);
 }
 
-/** x times a number. */
-export const times = (x: V128, factor: number): V128 => f32x4.mul(x, f32x4.const(factor));
+/** Multiplies all lanes by a constant. */
+export const mulConstant = (x: V128, factor: number): V128 => f32x4.mul(x, f32x4.const(factor));
 
-const four: Winograd = {
+/** F(4x4, 3x3). */
+const f4x4: WinogradAlgorithm = {
   name: 'winograd 4x4',
-  outputs: 4,
-  inputs: 6,
-  step: 4,
-  products: 6,
-  input(f, engine, d, t) {
+  outputTile: 4,
+  inputTile: 6,
+  inputStep: 4,
+  transformedTile: 6,
+  transformInput(f, engine, d, t) {
     const [d0, d1, d2, d3, d4, d5] = d as [Vector, Vector, Vector, Vector, Vector, Vector];
     const [even, odd, c, e] = t as [Vector, Vector, Vector, Vector];
     f.set(c, f32x4.sub(d4, d2));
     f.set(e, f32x4.sub(d3, d1));
     f.set(d0, f32x4.sub(d0, d2));
     f.set(d5, f32x4.sub(d5, d3));
-    f.set(even, scaled(f, engine, d2, -4, d4));
-    f.set(odd, scaled(f, engine, d1, -4, d3));
-    f.set(d0, scaled(f, engine, d0, 4, c));
+    f.set(even, addScaled(f, engine, d2, -4, d4));
+    f.set(odd, addScaled(f, engine, d1, -4, d3));
+    f.set(d0, addScaled(f, engine, d0, 4, c));
     f.set(e, f32x4.add(e, e));
     const inner = [f32x4.add(even, odd), f32x4.sub(even, odd), f32x4.add(c, e), f32x4.sub(c, e)];
     for (const [index, vector] of [d1, d2, d3, d4].entries()) f.set(vector, inner[index]!);
-    f.set(d5, scaled(f, engine, e, -2, d5));
+    f.set(d5, addScaled(f, engine, e, -2, d5));
     return d;
   },
-  output(f, engine, d, t) {
+  transformOutput(f, engine, d, t) {
     const [d0, d1, d2, d3, d4, d5] = d as [Vector, Vector, Vector, Vector, Vector, Vector];
     const [sum, difference, outerSum, outerDifference] = t as [Vector, Vector, Vector, Vector];
     f.set(sum, f32x4.add(d1, d2));
@@ -89,11 +108,11 @@ const four: Winograd = {
     f.set(d5, f32x4.add(d5, difference));
     f.set(outerDifference, f32x4.add(outerDifference, outerDifference));
     f.set(d1, f32x4.add(difference, outerDifference));
-    f.set(d2, scaled(f, engine, outerSum, 4, sum));
-    f.set(d3, scaled(f, engine, outerDifference, 4, d5));
+    f.set(d2, addScaled(f, engine, outerSum, 4, sum));
+    f.set(d3, addScaled(f, engine, outerDifference, 4, d5));
     return [d0, d1, d2, d3];
   },
-  weights: [
+  weightMatrix: [
     [1 / 4, 0, 0],
     [-1 / 6, -1 / 6, -1 / 6],
     [-1 / 6, 1 / 6, -1 / 6],
@@ -103,21 +122,22 @@ const four: Winograd = {
   ],
 };
 
-const two: Winograd = {
+/** F(2x2, 3x3). */
+const f2x2: WinogradAlgorithm = {
   name: 'winograd 2x2',
-  outputs: 2,
-  inputs: 4,
-  step: 2,
-  products: 4,
-  input(_f, _engine, d) {
+  outputTile: 2,
+  inputTile: 4,
+  inputStep: 2,
+  transformedTile: 4,
+  transformInput(_f, _engine, d) {
     const [d0, d1, d2, d3] = d as [Vector, Vector, Vector, Vector];
     return [f32x4.sub(d0, d2), f32x4.add(d1, d2), f32x4.sub(d2, d1), f32x4.sub(d1, d3)];
   },
-  output(_f, _engine, d) {
+  transformOutput(_f, _engine, d) {
     const [d0, d1, d2, d3] = d as [Vector, Vector, Vector, Vector];
     return [f32x4.add(d0, f32x4.add(d1, d2)), f32x4.sub(d1, f32x4.add(d2, d3))];
   },
-  weights: [
+  weightMatrix: [
     [1, 0, 0],
     [1 / 2, 1 / 2, 1 / 2],
     [1 / 2, -1 / 2, 1 / 2],
@@ -126,25 +146,27 @@ const two: Winograd = {
 };
 
 /**
- * Stride 2: the first and the last tap of a row meet inputs of odd places, as a window of two with stride 1
- * would (three products for two outputs), the middle one those of even places. 25 products for 4 outputs instead
- * of 36, of sums and differences alone, so that it rounds as the direct way does.
+ * A 3x3 convolution of stride 2, 2x2 outputs from 5x5 inputs. Along one direction, the outer taps g0 and g2
+ * read the inputs d0, d2 and d4, as a window of two taps and stride 1 would: F(2, 2) takes three
+ * multiplications. The middle tap g1 reads d1 and d3: two multiplications. That is 25 multiplications for 4
+ * outputs, where the direct convolution takes 36. The transforms only add and subtract, so the rounding error
+ * is that of the direct convolution.
  */
-const strided: Winograd = {
+const f2x2Stride2: WinogradAlgorithm = {
   name: 'winograd 2x2 stride 2',
-  outputs: 2,
-  inputs: 5,
-  step: 4,
-  products: 5,
-  input(_f, _engine, d) {
+  outputTile: 2,
+  inputTile: 5,
+  inputStep: 4,
+  transformedTile: 5,
+  transformInput(_f, _engine, d) {
     const [d0, d1, d2, d3, d4] = d as [Vector, Vector, Vector, Vector, Vector];
     return [f32x4.sub(d0, d2), d2, f32x4.sub(d2, d4), d1, d3];
   },
-  output(_f, _engine, d) {
+  transformOutput(_f, _engine, d) {
     const [d0, d1, d2, d3, d4] = d as [Vector, Vector, Vector, Vector, Vector];
     return [f32x4.add(f32x4.add(d0, d1), d3), f32x4.add(f32x4.sub(d1, d2), d4)];
   },
-  weights: [
+  weightMatrix: [
     [1, 0, 0],
     [1, 0, 1],
     [0, 0, 1],
@@ -153,40 +175,45 @@ const strided: Winograd = {
   ],
 };
 
-/** The same transposed: from outputs of stride 2, padded by one, to inputs. Windows are read backwards. */
-const spread: Winograd = {
-  name: 'winograd 4x4 spread',
-  outputs: 4,
-  inputs: 3,
-  step: 2,
-  products: 5,
-  input(_f, _engine, d) {
+/**
+ * The transposed convolution of a 3x3 convolution with stride 2 and padding 1, which is its gradient with
+ * respect to the input: 4x4 values of dx from 3x3 values of dy. Windows are rotated by 180 degrees. Along one
+ * direction, dx1 and dx3 come from the outer taps by F(2, 2), dx0 and dx2 from the middle tap alone: 25
+ * multiplications for 16 values, where the direct convolution takes 36.
+ */
+const f4x4TransposedStride2: WinogradAlgorithm = {
+  name: 'winograd 4x4 transposed stride 2',
+  outputTile: 4,
+  inputTile: 3,
+  inputStep: 2,
+  transformedTile: 5,
+  transformInput(_f, _engine, d) {
     const [d0, d1, d2] = d as [Vector, Vector, Vector];
     return [f32x4.sub(d0, d1), d1, f32x4.sub(d1, d2), d0, d1];
   },
-  output(_f, _engine, d) {
+  transformOutput(_f, _engine, d) {
     const [d0, d1, d2, d3, d4] = d as [Vector, Vector, Vector, Vector, Vector];
     return [d3, f32x4.add(d0, d1), d4, f32x4.sub(d1, d2)];
   },
-  weights: strided.weights,
+  weightMatrix: f2x2Stride2.weightMatrix,
 };
 
-/** F(2x2, 3x3) and F(4x4, 3x3), and what becomes of the method with stride 2. */
-export const winograd = { 2: two, 4: four, strided, spread } as const;
+/** All Winograd algorithms, by method. */
+export const winogradAlgorithms = { f2x2, f4x4, f2x2Stride2, f4x4TransposedStride2 } as const;
 
-/** One of the instances. */
-export type WinogradMethod = keyof typeof winograd;
+/** Name of a Winograd algorithm. */
+export type WinogradMethod = keyof typeof winogradAlgorithms;
+
+/** Number of elements of a transformed tile, each of which is a matrix product. */
+export const elementCount = (method: WinogradMethod): number =>
+  winogradAlgorithms[method].transformedTile ** 2;
 
 /**
- * Bytes from one product's rows to the next product's, each row being the channels of a tile. An odd number
- * of cache lines: at a multiple of 4096 bytes the rows of a tile would all fall into one set of the first
- * cache, where transforms took 1.4 to 3.6 times as long.
+ * Indices of the two 128-bit halves of a block of eight channels. Wide SIMD makes one 256-bit operation of
+ * both.
  */
-export const positionStride = (tiles: number, channels: number): number =>
-  (Math.ceil((tiles * channels * FLOAT) / CACHE_LINE) | 1) * CACHE_LINE;
+export const HALVES = [0, 1] as const;
 
-/** Two vectors side by side, as transforms handle them. */
-export const PAIR = [0, 1] as const;
-
-/** a * b for an address or index. */
-export const multipliedBy = (a: number, b: Expression<'i32'>): Expression<'i32'> => i32.mul(b, a);
+/** Multiplies an address or index by a constant. */
+export const scaleIndex = (factor: number, index: Expression<'i32'>): Expression<'i32'> =>
+  i32.mul(index, factor);

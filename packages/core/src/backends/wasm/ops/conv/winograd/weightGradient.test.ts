@@ -1,34 +1,41 @@
-/** Gradients of weights by Winograd's method, both tile sizes and both ways to divide them, against the reference in float64. */
+/**
+ * Winograd weight gradients, with all algorithms and both divisions among threads, against the reference in
+ * float64.
+ */
 
 import { enginesToTry, noise } from '@cnn/testing/fixtures';
 import { expect, test } from 'vitest';
 import { Graph } from '../../../../../graph/graph.js';
-import { emit, ops } from '../../../../../ops/index.js';
+import { emit } from '../../../../../ops/define.js';
+import { ops } from '../../../../../ops/index.js';
 import { type Shape, sizeOf } from '../../../../../tensor/shape.js';
 import { referenceBackend } from '../../../../reference/reference.js';
 import { wasmBackend } from '../../../wasm.js';
 
-/** Error of F(4x4) against the root mean square of the gradient; sums of more tiles have more of it. */
+/**
+ * Maximum error of F(4x4) relative to the root mean square of the gradient; it grows with the number of
+ * tiles.
+ */
 const TOLERANCE = 4e-5;
 
 test.each([
-  { name: 'own sums', x: [3, 16, 20, 16], out: 32, padding: 1, way: '4x4' },
-  { name: 'tiles over the edge', x: [4, 17, 15, 19], out: 30, padding: 1, way: '4x4' },
-  { name: 'no padding', x: [9, 24, 10, 14], out: 16, padding: 0, way: '4x4' },
-  { name: 'small tiles', x: [9, 16, 2, 2], out: 32, padding: 1, way: '2x2' },
-  { name: 'small tiles over the edge', x: [4, 48, 5, 5], out: 61, padding: 1, way: '2x2' },
-  { name: 'stride 2', x: [5, 61, 24, 21], out: 60, padding: 1, way: '2x2 stride 2', stride: 2 },
+  { name: 'private sums', x: [3, 16, 20, 16], out: 32, padding: 1, tiles: '4x4' },
+  { name: 'tiles over the edge', x: [4, 17, 15, 19], out: 30, padding: 1, tiles: '4x4' },
+  { name: 'no padding', x: [9, 24, 10, 14], out: 16, padding: 0, tiles: '4x4' },
+  { name: 'small tiles', x: [9, 16, 2, 2], out: 32, padding: 1, tiles: '2x2' },
+  { name: 'small tiles over the edge', x: [4, 48, 5, 5], out: 61, padding: 1, tiles: '2x2' },
+  { name: 'stride 2', x: [5, 61, 24, 21], out: 60, padding: 1, tiles: '2x2 stride 2', stride: 2 },
   {
     name: 'stride 2, shared tiles',
     x: [9, 136, 18, 17],
     out: 112,
     padding: 0,
-    way: '2x2 stride 2',
+    tiles: '2x2 stride 2',
     stride: 2,
   },
-  { name: 'shared tiles', x: [8, 136, 4, 8], out: 80, padding: 1, way: '4x4' },
-  { name: 'shared tiles in turns', x: [3, 96, 40, 37], out: 112, padding: 1, way: '4x4' },
-])('$name', async ({ x: input, out, padding, way, stride = 1 }) => {
+  { name: 'shared tiles', x: [8, 136, 4, 8], out: 80, padding: 1, tiles: '4x4' },
+  { name: 'several ranges of shared tiles', x: [3, 96, 40, 37], out: 112, padding: 1, tiles: '4x4' },
+])('$name', async ({ x: input, out, padding, tiles, stride = 1 }) => {
   const [n, channels, h, w] = input as [number, number, number, number];
   const extent = (size: number): number => Math.floor((size + 2 * padding - 3) / stride) + 1;
   const output = [n, out, extent(h), extent(w)];
@@ -57,11 +64,11 @@ test.each([
       const program = await wasmBackend({ engine }).compile(graph, new Map(), { threads });
       const { data } = (await program.run(feeds)).get('dw')!;
       bits.push(new Uint32Array(data.buffer, data.byteOffset, data.length));
-      const worst = data.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0);
+      const worst = data.reduce((worst, value, i) => Math.max(worst, Math.abs(value - expected[i]!)), 0);
       expect(worst / scale, `${kind}, ${threads} threads`).toBeLessThan(TOLERANCE);
       if (threads === 2) {
         const { steps } = await program.profile(feeds);
-        expect(steps.map(({ algorithm }) => algorithm)).toContain(`winograd ${way} over tiles`);
+        expect(steps.map(({ algorithm }) => algorithm)).toContain(`winograd ${tiles} over tiles`);
       }
       await program.dispose();
     }

@@ -1,90 +1,109 @@
-/** The last step of a weight's gradient by Winograd's method: products become 3x3 windows in the host's order. */
+/**
+ * Kernels of Winograd's weight gradient: the transform of dY before the matrix products, and the transform of
+ * their sums into the 3x3 windows of dg.
+ */
 import { f32x4, type Local, v128 } from '../../../codegen/index.js';
 import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../../codegen/kernel.js';
 import { fourOf, transpose } from '../../../codegen/transpose.js';
-import { gradientTransforms } from './gradientTransforms.js';
-import { PAIR, type Winograd, type WinogradMethod, winograd } from './transforms.js';
+import { type TileTransformShape, tileParameters, transformTiles } from './inputKernel.js';
+import { HALVES, type WinogradMethod, winogradAlgorithms } from './transforms.js';
+import { weightGradientTransforms } from './weightGradientTransforms.js';
 
-/** Everything that is fixed when the kernel is generated. Distances are in bytes. */
-export interface WinogradGradient {
+/**
+ * Computes A dY A^T for tiles of dY, whose image is `x`. The result is [element of the transformed
+ * tile][tile][channel].
+ */
+export const winogradOutputGradient = defineKernel({
+  name: 'winograd output gradient',
+  parameters: tileParameters,
+  build: (f, p, variant: Variant<TileTransformShape>) =>
+    transformTiles(f, p, variant, weightGradientTransforms[variant.shape.method]!.transformOutputGradient),
+});
+
+/** Everything that is fixed when a transform into windows is generated. Strides are in bytes. */
+export interface WeightGradientShape {
   readonly method: WinogradMethod;
-  /** Sums of different tiles, which are added up first, and from one to the next. */
+  /** Number of partial sums over tiles, which are added first. */
   readonly parts: number;
-  readonly partBytes: number;
-  /** From one product to the next, and from one input channel to the next. */
-  readonly product: number;
-  readonly row: number;
-  /** Output channels, up to eight. */
+  /** From one partial sum to the next. */
+  readonly partStride: number;
+  /** From the sums of one element of the transformed tile to the next. */
+  readonly elementStride: number;
+  /** From one input channel's sums to the next. */
+  readonly channelStride: number;
+  /** Number of output channels, up to eight. */
   readonly lanes: number;
-  /** From one output channel to the next in the result. */
-  readonly column: number;
+  /** From one output channel's windows to the next in the result. */
+  readonly outputStride: number;
 }
 
 /** Taps of a window. */
 const TAPS = 9;
 
 /**
- * Makes windows of up to eight output channels. Input channels are walked while the output channels stay, so that
- * each of the eight is written from front to back.
+ * Computes G^T S G, the gradient of 3x3 windows, for up to eight output channels. It loops over input
+ * channels, so that each output channel's windows are written at rising addresses, in PyTorch's order
+ * [output][input][3][3].
  */
-export const winogradGradient = defineKernel({
+export const winogradWeightGradient = defineKernel({
   name: 'winograd gradient',
   parameters: {
-    /** Address of the first product's sums at the first input channel. */
+    /** Address of the first element's sums at the first input channel. */
     from: 'address',
     /** Address of the first output channel's window at the first input channel. */
     to: 'address',
     /** Number of input channels. */
     channels: 'integer',
   },
-  build(f, p, { engine, shape }: Variant<WinogradGradient>) {
-    const { parts, partBytes, product, row, lanes, column } = shape;
-    const method: Winograd = winograd[shape.method];
-    const size = method.products;
-    const { weightGradient } = gradientTransforms[shape.method]!;
+  build(f, p, { engine, shape }: Variant<WeightGradientShape>) {
+    const { parts, partStride, elementStride, channelStride, lanes, outputStride } = shape;
+    const size = winogradAlgorithms[shape.method].transformedTile;
+    const { transformWeightGradient } = weightGradientTransforms[shape.method]!;
     const part = f.pointer('part');
-    const loaded = PAIR.map((v) => f.vectors(`loaded ${v}`, size));
-    const temporary = PAIR.map((v) => f.vectors(`temporary ${v}`, 4));
-    const half = PAIR.map((v) => f.vectors(`half ${v}`, 3 * size));
-    const taps = PAIR.map((v) => f.vectors(`tap ${v}`, TAPS));
+    const loaded = HALVES.map((v) => f.vectors(`loaded ${v}`, size));
+    const temporary = HALVES.map((v) => f.vectors(`temporary ${v}`, 4));
+    const columnsDone = HALVES.map((v) => f.vectors(`columns done ${v}`, 3 * size));
+    const taps = HALVES.map((v) => f.vectors(`tap ${v}`, TAPS));
     const load = (to: readonly Local<'v128'>[], offset: number): void => {
-      for (const v of PAIR) f.set(to[v]!, v128.load(p.from, offset + v * VECTOR));
+      for (const v of HALVES) f.set(to[v]!, v128.load(p.from, offset + v * VECTOR));
       if (parts === 1) return;
       f.set(part, p.from);
       f.repeat(parts - 1, () => {
-        f.advance(part, partBytes);
-        for (const v of PAIR) f.set(to[v]!, f32x4.add(to[v]!, v128.load(part, offset + v * VECTOR)));
+        f.advance(part, partStride);
+        for (const v of HALVES) f.set(to[v]!, f32x4.add(to[v]!, v128.load(part, offset + v * VECTOR)));
       });
     };
     f.repeat(p.channels, () => {
       for (let j = 0; j < size; j++) {
         for (let i = 0; i < size; i++)
           load(
-            PAIR.map((v) => loaded[v]![i]!),
-            (i * size + j) * product,
+            HALVES.map((v) => loaded[v]![i]!),
+            (i * size + j) * elementStride,
           );
-        const results = PAIR.map((v) => weightGradient(f, engine, loaded[v]!, temporary[v]!));
-        for (let i = 0; i < 3; i++) for (const v of PAIR) f.set(half[v]![i * size + j]!, results[v]![i]!);
+        const results = HALVES.map((v) => transformWeightGradient(f, engine, loaded[v]!, temporary[v]!));
+        for (let i = 0; i < 3; i++)
+          for (const v of HALVES) f.set(columnsDone[v]![i * size + j]!, results[v]![i]!);
       }
       for (let i = 0; i < 3; i++) {
-        const results = PAIR.map((v) =>
-          weightGradient(f, engine, half[v]!.slice(i * size, (i + 1) * size), temporary[v]!),
+        const results = HALVES.map((v) =>
+          transformWeightGradient(f, engine, columnsDone[v]!.slice(i * size, (i + 1) * size), temporary[v]!),
         );
-        for (let j = 0; j < 3; j++) for (const v of PAIR) f.set(taps[v]![i * 3 + j]!, results[v]![j]!);
+        for (let j = 0; j < 3; j++) for (const v of HALVES) f.set(taps[v]![i * 3 + j]!, results[v]![j]!);
       }
-      for (const v of PAIR) {
-        const those = taps[v]!;
-        const here = Math.min(LANES, lanes - v * LANES);
-        const at = (lane: number): number => (v * LANES + lane) * column;
+      for (const v of HALVES) {
+        const halfTaps = taps[v]!;
+        const halfLanes = Math.min(LANES, lanes - v * LANES);
+        const offset = (lane: number): number => (v * LANES + lane) * outputStride;
         for (const first of [0, LANES]) {
-          const rows = fourOf((tap) => those[first + tap]!);
+          const rows = fourOf((tap) => halfTaps[first + tap]!);
           const columns = transpose(f, rows, temporary[v]!);
-          for (let lane = 0; lane < here; lane++) f.store(p.to, columns[lane]!, at(lane) + first * FLOAT);
+          for (let lane = 0; lane < halfLanes; lane++)
+            f.store(p.to, columns[lane]!, offset(lane) + first * FLOAT);
         }
-        for (let lane = 0; lane < here; lane++)
-          f.storeF32(p.to, f32x4.lane(those[TAPS - 1]!, lane), at(lane) + (TAPS - 1) * FLOAT);
+        for (let lane = 0; lane < halfLanes; lane++)
+          f.storeF32(p.to, f32x4.lane(halfTaps[TAPS - 1]!, lane), offset(lane) + (TAPS - 1) * FLOAT);
       }
-      f.advance(p.from, row);
+      f.advance(p.from, channelStride);
       f.advance(p.to, TAPS * FLOAT);
     });
   },

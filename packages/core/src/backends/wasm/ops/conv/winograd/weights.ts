@@ -1,34 +1,44 @@
-/** The transformed weights of a Winograd convolution: made once if they are constant, else in every run. */
+/**
+ * Transforms the weights of a Winograd convolution, G g G^T: once if they are constant, else in every run.
+ */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pointer } from '../../../memory/region.js';
 import type { Planner } from '../../../schedule/planner.js';
 import { columnPlace } from '../../matmul/matmul.js';
+import { conflictFreeStride } from '../conflictFreeStride.js';
 import type { Convolution } from '../convolution.js';
-import { positionStride, type WinogradMethod, winograd } from './transforms.js';
+import { type WinogradMethod, winogradAlgorithms } from './transforms.js';
 
-/** The weights of each transformed position, in panels. */
-export interface Transformed {
+/**
+ * Transformed weights: for each element of the transformed tile, a matrix [input channel][output channel] in
+ * panels.
+ */
+export interface TransformedWeights {
   readonly at: Pointer;
-  /** Bytes from one position's to the next. */
-  readonly stride: number;
+  /** Bytes from the matrix of one element to the next. */
+  readonly elementStride: number;
 }
 
-/** Transforms the weights and packs them. */
-export function packTransformed(
+/**
+ * Transforms and packs the weights.
+ * @param panel - output channels of a panel.
+ */
+export function transformWeights(
   p: Planner,
   convolution: Convolution,
   method: WinogradMethod,
   panel: number,
-): Transformed {
+): TransformedWeights {
   const { weight, order, channels, out } = convolution;
-  const stride = positionStride(channels, paddedChannels(out));
+  const elementStride = conflictFreeStride(channels * paddedChannels(out));
   const constant = p.constantValue(weight);
-  if (!constant) return { at: p.transformChangingWeights!(p, convolution, method, panel, stride), stride };
-  const { weights: g } = winograd[method];
-  const step = stride / FLOAT;
-  // A panel at a time: its columns are read, and the panels of all products written, from one address to the next.
+  if (!constant)
+    return { at: p.transformChangingWeights!(p, convolution, method, panel, elementStride), elementStride };
+  const { weightMatrix: g } = winogradAlgorithms[method];
+  const elementFloats = elementStride / FLOAT;
+  // One panel per piece: reads its columns, and writes the panels of all elements, at rising addresses.
   const taps = new Float64Array(9 * panel);
-  const half = new Float64Array(g.length * 3 * panel);
+  const columnsDone = new Float64Array(g.length * 3 * panel);
   const offsets = Array.from(
     { length: 9 },
     (_, tap) => Math.floor(tap / 3) * order.row + (tap % 3) * order.column,
@@ -48,7 +58,7 @@ export function packTransformed(
           const from = j * panel;
           const to = (i * 3 + j) * panel;
           for (let o = 0; o < columns; o++)
-            half[to + o] =
+            columnsDone[to + o] =
               top * taps[from + o]! +
               middle * taps[from + 3 * panel + o]! +
               bottom * taps[from + 6 * panel + o]!;
@@ -59,10 +69,12 @@ export function packTransformed(
           const from = i * 3 * panel;
           for (let o = 0; o < columns; o++)
             target[to + o] =
-              left * half[from + o]! + center * half[from + panel + o]! + right * half[from + 2 * panel + o]!;
-          to += step;
+              left * columnsDone[from + o]! +
+              center * columnsDone[from + panel + o]! +
+              right * columnsDone[from + 2 * panel + o]!;
+          to += elementFloats;
         }
     }
   };
-  return { at: p.addConstant(g.length ** 2 * step, fill, Math.ceil(out / panel)), stride };
+  return { at: p.addConstant(g.length ** 2 * elementFloats, fill, Math.ceil(out / panel)), elementStride };
 }

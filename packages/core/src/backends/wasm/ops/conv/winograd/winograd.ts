@@ -1,24 +1,40 @@
-/** Winograd convolutions: when they pay, and how their three steps are divided among threads. */
+/**
+ * Winograd convolutions (see `transforms.ts`): chooses the algorithm by cost, and divides its three steps
+ * among threads: input transform, one matrix product for each element of the transformed tile, output
+ * transform.
+ */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pointer } from '../../../memory/region.js';
 import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
 import { biasOf, pixelsOf } from '../../lowering.js';
 import { type MatmulShape, matmulKernel, panelColumns, tilingOf } from '../../matmul/matmulKernel.js';
 import { planPrefetch, prefetchLinesPerIteration, shouldPrefetch } from '../../matmul/prefetch.js';
+import { conflictFreeStride } from '../conflictFreeStride.js';
 import type { Convolution } from '../convolution.js';
 import { fastestMethod, SHARED_WEIGHTS, winogradSeconds } from '../costModel.js';
-import { winogradInput, winogradScratch } from './inputKernel.js';
+import { tileWorkspaceBytes, winogradInput } from './inputKernel.js';
 import { winogradOutput } from './outputKernel.js';
-import { positionStride, type WinogradMethod, winograd } from './transforms.js';
-import { packTransformed } from './weights.js';
+import { elementCount, type WinogradMethod, winogradAlgorithms } from './transforms.js';
+import { transformWeights } from './weights.js';
 
-/** What a thread's transformed input and products may take of its caches. */
+/** Bytes of a thread's caches that its transformed tiles, before and after the matrix products, may take. */
 const PRIVATE_BYTES = 600 * 1024;
+
 /**
- * The instance of Winograd's method that is possible and that the cost model expects to be the fastest way;
- * undefined for the direct one. F(4x4) rounds about three times as much as the direct way, F(2x2) as much. Where
- * gradients are taken, an activation that lands on the other side of zero changes them by far more than rounding,
- * so there the pass forwards and the one back do without F(4x4) and are as exact as PyTorch's.
+ * Bytes of transformed tiles, before and after the matrix products, that all threads share where weights are
+ * large.
+ */
+const SHARED_BYTES = 24e6;
+
+/**
+ * Returns the Winograd algorithm that the cost model expects to be the fastest; undefined if that is the
+ * direct convolution or if the convolution is not 3x3 with stride 1 or 2, undilated and ungrouped, with at
+ * least 16 input and output channels.
+ *
+ * The rounding error of F(4x4) is about three times that of the direct convolution, that of F(2x2) the same.
+ * In a graph with gradients neither the forward nor the backward pass uses F(4x4): an activation that rounds
+ * to the other side of zero changes gradients by far more than rounding does. Without F(4x4) they are as
+ * exact as PyTorch's.
  */
 export function chooseWinograd(
   p: Planner,
@@ -30,7 +46,7 @@ export function chooseWinograd(
     stride[0] === stride[1] &&
     stride[0] <= 2 &&
     [...dilation, groups].every((value) => value === 1) &&
-    // Windows are read whole, forwards or backwards.
+    // The taps of a window must be contiguous, as they are or rotated by 180 degrees.
     Math.abs(order.column) === 1 &&
     Math.abs(order.row) === 3 &&
     channels >= 16 &&
@@ -40,18 +56,22 @@ export function chooseWinograd(
   return suits ? fastestMethod(p.engine, cost) : undefined;
 }
 
-/** The parts of a run of tiles, counted through all pictures, that each picture has. */
-export function tilesByImage(
-  tiles: number,
-  from: number,
-  count: number,
-): readonly {
+/** Consecutive tiles of one image. */
+interface ImageTiles {
   readonly image: number;
+  /** Index of the first tile in the image. */
   readonly first: number;
-  /** Tiles of the run before these, and these. */
+  /** Tiles of the whole range before these. */
   readonly before: number;
   readonly count: number;
-}[] {
+}
+
+/**
+ * Splits a range of tiles at the borders between images.
+ * @param tiles - tiles of an image.
+ * @param from - first tile, counted through all images.
+ */
+export function tilesByImage(tiles: number, from: number, count: number): readonly ImageTiles[] {
   const parts = [];
   for (let tile = from; tile < from + count; ) {
     const image = Math.floor(tile / tiles);
@@ -62,42 +82,49 @@ export function tilesByImage(
   return parts;
 }
 
+/**
+ * Plans a Winograd convolution. Small transformed weights stay in each core's cache: every thread takes its
+ * tiles through all three steps, without a barrier. Large ones are divided among threads by element of the
+ * transformed tile, with a barrier between the steps.
+ */
 export function lowerWinograd(p: Planner, convolution: Convolution, method: WinogradMethod): void {
   const { attrs, bias, residual, channels, out, y } = convolution;
   const { engine, threads } = p;
-  const { outputs, name } = winograd[method];
-  const products = winograd[method].products ** 2;
+  const { outputTile, name } = winogradAlgorithms[method];
+  const elements = elementCount(method);
   const x = convolution.x();
   const residualPixels = residual && pixelsOf(p, residual);
   const [inPadded, outPadded] = [paddedChannels(channels), paddedChannels(out)];
-  const tileColumns = Math.ceil(y.w / outputs);
-  const tiles = tileColumns * Math.ceil(y.h / outputs);
+  const tileColumns = Math.ceil(y.w / outputTile);
+  const tiles = tileColumns * Math.ceil(y.h / outputTile);
   const total = y.n * tiles;
   const panel = panelColumns(engine, engine.tileRows, outPadded);
-  const weights = packTransformed(p, convolution, method, panel);
-  const weightBytes = products * weights.stride;
+  const weights = transformWeights(p, convolution, method, panel);
+  const weightBytes = elements * weights.elementStride;
   const biasAt = biasOf(p, bias, out);
   const changing = !p.constantValue(convolution.weight);
-  // Large weights are shared out by position: one thread alone asks for each of them.
-  const shared = weightBytes <= SHARED_WEIGHTS;
-  const asks = !shared && !changing && shouldPrefetch(engine, Math.ceil(total / engine.tileRows));
-  const asking = asks ? planPrefetch(p, weights.at, weightBytes) : undefined;
+  const cached = weightBytes <= SHARED_WEIGHTS;
+  // Large weights are divided among threads by element, so only one thread prefetches each of them.
+  const prefetches = !cached && !changing && shouldPrefetch(engine, Math.ceil(total / engine.tileRows));
+  const prefetchArguments = prefetches ? planPrefetch(p, weights.at, weightBytes) : undefined;
 
-  /** Transforms for scratch that holds so many tiles. */
-  const transforms = (held: number) => ({
+  const inputStride = (capacity: number): number => conflictFreeStride(capacity * inPadded);
+  const outputStride = (capacity: number): number => conflictFreeStride(capacity * outPadded);
+  /** Generates the transforms for a workspace with room for `capacity` tiles. */
+  const transforms = (capacity: number) => ({
     input: p.kernel(winogradInput, {
       method,
-      of: 'inputs',
+      side: 'input',
       height: x.h,
       width: x.w,
       channels: inPadded,
       top: attrs.padding[0],
       left: attrs.padding[1],
-      row: x.rowStride,
-      pixel: x.pixelStride,
+      rowStride: x.rowStride,
+      pixelStride: x.pixelStride,
       tileColumns,
-      product: positionStride(held, inPadded),
-      tile: inPadded * FLOAT,
+      elementStride: inputStride(capacity),
+      tileStride: inPadded * FLOAT,
     }),
     output: p.kernel(winogradOutput, {
       method,
@@ -107,23 +134,30 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
       y: { row: y.rowStride, pixel: y.pixelStride },
       residual: residualPixels && { row: residualPixels.rowStride, pixel: residualPixels.pixelStride },
       tileColumns,
-      product: positionStride(held, outPadded),
+      elementStride: outputStride(capacity),
       activation: attrs.activation,
     }),
   });
-  /** The product of one of the transformed positions, for `count` tiles; the thread goes on up to position `end`. */
+  /**
+   * Returns the call of the matrix product of one element of the transformed tile.
+   * @param capacity - tiles that the workspace has room for.
+   * @param count - tiles to multiply.
+   * @param end - end of the thread's range of elements; the product prefetches weights up to there.
+   */
   const multiply = (
-    index: number,
+    element: number,
     from: Pointer,
     to: Pointer,
-    held: number,
+    capacity: number,
     count: number,
-    end = index + 1,
+    end = element + 1,
   ): Call => {
     const { tileRows, large, small } = tilingOf(count, engine.tileRows);
     const inner = { loops: [], run: channels };
-    const ahead = asking ? prefetchLinesPerIteration(engine, { inner, panel }, large + small) : 0;
-    const product: MatmulShape = {
+    const prefetchLines = prefetchArguments
+      ? prefetchLinesPerIteration(engine, { inner, panel }, large + small)
+      : 0;
+    const shape: MatmulShape = {
       inner,
       tileRows,
       panel,
@@ -132,92 +166,107 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
       row: { a: 0, c: 0, residual: 0 },
       bias: false,
       residual: false,
-      preload: ahead === 0 && large + small > 1 && !shared,
-      prefetchLines: ahead,
+      preload: prefetchLines === 0 && large + small > 1 && !cached,
+      prefetchLines,
     };
-    const multiplyTiles = p.kernel(matmulKernel, product);
+    const multiplyTiles = p.kernel(matmulKernel, shape);
     return multiplyTiles({
-      a: from.plus(index * positionStride(held, inPadded)),
-      b: weights.at.plus(index * weights.stride),
-      c: to.plus(index * positionStride(held, outPadded)),
+      a: from.plus(element * inputStride(capacity)),
+      b: weights.at.plus(element * weights.elementStride),
+      c: to.plus(element * outputStride(capacity)),
       rows: 1,
       large,
       small,
       panels: Math.floor(outPadded / panel),
       narrow: outPadded % panel ? 1 : 0,
-      ...asking?.(index * weights.stride, end * weights.stride),
+      ...prefetchArguments?.(element * weights.elementStride, end * weights.elementStride),
     });
   };
-  const scratch = p.workspacePerThread(winogradScratch({ method, of: 'inputs', channels: inPadded }));
+  const tileWorkspace = p.workspacePerThread(
+    tileWorkspaceBytes({ method, side: 'input', channels: inPadded }),
+  );
   type Transforms = ReturnType<typeof transforms>;
-  const forward = (input: Transforms['input'], thread: number, to: Pointer, from: number, count: number) =>
-    tilesByImage(tiles, from, count).map(({ image, first, before, count: some }) =>
+  const transformInput = (
+    input: Transforms['input'],
+    thread: number,
+    to: Pointer,
+    from: number,
+    tileCount: number,
+  ) =>
+    tilesByImage(tiles, from, tileCount).map(({ image, first, before, count }) =>
       input({
         x: x.at.plus(image * x.imageStride),
         result: to.plus(before * inPadded * FLOAT),
-        scratch: scratch[thread]!,
+        workspace: tileWorkspace[thread]!,
         first,
-        count: some,
+        count,
       }),
     );
-  const back = (output: Transforms['output'], products: Pointer, from: number, count: number) =>
-    tilesByImage(tiles, from, count).map(({ image, first, before, count: some }) =>
+  const transformOutput = (
+    output: Transforms['output'],
+    products: Pointer,
+    from: number,
+    tileCount: number,
+  ) =>
+    tilesByImage(tiles, from, tileCount).map(({ image, first, before, count }) =>
       output({
         products: products.plus(before * outPadded * FLOAT),
         y: y.at.plus(image * y.imageStride),
         bias: biasAt,
         residual: residualPixels?.at.plus(image * residualPixels.imageStride),
         first,
-        count: some,
+        count,
       }),
     );
   p.addExpectedSeconds(winogradSeconds(engine, method, { n: y.n, h: y.h, w: y.w, channels, out, changing }));
-  const bytesPerTile = products * (inPadded + outPadded) * FLOAT;
+  const bytesPerTile = elements * (inPadded + outPadded) * FLOAT;
 
-  if (shared) {
-    // Each thread takes its own tiles through all three steps, in blocks that its caches hold.
-    const wanted = Math.max(2, Math.floor(PRIVATE_BYTES / bytesPerTile / engine.tileRows)) * engine.tileRows;
-    const held = Math.min(wanted, Math.ceil(total / threads));
-    const { input, output } = transforms(held);
-    const transformed = p.workspacePerThread(products * positionStride(held, inPadded));
-    const multiplied = p.workspacePerThread(products * positionStride(held, outPadded));
+  if (cached) {
+    // Each thread takes its tiles through all three steps, in blocks that fit into its caches.
+    const blockTiles =
+      Math.max(2, Math.floor(PRIVATE_BYTES / bytesPerTile / engine.tileRows)) * engine.tileRows;
+    const capacity = Math.min(blockTiles, Math.ceil(total / threads));
+    const { input, output } = transforms(capacity);
+    const transformed = p.workspacePerThread(elements * inputStride(capacity));
+    const multiplied = p.workspacePerThread(elements * outputStride(capacity));
     p.setAlgorithm(name);
     p.addPhase((thread) => {
       const [from, to] = shareOf(total, thread, threads);
       const calls: Call[] = [];
-      for (let first = from; first < to; first += held) {
-        const count = Math.min(held, to - first);
+      for (let first = from; first < to; first += capacity) {
+        const count = Math.min(capacity, to - first);
         calls.push(
-          ...forward(input, thread, transformed[thread]!, first, count),
-          ...Array.from({ length: products }, (_, index) =>
-            multiply(index, transformed[thread]!, multiplied[thread]!, held, count),
+          ...transformInput(input, thread, transformed[thread]!, first, count),
+          ...Array.from({ length: elements }, (_, element) =>
+            multiply(element, transformed[thread]!, multiplied[thread]!, capacity, count),
           ),
-          ...back(output, multiplied[thread]!, first, count),
+          ...transformOutput(output, multiplied[thread]!, first, count),
         );
       }
       return calls;
     });
     return;
   }
-  // Large weights: every thread multiplies some of the positions, so that each weight is read once.
-  const most = Math.max(engine.tileRows, Math.floor(24e6 / bytesPerTile));
-  const held = Math.ceil(total / Math.ceil(total / most));
-  const { input, output } = transforms(held);
-  const transformed = p.workspace(products * positionStride(held, inPadded));
-  const multiplied = p.workspace(products * positionStride(held, outPadded));
+  // Large weights: every thread computes the products of some elements, so that each weight is read once for
+  // a block.
+  const maxTiles = Math.max(engine.tileRows, Math.floor(SHARED_BYTES / bytesPerTile));
+  const capacity = Math.ceil(total / Math.ceil(total / maxTiles));
+  const { input, output } = transforms(capacity);
+  const transformed = p.workspace(elements * inputStride(capacity));
+  const multiplied = p.workspace(elements * outputStride(capacity));
   p.setAlgorithm(name);
-  for (let first = 0; first < total; first += held) {
-    const count = Math.min(held, total - first);
+  for (let first = 0; first < total; first += capacity) {
+    const count = Math.min(capacity, total - first);
     p.parallelFor(count, (from, to, thread) =>
-      forward(input, thread, transformed.plus(from * inPadded * FLOAT), first + from, to - from),
+      transformInput(input, thread, transformed.plus(from * inPadded * FLOAT), first + from, to - from),
     );
-    p.parallelFor(products, (from, to) =>
+    p.parallelFor(elements, (from, to) =>
       Array.from({ length: to - from }, (_, i) =>
-        multiply(from + i, transformed, multiplied, held, count, to),
+        multiply(from + i, transformed, multiplied, capacity, count, to),
       ),
     );
     p.parallelFor(count, (from, to) =>
-      back(output, multiplied.plus(from * outPadded * FLOAT), first + from, to - from),
+      transformOutput(output, multiplied.plus(from * outPadded * FLOAT), first + from, to - from),
     );
   }
 }

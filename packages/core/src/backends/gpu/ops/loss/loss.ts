@@ -1,15 +1,15 @@
 /** Losses and their gradients: one kernel for the loss of each row, one for the reduction. */
-import { type CrossEntropyAttrs, type NllLossAttrs, requireLabels } from '../../../ops/loss.js';
-import type { Shape } from '../../../tensor/shape.js';
-import { literal, loop, type Read } from '../kernels/javascript.js';
-import type { PlannedTensor } from '../plan/plan.js';
-import { type Lowering, type LoweringContext, writeResult } from './lowering.js';
-import { logProbability, softmaxStatistics } from './softmax.js';
+import { type CrossEntropyAttrs, type NllLossAttrs, requireLabels } from '../../../../ops/loss.js';
+import type { Shape } from '../../../../tensor/shape.js';
+import { literal, loop, type Read } from '../../kernels/javascript.js';
+import type { PlannedTensor } from '../../plan/plan.js';
+import { type Lowering, type LoweringContext, writeResult } from '../lowering.js';
+import { logProbability, softmaxStatistics } from '../softmax/softmax.js';
 
 type LossInputs = [logits: PlannedTensor, labels: PlannedTensor, classWeights: PlannedTensor | undefined];
 type LossGradInputs = [dloss: PlannedTensor, ...LossInputs];
 
-/** Checks labels before each run, since a kernel cannot report errors. Only those that the host has are checked. */
+/** Checks the labels that the host has before each run, since a kernel cannot report errors. */
 function checkLabels({ plan }: LoweringContext, labels: PlannedTensor, classes: number): void {
   const { origin } = labels;
   if (origin.kind === 'call' || origin.kind === 'prepacked') return;
@@ -60,8 +60,8 @@ function reduceRows(
 }
 
 /**
- * Writes statements that declare `share`, the target probability of class `c` after label smoothing, times the class
- * weight if there is one.
+ * Writes statements that declare `share`, the target probability of class `c` after label smoothing, times
+ * the class weight if there is one.
  */
 const declareTarget = (smoothing: number, classes: number, c: string, weight: string | undefined): string =>
   `let share = ${literal(smoothing / classes)};
@@ -141,7 +141,7 @@ export const lowerNllLoss: Lowering<NllLossAttrs> = (context) => {
   return reduceRows(context, rows, labels, weights);
 };
 
-/** Gradient of negative log-likelihood. Inputs: dloss, log-probabilities (for their shape), labels, class weights?. */
+/** Gradient of NLL. Inputs: dloss, log-probabilities (for their shape), labels, class weights?. */
 export const lowerNllLossGrad: Lowering<NllLossAttrs> = (context) => {
   const [dy, , labels, weights] = context.inputs as LossGradInputs;
   checkLabels(context, labels, context.shape[1]!);

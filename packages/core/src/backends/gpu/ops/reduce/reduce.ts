@@ -1,17 +1,19 @@
 /**
- * Sums over some axes. Sums over batches of images take two kernels, one within each plane and one over the batch:
- * that gives a thread to each plane, and no long sum loses its small terms.
+ * Sums over some axes. Sums over batches of images take two kernels, one within each plane and one over the
+ * batch: that gives a thread to each plane, and no long sum loses its small terms.
  */
-import type { SumToAttrs } from '../../../ops/reduce.js';
-import type { Shape } from '../../../tensor/shape.js';
-import { loop, type Read } from '../kernels/javascript.js';
-import type { PlanBuilder } from '../plan/builder.js';
-import type { PlannedTensor } from '../plan/plan.js';
-import { type Lowering, type LoweringContext, writeResult } from './lowering.js';
+import type { SumToAttrs } from '../../../../ops/reduce.js';
+import type { Shape } from '../../../../tensor/shape.js';
+import { loop, type Read } from '../../kernels/javascript.js';
+import type { PlanBuilder } from '../../plan/builder.js';
+import type { PlannedTensor } from '../../plan/plan.js';
+import { type Lowering, type LoweringContext, writeResult } from '../lowering.js';
 
 /**
- * Writes loops that leave the sum of a term over some axes in `sum`. The innermost axis is summed up in `line` first.
- * @param term - writes the term, given the loop variable (`j0` for axis 0) of each summed axis, undefined for others.
+ * Writes loops that leave the sum of a term over some axes in `sum`. The innermost axis is summed up in
+ * `line` first.
+ * @param term - writes the term, given the loop variable (`j0` for axis 0) of each summed axis, undefined for
+ * others.
  */
 function sumOver(
   shape: Shape,

@@ -1,10 +1,10 @@
 /** Softmax, its logarithm, and their gradients. All are along axis 1, the classes. */
-import { loop, type Read } from '../kernels/javascript.js';
-import type { PlanBuilder } from '../plan/builder.js';
-import type { PlannedTensor } from '../plan/plan.js';
-import { type Lowering, type LoweringContext, withCoordinate, writeResult } from './lowering.js';
+import { loop, type Read } from '../../kernels/javascript.js';
+import type { PlanBuilder } from '../../plan/builder.js';
+import type { PlannedTensor } from '../../plan/plan.js';
+import { type Lowering, type LoweringContext, withCoordinate, writeResult } from '../lowering.js';
 
-/** Plans a tensor with two values for each distribution: the maximum (class 0) and log(sum(exp(x - maximum))) (class 1). */
+/** Plans a tensor of two values per distribution: the maximum, and log(sum(exp(x - maximum))). */
 export function softmaxStatistics(plan: PlanBuilder, x: PlannedTensor): PlannedTensor {
   const { shape } = x.layout;
   const classes = shape[1]!;

@@ -1,4 +1,4 @@
-/** Convolutions in groups, such as ResNeXt's: products on parts of the channels. */
+/** Grouped convolutions as matrix products, each over the channels of one or several groups. */
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
@@ -6,40 +6,45 @@ import type { Planner } from '../../../schedule/planner.js';
 import { type PackedPart, pack } from '../../data/pack.js';
 import { biasOf, pixelsOf } from '../../lowering.js';
 import { columnPlace, matmulPhase } from '../../matmul/matmul.js';
-import { type Convolution, underWindow } from '../convolution.js';
+import type { Convolution } from '../convolution.js';
+import { directWindow } from '../direct.js';
 
 /**
- * How many groups are taken together, with zeros between them, so that their outputs fill whole blocks of channels.
- * Where that multiplies more zeros than it saves, each group is on its own, and what it writes behind its channels
- * is written again by the next one: if the last one stays within the pixel, and there is no residual, which may lie
- * where the output is written.
+ * Returns the number of groups of one matrix product. Several groups, as a block-diagonal weight with zeros
+ * outside of the diagonal, have outputs that fill whole blocks of eight channels. One group writes padding
+ * channels after its own, which the next group overwrites. That is chosen if it multiplies fewer zeros, if
+ * the last group's padding stays within the pixel, and if there is no residual, which may share memory with
+ * the output.
  */
-function groupsTogether(groups: number, outEach: number, residual: boolean): number {
-  let together = 1;
-  while (together < groups && ((together * outEach) % CHANNEL_BLOCK !== 0 || groups % together !== 0))
-    together++;
-  const alone = paddedChannels(outEach);
-  const fits = (groups - 1) * outEach + alone <= paddedChannels(groups * outEach);
-  return fits && !residual && alone < together * outEach ? 1 : together;
+function groupsPerSet(groups: number, outEach: number, residual: boolean): number {
+  let perSet = 1;
+  while (perSet < groups && ((perSet * outEach) % CHANNEL_BLOCK !== 0 || groups % perSet !== 0)) perSet++;
+  const paddedOut = paddedChannels(outEach);
+  const fits = (groups - 1) * outEach + paddedOut <= paddedChannels(groups * outEach);
+  return fits && !residual && paddedOut < perSet * outEach ? 1 : perSet;
 }
 
-/** Convolutions in groups: each group is a convolution on a part of the channels. */
-export function lowerGrouped(p: Planner, convolution: Convolution): void {
+/** Plans a grouped convolution as one matrix product for each set of groups. */
+export function lowerGroupedMatmul(p: Planner, convolution: Convolution): void {
   const { attrs, weight, order, bias, residual, kernel, channels, out, y } = convolution;
   const { groups } = attrs;
   const [outEach, inEach] = [out / groups, channels / groups];
-  const together = groupsTogether(groups, outEach, residual !== undefined);
-  const sets = groups / together;
-  const [setOut, setIn] = [together * outEach, together * inEach];
+  const perSet = groupsPerSet(groups, outEach, residual !== undefined);
+  const sets = groups / perSet;
+  const [setOut, setIn] = [perSet * outEach, perSet * inEach];
   const x = convolution.x();
   const residualPixels = residual && pixelsOf(p, residual);
-  const window = underWindow(p, convolution, x, setIn);
+  const window = directWindow(p, convolution, x, setIn);
   const inner = kernel[0] * kernel[1] * setIn;
   const biasAt = bias && biasOf(p, bias, out);
-  const part = (value: Pixels, first: number): Pixels => ({ ...value, at: value.at.plus(first * FLOAT) });
+  /** The channels of a value from `first` on. */
+  const channelsFrom = (value: Pixels, first: number): Pixels => ({
+    ...value,
+    at: value.at.plus(first * FLOAT),
+  });
   const setFloats = paddedChannels(setOut) * inner;
   let packed: Pointer | undefined;
-  /** All sets have panels of the same width: they are packed together when the first one asks. */
+  /** Packs the weights of all sets at the first call: their panels have the same width. */
   const weightsOf = (set: number, panel: number): Pointer => {
     packed ??= pack(
       p,
@@ -70,10 +75,10 @@ export function lowerGrouped(p: Planner, convolution: Convolution): void {
       columns: setOut,
       weights: (panel: number) => weightsOf(set, panel),
       bias: biasAt?.plus(set * setOut * FLOAT),
-      residual: residualPixels && part(residualPixels, set * setOut),
+      residual: residualPixels && channelsFrom(residualPixels, set * setOut),
       activation: attrs.activation,
-      x: part(window.x, set * setIn),
-      y: part(y, set * setOut),
+      x: channelsFrom(window.x, set * setIn),
+      y: channelsFrom(y, set * setOut),
       inputBytes: x.n * x.imageStride,
       overlaps: setOut % CHANNEL_BLOCK !== 0,
     })),

@@ -22,7 +22,7 @@ export const lowerRandomMask: Lowering<RandomMaskAttrs> = ({
   if (!seed)
     throw new BackendUnavailable(
       'gpu',
-      `${node.graph.at(node.path)}: the gpu back end draws masks from a seed that is an input or a parameter, not from a computed one. Use the wasm back end.`,
+      `${node.graph.at(node.path)}: the gpu back end draws masks on the host, so their seed must be an input or a parameter, not a computed value. Use the wasm back end.`,
     );
   return plan.fed(
     shape,

@@ -1,17 +1,17 @@
 /** Plans a graph: decides which padding each tensor is stored with, and lowers node by node. */
-import { type Graph, isInput, isParameter, type Node, parametersOf } from '../../../graph/graph.js';
-import { weightOf } from '../../../graph/weightOf.js';
-import { isOp } from '../../../ops/index.js';
-import type { Padding } from '../../../ops/window.js';
-import type { Weights } from '../../../tensor/tensor.js';
-import { equalPadding, noPadding } from '../layout/types.js';
-import type { GpuMode } from '../mode.js';
-import { hasGlslKernel } from '../ops/conv/conv2dGlsl.js';
-import { lowerNode } from '../ops/index.js';
-import { PlanBuilder } from './builder.js';
-import type { Plan, PlannedTensor } from './plan.js';
+import { type Graph, isInput, isParameter, type Node, parametersOf } from '../../graph/graph.js';
+import { weightOf } from '../../graph/weightOf.js';
+import { isOp } from '../../ops/index.js';
+import type { Padding } from '../../ops/window.js';
+import type { Weights } from '../../tensor/tensor.js';
+import { equalPadding, noPadding } from './layout/types.js';
+import type { GpuMode } from './mode.js';
+import { hasGlslKernel } from './ops/conv/conv2dGlsl.js';
+import { lowerNode } from './ops/index.js';
+import { PlanBuilder } from './plan/builder.js';
+import type { Plan, PlannedTensor } from './plan/plan.js';
 
-/** Gives the padding with which a node reads one of its inputs: the image of a convolution or of its weight gradient. */
+/** Gives the padding that a convolution, or its weight gradient, reads around its image. */
 function requestedPadding(
   graph: Graph,
   node: Node,
@@ -85,8 +85,8 @@ export function planKernels(graph: Graph, weights: Weights, mode: GpuMode): Plan
 }
 
 /**
- * Plans the new values of parameters. Each must be the result of a kernel in a buffer that nothing else uses, so that it
- * can replace the old value; others are copied.
+ * Plans the new values of parameters. Each must be the result of a kernel in a buffer that nothing else uses,
+ * so that it can replace the old value; others are copied.
  */
 function planUpdates(
   graph: Graph,

@@ -1,8 +1,8 @@
 /**
- * Convolution in groups with a window, such as ResNeXt's 3x3: one call makes one row of output pixels from
- * pointers to the input rows, as a depthwise one does, without padding and without a zero multiplied. The lanes of a
- * vector are output channels of one group, and its input a channel in all lanes; with four channels in a group, a
- * pair of vectors are two groups, each with its own input channel.
+ * Grouped convolution such as ResNeXt's 3x3: a call computes one row of output pixels from the addresses of
+ * the input rows, as the depthwise kernel does, without padding and without multiplying zeros. The lanes of a
+ * vector are output channels of one group; an input channel is broadcast to all lanes. With four channels per
+ * group, a pair of vectors holds two groups, each with its input channel broadcast to its four lanes.
  */
 import type { Activation } from '../../../../../ops/activation.js';
 import type { Engine } from '../../../codegen/engine.js';
@@ -20,48 +20,53 @@ import { slideAlongRow, type WindowRow } from '../../../codegen/windowRow.js';
 import { applyActivation } from '../../pointwise/activationKernel.js';
 import { depthwiseVectors, MOST_ROWS } from '../depthwise/depthwiseKernel.js';
 
-/** How channels are divided among vectors. */
+/** Assignment of channels to lanes. A set is one or two groups that are computed together. */
 export interface GroupedLanes {
-  /** Groups of a set, which are computed together, and input channels of a group. */
-  readonly together: 1 | 2;
+  /** Groups of a set. */
+  readonly setGroups: 1 | 2;
+  /** Input channels of a group. */
   readonly inEach: number;
-  /** Blocks of output channels that a set has; a block has `lanes` of them. */
+  /** Blocks of output channels of a set. */
   readonly blocks: number;
+  /** Output channels of a block: 4, or 8 with wide SIMD. */
   readonly lanes: number;
 }
 
-/** How a convolution's groups fill the lanes of vectors; undefined where they would leave some of them empty. */
+/** Assigns output channels to lanes; undefined if some lanes would be empty. */
 export function groupedLanes(
   engine: Engine,
   { groups, inEach, outEach }: { readonly groups: number; readonly inEach: number; readonly outEach: number },
 ): GroupedLanes | undefined {
   const lanes = depthwiseVectors(engine) * LANES;
-  if (outEach % lanes === 0) return { together: 1, inEach, blocks: outEach / lanes, lanes };
+  if (outEach % lanes === 0) return { setGroups: 1, inEach, blocks: outEach / lanes, lanes };
   const paired = lanes === 2 * LANES && inEach === LANES && outEach === LANES && groups % 2 === 0;
-  return paired ? { together: 2, inEach, blocks: 1, lanes } : undefined;
+  return paired ? { setGroups: 2, inEach, blocks: 1, lanes } : undefined;
 }
 
-/** Everything that is fixed when the kernel is generated. */
+/** Everything that is fixed when the kernel is generated. Extents are in pixels, strides in bytes. */
 export interface GroupedRow extends WindowRow {
   readonly channels: GroupedLanes;
   /** Height of the window. */
   readonly windowRows: number;
-  /** Which of its rows lie inside the picture: from `firstRow` up to but not including `endRow`. */
+  /** Rows of the window inside the image: `firstRow` to `endRow`, exclusive. */
   readonly firstRow: number;
   readonly endRow: number;
-  /** Bytes from one pixel of the residual to the next; undefined without one. */
+  /** Pixel stride of the residual; undefined without one. */
   readonly residualPixel?: number;
   readonly activation?: Activation;
 }
 
-/** Outputs of a tile. With 7, their sums, a row of three taps and a value of x fill the registers. */
-const OUTPUTS = 7;
+/** Outputs of a block. With 7, the accumulators, a row of three taps and a value of x fill the registers. */
+const BLOCK_OUTPUTS = 7;
 
-/** Makes one row of output pixels. */
+/** Computes one row of output pixels. */
 export const groupedRow = defineKernel({
   name: 'grouped row',
   parameters: {
-    /** Addresses of the input rows under the window that lie inside the picture, from top to bottom, at the first set's first channel. */
+    /**
+     * Addresses of the input rows under the window that are inside the image, from top to bottom, at the
+     * first channel of the first set.
+     */
     x: addressList(MOST_ROWS),
     /** Address of the output row at the first set's first channel. */
     y: 'address',
@@ -76,7 +81,7 @@ export const groupedRow = defineKernel({
   },
   build(f, p, { engine, shape }: Variant<GroupedRow>) {
     const { channels, columns, windowRows, firstRow, endRow, pixel, residualPixel = 0 } = shape;
-    const { together, inEach, blocks, lanes } = channels;
+    const { setGroups, inEach, blocks, lanes } = channels;
     const rows = p.x.slice(0, endRow - firstRow);
     const vectors = Array.from({ length: lanes / LANES }, (_, index) => index);
     const [weights, bias, residual] = [f.pointer('weights'), f.pointer('bias'), f.pointer('residual')];
@@ -92,31 +97,31 @@ export const groupedRow = defineKernel({
     const value = f.vectors('value', vectors.length);
     const taps = f.vectors('tap', columns * vectors.length);
     const input = f.pointer('input');
-    /** Brings an input channel of a pixel into all lanes of its group. */
-    const spread = (offset: number, channel: number): void => {
+    /** Broadcasts an input channel of a pixel to all lanes of its group. */
+    const broadcast = (offset: number, channel: number): void => {
       const lanes = [channel, channel, channel, channel] as const;
       for (const [v, vector] of value.entries())
         f.set(
           vector,
-          together === 1
+          setGroups === 1
             ? v128.loadSplat(input, offset + channel * FLOAT)
             : v128.load(input, offset + v * VECTOR),
         );
-      if (together > 1) for (const vector of value) f.set(vector, f32x4.shuffle(vector, vector, lanes));
+      if (setGroups > 1) for (const vector of value) f.set(vector, f32x4.shuffle(vector, vector, lanes));
     };
-    // Two groups' channels are in the same vector: a turn takes all of them.
-    const unroll = together === 1 ? Math.min(engine.unroll, inEach) : inEach;
+    // With two groups, a load brings all four input channels of a group, so an iteration covers all of them.
+    const unroll = setGroups === 1 ? Math.min(engine.unroll, inEach) : inEach;
 
-    const step = { x: together * inEach * FLOAT, y: 0 };
+    const step = { x: setGroups * inEach * FLOAT, y: 0 };
     slideAlongRow(
       f,
       shape,
-      { size: OUTPUTS, step, rows, y: p.y, groups: p.sets, others: moving },
+      { size: BLOCK_OUTPUTS, step, rows, y: p.y, groups: p.sets, others: moving },
       ({ outputs, columns: present, tap }, x, y) =>
         f.repeat(blocks, () => {
-          const sums = f.vectors('sum', outputs * vectors.length);
+          const accumulators = f.vectors('accumulator', outputs * vectors.length);
           for (let output = 0; output < outputs; output++)
-            for (const v of vectors) f.set(at(sums, output, v), v128.load(bias, v * VECTOR));
+            for (const v of vectors) f.set(at(accumulators, output, v), v128.load(bias, v * VECTOR));
           const multiply = (count: number): void => {
             for (let channel = 0; channel < count; channel++) {
               for (let column = 0; column < columns; column++)
@@ -125,13 +130,13 @@ export const groupedRow = defineKernel({
                     at(taps, column, v),
                     v128.load(weights, (channel * columns + column) * tapBytes + v * VECTOR),
                   );
-              for (const { column, at: behind } of present) {
-                spread(behind, channel);
+              for (const { column, at: offset } of present) {
+                broadcast(offset, channel);
                 for (let output = 0; output < outputs; output++) {
                   const index = tap(output, column);
                   if (index < 0) continue;
                   for (const v of vectors) {
-                    const sum = at(sums, output, v);
+                    const sum = at(accumulators, output, v);
                     f.set(sum, multiplyAdd(engine, value[v]!, at(taps, index, v), sum));
                   }
                 }
@@ -150,12 +155,12 @@ export const groupedRow = defineKernel({
           if (residualPixel > 0)
             for (let output = 0; output < outputs; output++)
               for (const v of vectors) {
-                const sum = at(sums, output, v);
+                const sum = at(accumulators, output, v);
                 f.set(sum, f32x4.add(sum, v128.load(residual, output * residualPixel + v * VECTOR)));
               }
-          applyActivation(f, engine, shape.activation, sums);
+          applyActivation(f, engine, shape.activation, accumulators);
           for (let output = 0; output < outputs; output++)
-            for (const v of vectors) f.store(y, at(sums, output, v), output * pixel.y + v * VECTOR);
+            for (const v of vectors) f.store(y, at(accumulators, output, v), output * pixel.y + v * VECTOR);
           for (const address of [y, bias, residual]) f.advance(address, tapBytes);
         }),
     );

@@ -4,9 +4,9 @@ import type {
   ClipAttrs,
   LinearCombinationAttrs,
   StepAttrs,
-} from '../../../ops/optimizer.js';
-import { literal } from '../kernels/javascript.js';
-import { elementwise, type Lowering, writeResult } from './lowering.js';
+} from '../../../../ops/optimizer.js';
+import { literal } from '../../kernels/javascript.js';
+import { elementwise, type Lowering, writeResult } from '../lowering.js';
 
 /** y = a * x + b * z. */
 export const lowerLinearCombination: Lowering<LinearCombinationAttrs> = elementwise(

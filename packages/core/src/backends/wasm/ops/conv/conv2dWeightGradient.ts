@@ -1,4 +1,8 @@
-/** The gradient of a convolution with respect to its weight: for each tap of the window, x under it times dy, summed over all pixels. */
+/**
+ * Weight gradient of a convolution: dw[out][in][tap] = sum over output pixels of dy[out] * (x[in] under the
+ * tap). Chooses depthwise, Winograd or direct; the direct one is a transposed matrix product whose inner
+ * dimension is the output pixels.
+ */
 import type { Node } from '../../../../graph/graph.js';
 import type { Conv2dGradAttrs } from '../../../../ops/conv2d.js';
 import { CACHE_LINE, FLOAT, paddedChannels } from '../../codegen/kernel.js';
@@ -10,11 +14,11 @@ import { type Lowering, pixelsOf } from '../lowering.js';
 import { panelColumns } from '../matmul/matmulKernel.js';
 import { type RowLoop, transposedMatmuls } from '../matmul/transposedMatmul.js';
 import { sumPartsPhase } from '../reduce/sumParts.js';
-import { fastestGradient } from './costModel.js';
+import { fastestWeightGradient } from './costModel.js';
 import { MOST_ROWS } from './depthwise/depthwiseKernel.js';
-import { lowerDepthwiseGradWeight } from './depthwise/weightGradient.js';
+import { lowerDepthwiseWeightGradient } from './depthwise/depthwiseWeightGradient.js';
 import type { WinogradMethod } from './winograd/transforms.js';
-import { winogradWeightPhases } from './winograd/weightGradient.js';
+import { lowerWinogradWeightGradient } from './winograd/weightGradient.js';
 
 export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
   const [gradient, input] = node.inputs as [Node, Node];
@@ -22,37 +26,44 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
   const [out, perGroup, ...kernel] = shape as [number, number, number, number];
   const [kernelRows, kernelColumns] = kernel;
   if (groups === out && perGroup === 1 && Math.max(...kernel) <= MOST_ROWS) {
-    lowerDepthwiseGradWeight(p, node);
+    lowerDepthwiseWeightGradient(p, node);
     return;
   }
   const dy = pixelsOf(p, gradient);
-  const method = chooseWinogradWeight(p, node, dy);
+  const method = chooseWinogradWeightGradient(p, node, dy);
   if (method) {
     const [top, left] = padding;
-    winogradWeightPhases(p, { x: pixelsOf(p, input), dy, top, left, to: p.value(node).at }, method);
+    lowerWinogradWeightGradient(p, { x: pixelsOf(p, input), dy, top, left, to: p.value(node).at }, method);
     return;
   }
   const outEach = out / groups;
-  const touched = paddedExtents(node.attrs, kernel, dy);
-  const join = groups === 1 && dilation[1] === 1 && kernelColumns > 1;
+  const inputExtents = paddedExtents(node.attrs, kernel, dy);
+  // The taps of a row are one contiguous run if the pixels of x have no gaps between them.
+  const canFuseTaps = groups === 1 && dilation[1] === 1 && kernelColumns > 1;
   const x =
-    join && perGroup !== paddedChannels(perGroup)
-      ? closePixels(p, input, padding, touched)
-      : padPixels(p, pixelsOf(p, input), padding, touched, spacing(perGroup * groups, outEach));
-  const joined = join && x.pixelStride === perGroup * FLOAT;
+    canFuseTaps && perGroup !== paddedChannels(perGroup)
+      ? padWithoutGaps(p, input, padding, inputExtents)
+      : padPixels(
+          p,
+          pixelsOf(p, input),
+          padding,
+          inputExtents,
+          conflictFreePixelStride(perGroup * groups, outEach),
+        );
+  const fusedTaps = canFuseTaps && x.pixelStride === perGroup * FLOAT;
   const rows: readonly RowLoop[] = [
     { count: dy.n, a: x.imageStride, b: dy.imageStride },
     { count: dy.h, a: stride[0] * x.rowStride, b: dy.rowStride },
     { count: dy.w, a: stride[1] * x.pixelStride, b: dy.pixelStride },
   ];
-  const products = Array.from({ length: groups }, (_, group) => {
+  const matmuls = Array.from({ length: groups }, (_, group) => {
     const at = x.at.plus(group * perGroup * FLOAT);
     const taps: Pixels = {
       kind: 'pixels',
       at,
       c: 1,
       pixelStride: FLOAT,
-      ...(joined
+      ...(fusedTaps
         ? {
             n: 1,
             h: kernelRows,
@@ -70,14 +81,14 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
     };
     return { rows, a: taps, b: dy.at.plus(group * outEach * FLOAT), columns: outEach };
   });
-  const parts = transposedMatmuls(p, products);
+  const parts = transposedMatmuls(p, matmuls);
   const taps = kernelRows * kernelColumns;
   const row = paddedChannels(outEach) * FLOAT;
   sumPartsPhase(
     p,
     parts,
     p.value(node).at,
-    products.map((_, group) => ({
+    matmuls.map((_, group) => ({
       from: group * taps * perGroup * row,
       to: group * outEach * perGroup * taps * FLOAT,
     })),
@@ -91,8 +102,12 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
   );
 };
 
-/** The instance of Winograd's method that is possible and expected to be fastest; undefined for the direct way. */
-function chooseWinogradWeight(
+/**
+ * Returns the Winograd algorithm that the cost model expects to be the fastest; undefined if that is the
+ * direct weight gradient or if the convolution is not 3x3 with stride 1 or 2, undilated and ungrouped, with
+ * at least 16 input and output channels in whole panels.
+ */
+function chooseWinogradWeightGradient(
   p: Planner,
   { attrs }: Node<Conv2dGradAttrs>,
   { n, c, h, w }: Pixels,
@@ -107,24 +122,29 @@ function chooseWinogradWeight(
     channels >= 16 &&
     c >= 16 &&
     paddedChannels(c) % panelColumns(p.engine, p.engine.tileRows, paddedChannels(c)) === 0;
-  return suits ? fastestGradient(p.engine, { n, h, w, channels, out: c, stride: stride[0] }) : undefined;
+  return suits
+    ? fastestWeightGradient(p.engine, { n, h, w, channels, out: c, stride: stride[0] })
+    : undefined;
 }
 
-/** Output channels that pay for a copy of the input. */
-const WORTH_A_COPY = 32;
+/** Minimum number of output channels for which copying the input pays. */
+const MIN_COPY_COLUMNS = 32;
 
 /**
- * How far the pixels of many channels lie apart: an odd number of cache lines. A product over pixels reads the
- * same channels of one after the other, and at a multiple of a power of two they would all fall into a few
- * sets of the first-level cache (5 % slower).
+ * Returns an odd number of cache lines, in bytes, if the stride of padded channels is an even number of them;
+ * else undefined. A matrix product over pixels reads the same channels of consecutive pixels, and at a
+ * multiple of a power of two they would map to a few sets of the first-level cache (5 % slower).
  */
-function spacing(channels: number, columns: number): number | undefined {
+function conflictFreePixelStride(channels: number, columns: number): number | undefined {
   const lines = (paddedChannels(channels) * FLOAT) / CACHE_LINE;
-  return lines >= 2 && lines % 2 === 0 && columns >= WORTH_A_COPY ? (lines + 1) * CACHE_LINE : undefined;
+  return lines >= 2 && lines % 2 === 0 && columns >= MIN_COPY_COLUMNS ? (lines + 1) * CACHE_LINE : undefined;
 }
 
-/** The padded input with no room between its pixels, so that the taps of a row are one run. */
-function closePixels(
+/**
+ * Copies the input with zero padding and without gaps between pixels, so that the taps of a row are
+ * contiguous.
+ */
+function padWithoutGaps(
   p: Planner,
   input: Node,
   [top, left]: Conv2dGradAttrs['padding'],

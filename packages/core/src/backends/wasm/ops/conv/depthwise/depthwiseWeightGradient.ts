@@ -1,4 +1,8 @@
-/** The gradient of a depthwise convolution with respect to its weight, in parts that are summed in order. */
+/**
+ * Weight gradient of a depthwise convolution. Output rows are summed in parts whose number depends on the
+ * shape alone, and the partial sums are added in order, so results have the same bits for any number of
+ * threads.
+ */
 import type { Node } from '../../../../../graph/graph.js';
 import type { Conv2dGradAttrs } from '../../../../../ops/conv2d.js';
 import { FLOAT, LANES, paddedChannels } from '../../../codegen/kernel.js';
@@ -6,12 +10,12 @@ import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
 import { pixelsOf } from '../../lowering.js';
 import { sumPartsPhase } from '../../reduce/sumParts.js';
 import { depthwiseVectors } from './depthwiseKernel.js';
-import { depthwiseWeightRow } from './weightGradientKernel.js';
+import { depthwiseWeightGradientRow } from './depthwiseWeightGradientKernel.js';
 
-/** Pixels that a part has at most. */
+/** Maximum number of output pixels of a part, as far as whole rows allow. */
 const PART_PIXELS = 1024;
 
-export function lowerDepthwiseGradWeight(p: Planner, node: Node<Conv2dGradAttrs>): void {
+export function lowerDepthwiseWeightGradient(p: Planner, node: Node<Conv2dGradAttrs>): void {
   const [gradient, input] = node.inputs as [Node, Node];
   const { stride, dilation, padding, shape } = node.attrs;
   const [channels, , rows, columns] = shape as [number, number, number, number];
@@ -19,31 +23,31 @@ export function lowerDepthwiseGradWeight(p: Planner, node: Node<Conv2dGradAttrs>
   const padded = paddedChannels(channels);
   const tap = padded * FLOAT;
   const taps = rows * columns;
-  const perImage = Math.min(dy.h, Math.ceil((dy.h * dy.w) / PART_PIXELS));
-  const count = dy.n * perImage;
+  const imageParts = Math.min(dy.h, Math.ceil((dy.h * dy.w) / PART_PIXELS));
+  const count = dy.n * imageParts;
   const at = p.workspace(count * taps * tap);
-  const sumRow = p.kernel(depthwiseWeightRow, {
+  const sumRows = p.kernel(depthwiseWeightGradientRow, {
     columns,
     stride: stride[1],
     dilation: dilation[1],
     left: padding[1],
     width: x.w,
     outputWidth: dy.w,
-    pixel: { x: x.pixelStride, dy: dy.pixelStride },
-    row: { x: stride[0] * x.rowStride, dy: dy.rowStride },
-    tap,
+    pixelStride: { x: x.pixelStride, dy: dy.pixelStride },
+    rowStride: { x: stride[0] * x.rowStride, dy: dy.rowStride },
+    tapStride: tap,
   });
   const groups = padded / (depthwiseVectors(p.engine) * LANES);
   const call = (part: number, windowRow: number): Call => {
-    const image = Math.floor(part / perImage);
-    const [from, to] = shareOf(dy.h, part % perImage, perImage);
+    const image = Math.floor(part / imageParts);
+    const [from, to] = shareOf(dy.h, part % imageParts, imageParts);
     const shift = windowRow * dilation[0] - padding[0];
-    // Rows of output whose tap lies inside the picture.
+    // Output rows for which the window's row is inside the image.
     const first = Math.max(from, Math.ceil(-shift / stride[0]));
     const end = Math.max(first, Math.min(to, Math.ceil((x.h - shift) / stride[0])));
-    const source = end > first ? first * stride[0] + shift : 0;
-    return sumRow({
-      x: x.at.plus(image * x.imageStride + source * x.rowStride),
+    const xRow = end > first ? first * stride[0] + shift : 0;
+    return sumRows({
+      x: x.at.plus(image * x.imageStride + xRow * x.rowStride),
       dy: dy.at.plus(image * dy.imageStride + (end > first ? first : 0) * dy.rowStride),
       result: at.plus((part * taps + windowRow * columns) * tap),
       rows: end - first,

@@ -1,6 +1,6 @@
 /**
- * The gradient of a convolution with respect to its input: convolutions of dy with the same weights, read
- * backwards and with input and output channels exchanged.
+ * Input gradient of a convolution: convolutions of dy with the same weights, rotated by 180 degrees and with
+ * input and output channels exchanged.
  */
 import type { Node } from '../../../../graph/graph.js';
 import type { Conv2dGradAttrs } from '../../../../ops/conv2d.js';
@@ -16,27 +16,29 @@ import { directSeconds, winogradSeconds } from './costModel.js';
 import { lowerWinograd } from './winograd/winograd.js';
 
 /**
- * Positions along one axis of dx that the same taps of the window reach: with stride s there are s such
- * classes, each of them every s-th position, and each a convolution of stride 1 with its share of the taps.
+ * One phase of the polyphase decomposition of a strided convolution along one axis: every stride-th position
+ * of dx, which the same taps reach. Each of the `stride` phases is a convolution of stride 1 with a subset of
+ * the taps.
  */
-interface Positions {
-  /** The first position, and how many there are. */
+interface StridePhase {
+  /** First position, and number of positions. */
   readonly first: number;
   readonly count: number;
-  /** How many taps, the last of them, and the distance between them. */
+  /** Number of taps, index of the last one, and distance between two. */
   readonly taps: number;
   readonly lastTap: number;
   readonly tapStep: number;
-  /** How far neighbouring taps lie apart in dy. */
+  /** Distance in dy between the values of neighbouring taps. */
   readonly dilation: number;
-  /** Zeros before dy; negative: values of dy that are left out. */
+  /** Zeros before dy. If negative, the number of leading values of dy that no position reads. */
   readonly before: number;
 }
 
-const greatestDivisor = (a: number, b: number): number => (b === 0 ? a : greatestDivisor(b, a % b));
+const greatestCommonDivisor = (a: number, b: number): number =>
+  b === 0 ? a : greatestCommonDivisor(b, a % b);
 
-/** The classes of positions of an axis. Position i hears of output y by tap k where i + padding = y * stride + k * dilation. */
-export function positionsOf(
+/** Returns the phases of an axis. dx[i] receives dy[y] * w[k] if i + padding = y * stride + k * dilation. */
+export function stridePhases(
   extent: number,
   kernel: number,
   {
@@ -44,9 +46,9 @@ export function positionsOf(
     dilation,
     padding,
   }: { readonly stride: number; readonly dilation: number; readonly padding: number },
-): readonly Positions[] {
-  const common = greatestDivisor(stride, dilation);
-  return Array.from({ length: Math.min(stride, extent) }, (_, first): Positions => {
+): readonly StridePhase[] {
+  const common = greatestCommonDivisor(stride, dilation);
+  return Array.from({ length: Math.min(stride, extent) }, (_, first): StridePhase => {
     const taps = Array.from({ length: kernel }, (_, tap) => tap).filter(
       (tap) => (((first + padding - tap * dilation) % stride) + stride) % stride === 0,
     );
@@ -74,7 +76,7 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
     dilation: dilation[axis],
     padding: padding[axis],
   });
-  const whole: Convolution = {
+  const transposed: Convolution = {
     attrs: { stride: [1, 1], dilation: [1, 1], padding: [0, 0, 0, 0], groups },
     x: () => dy,
     y: dx,
@@ -91,12 +93,12 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
     out: perGroup * groups,
     kernel: [kernelRows, kernelColumns],
   };
-  if (spreads(p, node.attrs, whole)) {
-    lowerWinograd(p, whole, 'spread');
+  if (winogradPays(p, node.attrs, transposed)) {
+    lowerWinograd(p, transposed, 'f4x4TransposedStride2');
     return;
   }
-  for (const rows of positionsOf(dx.h, kernelRows, along(0)))
-    for (const columns of positionsOf(dx.w, kernelColumns, along(1))) {
+  for (const rows of stridePhases(dx.h, kernelRows, along(0)))
+    for (const columns of stridePhases(dx.w, kernelColumns, along(1))) {
       const y: Pixels = {
         ...dx,
         at: dx.at.plus(rows.first * dx.rowStride + columns.first * dx.pixelStride),
@@ -115,22 +117,22 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
         w: Math.min(dy.w, dy.w + columns.before),
       };
       if (rows.taps * columns.taps === 0 || x.h <= 0 || x.w <= 0) {
-        clear(p, y);
+        zeroPixels(p, y);
         continue;
       }
-      const beyond = ({ count, taps, dilation: step }: Positions, before: number, extent: number): number =>
+      const after = ({ count, taps, dilation: step }: StridePhase, before: number, extent: number): number =>
         Math.max(0, count + (taps - 1) * step - before - extent);
       lowerConvolution(p, {
-        ...whole,
+        ...transposed,
         attrs: {
-          ...whole.attrs,
+          ...transposed.attrs,
           dilation: [rows.dilation, columns.dilation],
-          padding: [top, left, beyond(rows, top, x.h), beyond(columns, left, x.w)],
+          padding: [top, left, after(rows, top, x.h), after(columns, left, x.w)],
         },
         x: () => x,
         y,
         order: {
-          ...whole.order,
+          ...transposed.order,
           start: rows.lastTap * row + columns.lastTap * column,
           row: -rows.tapStep * row,
           column: -columns.tapStep * column,
@@ -140,8 +142,11 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
     }
 };
 
-/** Whether all classes of a 3x3 window with stride 2 are computed together, by Winograd's method. */
-function spreads(
+/**
+ * True if Winograd computes all phases of a 3x3 convolution with stride 2 at once, and faster than direct
+ * convolutions.
+ */
+function winogradPays(
   p: Planner,
   { stride, dilation, padding: [top, left], groups }: Conv2dGradAttrs,
   { kernel, order, channels, out, weight, y: { n, h, w } }: Convolution,
@@ -153,11 +158,14 @@ function spreads(
     channels >= 16 &&
     out >= 16;
   const cost = { n, h, w, channels, out, changing: !p.constantValue(weight) };
-  return suits && winogradSeconds(p.engine, 'spread', cost) < directSeconds(p.engine, (n * h * w) / 4, cost);
+  return (
+    suits &&
+    winogradSeconds(p.engine, 'f4x4TransposedStride2', cost) < directSeconds(p.engine, (n * h * w) / 4, cost)
+  );
 }
 
-/** Positions that no tap reaches. */
-function clear(p: Planner, y: Pixels): void {
+/** Sets positions that no tap reaches to zero. */
+function zeroPixels(p: Planner, y: Pixels): void {
   p.setAlgorithm('zero');
   const strides = [y.imageStride, y.rowStride, y.pixelStride, FLOAT].map((bytes) => bytes / FLOAT);
   copyPhaseOf(p, zeros(p, y.c), y.at, copyLoops([y.n, y.h, y.w, y.c], [0, 0, 0, 1], strides));

@@ -1,6 +1,9 @@
-/** Classes of positions: every pair of an output and a tap is met at exactly the position it was computed from. */
+/**
+ * Phases of the input gradient: each pair of an output and a tap contributes exactly to the position that it
+ * reads.
+ */
 import { expect, test } from 'vitest';
-import { positionsOf } from './inputGradient.js';
+import { stridePhases } from './conv2dInputGradient.js';
 
 test.each([
   { extent: 8, kernel: 3, stride: 1, dilation: 1, padding: 1 },
@@ -19,7 +22,7 @@ test.each([
       const position = output * stride + tap * dilation - padding;
       if (position >= 0 && position < extent) expected.push(`${position}: output ${output}, tap ${tap}`);
     }
-  const met = positionsOf(extent, kernel, axis).flatMap(({ first, count, taps, lastTap, ...steps }) =>
+  const found = stridePhases(extent, kernel, axis).flatMap(({ first, count, taps, lastTap, ...steps }) =>
     Array.from({ length: count }, (_, i) =>
       Array.from({ length: taps }, (_, tap) => ({
         position: first + i * stride,
@@ -31,5 +34,5 @@ test.each([
       .filter(({ output }) => output >= 0 && output < outputs)
       .map(({ position, output, tap }) => `${position}: output ${output}, tap ${tap}`),
   );
-  expect(met.sort()).toEqual(expected.sort());
+  expect(found.sort()).toEqual(expected.sort());
 });

@@ -1,0 +1,10 @@
+/** `@cnn/core/io`: weight files, limits, the cache and files on disk, for those who read or write formats. */
+
+export { writeAtomically } from './io/atomicFile.js';
+export { defaultCacheDirectory } from './io/cache.js';
+export { littleEndianBytes } from './io/dtype.js';
+export { defaultLimits, type Limits } from './io/limits.js';
+export { makeFolder } from './io/makeFolder.js';
+export { readSafetensors, readSafetensorsMetadata, type Safetensors } from './io/safetensors.js';
+export type { WeightSource } from './io/source.js';
+export { builtin } from './platform.js';
