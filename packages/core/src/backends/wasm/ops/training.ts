@@ -1,17 +1,19 @@
-/** The lowerings of ops that only training needs; with those of inference they are all, which the compiler checks. */
+/** Lowerings of the ops that only training needs. The compiler checks that the two tables cover all ops. */
 import type { AttrsOf, TrainingOp } from '../../../ops/index.js';
 import { lowerConv2dGradInput } from './conv/conv2dInputGradient.js';
 import { lowerConv2dGradWeight } from './conv/conv2dWeightGradient.js';
 import { transformChangingWeights } from './conv/winograd/changingWeights.js';
 import { lowerSliceGrad } from './data/arrange.js';
 import { lowerRandomMask } from './dropout/randomMask.js';
-import { lowerCrossEntropy, lowerCrossEntropyGrad, lowerNllLoss, lowerNllLossGrad } from './loss/loss.js';
+import { lowerCrossEntropy, lowerNllLoss } from './loss/loss.js';
+import { lowerCrossEntropyGrad, lowerNllLossGrad } from './loss/lossGradient.js';
 import type { Lowering } from './lowering.js';
 import { lowerMatmul } from './matmul/linearGradient.js';
-import { lowerBatchNormGradInput, lowerBatchNormTrainGradInput } from './norm/normGradient.js';
+import { lowerBatchNorm } from './norm/batchNorm.js';
+import { lowerBatchNormGradInput, lowerBatchNormTrainGradInput } from './norm/batchNormGradient.js';
+import { lowerLocalResponseNormGrad } from './norm/localResponseNormGradient.js';
 import { lowerOptimizerStep, lowerSumOfSquares, lowerUpdateChains } from './optimizer/optimizer.js';
 import { lowerActivationGrad } from './pointwise/activationGradient.js';
-import { lowerBatchNorm } from './pointwise/pointwise.js';
 import {
   lowerAdaptiveAvgPoolGrad,
   lowerAdaptiveMaxPoolGrad,
@@ -26,11 +28,7 @@ import {
   lowerChannelVariance,
   lowerSumTo,
 } from './reduce/reduce.js';
-import {
-  lowerLocalResponseNormGrad,
-  lowerLogSoftmaxGrad,
-  lowerSoftmaxGrad,
-} from './softmax/acrossChannelsGradient.js';
+import { lowerLogSoftmaxGrad, lowerSoftmaxGrad } from './softmax/softmaxGradient.js';
 
 /** Losses, gradients, batch statistics and optimizers. */
 export const trainingLowerings = {
