@@ -11,7 +11,7 @@ test('compile and MobileNetV2 are at most 60 kB, the wasm back end included', as
   expect(first).toBeGreaterThan(20_000);
   expect(later.map(({ name }) => name).sort()).toEqual([
     'packages/core/src/backends/gpu/compilers.ts',
-    'packages/core/src/backends/wasm/ops/training.ts',
+    'packages/core/src/backends/wasm/ops/deferred.ts',
   ]);
   // Node's modules are requested by name at run time, so bundlers need no configuration for them.
   expect(text).not.toMatch(/\bfrom\s*["']node:|import\(["']node:|\brequire\(["']node:(?!worker_threads)/);

@@ -1,20 +1,18 @@
 /**
- * Table of lowerings: each op's function that adds its phases of kernel calls. Ops that only training needs are in
- * a second table, `training.ts`, which bundlers can put in a chunk of its own.
+ * Table of lowerings: each op's function that adds its phases of kernel calls. Ops that most programs do not need are
+ * in a second table, `deferred.ts`, which bundlers put in a chunk of its own.
  */
 import { type Graph, isParameter, type Node } from '../../../graph/graph.js';
-import { type AttrsOf, findDefinition, type InferenceOp, isOp, type OpName } from '../../../ops/index.js';
+import { type AttrsOf, findDefinition, isOp, type OpName } from '../../../ops/index.js';
 import type { Planner } from '../schedule/planner.js';
 import { lowerConv2d } from './conv/conv2d.js';
 import { lowerInvertedResidual } from './conv/invertedResidual/invertedResidual.js';
 import { lowerConcat, lowerFill, lowerPad, lowerReshape, lowerSlice } from './data/arrange.js';
 import { lowerChannelShuffle, lowerShuffledConcat } from './data/shuffledConcat.js';
-import type { Lowering } from './lowering.js';
+import type { CommonOp, Lowering } from './lowering.js';
 import { lowerLinear } from './matmul/linear.js';
 import { lowerNormMatmul } from './matmul/normMatmul.js';
 import { lowerBatchNorm } from './norm/batchNorm.js';
-import { lowerFoldedBias, lowerFoldedWeight } from './norm/foldedNorm.js';
-import { lowerLocalResponseNorm } from './norm/localResponseNorm.js';
 import { lowerActivation, lowerAdd, lowerMul, lowerNeutral } from './pointwise/pointwise.js';
 import {
   lowerAdaptiveAvgPool,
@@ -25,8 +23,8 @@ import {
 } from './pool/pool.js';
 import { lowerLogSoftmax, lowerSoftmax } from './softmax/softmax.js';
 
-/** Lowerings of the ops of inference. */
-export const lowerings = {
+/** Lowerings that are always loaded. */
+const lowerings = {
   activation: lowerActivation,
   adaptiveAvgPool: lowerAdaptiveAvgPool,
   adaptiveMaxPool: lowerAdaptiveMaxPool,
@@ -38,11 +36,8 @@ export const lowerings = {
   conv2d: lowerConv2d,
   dropout: lowerNeutral,
   fill: lowerFill,
-  foldedBias: lowerFoldedBias,
-  foldedWeight: lowerFoldedWeight,
   globalAvgPool: lowerGlobalAvgPool,
   linear: lowerLinear,
-  localResponseNorm: lowerLocalResponseNorm,
   logSoftmax: lowerLogSoftmax,
   maxPool: lowerMaxPool,
   mul: lowerMul,
@@ -51,7 +46,7 @@ export const lowerings = {
   slice: lowerSlice,
   softmax: lowerSoftmax,
   stochasticDepth: lowerNeutral,
-} as const satisfies { readonly [K in InferenceOp]: Lowering<AttrsOf<K>> };
+} as const satisfies { readonly [K in CommonOp]: Lowering<AttrsOf<K>> };
 
 /** Adds phases to a planner. */
 export interface Lowerer {
@@ -63,18 +58,18 @@ export interface Lowerer {
 }
 
 /**
- * Makes the lowerer for a graph. Loads the ops of training only if the graph has some, or has convolutions whose
+ * Makes the lowerer for a graph. Loads the deferred lowerings only if the graph has such ops, or convolutions whose
  * weights change.
  */
 export async function lowererFor({ nodes, updates }: Graph): Promise<Lowerer> {
   const changes = (weight: Node): boolean => !isParameter(weight) || updates.has(weight.attrs.name);
-  const trains = nodes.some(
-    (node) =>
-      (findDefinition(node)?.role ?? 'inference') !== 'inference' ||
-      (isOp(node, 'conv2d') && changes(node.inputs[1]!)),
+  const needsDeferred = nodes.some((node) =>
+    isOp(node, 'conv2d')
+      ? changes(node.inputs[1]!)
+      : findDefinition(node) && !Object.hasOwn(lowerings, node.op),
   );
-  const training = trains ? await import('./training.js') : undefined;
-  const table = { ...lowerings, ...training?.trainingLowerings };
+  const deferred = needsDeferred ? await import('./deferred.js') : undefined;
+  const table = { ...lowerings, ...deferred?.deferredLowerings };
   return {
     node(planner, node) {
       const fusion = planner.fusions.get(node);
@@ -88,7 +83,7 @@ export async function lowererFor({ nodes, updates }: Graph): Promise<Lowerer> {
           node,
         );
     },
-    transformChangingWeights: training?.transformChangingWeights,
-    updates: (planner) => training?.lowerUpdateChains(planner, planner.updateChains),
+    transformChangingWeights: deferred?.transformChangingWeights,
+    updates: (planner) => deferred?.lowerUpdateChains(planner, planner.updateChains),
   };
 }

@@ -1,6 +1,7 @@
 /** Access to the values of nodes, shared by all lowerings. A lowering adds the phases that compute one node. */
 import { BackendUnavailable } from '../../../errors.js';
 import type { Node } from '../../../graph/graph.js';
+import type { OpName, TrainingOp } from '../../../ops/index.js';
 import { formatShape } from '../../../tensor/shape.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../codegen/kernel.js';
 import { isDense, isPixelShape, type PixelRuns, type Pixels, storedFloats } from '../memory/layout.js';
@@ -10,6 +11,12 @@ import { copyPhase } from './data/copy.js';
 
 /** Adds the phases that compute a node of one op. */
 export type Lowering<A extends object> = (planner: Planner, node: Node<A>) => void;
+
+/** Ops whose lowerings are loaded on demand, so that pages load less at first. */
+export type DeferredOp = TrainingOp | 'foldedBias' | 'foldedWeight' | 'localResponseNorm';
+
+/** Ops whose lowerings are always there. */
+export type CommonOp = Exclude<OpName, DeferredOp>;
 
 /** Number of channel blocks in a pixel: eight channels each, a pair of vectors. */
 export const channelGroups = (channels: number): number => paddedChannels(channels) / CHANNEL_BLOCK;
