@@ -85,10 +85,10 @@ export async function finetune(
   const preset = presetOf(opened.preset, settings.size);
   requireSize(entry.name, opened.model, preset, opened.preset.crop);
   const { onBadImage } = options;
-  await using folder = await claimFolder(out, options.resume ?? false, settings);
   const choosing = options.patience !== undefined || settings.schedule === 'plateau';
   const request = { ...settings, preset, onBadImage, choosing };
   const data = await openTrainingData(request, terminal, signal);
+  await using folder = await claimFolder(out, options.resume ?? false, settings);
   folder.requireSameData(data);
   const model = buildModel(entry, { ...typed, numClasses: data.classes.length });
   // The classifier gets new random weights, everything else the given ones.

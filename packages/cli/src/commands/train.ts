@@ -34,10 +34,10 @@ export async function train(
   );
   requireSize(name, buildModel(entry, typed), preset, reading.preset.crop);
   const { onBadImage } = options;
-  await using folder = await claimFolder(out, options.resume ?? false, settings);
   const choosing = options.patience !== undefined || settings.schedule === 'plateau';
   const request = { ...settings, preset, onBadImage, choosing };
   const data = await openTrainingData(request, terminal, signal);
+  await using folder = await claimFolder(out, options.resume ?? false, settings);
   folder.requireSameData(data);
   const model = buildModel(entry, { ...typed, numClasses: data.classes.length });
   const weights = initialise(model, { seed: settings.seed });

@@ -18,6 +18,7 @@ import { readSafetensors, writeAtomically } from '@cnn/core/io';
 import { lenet5 } from '@cnn/lenet';
 import { mobilenetV1 } from '@cnn/mobilenet';
 import { resnet20 } from '@cnn/resnet';
+import { realData } from '@cnn/testing';
 import colours from 'picocolors';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { writeFolder, writeMnist } from '../../test/datasets.js';
@@ -389,3 +390,29 @@ test('a full disk is named with the path and what to do', async () => {
     `cnn: Cannot write ${at('runs', 'full', 'run.json')}: the disk is full. Make room, or give a path on another disk.`,
   );
 });
+
+const data = realData();
+test.skipIf(!data)(
+  "a real checkpoint on ImageNet's folders has PyTorch's accuracy (skipped where the data is absent)",
+  { timeout: 120_000 },
+  async () => {
+    const photos = JSON.parse(readFileSync(join(data!, 'photos-labels.json'), 'utf8')) as {
+      file: string;
+      wnid: string;
+    }[];
+    for (const { file, wnid } of photos) {
+      const [folder] = ['photos', 'photos-imagen'].filter((name) => existsSync(join(data!, name, file)));
+      mkdirSync(at('photos', wnid), { recursive: true });
+      symlinkSync(join(data!, folder!, file), at('photos', wnid, file));
+    }
+    const { code, out, notes } = await cnn(words`
+      evaluate mobilenet_v1 --data ${at('photos')} --json
+      --weights ${data!}/checkpoints/mobilenetv1_025_imagenet.tar
+      --option width=0.25 --option activation=leakyRelu:0.1
+    `);
+    expect([code, notes]).toEqual([0, expect.stringMatching(/Evaluating on 109 pictures/)]);
+    const { accuracy, topK } = JSON.parse(out) as { accuracy: number; topK: Record<string, number> };
+    // PyTorch: 61 and 85 of 109.
+    expect([Math.round(accuracy * 109), Math.round(topK[5]! * 109)]).toEqual([61, 85]);
+  },
+);

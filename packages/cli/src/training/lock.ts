@@ -43,6 +43,20 @@ export async function lockFolder(out: string): Promise<AsyncDisposable> {
   };
 }
 
+/** Throws if another run holds the lock of a folder; makes and changes nothing. */
+export async function requireUnlocked(out: string): Promise<void> {
+  const path = join(resolve(out), LOCK);
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text !== undefined) requireStale(text, path, out);
+}
+
+/** Throws if the owner of a lock may still run. */
+function requireStale(text: string, path: string, out: string): void {
+  const owner = ownerOf(text);
+  // The file of a process that is just writing it is empty.
+  if (held.has(path) || !owner || mayRun(owner)) throw busy(out, path, owner);
+}
+
 /** Creates the file of a lock; false if there is one. */
 async function create(path: string, text: string): Promise<boolean> {
   try {
@@ -65,9 +79,7 @@ async function create(path: string, text: string): Promise<boolean> {
 async function removeStale(path: string, out: string): Promise<void> {
   const text = await readFile(path, 'utf8').catch(() => undefined);
   if (text === undefined) return;
-  const owner = ownerOf(text);
-  // The file of a process that is just writing it is empty.
-  if (held.has(path) || !owner || mayRun(owner)) throw busy(out, path, owner);
+  requireStale(text, path, out);
   // Another process may have taken the lock over since it was read, so it is moved away before it is judged.
   const moved = `${path}.${randomUUID()}`;
   const gone = await rename(path, moved).then(

@@ -21,7 +21,7 @@ import { curves } from './chart.js';
 import { classWeightsFor } from './classWeights.js';
 import type { TrainingData } from './data.js';
 import { type Fingerprint, requireSameData } from './fingerprint.js';
-import { lockFolder } from './lock.js';
+import { lockFolder, requireUnlocked } from './lock.js';
 import type { TrainingOptions } from './options.js';
 import { duration, trainingProgress } from './progress.js';
 import { optimizers, preparationOf, schedules } from './recipes.js';
@@ -50,14 +50,16 @@ type StoredSettings = Settings & { readonly pictures?: Fingerprint };
 
 /**
  * Checks the folder of the run, before anything is loaded.
- * @returns the fingerprint of the data that a continued run began with.
- * @throws UsageError if it holds a run but `resume` is false, or the other way round, or if settings differ.
+ * @throws UsageError if another run writes into it, if it holds a run but `resume` is false, or the other way
+ * round, or if settings differ.
  */
-export async function requireOut(
-  out: string,
-  resume: boolean,
-  settings: Settings,
-): Promise<Fingerprint | undefined> {
+export async function requireOut(out: string, resume: boolean, settings: Settings): Promise<void> {
+  await requireUnlocked(out);
+  await checkOut(out, resume, settings);
+}
+
+/** Compares what a folder holds with the settings, and gives the fingerprint of the data that its run began with. */
+async function checkOut(out: string, resume: boolean, settings: Settings): Promise<Fingerprint | undefined> {
   const exists = existsSync(join(out, CHECKPOINT));
   if (resume && !exists)
     throw new UsageError(`There is no run to continue: ${join(out, CHECKPOINT)} does not exist.`);
@@ -93,7 +95,7 @@ export interface ClaimedFolder extends AsyncDisposable {
 export async function claimFolder(out: string, resume: boolean, settings: Settings): Promise<ClaimedFolder> {
   const lock = await lockFolder(out);
   try {
-    const began = await requireOut(out, resume, settings);
+    const began = await checkOut(out, resume, settings);
     return {
       ...lock,
       requireSameData(data) {
