@@ -138,7 +138,7 @@ function allocated(size: number): Uint8Array<ArrayBuffer> {
     if (!(error instanceof RangeError)) throw error;
     throw new FileFormatError(
       'weight',
-      `its ${size.toLocaleString('en-US')} bytes are more than memory, or one array here, can hold. Save the weights alone as safetensors, and read them with onDemand: true`,
+      `its ${size.toLocaleString('en-US')} bytes are more than memory, or one array here, can hold. Save the weights alone as safetensors, and read them with onDemand: true, as cnn does`,
     );
   }
 }
