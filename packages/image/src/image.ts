@@ -1,4 +1,5 @@
 /** The type of a decoded picture, and the check that every picture from outside passes: rows of bytes of known size. */
+import { typeOf } from './bytes.js';
 
 /** A picture with 8 bits per channel, three interleaved channels, and rows from top to bottom. */
 export interface RgbImage {
@@ -26,9 +27,6 @@ export interface ImageLimits {
 
 /** The default bounds. */
 export const defaultImageLimits: ImageLimits = { maxPixels: 100_000_000 };
-
-/** Name of a value's type as `Object.prototype.toString` gives it, also for objects of another realm. */
-const typeOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1);
 
 const describe = (value: unknown): string =>
   ArrayBuffer.isView(value) || Array.isArray(value)
