@@ -28,6 +28,7 @@ const coreLayers = [
   'errors',
   'platform',
   'printable',
+  'realms',
   'tensor',
   'graph',
   'ops',

@@ -34,11 +34,11 @@ import {
   forInference,
   formatShape,
   type Graph,
+  inputTensor,
   matchParameters,
   ops,
   prune,
   requireMatch,
-  sameShape,
   verify,
 } from '@cnn/core/graph';
 
@@ -150,11 +150,7 @@ export async function gradCam(model: Module, options: GradCamOptions): Promise<G
     threads: program.threads,
     fallbackReason,
     async explain(x, { classIndex, signal: at } = {}) {
-      const fed = x instanceof Float32Array ? tensor(x, input) : x;
-      if (!sameShape(fed.shape, input))
-        throw new ShapeError(
-          `The model was compiled for an input of ${formatShape(input)}, got ${formatShape(fed.shape)}.`,
-        );
+      const fed = inputTensor(x, input);
       if (
         classIndex !== undefined &&
         !(Number.isInteger(classIndex) && classIndex >= 0 && classIndex < classes)

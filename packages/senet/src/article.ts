@@ -1,10 +1,11 @@
 /**
  * The SENet in section 1.38.12 of the article "41_经典卷积网络、LeNet、AlexNet、…"
  * (Classic convolutional networks, in Chinese, http://www.chinasem.cn/article/918133).
- * It is reproduced as printed, and with `corrected: true` in a form for square pictures of any size. A comment at each
+ * It is reproduced as printed, and with `corrected: true` in a form for pictures of any size. A comment at each
  * difference from the paper describes it.
  */
 import {
+  adaptiveAvgPool,
   add,
   avgPool,
   batchNorm,
@@ -25,11 +26,14 @@ import {
 const conv = (inC: number, outC: number, kernel: number, stride = 1) =>
   conv2d(inC, outC, kernel, { stride, padding: kernel >> 1, bias: false });
 
-/** The mean of each feature map; the article's window is square, so the map must be square. */
-const squeeze = (x: Node): Node => avgPool(x.shape[2]!)(x);
+/** The squeeze of a block: the mean of each feature map. */
+type Squeeze = (x: Node) => Node;
+
+/** The printed squeeze, `F.avg_pool2d(out, out.size(2))`: its window is square, so the mean is that of a square map. */
+const printedSqueeze: Squeeze = (x) => avgPool(x.shape[2]!)(x);
 
 /** The article's `SEBlock`. */
-const seBlock = (inC: number, outC: number, stride: number): Module =>
+const seBlock = (inC: number, outC: number, stride: number, squeeze: Squeeze): Module =>
   module(
     {
       conv1: conv(inC, outC, 3, stride),
@@ -49,7 +53,7 @@ const seBlock = (inC: number, outC: number, stride: number): Module =>
   );
 
 /** The article's `PreActBlock`: normalised before each convolution (https://arxiv.org/abs/1603.05027). */
-const preActBlock = (inC: number, outC: number, stride: number): Module =>
+const preActBlock = (inC: number, outC: number, stride: number, squeeze: Squeeze): Module =>
   module(
     {
       bn1: batchNorm(inC),
@@ -70,7 +74,10 @@ const preActBlock = (inC: number, outC: number, stride: number): Module =>
 
 /** Options of the article's network. */
 interface ArticleOptions {
-  /** Global pooling and `linear(512)` instead of the printed head, which accepts 224x224 only. Default false. */
+  /**
+   * Global pooling and `linear(512)` instead of the printed head, which accepts 224x224 only, and instead of the square
+   * windows of the squeezes. Default false.
+   */
   readonly corrected?: boolean;
 }
 
@@ -86,11 +93,12 @@ function squeezeExcitationNet(
   { corrected = false }: ArticleOptions = {},
 ): Module {
   const make = block === 'preact' ? preActBlock : seBlock;
+  const squeeze = corrected ? adaptiveAvgPool(1) : printedSqueeze;
   let inC = 64;
   const layer = (outC: number, count: number, stride: number): Module =>
     sequential(
       ...Array.from({ length: count }, (_, place) => {
-        const unit = make(inC, outC, place === 0 ? stride : 1);
+        const unit = make(inC, outC, place === 0 ? stride : 1, squeeze);
         inC = outC;
         return unit;
       }),

@@ -1,4 +1,7 @@
-/** Tests the playground page as a visitor uses it: with keyboard, pen and files. */
+/** Tests the playground page as a visitor uses it: with keyboard, pen and files; and the script that serves it. */
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { initialise, writeSafetensors } from '@cnn/core';
 import { encodePng } from '@cnn/image';
 import { models } from '@cnn/mobilenet';
@@ -9,6 +12,22 @@ import { playgroundFiles } from './playgroundSite.js';
 import { isolation, type Site, serve } from './site.js';
 
 const found = await findBrowser();
+const run = promisify(execFile);
+
+test('a taken or impossible port is a sentence without a stack', async () => {
+  const root = fileURLToPath(new URL('../../../', import.meta.url));
+  const start = (port: string) =>
+    run(process.execPath, ['scripts/script.mjs', 'scripts/playground.ts', '--port', port], { cwd: root });
+  const taken = await serve(() => undefined);
+  const { port } = new URL(taken.origin);
+  const refusal = await start(port).catch((error: unknown) => error);
+  await taken.close();
+  expect(refusal).toMatchObject({
+    code: 1,
+    stderr: `playground: port ${port} is taken; give another one, or leave --port out for the next free one.\n`,
+  });
+  await expect(start('x')).rejects.toMatchObject({ stderr: expect.stringContaining("--port is 'x'") });
+});
 
 describe.runIf(found)('the playground', () => {
   let browser: Browser;

@@ -1,12 +1,13 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import os, { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { defaultCacheDirectory, openCache } from './cache.js';
 
 afterEach(() => {
   vi.unstubAllEnvs();
   vi.unstubAllGlobals();
+  vi.restoreAllMocks();
 });
 
 test('the folder is CNN_CACHE, else cnn in the cache folder of the user', () => {
@@ -17,6 +18,39 @@ test('the folder is CNN_CACHE, else cnn in the cache folder of the user', () => 
   expect(defaultCacheDirectory()).toBe(join('/caches', 'cnn'));
   vi.stubEnv('XDG_CACHE_HOME', '');
   expect(defaultCacheDirectory()).toBe(join(homedir(), '.cache', 'cnn'));
+});
+
+describe('without a home folder', () => {
+  const advice = 'choose a folder with the cacheDir option or CNN_CACHE, or pass cache: false.';
+  beforeEach(() => {
+    vi.stubEnv('CNN_CACHE', '');
+    vi.stubEnv('XDG_CACHE_HOME', '');
+  });
+
+  test('a folder has to be chosen, unless nothing is kept', () => {
+    const refusal = Object.assign(new Error('uv_os_homedir returned ENOENT'), { code: 'ENOENT' });
+    vi.spyOn(os, 'homedir').mockImplementation(() => {
+      throw refusal;
+    });
+    expect(openCache({ cache: false })).toBeUndefined();
+    expect(openCache({ cacheDir: '/somewhere' })).toBeDefined();
+    expect(() => openCache({})).toThrow(`There is no folder to keep downloads in (ENOENT); ${advice}`);
+  });
+
+  test('an empty HOME and relative paths do not mean the current folder', () => {
+    vi.stubEnv('XDG_CACHE_HOME', 'relative');
+    expect(defaultCacheDirectory()).toBe(join(homedir(), '.cache', 'cnn'));
+    vi.spyOn(os, 'homedir').mockReturnValue('');
+    expect(() => openCache({})).toThrow(`(HOME is empty); ${advice}`);
+  });
+
+  test('an environment that may not be read is no error with cache: false', () => {
+    vi.spyOn(process, 'env', 'get').mockImplementation(() => {
+      throw new Error('Requires env access to "CNN_CACHE"');
+    });
+    expect(openCache({ cache: false })).toBeUndefined();
+    expect(() => openCache({})).toThrow(`(Requires env access to "CNN_CACHE"); ${advice}`);
+  });
 });
 
 test('names from URLs stay in the folder', async () => {

@@ -8,6 +8,9 @@ import { writeAtomically } from './atomicFile.js';
 import { sha256OfText } from './hash.js';
 import { makeFolder } from './makeFolder.js';
 
+/** End of the errors about the folder. */
+const ADVICE = 'choose a folder with CNN_CACHE, the cacheDir option or cnn --cache, or pass cache: false';
+
 /** A cache of downloads, by URL. */
 export interface DownloadCache {
   /** Throws if the cache is not writable. Called before a download of hundreds of megabytes. */
@@ -30,20 +33,51 @@ export interface CacheOptions {
 /**
  * Gives the default folder of downloads in Node: the environment variable `CNN_CACHE`, else `cnn` in the
  * user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`). Undefined in browsers.
+ * @throws Error if there is no home folder, or the platform does not tell it.
  */
 export function defaultCacheDirectory(): string | undefined {
   const os = builtin<typeof import('node:os')>('node:os');
   const path = builtin<typeof import('node:path')>('node:path');
   if (!os || !path) return undefined;
-  const { CNN_CACHE, XDG_CACHE_HOME } = process.env;
-  return CNN_CACHE || path.join(XDG_CACHE_HOME || path.join(os.homedir(), '.cache'), 'cnn');
+  const { CNN_CACHE, XDG_CACHE_HOME } = environment();
+  if (CNN_CACHE) return CNN_CACHE;
+  // The specification of XDG_CACHE_HOME says to ignore relative paths.
+  if (XDG_CACHE_HOME && path.isAbsolute(XDG_CACHE_HOME)) return path.join(XDG_CACHE_HOME, 'cnn');
+  const home = homeFolder(os);
+  if (!path.isAbsolute(home)) throw noFolder('HOME is empty');
+  return path.join(home, '.cache', 'cnn');
+}
+
+const noFolder = (reason: string, cause?: unknown): Error =>
+  new Error(`There is no folder to keep downloads in (${reason}); ${ADVICE}.`, { cause });
+
+/** Reads the environment variables; Deno can refuse to. */
+function environment(): Readonly<Record<'CNN_CACHE' | 'XDG_CACHE_HOME', string | undefined>> {
+  try {
+    const { CNN_CACHE, XDG_CACHE_HOME } = process.env;
+    return { CNN_CACHE, XDG_CACHE_HOME };
+  } catch (error) {
+    throw noFolder(error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+/** Returns the user's home folder; without HOME a user that the system does not know, as in containers, has none. */
+function homeFolder(os: typeof import('node:os')): string {
+  try {
+    return os.homedir();
+  } catch (error) {
+    throw noFolder((error as NodeJS.ErrnoException).code ?? String(error), error);
+  }
 }
 
 /** Opens the cache that the options select; undefined if downloads are not kept. */
 export function openCache({ cache, cacheDir }: CacheOptions): DownloadCache | undefined {
-  const directory = cacheDir ?? defaultCacheDirectory();
+  // Before the default folder is looked for, which can fail.
   if (cache === false) return undefined;
-  if (builtin<typeof import('node:fs/promises')>('node:fs/promises') && directory) return folder(directory);
+  if (builtin<typeof import('node:fs/promises')>('node:fs/promises')) {
+    const directory = cacheDir || defaultCacheDirectory();
+    if (directory) return folder(directory);
+  }
   return cache ? browserCache() : undefined;
 }
 
@@ -62,7 +96,7 @@ function folder(directory: string): DownloadCache {
   const cannot = (error: NodeJS.ErrnoException): never => {
     const full = error.code === 'ENOSPC' || error.code === 'EDQUOT';
     throw new Error(
-      `Cannot keep downloads in ${directory} (${full ? 'the disk is full' : (error.code ?? error.message)}); ${full ? 'make room, ' : ''}choose a folder with CNN_CACHE, the cacheDir option or cnn --cache, or pass cache: false.`,
+      `Cannot keep downloads in ${directory} (${full ? 'the disk is full' : (error.code ?? error.message)}); ${full ? 'make room, ' : ''}${ADVICE}.`,
       { cause: error },
     );
   };

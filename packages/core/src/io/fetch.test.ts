@@ -5,6 +5,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { plain } from '@cnn/testing/weightFiles';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -246,6 +247,71 @@ describe('an error in one sentence', () => {
       /web page or XML; check that the URL leads to the file itself \(http/,
     );
     expect(await readdir(cacheDir)).toEqual([]);
+  });
+});
+
+describe('what another try cannot mend is tried once', () => {
+  const origin = (): string => new URL(url()).origin;
+
+  test('a circle of redirects', async () => {
+    answers = [status(302, { location: '/models/x.safetensors' })];
+    await expect(read()).rejects.toThrow(/the server redirects in a circle; check the URL/);
+    // Fetch follows 20 redirects.
+    expect(requests.length).toBe(21);
+  });
+
+  test('a redirect to another scheme', async () => {
+    answers = [status(302, { location: 'ftp://127.0.0.1/x' })];
+    await expect(read()).rejects.toThrow(/redirects to an address that is not http or https/);
+    expect(requests.length).toBe(1);
+  });
+
+  test('another scheme, a port that fetch refuses, and text that is no URL', async () => {
+    const start = performance.now();
+    await expect(readWeights(new URL('ftp://127.0.0.1/x'))).rejects.toThrow(
+      'Could not download ftp://127.0.0.1/x: ftp: is not supported. Give an http or https URL',
+    );
+    await expect(readWeights('http://127.0.0.1:25/x', { cacheDir })).rejects.toThrow(
+      /fetch refuses the port of the URL; check the URL \(bad port\)/,
+    );
+    await expect(readWeights('http://me:secret@', { cacheDir })).rejects.toThrow(
+      'http:// is not a complete URL; check it.',
+    );
+    await expect(readWeights(`${origin().replace('http', 'https')}/x`, { cacheDir })).rejects.toThrow(
+      'the server does not speak TLS; check whether its URL starts with http',
+    );
+    expect(performance.now() - start).toBeLessThan(1000);
+  });
+
+  test("a redirect with redirect: 'error'", async () => {
+    answers = [status(302, { location: 'http://127.0.0.1:1/x?token=secret' }), whole];
+    await expect(read({ redirect: 'error' })).rejects.toThrow(
+      "the server redirects to http://127.0.0.1:1/x?..., which the option redirect: 'error' forbids. Give the URL of the file itself.",
+    );
+    expect(requests.length).toBe(1);
+    await reads({ redirect: 'error' });
+  });
+});
+
+describe('a secret in a URL', () => {
+  const secret = (): string => url().replace('http://', 'http://me:pass%20word@');
+
+  test('is sent as authorization, and is in no error', async () => {
+    answers = [whole];
+    expect((await readWeights(secret(), { cacheDir })).size).toBe(1);
+    expect(requests[0]!.headers.authorization).toBe(`Basic ${btoa('me:pass word')}`);
+    // 127.0.0.1 and localhost are two origins.
+    requests = [];
+    const { port } = server.address() as AddressInfo;
+    answers = [status(302, { location: `http://localhost:${port}/x` }), whole];
+    expect((await readWeights(secret(), { cache: false })).size).toBe(1);
+    expect(requests.map(({ headers }) => headers.authorization !== undefined)).toEqual([true, false]);
+    for (const answer of [status(403), status(200), status(302, { location: '/models/x.safetensors' })]) {
+      answers = [answer];
+      const failed = await readWeights(secret(), { cache: false }).catch((error: unknown) => error);
+      expect(String(failed)).toContain('/models/x.safetensors?...');
+      expect(inspect(failed, { depth: 9 })).not.toMatch(/pass|secret/);
+    }
   });
 });
 

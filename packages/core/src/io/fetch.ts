@@ -1,6 +1,7 @@
 /** Downloads files: resumes broken connections, detects stalled ones, and reports errors with advice. */
 import { type Hash, requireHash, sha256 } from './hash.js';
 import { type Limits, withinLimit } from './limits.js';
+import { addressOf, shownUrl } from './url.js';
 
 /** Progress of a download or a read, in bytes. */
 export interface Progress {
@@ -18,10 +19,13 @@ export interface DownloadOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Milliseconds without a byte after which the connection counts as broken. Default 30,000. */
   readonly stallTimeout?: number | undefined;
+  /** `'error'` refuses redirects. Default `'follow'`: they are followed, to other origins too. */
+  readonly redirect?: 'follow' | 'error' | undefined;
 }
 
 /**
- * A download that failed after all retries, or that the server refused; the message says why and what to do.
+ * A download that failed after all retries, that cannot work, or that the server refused; the message says why and
+ * what to do.
  */
 export class DownloadError extends Error {
   override readonly name = 'DownloadError';
@@ -52,12 +56,15 @@ interface Received {
 /**
  * Downloads the file at a URL. After a broken connection it resumes where it stopped (`Range` with
  * `If-Range`) if the file has not changed on the server, else it starts again.
+ * A user and password in the URL are sent as Basic authorization; no message shows them, nor the query.
  * @throws DownloadError with the status or the reason, and what to do.
+ * @throws TypeError if it is not a URL.
  * @throws FileFormatError over `maxBytes` or for a wrong hash.
  * @throws the signal's reason once it is aborted.
  */
 export async function download(url: string, options: DownloadOptions): Promise<Uint8Array> {
   const { signal, sha256: expected } = options;
+  requireDownloadable(url);
   const received = nothing();
   for (let attempt = 0; ; attempt++) {
     signal?.throwIfAborted();
@@ -69,7 +76,7 @@ export async function download(url: string, options: DownloadOptions): Promise<U
       if (!(error instanceof BrokenConnection)) throw error;
       if (attempt === RETRIES)
         throw new DownloadError(
-          `Could not download ${url}: ${error.message} (${attempt + 1} tries). Check the connection, or download the file by other means and pass its path.`,
+          `Could not download ${shownUrl(url)}: ${error.message} (${attempt + 1} tries). Check the connection, or download the file by other means and pass its path.`,
           { cause: error },
         );
       await delay(200 * 2 ** attempt, signal);
@@ -105,7 +112,8 @@ const delay = (milliseconds: number, signal: AbortSignal | undefined): Promise<v
 
 /** Opens one connection: requests the missing part of the file and receives it. */
 async function receive(url: string, received: Received, options: DownloadOptions): Promise<void> {
-  const { limits, signal, onProgress, stallTimeout = 30_000 } = options;
+  const { limits, signal, onProgress, stallTimeout = 30_000, redirect = 'follow' } = options;
+  const address = addressOf(url);
   const connection = new AbortController();
   const abort = (): void => connection.abort(signal?.reason);
   signal?.addEventListener('abort', abort, { once: true });
@@ -119,15 +127,24 @@ async function receive(url: string, received: Received, options: DownloadOptions
   try {
     const { length, validator } = received;
     const resume = length > 0 && validator !== undefined;
-    const response = await fetch(url, {
+    const response = await fetch(address.href, {
       signal: connection.signal,
-      headers: resume ? { Range: `bytes=${length}-`, 'If-Range': validator } : {},
+      headers: {
+        ...address.headers,
+        ...(resume ? { Range: `bytes=${length}-`, 'If-Range': validator } : {}),
+      },
+      // Manual, since fetch's own 'error' does not say in a page why it failed.
+      redirect: redirect === 'error' ? 'manual' : 'follow',
     }).catch((error: unknown) => {
+      const reason = permanentFailure(error);
+      if (reason)
+        throw new DownloadError(`Could not download ${shownUrl(url)}: ${reason}.`, { cause: error });
       // A request with Range can fail where a plain one succeeds (CORS in a page): retry without.
       received.validator = undefined;
       throw broken(error);
     });
     alive();
+    if (redirect === 'error') requireNoRedirect(url, response);
     if (!(resume && response.status === 206)) start(url, received, response, options);
     else requireContinuation(received, response);
     const reader = response.body?.getReader();
@@ -186,6 +203,48 @@ function requireContinuation(received: Received, response: Response): void {
   throw new BrokenConnection('the server answered with another range than the requested one');
 }
 
+/** Throws unless fetch supports the scheme of the URL. A page gives no reason for its failure. */
+function requireDownloadable(url: string): void {
+  const { protocol } = new URL(addressOf(url).href);
+  if (!['http:', 'https:', 'blob:', 'data:'].includes(protocol))
+    throw new DownloadError(
+      `Could not download ${shownUrl(url)}: ${protocol} is not supported. Give an http or https URL, or download the file by other means and pass its path.`,
+    );
+}
+
+/** Throws if the response is a redirect. Pages get no status of redirects. */
+function requireNoRedirect(url: string, { type, status, headers }: Response): void {
+  const location = headers.get('location');
+  if (type !== 'opaqueredirect' && !(status >= 300 && status < 400 && location)) return;
+  throw new DownloadError(
+    `Could not download ${shownUrl(url)}: the server redirects${location ? ` to ${shownUrl(location)}` : ''}, which the option redirect: 'error' forbids. Give the URL of the file itself.`,
+  );
+}
+
+/** Failures that another try does not mend, by what Node's fetch says of them; with what to do. */
+const permanentFailures: readonly (readonly [RegExp, string])[] = [
+  [/redirect count exceeded|too many redirects/i, 'the server redirects in a circle; check the URL'],
+  [/bad port/i, 'fetch refuses the port of the URL; check the URL'],
+  [
+    /unknown scheme|must be a HTTP/i,
+    'the server redirects to an address that is not http or https; check the URL',
+  ],
+  [/^HPE_/, 'the server does not speak HTTP; check the port of the URL'],
+  [/^ERR_SSL_/, 'the server does not speak TLS; check whether its URL starts with http'],
+  [
+    /^(CERT_|ERR_TLS_CERT|DEPTH_ZERO_SELF_SIGNED|SELF_SIGNED|UNABLE_TO_(GET_ISSUER|VERIFY))/,
+    'the certificate of the server is not valid; name your own authority with NODE_EXTRA_CA_CERTS',
+  ],
+];
+
+/** Gives the reason of a failure that another try does not mend; undefined for all others. */
+function permanentFailure(error: unknown): string | undefined {
+  const { code, message } =
+    (error as { readonly cause?: { readonly code?: string; readonly message?: string } }).cause ?? {};
+  const found = permanentFailures.find(([pattern]) => pattern.test(code ?? message ?? ''));
+  return found && `${found[1]} (${code ?? message})`;
+}
+
 function requireOk(url: string, { ok, status, statusText }: Response): void {
   if (ok && status !== 206) return;
   const answer = `the server answered ${status}${statusText && ` ${statusText}`}`;
@@ -195,7 +254,7 @@ function requireOk(url: string, { ok, status, statusText }: Response): void {
     status === 404 || status === 410
       ? 'The file has moved or never was there; check the URL.'
       : 'The server refuses; check the URL and whether the file needs a login.';
-  throw new DownloadError(`Could not download ${url}: ${answer}. ${advice}`);
+  throw new DownloadError(`Could not download ${shownUrl(url)}: ${answer}. ${advice}`);
 }
 
 function append(received: Received, part: Uint8Array, limits: Limits): void {

@@ -1,6 +1,6 @@
 /** SHA-256 of a file: in Node updated as it is read, in a browser computed at the end. */
 import { FileFormatError } from '../errors.js';
-import { builtin } from '../platform.js';
+import { builtin, utf8Bytes } from '../platform.js';
 
 /** A hash being computed. */
 export interface Hash {
@@ -19,7 +19,7 @@ export function sha256(): Hash {
 
 /** Computes the SHA-256 of a text's UTF-8, in hexadecimal digits. */
 export const sha256OfText = (text: string): Promise<string> => {
-  const bytes = new TextEncoder().encode(text);
+  const bytes = utf8Bytes(text);
   const hash = sha256();
   hash.update(bytes);
   return hash.digest(bytes);

@@ -2,6 +2,7 @@
  * Reads the opcodes and operands of a pickle from its bytes, never beyond the end of the file or the limit.
  */
 import { FileFormatError } from '../errors.js';
+import { textDecoder } from '../platform.js';
 import { type Limits, withinLimit } from './limits.js';
 
 /** A cursor in a pickle. Every method but `position` and `fail` advances it. */
@@ -48,7 +49,7 @@ const PAYLOAD = 1 << 16;
 export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): PickleBytes {
   const format = 'pickle';
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const decoder = new TextDecoder('utf-8', { fatal: true });
+  const decoder = textDecoder({ fatal: true });
   let at = start;
   let opcodeAt = start;
   let payload = 0;

@@ -13,10 +13,12 @@ import type { Listing, ReadOptions } from './listing.js';
 import { Notes, type WeightsNote } from './notes.js';
 import { isNpz, listNpz } from './npz.js';
 import { openOnDemand } from './onDemand.js';
+
 import { type Rename, understandNames } from './rename.js';
 import { listSafetensors, looksLikeSafetensors } from './safetensors.js';
 import { shardsOf } from './shards.js';
-import { besideSource, pathOf, readSource, type WeightSource } from './source.js';
+import { besideSource, pathOf, readSource, sourceOfThisRealm, type WeightSource } from './source.js';
+
 import {
   isTorchZip,
   listLegacyTorch,
@@ -71,6 +73,11 @@ export interface ReadWeightsOptions {
   readonly cacheDir?: string;
   /** Milliseconds without a byte after which a download is resumed. Default 30,000. */
   readonly stallTimeout?: number;
+  /**
+   * `'error'` refuses redirects of the server. Default `'follow'`: they are followed, to other origins and to
+   * private addresses too.
+   */
+  readonly redirect?: 'follow' | 'error';
 }
 
 /**
@@ -95,12 +102,13 @@ export interface ReadWeightsOptions {
  * @throws FileFormatError for a file of another format or hash, truncated, crafted, or over a limit.
  * @throws DownloadError if a URL cannot be fetched.
  * @throws Error for a path that cannot be read, and for rename rules that give two tensors one name.
- * @throws TypeError for another kind of source, and a malformed `sha256` or limit.
+ * @throws TypeError for another kind of source, which it names, and a malformed `sha256` or limit.
  * @example
  * const weights = await readWeights('resnet18-f37072fd.pth', { sha256: 'f37072fd' });
  * const averaged = await readWeights('checkpoint.pth', { from: 'state_dict_ema' });
  */
 export async function readWeights(source: WeightSource, options: ReadWeightsOptions = {}): Promise<Weights> {
+  source = sourceOfThisRealm(source);
   const limits = resolveLimits(options.limits);
   requireHashOption(options.sha256);
   if (options.from !== undefined && (typeof options.from !== 'string' || options.from === ''))

@@ -1,8 +1,10 @@
 /** The safetensors format: header length (8 bytes), JSON header with each tensor's offsets, values. */
 import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
-import { requireBuiltin } from '../platform.js';
+
+import { requireBuiltin, textDecoder, utf8Bytes } from '../platform.js';
 import { printable } from '../printable.js';
+
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import { stridesOf } from './arrays.js';
@@ -193,8 +195,9 @@ export async function headerBytes(file: FileHandle, limits: Limits): Promise<Uin
 }
 
 function decode(bytes: Uint8Array): string {
+  const decoder = textDecoder({ fatal: true });
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return decoder.decode(bytes);
   } catch {
     throw new FileFormatError(format, 'its header is not UTF-8', 8);
   }
@@ -274,7 +277,7 @@ export function writeSafetensors(weights: Weights, metadata?: Readonly<Record<st
     size += data.length * 4;
     parts.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype: 'F32', shape, data_offsets: offsets })}`);
   }
-  const text = new TextEncoder().encode(`{${parts.join(',')}}`);
+  const text = utf8Bytes(`{${parts.join(',')}}`);
   // Spaces after the JSON align the values to 8 bytes, so that they can be read as views.
   const headerLength = Math.ceil(text.length / 8) * 8;
   const file = new Uint8Array(8 + headerLength + size);

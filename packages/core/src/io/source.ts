@@ -3,10 +3,12 @@ import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
 import { builtin, requireBuiltin } from '../platform.js';
+import { bytesOf, describeValue, isBlob, isUrl } from '../realms.js';
 import { type CacheOptions, openCache } from './cache.js';
 import { download, type Progress } from './fetch.js';
 import { HashMismatch, requireHash, sha256 } from './hash.js';
 import { type Limits, withinLimit } from './limits.js';
+import { addressOf, shownUrl } from './url.js';
 
 /**
  * A source of weights. A string is a URL if it starts with `http:`, `https:`, `file:`, `data:` or `blob:`;
@@ -22,6 +24,7 @@ export interface SourceOptions extends CacheOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly stallTimeout?: number | undefined;
+  readonly redirect?: 'follow' | 'error' | undefined;
 }
 
 /** The bytes of a source. */
@@ -39,7 +42,14 @@ export interface SourceBytes {
 const CHUNK = 1 << 22;
 
 /** True for a text that is a URL, not a path. `C:` is a drive. */
-const isUrl = (text: string): boolean => /^(https?|file|data|blob):/i.test(text);
+const isUrlText = (text: string): boolean => /^(https?|file|data|blob):/i.test(text);
+
+/**
+ * Gives a source that may be of another realm (an iframe, `vm`, jsdom) as one of this realm, for which `instanceof`
+ * holds. Blobs and wrong kinds stay as they are.
+ */
+export const sourceOfThisRealm = (source: WeightSource): WeightSource =>
+  isUrl(source) && !(source instanceof URL) ? new URL((source as URL).href) : source;
 
 /** Gives the path of a source that is a file on disk; undefined for all others. */
 export function pathOf(source: WeightSource): string | undefined {
@@ -47,7 +57,7 @@ export function pathOf(source: WeightSource): string | undefined {
   if (typeof url !== 'string') return undefined;
   if (/^file:/i.test(url))
     return requireBuiltin<typeof import('node:url')>('node:url', 'Reading a file: URL').fileURLToPath(url);
-  if (source instanceof URL || isUrl(url)) return undefined;
+  if (source instanceof URL || isUrlText(url)) return undefined;
   return builtin<typeof import('node:fs/promises')>('node:fs/promises') || !globalThis.location
     ? url
     : undefined;
@@ -80,19 +90,18 @@ export async function readSource(source: WeightSource, options: SourceOptions): 
   if (path !== undefined) return own(readFile(path, options), path);
   if (source instanceof URL) return readUrl(source.href, options);
   if (typeof source === 'string')
-    return readUrl(isUrl(source) ? source : new URL(source, globalThis.location?.href).href, options);
-  if (source instanceof Blob) return own(readBlob(source, options));
+    return readUrl(isUrlText(source) ? source : new URL(source, globalThis.location?.href).href, options);
+  if (isBlob(source)) return own(readBlob(source, options));
   return { ...(await own(givenBytes(source, options))), owned: false };
 }
 
 async function givenBytes(source: ArrayBuffer | Uint8Array, options: SourceOptions): Promise<Uint8Array> {
-  if (!(source instanceof Uint8Array) && !(source instanceof ArrayBuffer))
-    throw new TypeError('Weights are read from a path, a URL, a Blob, an ArrayBuffer or a Uint8Array.');
   // A plain Uint8Array even for Node's Buffer, whose slice() does not copy.
-  const bytes =
-    source instanceof Uint8Array
-      ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
-      : new Uint8Array(source);
+  const bytes = bytesOf(source);
+  if (!bytes)
+    throw new TypeError(
+      `Weights are read from a path, a URL, a Blob, an ArrayBuffer or a Uint8Array, got ${describeValue(source)}.`,
+    );
   withinLimit('weight', options.limits, 'maxBytes', bytes.length);
   if (options.sha256 !== undefined) {
     const hash = sha256();
@@ -143,12 +152,17 @@ function allocated(size: number): Uint8Array<ArrayBuffer> {
   }
 }
 
-const readBlob = (blob: Blob, options: SourceOptions): Promise<Uint8Array> =>
-  readPieces(blob.size, options, async (bytes, at, count) => {
+async function readBlob(blob: Blob, options: SourceOptions): Promise<Uint8Array> {
+  if (typeof blob.arrayBuffer !== 'function')
+    throw new TypeError(
+      'This Blob has no arrayBuffer(), as in test environments that imitate browsers; pass its bytes.',
+    );
+  return readPieces(blob.size, options, async (bytes, at, count) => {
     const part = new Uint8Array(await blob.slice(at, at + count).arrayBuffer());
     bytes.set(part, at);
     return part.length;
   });
+}
 
 /** Opens a file, calls `use` with it and its `stat`, and closes it. */
 export async function withFile<T>(
@@ -187,9 +201,12 @@ const readFile = (path: string, options: SourceOptions): Promise<Uint8Array> =>
 
 async function readUrl(url: string, options: SourceOptions): Promise<SourceBytes> {
   const cache = /^https?:/i.test(url) ? openCache(options) : undefined;
-  const forget = async (): Promise<void> => cache?.forget(url);
+  // Without a password, which no cache should keep.
+  const key = addressOf(url).href;
+  const shown = shownUrl(url);
+  const forget = async (): Promise<void> => cache?.forget(key);
   const result = (bytes: Uint8Array, place: string): SourceBytes => ({ bytes, owned: true, place, forget });
-  const kept = await cache?.find(url);
+  const kept = await cache?.find(key);
   if (kept !== undefined) {
     const bytes = await (typeof kept === 'string' ? readFile(kept, options) : readBlob(kept, options)).catch(
       async (error: unknown) => {
@@ -198,15 +215,15 @@ async function readUrl(url: string, options: SourceOptions): Promise<SourceBytes
         await forget();
       },
     );
-    if (bytes) return result(bytes, typeof kept === 'string' ? `${kept}, kept from ${url}` : url);
+    if (bytes) return result(bytes, typeof kept === 'string' ? `${kept}, kept from ${shown}` : shown);
   }
   await cache?.prepare();
   const bytes = await download(url, options);
   // A full disk must not cost a download of hundreds of megabytes: the weights are there.
   await cache
-    ?.keep(url, bytes)
+    ?.keep(key, bytes)
     .catch((error: Error) =>
       console.warn(`The weights are used, but will be downloaded again next time: ${error.message}`),
     );
-  return result(bytes, url);
+  return result(bytes, shown);
 }

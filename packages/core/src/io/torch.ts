@@ -3,10 +3,13 @@
  * before: five pickles in a row, then the storages.
  */
 import { FileFormatError } from '../errors.js';
+
+import { textDecoder } from '../platform.js';
 import type { Weights } from '../tensor/tensor.js';
 import { type ArrayReference, arrayReference, isScalar, storageOf, widthOfUnsupported } from './arrays.js';
 import { converter, countOf } from './convert.js';
 import { aligned, bytesPerValue } from './dtype.js';
+
 import { isCount, type Limits, requireElements, withinLimit } from './limits.js';
 import { type Listing, type ReadOptions, under } from './listing.js';
 import { unpickle } from './pickle.js';
@@ -115,7 +118,9 @@ function pickleEntry(format: string, entries: ReadonlyMap<string, ZipEntry>): Zi
 async function isLittleEndian(format: string, bytes: Uint8Array, entry?: ZipEntry): Promise<boolean> {
   if (!entry) return true;
   if (entry.bytes > 16) throw new FileFormatError(format, 'its byteorder is longer than a word', entry.start);
-  const order = new TextDecoder().decode(await entryBytes(bytes, entry)).trim();
+  const order = textDecoder()
+    .decode(await entryBytes(bytes, entry))
+    .trim();
   if (order !== 'little' && order !== 'big')
     throw new FileFormatError(
       format,

@@ -3,6 +3,7 @@
  * entries, which may not exceed the size stated in the directory.
  */
 import { FileFormatError } from '../errors.js';
+import { textDecoder } from '../platform.js';
 import { type Limits, withinLimit } from './limits.js';
 import { quote } from './quote.js';
 
@@ -86,7 +87,7 @@ export function readZip(bytes: Uint8Array, limits: Limits): ReadonlyMap<string, 
   if (bytes.length < 22) fail('it is shorter than an empty zip file', bytes.length);
   const { count, start } = directoryOf(view);
   withinLimit(format, limits, 'maxHeaderBytes', count * 46, start);
-  const decoder = new TextDecoder();
+  const decoder = textDecoder();
   const entries = new Map<string, ZipEntry>();
   let unpacked = 0;
   let at = start;

@@ -1,7 +1,7 @@
 /** Traces models: runs a model once on a symbolic input and records its ops as a graph. */
 import { InputTooSmall, ShapeError } from '../errors.js';
 import { Graph, type Mode } from '../graph/graph.js';
-import { formatShape, type Shape } from '../tensor/shape.js';
+import { formatShape, requireShape, type Shape } from '../tensor/shape.js';
 import type { Module } from './module.js';
 import { modules, parameters } from './walk.js';
 
@@ -29,7 +29,7 @@ export interface TraceOptions {
  * const graph = trace(resnet18(), [1, 3, 224, 224]);
  */
 export function trace(model: Module, inputShape: Shape, options: TraceOptions = {}): Graph {
-  if (inputShape.some((extent) => !Number.isInteger(extent) || extent < 1))
+  if (requireShape(inputShape).some((extent) => !Number.isInteger(extent) || extent < 1))
     throw new ShapeError(`The input shape ${formatShape(inputShape)} must hold whole numbers from 1 up.`);
   try {
     return traceOnce(model, inputShape, options);

@@ -1,10 +1,14 @@
 /** Walks over a model's tree of modules: lists, draws and matches its parameters, and replaces modules. */
 import { ShapeError, WeightsMismatch } from '../errors.js';
 import type { Param } from '../graph/graph.js';
+
 import { printable } from '../printable.js';
+
+import { describeValue, floatsOf, kindOf } from '../realms.js';
+
 import { random } from '../tensor/random.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
-import { isLazy, type Weights } from '../tensor/tensor.js';
+import { isLazy, type Tensor, type Weights } from '../tensor/tensor.js';
 import { type Child, type Children, isModule, isParam, type Module, module } from './module.js';
 
 const join = (path: string, name: string): string => (path ? `${path}.${name}` : name);
@@ -109,6 +113,24 @@ export interface WeightsMatch {
 }
 
 /**
+ * Throws a TypeError unless the weights are a Map of tensors. Reads no values of lazy tensors.
+ */
+function requireWeights(weights: unknown): asserts weights is Weights {
+  // A Map of another realm has the same methods.
+  if (kindOf(weights) !== 'Map')
+    throw new TypeError(
+      `Weights are a Map of tensors by name, from readWeights or initialise; got ${describeValue(weights)}.`,
+    );
+  for (const [name, value] of weights as ReadonlyMap<unknown, Partial<Tensor> | undefined>) {
+    const isTensor = Array.isArray(value?.shape) && (isLazy(value as Tensor) || floatsOf(value?.data));
+    if (!isTensor)
+      throw new TypeError(
+        `The weights '${String(name)}' are no tensor with a shape and a Float32Array, but ${describeValue(value?.data ?? value)}; make it with tensor(values, shape).`,
+      );
+  }
+}
+
+/**
  * Compares weights with parameters by name. Reads no values of lazy tensors.
  * @param expected - shapes by name: of `parameters(model)`, or of other weights.
  */
@@ -116,6 +138,7 @@ export function matchParameters(
   expected: Iterable<readonly [string, { readonly shape: readonly number[] }]>,
   weights: Weights,
 ): WeightsMatch {
+  requireWeights(weights);
   const shapes = new Map([...expected].map(([name, { shape }]) => [name, shape]));
   return {
     missing: [...shapes.keys()].filter((name) => !weights.has(name)),

@@ -40,11 +40,9 @@ interface Taps {
 }
 
 /**
-/**
  * Visits every product of a convolution, by planes: the weight at `w` with the values of x and y from these indices on.
  * The forward op and both gradients use it with different statements inside. A call for each row would take twice
  * the time on the small planes of late layers.
- */
  */
 function walk(
   xShape: Shape,

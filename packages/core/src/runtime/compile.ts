@@ -6,7 +6,7 @@ import type { Module } from '../nn/module.js';
 import { trace } from '../nn/trace.js';
 import { matchParameters, parameters, requireMatch } from '../nn/walk.js';
 import { prepareForInference } from '../passes/prepareForInference.js';
-import type { Shape } from '../tensor/shape.js';
+import { requireShape, type Shape } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import { compareWithCpu } from './compare.js';
 import { createSession, type Session } from './session.js';
@@ -60,7 +60,7 @@ export async function compile(model: Module, options: CompileModelOptions): Prom
     signal,
   } = options;
   // Copied, since the session uses it for all its life, and the caller may change the array.
-  const input = [...options.input];
+  const input = requireShape(options.input);
   signal?.throwIfAborted();
   const traced = trace(model, input, { name });
   for (const path of outputs) {

@@ -1,9 +1,9 @@
 /** Sessions: compiled models, which check input shapes and execute one run at a time. */
 import type { Profile, Program } from '../backends/backend.js';
 import { createQueue } from '../backends/common/queue.js';
-import { ShapeError } from '../errors.js';
 import { MAIN_INPUT, MAIN_OUTPUT } from '../nn/trace.js';
-import { formatShape, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
+import { inputTensor } from '../tensor/input.js';
+import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** Options of a run. */
@@ -33,6 +33,7 @@ export interface Session {
    * @param x - a tensor of the shape `input`, or its values, row-major. Not copied: do not modify them until
    * the promise settles.
    * @returns the main output, in a new array.
+   * @throws TypeError if x is neither.
    * @throws ShapeError if x has another shape or number of values than the session was compiled for.
    * @throws Error once the session is disposed of.
    */
@@ -68,18 +69,8 @@ export function createSession(
       return work(live);
     });
   const reason = fallbackReason ?? program.fallbackReason;
-  const feed = (x: Tensor | Float32Array): ReadonlyMap<string, Tensor> => {
-    const value = x instanceof Float32Array ? { shape: input, data: x } : x;
-    if (!sameShape(value.shape, input))
-      throw new ShapeError(
-        `The session was compiled for an input of ${formatShape(input)}, got ${formatShape(value.shape)}; compile the model for that shape.`,
-      );
-    if (value.data.length !== sizeOf(input))
-      throw new ShapeError(
-        `An input of ${formatShape(input)} has ${sizeOf(input)} values, got ${value.data.length}.`,
-      );
-    return new Map([[MAIN_INPUT, value]]);
-  };
+  const feed = (x: Tensor | Float32Array): ReadonlyMap<string, Tensor> =>
+    new Map([[MAIN_INPUT, inputTensor(x, input)]]);
   const runAll = async (x: Tensor | Float32Array, { signal }: RunOptions = {}) => {
     const feeds = feed(x);
     signal?.throwIfAborted();

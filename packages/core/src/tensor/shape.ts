@@ -1,7 +1,20 @@
 /** Shapes: plain arrays of numbers, and the few functions on them. */
+import { describeValue } from '../realms.js';
 
 /** Extents of the dimensions, outermost first: `[n, c, h, w]` for images, `[n, classes]` for logits. */
 export type Shape = readonly number[];
+
+/**
+ * Copies a shape from outside, which the caller may change.
+ * @throws TypeError if it is no array.
+ */
+export function requireShape(shape: unknown): Shape {
+  if (!Array.isArray(shape))
+    throw new TypeError(
+      `A shape is an array of whole numbers, such as [1, 3, 224, 224]; got ${describeValue(shape)}.`,
+    );
+  return [...(shape as Shape)];
+}
 
 /** Number of elements: the product of all extents, 1 for a scalar's `[]`. */
 export const sizeOf = (shape: Shape): number => shape.reduce((product, extent) => product * extent, 1);

@@ -1,6 +1,7 @@
 /** Tensors on the host: a shape and its values, in memory or lazy. There is nothing to dispose of. */
 import { ShapeError } from '../errors.js';
-import { formatShape, type Shape, sizeOf } from './shape.js';
+import { describeValue, floatsOf, kindOf } from '../realms.js';
+import { formatShape, requireShape, type Shape, sizeOf } from './shape.js';
 
 /**
  * A shape and its values, float32, in row-major order: NCHW for a batch of images. The values are in memory
@@ -43,6 +44,11 @@ export const valuesOf = (from: Tensor, first: number, end: number): Float32Array
  * Caches the result of `compute` in a WeakRef: once it has been collected as garbage, it is computed again.
  */
 export function weaklyCached<T extends object>(compute: () => T): () => T {
+  // Some platforms have none (Cloudflare Workers before May 2025): the result is then kept.
+  if (typeof WeakRef === 'undefined') {
+    let kept: T | undefined;
+    return () => (kept ??= compute());
+  }
   let cached: WeakRef<T> | undefined;
   return () => {
     const value = cached?.deref() ?? compute();
@@ -61,13 +67,21 @@ export type Weights = Map<string, Tensor>;
 
 /**
  * Makes a tensor.
- * @param data - the values, row-major; a `Float32Array` is not copied.
+ * @param data - the values, row-major; a `Float32Array` (of any realm) is not copied.
  * @param shape - extents of the dimensions, outermost first.
+ * @throws TypeError for data or a shape of another kind.
  * @throws ShapeError if an extent is no whole number from 0 up, or the number of values is not their product.
  * @example
  * tensor([1, 2, 3, 4, 5, 6], [2, 3]).data.length // 6
  */
 export function tensor(data: Float32Array | readonly number[], shape: Shape): Tensor {
+  requireShape(shape);
+  const floats = floatsOf(data);
+  // Numbers of other types are converted, bytes too; 64-bit integers are of no number type.
+  if (!floats && !Array.isArray(data) && !(ArrayBuffer.isView(data) && !/^(Big|DataView)/.test(kindOf(data))))
+    throw new TypeError(
+      `The data of a tensor is a Float32Array or an array of numbers, got ${describeValue(data)}.`,
+    );
   for (const extent of shape)
     if (!Number.isInteger(extent) || extent < 0)
       throw new ShapeError(`A shape holds whole numbers from 0 up, but got [${shape.join(', ')}].`);
@@ -75,5 +89,5 @@ export function tensor(data: Float32Array | readonly number[], shape: Shape): Te
     throw new ShapeError(
       `A ${formatShape(shape)} tensor has ${sizeOf(shape)} values, but ${data.length} were given.`,
     );
-  return { shape, data: data instanceof Float32Array ? data : Float32Array.from(data) };
+  return { shape, data: floats ?? Float32Array.from(data) };
 }

@@ -1,0 +1,52 @@
+/** URLs of downloads: their parts for fetch, and how messages show them. */
+import { utf8Bytes } from '../platform.js';
+
+/** The parts of a URL for a request. */
+export interface Address {
+  /** The URL without user and password, which fetch refuses. */
+  readonly href: string;
+  /** `Authorization` for the user and password of the URL. Fetch drops it on redirects to another origin. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Splits a URL. @throws TypeError if it is none; the message shows no password. */
+export function addressOf(text: string): Address {
+  const url = parse(text);
+  const { username, password } = url;
+  if (!username && !password) return { href: url.href, headers: {} };
+  url.username = '';
+  url.password = '';
+  const bytes = utf8Bytes(`${decoded(username)}:${decoded(password)}`);
+  return { href: url.href, headers: { Authorization: `Basic ${btoa(String.fromCharCode(...bytes))}` } };
+}
+
+function parse(text: string): URL {
+  try {
+    return new URL(text);
+  } catch {
+    // Without the cause, which holds the whole text.
+    throw new TypeError(`${shownUrl(text)} is not a complete URL; check it.`);
+  }
+}
+
+/** Decodes %-sequences; a stray % stays. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/**
+ * Shows a URL in messages, without what may be secret: user and password, query (signatures, tokens) and fragment.
+ * @example
+ * shownUrl('https://me:secret@example.org/x.pth?token=secret') // 'https://example.org/x.pth?...'
+ */
+export function shownUrl(text: string): string {
+  const whole = text
+    .replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, '$1')
+    .replace(/#.*$/s, '')
+    .replace(/\?.*$/s, '?...');
+  return whole.length > 200 ? `${whole.slice(0, 200)}...` : whole;
+}

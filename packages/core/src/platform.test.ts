@@ -1,0 +1,43 @@
+/** Tests platforms that lack what Node and browsers have: edge runtimes, test environments. */
+import { afterEach, expect, test, vi } from 'vitest';
+import { compile, initialise, linear, readWeights, writeSafetensors } from './index.js';
+import { builtin, platformName, requireBuiltin } from './platform.js';
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
+
+const model = linear(4, 2);
+const weights = initialise(model, { seed: 1 });
+
+test('a process whose built-in modules throw counts as having none', async () => {
+  vi.spyOn(process, 'getBuiltinModule').mockImplementation(() => {
+    throw new Error(
+      'A Node.js API is used (process.getBuiltinModule) which is not supported in the Edge Runtime.',
+    );
+  });
+  vi.stubGlobal('EdgeRuntime', 'edge-runtime');
+  expect(builtin('node:os')).toBeUndefined();
+  expect(() => requireBuiltin('node:fs', 'Reading the file x.pt')).toThrow(
+    'Reading the file x.pt needs Node 20.16 or newer, and this is an edge runtime; pass a URL, a Blob or bytes.',
+  );
+  expect((await readWeights(writeSafetensors(weights))).size).toBe(2);
+  await using session = await compile(model, { weights, input: [1, 4] });
+  expect(session.backend).toBe('wasm');
+});
+
+test('the platform is named for messages', () => {
+  expect(platformName()).toBe(`Node ${process.versions.node}`);
+  vi.stubGlobal('navigator', { userAgent: 'Cloudflare-Workers' });
+  expect(platformName()).toBe('Cloudflare Workers');
+});
+
+test('weights are read without a global TextDecoder, as in the jsdom environment of Jest', async () => {
+  vi.stubGlobal('TextDecoder', undefined);
+  vi.stubGlobal('TextEncoder', undefined);
+  expect((await readWeights(writeSafetensors(weights))).size).toBe(2);
+  const file = writeSafetensors(weights);
+  vi.spyOn(process, 'getBuiltinModule').mockReturnValue(undefined as never);
+  await expect(readWeights(file)).rejects.toThrow(/There is no TextDecoder in .*; define it as a global/);
+});

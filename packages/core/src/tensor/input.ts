@@ -1,0 +1,32 @@
+/** Checks the input of a compiled model, where it comes in. */
+import { ShapeError } from '../errors.js';
+import { describeValue, floatsOf } from '../realms.js';
+import { formatShape, type Shape, sameShape, sizeOf } from './shape.js';
+import type { Tensor } from './tensor.js';
+
+/**
+ * Gives an input as a tensor; not copied. Float32Arrays of another realm are taken as this realm's.
+ * @param x - a tensor of the shape `input`, or its values.
+ * @throws TypeError for anything else, which it names.
+ * @throws ShapeError for another shape or number of values.
+ */
+export function inputTensor(x: unknown, input: Shape): Tensor {
+  const values = floatsOf(x);
+  const { shape, data } = (values ? { shape: input, data: values } : (x ?? {})) as Partial<Tensor>;
+  const floats = values ?? floatsOf(data);
+  if (!Array.isArray(shape) || !floats) {
+    const got = Array.isArray(shape) ? `a tensor whose data is ${describeValue(data)}` : describeValue(x);
+    throw new TypeError(
+      `The input is ${got}; pass a Float32Array of ${sizeOf(input)} values, or tensor(values, [${input.join(', ')}]).`,
+    );
+  }
+  if (!sameShape(shape, input))
+    throw new ShapeError(
+      `The session was compiled for an input of ${formatShape(input)}, got ${formatShape(shape)}; compile the model for that shape.`,
+    );
+  if (floats.length !== sizeOf(input))
+    throw new ShapeError(
+      `An input of ${formatShape(input)} has ${sizeOf(input)} values, got ${floats.length}.`,
+    );
+  return { shape: input, data: floats };
+}
