@@ -2,7 +2,7 @@
 import { FileFormatError, type Shape } from '@cnn/core';
 import { builtin } from '@cnn/core/io';
 import { decodeImage } from './decode.js';
-import { type IdxArray, readIdx } from './idx.js';
+import { type IdxArray, type IdxOptions, readIdx } from './idx.js';
 import type { RgbImage } from './image.js';
 
 /** One labelled picture. */
@@ -49,8 +49,15 @@ const digits = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
  * Reads MNIST, or a dataset in its format, from the bytes of the image file and of the label file, plain or gzipped.
  * @throws FileFormatError if a file is damaged, or if they do not belong together.
  */
-export async function readMnist(imageFile: Uint8Array, labelFile: Uint8Array): Promise<Dataset> {
-  const [images, labels]: [IdxArray, IdxArray] = await Promise.all([readIdx(imageFile), readIdx(labelFile)]);
+export async function readMnist(
+  imageFile: Uint8Array,
+  labelFile: Uint8Array,
+  options: IdxOptions = {},
+): Promise<Dataset> {
+  const [images, labels]: [IdxArray, IdxArray] = await Promise.all([
+    readIdx(imageFile, options),
+    readIdx(labelFile, options),
+  ]);
   const [count, height, width] = images.shape;
   if (images.shape.length !== 3 || labels.shape.length !== 1)
     throw new FileFormatError(

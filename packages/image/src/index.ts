@@ -17,7 +17,7 @@ export {
   folderDataset,
   type SkippedPicture,
 } from './folderDataset.js';
-export { type IdxArray, readIdx } from './idx.js';
+export { type IdxArray, type IdxOptions, readIdx } from './idx.js';
 export { defaultImageLimits, type ImageLike, type ImageLimits, type RgbImage, rgbOf } from './image.js';
 export { imagenetLabels } from './labels.js';
 export { encodePng } from './png.js';
