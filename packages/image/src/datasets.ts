@@ -1,6 +1,6 @@
 /** Labelled pictures for training and evaluation: MNIST, and CIFAR-10 in its binary version. */
 import { FileFormatError, type Shape } from '@cnn/core';
-import { type IdxArray, readIdx } from './idx.js';
+import { type IdxArray, type IdxOptions, readIdx } from './idx.js';
 
 /** One labelled picture. */
 export interface Example {
@@ -46,8 +46,15 @@ const digits = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
  * Reads MNIST, or a dataset in its format, from the bytes of the image file and of the label file, plain or gzipped.
  * @throws FileFormatError if a file is damaged, or if they do not belong together.
  */
-export async function readMnist(imageFile: Uint8Array, labelFile: Uint8Array): Promise<Dataset> {
-  const [images, labels]: [IdxArray, IdxArray] = await Promise.all([readIdx(imageFile), readIdx(labelFile)]);
+export async function readMnist(
+  imageFile: Uint8Array,
+  labelFile: Uint8Array,
+  options: IdxOptions = {},
+): Promise<Dataset> {
+  const [images, labels]: [IdxArray, IdxArray] = await Promise.all([
+    readIdx(imageFile, options),
+    readIdx(labelFile, options),
+  ]);
   const [count, height, width] = images.shape;
   if (images.shape.length !== 3 || labels.shape.length !== 1)
     throw new FileFormatError(

@@ -115,6 +115,24 @@ describe('datasets', () => {
     await expect(readIdx(file)).rejects.toThrow(message);
   });
 
+  test('a gzipped file is unpacked only as far as its header says', async () => {
+    const zeros = new Uint8Array(2 ** 28);
+    const bomb = (...header: readonly number[]): Uint8Array => {
+      const bytes = zeros.slice();
+      bytes.set(header);
+      return gzipSync(bytes, { level: 1 });
+    };
+    const small = bomb(0, 0, 8, 1, 0, 0, 0, 9);
+    const started = performance.now();
+    await expect(readIdx(small)).rejects.toThrow('it unpacks to more than the 17 bytes of its contents');
+    await expect(readIdx(gzipSync(zeros.subarray(0, 2 ** 20)))).rejects.toThrow('type 0x0');
+    await expect(readIdx(gzipSync(idx([40_000, 20_000], [])))).rejects.toThrow(/cannot hold/);
+    await expect(readIdx(gzipSync(idx([2 ** 31, 2 ** 31], [])))).rejects.toThrow('over the limit');
+    expect(performance.now() - started).toBeLessThan(500);
+    const signal = AbortSignal.abort();
+    await expect(readIdx(small, { signal })).rejects.toThrow(/abort/);
+  });
+
   test('labels out of range and files that do not belong together', async () => {
     await expect(readMnist(idx([1, 1, 1], [0]), idx([1], [10]))).rejects.toThrow(
       'the label of example 0 is 10',

@@ -15,7 +15,7 @@ export {
   type SkippedPicture,
   UnreadablePictures,
 } from './folderDataset.js';
-export { type IdxArray, readIdx } from './idx.js';
+export { type IdxArray, type IdxOptions, readIdx } from './idx.js';
 export { defaultImageLimits, type ImageLike, type ImageLimits, type RgbImage, rgbOf } from './image.js';
 export {
   compareCodePoints,
