@@ -5,23 +5,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { families } from './families.mjs';
 import { linkProblems } from './markdownLinks.mjs';
 
-const families = [
-  ...[
-    'lenet',
-    'alexnet',
-    'vgg',
-    'googlenet',
-    'resnet',
-    'nin',
-    'densenet',
-    'efficientnet',
-    'mobilenet',
-    'senet',
-  ],
-  'shufflenet',
-];
 const familyFiles = [
   ...['package.json', 'tsconfig.json', 'tsup.config.ts', 'README.md', 'block.svg', 'goldens'],
   ...['src/index.ts', 'src/article.ts', 'src/weights.ts'],
@@ -87,6 +73,16 @@ export function problemsOf(root) {
     for (const name of familyExports)
       if (!new RegExp(`\\b${name}\\b`).test(text))
         problems.push(`packages/${family}/src/index.ts does not export ${name}.`);
+  }
+  for (const name of packages) {
+    const isFamily = existsSync(join(root, 'packages', name, 'src/article.ts'));
+    if (isFamily && !families.includes(name))
+      problems.push(`packages/cli/src/registry.ts does not load @cnn/${name}, which looks like a family.`);
+    if (name !== 'cli') continue;
+    const { peerDependencies } = JSON.parse(readFileSync(join(root, 'packages/cli/package.json'), 'utf8'));
+    for (const family of families)
+      if (!(`@cnn/${family}` in peerDependencies))
+        problems.push(`packages/cli/package.json does not name @cnn/${family} among its peerDependencies.`);
   }
   const fields = [
     'name',

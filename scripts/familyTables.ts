@@ -3,39 +3,14 @@
  * `node scripts/script.mjs scripts/familyTables.ts`.
  */
 import { readFile, writeFile } from 'node:fs/promises';
-import { models as alexnet } from '@cnn/alexnet';
-import { formatShape, type ModelEntry } from '@cnn/core';
-import { models as densenet } from '@cnn/densenet';
-import { models as efficientnet } from '@cnn/efficientnet';
-import { models as googlenet } from '@cnn/googlenet';
-import { models as lenet } from '@cnn/lenet';
-import { models as mobilenet } from '@cnn/mobilenet';
-import { models as nin } from '@cnn/nin';
-import { models as resnet } from '@cnn/resnet';
-import { models as senet } from '@cnn/senet';
-import { models as shufflenet } from '@cnn/shufflenet';
-import { models as vgg } from '@cnn/vgg';
-
-type Models = Readonly<Record<string, ModelEntry>>;
-const families: Readonly<Record<string, Models>> = {
-  alexnet: alexnet as Models,
-  densenet: densenet as Models,
-  efficientnet: efficientnet as Models,
-  googlenet: googlenet as Models,
-  lenet: lenet as Models,
-  mobilenet: mobilenet as Models,
-  nin: nin as Models,
-  resnet: resnet as Models,
-  senet: senet as Models,
-  shufflenet: shufflenet as Models,
-  vgg: vgg as Models,
-};
+import { formatShape } from '@cnn/core';
+import { allFamilies, type Family } from '../packages/cli/src/registry.js';
 
 const [begin, end] = ['<!-- models -->', '<!-- /models -->'];
 const grouped = (value: number): string => value.toLocaleString('en-US');
 
 /** The models as a Markdown table. */
-function table(models: Models): string {
+function table(models: Family['models']): string {
   const rows = Object.values(models).map(({ name, input, parameters, macs, weights }) => {
     const [first] = Object.entries(weights);
     const source = first
@@ -51,10 +26,10 @@ function table(models: Models): string {
   ].join('\n');
 }
 
-for (const [family, models] of Object.entries(families)) {
+for (const { family, loaded } of await allFamilies()) {
   const path = `packages/${family}/README.md`;
   const text = await readFile(path, 'utf8');
   const [head, rest = ''] = text.split(begin);
   const tail = rest.split(end)[1] ?? '';
-  await writeFile(path, `${head}${begin}\n${table(models)}\n${end}${tail}`);
+  await writeFile(path, `${head}${begin}\n${table(loaded!.models)}\n${end}${tail}`);
 }

@@ -1,7 +1,13 @@
 /** The conformance suite on the reference in float32, and on back ends with faults, which it must find. */
 import { type Backend, type Program, referenceBackend, type Tensor } from '@cnn/core';
 import { describe, expect, test } from 'vitest';
-import { type ConformanceCase, difference, differences, expectedOf } from './conformance.js';
+import {
+  type ConformanceCase,
+  difference,
+  differences,
+  differencesTogether,
+  expectedOf,
+} from './conformance.js';
 import { networkConformance } from './conformanceNetworks.js';
 import { opConformance, opNames } from './conformanceOps.js';
 import { testBackend } from './testBackend.js';
@@ -59,6 +65,15 @@ describe.each<[fault: string, backend: Backend]>([
   test('every case notices', async () => {
     for (const subject of everything)
       if (await tells(subject)) expect(await differences(backend, subject), subject.name).not.toHaveLength(0);
+  });
+
+  test('every case of an op notices among the others in one program', async () => {
+    for (const op of opNames) {
+      const subjects = opConformance(op);
+      const problems = await differencesTogether(backend, subjects);
+      for (const subject of subjects)
+        if (await tells(subject)) expect(problems.join('\n'), op).toContain(`${subject.name}: y differs in`);
+    }
   });
 });
 

@@ -16,7 +16,7 @@ import {
   type Weights,
 } from '@cnn/core';
 import { describe, expect, test } from 'vitest';
-import { type ConformanceCase, differences, type Feeds } from './conformance.js';
+import { type ConformanceCase, differences, differencesTogether, type Feeds } from './conformance.js';
 import { networkConformance, poisonedConformance } from './conformanceNetworks.js';
 import { nonFiniteConformance, opConformance, opNames } from './conformanceOps.js';
 import { fillTensor } from './scheme.js';
@@ -29,8 +29,11 @@ export interface TestBackendOptions {
   readonly nonFinite?: boolean;
   /** Ops that the back end has. Cases with others are skipped. Default: it has all of them. */
   readonly has?: (op: OpName) => boolean;
-  /** Whether ops are tested one by one, besides whole graphs. Default true. */
-  readonly oneByOne?: boolean;
+  /**
+   * How ops are tested, besides whole graphs: each case as a program (`each`, the default), all cases of an op as one
+   * program (`together`, where programs start slowly), or not at all.
+   */
+  readonly ops?: 'each' | 'together' | 'none';
 }
 
 /**
@@ -41,7 +44,7 @@ export interface TestBackendOptions {
 export function testBackend(
   name: string,
   backend: Backend,
-  { compile = {}, nonFinite = true, has = () => true, oneByOne = true }: TestBackendOptions = {},
+  { compile = {}, nonFinite = true, has = () => true, ops: how = 'each' }: TestBackendOptions = {},
 ): void {
   const runs = ({ graph }: ConformanceCase): boolean =>
     graph.nodes.every((node) => isInput(node) || isParameter(node) || has(node.op as OpName));
@@ -53,7 +56,11 @@ export function testBackend(
   };
 
   describe(name, () => {
-    describe.runIf(oneByOne).each(opNames)('%s', (op) => conform(opConformance(op)));
+    if (how === 'each') describe.each(opNames)('%s', (op) => conform(opConformance(op)));
+    if (how === 'together')
+      test.each(opNames.filter(has))('%s', async (op) =>
+        expect(await differencesTogether(backend, opConformance(op).filter(runs), compile)).toEqual([]),
+      );
     describe('whole graphs', () => conform(networkConformance()));
     describe.runIf(nonFinite)('values that are no numbers', () => {
       conform(nonFiniteConformance());
