@@ -72,12 +72,13 @@ describe.each<[fault: string, backend: Backend]>([
         expect(await differences(backend, subject), subject.name).not.toHaveLength(0);
   });
 
-  test('every case of an op notices among the others in one program', async () => {
+  test('every case of an op finds the fault among others in one program', async () => {
     for (const op of opNames) {
       const subjects = opConformance(op);
       const problems = await differencesTogether(backend, subjects);
       for (const subject of subjects)
-        if (await tells(subject)) expect(problems.join('\n'), op).toContain(`${subject.name}: y differs in`);
+        if (await hasNonZeroValue(subject))
+          expect(problems.join('\n'), op).toContain(`${subject.name}: y differs in`);
     }
   });
 });

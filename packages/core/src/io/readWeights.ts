@@ -3,6 +3,7 @@
  * The first step on the way of a weight from file to packed weights; see {@link Weights} for the others.
  */
 import { FileFormatError } from '../errors.js';
+import { printable } from '../printable.js';
 import type { Weights } from '../tensor/tensor.js';
 import { withoutUnused } from './convert.js';
 import { describeFile } from './describeFile.js';
@@ -187,7 +188,7 @@ async function readShards(
 /** Throws the error; adds the path or URL of the file to a FileFormatError. */
 function fail(error: unknown, place: string | undefined): never {
   throw error instanceof FileFormatError && place !== undefined
-    ? new FileFormatError(error.format, `${error.reason} (${place})`, error.offset)
+    ? new FileFormatError(error.format, `${error.reason} (${printable(place)})`, error.offset)
     : error;
 }
 

@@ -33,7 +33,7 @@ const wrapperParts =
 /** Names of the losses and metrics that a LightningModule holds beside its network. */
 const besideNetwork = /^(criterion|loss|loss_fn|\w+_loss|metrics?|\w*acc|\w*accuracy)\./;
 
-/** What {@link understandNames} knows of the names. */
+/** Options of {@link understandNames}. */
 export interface NamesOptions<T> {
   readonly rename?: Rename | undefined;
   /** See `StateDict.within`; default `'file'`. */

@@ -3,6 +3,7 @@ import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
 import { builtin, requireBuiltin } from '../platform.js';
+import { printable } from '../printable.js';
 import { bytesOf, describeValue, isBlob, isUrl } from '../realms.js';
 import { type CacheOptions, openCache } from './cache.js';
 import { download, type Progress } from './fetch.js';
@@ -176,14 +177,14 @@ export async function withFile<T>(
   const file = await fs.open(path, 'r').catch((error: NodeJS.ErrnoException) => {
     throw new Error(
       error.code === 'ENOENT'
-        ? `There is no file ${path}; check the path.`
-        : `Cannot open ${path} (${error.message}); check the path and its permissions.`,
+        ? `There is no file ${printable(path)}; check the path.`
+        : `Cannot open ${printable(path)} (${printable(error.message)}); check the path and its permissions.`,
       { cause: error },
     );
   });
   try {
     const info = await file.stat();
-    if (!info.isFile()) throw new Error(`${path} is not a file; give the path of a weight file.`);
+    if (!info.isFile()) throw new Error(`${printable(path)} is not a file; give the path of a weight file.`);
     return await use(file, info);
   } finally {
     await file.close();

@@ -12,7 +12,7 @@ import { quote } from './quote.js';
 export interface StateDict {
   /** Arrays by name, in order. */
   readonly arrays: ReadonlyMap<string, Pickled>;
-  /** Whose state dict it is: a file that is one, a checkpoint that holds one, or a checkpoint of Lightning. */
+  /** Place of the dict: the file itself, a part of a checkpoint, or a part of a checkpoint of Lightning. */
   readonly within: 'file' | 'checkpoint' | 'lightning';
 }
 
