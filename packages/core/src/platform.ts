@@ -83,6 +83,14 @@ export function utf8Bytes(text: string): Uint8Array<ArrayBuffer> {
   return new Encoder().encode(text);
 }
 
+/** Returns the number of CPU cores; 1 if the platform does not tell. */
+export function coreCount(): number {
+  // Platforms that imitate Node have a part of its modules.
+  const os = builtin<Partial<typeof import('node:os')>>('node:os');
+  const reported = typeof navigator === 'undefined' ? undefined : navigator.hardwareConcurrency;
+  return os?.availableParallelism?.() || reported || 1;
+}
+
 /** Web globals that Node's `util` module exports too. */
 interface TextCoders {
   readonly TextDecoder: typeof TextDecoder;

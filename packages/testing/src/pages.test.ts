@@ -33,6 +33,8 @@ interface Classified {
   readonly backend: string;
   readonly threads: number;
   readonly fallbackReason?: string;
+  /** True if the page may use Web Locks. */
+  readonly hasLocks: boolean;
 }
 
 /** Global variable through which the test calls the page. */
@@ -53,7 +55,8 @@ globalThis.classify = async ({ weights, picture, backend, workerUrl, threads }) 
   });
   const { data } = await session.run(Float32Array.from(picture));
   const { backend: ran, fallbackReason } = session;
-  const result = { logits: [...data], backend: ran, threads: session.threads, fallbackReason };
+  const hasLocks = await navigator.locks.request('test', () => true).catch(() => false);
+  const result = { logits: [...data], backend: ran, threads: session.threads, fallbackReason, hasLocks };
   await session.dispose();
   return result;
 };
@@ -116,13 +119,15 @@ describe.runIf(found && built)('a page', () => {
     page.on('pageerror', ({ message }) => problems.push(message));
     try {
       await page.goto(site.origin);
-      await page.waitForFunction('globalThis.classify').catch(() => undefined);
+      // The program runs in the page, or in the only frame of it.
+      const frame = page.frames().at(-1)!;
+      await frame.waitForFunction('globalThis.classify').catch(() => undefined);
       expect(problems).toEqual([]);
       const weights = [...schemeWeights(stateOf(golden), golden.gain2)].map(
         ([name, { shape, data }]) => [name, shape, [...data]] as const,
       );
       const picture = [...schemeInput([1, ...run!.input.slice(1)]).data];
-      const result = await page.evaluate((given) => (globalThis as PageGlobals).classify!(given), {
+      const result = await frame.evaluate((given) => (globalThis as PageGlobals).classify!(given), {
         weights,
         picture,
         backend: 'wasm',
@@ -161,6 +166,31 @@ describe.runIf(found && built)('a page', () => {
   test("with 'auto' the back end is wasm if the GPU is software", async () => {
     const page = script(await minified);
     expect(await classify(page, isolation, { backend: 'auto' })).toMatchObject({ backend: 'wasm' });
+  });
+
+  // As if the user blocks all cookies, which cannot be set up in a headless browser.
+  describe('that may not use Web Locks', () => {
+    const framed = async () => ({
+      '/': '<!doctype html><iframe sandbox="allow-scripts" src="/frame"></iframe>',
+      '/frame': '<!doctype html><script src="/program.js"></script>',
+      '/program.js': await minified,
+    });
+
+    test('in a sandboxed frame: runs on a worker', async () => {
+      const result = await classify(await framed(), {}, { threads: 2 });
+      expect(result).toMatchObject({ threads: 1, hasLocks: false });
+      expect(result.fallbackReason).toMatch(/^It runs on 1 thread, not 2: memory cannot be shared/);
+    });
+
+    test('with a policy of sandbox: runs on workers', async () => {
+      const headers = {
+        ...isolation,
+        'Cross-Origin-Resource-Policy': 'cross-origin',
+        'Content-Security-Policy': 'sandbox allow-scripts',
+      };
+      const result = await classify(script(await minified), headers, { threads: 2 });
+      expect(result).toMatchObject({ backend: 'wasm', threads: 2, hasLocks: false });
+    });
   });
 
   describe('with a content security policy', () => {

@@ -1,8 +1,10 @@
 /** Selects a back end by name, with the reason if it is not the first choice. */
-import { BackendUnavailable } from '../errors.js';
-import type { Graph } from '../graph/graph.js';
+import { BackendUnavailable, ShapeError } from '../errors.js';
+import { elementsOf, type Graph, isInput } from '../graph/graph.js';
+import { formatShape } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from './backend.js';
+import { threadCount } from './common/threads.js';
 import { gpuBackend } from './gpu/gpu.js';
 import { referenceBackend } from './reference/reference.js';
 import { wasmBackend } from './wasm/wasm.js';
@@ -23,9 +25,29 @@ const candidates: Readonly<Record<BackendName, readonly Backend[]>> = {
   reference: [referenceBackend()],
 };
 
+/** Most values of an array: 4 GiB of float32, as much as WebAssembly addresses. */
+const MAX_VALUES = 2 ** 30;
+
+/**
+ * Throws a ShapeError for values that no back end can hold, before one plans them: inputs and outputs, which are whole
+ * batches, and the values of one image in between, since back ends may compute a batch in parts.
+ */
+function requireSizes(graph: Graph): void {
+  const outputs = new Set(graph.outputs.values());
+  for (const node of graph.nodes) {
+    const whole = isInput(node) || outputs.has(node);
+    const values = whole ? elementsOf(node) : elementsOf(node) / node.shape[0]!;
+    if (values <= MAX_VALUES) continue;
+    throw new ShapeError(
+      `${graph.at(node.path)}: ${isInput(node) ? 'an input' : `the output of ${node.op}`} of ${formatShape(node.shape)} has ${values.toLocaleString('en-US')} values${whole ? '' : ' for each image'}, more than the ${MAX_VALUES.toLocaleString('en-US')} (4 GiB) that fit in memory here; make the picture or the batch smaller.`,
+    );
+  }
+}
+
 /**
  * Compiles on the named back end. `auto` falls back to the next one if one is unavailable, unless `strict`.
  * @param choice - a name, or a back end.
+ * @throws ShapeError for a number of threads out of range, and for values beyond 4 GiB.
  * @throws BackendUnavailable if none of the candidates can run here; with `strict`, if the first cannot.
  */
 export async function compileOn(
@@ -39,6 +61,8 @@ export async function compileOn(
       choice,
       `There is no back end called '${choice}'; use one of ${Object.keys(candidates).join(', ')}.`,
     );
+  threadCount(options.threads);
+  requireSizes(graph);
   const list = typeof choice === 'string' ? candidates[choice] : [choice];
   const reasons: string[] = [];
   for (const backend of list) {

@@ -21,7 +21,7 @@ export interface CompileModelOptions {
   readonly input: Shape;
   /** Default `'auto'`: a hardware GPU if there is one, else wasm; `session.backend` gives the choice. */
   readonly backend?: BackendName | Backend;
-  /** Number of threads of the CPU back end. Default: the number of cores. */
+  /** Number of threads of the CPU back end, at most 16, or 4 for each core. Default: the number of cores. */
   readonly threads?: number;
   /** Paths of modules whose outputs `session.runAll` gives too: `['layer4']` for features. Default: none. */
   readonly outputs?: readonly string[];

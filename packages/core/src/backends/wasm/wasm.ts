@@ -2,16 +2,19 @@
  * The wasm back end, which runs on the CPU. It generates kernels for the exact shapes of a graph, stores
  * values in NHWC order in one arena, and runs the whole plan on every thread over one shared memory.
  */
-import { BackendUnavailable } from '../../errors.js';
+import { BackendUnavailable, ShapeError } from '../../errors.js';
 import type { Graph } from '../../graph/graph.js';
-import { builtin } from '../../platform.js';
+import { platformName } from '../../platform.js';
 import type { Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from '../backend.js';
+import { flopsOf } from '../common/describe.js';
+import { threadCount } from '../common/threads.js';
 import { detectFeatures, type Engine, engineFor } from './codegen/engine.js';
 import { lowererFor } from './ops/index.js';
 import { planGraph } from './planGraph.js';
 import { wasmProgram } from './program.js';
 import { callingThreadRunner } from './runtime/callingThread.js';
+import { runMilliseconds } from './runtime/deadline.js';
 import { layOutMemory } from './runtime/memoryImage.js';
 import { ownMemoryRunner } from './runtime/ownMemory.js';
 import type { Runner } from './runtime/runner.js';
@@ -36,9 +39,6 @@ export interface WasmOptions {
   readonly engine?: Engine;
 }
 
-/** Most threads by default: more do not pay on networks of this size. */
-const MAX_DEFAULT_THREADS = 16;
-
 /** An empty module, to test whether a content security policy lets WebAssembly compile. */
 const EMPTY_MODULE = new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
 
@@ -48,13 +48,6 @@ export const wasmBackend = (options: WasmOptions = {}): Backend => ({
   compile: (graph, weights, compileOptions) => compileWasm(graph, weights, options, compileOptions),
 });
 
-/** Returns the number of CPU cores; 1 if the platform does not report it. */
-function cores(): number {
-  const os = builtin<typeof import('node:os')>('node:os');
-  if (os) return os.availableParallelism();
-  return typeof navigator === 'undefined' ? 1 : (navigator.hardwareConcurrency ?? 1);
-}
-
 async function compileWasm(
   graph: Graph,
   weights: Weights,
@@ -62,6 +55,7 @@ async function compileWasm(
   { threads: requested, signal }: CompileOptions = {},
 ): Promise<Program> {
   signal?.throwIfAborted();
+  const wanted = threadCount(requested);
   const features = detectFeatures();
   if (!features.simd)
     throw new BackendUnavailable(
@@ -71,15 +65,16 @@ async function compileWasm(
   await WebAssembly.compile(EMPTY_MODULE).catch((error: Error) => {
     throw new BackendUnavailable(
       'wasm',
-      `WebAssembly is not compiled here (${error.message}); a content security policy has to allow 'wasm-unsafe-eval'.`,
+      !('document' in globalThis || 'importScripts' in globalThis)
+        ? `WebAssembly is not compiled at run time in ${platformName()} (${error.message}); use the reference back end.`
+        : `WebAssembly is not compiled here (${error.message}); a content security policy has to allow 'wasm-unsafe-eval'.`,
     );
   });
   const engine = options.engine ?? engineFor(features, wideSimdEnabled());
   const workers = (options.workers ?? true) && hasWorkers();
   const { workerUrl } = options;
   const canShare = workers && (options.sharedMemory ?? true) && features.threads;
-  const threadCount = Math.max(1, Math.floor(requested ?? Math.min(cores(), MAX_DEFAULT_THREADS)));
-  const prefix = threadCount > 1 ? `It runs on 1 thread, not ${threadCount}: ` : '';
+  const prefix = wanted > 1 ? `It runs on 1 thread, not ${wanted}: ` : '';
   const reasons = {
     workers: `${prefix}there are no workers here, so it runs on the calling thread.`,
     sharing:
@@ -89,13 +84,24 @@ async function compileWasm(
 
   const lower = await lowererFor(graph);
   const tiled = tileBatch(graph);
+  const answerMilliseconds = runMilliseconds(graph.nodes.reduce((sum, node) => sum + flopsOf(node), 0));
+  const tooLarge = (reason: string): string =>
+    `${graph.at('')}: there is no memory for this model (${reason}); make the batch or the input smaller.`;
+  /** Plans the graph and lays out memory. A plan beyond what WebAssembly addresses suits no other CPU back end. */
+  const lay = (threads: number, shared: boolean) => {
+    try {
+      const planned = planGraph(tiled, weights, engine, threads, lower);
+      return { planned, image: layOutMemory(planned.planner, shared) };
+    } catch (error) {
+      throw error instanceof RangeError ? new ShapeError(tooLarge(error.message)) : error;
+    }
+  };
   /** Plans the graph, lays out memory and compiles the module. */
   const load = async (threads: number, shared: boolean) => {
-    const planned = planGraph(tiled, weights, engine, threads, lower);
-    const image = layOutMemory(planned.planner, shared);
+    const { planned, image } = lay(threads, shared);
     const module = await WebAssembly.compile(image.module);
     signal?.throwIfAborted();
-    return { ...planned, image, module, workerUrl, signal };
+    return { ...planned, image, module, workerUrl, answerMilliseconds, signal };
   };
   type LoadedPlan = Awaited<ReturnType<typeof load>>;
   /** Loads a plan and starts its runner. A memory that cannot be allocated makes the back end unavailable. */
@@ -108,12 +114,8 @@ async function compileWasm(
     try {
       return { plan, runner: await startRunner(plan) };
     } catch (error) {
-      if (error instanceof RangeError)
-        throw new BackendUnavailable(
-          'wasm',
-          `${graph.at('')}: there is no memory of ${plan.image.pages / 16} MiB for this model (${error.message}); make the batch or the input smaller.`,
-        );
-      throw error;
+      if (!(error instanceof RangeError)) throw error;
+      throw new BackendUnavailable('wasm', tooLarge(`${plan.image.pages / 16} MiB: ${error.message}`));
     }
   };
   const onCallingThread = (reason?: string) =>
@@ -122,10 +124,10 @@ async function compileWasm(
     if (!workers) return onCallingThread(options.workers === false ? undefined : reasons.workers);
     try {
       return canShare
-        ? await attempt(threadCount, true, sharedMemoryRunner)
+        ? await attempt(wanted, true, sharedMemoryRunner)
         : await attempt(1, false, (plan) => ownMemoryRunner(plan, reasons.sharing || undefined));
     } catch (error) {
-      if (signal?.aborted || error instanceof BackendUnavailable) throw error;
+      if (signal?.aborted || error instanceof BackendUnavailable || error instanceof ShapeError) throw error;
       // For instance, a content security policy forbids workers.
       const message = error instanceof Error ? error.message : String(error);
       return onCallingThread(

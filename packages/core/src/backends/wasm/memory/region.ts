@@ -9,6 +9,17 @@ export const ALIGNMENT = 64;
 /** Rounds a size in bytes up to the alignment. */
 export const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
+/** Bytes that a WebAssembly memory has at most. */
+const MAX_BYTES = 2 ** 32;
+
+/** Throws a RangeError for a plan that needs more bytes than a WebAssembly memory has. */
+export function requireAddressable(bytes: number): void {
+  if (bytes > MAX_BYTES)
+    throw new RangeError(
+      `the plan needs at least ${Math.ceil(bytes / 2 ** 20)} MiB, but a WebAssembly memory has at most 4096 MiB`,
+    );
+}
+
 /** A contiguous part of memory. */
 export class Region {
   /** Address of the first byte; 0 until memory is laid out. */

@@ -3,7 +3,7 @@ import { timeSlices } from '../../common/yield.js';
 import { CONSTANTS, CONSTANTS_AT, MAX_CONSTANTS } from '../codegen/constants.js';
 import { buildModule } from '../codegen/index.js';
 import { argumentsOf, FLOAT, kernelFunction } from '../codegen/kernel.js';
-import { aligned, Region } from '../memory/region.js';
+import { aligned, Region, requireAddressable } from '../memory/region.js';
 import type { Phase, Planner } from '../schedule/planner.js';
 import { barrier, COMMAND_BYTES, executeCommands } from './commandList.js';
 import type { CommandList } from './execute.js';
@@ -11,8 +11,8 @@ import type { CommandList } from './execute.js';
 /** Bytes behind the last region, since kernels may read whole vectors beyond the end of a value. */
 const SLACK = 4096;
 
-/** Most pages of 64 KiB in a 32-bit memory. */
-export const MAX_PAGES = 65536;
+/** Bytes of a page of memory. */
+const PAGE_BYTES = 65536;
 
 /** A plan whose addresses are known. */
 export interface MemoryImage {
@@ -64,11 +64,8 @@ export function layOutMemory(planner: Planner, shared: boolean): MemoryImage {
     region.base = top;
     top = aligned(top + region.bytes);
   }
-  const pages = Math.ceil((top + SLACK) / 65536);
-  if (pages > MAX_PAGES)
-    throw new RangeError(
-      `The plan needs ${Math.ceil(top / 2 ** 20)} MiB, but a WebAssembly memory has at most 4096 MiB; make the batch or the input smaller.`,
-    );
+  const pages = Math.ceil((top + SLACK) / PAGE_BYTES);
+  requireAddressable(pages * PAGE_BYTES);
   const module = buildModule({
     functions: [...kernels, executeCommands()],
     exports: { execute: kernels.length },

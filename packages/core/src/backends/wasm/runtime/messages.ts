@@ -61,7 +61,10 @@ export type Request =
   | { readonly read: readonly ValueRange[] }
   /** Aborts the current run. */
   | { readonly stop: true }
-  /** Browsers only: the name of a Web Lock that the worker holds while it lives. */
+  /**
+   * Browsers only: the name of a Web Lock that the worker holds while it lives. The worker posts `'locked'`
+   * once it holds it, or nothing.
+   */
   | { readonly lock: string };
 
 /** A worker's answer to `run` and `read`. */

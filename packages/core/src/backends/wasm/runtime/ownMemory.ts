@@ -1,4 +1,5 @@
 /** Runs a plan on one worker with its own memory, which keeps pages responsive if memory cannot be shared. */
+import { inSeconds, startDeadline } from './deadline.js';
 import type { Answer, Feed, Request, ValueRange } from './messages.js';
 import type { LoadedPlan, Runner } from './runner.js';
 import { readyWorker, type WorkerHandle } from './workerHandle.js';
@@ -11,7 +12,7 @@ const ENDED = 'The worker of the wasm back end has been ended.';
  * @param fallbackReason - why the plan runs on one thread, for users.
  */
 export async function ownMemoryRunner(
-  { image, module, workerUrl, signal: loading }: LoadedPlan,
+  { image, module, workerUrl, answerMilliseconds, signal: loading }: LoadedPlan,
   fallbackReason?: string,
 ): Promise<Runner> {
   const { computePhaseCount } = image;
@@ -30,17 +31,16 @@ export async function ownMemoryRunner(
     const first: Request = { own: { module, pages: image.pages, image: bytes } };
     const started = await readyWorker(first, { transfer: [bytes], workerUrl });
     started.onMessage((message) => pending.resolve(message as Answer));
-    started.onFailure((reason) => {
-      worker = undefined;
-      void started.terminate();
-      parametersLost = hasUpdates;
-      pending?.reject(
-        new Error(
-          `The worker of the wasm back end is gone (${reason.message}); the next run starts a new one.`,
-        ),
-      );
-    });
+    started.onFailure((reason) => lose(started, reason.message));
     return started;
+  };
+  const lose = (lost: WorkerHandle, reason: string): void => {
+    worker = undefined;
+    void lost.terminate();
+    parametersLost = hasUpdates;
+    pending?.reject(
+      new Error(`The worker of the wasm back end is gone (${reason}); the next run starts a new one.`),
+    );
   };
   /** Posts a message and returns the worker's answer; starts a new worker if the last one was lost. */
   const request = async (message: Request, signal?: AbortSignal): Promise<Answer> => {
@@ -48,10 +48,16 @@ export async function ownMemoryRunner(
     if (parametersLost)
       throw new Error('The worker of the wasm back end is gone with its parameters; compile again.');
     worker ??= await start();
-    const { keepAlive, post } = worker;
+    const asked = worker;
+    const { keepAlive, post } = asked;
     const abort = (): void => post({ stop: true });
     signal?.addEventListener('abort', abort);
     keepAlive(true);
+    const cancel = asked.watched
+      ? undefined
+      : startDeadline(answerMilliseconds, () =>
+          lose(asked, `it has not answered for ${inSeconds(answerMilliseconds)}`),
+        );
     try {
       const answer = await new Promise<Answer>((resolve, reject) => {
         pending = { resolve, reject };
@@ -60,6 +66,7 @@ export async function ownMemoryRunner(
       if (answer.stopped) signal?.throwIfAborted();
       return answer;
     } finally {
+      cancel?.();
       keepAlive(false);
       signal?.removeEventListener('abort', abort);
     }

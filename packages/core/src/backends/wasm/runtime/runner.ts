@@ -35,6 +35,11 @@ export interface LoadedPlan {
   readonly module: WebAssembly.Module;
   /** URL of the workers' program, for browsers. Default: a blob of its text. */
   readonly workerUrl?: string | URL;
+  /**
+   * Longest wait for the answer of workers whose death may not be noticed, in milliseconds; afterwards they count as
+   * lost.
+   */
+  readonly answerMilliseconds: number;
   /** Aborts the start of the runner. */
   readonly signal?: AbortSignal;
 }

@@ -3,6 +3,7 @@
  * promise, so a page stays responsive. Workers spin at barriers during a run and sleep between runs.
  */
 import { Command, control } from './controlWords.js';
+import { inSeconds, startDeadline } from './deadline.js';
 import { durations } from './execute.js';
 import { type LoadedPlan, type Runner, readAll, writeAll } from './runner.js';
 import { readyWorker, type WorkerHandle } from './workerHandle.js';
@@ -24,6 +25,7 @@ export async function sharedMemoryRunner({
   image,
   module,
   workerUrl,
+  answerMilliseconds,
   signal: loading,
 }: LoadedPlan): Promise<Runner> {
   // Closures use these fields instead of the image, since the image refers to the weights.
@@ -49,6 +51,12 @@ export async function sharedMemoryRunner({
     Atomics.notify(words, word('arrived'));
   };
 
+  const lose = (reason: Error): void => {
+    failure ??= reason;
+    halt();
+    wake();
+  };
+
   const start = async (): Promise<void> => {
     failure = undefined;
     const started = await Promise.allSettled(
@@ -65,11 +73,7 @@ export async function sharedMemoryRunner({
       throw rejected.reason;
     }
     for (const worker of workers) {
-      worker.onFailure((reason) => {
-        failure ??= reason;
-        halt();
-        wake();
-      });
+      worker.onFailure(lose);
       worker.onMessage((message) => {
         if (message === 'done') wake();
       });
@@ -99,6 +103,11 @@ export async function sharedMemoryRunner({
     const before = Atomics.load(words, word('completed'));
     signal?.addEventListener('abort', halt);
     for (const worker of workers) worker.keepAlive(true);
+    const cancel = workers.every(({ watched }) => watched)
+      ? undefined
+      : startDeadline(answerMilliseconds, () =>
+          lose(new Error(`it has not answered for ${inSeconds(answerMilliseconds)}`)),
+        );
     try {
       const woken = new Promise<void>((resolve) => {
         wake = resolve;
@@ -108,6 +117,7 @@ export async function sharedMemoryRunner({
       const wait = waitAsync?.(words, word('completed'), before);
       if (wait?.async !== false) await Promise.race([woken, ...(wait ? [wait.value] : [])]);
     } finally {
+      cancel?.();
       for (const worker of workers) worker.keepAlive(false);
       signal?.removeEventListener('abort', halt);
     }

@@ -127,17 +127,30 @@ function receive(request: Request): void {
   else stopped = true;
 }
 
+/** Longest wait for the lock in milliseconds; afterwards the worker works without it. */
+const LOCK_MS = 2000;
+
 /**
- * Resolves when this worker holds the lock that the page waits for. The browser releases the lock if the
- * worker dies.
+ * Resolves when this worker holds the lock that the page waits for, and has told the page so. The browser
+ * releases the lock if the worker dies. Resolves without the lock where there are no Web Locks, or they are
+ * refused: in sandboxed frames, and if the user blocks cookies.
  */
 let locked = Promise.resolve();
 const hold = (lock: string): Promise<void> =>
   new Promise((resolve) => {
-    void navigator.locks.request(lock, () => {
+    const { locks } = navigator as { readonly locks?: LockManager };
+    if (!locks) {
       resolve();
-      return new Promise(() => undefined);
-    });
+      return;
+    }
+    setTimeout(resolve, LOCK_MS);
+    locks
+      .request(lock, () => {
+        post('locked');
+        resolve();
+        return new Promise(() => undefined);
+      })
+      .catch(() => resolve());
   });
 
 if (nodePort) nodePort.on('message', receive);

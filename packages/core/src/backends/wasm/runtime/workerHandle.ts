@@ -1,5 +1,6 @@
 /** Starts workers, with the same interface in Node and in browsers. */
 import { builtin } from '../../../platform.js';
+import { END_MS, inSeconds, START_MS, startDeadline } from './deadline.js';
 import type { Request } from './messages.js';
 import workerText from './worker.js?text';
 
@@ -9,11 +10,16 @@ export interface WorkerHandle {
   post(message: Request, transfer?: ArrayBuffer[]): void;
   /** Calls the listener with each message of the worker. */
   onMessage(listener: (message: unknown) => void): void;
-  /** Calls the listener once if the worker fails, or ends before `terminate`. */
+  /**
+   * Calls the listener once if the worker fails, or ends before `terminate`. Without `watched`, some ends are
+   * not noticed.
+   */
   onFailure(listener: (reason: Error) => void): void;
+  /** True if every end of the worker is noticed. Known once the worker is ready. */
+  readonly watched: boolean;
   /** Makes the worker keep a Node process running while it is busy. Does nothing in browsers. */
   keepAlive(busy: boolean): void;
-  /** Ends the worker; resolves when it has ended. */
+  /** Ends the worker; resolves when it has ended, or after 5 seconds. Never rejects. */
   terminate(): Promise<void>;
 }
 
@@ -44,6 +50,7 @@ function nodeWorker({ Worker: NodeWorker }: NodeWorkers): WorkerHandle {
         if (!ending) listener(new Error(`it ended with code ${code}`));
       });
     },
+    watched: true,
     keepAlive: (busy) => (busy ? worker.ref() : worker.unref()),
     async terminate() {
       ending = true;
@@ -51,6 +58,15 @@ function nodeWorker({ Worker: NodeWorker }: NodeWorkers): WorkerHandle {
     },
   };
 }
+
+/** Message of a worker that holds its lock. */
+const LOCKED = 'locked';
+
+/** Shows the URL of a worker's program. Bundlers inline small files as `data:` URLs, of thousands of characters. */
+const shown = (url: string | URL): string => {
+  const text = String(url);
+  return text.startsWith('data:') ? 'a data: URL' : text.length > 200 ? `${text.slice(0, 200)}...` : text;
+};
 
 function browserWorker(workerUrl?: string | URL): WorkerHandle {
   const text = workerUrl ? undefined : new Blob([workerText], { type: 'text/javascript' });
@@ -63,33 +79,51 @@ function browserWorker(workerUrl?: string | URL): WorkerHandle {
   };
   const startFailure = text
     ? "it could not start: a content security policy has to allow 'worker-src blob:', or wasmBackend needs a workerUrl"
-    : `it could not start from ${workerUrl}`;
+    : `it could not start from ${shown(workerUrl!)}`;
   worker.addEventListener('error', (event) => fail(event.message || startFailure));
   // If the browser ends a worker, for instance when memory is short, there is no event. But the browser
-  // releases the Web Locks that the worker held. Only secure contexts (https, localhost) have Web Locks.
-  const lock = navigator.locks ? `cnn ${crypto.randomUUID()}` : undefined;
-  if (lock) {
-    worker.postMessage({ lock });
-    worker.addEventListener('message', () => void navigator.locks.request(lock, () => fail('it ended')), {
-      once: true,
-    });
-  }
+  // releases the Web Locks that the worker held. Only secure contexts (https, localhost) have Web Locks, and
+  // sandboxed frames and pages whose cookies are blocked may not use them: then some ends are not noticed.
+  const { locks } = navigator as { readonly locks?: LockManager };
+  const lock = locks && `cnn ${crypto.randomUUID()}`;
+  let watched = false;
+  const watch = (): void => {
+    watched = true;
+    locks!
+      .request(lock!, () => fail('it ended'))
+      .catch(() => {
+        watched = false;
+      });
+  };
+  if (lock) worker.postMessage({ lock });
+  worker.addEventListener('message', ({ data }) => {
+    if (data === LOCKED) watch();
+  });
   return {
     post: (message, transfer) => worker.postMessage(message, transfer ?? []),
-    onMessage: (listener) => worker.addEventListener('message', (event) => listener(event.data)),
+    onMessage: (listener) =>
+      worker.addEventListener('message', ({ data }) => {
+        if (data !== LOCKED) listener(data);
+      }),
     onFailure: (listener) => void failureListeners.push(listener),
+    get watched() {
+      return watched;
+    },
     keepAlive: () => undefined,
     async terminate() {
       ending = true;
       worker.terminate();
       if (text) URL.revokeObjectURL(String(url));
-      if (lock) await navigator.locks.request(lock, () => undefined);
+      if (!watched) return;
+      const signal = AbortSignal.timeout(END_MS);
+      await locks!.request(lock!, { signal }, () => undefined).catch(() => undefined);
     },
   };
 }
 
 /**
- * Starts a worker and resolves when it has answered `ready` to its first message; rejects if it fails before.
+ * Starts a worker and resolves when it has answered `ready` to its first message; rejects if it fails before,
+ * or has not answered after 30 seconds.
  */
 export async function readyWorker(
   first: Request,
@@ -97,8 +131,12 @@ export async function readyWorker(
 ): Promise<WorkerHandle> {
   const threads = builtin<NodeWorkers>('node:worker_threads');
   const worker = threads ? nodeWorker(threads) : browserWorker(workerUrl);
+  let cancel: () => void = () => undefined;
   try {
     await new Promise<void>((resolve, reject) => {
+      cancel = startDeadline(START_MS, () =>
+        reject(new Error(`it has not started in ${inSeconds(START_MS)}`)),
+      );
       worker.onFailure(reject);
       worker.onMessage((message) => {
         if (message === 'ready') resolve();
@@ -108,6 +146,8 @@ export async function readyWorker(
   } catch (error) {
     await worker.terminate();
     throw error;
+  } finally {
+    cancel();
   }
   worker.keepAlive(false);
   return worker;

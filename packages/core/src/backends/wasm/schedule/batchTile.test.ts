@@ -140,7 +140,8 @@ async function run({ graph, weights, x }: Network, data: Float32Array, order: (g
   const engine = engineFor(detectFeatures());
   const planned = planGraph(order(graph), weights, engine, 1, await lowererFor(graph));
   const image = layOutMemory(planned.planner, false);
-  const runner = await callingThreadRunner({ image, module: await WebAssembly.compile(image.module) });
+  const module = await WebAssembly.compile(image.module);
+  const runner = await callingThreadRunner({ image, module, answerMilliseconds: 1000 });
   const program = wasmProgram(graph, weights, engine, { ...planned, image }, runner);
   const feeds = new Map<string, Tensor>([['x', { shape: x.shape, data }]]);
   return { y: (await program.run(feeds)).get('y')!.data, ...(await program.profile(feeds)) };

@@ -19,7 +19,7 @@ import {
   kernelFunction,
 } from '../codegen/kernel.js';
 import { type Dense, type Pixels, type Value, valueAt } from '../memory/layout.js';
-import { Arena, type Pointer, Region } from '../memory/region.js';
+import { Arena, type Pointer, Region, requireAddressable } from '../memory/region.js';
 import { type Fusion, findFusions } from './fusions.js';
 import { type Allocation, isBatchTile, type Placement, placeValues } from './placement.js';
 import { type UpdateChain, updateChains } from './updates.js';
@@ -205,6 +205,8 @@ export class Planner {
       for (const allocation of allocations)
         if (allocation.firstWrite === index)
           this.#addresses.set(allocation, this.arena.acquire(allocation.floats * FLOAT));
+      // Before the node is planned: the calls for rows of a value beyond memory would take seconds to list.
+      requireAddressable(this.io.bytes + this.arena.bytes);
       this.beginNode(node);
       if (!isInput(node) && !isParameter(node) && !skipped.has(node)) lower(node);
       for (const pointer of this.#workspace.splice(0)) this.arena.release(pointer);

@@ -1,0 +1,30 @@
+/** Ends waits for a worker that never answers, where the platform does not tell that it has died. */
+
+/** Longest wait for a started worker's first answer, in milliseconds. */
+export const START_MS = 30_000;
+
+/** Longest wait for a worker to end after `terminate`, in milliseconds; browsers can take seconds. */
+export const END_MS = 5_000;
+
+/**
+ * Longest wait for a run, in milliseconds: a minute, and as long as 0.1 GFLOP/s takes, a hundredth of what one core
+ * computes. For a ResNet-50 that is 140 seconds.
+ * @param flops - floating-point operations of the run.
+ */
+export const runMilliseconds = (flops: number): number => 60_000 + flops / 1e5;
+
+/** Writes a wait for messages: `30 seconds`. */
+export const inSeconds = (milliseconds: number): string => `${Math.ceil(milliseconds / 1000)} seconds`;
+
+/**
+ * Calls `expire` after a time, unless the returned function is called before. The time is waited for in two halves:
+ * after a suspended machine or a blocked event loop, a worker's answer is handled before the second half ends.
+ */
+export function startDeadline(milliseconds: number, expire: () => void): () => void {
+  // Timers hold at most 2^31 - 1 milliseconds, 24 days; longer ones expire at once.
+  const half = Math.min(milliseconds / 2, 2 ** 31 - 1);
+  let timer = setTimeout(() => {
+    timer = setTimeout(expire, half);
+  }, half);
+  return () => clearTimeout(timer);
+}
