@@ -127,14 +127,23 @@ export interface ImageFolder {
   readonly classes: readonly string[];
   readonly entries: readonly FolderEntry[];
   /** Decodes one picture; the error of a bad file names the file. */
-  load(entry: FolderEntry): Promise<RgbImage>;
+  load(entry: FolderEntry, signal?: AbortSignal): Promise<RgbImage>;
+}
+
+/** Options of {@link imageFolder}. */
+export interface ImageFolderOptions {
+  /** Applies the EXIF orientation: see {@link decodeImage}. Default false, as in torchvision's ImageFolder. */
+  readonly upright?: boolean;
 }
 
 /**
  * Lists a folder of class folders, as torchvision's ImageFolder does. Node only.
  * @throws Error if there is no class folder, or if one has no pictures.
  */
-export async function imageFolder(folder: string): Promise<ImageFolder> {
+export async function imageFolder(
+  folder: string,
+  { upright = false }: ImageFolderOptions = {},
+): Promise<ImageFolder> {
   const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
   const path = builtin<typeof import('node:path')>('node:path');
   if (!fs || !path)
@@ -166,9 +175,10 @@ export async function imageFolder(folder: string): Promise<ImageFolder> {
   return {
     classes,
     entries: entries.flat(),
-    async load({ path }) {
+    async load({ path }, signal) {
       const bytes = await fs.readFile(path);
-      return decodeImage(bytes).catch((error: Error) => {
+      return decodeImage(bytes, { upright, signal }).catch((error: Error) => {
+        signal?.throwIfAborted();
         throw new Error(`${path}: ${error.message}`, { cause: error });
       });
     },

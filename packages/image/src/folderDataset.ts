@@ -63,7 +63,7 @@ export async function folderDataset(
 ): Promise<FolderDataset> {
   const { resize = 256, interpolation = 'bilinear', channels = 3, maxBytes = 2 ** 30, signal } = options;
   const read = async (entry: FolderEntry): Promise<FolderExample> => {
-    const image: RgbImage = resizeShorter(await load(entry), resize, interpolation);
+    const image: RgbImage = resizeShorter(await load(entry, signal), resize, interpolation);
     return {
       pixels: planesOf(image, channels),
       label: entry.label,
@@ -82,6 +82,7 @@ export async function folderDataset(
       good.push(entry);
       kept.push(bytes <= maxBytes ? example : undefined);
     } catch (error) {
+      signal?.throwIfAborted();
       if (options.onBadImage !== 'skip') throw error;
       skipped.push({ path: entry.path, reason: error instanceof Error ? error.message : String(error) });
     }

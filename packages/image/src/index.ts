@@ -5,6 +5,7 @@ export {
   type Example,
   type FolderEntry,
   type ImageFolder,
+  type ImageFolderOptions,
   imageFolder,
   readCifar10,
   readMnist,

@@ -148,7 +148,8 @@ async function openFolder(
   const folders = (await readdir(data, { withFileTypes: true })).filter((item) => item.isDirectory());
   if (folders.length === 0) return undefined;
   const read = async (folder: string) =>
-    folderDataset(await imageFolder(folder), {
+    // As `cnn classify` and the playground show pictures.
+    folderDataset(await imageFolder(folder, { upright: true }), {
       resize: preset.resize,
       interpolation: preset.interpolation,
       onBadImage,
