@@ -31,11 +31,11 @@ export const reasonOf = (error: unknown): string => {
 };
 
 /**
- * Reads a picture: a file, a URL, or `-` for the standard input.
+ * Reads a picture, upright by its EXIF orientation: a file, a URL, or `-` for the standard input.
  * @throws Error if it cannot be read, FileFormatError if it is no picture.
  */
 export async function readPicture(source: string, signal?: AbortSignal): Promise<RgbImage> {
-  return decodeImage(await bytesOf(await openPicture(source, signal), signal), { signal });
+  return decodeImage(await bytesOf(await openPicture(source, signal), signal), { upright: true, signal });
 }
 
 async function openPicture(source: string, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {

@@ -91,6 +91,20 @@ describe('classify', () => {
     );
   });
 
+  test('turns a picture upright by its EXIF orientation', async () => {
+    const upright = await decodeImage(readFileSync(digit));
+    const pixels = Array.from({ length: 1024 }, (_, i) => [...upright.data.subarray(3 * i, 3 * i + 3)]);
+    const file = encodePng({ ...upright, data: Uint8Array.from(pixels.reverse().flat()) });
+    // An eXIf chunk after the header, which says that the picture is stored upside down; its checksum does not matter.
+    const exif = Buffer.from('0000001a655849664d4d002a00000008000101120003000000010003000000000000', 'hex');
+    const turned = join(folder, 'turned.png');
+    writeFileSync(turned, Buffer.concat([file.subarray(0, 33), exif, Buffer.alloc(4), file.subarray(33)]));
+    const [first, second] = await Promise.all(
+      [digit, turned].map((path) => cnn('classify', path, '--model', 'lenet5', '--top', '1')),
+    );
+    expect(second!.out.replace(turned, digit)).toBe(first!.out);
+  });
+
   test('reads weights from a URL, and reports a bad one', async () => {
     const cache = join(folder, 'cache');
     const classify = (file: string) =>

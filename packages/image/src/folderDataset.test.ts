@@ -57,6 +57,36 @@ test('pictures beyond maxBytes are decoded on each access, to the same pixels', 
   expect(await none.at(3)).not.toBe(await none.at(3));
 });
 
+test('pictures are turned by their EXIF orientation with `upright`, as in decodeImage', async () => {
+  const png = encodePng(picture);
+  // An eXIf chunk after the header: the picture lies on its side.
+  const exif = Buffer.from('0000001a655849664d4d002a00000008000101120003000000010006000000000000', 'hex');
+  mkdirSync(file('turned', 'cats'), { recursive: true });
+  writeFileSync(
+    file('turned', 'cats', '1.png'),
+    Buffer.concat([png.subarray(0, 33), exif, Buffer.alloc(4), png.subarray(33)]),
+  );
+  const shapes = [undefined, { upright: true }].map(async (options) => {
+    const dataset = await folderDataset(await imageFolder(file('turned'), options), { resize: 8 });
+    return (await dataset.at(0)).shape;
+  });
+  expect(await Promise.all(shapes)).toEqual([
+    [3, 8, 12],
+    [3, 12, 8],
+  ]);
+});
+
+test('an abort during a picture is no unreadable picture', async () => {
+  const folder = await imageFolder(file('good'));
+  const controller = new AbortController();
+  const load: typeof folder.load = (entry, signal) => {
+    controller.abort();
+    return folder.load(entry, signal);
+  };
+  const reading = folderDataset({ ...folder, load }, { onBadImage: 'skip', signal: controller.signal });
+  await expect(reading).rejects.toThrow(/abort/);
+});
+
 describe('unreadable pictures', () => {
   test('are an error with their path', async () => {
     const reading = folderDataset(await imageFolder(file('bad')));

@@ -139,6 +139,13 @@ export function countLeftOut(leftOut: readonly LeftOut[]): string {
 
 const plural = (reason: string): string => reason.replace(/\b(file|folder|picture|link)\b/, '$1s');
 
+/** Options of {@link imageFolder}. */
+export interface ImageFolderOptions {
+  /** Applies the EXIF orientation: see {@link decodeImage}. Default false, as in torchvision's ImageFolder. */
+  readonly upright?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Lists a folder of class folders as torchvision's ImageFolder does: classes and files in the order of their
  * code points, pictures of subfolders included, symbolic links followed. Hidden folders (`.ipynb_checkpoints`,
@@ -148,7 +155,7 @@ const plural = (reason: string): string => reason.replace(/\b(file|folder|pictur
  */
 export async function imageFolder(
   folder: string,
-  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  { upright = false, signal }: ImageFolderOptions = {},
 ): Promise<ImageFolder> {
   const { fs } = node();
   const items = await itemsOf(folder);
@@ -192,7 +199,7 @@ export async function imageFolder(
           throw new Error(
             `it has ${size.toLocaleString('en-US')} bytes, more than ${MAX_BYTES.toLocaleString('en-US')}, the limit for a picture`,
           );
-        return await decodeImage(await fs.readFile(path, options), options);
+        return await decodeImage(await fs.readFile(path, options), { upright, ...options });
       } catch (error) {
         options.signal?.throwIfAborted();
         throw new Error(`${path}: ${error instanceof Error ? error.message : String(error)}`, {

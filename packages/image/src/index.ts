@@ -22,6 +22,7 @@ export {
   countLeftOut,
   type FolderEntry,
   type ImageFolder,
+  type ImageFolderOptions,
   imageFolder,
   isHidden,
   type LeftOut,
