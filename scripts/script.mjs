@@ -13,7 +13,7 @@ if (!file) throw new Error('Usage: node scripts/script.mjs <file.ts> [arguments]
 const ownUrl = {
   name: 'own-url',
   setup: ({ onLoad }) =>
-    onLoad({ namespace: 'file', filter: /packages\/[^/]+\/(src|scripts)\/.*\.ts$/ }, async ({ path }) => ({
+    onLoad({ namespace: 'file', filter: /packages\/[^/]+\/(src|scripts|test)\/.*\.ts$/ }, async ({ path }) => ({
       loader: 'ts',
       contents: (await readFile(path, 'utf8')).replaceAll(
         'import.meta.url',
