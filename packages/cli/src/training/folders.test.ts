@@ -152,6 +152,12 @@ describe('what a folder holds besides pictures', () => {
     expect(resultOf(made).leftOut.length).toBe(3);
   });
 
+  test.skipIf(process.platform === 'win32')('names of folders cannot fake lines', async () => {
+    writeFolder(at('escapes'), { 'a\ncnn: done\x1b]0;x\x07': 1, b: 2 }, 3);
+    const { notes } = await train(at('escapes'), 'escapes');
+    expect(notes).toContain('in 2 classes (a\\ncnn: done\\x1b]0;x\\x07 2, b 2)');
+  });
+
   test('unreadable pictures are counted, and the error names the option', async () => {
     writeFolder(at('damaged'), two, 6);
     for (const name of ['1', '2']) writeFileSync(at('damaged', 'two', `${name}.png`), 'no picture');
