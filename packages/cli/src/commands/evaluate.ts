@@ -162,7 +162,7 @@ function labelledFor(
         ? `More than one output is called ${shortList(twice, 5)}: name these folders by their WordNet ids, such as ${imagenetWnids[names.indexOf(twice[0]!)]}.`
         : 'Name the folders after its classes, or the outputs with --labels.';
     throw new UsageError(
-      `The model has no class called ${shortList(unknown.map(printable), 5)}; it has ${shortList(names.map(printable), 10)}. ${cure}`,
+      `The model has no class called ${shortList(unknown, 5)}; it has ${shortList(names, 10)}. ${cure}`,
     );
   }
   if (places.every((place, index) => place === index)) return { dataset, classes: names };
@@ -179,4 +179,4 @@ function labelledFor(
 
 /** Gives the first names of a list: `tench, goldfish, ...`. */
 const shortList = (names: readonly string[], most: number): string =>
-  `${names.slice(0, most).join(', ')}${names.length > most ? ', ...' : ''}`;
+  `${names.slice(0, most).map(printable).join(', ')}${names.length > most ? ', ...' : ''}`;

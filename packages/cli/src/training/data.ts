@@ -4,7 +4,7 @@ import { random } from '@cnn/core/graph';
 import type { LeftOut, SkippedPicture } from '@cnn/image';
 import { type Dataset, shuffled } from '@cnn/train';
 import { UsageError } from '../errors.js';
-import type { Terminal } from '../terminal.js';
+import { printable, type Terminal } from '../terminal.js';
 import { type Fingerprint, fingerprintOf } from './fingerprint.js';
 import { findSource, type Part, type PartName, type Source, type SourceRequest } from './sources.js';
 
@@ -90,7 +90,7 @@ export async function openTrainingData(
   noteLeftOut(terminal, leftOut, request.data);
   if (whole.classes.length === 1)
     terminal.note(
-      `There is only one class, ${whole.classes[0]}, so every answer is right; give --data a folder with a folder for each of several classes.`,
+      `There is only one class, ${printable(whole.classes[0]!)}, so every answer is right; give --data a folder with a folder for each of several classes.`,
     );
   return {
     kind,
@@ -156,7 +156,7 @@ function inClassesOf(whole: Part, part: Part, data: string): Part {
   const places = part.classes.map((name) => whole.classes.indexOf(name));
   if (places.includes(-1))
     throw new UsageError(
-      `The folders ${basename(whole.place)} and ${basename(part.place)} of ${data} have different classes: ${whole.classes.join(', ')} and ${part.classes.join(', ')}.`,
+      `The folders ${basename(whole.place)} and ${basename(part.place)} of ${data} have different classes: ${whole.classes.map(printable).join(', ')} and ${part.classes.map(printable).join(', ')}.`,
     );
   if (places.every((place, label) => place === label)) return { ...part, classes: whole.classes };
   const { dataset } = part;
@@ -234,13 +234,13 @@ const COUNTED = 12;
 function found({ place, classes, labels }: Part): string {
   const counts = new Array<number>(classes.length).fill(0);
   for (const label of labels) counts[label]!++;
-  const each = classes.slice(0, COUNTED).map((name, label) => `${name} ${counts[label]}`);
+  const each = classes.slice(0, COUNTED).map((name, label) => `${printable(name)} ${counts[label]}`);
   if (classes.length > COUNTED) {
     const rest = counts.slice(COUNTED).sort((a, b) => a - b);
     each.push(`and ${rest.length} more with ${rest[0]} to ${rest.at(-1)}`);
   }
   const size = labels.length.toLocaleString('en-US');
-  return `${size} ${labels.length === 1 ? 'picture' : 'pictures'} of ${place} in ${classes.length} ${classes.length === 1 ? 'class' : 'classes'} (${each.join(', ')})`;
+  return `${size} ${labels.length === 1 ? 'picture' : 'pictures'} of ${printable(place)} in ${classes.length} ${classes.length === 1 ? 'class' : 'classes'} (${each.join(', ')})`;
 }
 
 /** Most files of one kind that are named. */
@@ -256,7 +256,7 @@ function noteLeftOut(terminal: Terminal, leftOut: readonly LeftOut[], data: stri
   }
   const groups = [...paths].map(
     ([reason, all]) =>
-      `  ${all.length} x ${reason}: ${all.slice(0, NAMED).join(', ')}${all.length > NAMED ? ', ...' : ''}`,
+      `  ${all.length} x ${reason}: ${all.slice(0, NAMED).map(printable).join(', ')}${all.length > NAMED ? ', ...' : ''}`,
   );
   terminal.note(`Left out:\n${groups.join('\n')}`);
 }
@@ -265,6 +265,6 @@ function noteSkipped(terminal: Terminal, skipped: readonly SkippedPicture[]): vo
   if (skipped.length === 0) return;
   const one = skipped.length === 1;
   terminal.note(
-    `${skipped.length} ${one ? 'picture' : 'pictures'} could not be read and ${one ? 'is' : 'are'} left out:\n${skipped.map(({ reason }) => `  ${reason}`).join('\n')}`,
+    `${skipped.length} ${one ? 'picture' : 'pictures'} could not be read and ${one ? 'is' : 'are'} left out:\n${skipped.map(({ reason }) => `  ${printable(reason)}`).join('\n')}`,
   );
 }

@@ -1,6 +1,7 @@
 /** Tells datasets apart by their classes and files, so that a run continues only on the pictures it began with. */
 import { createHash } from 'node:crypto';
 import { UsageError } from '../errors.js';
+import { printable } from '../terminal.js';
 import type { Part, PartName } from './sources.js';
 
 /** Pictures of a part: their number in each class, and a hash of the names of all files. */
@@ -46,8 +47,10 @@ export function requireSameData(before: Fingerprint, now: Fingerprint, data: str
   const differences = [
     ...before.classes
       .filter((name) => !now.classes.includes(name))
-      .map((name) => `the class ${name} is gone`),
-    ...now.classes.filter((name) => !before.classes.includes(name)).map((name) => `the class ${name} is new`),
+      .map((name) => `the class ${printable(name)} is gone`),
+    ...now.classes
+      .filter((name) => !before.classes.includes(name))
+      .map((name) => `the class ${printable(name)} is new`),
   ];
   for (const part of ['train', 'validation', 'test'] as const) {
     const [old, current] = [before.parts[part], now.parts[part]];
@@ -59,7 +62,9 @@ export function requireSameData(before: Fingerprint, now: Fingerprint, data: str
     const changes = before.classes.flatMap((name, label) => {
       const place = now.classes.indexOf(name);
       const [was, is] = [old.pictures[label], current.pictures[place]];
-      return place === -1 || was === is ? [] : [`${name} had ${was} ${part} pictures and has ${is}`];
+      return place === -1 || was === is
+        ? []
+        : [`${printable(name)} had ${was} ${part} pictures and has ${is}`];
     });
     differences.push(...changes);
     if (differences.length === 0 && old.files !== current.files)

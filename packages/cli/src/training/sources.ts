@@ -17,7 +17,7 @@ import {
 import type { Dataset } from '@cnn/train';
 import { UsageError } from '../errors.js';
 import { reasonOf } from '../files.js';
-import { progressOf, type Terminal } from '../terminal.js';
+import { printable, progressOf, type Terminal } from '../terminal.js';
 
 /** Part of a data folder. */
 export type PartName = 'train' | 'validation' | 'test';
@@ -276,7 +276,7 @@ const NAMED = 5;
 
 /** Gives the error of a folder with unreadable pictures, with the advice of the command line. */
 function unreadable({ pictures, total }: UnreadablePictures): Error {
-  const lines = pictures.slice(0, NAMED).map(({ reason }) => `  ${reason}`);
+  const lines = pictures.slice(0, NAMED).map(({ reason }) => `  ${printable(reason)}`);
   if (pictures.length > NAMED) lines.push(`  and ${pictures.length - NAMED} more`);
   const them = pictures.length === 1 ? 'it' : 'them';
   return new Error(
