@@ -1,5 +1,7 @@
 /** JPEG without data files: two pictures of 20x12 pixels that Pillow 9.4 wrote, and the hash of the pixels it reads. */
 import { createHash } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { FileFormatError } from '@cnn/core';
 import { random } from '@cnn/core/graph';
 import { describe, expect, test, vi } from 'vitest';
@@ -131,6 +133,23 @@ describe('JPEG', () => {
     await expect(decodeImage(broken)).rejects.toThrow(
       /is broken \(Quantization table 0x00 was not defined\)/,
     );
+  });
+
+  test('the memory of a large picture is given back', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const memory = async (): Promise<number> => {
+      for (let i = 0; i < 4; i++) {
+        collect();
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      return process.memoryUsage().rss;
+    };
+    const file = scanned(6000, 0);
+    await decodeImage(baseline);
+    const before = await memory();
+    expect((await decodeImage(file)).data.length).toBe(108_000_000);
+    expect((await memory()) - before).toBeLessThan(64e6);
   });
 
   test('a decoder that fails to load is not a FileFormatError, and is loaded again for the next file', async () => {
