@@ -97,30 +97,34 @@ describe.each(cases)('$name', ({ name, usual, resolved, beyond = [] }) => {
   });
 
   const stepped = runs.filter(({ float32 }) => float32 || all || usual > 0);
-  test.each(stepped)('the steps: $where', { timeout: 600_000 }, async ({ backend, float32, compileOptions }) => {
-    const graph = stepOf(golden.traced(), options);
-    const program = await backend.compile(graph, withOptimizerState(graph, weights), compileOptions);
-    const followed = float32 ? (resolved ?? golden.steps) : all ? golden.steps : usual;
-    for (let step = 0; step < followed; step++) {
-      const loss = (await program.run(golden.feeds(step))).get('loss')!.data[0]!;
-      expectNear(`the loss of step ${step}`, loss, golden.losses[step]!, allowed('loss', float32));
-    }
-    const trained = await program.parameters();
-    await program.dispose();
-    if (followed < golden.steps) return;
-    const tolerance = allowed('final', float32);
-    for (const [path, { norm, first }] of Object.entries(golden.final)) {
-      const value = trained.get(path)!;
-      for (const [index, expected] of first.entries())
-        expectNear(`${path} at ${index}`, value.data[index]!, expected, tolerance);
-      expectNear(`the norm of ${path}`, normOf(value), norm, tolerance * Math.sqrt(value.data.length));
-    }
-    const shape = [2, ...input.slice(1)];
-    const final = new Map([...weights.keys()].map((path) => [path, trained.get(path)!]));
-    const session = await compile(golden.model, { weights: final, input: shape, backend: 'reference' });
-    const size = shape.reduce((product, extent) => product * extent, 1);
-    const { data } = await session.run(schemeInput(input, 'train/x/0').data.subarray(0, size));
-    for (const [index, expected] of golden.evalLogitsAfter.flat().entries())
-      expectNear(`logit ${index} after training`, data[index]!, expected, allowed('evalLogits', float32));
-  });
+  test.each(stepped)(
+    'the steps: $where',
+    { timeout: 600_000 },
+    async ({ backend, float32, compileOptions }) => {
+      const graph = stepOf(golden.traced(), options);
+      const program = await backend.compile(graph, withOptimizerState(graph, weights), compileOptions);
+      const followed = float32 ? (resolved ?? golden.steps) : all ? golden.steps : usual;
+      for (let step = 0; step < followed; step++) {
+        const loss = (await program.run(golden.feeds(step))).get('loss')!.data[0]!;
+        expectNear(`the loss of step ${step}`, loss, golden.losses[step]!, allowed('loss', float32));
+      }
+      const trained = await program.parameters();
+      await program.dispose();
+      if (followed < golden.steps) return;
+      const tolerance = allowed('final', float32);
+      for (const [path, { norm, first }] of Object.entries(golden.final)) {
+        const value = trained.get(path)!;
+        for (const [index, expected] of first.entries())
+          expectNear(`${path} at ${index}`, value.data[index]!, expected, tolerance);
+        expectNear(`the norm of ${path}`, normOf(value), norm, tolerance * Math.sqrt(value.data.length));
+      }
+      const shape = [2, ...input.slice(1)];
+      const final = new Map([...weights.keys()].map((path) => [path, trained.get(path)!]));
+      const session = await compile(golden.model, { weights: final, input: shape, backend: 'reference' });
+      const size = shape.reduce((product, extent) => product * extent, 1);
+      const { data } = await session.run(schemeInput(input, 'train/x/0').data.subarray(0, size));
+      for (const [index, expected] of golden.evalLogitsAfter.flat().entries())
+        expectNear(`logit ${index} after training`, data[index]!, expected, allowed('evalLogits', float32));
+    },
+  );
 });
