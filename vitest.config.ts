@@ -47,7 +47,7 @@ const nodeProject = (
   test: TestProjectInlineConfiguration['test'],
 ): TestProjectInlineConfiguration => ({
   extends: true,
-  test: { name, root, setupFiles, testTimeout: 60_000, isolate: false, ...test },
+  test: { name, root, setupFiles, testTimeout: 60_000, hookTimeout: 60_000, isolate: false, ...test },
 });
 
 const browserProject = (
@@ -65,6 +65,7 @@ const browserProject = (
     include: [`packages/*/src/**/*${include}`],
     setupFiles: fastEquality,
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     browser: {
       enabled: true,
       headless: true,
