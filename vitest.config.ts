@@ -19,7 +19,11 @@ import { moduleTextVitePlugin } from './scripts/moduleText.mjs';
 
 const root = import.meta.dirname;
 const found = await findBrowser();
-const setupFiles = process.env.CNN_WIDE_SIMD === '1' ? ['packages/testing/src/wideSimd.ts'] : [];
+const fastEquality = 'packages/testing/src/fastEquality.ts';
+const setupFiles = [
+  fastEquality,
+  ...(process.env.CNN_WIDE_SIMD === '1' ? ['packages/testing/src/wideSimd.ts'] : []),
+];
 const elsewhere = 'packages/*/src/**/*.{browser,gpu}.test.ts';
 const ownProcess = 'packages/*/src/**/*.process.test.ts';
 
@@ -43,7 +47,7 @@ const nodeProject = (
   test: TestProjectInlineConfiguration['test'],
 ): TestProjectInlineConfiguration => ({
   extends: true,
-  test: { name, root, setupFiles, testTimeout: 60_000, isolate: false, ...test },
+  test: { name, root, setupFiles, testTimeout: 60_000, hookTimeout: 60_000, isolate: false, ...test },
 });
 
 const browserProject = (
@@ -59,7 +63,9 @@ const browserProject = (
     name,
     root,
     include: [`packages/*/src/**/*${include}`],
+    setupFiles: fastEquality,
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     browser: {
       enabled: true,
       headless: true,
@@ -97,7 +103,7 @@ export default defineConfig({
           'packages/*/src/**/*.gpu.test.ts',
           ...families.map((family) => `packages/${family}/src/${family}.test.ts`),
         ],
-        setupFiles: 'packages/testing/src/webGpu.ts',
+        setupFiles: [fastEquality, 'packages/testing/src/webGpu.ts'],
         // Libraries are looked for when a process starts, so this is where it has to be said.
         env: { CNN_BACKEND: 'gpu', ...(process.env.CNN_GPU === 'real' ? {} : softwareVulkan(found)) },
       }),

@@ -28,6 +28,7 @@ const coreLayers = [
   'errors',
   'platform',
   'platformName',
+  'printable',
   'realms',
   'tensor',
   'graph',
@@ -108,6 +109,16 @@ export function problemsOf(root) {
     for (const name of familyExports)
       if (!new RegExp(`\\b${name}\\b`).test(text))
         problems.push(`packages/${family}/src/index.ts does not export ${name}.`);
+  }
+  for (const name of packages) {
+    const isFamily = existsSync(join(root, 'packages', name, 'src/article.ts'));
+    if (isFamily && !families.includes(name))
+      problems.push(`packages/cli/src/registry.ts does not load @cnn/${name}, which looks like a family.`);
+    if (name !== 'cli') continue;
+    const { peerDependencies } = JSON.parse(readFileSync(join(root, 'packages/cli/package.json'), 'utf8'));
+    for (const family of families)
+      if (!(`@cnn/${family}` in peerDependencies))
+        problems.push(`packages/cli/package.json does not name @cnn/${family} among its peerDependencies.`);
   }
   const fields = [
     'name',

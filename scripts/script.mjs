@@ -13,13 +13,16 @@ if (!file) throw new Error('Usage: node scripts/script.mjs <file.ts> [arguments]
 const ownUrl = {
   name: 'own-url',
   setup: ({ onLoad }) =>
-    onLoad({ namespace: 'file', filter: /packages\/[^/]+\/(src|scripts)\/.*\.ts$/ }, async ({ path }) => ({
-      loader: 'ts',
-      contents: (await readFile(path, 'utf8')).replaceAll(
-        'import.meta.url',
-        JSON.stringify(pathToFileURL(path).href),
-      ),
-    })),
+    onLoad(
+      { namespace: 'file', filter: /packages\/[^/]+\/(src|scripts|test)\/.*\.ts$/ },
+      async ({ path }) => ({
+        loader: 'ts',
+        contents: (await readFile(path, 'utf8')).replaceAll(
+          'import.meta.url',
+          JSON.stringify(pathToFileURL(path).href),
+        ),
+      }),
+    ),
 };
 /** Optional packages stay outside, at the place that the importing file finds; one that is missing is an error at run time. */
 const optional = {

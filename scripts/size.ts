@@ -27,7 +27,7 @@ ${table}
 
 Two parts are loaded on demand if the bundler splits dynamic imports, as Vite, webpack, Rollup and esbuild with
 \`splitting\` do: the gpu back end (${onDemand('compilers.ts')} kB), if there is a GPU and gpu.js is installed, and the
-kernels for training (${onDemand('training.ts')} kB), if the graph has a training op. A bundle of one file includes both.
+the kernels of training and of rare ops (${onDemand('deferred.ts')} kB), if the graph has one of these ops. A bundle of one file includes both.
 
 Weights are not included. \`node scripts/script.mjs scripts/size.ts\` updates this page.
 `,

@@ -91,17 +91,6 @@ async function choose(): Promise<void> {
   say('This network needs weights.');
 }
 
-/** Returns the canvas as an RGB picture. */
-function picture(): { readonly width: number; readonly height: number; readonly data: Uint8Array } {
-  const { width, height } = canvas;
-  const { data } = pen.getImageData(0, 0, width, height);
-  return {
-    width,
-    height,
-    data: Uint8Array.from({ length: width * height * 3 }, (_, i) => data[Math.floor(i / 3) * 4 + (i % 3)]!),
-  };
-}
-
 /** Number of calls of {@link classify}. */
 let requests = 0;
 
@@ -112,7 +101,8 @@ async function classify(): Promise<void> {
   const { entry, record, session } = current;
   const [, , size] = entry.input as readonly [number, number, number];
   // The canvas already has the input size of the network, so nothing is resized.
-  const input = transform(picture(), { ...record.transform, resize: size, crop: size });
+  const picture = pen.getImageData(0, 0, canvas.width, canvas.height);
+  const input = transform(picture, { ...record.transform, resize: size, crop: size });
   const start = performance.now();
   const { data } = await session.run(input);
   const milliseconds = performance.now() - start;
@@ -169,7 +159,11 @@ function clear(): void {
 
 /** Draws the centre of a picture on the canvas. */
 async function show(file: Blob): Promise<void> {
-  const bitmap = await createImageBitmap(file).catch(() => {
+  // Upright by its EXIF orientation, as in `cnn classify`, and without the page's colour management.
+  const bitmap = await createImageBitmap(file, {
+    imageOrientation: 'from-image',
+    colorSpaceConversion: 'none',
+  }).catch(() => {
     throw new Error('The browser cannot read this file as a picture. Choose a JPEG or PNG file.');
   });
   const { width, height } = bitmap;

@@ -1,6 +1,7 @@
 /** Names of a model's classes, and the most likely classes of an output. */
 import { probabilities, topK } from '@cnn/core';
 import { UsageError } from './errors.js';
+import { printable } from './terminal.js';
 
 /** Class with its probability. */
 export interface Ranked {
@@ -13,8 +14,15 @@ export interface Ranked {
 export const labelOf = (labels: readonly string[], index: number): string =>
   labels[index] ?? `class ${index}`;
 
-/** Gives the `top` most likely classes of a row of logits, with their softmax. */
+/**
+ * Gives the `top` most likely classes of a row of logits, with their softmax.
+ * @throws Error for logits that are not numbers, as of weights that overflow.
+ */
 export function rank(logits: Float32Array, labels: readonly string[], top: number): readonly Ranked[] {
+  if (logits.some(Number.isNaN))
+    throw new Error(
+      "the network's outputs are not numbers (NaN); its weights are damaged, or need another preparation of pictures",
+    );
   return topK(probabilities(logits), top).map(({ index, value }) => ({
     index,
     label: labelOf(labels, index),
@@ -30,6 +38,6 @@ export function classOf(text: string, labels: readonly string[]): number {
   if (text.trim() && Number.isInteger(index) && index >= 0) return index;
   const near = labels.filter((label) => label.includes(text)).slice(0, 5);
   throw new UsageError(
-    `There is no class '${text}'.${near.length > 0 ? ` Similar labels are ${near.map((label) => `'${label}'`).join(', ')}.` : ' Give an index or a label.'}`,
+    `There is no class '${text}'.${near.length > 0 ? ` Similar labels are ${near.map((label) => `'${printable(label)}'`).join(', ')}.` : ' Give an index or a label.'}`,
   );
 }

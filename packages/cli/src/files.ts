@@ -19,6 +19,9 @@ const reasons: Readonly<Record<string, string>> = {
   EPERM: 'permission denied',
   EROFS: 'the disk is read-only',
   ENOSPC: 'the disk is full',
+  EDQUOT: 'your share of the disk (quota) is full',
+  EFBIG: 'the file would be larger than the system allows',
+  EMFILE: 'too many files are open',
 };
 
 /** Gives the reason of a file error in words. */
@@ -28,11 +31,11 @@ export const reasonOf = (error: unknown): string => {
 };
 
 /**
- * Reads a picture: a file, a URL, or `-` for the standard input.
+ * Reads a picture, upright by its EXIF orientation: a file, a URL, or `-` for the standard input.
  * @throws Error if it cannot be read, FileFormatError if it is no picture.
  */
 export async function readPicture(source: string, signal?: AbortSignal): Promise<RgbImage> {
-  return decodeImage(await bytesOf(await openPicture(source, signal), signal), { signal });
+  return decodeImage(await bytesOf(await openPicture(source, signal), signal), { upright: true, signal });
 }
 
 async function openPicture(source: string, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
@@ -87,6 +90,11 @@ export async function writeResult(path: string, content: Uint8Array | string): P
   try {
     await writeAtomically(path, bytes);
   } catch (error) {
-    throw new Error(`Cannot write ${path}: ${reasonOf(error)}. Give another path.`, { cause: error });
+    const { code } = error as NodeJS.ErrnoException;
+    const full = code === 'ENOSPC' || code === 'EDQUOT';
+    throw new Error(
+      `Cannot write ${path}: ${reasonOf(error)}. ${full ? 'Make room, or give a path on another disk.' : 'Give another path.'}`,
+      { cause: error },
+    );
   }
 }

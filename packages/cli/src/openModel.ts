@@ -1,11 +1,14 @@
 /** Opens the model that a command names, with its weights, input and classes. */
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { ModelEntry, Module, Shape, Transform, Weights, WeightsRecord } from '@cnn/core';
 import { imagenetLabels, imagenetPreset } from '@cnn/image';
 import { UsageError } from './errors.js';
 import { buildModel, parseModelOptions } from './modelOptions.js';
 import { type Family, findModel } from './registry.js';
 import { readDescription } from './savedModel.js';
-import type { Terminal } from './terminal.js';
+import { printable, type Terminal } from './terminal.js';
 import { loadWeights, recordOf } from './weights.js';
 
 /** Options that name a model. */
@@ -15,6 +18,10 @@ export interface ModelRequest {
   /** Syntax of the name on the command line, for errors. Default: `--model <name>`. */
   readonly typed?: string;
   readonly weights?: string | undefined;
+  /** Keys of the state dict in the file of weights. */
+  readonly weightsKey?: string | undefined;
+  /** Rules that rename the weights. */
+  readonly rename?: readonly string[] | undefined;
   readonly option: readonly string[];
   readonly cache?: string | undefined;
 }
@@ -30,7 +37,7 @@ export interface Reading {
 export interface OpenModel extends Reading {
   readonly entry: ModelEntry;
   readonly family: Family;
-  /** Options as on the command line: those stored with the weights, then those given. */
+  /** Options as on the command line: those that the weights require or store, then those given. */
   readonly options: readonly string[];
   readonly model: Module;
   readonly weights: Weights;
@@ -41,31 +48,81 @@ export interface OpenModel extends Reading {
 /** Gives preprocessing and classes of a model: those of its weights' record, else a default for its input. */
 export function readingOf(entry: ModelEntry, record?: WeightsRecord): Reading {
   const known = record ?? Object.values(entry.weights)[0];
-  const [, channels, height] = entry.input as readonly [number, number, number];
-  const small = { ...imagenetPreset, resize: height, crop: height };
-  const fallback =
-    channels === 1
-      ? { ...small, mean: [0], std: [1] }
-      : height < 100
-        ? small
-        : { ...imagenetPreset, resize: Math.round((height * 256) / 224), crop: height };
+  const [, , height] = entry.input as readonly [number, number, number, number];
   const categories = known?.categories ?? (height < 100 ? [] : 'imagenet');
   return {
-    preset: known?.transform ?? fallback,
+    preset: known?.transform ?? usualPreset(entry),
     labels: categories === 'imagenet' ? imagenetLabels : categories,
   };
 }
 
+/** Gives the usual preprocessing for a model's input: that of ImageNet; of grey pictures, none. */
+function usualPreset(entry: ModelEntry): Transform {
+  const [, channels, height] = entry.input as readonly [number, number, number, number];
+  const small = { ...imagenetPreset, resize: height, crop: height };
+  if (channels === 1) return { ...small, mean: [0], std: [1] };
+  if (height < 100) return small;
+  return { ...imagenetPreset, resize: Math.round((height * 256) / 224), crop: height };
+}
+
+/**
+ * Gives preprocessing and classes for weights that name neither: those of the published weights of the model
+ * if these agree, else the usual ones. Notes what was assumed, where weights differ in it.
+ */
+function assumedReading(entry: ModelEntry, terminal: Terminal): Reading {
+  const reading = readingOf(entry);
+  const transforms = new Set(Object.values(entry.weights).map(({ transform }) => JSON.stringify(transform)));
+  if (transforms.size < 2) return reading;
+  const preset = usualPreset(entry);
+  terminal.note(
+    `These weights do not say how pictures are prepared, and the published ones of ${entry.name} differ in it. Pictures are resized to ${preset.resize} and cropped to ${preset.crop}, as is usual.`,
+  );
+  return { ...reading, preset };
+}
+
+/** Computes the SHA-256 of a file, in hexadecimal digits. */
+async function hashOf(path: string, signal?: AbortSignal): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const part of createReadStream(path, { highWaterMark: 1 << 20, signal }))
+    hash.update(part as Uint8Array);
+  return hash.digest('hex');
+}
+
+/**
+ * Recognises the published weights of a model in a file or URL: by the URL, by the hash of the file, or by the
+ * hash in its name, as torchvision names files (`resnet50-0676ba61.pth`, and what was converted from it).
+ */
+async function recognised(
+  entry: ModelEntry,
+  source: string,
+  signal?: AbortSignal,
+): Promise<WeightsRecord | undefined> {
+  const records = Object.values(entry.weights);
+  if (records.length === 0) return undefined;
+  const hash = existsSync(source) ? await hashOf(source, signal) : undefined;
+  const named = /-([0-9a-f]{8,64})\.\w+$/.exec(source)?.[1];
+  return records.find(
+    ({ url, sha256 }) =>
+      url === source || hash?.startsWith(sha256) || (named !== undefined && agree(named, sha256)),
+  );
+}
+
+/** True if two hashes are equal as far as both go. */
+const agree = (a: string, b: string): boolean => a.startsWith(b) || b.startsWith(a);
+
 /**
  * Builds a model and loads its weights. A file written by `cnn train` contains the model's name, options,
  * classes and preprocessing.
+ * @param replaced - names of the model that the weights need not have, for a model built with these options.
  * @throws UsageError if neither the request nor the file names the model, or if they differ.
  */
 export async function openModel(
-  { model: name, typed = '--model <name>', weights: source, option, cache }: ModelRequest,
+  { model: name, typed = '--model <name>', weights: given, weightsKey, rename, option, cache }: ModelRequest,
   terminal: Terminal,
   signal?: AbortSignal,
+  replaced?: (entry: ModelEntry, options: Readonly<Record<string, unknown>>) => ReadonlySet<string>,
 ): Promise<OpenModel> {
+  const source = given && /^file:/i.test(given) ? fileURLToPath(given) : given;
   const saved = await readDescription(source);
   const chosen = name ?? saved?.model;
   if (chosen === undefined)
@@ -73,17 +130,36 @@ export async function openModel(
       `Say which model: ${typed}; 'cnn list' shows all. Only weights that cnn has trained contain the name.`,
     );
   if (saved && saved.model !== chosen)
-    throw new UsageError(`The weights in ${source} are for ${saved.model}, not for ${chosen}.`);
+    throw new UsageError(`The weights in ${source} are for ${printable(saved.model)}, not for ${chosen}.`);
   const { entry, family } = await findModel(chosen);
   const options = [...(saved?.options ?? []), ...option];
-  const model = buildModel(entry, {
-    ...(saved ? { numClasses: saved.classes.length } : {}),
-    ...parseModelOptions(options),
-  });
+  const parsed = parseModelOptions(options);
+  const record = recordOf(entry, source) ?? (saved ? undefined : await recognised(entry, source!, signal));
   const reading = saved
     ? { preset: saved.transform, labels: saved.classes }
-    : readingOf(entry, recordOf(entry, source));
-  const weights = await loadWeights(model, entry, family, { source, cache, signal }, terminal);
+    : record
+      ? readingOf(entry, record)
+      : assumedReading(entry, terminal);
+  const { model, weights, required } = await loadWeights(
+    (needed) =>
+      buildModel(entry, {
+        ...(saved ? { numClasses: saved.classes.length } : {}),
+        ...record?.options,
+        ...parseModelOptions([...needed, ...options]),
+      }),
+    entry,
+    family,
+    { source, key: weightsKey, rename, cache, signal, replaced: replaced?.(entry, parsed) },
+    terminal,
+  );
   const { mean, crop } = reading.preset;
-  return { entry, family, options, model, weights, input: [1, mean.length, crop, crop], ...reading };
+  return {
+    entry,
+    family,
+    options: [...required, ...options],
+    model,
+    weights,
+    input: [1, mean.length, crop, crop],
+    ...reading,
+  };
 }

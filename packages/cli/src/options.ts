@@ -61,6 +61,16 @@ const backends: Readonly<Record<BackendName, true>> = { auto: true, gpu: true, w
 export const shared = {
   model: option('--model <name>', "a name from 'cnn list'; optional with weights that cnn has trained"),
   weights: option('--weights <source>', 'a file, a URL, a name of published weights, or default'),
+  weightsKey: option(
+    '--weights-key <keys>',
+    'keys of the weights in a checkpoint, such as state_dict or model.ema; or a prefix of names',
+  ),
+  rename: new Option(
+    '--rename <old=new>',
+    'replace text in the names of the weights, or /regular expression/=new; may be repeated',
+  )
+    .argParser<readonly string[]>((text, all) => [...all, text])
+    .default([], 'none'),
   cache: option(
     '--cache <folder>',
     "folder of downloads; default: CNN_CACHE, else cnn in the user's cache folder",

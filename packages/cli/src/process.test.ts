@@ -91,7 +91,10 @@ test('Ctrl-C saves the run, and the printed command continues it to the same bit
   await first.says('epoch 1/');
   first.interrupt();
   const { code, notes } = await first.ended;
-  expect([code, notes]).toEqual([130, expect.stringMatching(/^Stopping.*\nInterrupted\.\n$/s)]);
+  expect([code, notes]).toEqual([
+    130,
+    expect.stringMatching(/^Training on .*\nStopping.*\nInterrupted\.\n$/s),
+  ]);
 
   const [, stopped, line] = /Stopped after \d+ steps, in epoch (\d+);.* Continue with:\n {2}cnn (.*)\n/.exec(
     notes,
@@ -99,8 +102,9 @@ test('Ctrl-C saves the run, and the printed command continues it to the same bit
   const epochs = Number(stopped) + 1;
   const second = await start(line!.replace('1000000', String(epochs)).split(' ')).ended;
   expect(second.out).toMatch(/^Continuing after \d+ steps/);
-  expect(second).toMatchObject({ code: 0, notes: '' });
-  expect(await start(training('whole', epochs)).ended).toMatchObject({ code: 0, notes: '' });
+  const said = { code: 0, notes: expect.stringMatching(/^Training on 60 pictures.*\nAugmentation: .*\n$/) };
+  expect(second).toMatchObject(said);
+  expect(await start(training('whole', epochs)).ended).toMatchObject(said);
   for (const file of ['model.safetensors', 'checkpoint.safetensors'])
     expect(
       readFileSync(join(folder, 'stopped', file)).equals(readFileSync(join(folder, 'whole', file))),

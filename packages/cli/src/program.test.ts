@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { initialise, readWeights, trace, writeSafetensors } from '@cnn/core';
-import { decodeImage, encodePng } from '@cnn/image';
+import { decodeImage, digitPreset, encodePng } from '@cnn/image';
 import { lenet5 } from '@cnn/lenet';
 import { toOnnx } from '@cnn/onnx';
 import { realData } from '@cnn/testing';
@@ -89,6 +89,20 @@ describe('classify', () => {
     expect(results[0]!.top.reduce((sum, { probability }) => sum + probability, 0)).toBeLessThanOrEqual(
       1.000001,
     );
+  });
+
+  test('turns a picture upright by its EXIF orientation', async () => {
+    const upright = await decodeImage(readFileSync(digit));
+    const pixels = Array.from({ length: 1024 }, (_, i) => [...upright.data.subarray(3 * i, 3 * i + 3)]);
+    const file = encodePng({ ...upright, data: Uint8Array.from(pixels.reverse().flat()) });
+    // An eXIf chunk after the header, which says that the picture is stored upside down; its checksum does not matter.
+    const exif = Buffer.from('0000001a655849664d4d002a00000008000101120003000000010003000000000000', 'hex');
+    const turned = join(folder, 'turned.png');
+    writeFileSync(turned, Buffer.concat([file.subarray(0, 33), exif, Buffer.alloc(4), file.subarray(33)]));
+    const [first, second] = await Promise.all(
+      [digit, turned].map((path) => cnn('classify', path, '--model', 'lenet5', '--top', '1')),
+    );
+    expect(second!.out.replace(turned, digit)).toBe(first!.out);
   });
 
   test('reads weights from a URL, and reports a bad one', async () => {
@@ -192,7 +206,8 @@ describe('export', () => {
     expect(said.out).toBe(`lenet5 is in ${file} (0.2 MB): x 1x1x32x32 to output 1x10.`);
     const shipped = join(import.meta.dirname, '../../lenet/weights/lenet5.safetensors');
     const graph = trace(lenet5(), [1, 1, 32, 32], { name: 'lenet5' });
-    expect(readFileSync(file).equals(toOnnx(graph, await readWeights(shipped)))).toBe(true);
+    const described = { labels: [...'0123456789'], transform: digitPreset };
+    expect(readFileSync(file).equals(toOnnx(graph, await readWeights(shipped), described))).toBe(true);
     const { out } = await cnn(...words`export lenet5 --out ${file} --json --input 4x1x32x32 --dynamic-batch`);
     expect(JSON.parse(out)).toMatchObject({
       model: 'lenet5',

@@ -13,8 +13,9 @@ import { summary } from './commands/summary.js';
 import { train } from './commands/train.js';
 import { UsageError } from './errors.js';
 import { provideGpu } from './gpu.js';
-import { count, option, share, shared } from './options.js';
-import type { Terminal } from './terminal.js';
+import { choice, count, option, share, shared } from './options.js';
+import { readingOptions } from './reading.js';
+import { guarded, type Terminal } from './terminal.js';
 import { rate, trainingOptions } from './training/options.js';
 
 /**
@@ -23,9 +24,10 @@ import { rate, trainingOptions } from './training/options.js';
  */
 export async function run(
   args: readonly string[],
-  terminal: Terminal,
+  unguarded: Terminal,
   signal?: AbortSignal,
 ): Promise<number> {
+  const terminal = guarded(unguarded);
   let code = 0;
   const program = new Command('cnn')
     .description('The classic convolutional networks: list, describe, run and train them.')
@@ -42,7 +44,8 @@ export async function run(
     for (const each of options) made.addOption(each);
     return made.addHelpText('after', ['', ...help].join('\n'));
   };
-  const { model, weights, modelOption, input, backend, threads, cache, data, badImage, json } = shared;
+  const { model, modelOption, input, backend, threads, cache, data, badImage, json } = shared;
+  const weights = [shared.weights, shared.weightsKey, shared.rename];
 
   command('list', 'list the models of the installed families', [json]).action((options) =>
     list(options, terminal),
@@ -60,8 +63,9 @@ export async function run(
     'classify pictures',
     [
       model,
-      weights,
+      ...weights,
       option('--top <n>', 'number of classes to print', count, 5),
+      ...readingOptions,
       modelOption,
       backend,
       threads,
@@ -98,7 +102,7 @@ export async function run(
     'draw a heat map of the evidence for a class over a picture (Grad-CAM)',
     [
       model,
-      weights,
+      ...weights,
       option('--layer <path>', 'module to explain; default: the last one whose output has rows and columns'),
       option('--class <index|label>', 'class to explain; default: the most likely one'),
       option('--opacity <share>', 'opacity of the heat map, from 0 to 1', share, 0.5),
@@ -132,7 +136,7 @@ export async function run(
     'finetune [model]',
     'fine-tune a published network for the classes of a dataset',
     [
-      weights,
+      ...weights,
       cache,
       option(
         '--freeze <parts>',
@@ -158,13 +162,19 @@ export async function run(
     'measure the accuracy of a model, with a confusion matrix',
     [
       data,
-      weights,
+      ...weights,
       option('--batch <n>', 'pictures per batch', count, 50),
       option(
         '--size <pixels>',
         "side of the model's input, in pixels; default: the input size of the weights",
         count,
       ),
+      choice('--part <name>', 'part of the folder to read; default: test, else validation, else train', [
+        'train',
+        'validation',
+        'test',
+      ]),
+      ...readingOptions,
       option('--ten-crop', 'average over ten crops, as AlexNet: corners, middle, and their mirror images'),
       badImage,
       option('--html <file>', 'write an HTML page with the confusion matrix'),
@@ -177,12 +187,13 @@ export async function run(
     'Examples:',
     '  cnn evaluate lenet5 --data mnist',
     '  cnn evaluate --weights runs/resnet20/model.safetensors --data cifar-10-batches-bin --html confusion.html',
+    '  cnn evaluate resnet50 --weights resnet50.pth --data imagenet/val --resize 256 --crop 224',
   ).action((name, options) => evaluate(name, options, terminal, signal));
   command(
     'export [model]',
     'export a model with its weights to ONNX',
     [
-      weights,
+      ...weights,
       input,
       option('--out <file>', 'file to write; default: <model>.onnx in the current folder'),
       option('--dynamic-batch', 'leave the batch size open'),

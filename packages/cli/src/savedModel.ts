@@ -1,7 +1,7 @@
 /** Description of a trained model in its weight file, so that commands need no options to use it. */
 import { existsSync } from 'node:fs';
 import { FileFormatError, type Transform } from '@cnn/core';
-import { readSafetensorsMetadata } from '@cnn/core/io';
+import { printable, readSafetensorsMetadata } from '@cnn/core/io';
 import { UsageError } from './errors.js';
 
 /** Description stored with weights that `cnn` has trained. */
@@ -22,22 +22,32 @@ export const metadataOf = (description: Description): Record<string, string> => 
   [KEY]: JSON.stringify(description),
 });
 
+/** Largest size of a picture that a file may ask for, in pixels a side: a file can come from anywhere. */
+const MAX_SIDE = 4096;
+
 const isList = (value: unknown, type: 'string' | 'number'): boolean =>
   Array.isArray(value) && value.every((item) => typeof item === type);
 
-function isDescription(value: unknown): value is Description {
+/** Gives what is wrong with a description, as the end of a sentence; undefined if nothing is. */
+function faultOf(value: unknown): string | undefined {
   const { model, options, classes, transform } = (value ?? {}) as Partial<Description>;
   const { resize, crop, interpolation, mean, std } = (transform ?? {}) as Partial<Transform>;
-  return (
-    typeof model === 'string' &&
-    isList(options, 'string') &&
-    isList(classes, 'string') &&
-    Number.isInteger(resize) &&
-    Number.isInteger(crop) &&
-    (interpolation === 'bilinear' || interpolation === 'bicubic') &&
-    isList(mean, 'number') &&
-    isList(std, 'number')
-  );
+  if (typeof model !== 'string' || !isList(options, 'string') || !isList(classes, 'string'))
+    return 'it lacks the model, its options or its classes';
+  for (const [name, side] of Object.entries({ resize, crop }))
+    if (!Number.isInteger(side) || side! < 1 || side! > MAX_SIDE)
+      return `${name} is ${JSON.stringify(side)}, and must be from 1 to ${MAX_SIDE} pixels`;
+  if (interpolation !== 'bilinear' && interpolation !== 'bicubic')
+    return `interpolation is ${JSON.stringify(interpolation)}, and must be bilinear or bicubic`;
+  if (!isList(mean, 'number') || !isList(std, 'number') || mean!.length !== std!.length || mean!.length === 0)
+    return 'mean and std must have a number for each channel';
+  // JSON has no infinity, but 1e999 becomes one.
+  if (
+    !mean!.every(Number.isFinite) ||
+    !std!.every((deviation) => Number.isFinite(deviation) && deviation > 0)
+  )
+    return `mean is ${JSON.stringify(mean)} and std ${JSON.stringify(std)}; std must be above 0`;
+  return undefined;
 }
 
 /**
@@ -59,7 +69,11 @@ export async function readDescription(source: string | undefined): Promise<Descr
   } catch {
     value = undefined;
   }
-  if (!isDescription(value))
-    throw new FileFormatError('safetensors', `the description of the model in ${source} is damaged`);
-  return value;
+  const fault = faultOf(value);
+  if (fault !== undefined)
+    throw new FileFormatError(
+      'safetensors',
+      `the description of the model in ${printable(source)} is damaged: ${printable(fault)}`,
+    );
+  return value as Description;
 }

@@ -1,4 +1,5 @@
 /** Prints for commands: tables, bars, pictures in characters, and progress on a terminal. */
+import { printable } from '@cnn/core/io';
 import colours from 'picocolors';
 
 /** Functions that colour a text, or return it unchanged if colours are off. */
@@ -61,15 +62,49 @@ export function terminalOn({ stdout, stderr, env }: Streams): Terminal {
   };
 }
 
-/** Prints a result as JSON. */
+// The one function that escapes text of files, names of files and names of classes, wherever they are shown.
+export { printable };
+
+/**
+ * Makes a terminal that escapes what is left of control characters in the lines that it is given: a name that
+ * was not escaped can neither move the cursor nor set the title. Line feeds stay, and colours if they are on.
+ */
+export function guarded(terminal: Terminal): Terminal {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours start with one.
+  const kept = terminal.colours.isColorSupported ? /(\n|\x1b\[[\d;]*m)/ : /(\n)/;
+  // Every second part of the split text is one that is kept.
+  const safe = (line: string): string =>
+    line
+      .split(kept)
+      .map((part, index) => (index % 2 === 0 ? printable(part) : part))
+      .join('');
+  return {
+    ...terminal,
+    print: (line) => terminal.print(safe(line)),
+    note: (line) => terminal.note(safe(line)),
+    progress: (line, ...more) => terminal.progress(printable(line), ...more.map(printable)),
+  };
+}
+
+/** Prints a result as JSON. Control characters that JSON allows are escaped too. */
 export const printJson = (terminal: Terminal, value: unknown): void =>
-  terminal.print(JSON.stringify(value, null, 2));
+  terminal.print(
+    JSON.stringify(value, null, 2).replace(/[^\n]/gu, (character) =>
+      printable(character) === character
+        ? character
+        : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    ),
+  );
 
 /** Formats a number of threads: `1 thread`, `2 threads`. */
 export const threadsOf = (threads: number): string => `${threads} ${threads === 1 ? 'thread' : 'threads'}`;
 
-/** Formats a table; the columns with the indices in `right` are aligned to the right. */
-export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
+/**
+ * Formats a table; the columns with the indices in `right` are aligned to the right. Control characters are
+ * escaped.
+ */
+export function table(cells: readonly (readonly string[])[], right: readonly number[] = []): string {
+  const rows = cells.map((row) => row.map(printable));
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   return rows
     .map((row) =>
@@ -149,7 +184,7 @@ export const topLines = (
 ): string[] =>
   top.map(
     ({ label, probability }) =>
-      `  ${cyan(bar(probability))} ${(100 * probability).toFixed(2).padStart(6)} %  ${label}`,
+      `  ${cyan(bar(probability))} ${(100 * probability).toFixed(2).padStart(6)} %  ${printable(label)}`,
   );
 
 /** Notes the reason for a fallback, except from `auto` to wasm, which is what `auto` means without a GPU. */

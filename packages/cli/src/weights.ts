@@ -1,5 +1,5 @@
 /** Loads the weights of a command: a file, a URL, or published weights of the model. */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import {
   type ModelEntry,
@@ -12,17 +12,32 @@ import {
   type Weights,
   type WeightsRecord,
 } from '@cnn/core';
+import { prefixesOf, renameWeights } from '@cnn/core/io';
 import { UsageError } from './errors.js';
 import type { Family } from './registry.js';
-import { megabytes, progressOf, type Terminal } from './terminal.js';
+import { megabytes, printable, progressOf, type Terminal } from './terminal.js';
 
 /** Source of weights. */
 export interface WeightsRequest {
   /** Path, URL, name of published weights, or `default`. Default `default`. */
   readonly source?: string | undefined;
+  /** Keys of the state dict in the file: the `from` option of `readWeights`. */
+  readonly key?: string | undefined;
+  /** Rules of `--rename`. */
+  readonly rename?: readonly string[] | undefined;
   /** Folder of downloads. Default: that of `readWeights`. */
   readonly cache?: string | undefined;
+  /** Names of the model that the weights may lack, or have in another shape: those that are trained anew. */
+  readonly replaced?: ReadonlySet<string> | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Weights that were loaded, and the model that they are for. */
+export interface LoadedWeights {
+  readonly model: Module;
+  readonly weights: Weights;
+  /** Options of the model that the weights require, as on the command line. */
+  readonly required: readonly string[];
 }
 
 /**
@@ -61,43 +76,132 @@ function inPackage(url: string): string {
 }
 
 /**
- * Loads weights for a model. If keys of a file do not fit, tries the rename rules of the published records
- * and of the family, and notes the rule that fits. If none fits, gives the weights unchanged; `compile`
- * then refuses them.
+ * Makes the function of the rules of `--rename`: `old=new` replaces the first `old` in each name, `/old/=new`
+ * what the regular expression matches. A name that becomes empty is left out.
+ * @throws UsageError for a rule of another form.
+ */
+export function renameOf(rules: readonly string[]): Rename | undefined {
+  if (rules.length === 0) return undefined;
+  const parsed = rules.map((rule): readonly [RegExp | string, string] => {
+    const [, pattern, flags, by] = /^\/(.+)\/([a-z]*)=(.*)$/s.exec(rule) ?? [];
+    const [, old, plain] = /^([^=]+)=(.*)$/s.exec(rule) ?? [];
+    if (pattern === undefined && old === undefined)
+      throw new UsageError(
+        `'${rule}' is no rule to rename; write it as old=new or /regular expression/=new.`,
+      );
+    try {
+      return pattern === undefined ? [old!, plain!] : [new RegExp(pattern, flags), by!];
+    } catch (error) {
+      throw new UsageError(`'${rule}' is no rule to rename: ${(error as Error).message}.`);
+    }
+  });
+  return (name) => parsed.reduce((text, [old, by]) => text.replace(old, by), name) || undefined;
+}
+
+/** Bytes from which weights on disk are read on demand: 1 GiB. They need not fit into an array. */
+const LARGE = 2 ** 30;
+
+/**
+ * Loads weights for a model. If keys of a file do not fit, tries the rename rules of the published records and
+ * of the family, and parts of the weights, and notes what fits. If nothing fits, gives the weights unchanged;
+ * `compile` then refuses them.
+ * @param build - builds the model with options that weights require; those given by the user win over them.
+ * @throws Error if values of the weights are not numbers.
  */
 export async function loadWeights(
-  model: Module,
+  build: (required: readonly string[]) => Module,
   entry: ModelEntry,
   family: Family,
-  { source, cache, signal }: WeightsRequest,
+  request: WeightsRequest,
   terminal: Terminal,
-): Promise<Weights> {
+): Promise<LoadedWeights> {
+  const { source, key, cache, replaced = new Set(), signal } = request;
   const record = recordOf(entry, source);
   const place = record ? inPackage(record.url) : source!;
-  const read = async (rename?: Rename): Promise<Fitted> => {
-    const weights = await readWeights(place, {
-      onProgress: progressOf(terminal, 'weights', megabytes),
-      ...(record ? { sha256: record.sha256 } : {}),
-      ...(cache ? { cacheDir: cache } : {}),
-      ...(rename ? { rename } : {}),
-      ...(signal ? { signal } : {}),
-    });
-    return reshaped(model, weights);
-  };
-  const accept = ({ weights, changed }: Fitted): Weights => {
+  const isFile = existsSync(place);
+  const given = renameOf(request.rename ?? []);
+  const rename = given ?? record?.rename;
+  const weights = await readWeights(place, {
+    onProgress: progressOf(terminal, 'weights', megabytes),
+    onNote: ({ kind, text }) =>
+      terminal.note(kind === 'choice' ? `${text} --weights-key chooses another.` : text),
+    ...(record ? { sha256: record.sha256 } : {}),
+    ...(cache ? { cacheDir: cache } : {}),
+    ...(rename ? { rename } : {}),
+    ...(key === undefined ? {} : { from: key }),
+    ...(signal ? { signal } : {}),
+    // What is on this disk may be as large as it is: the file itself bounds the number of values.
+    ...(isFile
+      ? {
+          onDemand: statSync(place).size > LARGE,
+          limits: { maxBytes: Number.MAX_SAFE_INTEGER, maxElements: Number.MAX_SAFE_INTEGER },
+        }
+      : {}),
+  });
+  const model = build([]);
+  const accept = (fitted: LoadedWeights, changed: number): LoadedWeights => {
     if (changed > 0) terminal.note(`${changed} tensors were reshaped to the model's shapes.`);
-    return weights;
+    requireNumbers(fitted, replaced, source ?? 'default');
+    return fitted;
   };
-  const plain = await read(record?.rename);
-  if (record || fits(model, plain.weights)) return accept(plain);
-  for (const [rule, rename] of rulesOf(entry, family)) {
-    // The file itself has been read, so an error here means that the rule does not fit.
-    const renamed = await read(rename).catch(() => signal?.throwIfAborted());
-    if (!renamed || !fits(model, renamed.weights)) continue;
-    terminal.note(`Keys were renamed by the rule '${rule}'.`);
-    return accept(renamed);
+  const plain = reshaped(model, weights);
+  if (record || fits(model, plain.weights, replaced))
+    return accept({ model, weights: plain.weights, required: [] }, plain.changed);
+  const rules: readonly (readonly [string, Rename | undefined])[] = [
+    ['', undefined],
+    ...rulesOf(entry, family),
+  ];
+  for (const [part, own] of partsOf(weights, model))
+    for (const [rule, rename] of rules) {
+      signal?.throwIfAborted();
+      const options = typeof rename === 'function' ? rename.options : undefined;
+      const required = Object.entries(options ?? {}).map(([name, value]) => `${name}=${value}`);
+      const built = options ? build(required) : model;
+      const renamed = rename ? tryRename(own, rename) : own;
+      const fitted = renamed && reshaped(built, renamed);
+      if (!fitted || !fits(built, fitted.weights, replaced)) continue;
+      if (part) terminal.note(`The weights are those under '${printable(part)}'; the others were left out.`);
+      if (rule)
+        terminal.note(
+          `Keys were renamed by the rule '${rule}'${options ? `; such weights need the model's option ${required.join(', ')}, which is the default for them` : ''}.`,
+        );
+      return accept({ model: built, weights: fitted.weights, required }, fitted.changed);
+    }
+  return { model, weights: plain.weights, required: [] };
+}
+
+/**
+ * Gives the parts of weights in which the model may be: all, those below each name at the top (at most 8),
+ * and those that end in the model's names.
+ */
+function partsOf(weights: Weights, model: Module): ReadonlyMap<string, Weights> {
+  const tops = new Set([...weights.keys()].map((name) => name.slice(0, name.indexOf('.') + 1)));
+  const deeper = prefixesOf(
+    weights.keys(),
+    [...parameters(model)].map(([name]) => name),
+  );
+  const prefixes = new Set([...(tops.size <= 8 ? tops : []), ...deeper.slice(0, 8)]);
+  prefixes.delete('');
+  return new Map([
+    ['', weights],
+    ...[...prefixes].map((prefix): [string, Weights] => [
+      prefix.slice(0, -1),
+      new Map(
+        [...weights].flatMap(([name, value]) =>
+          name.startsWith(prefix) ? [[name.slice(prefix.length), value]] : [],
+        ),
+      ),
+    ]),
+  ]);
+}
+
+/** Renames weights; undefined if the rule gives two of them one name, and so does not fit. */
+function tryRename(weights: Weights, rename: Rename): Weights | undefined {
+  try {
+    return renameWeights(weights, rename);
+  } catch {
+    return undefined;
   }
-  return plain.weights;
 }
 
 /** Gives the rename rules to try: those of the published weights, and those of the family. */
@@ -108,14 +212,40 @@ const rulesOf = (entry: ModelEntry, family: Family): [name: string, rename: Rena
   ...Object.entries(family.renames),
 ];
 
-/** True if names and shapes are exactly the model's. */
-function fits(model: Module, weights: Weights): boolean {
+/**
+ * True if names and shapes are exactly the model's.
+ * @param replaced - names that need not fit. If there are any, the weights may hold others too: a classifier.
+ */
+function fits(model: Module, weights: Weights, replaced: ReadonlySet<string>): boolean {
   const { missing, unexpected, shapeMismatch } = matchWeights(model, weights);
-  return missing.length + unexpected.length + shapeMismatch.length === 0;
+  const kept = (names: readonly string[]): number =>
+    names.filter((name) => !replaced.has(name.replace(/: model .*$/s, ''))).length;
+  return kept(missing) + kept(shapeMismatch) + (replaced.size > 0 ? 0 : unexpected.length) === 0;
+}
+
+/**
+ * Checks that the model's weights are numbers. Infinite values are let through: the variances of some
+ * published float16 weights are, and do no harm.
+ * @throws Error that names the first tensor with a NaN.
+ */
+function requireNumbers(
+  { model, weights }: LoadedWeights,
+  replaced: ReadonlySet<string>,
+  source: string,
+): void {
+  const broken = [...parameters(model)].flatMap(([name]) => {
+    const values = replaced.has(name) ? undefined : weights.get(name)?.data;
+    const count = values?.reduce((sum, value) => (Number.isNaN(value) ? sum + 1 : sum), 0) ?? 0;
+    return count > 0 ? [`'${printable(name)}' (${count} of ${values!.length})`] : [];
+  });
+  if (broken.length > 0)
+    throw new Error(
+      `The weights in ${printable(source)} hold values that are not numbers (NaN), in ${broken.slice(0, 3).join(', ')}${broken.length > 3 ? ` and ${broken.length - 3} more tensors` : ''}. The training that wrote them diverged; use an earlier checkpoint.`,
+    );
 }
 
 /** Weights, and the number of reshaped tensors. */
-interface Fitted {
+interface Reshaped {
   readonly weights: Weights;
   readonly changed: number;
 }
@@ -124,14 +254,14 @@ interface Fitted {
  * Gives the weights the model's shapes where only the number of dimensions differs: a linear layer is a
  * convolution that covers its whole input. The values and their order are unchanged.
  */
-function reshaped(model: Module, weights: Weights): Fitted {
+function reshaped(model: Module, weights: Weights): Reshaped {
   const expected = new Map([...parameters(model)].map(([name, { shape }]) => [name, shape]));
   let changed = 0;
   const result: Weights = new Map(
     [...weights].map(([name, value]) => {
       const shape = expected.get(name);
       if (!shape || shape.length === value.shape.length || shape[0] !== value.shape[0]) return [name, value];
-      if (sizeOf(shape) !== value.data.length) return [name, value];
+      if (sizeOf(shape) !== sizeOf(value.shape)) return [name, value];
       changed++;
       return [name, { shape, data: value.data }];
     }),

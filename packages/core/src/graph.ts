@@ -76,6 +76,6 @@ export { prepareForInference, simplify } from './passes/prepareForInference.js';
 export { prune } from './passes/prune.js';
 export { inputTensor } from './tensor/input.js';
 export { hash32, type Random, type RandomState, random } from './tensor/random.js';
-export { roundHalfEven } from './tensor/round.js';
+export { centredStart, roundHalfEven } from './tensor/round.js';
 export { logProbabilities } from './tensor/scores.js';
 export { formatShape, sameShape } from './tensor/shape.js';

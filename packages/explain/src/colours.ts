@@ -1,7 +1,7 @@
 /** Maps numbers to colours, for heat maps over pictures. */
 import { ShapeError, type Tensor } from '@cnn/core';
 import { formatShape } from '@cnn/core/graph';
-import { type RgbImage, resize } from '@cnn/image';
+import { type ImageLike, type RgbImage, resize, rgbOf } from '@cnn/image';
 import { interpolateTurbo } from 'd3-scale-chromatic';
 
 /** Red, green and blue bytes of 256 steps of Google's Turbo colour map, from cold to hot. Built on first use. */
@@ -34,21 +34,27 @@ export const byteOf = (value: number): number => Math.round(255 * Math.min(1, Ma
  * @param map - h x w values from 0 to 1, resized to the picture by bicubic interpolation.
  * @param opacity - of the map, from 0 to 1. Default 0.5.
  * @throws ShapeError if the map is not h x w.
+ * @throws TypeError and RangeError for a picture that is none: see `rgbOf` of @cnn/image.
  * @throws RangeError if the opacity is not from 0 to 1.
  */
-export function overlay(picture: RgbImage, map: Tensor, opacity = 0.5): RgbImage {
+export function overlay(picture: ImageLike, map: Tensor, opacity = 0.5): RgbImage {
+  const below = rgbOf(picture);
   const [height, width] = map.shape;
   if (map.shape.length !== 2 || !height || !width)
     throw new ShapeError(`A heat map has the shape h x w, got ${formatShape(map.shape)}.`);
+  if (map.data.length !== height * width)
+    throw new ShapeError(
+      `A heat map of ${formatShape(map.shape)} has ${height * width} values, got ${map.data.length}.`,
+    );
   if (!(opacity >= 0 && opacity <= 1))
     throw new RangeError(`The opacity is a number from 0 to 1, got ${opacity}.`);
   const bytes = Uint8Array.from({ length: 3 * map.data.length }, (_, i) =>
     byteOf(map.data[Math.floor(i / 3)]!),
   );
-  const heat = resize({ width, height, data: bytes }, picture.width, picture.height, 'bicubic').data;
+  const heat = resize({ width, height, data: bytes }, below.width, below.height, 'bicubic').data;
   const colours = turbo();
-  const data = picture.data.map((byte, i) =>
+  const data = below.data.map((byte, i) =>
     Math.round((1 - opacity) * byte + opacity * colours[3 * heat[i]! + (i % 3)]!),
   );
-  return { width: picture.width, height: picture.height, data };
+  return { width: below.width, height: below.height, data };
 }

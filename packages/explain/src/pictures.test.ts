@@ -34,6 +34,25 @@ test('an overlay is the picture at opacity 0 and the heat map at opacity 1', () 
   expect(pixel(half, 5, 7)).toEqual(heatColour(1).map((byte, i) => Math.round((byte + 141 + i) / 2)));
 });
 
+test('an overlay takes ImageData, and refuses what is no picture', () => {
+  const map = tensor([0, 1], [1, 2]);
+  const picture = { width: 2, height: 1, data: Uint8Array.of(1, 2, 3, 4, 5, 6) };
+  const canvas = { width: 2, height: 1, data: Uint8ClampedArray.of(1, 2, 3, 255, 4, 5, 6, 255) };
+  expect(overlay(canvas, map)).toEqual(overlay(picture, map));
+  expect(() => overlay({ ...picture, data: new Uint8Array(5) }, map)).toThrow(
+    '2 x 1 pixels has 6 bytes (RGB), 8 (RGBA) or 2 (grey), got 5',
+  );
+  expect(() => overlay(picture, { shape: [1, 2], data: new Float32Array(1) })).toThrow(
+    'of 1x2 has 2 values, got 1',
+  );
+});
+
+test('sheets of wrong data and of more pixels than the limit are refused', () => {
+  expect(() => filterSheet({ shape: [1, 1, 2, 2], data: new Float32Array(3) })).toThrow('4 values, got 3');
+  expect(() => featureSheet({ shape: [1, 1, 2, 2], data: new Float32Array(3) })).toThrow('4 values, got 3');
+  expect(() => filterSheet(tensor([1, 2], [2, 1, 1, 1]), { zoom: 1e6 })).toThrow('choose a smaller zoom');
+});
+
 test('a sheet has every filter once, enlarged, with gaps between', () => {
   const sheet = filterSheet(tensor([0, 1, 2, 3, 9, 6, 3, 0, 5, 5, 5, 5], [3, 1, 2, 2]), {
     columns: 2,

@@ -1,7 +1,7 @@
 /** Draws filters and feature maps as a sheet: a grid of small pictures. */
-import { ShapeError, type Tensor } from '@cnn/core';
+import { ShapeError, sizeOf, type Tensor } from '@cnn/core';
 import { formatShape } from '@cnn/core/graph';
-import type { RgbImage } from '@cnn/image';
+import { defaultImageLimits, type RgbImage } from '@cnn/image';
 import { byteOf } from './colours.js';
 
 /** Layout of a sheet. */
@@ -35,6 +35,11 @@ function layOut(tiles: readonly Tile[], options: SheetOptions): RgbImage {
   const rows = Math.ceil(tiles.length / across);
   const [stepX, stepY] = [width * zoom + GAP, height * zoom + GAP];
   const sheet = { width: across * stepX + GAP, height: rows * stepY + GAP };
+  const { maxPixels } = defaultImageLimits;
+  if (sheet.width * sheet.height > maxPixels)
+    throw new RangeError(
+      `A sheet of ${tiles.length} pictures of ${width} x ${height} values takes ${sheet.width} x ${sheet.height} pixels with a zoom of ${zoom}, over the limit of ${maxPixels}; choose a smaller zoom.`,
+    );
   const data = new Uint8Array(3 * sheet.width * sheet.height).fill(PAPER);
   for (const [index, tile] of tiles.entries()) {
     const left = GAP + (index % across) * stepX;
@@ -47,6 +52,12 @@ function layOut(tiles: readonly Tile[], options: SheetOptions): RgbImage {
           );
   }
   return { ...sheet, data };
+}
+
+/** Throws ShapeError unless a tensor has as many values as its shape says. */
+function checkValues({ shape, data }: Tensor): void {
+  if (data.length !== sizeOf(shape))
+    throw new ShapeError(`${formatShape(shape)} are ${sizeOf(shape)} values, got ${data.length}.`);
 }
 
 /** Returns a function that maps the range of `values` to 0 ... 1; to 0.5 if all are equal. */
@@ -71,6 +82,7 @@ export function filterSheet(weight: Tensor, options: SheetOptions = {}): RgbImag
     throw new ShapeError(
       `A filter sheet needs the weight of a convolution, out x in x kh x kw; got ${formatShape(weight.shape)}.`,
     );
+  checkValues(weight);
   const plane = height * width;
   const tiles = Array.from({ length: out }, (_, index): Tile => {
     const filter = weight.data.subarray(index * channels * plane, (index + 1) * channels * plane);
@@ -103,6 +115,7 @@ export function featureSheet(features: Tensor, options: SheetOptions = {}): RgbI
     throw new ShapeError(
       `A feature sheet needs a layer's output for one picture, 1 x c x h x w; got ${formatShape(features.shape)}.`,
     );
+  checkValues(features);
   const tiles = Array.from({ length: channels }, (_, channel): Tile => {
     const values = features.data.subarray(channel * height * width, (channel + 1) * height * width);
     const stretched = stretch(values);

@@ -1,9 +1,6 @@
-/** Labelled pictures for training and evaluation: MNIST, CIFAR-10 in its binary version, and folders of pictures. */
+/** Labelled pictures for training and evaluation: MNIST, and CIFAR-10 in its binary version. */
 import { FileFormatError, type Shape } from '@cnn/core';
-import { builtin } from '@cnn/core/io';
-import { decodeImage } from './decode.js';
-import { type IdxArray, readIdx } from './idx.js';
-import type { RgbImage } from './image.js';
+import { type IdxArray, type IdxOptions, readIdx } from './idx.js';
 
 /** One labelled picture. */
 export interface Example {
@@ -49,8 +46,15 @@ const digits = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
  * Reads MNIST, or a dataset in its format, from the bytes of the image file and of the label file, plain or gzipped.
  * @throws FileFormatError if a file is damaged, or if they do not belong together.
  */
-export async function readMnist(imageFile: Uint8Array, labelFile: Uint8Array): Promise<Dataset> {
-  const [images, labels]: [IdxArray, IdxArray] = await Promise.all([readIdx(imageFile), readIdx(labelFile)]);
+export async function readMnist(
+  imageFile: Uint8Array,
+  labelFile: Uint8Array,
+  options: IdxOptions = {},
+): Promise<Dataset> {
+  const [images, labels]: [IdxArray, IdxArray] = await Promise.all([
+    readIdx(imageFile, options),
+    readIdx(labelFile, options),
+  ]);
   const [count, height, width] = images.shape;
   if (images.shape.length !== 3 || labels.shape.length !== 1)
     throw new FileFormatError(
@@ -106,64 +110,4 @@ export function readCifar10(bytes: Uint8Array): Dataset {
   for (let i = 0; i < count; i++)
     pixels.set(bytes.subarray(i * record + 1, (i + 1) * record), i * (record - 1));
   return inMemory(pixels, labels, [3, 32, 32], cifar10Classes);
-}
-
-/** One file of an image folder. */
-export interface FolderEntry {
-  readonly path: string;
-  readonly label: number;
-}
-
-/** A folder that holds a folder of pictures for each class. */
-export interface ImageFolder {
-  /** Class names, sorted; the index is the label. */
-  readonly classes: readonly string[];
-  readonly entries: readonly FolderEntry[];
-  /** Decodes one picture; the error of a bad file names the file. */
-  load(entry: FolderEntry): Promise<RgbImage>;
-}
-
-/**
- * Lists a folder of class folders, as torchvision's ImageFolder does. Node only.
- * @throws Error if there is no class folder, or if one has no pictures.
- */
-export async function imageFolder(folder: string): Promise<ImageFolder> {
-  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
-  const path = builtin<typeof import('node:path')>('node:path');
-  if (!fs || !path)
-    throw new Error('imageFolder needs Node 20.16 or newer; in a browser decode the files one by one.');
-  const { join } = path;
-  const listing = await fs.readdir(folder, { withFileTypes: true }).catch((error: Error) => {
-    throw new Error(`Cannot list the image folder ${folder}: ${error.message}.`);
-  });
-  const classes = listing
-    .filter((item) => item.isDirectory())
-    .map(({ name }) => name)
-    .sort();
-  if (classes.length === 0)
-    throw new Error(
-      `${folder} has no class folders; put the pictures of each class in a folder of its name.`,
-    );
-  const entries = await Promise.all(
-    classes.map(async (name, label) => {
-      const files = (await fs.readdir(join(folder, name)))
-        .filter((file) => /\.(jpe?g|png)$/i.test(file))
-        .sort();
-      if (files.length === 0)
-        throw new Error(
-          `The class folder ${join(folder, name)} holds no JPEG or PNG pictures; remove it or fill it.`,
-        );
-      return files.map((file) => ({ path: join(folder, name, file), label }));
-    }),
-  );
-  return {
-    classes,
-    entries: entries.flat(),
-    async load({ path }) {
-      const bytes = await fs.readFile(path);
-      return decodeImage(bytes).catch((error: Error) => {
-        throw new Error(`${path}: ${error.message}`, { cause: error });
-      });
-    },
-  };
 }

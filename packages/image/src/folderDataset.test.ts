@@ -3,7 +3,14 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { encodePng, folderDataset, imageFolder, type RgbImage, resizeShorter } from './index.js';
+import {
+  encodePng,
+  folderDataset,
+  imageFolder,
+  type RgbImage,
+  resizeShorter,
+  UnreadablePictures,
+} from './index.js';
 
 const root = mkdtempSync(join(tmpdir(), 'cnn-folder-'));
 const picture: RgbImage = {
@@ -34,6 +41,7 @@ test('pictures are resized, channel by channel, and have the labels of their fol
     onProgress: ({ loaded }) => seen.push(loaded),
   });
   expect([dataset.size, dataset.classes, seen]).toEqual([4, ['cats', 'dogs'], [1, 2, 3, 4]]);
+  expect(dataset.longestSide).toBe(12);
   const { pixels, label, shape } = await dataset.at(2);
   expect([label, shape]).toEqual([1, [3, 4, 6]]);
   const small = resizeShorter(picture, 4);
@@ -49,9 +57,44 @@ test('pictures beyond maxBytes are decoded on each access, to the same pixels', 
   expect(await none.at(3)).not.toBe(await none.at(3));
 });
 
+test('pictures are turned by their EXIF orientation with `upright`, as in decodeImage', async () => {
+  const png = encodePng(picture);
+  // An eXIf chunk after the header: the picture lies on its side.
+  const exif = Buffer.from('0000001a655849664d4d002a00000008000101120003000000010006000000000000', 'hex');
+  mkdirSync(file('turned', 'cats'), { recursive: true });
+  writeFileSync(
+    file('turned', 'cats', '1.png'),
+    Buffer.concat([png.subarray(0, 33), exif, Buffer.alloc(4), png.subarray(33)]),
+  );
+  const shapes = [undefined, { upright: true }].map(async (options) => {
+    const dataset = await folderDataset(await imageFolder(file('turned'), options), { resize: 8 });
+    return (await dataset.at(0)).shape;
+  });
+  expect(await Promise.all(shapes)).toEqual([
+    [3, 8, 12],
+    [3, 12, 8],
+  ]);
+});
+
+test('an abort during a picture is no unreadable picture', async () => {
+  const folder = await imageFolder(file('good'));
+  const controller = new AbortController();
+  const load: typeof folder.load = (entry, signal) => {
+    controller.abort();
+    return folder.load(entry, signal);
+  };
+  const reading = folderDataset({ ...folder, load }, { onBadImage: 'skip', signal: controller.signal });
+  await expect(reading).rejects.toThrow(/abort/);
+});
+
 describe('unreadable pictures', () => {
   test('are an error with their path', async () => {
-    await expect(folderDataset(await imageFolder(file('bad')))).rejects.toThrow(file('bad', 'cats', '2.png'));
+    const reading = folderDataset(await imageFolder(file('bad')));
+    await expect(reading).rejects.toThrow(UnreadablePictures);
+    await expect(reading).rejects.toThrow(
+      `1 of 2 pictures cannot be read: ${file('bad', 'cats', '2.png')}: Not a readable picture`,
+    );
+    await expect(reading).rejects.toThrow("leave it out with onBadImage: 'skip'");
   });
   test('are left out and listed with `onBadImage: skip`', async () => {
     const dataset = await folderDataset(await imageFolder(file('bad')), { onBadImage: 'skip' });

@@ -1,7 +1,7 @@
 /** An image folder as a dataset: every picture is decoded and resized once and kept in memory for all epochs. */
 import { FileFormatError, type Shape } from '@cnn/core';
-import type { FolderEntry, ImageFolder } from './datasets.js';
 import type { RgbImage } from './image.js';
+import type { FolderEntry, ImageFolder } from './imageFolder.js';
 import { type Interpolation, resizeShorter } from './resize.js';
 import { planesOf } from './transform.js';
 
@@ -13,7 +13,10 @@ export interface FolderDatasetOptions {
   readonly interpolation?: Interpolation;
   /** 3 for colours, 1 for grey. Default 3. */
   readonly channels?: 1 | 3;
-  /** Treatment of unreadable pictures: `'fail'` (default) throws, `'skip'` lists them in `skipped`. */
+  /**
+   * Treatment of unreadable pictures: `'fail'` (default) reads the others and throws {@link UnreadablePictures},
+   * `'skip'` lists them in `skipped`.
+   */
   readonly onBadImage?: 'fail' | 'skip';
   /** Bytes of pixels to keep in memory; the remaining pictures are decoded on each access. Default 2^30. */
   readonly maxBytes?: number;
@@ -37,6 +40,22 @@ export interface SkippedPicture {
   readonly reason: string;
 }
 
+/** Error of a folder with pictures that cannot be read; the message names the first and counts all. */
+export class UnreadablePictures extends Error {
+  override readonly name = 'UnreadablePictures';
+  constructor(
+    /** All pictures that cannot be read. */
+    readonly pictures: readonly SkippedPicture[],
+    /** Pictures in the folder. */
+    readonly total: number,
+  ) {
+    const others = pictures.length - 1;
+    super(
+      `${pictures.length} of ${total} pictures cannot be read: ${pictures[0]!.reason}${others > 0 ? ` (and ${others} more)` : ''}. Mend or remove ${others > 0 ? 'them' : 'it'}, or leave ${others > 0 ? 'them' : 'it'} out with onBadImage: 'skip'.`,
+    );
+  }
+}
+
 /** The pictures of a folder by index. */
 export interface FolderDataset {
   readonly size: number;
@@ -46,24 +65,26 @@ export interface FolderDataset {
   readonly entries: readonly FolderEntry[];
   /** Unreadable pictures. */
   readonly skipped: readonly SkippedPicture[];
+  /** Longest side of all pictures in their files, before they are resized, in pixels. */
+  readonly longestSide: number;
   /** Returns one picture, resized. @throws RangeError if there is none at `index`. */
   at(index: number): Promise<FolderExample>;
 }
 
 /**
  * Reads every picture in the `entries` of an image folder.
- * @throws Error that names the first unreadable picture, unless `onBadImage` is `'skip'`.
+ * @throws UnreadablePictures that names the first of them and counts all, unless `onBadImage` is `'skip'`.
  * @throws FileFormatError if a class is left without pictures.
  * @example
  * const dataset = await folderDataset(await imageFolder('flowers'), { onBadImage: 'skip' });
  */
 export async function folderDataset(
-  { classes, entries, load }: ImageFolder,
+  { classes, entries, load }: Pick<ImageFolder, 'classes' | 'entries' | 'load'>,
   options: FolderDatasetOptions = {},
 ): Promise<FolderDataset> {
   const { resize = 256, interpolation = 'bilinear', channels = 3, maxBytes = 2 ** 30, signal } = options;
-  const read = async (entry: FolderEntry): Promise<FolderExample> => {
-    const image: RgbImage = resizeShorter(await load(entry), resize, interpolation);
+  const resized = (entry: FolderEntry, file: RgbImage): FolderExample => {
+    const image = resizeShorter(file, resize, interpolation);
     return {
       pixels: planesOf(image, channels),
       label: entry.label,
@@ -73,20 +94,24 @@ export async function folderDataset(
   const good: FolderEntry[] = [];
   const kept: (FolderExample | undefined)[] = [];
   const skipped: SkippedPicture[] = [];
-  let bytes = 0;
+  let [bytes, longestSide] = [0, 0];
   for (const [index, entry] of entries.entries()) {
     signal?.throwIfAborted();
     try {
-      const example = await read(entry);
+      const image = await load(entry, { signal });
+      longestSide = Math.max(longestSide, image.width, image.height);
+      const example = resized(entry, image);
       bytes += example.pixels.length;
       good.push(entry);
       kept.push(bytes <= maxBytes ? example : undefined);
     } catch (error) {
-      if (options.onBadImage !== 'skip') throw error;
+      signal?.throwIfAborted();
       skipped.push({ path: entry.path, reason: error instanceof Error ? error.message : String(error) });
     }
     options.onProgress?.({ loaded: index + 1, total: entries.length });
   }
+  if (skipped.length > 0 && options.onBadImage !== 'skip')
+    throw new UnreadablePictures(skipped, entries.length);
   const present = new Set(good.map(({ label }) => label));
   const missing = classes.filter((_, label) => !present.has(label));
   if (missing.length > 0)
@@ -99,10 +124,11 @@ export async function folderDataset(
     classes,
     entries: good,
     skipped,
+    longestSide,
     async at(index) {
       const entry = good[index];
       if (!entry) throw new RangeError(`There is no example ${index}; the dataset has ${good.length}.`);
-      return kept[index] ?? read(entry);
+      return kept[index] ?? resized(entry, await load(entry));
     },
   };
 }

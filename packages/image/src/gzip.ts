@@ -1,36 +1,61 @@
-/** Decompresses gzip with the platform's DecompressionStream, up to a limit. */
+/** Decompresses gzip with the platform's DecompressionStream, no more than the contents need. */
 import { FileFormatError } from '@cnn/core';
 
 /** True if the bytes start with gzip's signature. */
 export const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
 
-/** Decompresses `bytes`. @throws FileFormatError if they are damaged, or decompress to more than `limit` bytes. */
-export async function gunzip(bytes: Uint8Array, limit: number): Promise<Uint8Array> {
+/** Largest number of bytes that deflate makes of one. */
+const MAX_EXPANSION = 1032;
+
+/**
+ * Decompresses `bytes`.
+ * @param lengthOf - tells the length of the contents from their first bytes; undefined if it needs more of them.
+ * @returns the contents; shorter than their length if the file ends early.
+ * @throws FileFormatError if they are damaged, or longer than their length.
+ */
+export async function gunzip(
+  bytes: Uint8Array,
+  lengthOf: (start: Uint8Array) => number | undefined,
+  signal?: AbortSignal,
+): Promise<Uint8Array> {
   const reader = new Blob([bytes as Uint8Array<ArrayBuffer>])
     .stream()
     .pipeThrough(new DecompressionStream('gzip'))
     .getReader();
-  const parts: Uint8Array[] = [];
+  let start: Uint8Array = new Uint8Array(0);
+  let contents: Uint8Array | undefined;
   let length = 0;
   try {
     for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      length += value.length;
-      if (length > limit) throw new FileFormatError('gzip', `it unpacks to more than ${limit} bytes`);
-      parts.push(value);
+      signal?.throwIfAborted();
+      const { done, value } = await reader.read().catch((error: unknown) => {
+        throw new FileFormatError(
+          'gzip',
+          `it cannot be unpacked (${error instanceof Error ? error.message : String(error)})`,
+        );
+      });
+      if (done) return contents?.subarray(0, length) ?? start;
+      if (!contents) {
+        start = Uint8Array.from([...start, ...value]);
+        const size = lengthOf(start);
+        if (size === undefined) continue;
+        if (size > MAX_EXPANSION * bytes.length)
+          throw new FileFormatError(
+            'gzip',
+            `its contents are to be ${size} bytes, which ${bytes.length} compressed bytes cannot hold`,
+          );
+        contents = new Uint8Array(size);
+      }
+      const part = length === 0 ? start : value;
+      if (length + part.length > contents.length)
+        throw new FileFormatError(
+          'gzip',
+          `it unpacks to more than the ${contents.length} bytes of its contents`,
+        );
+      contents.set(part, length);
+      length += part.length;
     }
-  } catch (error) {
-    if (error instanceof FileFormatError) throw error;
-    throw new FileFormatError('gzip', `it cannot be unpacked (${(error as Error).message})`);
   } finally {
     await reader.cancel().catch(() => undefined);
   }
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

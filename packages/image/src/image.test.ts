@@ -7,7 +7,6 @@ import { random } from '@cnn/core/graph';
 import { realData } from '@cnn/testing';
 import { describe, expect, test } from 'vitest';
 import {
-  centerCrop,
   cropped,
   decodeImage,
   encodePng,
@@ -74,7 +73,6 @@ describe('geometry', () => {
 
   test('impossible sizes are errors', () => {
     expect(() => resize(gradient, 0, 3)).toThrow('0 x 3');
-    expect(() => centerCrop(gradient, 4)).toThrow('5 x 3');
     // A small file that would take all memory when resized.
     const line = { width: 1, height: 65_500, data: new Uint8Array(196_500) };
     expect(() => cropped(line, imagenetPreset)).toThrow(
@@ -117,6 +115,24 @@ describe('datasets', () => {
     await expect(readIdx(file)).rejects.toThrow(message);
   });
 
+  test('a gzipped file is unpacked only as far as its header says', async () => {
+    const zeros = new Uint8Array(2 ** 28);
+    const bomb = (...header: readonly number[]): Uint8Array => {
+      const bytes = zeros.slice();
+      bytes.set(header);
+      return gzipSync(bytes, { level: 1 });
+    };
+    const small = bomb(0, 0, 8, 1, 0, 0, 0, 9);
+    const started = performance.now();
+    await expect(readIdx(small)).rejects.toThrow('it unpacks to more than the 17 bytes of its contents');
+    await expect(readIdx(gzipSync(zeros.subarray(0, 2 ** 20)))).rejects.toThrow('type 0x0');
+    await expect(readIdx(gzipSync(idx([40_000, 20_000], [])))).rejects.toThrow(/cannot hold/);
+    await expect(readIdx(gzipSync(idx([2 ** 31, 2 ** 31], [])))).rejects.toThrow('over the limit');
+    expect(performance.now() - started).toBeLessThan(500);
+    const signal = AbortSignal.abort();
+    await expect(readIdx(small, { signal })).rejects.toThrow(/abort/);
+  });
+
   test('labels out of range and files that do not belong together', async () => {
     await expect(readMnist(idx([1, 1, 1], [0]), idx([1], [10]))).rejects.toThrow(
       'the label of example 0 is 10',
@@ -147,26 +163,20 @@ interface Fact {
 
 /** Files that Pillow decodes and `decodeImage` refuses, with the reason in the error. */
 const refused: Readonly<Record<string, RegExp>> = {
-  'odd/pngsuite/basi0g01.png': /interlaced/,
-  'odd/pngsuite/basi0g04.png': /interlaced/,
-  'odd/pngsuite/basi3p02.png': /interlaced/,
-  'odd/pngsuite/xcsn0g01.png': /CRC/,
   'odd/jpegdec-ref/ycck.jpg': /CMYK/,
   'odd/jpegdec-crash/imagetestsuite__4838ece0d3900220d33528ee027289bc.jpg': /stray bytes/,
   'odd/jpegdec-crash/imagetestsuite__5482a54657765056f1a94116a8dbffe7.jpg': /stray bytes/,
   'odd/jpegdec-crash/imagetestsuite__8a9cc8eeed66aeb423a91c44111d9450.jpg': /cut short/,
   'odd/jpegdec-crash/imagetestsuite__f6b4389c3cf0f5997b2e5a4b905aea8d.jpg': /stray bytes/,
-  // Node 24's text decoder refuses before the keyword is looked at.
-  'odd/image-rs/bugfixes__issue#2026.png': /keyword|invalid latin1 text/,
   'odd/ljt/testimgari.jpg': /arithmetic/,
-  'odd/image-png/bugfixes__large-text-chunks-issue#337.png': /interlaced/,
-  'odd/image-png/bugfixes__x_interlaced_chck.png': /CRC/,
-  'odd/image-png/pngsuite__basi0g02.png': /interlaced/,
-  'odd/image-png/pngsuite__basi3p01.png': /interlaced/,
-  'odd/image-png/pngsuite__basi3p04.png': /interlaced/,
-  'odd/image-png/pngsuite__xcsn0g01.png': /CRC/,
   'odd/sharp/Channel_digital_image_CMYK_color.jpg': /CMYK/,
 };
+
+/** Files that Pillow refuses for harmless damage. */
+const harmless = new Set([
+  // The checksums of its cLLI and mDCV chunks are wrong, which decide no pixels.
+  'odd/image-png/bugfixes__cicp_pq.png',
+]);
 
 /** Crafted files whose coefficients overflow: the standard does not define their pixels, and decoders differ. */
 const undefinedByStandard = new Set([
@@ -186,8 +196,10 @@ describe.skipIf(!data)('real pictures (skipped where the data is absent)', () =>
       );
       if (result instanceof Error) {
         expect(result, file).toBeInstanceOf(FileFormatError);
+        expect(harmless.has(file), file).toBe(false);
         if (!pillowError) expect(result.message, file).toMatch(refused[file] ?? /no reason is known/);
-      } else if (!undefinedByStandard.has(file)) expect(hash(result), file).toBe(pillowRgbSha256);
+      } else if (!undefinedByStandard.has(file) && !harmless.has(file))
+        expect(hash(result), file).toBe(pillowRgbSha256);
     }
   });
 

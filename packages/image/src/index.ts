@@ -3,9 +3,6 @@ export {
   cifar10Classes,
   type Dataset,
   type Example,
-  type FolderEntry,
-  type ImageFolder,
-  imageFolder,
   readCifar10,
   readMnist,
 } from './datasets.js';
@@ -16,10 +13,22 @@ export {
   type FolderExample,
   folderDataset,
   type SkippedPicture,
+  UnreadablePictures,
 } from './folderDataset.js';
-export { type IdxArray, readIdx } from './idx.js';
-export { defaultImageLimits, type ImageLimits, type RgbImage } from './image.js';
+export { type IdxArray, type IdxOptions, readIdx } from './idx.js';
+export { defaultImageLimits, type ImageLike, type ImageLimits, type RgbImage, rgbOf } from './image.js';
+export {
+  compareCodePoints,
+  countLeftOut,
+  type FolderEntry,
+  type ImageFolder,
+  type ImageFolderOptions,
+  imageFolder,
+  isHidden,
+  type LeftOut,
+} from './imageFolder.js';
 export { imagenetLabels } from './labels.js';
 export { encodePng } from './png.js';
 export { centerCrop, type Interpolation, resize, resizeShorter } from './resize.js';
 export { cropped, digitPreset, imagenetPreset, transform } from './transform.js';
+export { imagenetWnids } from './wnids.js';

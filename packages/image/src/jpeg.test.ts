@@ -1,5 +1,7 @@
 /** JPEG without data files: two pictures of 20x12 pixels that Pillow 9.4 wrote, and the hash of the pixels it reads. */
 import { createHash } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { FileFormatError } from '@cnn/core';
 import { random } from '@cnn/core/graph';
 import { describe, expect, test, vi } from 'vitest';
@@ -70,6 +72,84 @@ describe('JPEG', () => {
       await decodeImage(bytes, { upright: true, limits: { maxPixels: 1e6 } }).catch((error: unknown) => {
         if (!(error instanceof FileFormatError)) throw error;
       });
+  });
+
+  const segment = (marker: number, content: readonly number[]): number[] => [
+    0xff,
+    marker,
+    0,
+    content.length + 2,
+    ...content,
+  ];
+  /** A grey progressive file of one colour, with scans after the first that have no data. */
+  const scanned = (side: number, more: number): Uint8Array => {
+    const scan = segment(0xda, [1, 1, 0, 0, 0, 0]);
+    return Uint8Array.from([
+      ...[0xff, 0xd8],
+      ...segment(0xdb, [0, ...Array<number>(64).fill(1)]),
+      ...segment(0xc2, [8, side >> 8, side & 255, side >> 8, side & 255, 1, 1, 0x11, 0]),
+      // One code, of one bit: no difference to the block before.
+      ...segment(0xc4, [0, 1, ...Array<number>(15).fill(0), 0]),
+      ...scan,
+      ...Array<number>(Math.ceil(Math.ceil(side / 8) ** 2 / 8)).fill(0),
+      ...Array.from({ length: more }, () => segment(0xda, [1, 1, 0, 1, 63, 0])).flat(),
+      ...[0xff, 0xd9],
+    ]);
+  };
+
+  test('scans times pixels are at most ten times the limit of pixels', async () => {
+    const limits = { maxPixels: 10_000 };
+    await expect(decodeImage(scanned(100, 10), { limits })).rejects.toThrow(
+      'it has more than 10 scans of 100 x 100 pixels, which would take too long',
+    );
+    // Nor can damage hide scans from the count that the decoder would go through.
+    const hidden = [...scanned(100, 0).slice(0, -2), ...segment(0xfe, [0xff, 0xd9]), ...scanned(100, 10)];
+    await expect(decodeImage(Uint8Array.from(hidden), { limits })).rejects.toThrow('more than 10 scans');
+    expect(new Set((await decodeImage(scanned(100, 0), { limits })).data)).toEqual(new Set([128]));
+  });
+
+  test('an abort stops decoding that takes long, and decoding that waits', async () => {
+    const file = scanned(9000, 0);
+    const started = performance.now();
+    await expect(decodeImage(file, { signal: AbortSignal.timeout(60) })).rejects.toThrow(/timeout|aborted/i);
+    expect(performance.now() - started).toBeLessThan(400);
+    const controller = new AbortController();
+    const waiting = [1, 2].map(() => decodeImage(baseline, { signal: controller.signal }));
+    controller.abort();
+    for (const result of await Promise.allSettled(waiting)) expect(result.status).toBe('rejected');
+    expect(hash(await decodeImage(baseline))).toBe(pixels);
+  });
+
+  test('long decoding gives the same pixels and errors in a worker thread', async () => {
+    const { signal } = new AbortController();
+    const file = scanned(4100, 0);
+    const [there, here] = [await decodeImage(file, { signal }), await decodeImage(file)];
+    expect(Buffer.compare(there.data, here.data)).toBe(0);
+    const broken = file.slice();
+    broken[6] = 3; // The table of another component: its own is missing.
+    await expect(decodeImage(broken, { signal })).rejects.toThrow(
+      /is broken \(Quantization table 0x00 was not/,
+    );
+    await expect(decodeImage(broken)).rejects.toThrow(
+      /is broken \(Quantization table 0x00 was not defined\)/,
+    );
+  });
+
+  test('the memory of a large picture is given back', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const memory = async (): Promise<number> => {
+      for (let i = 0; i < 4; i++) {
+        collect();
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      return process.memoryUsage().rss;
+    };
+    const file = scanned(6000, 0);
+    await decodeImage(baseline);
+    const before = await memory();
+    expect((await decodeImage(file)).data.length).toBe(108_000_000);
+    expect((await memory()) - before).toBeLessThan(64e6);
   });
 
   test('a decoder that fails to load is not a FileFormatError, and is loaded again for the next file', async () => {

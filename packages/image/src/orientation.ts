@@ -4,25 +4,48 @@ import type { RgbImage } from './image.js';
 /** EXIF's orientation: 1 is upright, 2 to 4 are mirrored or upside down, 5 to 8 lie on a side. */
 export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
 
-const isOrientation = (value: number): value is Orientation => value >= 1 && value <= 8;
+/** A picture as stored, and the orientation to show it in. */
+export interface StoredPicture {
+  readonly image: RgbImage;
+  readonly orientation: Orientation;
+}
 
-/** Reads the orientation of an EXIF block (`Exif`, two zero bytes, a TIFF header); 1 if it states none. */
-export function exifOrientation(block: Uint8Array): Orientation {
+/** True if a number is one of EXIF's orientations. */
+export const isOrientation = (value: number): value is Orientation =>
+  Number.isInteger(value) && value >= 1 && value <= 8;
+
+/** The tag of the orientation. */
+const ORIENTATION = 0x0112;
+
+/**
+ * Reads the orientation of an EXIF block: a TIFF header, after `Exif` and two zero bytes in JPEG.
+ * @returns undefined if the block states none, or is damaged.
+ */
+export function exifOrientation(block: Uint8Array): Orientation | undefined {
   const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
-  const tiff = 6;
-  if (block.length < tiff + 8 || view.getUint32(0) !== 0x45786966) return 1;
-  const little = view.getUint16(tiff) === 0x4949;
+  const tiff = block.length >= 6 && view.getUint32(0) === 0x45786966 ? 6 : 0;
+  if (block.length < tiff + 8) return undefined;
+  const order = view.getUint16(tiff);
+  if (order !== 0x4949 && order !== 0x4d4d) return undefined;
+  const little = order === 0x4949;
   const directory = tiff + view.getUint32(tiff + 4, little);
-  if (directory + 2 > block.length) return 1;
+  if (directory + 2 > block.length) return undefined;
   const entries = view.getUint16(directory, little);
   for (let entry = 0; entry < entries; entry++) {
     const at = directory + 2 + 12 * entry;
-    if (at + 12 > block.length) return 1;
-    if (view.getUint16(at, little) !== 0x0112) continue;
-    const value = view.getUint16(at + 8, little);
-    return isOrientation(value) ? value : 1;
+    if (at + 12 > block.length) return undefined;
+    if (view.getUint16(at, little) !== ORIENTATION) continue;
+    // A SHORT by the standard; some writers make it a BYTE or a LONG.
+    const type = view.getUint16(at + 2, little);
+    const value =
+      type === 1
+        ? view.getUint8(at + 8)
+        : type === 4
+          ? view.getUint32(at + 8, little)
+          : view.getUint16(at + 8, little);
+    return isOrientation(value) ? value : undefined;
   }
-  return 1;
+  return undefined;
 }
 
 /** Returns the picture upright, as Pillow's `ImageOps.exif_transpose` does. */

@@ -3,8 +3,8 @@
  * filter, which is widened for shrinking. Rows are resized first, then columns, in fixed-point arithmetic; the result
  * in between is rounded to bytes.
  */
-import { roundHalfEven } from '@cnn/core/graph';
-import { defaultImageLimits, type RgbImage } from './image.js';
+import { centredStart } from '@cnn/core/graph';
+import { defaultImageLimits, type ImageLike, type RgbImage, rgbOf } from './image.js';
 
 /** Filters, by Pillow's names. */
 export type Interpolation = 'bilinear' | 'bicubic';
@@ -23,6 +23,14 @@ const filters: Readonly<
     },
   },
 };
+
+/** Throws for a name that is no filter: JavaScript has no types that refuse it. */
+export function checkInterpolation(name: Interpolation): void {
+  if (!Object.hasOwn(filters, name))
+    throw new RangeError(
+      `There is no interpolation '${String(name)}'; choose one of ${Object.keys(filters).join(', ')}.`,
+    );
+}
 
 /** Fraction bits of a weight: 32, minus 8 for the pixel and 2 for sign and overflow. */
 const PRECISION = 22;
@@ -108,56 +116,77 @@ function vertical(image: RgbImage, outHeight: number, interpolation: Interpolati
   return { width, height: outHeight, data: result };
 }
 
+/** Throws unless a size in pixels is a whole number from 1 up. */
+function checkSize(action: string, ...sizes: readonly number[]): void {
+  if (!sizes.every((size) => Number.isSafeInteger(size) && size > 0))
+    throw new RangeError(
+      `A picture cannot be ${action} ${sizes.join(' x ')} pixels; give whole numbers from 1 up.`,
+    );
+}
+
 /**
  * Resizes a picture.
  * @param interpolation - default `'bilinear'`.
+ * @throws TypeError and RangeError for a picture that is none: see {@link rgbOf}.
  * @throws RangeError for a size below 1x1, and for more than 100 million pixels: enlarging the shorter side of a file
  * that is one pixel wide and very high would take all memory.
  */
 export function resize(
-  image: RgbImage,
+  image: ImageLike,
   width: number,
   height: number,
   interpolation: Interpolation = 'bilinear',
 ): RgbImage {
-  if (!Number.isInteger(width) || !Number.isInteger(height) || width < 1 || height < 1)
-    throw new RangeError(
-      `A picture cannot be resized to ${width} x ${height} pixels; both must be whole numbers from 1 up.`,
-    );
+  const picture = rgbOf(image);
+  checkSize('resized to', width, height);
+  checkInterpolation(interpolation);
   // The larger of the result and the picture in between, which has the new width and the old height.
-  const pixels = width * Math.max(height, image.height);
-  if (pixels > Math.max(defaultImageLimits.maxPixels, image.width * image.height))
+  const pixels = width * Math.max(height, picture.height);
+  if (pixels > Math.max(defaultImageLimits.maxPixels, picture.width * picture.height))
     throw new RangeError(
-      `A picture of ${image.width} x ${image.height} pixels is not resized to ${width} x ${height}: that takes ${pixels} pixels, over the limit of ${defaultImageLimits.maxPixels}. Crop it first.`,
+      `A picture of ${picture.width} x ${picture.height} pixels is not resized to ${width} x ${height}: that takes ${pixels} pixels, over the limit of ${defaultImageLimits.maxPixels}. Crop it first.`,
     );
-  const wide = width === image.width ? image : horizontal(image, width, interpolation);
-  return height === image.height ? wide : vertical(wide, height, interpolation);
+  const wide = width === picture.width ? picture : horizontal(picture, width, interpolation);
+  return height === picture.height ? wide : vertical(wide, height, interpolation);
 }
 
-/** Resizes the shorter side to `size` pixels and keeps the proportions; the longer side is rounded down. */
+/**
+ * Resizes the shorter side to `size` pixels and keeps the proportions; the longer side is rounded down.
+ * @throws TypeError and RangeError as {@link resize} does.
+ */
 export function resizeShorter(
-  image: RgbImage,
+  image: ImageLike,
   size: number,
   interpolation: Interpolation = 'bilinear',
 ): RgbImage {
-  const { width, height } = image;
+  const picture = rgbOf(image);
+  checkSize('resized to a shorter side of', size);
+  const { width, height } = picture;
   return width <= height
-    ? resize(image, size, Math.trunc((size * height) / width), interpolation)
-    : resize(image, Math.trunc((size * width) / height), size, interpolation);
+    ? resize(picture, size, Math.trunc((size * height) / width), interpolation)
+    : resize(picture, Math.trunc((size * width) / height), size, interpolation);
 }
 
-/** Cuts a square of `size` x `size` pixels from the centre. @throws RangeError if the picture is smaller. */
-export function centerCrop({ width, height, data }: RgbImage, size: number): RgbImage {
-  if (width < size || height < size)
+/**
+ * Cuts a square of `size` x `size` pixels from the centre, as torchvision's `CenterCrop`: a smaller picture gets black
+ * edges. `centerCrop` of `@cnn/train` does the same with tensors.
+ * @throws TypeError and RangeError for a picture that is none: see {@link rgbOf}.
+ * @throws RangeError for a size below 1, and for more than 100 million pixels.
+ */
+export function centerCrop(image: ImageLike, size: number): RgbImage {
+  const { width, height, data } = rgbOf(image);
+  checkSize('cropped to', size);
+  if (size * size > Math.max(defaultImageLimits.maxPixels, width * height))
     throw new RangeError(
-      `A square of ${size} pixels cannot be cut from ${width} x ${height}; resize the picture first.`,
+      `A picture of ${width} x ${height} pixels is not cropped to ${size} x ${size}: that takes ${size * size} pixels, over the limit of ${defaultImageLimits.maxPixels}.`,
     );
-  const left = roundHalfEven((width - size) / 2);
-  const top = roundHalfEven((height - size) / 2);
+  const [left, top] = [centredStart(width, size), centredStart(height, size)];
   const result = new Uint8Array(3 * size * size);
-  for (let row = 0; row < size; row++) {
-    const from = 3 * ((top + row) * width + left);
-    result.set(data.subarray(from, from + 3 * size), 3 * row * size);
+  const first = Math.max(0, left);
+  const count = Math.min(size, width);
+  for (let row = Math.max(0, top); row < Math.min(height, top + size); row++) {
+    const from = 3 * (row * width + first);
+    result.set(data.subarray(from, from + 3 * count), 3 * ((row - top) * size + first - left));
   }
   return { width: size, height: size, data: result };
 }

@@ -1,7 +1,7 @@
 /** Turns a picture into a model's input: resize, crop, scale to [0, 1], subtract the mean, divide by the deviation. */
 import { type Tensor, type Transform, tensor } from '@cnn/core';
-import type { RgbImage } from './image.js';
-import { centerCrop, resizeShorter } from './resize.js';
+import { type ImageLike, type RgbImage, rgbOf } from './image.js';
+import { centerCrop, checkInterpolation, resizeShorter } from './resize.js';
 
 /** The preprocessing of ImageNet models: resize to 256 (bilinear), crop to 224, ImageNet's means and deviations. */
 export const imagenetPreset: Transform = {
@@ -21,15 +21,31 @@ export const digitPreset: Transform = {
   std: [1],
 };
 
-/** Resizes and crops a picture to the pixels of the model's input, before scaling. */
-export const cropped = (image: RgbImage, { resize, crop, interpolation }: Transform): RgbImage =>
+/**
+ * Resizes and crops a picture to the pixels of the model's input, before scaling.
+ * @throws TypeError and RangeError for a picture that is none (see {@link rgbOf}), and for impossible sizes.
+ */
+export const cropped = (image: ImageLike, { resize, crop, interpolation }: Transform): RgbImage =>
   centerCrop(resizeShorter(image, resize, interpolation), crop);
+
+/** Throws for a preset whose means and deviations would give a picture of NaN, or of channels that there are none of. */
+function checkPreset({ mean, std, interpolation }: Transform): void {
+  checkInterpolation(interpolation);
+  if ((mean.length !== 1 && mean.length !== 3) || mean.length !== std.length)
+    throw new RangeError(
+      `A preset has 1 or 3 means (grey or RGB) and a deviation for each, got ${mean.length} and ${std.length}.`,
+    );
+  if (!mean.every(Number.isFinite) || !std.every((value) => Number.isFinite(value) && value > 0))
+    throw new RangeError(
+      `The means of a preset are numbers and its deviations are above 0, got [${mean.join(', ')}] and [${std.join(', ')}].`,
+    );
+}
 
 /**
  * Returns the bytes of a picture channel by channel (CHW): red, green and blue, or one grey channel with the luma
  * weights of Pillow's `convert('L')` (0.299, 0.587, 0.114).
  */
-export function planesOf({ width, height, data }: RgbImage, channels: number): Uint8Array {
+export function planesOf({ width, height, data }: RgbImage, channels: 1 | 3): Uint8Array {
   const plane = width * height;
   const result = new Uint8Array(channels * plane);
   for (let i = 0; i < plane; i++)
@@ -42,12 +58,15 @@ export function planesOf({ width, height, data }: RgbImage, channels: number): U
 
 /**
  * Turns a picture into a model's input, 1 x c x crop x crop. A preset with one mean gives one grey channel.
+ * @param image - a decoded picture, or a canvas's `ImageData`.
+ * @throws TypeError and RangeError for a picture that is none (see {@link rgbOf}), and for an impossible preset.
  * @example
  * const x = transform({ width: 300, height: 200, data: new Uint8Array(180_000) }, imagenetPreset);
  */
-export function transform(image: RgbImage, preset: Transform): Tensor {
+export function transform(image: ImageLike, preset: Transform): Tensor {
+  checkPreset(preset);
   const picture = cropped(image, preset);
-  const channels = preset.mean.length;
+  const channels = preset.mean.length === 1 ? 1 : 3;
   const bytes = planesOf(picture, channels);
   const plane = bytes.length / channels;
   const result = new Float32Array(bytes.length);

@@ -84,11 +84,14 @@ function timmV3({ stages, excited }: V3Form): (name: string) => string {
 /** Renaming rules for checkpoints with other parameter names. The annotations let bundlers drop unused ones. */
 export const renames = {
   /** MobileNetV1 in three stages (`stage1.0` to `stage3.1`); such checkpoints also need `leakyRelu(0.1)`. */
-  stages: (name) =>
-    name.replace(
-      /^stage([123])\.(\d+)\./,
-      (_, stage: string, index: string) => `feature.${before[stage]! + Number(index)}.`,
-    ),
+  stages: /* @__PURE__ */ Object.assign(
+    (name: string) =>
+      name.replace(
+        /^stage([123])\.(\d+)\./,
+        (_, stage: string, index: string) => `feature.${before[stage]! + Number(index)}.`,
+      ),
+    { options: { activation: 'leakyRelu:0.1' } },
+  ),
   /** timm's MobileNetV3-Large (`mobilenetv3_large_100`). */
   timmV3Large: /* @__PURE__ */ timmV3({ stages: [1, 2, 3, 4, 2, 3], excited: [2, 4, 5] }),
   /** timm's MobileNetV3-Small (`mobilenetv3_small_100`). */

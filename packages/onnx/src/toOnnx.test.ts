@@ -50,6 +50,27 @@ describe('a file', () => {
   const file = read(residual, [5, 2, 6, 7]);
   const graph = file.graph!;
 
+  test('holds labels and preprocessing as metadata, if they are given', async () => {
+    expect(file.metadataProps).toEqual([]);
+    const transform = {
+      resize: 8,
+      crop: 6,
+      interpolation: 'bicubic',
+      mean: [0.5, 0.25],
+      std: [1, 2],
+    } as const;
+    const options = { labels: ['a', 'b "c"', '\u{1F600}'], transform };
+    const { metadataProps } = read(residual, [1, 2, 6, 6], options);
+    expect(metadataProps.map(({ key, value }) => [key, value])).toEqual([
+      ['labels', '["a","b \\"c\\"","\u{1F600}"]'],
+      ['mean', '[0.5,0.25]'],
+      ['std', '[1,2]'],
+      ['size', '6'],
+      ['resize', '8'],
+      ['interpolation', 'bicubic'],
+    ]);
+  });
+
   test('names its versions, its producer and itself', () => {
     expect([file.irVersion, file.opsetImport.map(({ domain, version }) => [domain, version])]).toEqual([
       8n,

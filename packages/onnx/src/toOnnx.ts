@@ -1,6 +1,6 @@
 /** Exports a graph and its weights as the bytes of an ONNX file. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { Node, Shape, Weights } from '@cnn/core';
+import type { Node, Shape, Transform, Weights } from '@cnn/core';
 import {
   definitionOf,
   evaluateConstants,
@@ -37,6 +37,34 @@ export interface ToOnnxOptions {
    * whatever it was traced for. Default false.
    */
   readonly dynamicBatch?: boolean;
+  /** Names of the outputs, which the file then holds as the metadata `labels`, a JSON list. Default: none. */
+  readonly labels?: readonly string[];
+  /**
+   * Preprocessing of pictures, which the file then holds as the metadata `mean` and `std` (JSON lists, for pixels
+   * from 0 to 1), `size` (side of the input), `resize` (shorter side before the crop) and `interpolation`.
+   * Default: none.
+   */
+  readonly transform?: Transform;
+}
+
+/** Gives the metadata of a file: texts, as the standard demands. */
+function metadataOf({ labels = [], transform }: ToOnnxOptions): readonly { key: string; value: string }[] {
+  const values = {
+    ...(labels.length > 0 ? { labels } : {}),
+    ...(transform
+      ? {
+          mean: transform.mean,
+          std: transform.std,
+          size: transform.crop,
+          resize: transform.resize,
+          interpolation: transform.interpolation,
+        }
+      : {}),
+  };
+  return Object.entries(values).map(([key, value]) => ({
+    key,
+    value: typeof value === 'string' ? value : JSON.stringify(value),
+  }));
 }
 
 /**
@@ -53,11 +81,8 @@ export interface ToOnnxOptions {
  * const graph = trace(model, [1, 3, 224, 224], { name: 'resnet18' });
  * await writeFile('resnet18.onnx', toOnnx(graph, weights));
  */
-export function toOnnx(
-  graph: Graph,
-  weights: Weights,
-  { dynamicBatch = false }: ToOnnxOptions = {},
-): Uint8Array {
+export function toOnnx(graph: Graph, weights: Weights, options: ToOnnxOptions = {}): Uint8Array {
+  const { dynamicBatch = false } = options;
   const name = graph.name || 'model';
   const { graph: network, values } = prepare(graph, weights);
   const batched = dynamicBatch ? batchedNodes(network) : new Set<Node>();
@@ -86,6 +111,7 @@ export function toOnnx(
       producerName: '@cnn/onnx',
       producerVersion: version,
       docString: documentation(name, network, dynamicBatch),
+      metadataProps: [...metadataOf(options)],
     },
     {
       name,

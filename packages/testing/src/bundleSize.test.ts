@@ -5,6 +5,16 @@ import { expect, test } from 'vitest';
 import { moduleTextPlugin } from '../../../scripts/moduleText.mjs';
 import { bundleSize, familyPrograms } from './bundleSize.js';
 
+test('every family has a program whose size is measured', async () => {
+  const { families } = (await import('../../../scripts/families.mjs' as string)) as {
+    readonly families: readonly string[];
+  };
+  const programs = Object.values(familyPrograms);
+  expect(programs).toHaveLength(families.length);
+  for (const family of families)
+    expect(programs.filter((program) => program.includes(`'@cnn/${family}'`))).toHaveLength(1);
+});
+
 test('compile and MobileNetV2 are at most 60 kB, the wasm back end included', async () => {
   const { first, later, text } = await bundleSize(familyPrograms.mobilenetV2!);
   expect(first).toBeLessThanOrEqual(60_000);
@@ -12,7 +22,7 @@ test('compile and MobileNetV2 are at most 60 kB, the wasm back end included', as
   expect(later.map(({ name }) => name).sort()).toEqual([
     'packages/core/src/backends/gpu/compileGpu.ts',
     'packages/core/src/backends/gpu/compilers.ts',
-    'packages/core/src/backends/wasm/ops/training.ts',
+    'packages/core/src/backends/wasm/ops/deferred.ts',
   ]);
   // Node's modules are requested by name at run time, so bundlers need no configuration for them.
   expect(text).not.toMatch(/\bfrom\s*["']node:|import\(["']node:|\brequire\(["']node:(?!worker_threads)/);

@@ -8,7 +8,7 @@ const repository = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** A part of a bundle that a page loads on demand. */
 export interface LaterPart {
-  /** Path of the imported module, such as `.../training.ts`. */
+  /** Path of the imported module, such as `.../deferred.ts`. */
   readonly name: string;
   readonly bytes: number;
 }

@@ -25,11 +25,17 @@ test('a missing file, a wrong import between packages and one between layers are
     'packages/vgg/src/index.ts',
     "import { resnet18 } from '@cnn/resnet';\nexport const models = resnet18;\n",
   );
+  write('packages/unknown/package.json', '{ "private": true }');
+  write('packages/unknown/src/article.ts', '');
+  write('packages/cli/package.json', '{ "private": true, "peerDependencies": { "@cnn/vgg": "*" } }');
   write('packages/core/package.json', '{ "private": true }');
   write('packages/core/src/tensor/shape.ts', "import { Graph } from '../graph/graph.js';\n");
   const problems = problemsOf(root).join('\n');
   expect(problems).toContain('packages/vgg has no README.md');
   expect(problems).toContain('does not export article');
+  expect(problems).toContain('registry.ts does not load @cnn/unknown');
+  expect(problems).toContain('does not name @cnn/resnet among its peerDependencies');
+  expect(problems).not.toContain('does not name @cnn/vgg');
   expect(problems).toContain("packages/vgg/package.json has no field 'version'");
   expect(problems).toContain('imports @cnn/resnet, which @cnn/vgg may not');
   expect(problems).toContain('tensor may not know graph');

@@ -2,8 +2,8 @@
  * Compares a back end with the reference: both run the same graph, the reference in float64, and every value
  * must agree within a stated tolerance. Independent of the test runner, so that pages can use it too.
  */
-import { type Backend, referenceBackend, type Tensor, type Weights } from '@cnn/core';
-import type { CompileOptions, Graph } from '@cnn/core/graph';
+import { type Backend, type Node, referenceBackend, type Tensor, type Weights } from '@cnn/core';
+import { type CompileOptions, Graph, isInput, isParameter } from '@cnn/core/graph';
 
 /** A value for every input of a graph, by name. */
 export type Feeds = ReadonlyMap<string, Tensor>;
@@ -118,8 +118,58 @@ export async function differences(
   subject: ConformanceCase,
   options?: CompileOptions,
 ): Promise<readonly string[]> {
+  return compared(subject, await resultsOf(backend, subject, options));
+}
+
+/**
+ * The same for several cases that the back end runs as one program, where starting one takes longer than such cases.
+ * Each case may have one run and no updates.
+ */
+export async function differencesTogether(
+  backend: Backend,
+  subjects: readonly ConformanceCase[],
+  options?: CompileOptions,
+): Promise<readonly string[]> {
+  const graph = new Graph({ name: 'together' });
+  const weights = new Map<string, Tensor>();
+  const feeds = new Map<string, Tensor>();
+  const place = (index: number, name: string): string => `${index}/${name}`;
+  for (const [index, subject] of subjects.entries()) {
+    const [run, ...more] = subject.runs;
+    if (!run || more.length > 0 || subject.graph.updates.size > 0)
+      throw new Error(`${subject.name} has several runs or updates, so it has to be a program of its own.`);
+    for (const [name, value] of subject.weights) weights.set(place(index, name), value);
+    for (const [name, value] of run) feeds.set(place(index, name), value);
+    const copies = new Map<Node, Node>();
+    const copyOf = (node: Node): Node => {
+      if (isInput(node)) return graph.input(place(index, node.attrs.name), node.shape);
+      if (isParameter(node))
+        return graph.parameter(place(index, node.attrs.name), node.shape, node.attrs.trainable);
+      const inputs = node.inputs.map((input) => copies.get(input)!);
+      return graph.add(node.op, inputs, node.attrs, node.shape, place(index, node.path));
+    };
+    for (const node of subject.graph.nodes) copies.set(node, copyOf(node));
+    for (const [name, node] of subject.graph.outputs)
+      graph.outputs.set(place(index, name), copies.get(node)!);
+  }
+  const together = { name: 'together', graph, weights, runs: [feeds] };
+  const results = [...(await resultsOf(backend, together, options))];
+  const problems = subjects.map((subject, index) => {
+    const own = results.filter(([name]) => name.startsWith(place(index, '')));
+    return compared(
+      subject,
+      new Map(own.map(([name, value]) => [name.slice(place(index, '').length), value])),
+    );
+  });
+  return (await Promise.all(problems)).flat();
+}
+
+/** What is wrong with the results of a case, as sentences. */
+async function compared(
+  subject: ConformanceCase,
+  got: ReadonlyMap<string, Tensor>,
+): Promise<readonly string[]> {
   const { double: expected, single } = await expectedOf(subject);
-  const got = await resultsOf(backend, subject, options);
   const ofAll = Math.max(...[...expected.values()].map(({ data }) => largest(data)));
   return [...expected].flatMap(([name, wanted]) => {
     const tolerance = subject.exact ? 0 : toleranceFor(wanted.data, single.get(name)!.data, ofAll);

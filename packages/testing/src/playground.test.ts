@@ -2,8 +2,9 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { crc32 } from 'node:zlib';
 import { initialise, writeSafetensors } from '@cnn/core';
-import { encodePng } from '@cnn/image';
+import { decodeImage, encodePng } from '@cnn/image';
 import { models } from '@cnn/mobilenet';
 import { type Browser, chromium, type Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -118,5 +119,49 @@ describe.runIf(found)('the playground', () => {
     await page.getByText(/^mobilenet_v3_small on wasm/).waitFor();
     expect(await page.locator('#classes li').count()).toBe(5);
     expect(await page.textContent('#layers')).toContain('features.2.block');
+  });
+
+  // Orientation 3, upside down: what is stored on the right is on the left.
+  const tiff = Buffer.from('4d4d002a00000008000101120003000000010003000000000000', 'hex');
+  const withOrientation = {
+    jpeg(file: Buffer) {
+      const exif = Buffer.concat([Buffer.from('Exif\0\0'), tiff]);
+      const marker = Buffer.from([0xff, 0xe1, 0, exif.length + 2]);
+      return Buffer.concat([file.subarray(0, 2), marker, exif, file.subarray(2)]);
+    },
+    png(file: Buffer) {
+      const chunk = Buffer.concat([Buffer.from('\0\0\0\0eXIf'), tiff, Buffer.alloc(4)]);
+      chunk.writeUInt32BE(tiff.length);
+      chunk.writeUInt32BE(crc32(chunk.subarray(4, -4)), chunk.length - 4);
+      return Buffer.concat([file.subarray(0, 33), chunk, file.subarray(33)]);
+    },
+  };
+  test.each([
+    ['jpeg', 'right', [true, false]],
+    ['png', 'left', [false, true]],
+  ] as const)('a %s file is shown upright by EXIF, as `cnn` reads it', async (type, half, expected) => {
+    const base64 = await page.evaluate(
+      ([name, left]) => {
+        const photo = document.createElement('canvas');
+        [photo.width, photo.height] = [64, 64];
+        const pen = photo.getContext('2d')!;
+        pen.fillRect(0, 0, 64, 64);
+        pen.fillStyle = '#fff';
+        pen.fillRect(left, 0, 32, 64);
+        return photo.toDataURL(`image/${name}`).split(',')[1]!;
+      },
+      [type, half === 'left' ? 0 : 32] as const,
+    );
+    const buffer = withOrientation[type](Buffer.from(base64, 'base64'));
+    const { data } = await decodeImage(buffer, { upright: true });
+    expect([data[3 * 4]! > 128, data[3 * 60]! > 128]).toEqual(expected);
+    await page.setInputFiles('#file', { name: `photo.${type}`, mimeType: `image/${type}`, buffer });
+    const halves = () =>
+      page.locator('#picture').evaluate((canvas) => {
+        const { width } = canvas as HTMLCanvasElement;
+        const row = (canvas as HTMLCanvasElement).getContext('2d')!.getImageData(0, 9, width, 1).data;
+        return [row[4 * Math.floor(width / 8)]! > 128, row[4 * Math.floor((7 * width) / 8)]! > 128];
+      });
+    await expect.poll(halves).toEqual(expected);
   });
 });

@@ -5,7 +5,13 @@
 import { type Backend, referenceBackend, type Tensor } from '@cnn/core';
 import type { Program } from '@cnn/core/graph';
 import { describe, expect, test } from 'vitest';
-import { type ConformanceCase, difference, differences, expectedOf } from './conformance.js';
+import {
+  type ConformanceCase,
+  difference,
+  differences,
+  differencesTogether,
+  expectedOf,
+} from './conformance.js';
 import { networkConformance } from './conformanceNetworks.js';
 import { opConformance, opNames } from './conformanceOps.js';
 import { testBackend } from './testBackend.js';
@@ -64,6 +70,16 @@ describe.each<[fault: string, backend: Backend]>([
     for (const subject of allCases)
       if (await hasNonZeroValue(subject))
         expect(await differences(backend, subject), subject.name).not.toHaveLength(0);
+  });
+
+  test('every case of an op finds the fault among others in one program', async () => {
+    for (const op of opNames) {
+      const subjects = opConformance(op);
+      const problems = await differencesTogether(backend, subjects);
+      for (const subject of subjects)
+        if (await hasNonZeroValue(subject))
+          expect(problems.join('\n'), op).toContain(`${subject.name}: y differs in`);
+    }
   });
 });
 

@@ -12,7 +12,7 @@ import {
   type Program,
 } from '@cnn/core/graph';
 import { describe, expect, test } from 'vitest';
-import { type ConformanceCase, differences, type Feeds } from './conformance.js';
+import { type ConformanceCase, differences, differencesTogether, type Feeds } from './conformance.js';
 import { networkConformance, poisonedConformance } from './conformanceNetworks.js';
 import { nonFiniteConformance, opConformance, opNames } from './conformanceOps.js';
 import { fillTensor } from './scheme.js';
@@ -28,8 +28,11 @@ export interface TestBackendOptions {
   readonly nonFinite?: boolean;
   /** Returns true if the back end supports an op. Cases with other ops are skipped. Default: all ops. */
   readonly has?: (op: OpName) => boolean;
-  /** True to test single ops in addition to whole graphs. Default true. */
-  readonly oneByOne?: boolean;
+  /**
+   * How single ops are tested, besides whole graphs: each case as a program (`each`, the default), all cases of an op as
+   * one program (`together`, where programs start slowly), or not at all.
+   */
+  readonly ops?: 'each' | 'together' | 'none';
 }
 
 /**
@@ -40,7 +43,7 @@ export interface TestBackendOptions {
 export function testBackend(
   name: string,
   backend: Backend,
-  { compile = {}, nonFinite = true, has = () => true, oneByOne = true }: TestBackendOptions = {},
+  { compile = {}, nonFinite = true, has = () => true, ops: how = 'each' }: TestBackendOptions = {},
 ): void {
   const runs = ({ graph }: ConformanceCase): boolean =>
     graph.nodes.every((node) => isInput(node) || isParameter(node) || has(node.op as OpName));
@@ -52,7 +55,11 @@ export function testBackend(
   };
 
   describe(name, () => {
-    describe.runIf(oneByOne).each(opNames)('%s', (op) => conform(opConformance(op)));
+    if (how === 'each') describe.each(opNames)('%s', (op) => conform(opConformance(op)));
+    if (how === 'together')
+      test.each(opNames.filter(has))('%s', async (op) =>
+        expect(await differencesTogether(backend, opConformance(op).filter(runs), compile)).toEqual([]),
+      );
     describe('whole graphs', () => conform(networkConformance()));
     describe.runIf(nonFinite)('NaN and infinities', () => {
       conform(nonFiniteConformance());

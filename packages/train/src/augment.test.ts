@@ -107,6 +107,16 @@ describe('randomness', () => {
     for (const [i, value] of scaled(large, 9, 9).data.entries()) expect(whole.data[i]).toBeCloseTo(value, 6);
   });
 
+  test('randomResizedCrop takes the middle, rounded down as in torchvision, if no attempt fits', () => {
+    // Windows of the whole area do not fit into 10 x 200; the largest of ratio 4/3 is 13 wide, from (200 - 13) // 2.
+    const ramp = tensor(
+      Float32Array.from({ length: 2000 }, (_, i) => (i % 200) / 200),
+      [1, 10, 200],
+    );
+    const made = randomResizedCrop(13, { scale: [1, 1] })(ramp, random(1));
+    for (let x = 0; x < 13; x++) expect(made.data[x]).toBeCloseTo((93 + x) / 200, 6);
+  });
+
   test('the factors of colorJitter are uniform within their bounds', () => {
     const grey = tensor([0.5], [1, 1, 1]);
     const source = random(2);
@@ -185,6 +195,16 @@ test.each([
     'a crop that does not fit',
     () => randomCrop(20)(large, random(0)),
     /cannot cut 20 x 20 pixels from 9 x 12/,
+  ],
+  ['a size of no pixels', () => resizeTo(0), /resizeTo makes pictures of 0 pixels/],
+  ['a size of NaN', () => centerCrop(Number.NaN), /centerCrop makes pictures of NaN pixels/],
+  ['half a pixel', () => randomResizedCrop(1.5), /randomResizedCrop makes pictures of 1.5 pixels/],
+  ['a negative padding', () => randomCrop(2, { padding: -1 }), /'padding' of randomCrop is -1/],
+  ['a probability of 2', () => randomHorizontalFlip(2), /from 0 to 1, got 2/],
+  [
+    'aspect ratios in the wrong order',
+    () => randomResizedCrop(4, { ratio: [2, 1] }),
+    /'ratio' of randomResizedCrop is \[2, 1\]/,
   ],
   ['a hue beyond half the circle', () => colorJitter({ hue: 0.7 }), /'hue' of colorJitter is 0.7/],
   ['a negative range', () => colorJitter({ contrast: -1 }), /'contrast' of colorJitter is -1/],

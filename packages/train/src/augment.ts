@@ -4,10 +4,24 @@
  * resumed run sees the same pictures.
  */
 import { ShapeError, type Tensor } from '@cnn/core';
-import type { Random } from '@cnn/core/graph';
+import { type Random, roundHalfEven } from '@cnn/core/graph';
 import { withBrightness, withContrast, withHue, withSaturation } from './color.js';
 import { type Augmentation, shuffled } from './data.js';
 import { cut, extentsOf, middle, mirrored, scaled } from './geometry.js';
+
+/** Throws unless the size that a step makes is a whole number from 1 up. */
+function checkSize(step: string, size: number): void {
+  if (!Number.isSafeInteger(size) || size < 1)
+    throw new RangeError(`${step} makes pictures of ${size} pixels; give a whole number from 1 up.`);
+}
+
+/** Throws unless two bounds are above 0 and in order. */
+function checkBounds(option: string, [low, high]: readonly [number, number]): void {
+  if (!(low > 0 && low <= high && high < Infinity))
+    throw new RangeError(
+      `'${option}' of randomResizedCrop is [${low}, ${high}]; give two numbers above 0, the smaller one first.`,
+    );
+}
 
 /** Draws a number between two bounds. */
 const between = (source: Random, [low, high]: readonly [number, number]): number =>
@@ -23,21 +37,29 @@ export const compose =
   (picture, source) =>
     steps.reduce((current, step) => step(current, source), picture);
 
-/** Resizes the shorter side to `size` and keeps the aspect ratio (antialiased): torchvision's `Resize`. */
-export const resizeTo =
-  (size: number): Augmentation =>
-  (picture) => {
+/**
+ * Resizes the shorter side to `size` and keeps the aspect ratio (antialiased): torchvision's `Resize`.
+ * @throws RangeError for a size below 1.
+ */
+export function resizeTo(size: number): Augmentation {
+  checkSize('resizeTo', size);
+  return (picture) => {
     const [, height, width] = extentsOf(picture);
     return height <= width
       ? scaled(picture, size, Math.trunc((size * width) / height))
       : scaled(picture, Math.trunc((size * height) / width), size);
   };
+}
 
-/** Crops a square from the middle, padded with zeros if necessary: torchvision's `CenterCrop`. */
-export const centerCrop =
-  (size: number): Augmentation =>
-  (picture) =>
-    cut(picture, middle(picture, size, size));
+/**
+ * Crops a square from the middle, padded with zeros if necessary: torchvision's `CenterCrop`. `centerCrop` of
+ * `@cnn/image` does the same with decoded pictures.
+ * @throws RangeError for a size below 1.
+ */
+export function centerCrop(size: number): Augmentation {
+  checkSize('centerCrop', size);
+  return (picture) => cut(picture, middle(picture, size, size));
+}
 
 /** Options of {@link randomCrop}. */
 export interface RandomCropOptions {
@@ -47,11 +69,14 @@ export interface RandomCropOptions {
 
 /**
  * Crops a square of `size` pixels at a random position: torchvision's `RandomCrop`.
+ * @throws RangeError for a size below 1 or a padding below 0.
  * @throws ShapeError if the padded picture is smaller.
  */
-export const randomCrop =
-  (size: number, { padding = 0 }: RandomCropOptions = {}): Augmentation =>
-  (picture, source) => {
+export function randomCrop(size: number, { padding = 0 }: RandomCropOptions = {}): Augmentation {
+  checkSize('randomCrop', size);
+  if (!Number.isSafeInteger(padding) || padding < 0)
+    throw new RangeError(`'padding' of randomCrop is ${padding}; give a whole number of pixels from 0 up.`);
+  return (picture, source) => {
     const [, height, width] = extentsOf(picture);
     const slack = [height + 2 * padding - size, width + 2 * padding - size] as const;
     if (slack[0] < 0 || slack[1] < 0)
@@ -61,12 +86,19 @@ export const randomCrop =
     const [top, left] = slack.map((extent) => source.integer(extent + 1) - padding) as [number, number];
     return cut(picture, { top, left, height: size, width: size });
   };
+}
 
-/** Mirrors a picture left to right with a probability: torchvision's `RandomHorizontalFlip`. */
-export const randomHorizontalFlip =
-  (probability = 0.5): Augmentation =>
-  (picture, source) =>
-    source.uniform() < probability ? mirrored(picture) : picture;
+/**
+ * Mirrors a picture left to right with a probability: torchvision's `RandomHorizontalFlip`.
+ * @throws RangeError for a probability that is not from 0 to 1.
+ */
+export function randomHorizontalFlip(probability = 0.5): Augmentation {
+  if (!(probability >= 0 && probability <= 1))
+    throw new RangeError(
+      `The probability of randomHorizontalFlip is a number from 0 to 1, got ${probability}.`,
+    );
+  return (picture, source) => (source.uniform() < probability ? mirrored(picture) : picture);
+}
 
 /** Options of {@link randomResizedCrop}. */
 export interface RandomResizedCropOptions {
@@ -76,23 +108,31 @@ export interface RandomResizedCropOptions {
   readonly ratio?: readonly [number, number];
 }
 
-/** Crops a random part of random aspect ratio, resized to a square: torchvision's `RandomResizedCrop`. */
+/**
+ * Crops a random part of random aspect ratio, resized to a square: torchvision's `RandomResizedCrop`.
+ * @throws RangeError for a size below 1, and for bounds that are not above 0 or in the wrong order.
+ */
 export function randomResizedCrop(size: number, options: RandomResizedCropOptions = {}): Augmentation {
   const { scale = [0.08, 1], ratio = [3 / 4, 4 / 3] } = options;
+  checkSize('randomResizedCrop', size);
+  checkBounds('scale', scale);
+  checkBounds('ratio', ratio);
   return (picture, source) => {
     const [, height, width] = extentsOf(picture);
     for (let attempt = 0; attempt < 10; attempt++) {
       const area = height * width * between(source, scale);
       const aspect = Math.exp(between(source, [Math.log(ratio[0]), Math.log(ratio[1])]));
-      const [w, h] = [Math.round(Math.sqrt(area * aspect)), Math.round(Math.sqrt(area / aspect))];
+      const [w, h] = [roundHalfEven(Math.sqrt(area * aspect)), roundHalfEven(Math.sqrt(area / aspect))];
       if (w < 1 || h < 1 || w > width || h > height) continue;
       const [top, left] = [source.integer(height - h + 1), source.integer(width - w + 1)];
       return scaled(cut(picture, { top, left, height: h, width: w }), size, size);
     }
-    // No attempt fitted: take the largest central crop with an aspect ratio within the bounds.
-    const w = Math.min(width, Math.round(height * ratio[1]));
-    const h = Math.min(height, Math.round(width / ratio[0]));
-    return scaled(cut(picture, middle(picture, h, w)), size, size);
+    // No attempt fitted: take the largest central crop with an aspect ratio within the bounds. Unlike CenterCrop,
+    // torchvision rounds its corner down here.
+    const w = Math.max(1, Math.min(width, roundHalfEven(height * ratio[1])));
+    const h = Math.max(1, Math.min(height, roundHalfEven(width / ratio[0])));
+    const [top, left] = [Math.floor((height - h) / 2), Math.floor((width - w) / 2)];
+    return scaled(cut(picture, { top, left, height: h, width: w }), size, size);
   };
 }
 

@@ -3,6 +3,22 @@ import { FileFormatError, type Weights, writeSafetensors } from '@cnn/core';
 import { builtin, defaultLimits, type Limits, readSafetensors, writeAtomically } from '@cnn/core/io';
 import type { EpochRecord, Position } from './position.js';
 
+/**
+ * Texts of the numbers that JSON cannot hold: a position has them after an evaluation loss of NaN, and JSON would
+ * turn them into null.
+ */
+const unusual: ReadonlyMap<unknown, number> = new Map([
+  ['NaN', Number.NaN],
+  ['Infinity', Infinity],
+  ['-Infinity', -Infinity],
+]);
+
+/** Gives a position as JSON. */
+const textOf = (position: Position): string =>
+  JSON.stringify(position, (_, value: unknown) =>
+    typeof value === 'number' && !Number.isFinite(value) ? String(value) : value,
+  );
+
 /** Content of a checkpoint. */
 export interface Checkpoint {
   readonly position: Position;
@@ -18,7 +34,7 @@ const CHUNK = 1 << 24;
 
 /** Gives the bytes of a checkpoint. Equal states give equal bytes. */
 export const writeCheckpoint = ({ position, optimizer, state }: Checkpoint): Uint8Array =>
-  writeSafetensors(state, { format: FORMAT, optimizer, position: JSON.stringify(position) });
+  writeSafetensors(state, { format: FORMAT, optimizer, position: textOf(position) });
 
 /**
  * Reads the bytes of a checkpoint.
@@ -54,7 +70,7 @@ function positionOf(text: string): Position {
   };
   const parse = (): unknown => {
     try {
-      return JSON.parse(text);
+      return JSON.parse(text, (_, value: unknown) => unusual.get(value) ?? value);
     } catch {
       return fail('is not JSON');
     }
@@ -87,10 +103,14 @@ export async function saveCheckpoint(path: string, bytes: Uint8Array): Promise<v
   try {
     await writeAtomically(path, bytes);
   } catch (error) {
-    throw new Error(
-      `Cannot write the checkpoint ${path}: ${(error as Error).message}. In a browser store the bytes of checkpoint().`,
-      { cause: error },
-    );
+    const { code, message } = error as Error & { readonly code?: string };
+    const advice =
+      code === undefined
+        ? 'In a browser store the bytes of checkpoint().'
+        : code === 'ENOSPC' || code === 'EDQUOT'
+          ? 'The disk is full: make room, or give a path on another disk.'
+          : 'Give another path.';
+    throw new Error(`Cannot write the checkpoint ${path}: ${message}. ${advice}`, { cause: error });
   }
 }
 

@@ -7,8 +7,11 @@ import { formatShape, hash32, type Random, random, sameShape } from '@cnn/core/g
 
 /** Labelled picture. */
 export interface Example {
-  /** Values in the order c, h, w: bytes, which are divided by 255, or floats, which are not scaled. */
-  readonly pixels: Uint8Array | Float32Array;
+  /**
+   * Values in the order c, h, w: bytes (also Uint8ClampedArray, as in a canvas), which are divided by 255, or
+   * floats, which are not scaled.
+   */
+  readonly pixels: Uint8Array | Uint8ClampedArray | Float32Array | Float64Array;
   /** Class, from 0. */
   readonly label: number;
   /** Channels, height, width. Default: the dataset's. */
@@ -66,15 +69,28 @@ export const exampleRandom = (seed: number, epoch: number, index: number): Rando
 /** Gives the seed of a step's dropout masks: a whole number below 2^24, exact in float32. */
 export const maskSeed = (seed: number, step: number): number => mixSeed(seed, 3, step) & 0xffffff;
 
+/**
+ * Gives the values of pixels: bytes divided by 255, floats as they are. The type is asked of the array itself,
+ * since `instanceof` fails for arrays of another realm (an iframe, `vm`, a test runner).
+ * @throws TypeError for arrays of other types: whole numbers in a plain array can be either.
+ */
+function valuesOf(pixels: Example['pixels']): Float32Array {
+  const type = Object.prototype.toString.call(pixels).slice('[object '.length, -1);
+  if (type === 'Uint8Array' || type === 'Uint8ClampedArray')
+    return Float32Array.from(pixels, (byte) => byte / 255);
+  if (/^Float(16|32|64)Array$/.test(type))
+    return pixels instanceof Float32Array ? pixels : Float32Array.from(pixels);
+  throw new TypeError(
+    `The pixels of an example are ${type === 'Array' ? 'a plain array' : `of the type ${type}`}; give bytes as a Uint8Array (they are divided by 255), or values as a Float32Array (they are not).`,
+  );
+}
+
 /** Gives the picture of an example as c x h x w, bytes scaled to [0, 1]. */
 export function pictureOf({ pixels, shape }: Example, dataset: Dataset): Tensor {
   const extents = shape ?? dataset.shape;
   if (!extents)
     throw new ShapeError('Neither the example nor its dataset has a shape; give channels, height and width.');
-  return tensor(
-    pixels instanceof Float32Array ? pixels : Float32Array.from(pixels, (byte) => byte / 255),
-    extents,
-  );
+  return tensor(valuesOf(pixels), extents);
 }
 
 /** Subtracts the mean and divides by the standard deviation of each channel. */
@@ -112,7 +128,8 @@ export async function loadBatch(
   let row = 0;
   for (const index of indices) {
     const found = dataset.at(index);
-    const example = found instanceof Promise ? await found : found;
+    // A promise of another realm is no instance of Promise; awaiting plain values would cost a microtask each.
+    const example = 'then' in found ? await found : found;
     const { label } = example;
     if (!Number.isInteger(label) || label < 0 || label >= classes)
       throw new RangeError(

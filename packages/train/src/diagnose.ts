@@ -9,7 +9,9 @@ import {
   timeSlices,
   type Values,
 } from '@cnn/core/graph';
+import { CLASS_WEIGHTS } from './loss.js';
 import { compileStep, type Feeds, type PlaceOptions } from './program.js';
+import { stepInputs } from './step.js';
 
 /** Error of a training whose loss became infinite or NaN. The message names step, layer and remedy. */
 export class TrainingDiverged extends Error {
@@ -92,6 +94,20 @@ function diverged(step: number, loss: number, culprit: Culprit | undefined, at: 
   return new TrainingDiverged(`${start} ${where} ${advice}`, step, loss, node.path || node.op);
 }
 
+/** Gives the classes of a batch if the loss gives all of them the weight 0, else undefined. */
+async function weightlessBatch(
+  state: Weights,
+  step: number,
+  feedsOf: (step: number) => Promise<Feeds>,
+): Promise<readonly number[] | undefined> {
+  const weights = state.get(CLASS_WEIGHTS)?.data;
+  if (!weights) return undefined;
+  const labels = (await feedsOf(step)).get(stepInputs.labels)?.data ?? [];
+  return labels.length > 0 && labels.every((label) => weights[label] === 0)
+    ? [...new Set(labels)].sort((a, b) => a - b)
+    : undefined;
+}
+
 /** Copy of a run's state, and the steps done before it. */
 export interface Snapshot {
   readonly state: Weights;
@@ -111,6 +127,14 @@ export async function explain(
   { step: failed, loss }: { readonly step: number; readonly loss: number },
   feedsOf: (step: number) => Promise<Feeds>,
 ): Promise<TrainingDiverged> {
+  const unweighted = await weightlessBatch(before, failed, feedsOf);
+  if (unweighted)
+    return new TrainingDiverged(
+      `The loss of step ${failed + 1} is ${loss}: all pictures of its batch belong to classes with the weight 0 (${unweighted.join(', ')}), so their weighted mean divides 0 by 0. Give these classes a weight above 0, leave their pictures out, or give 'input' a larger batch.`,
+      failed + 1,
+      loss,
+      CLASS_WEIGHTS,
+    );
   for (let target = failed; ; target--) {
     const { program } = await compileStep(graph, before, place);
     for (let step = first; step < target; step++) await program.run(await feedsOf(step));

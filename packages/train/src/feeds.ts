@@ -13,7 +13,7 @@ import {
   type StepPlan,
 } from './program.js';
 import type { Moment } from './schedules.js';
-import { stepInputs } from './step.js';
+import { stepInputs, warmDecay } from './step.js';
 
 /** Data and schedule position of a step. */
 export interface StepSource {
@@ -41,7 +41,7 @@ export interface StepFeeds {
 
 /** Makes the source of a trainer's feeds. */
 export function stepFeeds(plan: StepPlan, options: RunOptions): StepFeeds {
-  const { input, optimizer, schedule, normalise, groups = [] } = options;
+  const { input, optimizer, schedule, normalise, groups = [], ema, emaWarmUp = false } = options;
   const make = options.augment ?? options.prepare;
   const batch = input[0]!;
   let cache: FeatureCache | undefined;
@@ -56,10 +56,15 @@ export function stepFeeds(plan: StepPlan, options: RunOptions): StepFeeds {
       if (plan.split) cache ??= await featureCache(plan.split, weights, options);
       const values = cache ? await cache.feeds(dataset, indices, load, signal) : feedsOfBatch(await load());
       const factor = schedule.factor(moment, memory);
+      if (!Number.isFinite(factor))
+        throw new RangeError(
+          `The schedule gives the learning rate of step ${moment.step + 1} the factor ${factor}; correct the schedule, or the state of it that the checkpoint holds.`,
+        );
       const rates = [...groups, optimizer].map(({ learningRate }) => learningRate * factor);
+      const shares = ema !== undefined && emaWarmUp ? [1 - warmDecay(ema, step)] : [];
       const all: Feeds = new Map([
         ...values,
-        [stepInputs.rate, tensor(rates, [rates.length])],
+        [stepInputs.rate, tensor([...rates, ...shares], [rates.length + shares.length])],
         [stepInputs.corrections, tensor([...optimizer.corrections(step + 1)], [2])],
         [SEED, tensor([maskSeed(seed, step)], [1])],
       ]);

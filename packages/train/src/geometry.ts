@@ -3,7 +3,7 @@
  * `resize` with `antialias=True` on tensors.
  */
 import { type Shape, ShapeError, type Tensor } from '@cnn/core';
-import { roundHalfEven } from '@cnn/core/graph';
+import { centredStart } from '@cnn/core/graph';
 
 /** Gives channels, height and width of a picture. @throws ShapeError for another number of dimensions. */
 export const extentsOf = ({ shape }: { readonly shape: Shape }): [number, number, number] => {
@@ -48,9 +48,7 @@ export function mirrored(picture: Tensor): Tensor {
 /** Gives the central window. It exceeds the picture if it is larger. */
 export function middle(picture: Tensor, height: number, width: number): Window {
   const [, fromHeight, fromWidth] = extentsOf(picture);
-  const start = (from: number, to: number): number =>
-    from >= to ? roundHalfEven((from - to) / 2) : -Math.floor((to - from) / 2);
-  return { top: start(fromHeight, height), left: start(fromWidth, width), height, width };
+  return { top: centredStart(fromHeight, height), left: centredStart(fromWidth, width), height, width };
 }
 
 /** Gives the filter of each output pixel along an axis: its first input pixel and its weights. */

@@ -20,7 +20,13 @@ export {
   type PreparationOptions,
   type Views,
 } from './evaluate.js';
-export * from './loss.js';
+export {
+  type CrossEntropyLossOptions,
+  crossEntropy,
+  type Loss,
+  type NegativeLogLikelihoodOptions,
+  negativeLogLikelihood,
+} from './loss.js';
 export {
   type ClassReport,
   type ConfusionMatrix,

@@ -21,7 +21,8 @@ export interface CrossEntropyLossOptions extends NegativeLogLikelihoodOptions {
   readonly labelSmoothing?: number;
 }
 
-const CLASS_WEIGHTS = 'loss.classWeights';
+/** Name of the class weights among the parameters of a step. */
+export const CLASS_WEIGHTS = 'loss.classWeights';
 
 /** Makes a loss whose class weights are a parameter of the graph. */
 function weighted(

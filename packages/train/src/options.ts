@@ -30,8 +30,17 @@ export interface TrainerOptions extends PlaceOptions, PreparationOptions {
   readonly freeze?: readonly string[];
   /** Parameters with other learning rates than the optimizer's. Default: one rate for all. */
   readonly groups?: readonly ParameterGroup[];
-  /** Decay of an exponential moving average of the weights, for example 0.999. Default: no average. */
+  /**
+   * Decay of an exponential moving average of the weights, for example 0.999. The average starts at the initial
+   * weights, which weigh 0.999^n after n steps: give `emaWarmUp` for runs of less than some 5,000 steps.
+   * Default: no average.
+   */
   readonly ema?: number;
+  /**
+   * Begins the average with a smaller decay, min(ema, (1 + n) / (10 + n)) after n steps, so that it follows the
+   * weights in short runs too. Default false, as in PyTorch's `AveragedModel`.
+   */
+  readonly emaWarmUp?: boolean;
   /** Weight of the loss of each auxiliary head (GoogLeNet). Default 0.3. */
   readonly auxiliaryWeight?: number;
   /** Applied to training pictures instead of `prepare`. Default: `prepare`. */
@@ -121,9 +130,18 @@ export function requireFitting(
     );
   if (earlyStopping && !validation)
     throw new RangeError("'earlyStopping' watches the validation set; give 'validation' too.");
+  const stepsPerEpoch = Math.floor(size / batch);
   if (position.within > 0 && (position.size !== size || position.batch !== batch))
     throw new RangeError(
       `The run was stopped within an epoch over ${position.size} examples in batches of ${position.batch}, but this dataset has ${size} examples in batches of ${batch}; continue with the same data and batch.`,
     );
-  return Math.floor(size / batch);
+  // Schedules compute their position from the steps done and the steps of an epoch: with others it would jump.
+  if (
+    position.step > 0 &&
+    (position.batch !== batch || Math.floor(position.size / position.batch) !== stepsPerEpoch)
+  )
+    throw new RangeError(
+      `The run has trained for ${position.step} steps on ${position.size} examples in batches of ${position.batch}, but this dataset has ${size} examples in batches of ${batch}; continue with the same data and batch, or make a new trainer with the weights of this one.`,
+    );
+  return stepsPerEpoch;
 }

@@ -87,8 +87,15 @@ export function createRun(options: RunOptions) {
     const totalSteps = epochs * stepsPerEpoch;
     let milliseconds = 0;
     let seen = 0;
+    let shuffle: { readonly epoch: number; readonly order: readonly number[] } | undefined;
     while (position.epoch < epochs) {
-      const order = epochOrder(position.seed, position.epoch, dataset.size);
+      // Once an epoch: shuffling for every step makes an epoch cost the square of its size.
+      if (shuffle?.epoch !== position.epoch)
+        shuffle = {
+          epoch: position.epoch,
+          order: epochOrder(position.seed, position.epoch, dataset.size),
+        };
+      const { order } = shuffle;
       const source = (step: number): StepSource => ({
         dataset,
         order,
@@ -212,6 +219,11 @@ export function createRun(options: RunOptions) {
     if (read.optimizer !== optimizer.name)
       throw new Error(
         `The checkpoint was written by a run with the optimizer ${read.optimizer}, but this trainer has ${optimizer.name}; use the same.`,
+      );
+    const { memory } = read.position;
+    if (memory.length !== (schedule.memory ?? []).length)
+      throw new Error(
+        `The checkpoint was written by a run with another schedule: it holds ${memory.length} numbers of the schedule's state, but the schedule of this trainer has ${(schedule.memory ?? []).length}; use the same.`,
       );
     const parts = withoutBest(read.state);
     requireMatch("the trainer's model and options", matchParameters(hostState, parts.state));

@@ -47,8 +47,17 @@ export interface StepOptions {
   readonly groups?: readonly ParameterGroup[];
   /** Largest norm of all gradients together; longer gradients are scaled down. Default: no bound. */
   readonly clip?: number;
-  /** Decay of an exponential moving average of the weights, for example 0.999. Default: no average. */
+  /**
+   * Decay of an exponential moving average of the weights, for example 0.999. The average starts at the initial
+   * weights, which weigh 0.999^n after n steps: give `emaWarmUp` for runs of less than some 5,000 steps.
+   * Default: no average.
+   */
   readonly ema?: number;
+  /**
+   * Begins the average with a smaller decay, min(ema, (1 + n) / (10 + n)) after n steps, so that it follows the
+   * weights in short runs too. Default false, as in PyTorch's `AveragedModel`.
+   */
+  readonly emaWarmUp?: boolean;
   /** Weight of the loss of each auxiliary head (GoogLeNet). Default 0.3. */
   readonly auxiliaryWeight?: number;
 }
@@ -73,8 +82,8 @@ export interface Differentiated {
 /**
  * Builds the graph of a training step.
  *
- * Inputs: `x`, `labels` (n), `rate` (one per group, then one for all other parameters), `corrections` (2),
- * and `seed` if the model has dropout or stochastic depth. Outputs: `loss` (scalar) and `logits`. Updates:
+ * Inputs: `x`, `labels` (n), `rate` (one per group, then one for all other parameters, and with `emaWarmUp` the
+ * share of the new weights in the average), `corrections` (2), and `seed` if the model has dropout or stochastic depth. Outputs: `loss` (scalar) and `logits`. Updates:
  * the trained parameters, their optimizer state, running statistics, and the moving averages if `ema` is set.
  * @throws RangeError for a prefix that matches no parameter, and if nothing is left to train.
  * @throws ShapeError if the input or the class weights do not fit the model.
@@ -84,9 +93,10 @@ export const trainingStep = (model: Module, options: StepOptions): Graph =>
 
 /** Builds the training step of a traced model. */
 export function stepOf(traced: Graph, options: StepOptions): Graph {
-  const { optimizer, groups = [], clip, ema } = options;
+  const { optimizer, groups = [], clip, ema, emaWarmUp = false } = options;
   const { graph, gradients } = differentiated(traced, options);
-  const rate = graph.input(stepInputs.rate, [groups.length + 1]);
+  const warmUp = ema !== undefined && emaWarmUp;
+  const rate = graph.input(stepInputs.rate, [groups.length + (warmUp ? 2 : 1)]);
   const corrections = graph.input(stepInputs.corrections, [2]);
   requireKnown(
     'groups',
@@ -104,7 +114,7 @@ export function stepOf(traced: Graph, options: StepOptions): Graph {
     graph.updates.set(name, updated.parameter);
     for (const slot of optimizer.slots) graph.updates.set(slotName(slot, name), updated.slots[slot]!);
   }
-  if (ema !== undefined) average(graph, ema);
+  if (ema !== undefined) average(graph, ema, warmUp ? { rate, index: groups.length + 1 } : undefined);
   return prune(fuse(graph));
 }
 
@@ -157,16 +167,30 @@ export function clipped(gradients: ReadonlyMap<string, Node>, maxNorm: number): 
   );
 }
 
-/** Adds moving averages of all weights that the step changes, running statistics included. */
-function average(graph: Graph, decay: number): void {
+/** Gives the decay of a warmed-up average after `step` steps. */
+export const warmDecay = (decay: number, step: number): number => Math.min(decay, (1 + step) / (10 + step));
+
+/**
+ * Adds moving averages of all weights that the step changes, running statistics included.
+ * @param share - input with the share of the new weights, if it changes from step to step.
+ */
+function average(
+  graph: Graph,
+  decay: number,
+  share: { readonly rate: Node; readonly index: number } | undefined,
+): void {
   if (!(decay > 0 && decay < 1))
     throw new RangeError(`'ema' is ${decay}; give a number above 0 and below 1.`);
   for (const [name, value] of [...graph.updates]) {
     if (name.startsWith(OPTIMIZER)) continue;
     const before = graph.parameter(AVERAGE + name, value.shape, false);
+    const combine = (a: number, b: number): Node =>
+      emit(ops.linearCombination, [before, value], { a, b }, '');
     graph.updates.set(
       AVERAGE + name,
-      emit(ops.linearCombination, [before, value], { a: decay, b: 1 - decay }, ''),
+      share
+        ? emit(ops.descend, [before, combine(1, -1), share.rate], { index: share.index }, '')
+        : combine(decay, 1 - decay),
     );
   }
 }

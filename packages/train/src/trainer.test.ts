@@ -2,6 +2,7 @@
 import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runInNewContext } from 'node:vm';
 import {
   type Backend,
   batchNorm,
@@ -16,6 +17,7 @@ import {
   referenceBackend,
   relu,
   type Weights,
+  wasmBackend,
   writeSafetensors,
 } from '@cnn/core';
 import { random } from '@cnn/core/graph';
@@ -27,9 +29,11 @@ import {
   compose,
   crossEntropy,
   type Dataset,
+  type Example,
   type FitOptions,
   type Progress,
   randomCrop,
+  reduceOnPlateau,
   sgd,
   type Trainer,
   type TrainerOptions,
@@ -59,6 +63,7 @@ const dataset = (size: number, seed: number, label = (index: number) => index % 
 });
 
 const trained = dataset(60, 1);
+/** A trainer on the calling thread, since workers take longer to start than such a run. */
 const make = (options: Partial<TrainerOptions> = {}) =>
   trainer({
     model,
@@ -66,11 +71,12 @@ const make = (options: Partial<TrainerOptions> = {}) =>
     optimizer: adam({ learningRate: 0.01 }),
     input: [8, 1, 6, 6],
     seed: 5,
+    backend: wasmBackend({ workers: false }),
     ...options,
   });
 
 test('learns, and generalises to other examples', async () => {
-  await using run = make();
+  await using run = make({ backend: 'auto' });
   const before = await run.evaluate(dataset(61, 2));
   const seen: Progress[] = [];
   for await (const progress of run.fit(trained, { epochs: 8 })) seen.push(progress);
@@ -381,6 +387,44 @@ describe('with the features of frozen layers cached', () => {
   });
 });
 
+describe('pixels of every type', () => {
+  const values = Array.from({ length: 36 }, (_, i) => i / 36);
+  const foreign = (type: string): Float32Array =>
+    runInNewContext(`${type}.from(values)`, { values }) as Float32Array;
+  const lossOf = async (pixels: Example['pixels']) => {
+    await using run = make();
+    return (await run.evaluate({ size: 1, shape: [1, 6, 6], at: () => ({ pixels, label: 0 }) })).loss;
+  };
+
+  test('floats are not scaled, whatever their precision and realm; bytes are', async () => {
+    const expected = await lossOf(Float32Array.from(values));
+    expect(await lossOf(Float64Array.from(values))).toBe(expected);
+    expect(await lossOf(foreign('Float32Array'))).toBe(expected);
+    const bytes = Uint8Array.from({ length: 36 }, (_, i) => 7 * i);
+    const scaled = await lossOf(Float32Array.from(bytes, (byte) => byte / 255));
+    expect(await lossOf(bytes)).toBe(scaled);
+    expect(await lossOf(Uint8ClampedArray.from(bytes))).toBe(scaled);
+  });
+
+  test.each([
+    ['a plain array', values],
+    ['of the type Int32Array', new Int32Array(36)],
+    ['of the type Undefined', undefined],
+  ])('%s is refused', async (what, pixels) => {
+    await expect(lossOf(pixels as unknown as Float32Array)).rejects.toThrow(
+      `The pixels of an example are ${what}; give bytes as a Uint8Array`,
+    );
+  });
+
+  test('an example may be promised by another realm', async () => {
+    await using run = make();
+    const at = (index: number) =>
+      runInNewContext('Promise.resolve(value)', { value: trained.at(index) }) as Promise<Example>;
+    const { count } = await run.evaluate({ size: 5, shape: [1, 6, 6], at });
+    expect(count).toBe(5);
+  });
+});
+
 test('groups have other learning rates, and the average follows the weights', async () => {
   const fixed = [{ paths: ['conv'], learningRate: 0 }];
   await using run = make({ optimizer: sgd({ learningRate: 0.1 }), groups: fixed, ema: 0.75 });
@@ -395,6 +439,87 @@ test('groups have other learning rates, and the average follows the weights', as
   expect((await run.weights()).get('fc.weight')).not.toEqual(start.get('fc.weight'));
   const actual = (await run.averagedWeights()).get('fc.weight')!.data;
   for (const [i, value] of average.entries()) expect(actual[i]).toBeCloseTo(value, 6);
+});
+
+test('a warmed-up average follows the weights of a short run', async () => {
+  const options = { optimizer: sgd({ learningRate: 0.1 }), ema: 0.999 };
+  await using run = make({ ...options, emaWarmUp: true });
+  let average = (await run.weights()).get('fc.weight')!.data.slice();
+  for await (const { step } of run.fit(trained, { epochs: 2 })) {
+    const now = (await run.weights()).get('fc.weight')!.data;
+    const decay = Math.min(0.999, step / (9 + step));
+    average = average.map((value, i) => decay * value + (1 - decay) * now[i]!);
+    // The average continues from a checkpoint too.
+    if (step === 5) await run.checkpoint();
+  }
+  const actual = (await run.averagedWeights()).get('fc.weight')!.data;
+  for (const [i, value] of average.entries()) expect(actual[i]).toBeCloseTo(value, 6);
+  await using cold = make(options);
+  const start = (await cold.weights()).get('fc.weight')!.data;
+  for await (const _ of cold.fit(trained, { epochs: 2 }));
+  expect(await cold.weights()).toEqual(await run.weights());
+  const distance = (values: Float32Array) => Math.hypot(...values.map((value, i) => value - start[i]!));
+  const slow = (await cold.averagedWeights()).get('fc.weight')!.data;
+  expect(distance(slow)).toBeLessThan(distance(actual) / 20);
+});
+
+test('a batch whose classes all have the weight 0 is named as the cause', async () => {
+  const loss = crossEntropy({ classWeights: [0, 1, 0] });
+  await using run = make({ loss, optimizer: sgd({ learningRate: 0.01 }) });
+  const error = run.fit(
+    dataset(16, 1, (index) => (index % 2) * 2),
+    { epochs: 1 },
+  );
+  const failed = error.next();
+  await expect(failed).rejects.toThrow(TrainingDiverged);
+  await expect(failed).rejects.toThrow(
+    'The loss of step 1 is NaN: all pictures of its batch belong to classes with the weight 0 (0, 2)',
+  );
+});
+
+test('a checkpoint of another schedule is refused, and so is a schedule without a finite rate', async () => {
+  await using first = make();
+  for await (const _ of first.fit(trained, { epochs: 1 }));
+  await using second = make({ schedule: reduceOnPlateau() });
+  await expect(second.restore(await first.checkpoint())).rejects.toThrow(
+    "holds 0 numbers of the schedule's state, but the schedule of this trainer has 4; use the same",
+  );
+  await using third = make({ schedule: { factor: () => Number.NaN } });
+  await expect(third.fit(trained, { epochs: 1 }).next()).rejects.toThrow(
+    'The schedule gives the learning rate of step 1 the factor NaN',
+  );
+});
+
+test('an evaluation loss of NaN is kept in the history, and the checkpoint continues', async () => {
+  const broken: Dataset = {
+    ...dataset(8, 2),
+    at: () => ({ pixels: new Float32Array(36).fill(Number.NaN), label: 0 }),
+  };
+  const options = { epochs: 1, validation: broken };
+  await using run = make({ schedule: reduceOnPlateau() });
+  for await (const _ of run.fit(trained, options));
+  expect(run.history[0]!.validation!.loss).toBeNaN();
+  await using second = make({ schedule: reduceOnPlateau() });
+  await second.restore(await run.checkpoint());
+  expect(second.history).toEqual(run.history);
+  for await (const _ of second.fit(trained, { ...options, epochs: 2 }));
+  expect(second.epoch).toBe(2);
+});
+
+test('a run at the end of an epoch continues only with steps of the same size', async () => {
+  await using first = make();
+  for await (const _ of first.fit(trained, { epochs: 1 }));
+  const bytes = await first.checkpoint();
+  for (const [batch, size] of [
+    [4, 60],
+    [8, 70],
+  ] as const) {
+    await using second = make({ input: [batch, 1, 6, 6] });
+    await second.restore(bytes);
+    await expect(second.fit(dataset(size, 1), { epochs: 2 }).next()).rejects.toThrow(
+      `trained for 7 steps on 60 examples in batches of 8, but this dataset has ${size} examples in batches of ${batch}`,
+    );
+  }
 });
 
 test('a run that stopped within an epoch continues only with the same data and batch', async () => {

@@ -54,7 +54,7 @@ export interface Trainer {
    * @param options - `limits` on the file, as for `readWeights`; the default is 2 GiB.
    * @throws FileFormatError if it is not a checkpoint, or exceeds a limit.
    * @throws WeightsMismatch if it belongs to another model.
-   * @throws Error if it belongs to another optimizer.
+   * @throws Error if it belongs to another optimizer or schedule.
    */
   restore(checkpoint: string | Uint8Array, options?: { readonly limits?: Partial<Limits> }): Promise<void>;
   /** Frees the program and the cached features. A second call does nothing. */

@@ -5,10 +5,12 @@ import { type Ranked, rank } from '../classes.js';
 import { readPicture } from '../files.js';
 import { type ModelRequest, openModel } from '../openModel.js';
 import type { PlaceOptions } from '../options.js';
-import { noteFallback, printJson, type Terminal, topLines } from '../terminal.js';
+import { labelsOf, presetWith, type ReadingOptions } from '../reading.js';
+import { noteFallback, printable, printJson, type Terminal, topLines } from '../terminal.js';
+import { requireSize } from '../training/settings.js';
 
 /** Options of the command. */
-export interface ClassifyOptions extends ModelRequest, PlaceOptions {
+export interface ClassifyOptions extends ModelRequest, PlaceOptions, ReadingOptions {
   readonly top: number;
   readonly json?: boolean;
 }
@@ -24,8 +26,14 @@ export async function classify(
   signal?: AbortSignal,
 ): Promise<number> {
   const { top, backend, threads } = options;
-  const { entry, model, weights, preset, labels, input } = await openModel(options, terminal, signal);
+  const opened = await openModel(options, terminal, signal);
+  const { entry, model, weights } = opened;
+  const preset = presetWith(opened.preset, options);
+  requireSize(entry.name, model, preset, opened.preset.crop, '--crop');
+  const input = [1, preset.mean.length, preset.crop, preset.crop];
   await using session = await compile(model, { weights, input, backend, threads, name: entry.name, signal });
+  const outputs = session.output.at(-1)!;
+  const { names: labels } = await labelsOf(options.labels, opened.labels, outputs, entry.input);
   noteFallback(terminal, backend, session);
   const results: { file: string; top?: readonly Ranked[]; error?: string; milliseconds?: number }[] = [];
   for (const file of pictures) {
@@ -39,8 +47,9 @@ export async function classify(
       results.push({ file, error: error instanceof Error ? error.message : String(error) });
     }
     const result = results.at(-1)!;
-    if (result.error) terminal.note(`${file}: ${result.error}`);
-    else if (!options.json) terminal.print(`${file}\n${topLines(result.top!, terminal.colours).join('\n')}`);
+    const shown = printable(file);
+    if (result.error) terminal.note(`${shown}: ${printable(result.error)}`);
+    else if (!options.json) terminal.print(`${shown}\n${topLines(result.top!, terminal.colours).join('\n')}`);
   }
   if (options.json)
     printJson(terminal, {

@@ -13,8 +13,7 @@ const shown = [3, 1, 4, 5, 9, 2, 6];
 export async function demo(terminal: Terminal, signal?: AbortSignal): Promise<number> {
   const { colours } = terminal;
   const { entry, family } = await findModel('lenet5');
-  const model = entry.build();
-  const weights = await loadWeights(model, entry, family, { signal }, terminal);
+  const { model, weights } = await loadWeights(() => entry.build(), entry, family, { signal }, terminal);
   await using session = await compile(model, { weights, input: entry.input });
   terminal.print(
     `LeNet-5 with the weights this project trained on MNIST, on ${session.backend} (${threadsOf(session.threads)}).`,

@@ -1,28 +1,33 @@
 /** `cnn evaluate --weights <file> --data <folder>`: accuracy and confusion matrix of a model. */
+import { trace } from '@cnn/core';
+import { imagenetWnids } from '@cnn/image';
 import { type Dataset, evaluate as evaluateModel } from '@cnn/train';
 import { UsageError } from '../errors.js';
 import { writeResult } from '../files.js';
 import { type ModelRequest, openModel } from '../openModel.js';
 import type { PlaceOptions } from '../options.js';
-import { noteFallback, printJson, type Terminal, threadsOf } from '../terminal.js';
+import { type Labels, labelsOf, outputsOf, presetWith, type ReadingOptions } from '../reading.js';
+import { noteFallback, printable, printJson, type Terminal, threadsOf } from '../terminal.js';
 import { confusionText } from '../training/confusion.js';
-import { openData } from '../training/data.js';
+import { openEvaluationData } from '../training/data.js';
 import { preparationOf } from '../training/recipes.js';
 import { evaluationLine, reportPage } from '../training/report.js';
 import { presetOf, requireSize } from '../training/settings.js';
+import type { PartName } from '../training/sources.js';
 
 /** Options of the command. */
-export interface EvaluateOptions extends ModelRequest, PlaceOptions {
+export interface EvaluateOptions extends ModelRequest, PlaceOptions, ReadingOptions {
   readonly data: string;
   readonly batch: number;
   readonly size?: number;
+  readonly part?: PartName;
   readonly tenCrop?: boolean;
   readonly onBadImage: 'skip' | 'fail';
   readonly html?: string;
   readonly json?: boolean;
 }
 
-/** Evaluates a model on the test pictures of a folder, or on all pictures if it has no test part. */
+/** Evaluates a model on the test pictures of a folder, else on those for validation, else on all. */
 export async function evaluate(
   name: string | undefined,
   options: EvaluateOptions,
@@ -35,17 +40,23 @@ export async function evaluate(
     signal,
   );
   const { entry, model, weights } = opened;
-  const preset = presetOf(opened.preset, options.size ?? opened.preset.crop);
-  requireSize(entry.name, model, preset, opened.preset.crop);
+  const usual = opened.preset.crop;
+  if (options.size !== undefined && (options.crop ?? options.size) !== options.size)
+    throw new UsageError(
+      `--size ${options.size} and --crop ${options.crop} are two sides of the model's input; give one of them.`,
+    );
+  const preset = presetWith(presetOf(opened.preset, options.size ?? usual), options);
+  requireSize(entry.name, model, preset, usual, options.size === undefined ? '--crop' : '--size');
   const { onBadImage, backend, threads } = options;
-  const data = await openData(
-    { data: options.data, preset, onBadImage, validation: 0, seed: 0 },
-    terminal,
-    signal,
-  );
-  const pictures = data.test ?? data.train;
-  const { dataset, classes } = labelledFor(opened.labels, data.classes, pictures);
-  const { prepare, normalise, views } = preparationOf(options.tenCrop ? 'alexnet' : 'none', preset, pictures);
+  const input = [1, preset.mean.length, preset.crop, preset.crop];
+  const outputs = trace(model, input, { name: entry.name }).output.shape[1]!;
+  const labels = await labelsOf(options.labels, opened.labels, outputs, entry.input);
+  const request = { data: options.data, preset, onBadImage, part: options.part };
+  const data = await openEvaluationData(request, terminal, signal);
+  const pictures = data.dataset;
+  const { dataset, classes, note } = labelledFor(labels, data.classes, pictures, outputs);
+  if (note) terminal.note(note);
+  const { prepare, normalise, views } = preparationOf(options.tenCrop ? 'alexnet' : 'none', preset, data);
   const perPicture = views?.count ?? 1;
   const batch = Math.min(options.batch, pictures.size) * perPicture;
   const started = performance.now();
@@ -59,11 +70,20 @@ export async function evaluate(
     backend,
     threads,
     signal,
-    input: [batch, preset.mean.length, preset.crop, preset.crop],
+    input: [batch, ...input.slice(1)],
   });
   const seconds = (performance.now() - started) / 1000;
+  if (!Number.isFinite(result.loss))
+    throw new Error(
+      `The outputs of ${entry.name} are not numbers (the loss is ${result.loss}): its weights are damaged, or need another preparation of pictures.`,
+    );
   noteFallback(terminal, backend, result);
-  const facts = { model: entry.name, weights: options.weights ?? 'default', data: options.data };
+  const facts = {
+    model: entry.name,
+    weights: options.weights ?? 'default',
+    data: options.data,
+    part: data.part,
+  };
   const place = { backend: result.backend, threads: result.threads };
   if (options.html)
     await writeResult(
@@ -93,6 +113,7 @@ export async function evaluate(
       classes,
       confusion: result.confusion,
       skipped: data.skipped,
+      leftOut: data.leftOut,
     });
   terminal.print(
     `${entry.name}, on ${result.backend} (${threadsOf(result.threads)}): ${evaluationLine(result)}.`,
@@ -101,29 +122,61 @@ export async function evaluate(
   if (options.html) terminal.print(`\nThe report is ${options.html}.`);
 }
 
+/** Dataset with the labels of a model's outputs. */
+interface Labelled {
+  readonly dataset: Dataset;
+  /** Names of the outputs. */
+  readonly classes: readonly string[];
+  /** Words on a conversion that may be wrong. */
+  readonly note?: string;
+}
+
 /**
- * Converts the labels of a dataset to the model's, by the names of the classes, and gives the names of the
- * model's outputs. If these are unknown, the labels are unchanged.
+ * Converts the labels of a dataset to the model's, by the names of the classes. Unknown outputs are counted by
+ * order, which is only right for as many classes.
+ * @throws UsageError if a class is no output.
  */
 function labelledFor(
-  labels: readonly string[],
+  { names, guessed }: Labels,
   classes: readonly string[],
   dataset: Dataset,
-): { readonly dataset: Dataset; readonly classes: readonly string[] } {
-  if (labels.length === 0) return { dataset, classes };
-  const places = classes.map((name) => labels.indexOf(name));
+  outputs: number,
+): Labelled {
+  const places = outputsOf(classes, names);
   const unknown = classes.filter((_, index) => places[index] === -1);
-  if (unknown.length > 0)
+  if (names.length === 0 || (guessed && unknown.length > 0)) {
+    if (classes.length !== outputs)
+      throw new UsageError(
+        `The weights do not name the model's ${outputs} outputs, and the folder has ${classes.length} classes (${shortList(classes, 5)}), so they cannot be told apart. Name the outputs with --labels.`,
+      );
+    return {
+      dataset,
+      classes,
+      note: `The weights name no classes: the ${outputs} outputs are taken for ${shortList(classes, 3)} in this order. Name them with --labels if they are others.`,
+    };
+  }
+  if (unknown.length > 0) {
+    const twice = unknown.filter((name) => names.filter((label) => label === name).length > 1);
+    const cure =
+      twice.length > 0
+        ? `More than one output is called ${shortList(twice, 5)}: name these folders by their WordNet ids, such as ${imagenetWnids[names.indexOf(twice[0]!)]}.`
+        : 'Name the folders after its classes, or the outputs with --labels.';
     throw new UsageError(
-      `The model has no class called ${unknown.slice(0, 5).join(', ')}${unknown.length > 5 ? ', ...' : ''}; it has ${labels.slice(0, 10).join(', ')}${labels.length > 10 ? ', ...' : ''}. Name the folders after its classes.`,
+      `The model has no class called ${shortList(unknown, 5)}; it has ${shortList(names, 10)}. ${cure}`,
     );
-  if (places.every((place, index) => place === index)) return { dataset, classes: labels };
+  }
+  if (places.every((place, index) => place === index)) return { dataset, classes: names };
   const relabelled: Dataset = {
     ...dataset,
+    size: dataset.size,
     async at(index) {
       const example = await dataset.at(index);
       return { ...example, label: places[example.label]! };
     },
   };
-  return { dataset: relabelled, classes: labels };
+  return { dataset: relabelled, classes: names };
 }
+
+/** Gives the first names of a list: `tench, goldfish, ...`. */
+const shortList = (names: readonly string[], most: number): string =>
+  `${names.slice(0, most).map(printable).join(', ')}${names.length > most ? ', ...' : ''}`;

@@ -8,7 +8,7 @@ import { UsageError } from '../errors.js';
 import { readPicture, writeResult } from '../files.js';
 import { type ModelRequest, openModel } from '../openModel.js';
 import type { PlaceOptions } from '../options.js';
-import { noteFallback, printJson, type Terminal, topLines } from '../terminal.js';
+import { noteFallback, printable, printJson, type Terminal, topLines } from '../terminal.js';
 
 /** Options of the command. */
 export interface ExplainCommandOptions extends ModelRequest, PlaceOptions {
@@ -33,7 +33,7 @@ export async function explain(
   const classIndex = options.class === undefined ? undefined : classOf(options.class, labels);
   const image = await readPicture(picture, signal).catch((error: Error) => {
     signal?.throwIfAborted();
-    throw new Error(`${picture}: ${error.message}`, { cause: error });
+    throw new Error(`${printable(picture)}: ${printable(error.message)}`, { cause: error });
   });
   const x = transform(image, preset);
   const common = { weights, input, backend, threads, name: entry.name, signal };
@@ -70,8 +70,10 @@ export async function explain(
       map: { shape: map.shape, values: [...map.data] },
       files,
     });
-  terminal.print(`${picture}\n${topLines(top, terminal.colours).join('\n')}`);
-  terminal.print(`The evidence for '${label}' at ${cam.layer} is shown in ${files[0]}.`);
+  terminal.print(`${printable(picture)}\n${topLines(top, terminal.colours).join('\n')}`);
+  terminal.print(
+    `The evidence for '${printable(label)}' at ${cam.layer} is shown in ${printable(files[0]!)}.`,
+  );
   if (options.filters) terminal.print(`The filters of the first convolution are in ${options.filters}.`);
   if (options.features) terminal.print(`The feature maps of ${cam.layer} are in ${options.features}.`);
 }

@@ -5,6 +5,7 @@ import { toOnnx } from '@cnn/onnx';
 import { writeResult } from '../files.js';
 import { type ModelRequest, openModel } from '../openModel.js';
 import { megabytes, printJson, type Terminal } from '../terminal.js';
+import { presetOf } from '../training/settings.js';
 
 /** Options of the command. */
 export interface ExportOptions extends ModelRequest {
@@ -22,12 +23,19 @@ export async function exportOnnx(
   signal?: AbortSignal,
 ): Promise<void> {
   const opened = await openModel({ ...options, model, typed: 'cnn export <model>' }, terminal, signal);
-  const { weights, preset, labels } = opened;
+  const { weights, preset } = opened;
   const { name } = opened.entry;
-  const graph = trace(opened.model, options.input ?? opened.input, { name });
+  const graphInput = options.input ?? opened.input;
+  const graph = trace(opened.model, graphInput, { name });
+  // Names for another number of outputs belong to another model.
+  const labels = opened.labels.length === graph.output.shape.at(-1) ? opened.labels : [];
   // Weights of another model may contain all names that this one needs, and more: refuse them.
   requireMatch(name, matchWeights(opened.model, weights));
-  const bytes = toOnnx(graph, weights, { dynamicBatch: options.dynamicBatch });
+  const bytes = toOnnx(graph, weights, {
+    dynamicBatch: options.dynamicBatch,
+    labels,
+    transform: presetOf(preset, graphInput.at(-1)!),
+  });
   signal?.throwIfAborted();
   const file = options.out ?? `${name}.onnx`;
   await writeResult(file, bytes);

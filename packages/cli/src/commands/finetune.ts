@@ -4,11 +4,11 @@ import { initialise, type ModelEntry, matchWeights, parameters, type Weights } f
 import { requireMatch, sameShape } from '@cnn/core/graph';
 import type { ParameterGroup } from '@cnn/train';
 import { buildModel, parseModelOptions } from '../modelOptions.js';
-import { type ModelRequest, openModel } from '../openModel.js';
-import type { Terminal } from '../terminal.js';
-import { openData } from '../training/data.js';
+import { type ModelRequest, type OpenModel, openModel } from '../openModel.js';
+import { printable, type Terminal } from '../terminal.js';
+import { openTrainingData } from '../training/data.js';
 import type { TrainingOptions } from '../training/options.js';
-import { requireOut, runTraining } from '../training/session.js';
+import { claimFolder, requireOut, runTraining } from '../training/session.js';
 import { presetOf, requireSize, type Settings, settingsOf } from '../training/settings.js';
 
 /** Options of the command. */
@@ -31,6 +31,27 @@ function classifierOf(entry: ModelEntry, options: Readonly<Record<string, unknow
   return new Set([...two].flatMap(([name, shape]) => (sameShape(shape, three.get(name)!) ? [] : [name])));
 }
 
+/**
+ * Checks that the weights have everything but the classifier, which gets new weights, and notes what they have
+ * besides.
+ * @throws WeightsMismatch otherwise.
+ */
+function requireTrunk(
+  { entry, model, weights }: OpenModel,
+  classifier: ReadonlySet<string>,
+  terminal: Terminal,
+): void {
+  const isTrunk = (name: string): boolean => !classifier.has(name.replace(/: model .*$/s, ''));
+  const { missing, unexpected, shapeMismatch } = matchWeights(model, weights);
+  const [lacks, differs] = [missing.filter(isTrunk), shapeMismatch.filter(isTrunk)];
+  if (lacks.length + differs.length > 0)
+    requireMatch(entry.name, { missing: lacks, unexpected, shapeMismatch: differs });
+  if (unexpected.length > 0)
+    terminal.note(
+      `Not part of ${entry.name} and left out: ${unexpected.slice(0, 5).map(printable).join(', ')}${unexpected.length > 5 ? `, and ${unexpected.length - 5} more` : ''}.`,
+    );
+}
+
 /** Fine-tunes a model for the classes of the data. */
 export async function finetune(
   name: string | undefined,
@@ -42,11 +63,12 @@ export async function finetune(
     { ...options, model: name, typed: 'cnn finetune <model>' },
     terminal,
     signal,
+    classifierOf,
   );
   const { entry } = opened;
-  requireMatch(entry.name, matchWeights(opened.model, opened.weights));
   const typed = parseModelOptions(opened.options);
   const classifier = classifierOf(entry, typed);
+  requireTrunk(opened, classifier, terminal);
   const { freeze, trunkLr, weights: source = 'default' } = options;
   const settings: Settings = {
     ...settingsOf(entry.name, options, {
@@ -63,7 +85,11 @@ export async function finetune(
   const preset = presetOf(opened.preset, settings.size);
   requireSize(entry.name, opened.model, preset, opened.preset.crop);
   const { onBadImage } = options;
-  const data = await openData({ ...settings, preset, onBadImage }, terminal, signal);
+  const choosing = options.patience !== undefined || settings.schedule === 'plateau';
+  const request = { ...settings, preset, onBadImage, choosing };
+  const data = await openTrainingData(request, terminal, signal);
+  await using folder = await claimFolder(out, options.resume ?? false, settings);
+  folder.requireSameData(data);
   const model = buildModel(entry, { ...typed, numClasses: data.classes.length });
   // The classifier gets new random weights, everything else the given ones.
   const fresh = initialise(model, { seed: settings.seed });

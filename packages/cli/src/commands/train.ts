@@ -6,9 +6,9 @@ import { buildModel, parseModelOptions } from '../modelOptions.js';
 import { readingOf } from '../openModel.js';
 import { findModel } from '../registry.js';
 import type { Terminal } from '../terminal.js';
-import { openData } from '../training/data.js';
+import { openTrainingData } from '../training/data.js';
 import type { TrainingOptions } from '../training/options.js';
-import { requireOut, runTraining } from '../training/session.js';
+import { claimFolder, requireOut, runTraining } from '../training/session.js';
 import { presetOf, requireSize, settingsOf } from '../training/settings.js';
 
 /** Trains a model for the classes of the data. */
@@ -34,7 +34,11 @@ export async function train(
   );
   requireSize(name, buildModel(entry, typed), preset, reading.preset.crop);
   const { onBadImage } = options;
-  const data = await openData({ ...settings, preset, onBadImage }, terminal, signal);
+  const choosing = options.patience !== undefined || settings.schedule === 'plateau';
+  const request = { ...settings, preset, onBadImage, choosing };
+  const data = await openTrainingData(request, terminal, signal);
+  await using folder = await claimFolder(out, options.resume ?? false, settings);
+  folder.requireSameData(data);
   const model = buildModel(entry, { ...typed, numClasses: data.classes.length });
   const weights = initialise(model, { seed: settings.seed });
   await runTraining({ model, weights, data, preset, settings, out }, options, terminal, signal);

@@ -28,7 +28,10 @@ const curvesOf = (history: readonly EpochRecord[], value: 'loss' | 'accuracy'): 
         validation ? [[epoch, validation[value]] as const] : [],
       ),
     },
-  ].filter(({ points }) => points.length > 0);
+  ]
+    // There is no place for a loss of NaN or infinity.
+    .map((curve) => ({ ...curve, points: curve.points.filter(([, point]) => Number.isFinite(point)) }))
+    .filter(({ points }) => points.length > 0);
 
 /** Draws a pair of axes with curves, `left` pixels from the edge. */
 function panel(
@@ -37,11 +40,11 @@ function panel(
   left: number,
   format: (value: number) => string,
 ): string {
-  const values = curves.flatMap(({ points }) => points.map(([, value]) => value)).filter(Number.isFinite);
+  const values = curves.flatMap(({ points }) => points.map(([, value]) => value));
   const epochs = curves.flatMap(({ points }) => points.map(([epoch]) => epoch));
   const last = Math.max(2, ...epochs);
   const x = scaleLinear([1, last], [margin.left, WIDTH - margin.right]);
-  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const [low, high] = values.length > 0 ? [Math.min(...values), Math.max(...values)] : [0, 1];
   const y = scaleLinear(low === high ? [low - 0.01, high + 0.01] : [low, high], [
     HEIGHT - margin.bottom,
     margin.top,

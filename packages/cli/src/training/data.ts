@@ -1,178 +1,199 @@
-/** Opens a folder of labelled pictures: MNIST, CIFAR-10, or one folder per class. */
-import { readdir, readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import type { Transform } from '@cnn/core';
+/** Opens a folder of labelled pictures for training or evaluation, and says what it found and left out. */
+import { basename, relative } from 'node:path';
 import { random } from '@cnn/core/graph';
-import {
-  type Dataset as BytesDataset,
-  folderDataset,
-  imageFolder,
-  readCifar10,
-  readMnist,
-  type SkippedPicture,
-} from '@cnn/image';
+import type { LeftOut, SkippedPicture } from '@cnn/image';
 import { type Dataset, shuffled } from '@cnn/train';
 import { UsageError } from '../errors.js';
-import { progressOf, type Terminal } from '../terminal.js';
+import { printable, type Terminal } from '../terminal.js';
+import { type Fingerprint, fingerprintOf } from './fingerprint.js';
+import { findSource, type Part, type PartName, type Source, type SourceRequest } from './sources.js';
 
-/** Labelled pictures for training and evaluation. */
-export interface LabelledData {
-  readonly kind: 'MNIST' | 'CIFAR-10' | 'image folder';
+/** What training and evaluation know about their pictures. */
+interface LabelledData {
+  readonly kind: Source['kind'];
   /** Names of the classes, by label. */
   readonly classes: readonly string[];
-  readonly train: Dataset;
-  /** Pictures for evaluation; undefined if there are none. */
-  readonly test: Dataset | undefined;
   /** Pictures that could not be read. */
   readonly skipped: readonly SkippedPicture[];
+  /** Files and folders that are no pictures of a class. */
+  readonly leftOut: readonly LeftOut[];
+  /** Longest side of all pictures in their files, in pixels. */
+  readonly longestSide: number;
 }
 
-/** Options of {@link openData}. */
-export interface DataRequest {
-  readonly data: string;
-  /** Preprocessing of the model. */
-  readonly preset: Transform;
-  readonly onBadImage: 'skip' | 'fail';
+/** Pictures of a training run. */
+export interface TrainingData extends LabelledData {
+  readonly train: Dataset;
+  /** Evaluated after each epoch; undefined if there are none. */
+  readonly validation: Dataset | undefined;
+  /** Evaluated once, with the final weights; undefined if there are none, or if they are the validation set. */
+  readonly test: Dataset | undefined;
+  /** Files and labels, by which a continued run knows its data. */
+  readonly fingerprint: Fingerprint;
+}
+
+/** Pictures of an evaluation. */
+export interface EvaluationData extends LabelledData {
+  readonly part: PartName;
+  readonly dataset: Dataset;
+}
+
+/** Options of {@link openTrainingData}. */
+export interface TrainingRequest extends SourceRequest {
   /** Fraction of each class held back for evaluation, if the folder has no validation or test part. */
   readonly validation: number;
   /** Seed of the choice of those pictures. */
   readonly seed: number;
+  /** True if the run's evaluations choose its weights or its learning rates. */
+  readonly choosing: boolean;
 }
 
 /**
- * Opens a folder of MNIST, CIFAR-10 or classes, and notes skipped pictures.
- * @throws UsageError for a folder of another kind, naming the known kinds.
+ * Opens the pictures of a training run.
+ * @throws UsageError for a folder of an unknown kind, and if nothing is left to evaluate on.
  */
-export async function openData(
-  request: DataRequest,
+export async function openTrainingData(
+  request: TrainingRequest,
   terminal: Terminal,
   signal?: AbortSignal,
-): Promise<LabelledData> {
-  const names = await readdir(request.data).catch((error: Error) => {
-    throw new UsageError(`Cannot list the data folder ${request.data}: ${error.message}.`);
-  });
-  const data =
-    (await openMnist(request, names)) ??
-    (await openCifar10(request, names)) ??
-    (await openFolder(request, names, terminal, signal));
-  if (!data)
-    throw new UsageError(
-      `${request.data} holds no data of a known kind. Looked for: the four files of MNIST (train-images-idx3-ubyte and the like, plain or .gz), CIFAR-10's binary batches (data_batch_1.bin, ..., test_batch.bin), and one folder of pictures per class (or such folders under train and val).`,
-    );
-  const { skipped } = data;
-  if (skipped.length > 0)
+): Promise<TrainingData> {
+  const source = await findSource(request, terminal, signal);
+  const { kind, parts } = source;
+  // With test files alone, these are what there is to train on.
+  const first: PartName = parts.has('train') ? 'train' : parts.has('validation') ? 'validation' : 'test';
+  const whole = await parts.get(first)!();
+  const readOther = async (name: PartName): Promise<Part | undefined> => {
+    const part = name === first ? undefined : await parts.get(name)?.();
+    return part && inClassesOf(whole, part, request.data);
+  };
+  const [given, test] = [await readOther('validation'), await readOther('test')];
+  const used = [whole, ...[given, test].filter((part) => part !== undefined)];
+  const judged = given ?? test;
+  // MNIST and CIFAR-10 come with test files; without them nothing is evaluated.
+  const held: HeldBack =
+    judged || kind !== 'image folder'
+      ? { train: whole, validation: judged, note: undefined }
+      : holdBack(whole, request);
+  const leftOut = [...source.leftOut, ...used.flatMap((part) => part.leftOut)];
+  const skipped = used.flatMap((part) => part.skipped);
+  noteSkipped(terminal, skipped);
+  terminal.note(`Training on ${found(held.train)}.`);
+  if (held.validation)
     terminal.note(
-      `${skipped.length} ${skipped.length === 1 ? 'picture' : 'pictures'} could not be read and ${skipped.length === 1 ? 'is' : 'are'} left out:\n${skipped.map(({ reason }) => `  ${reason}`).join('\n')}`,
+      `Evaluating after each epoch on ${found(held.validation)}${held.note ?? ''}.${
+        judged === test && request.choosing
+          ? ' There is no validation part, so these test pictures also choose weights or learning rates, and their accuracy is too good; hold others back in a folder val.'
+          : ''
+      }`,
     );
-  return data;
+  if (given && test) terminal.note(`Evaluating at the end on ${found(test)}.`);
+  noteLeftOut(terminal, leftOut, request.data);
+  if (whole.classes.length === 1)
+    terminal.note(
+      `There is only one class, ${printable(whole.classes[0]!)}, so every answer is right; give --data a folder with a folder for each of several classes.`,
+    );
+  return {
+    kind,
+    classes: whole.classes,
+    train: held.train.dataset,
+    validation: held.validation?.dataset,
+    test: given && test?.dataset,
+    skipped,
+    leftOut,
+    longestSide: Math.max(...used.map(({ longestSide }) => longestSide)),
+    fingerprint: fingerprintOf(
+      whole.classes,
+      new Map([
+        ['train', whole],
+        ['validation', given],
+        ['test', test],
+      ]),
+    ),
+  };
 }
 
-/** Converts a dataset to a number of channels: grey is repeated, colours become grey. */
-function withChannels(dataset: BytesDataset, channels: number): Dataset {
-  const [has, height, width] = dataset.shape as readonly [number, number, number];
-  if (has === channels) return dataset;
-  const plane = height * width;
+/** Options of {@link openEvaluationData}. */
+export interface EvaluationRequest extends SourceRequest {
+  /** Part to evaluate on. Default: the test part, else the validation part, else all. */
+  readonly part?: PartName | undefined;
+}
+
+/**
+ * Opens the pictures of an evaluation; other parts of the folder are not read.
+ * @throws UsageError for a folder of an unknown kind or without the part.
+ */
+export async function openEvaluationData(
+  request: EvaluationRequest,
+  terminal: Terminal,
+  signal?: AbortSignal,
+): Promise<EvaluationData> {
+  const source = await findSource(request, terminal, signal);
+  const { kind, parts } = source;
+  const order: readonly PartName[] = ['test', 'validation', 'train'];
+  const name = request.part ?? order.find((each) => parts.has(each))!;
+  const read = parts.get(name);
+  if (!read)
+    throw new UsageError(
+      `${request.data} has no ${name} part; it has ${[...parts.keys()].join(' and ')}. Choose with --part.`,
+    );
+  const part = await read();
+  const leftOut = [...source.leftOut, ...part.leftOut];
+  noteSkipped(terminal, part.skipped);
+  const others = [...parts.keys()].filter((each) => each !== name);
+  terminal.note(
+    `Evaluating on ${found(part)}${others.length > 0 ? `, the ${name} part (--part reads ${others.join(' or ')})` : ''}.`,
+  );
+  noteLeftOut(terminal, leftOut, request.data);
+  const { classes, dataset, skipped, longestSide } = part;
+  return { kind, part: name, classes, dataset, skipped, leftOut, longestSide };
+}
+
+/**
+ * Gives a part the labels of the training part, by the names of the classes.
+ * @throws UsageError if it has classes that the training part lacks.
+ */
+function inClassesOf(whole: Part, part: Part, data: string): Part {
+  const places = part.classes.map((name) => whole.classes.indexOf(name));
+  if (places.includes(-1))
+    throw new UsageError(
+      `The folders ${basename(whole.place)} and ${basename(part.place)} of ${data} have different classes: ${whole.classes.map(printable).join(', ')} and ${part.classes.map(printable).join(', ')}.`,
+    );
+  if (places.every((place, label) => place === label)) return { ...part, classes: whole.classes };
+  const { dataset } = part;
   return {
-    size: dataset.size,
-    shape: [channels, height, width],
-    at(index) {
-      const { pixels, label } = dataset.at(index);
-      const made = Uint8Array.from({ length: channels * plane }, (_, i) =>
-        has === 1
-          ? pixels[i % plane]!
-          : Math.round(0.299 * pixels[i]! + 0.587 * pixels[plane + i]! + 0.114 * pixels[2 * plane + i]!),
-      );
-      return { pixels: made, label };
+    ...part,
+    classes: whole.classes,
+    labels: part.labels.map((label) => places[label]!),
+    dataset: {
+      ...dataset,
+      size: dataset.size,
+      async at(index) {
+        const example = await dataset.at(index);
+        return { ...example, label: places[example.label]! };
+      },
     },
   };
 }
 
-async function openMnist(
-  { data, preset }: DataRequest,
-  names: readonly string[],
-): Promise<LabelledData | undefined> {
-  const find = (part: string, what: string): string | undefined =>
-    names.find((name) => new RegExp(`^${part}-${what}[.-]idx\\d-ubyte(\\.gz)?$`).test(name));
-  const read = async (part: string): Promise<BytesDataset | undefined> => {
-    const [images, labels] = [find(part, 'images'), find(part, 'labels')];
-    if (!images && !labels) return undefined;
-    if (!images || !labels)
-      throw new UsageError(
-        `${data} has ${images ?? labels}, but not the ${images ? 'labels' : 'images'} that belong to it.`,
-      );
-    const [first, second] = [await readFile(join(data, images)), await readFile(join(data, labels))];
-    return readMnist(first, second);
-  };
-  const [train, test] = [await read('train'), await read('t10k')];
-  const either = train ?? test;
-  if (!either) return undefined;
-  const channels = preset.mean.length;
-  return {
-    kind: 'MNIST',
-    classes: either.classes,
-    skipped: [],
-    train: withChannels(either, channels),
-    test: test && withChannels(test, channels),
-  };
+/** Pictures for training, and those held back for evaluation. */
+interface HeldBack {
+  readonly train: Part;
+  readonly validation: Part | undefined;
+  /** Words about the choice. */
+  readonly note: string | undefined;
 }
 
-async function openCifar10(
-  { data, preset }: DataRequest,
-  names: readonly string[],
-): Promise<LabelledData | undefined> {
-  const read = async (pattern: RegExp): Promise<BytesDataset | undefined> => {
-    const files = names.filter((name) => pattern.test(name)).sort();
-    if (files.length === 0) return undefined;
-    return readCifar10(Buffer.concat(await Promise.all(files.map((name) => readFile(join(data, name))))));
-  };
-  const [train, test] = [await read(/^(data_batch|train)[^/]*\.bin$/), await read(/^test[^/]*\.bin$/)];
-  const either = train ?? test;
-  if (!either) return undefined;
-  const channels = preset.mean.length;
-  return {
-    kind: 'CIFAR-10',
-    classes: either.classes,
-    skipped: [],
-    train: withChannels(either, channels),
-    test: test && withChannels(test, channels),
-  };
-}
-
-async function openFolder(
-  request: DataRequest,
-  names: readonly string[],
-  terminal: Terminal,
-  signal: AbortSignal | undefined,
-): Promise<LabelledData | undefined> {
-  const { data, preset, onBadImage, validation, seed } = request;
-  const folders = (await readdir(data, { withFileTypes: true })).filter((item) => item.isDirectory());
-  if (folders.length === 0) return undefined;
-  const read = async (folder: string) =>
-    folderDataset(await imageFolder(folder), {
-      resize: preset.resize,
-      interpolation: preset.interpolation,
-      onBadImage,
-      signal,
-      channels: preset.mean.length === 1 ? 1 : 3,
-      onProgress: progressOf(terminal, `pictures of ${basename(folder)}`),
-    });
-  const part = ['val', 'validation', 'test'].find((name) => names.includes(name));
-  if (names.includes('train') && part) {
-    const [train, test] = [await read(join(data, 'train')), await read(join(data, part))];
-    if (train.classes.join() !== test.classes.join())
-      throw new UsageError(
-        `The folders train and ${part} of ${data} have different classes: ${train.classes.join(', ')} and ${test.classes.join(', ')}.`,
-      );
-    const skipped = [...train.skipped, ...test.skipped];
-    return { kind: 'image folder', classes: train.classes, train, test, skipped };
-  }
-  const all = await read(data);
-  const common = { kind: 'image folder', classes: all.classes, skipped: all.skipped } as const;
-  if (validation === 0) return { ...common, train: all, test: undefined };
+/**
+ * Holds back a share of each class for evaluation.
+ * @throws UsageError if no class has two pictures.
+ */
+function holdBack(whole: Part, { data, validation, seed }: TrainingRequest): HeldBack {
+  if (validation === 0) return { train: whole, validation: undefined, note: undefined };
   const source = random(seed);
+  const byClass = whole.classes.map((): number[] => []);
+  for (const [index, label] of whole.labels.entries()) byClass[label]!.push(index);
   const heldBack = new Set(
-    all.classes.flatMap((_, label) => {
-      const own = [...all.entries.keys()].filter((index) => all.entries[index]!.label === label);
+    byClass.flatMap((own) => {
       // A class of one picture keeps it for training.
       const count = own.length < 2 ? 0 : Math.max(1, Math.round(validation * own.length));
       return shuffled(own.length, source)
@@ -180,13 +201,70 @@ async function openFolder(
         .map((place) => own[place]!);
     }),
   );
-  const partOf = (keep: (index: number) => boolean): Dataset => {
-    const indices = [...all.entries.keys()].filter(keep);
-    return { size: indices.length, at: (index) => all.at(indices[index]!) };
+  if (heldBack.size === 0)
+    throw new UsageError(
+      `No class in ${data} has two pictures, so none can be held back for evaluation. Add pictures, put others in a folder val, or train without evaluation: --validation 0.`,
+    );
+  const { dataset } = whole;
+  const take = (keep: (index: number) => boolean): Part => {
+    const indices = [...whole.labels.keys()].filter(keep);
+    const { shape } = dataset;
+    return {
+      ...whole,
+      labels: indices.map((index) => whole.labels[index]!),
+      files: whole.files.length === whole.labels.length ? indices.map((index) => whole.files[index]!) : [],
+      dataset: {
+        size: indices.length,
+        ...(shape ? { shape } : {}),
+        at: (index) => dataset.at(indices[index]!),
+      },
+    };
   };
   return {
-    ...common,
-    train: partOf((index) => !heldBack.has(index)),
-    test: partOf((index) => heldBack.has(index)),
+    train: take((index) => !heldBack.has(index)),
+    validation: take((index) => heldBack.has(index)),
+    note: `, held back (--validation ${validation})`,
   };
+}
+
+/** Most classes whose pictures are counted one by one. */
+const COUNTED = 12;
+
+/** Gives the size of a part in words: `18 pictures of flowers in 3 classes (one 6, seven 6, zero 6)`. */
+function found({ place, classes, labels }: Part): string {
+  const counts = new Array<number>(classes.length).fill(0);
+  for (const label of labels) counts[label]!++;
+  const each = classes.slice(0, COUNTED).map((name, label) => `${printable(name)} ${counts[label]}`);
+  if (classes.length > COUNTED) {
+    const rest = counts.slice(COUNTED).sort((a, b) => a - b);
+    each.push(`and ${rest.length} more with ${rest[0]} to ${rest.at(-1)}`);
+  }
+  const size = labels.length.toLocaleString('en-US');
+  return `${size} ${labels.length === 1 ? 'picture' : 'pictures'} of ${printable(place)} in ${classes.length} ${classes.length === 1 ? 'class' : 'classes'} (${each.join(', ')})`;
+}
+
+/** Most files of one kind that are named. */
+const NAMED = 3;
+
+function noteLeftOut(terminal: Terminal, leftOut: readonly LeftOut[], data: string): void {
+  if (leftOut.length === 0) return;
+  const paths = new Map<string, string[]>();
+  for (const { path, reason } of leftOut) {
+    const all = paths.get(reason) ?? [];
+    all.push(relative(data, path));
+    paths.set(reason, all);
+  }
+  const groups = [...paths].map(
+    ([reason, all]) =>
+      `  ${all.length} x ${reason}: ${all.slice(0, NAMED).map(printable).join(', ')}${all.length > NAMED ? ', ...' : ''}`,
+  );
+  terminal.note(`Left out:\n${groups.join('\n')}`);
+}
+
+function noteSkipped(terminal: Terminal, skipped: readonly SkippedPicture[]): void {
+  if (skipped.length === 0) return;
+  const one = skipped.length === 1;
+  terminal.note(
+    `${skipped.length} ${one ? 'picture' : 'pictures'} could not be read and ${one ? 'is' : 'are'} left out:\n${skipped.map(({ reason }) => `  ${printable(reason)}`).join('\n')}`,
+  );
 }

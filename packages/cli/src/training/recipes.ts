@@ -10,7 +10,6 @@ import {
   compose,
   constantRate,
   cosine,
-  type Dataset,
   type Normalisation,
   oneCycle,
   randomCrop,
@@ -64,6 +63,8 @@ export type AugmentName = (typeof augmentNames)[number];
 
 /** Preparation of pictures for training and evaluation. */
 export interface Preparation {
+  /** Words on how training pictures are changed. */
+  readonly words: string;
   readonly prepare: Augmentation;
   readonly augment?: Augmentation;
   readonly normalise?: Normalisation;
@@ -79,20 +80,50 @@ const fitted =
     return compose(...(near ? [] : [resizeTo(resize)]), centerCrop(crop))(picture, source);
   };
 
-/** Gives the preparation of a dataset's pictures for a model. */
-export function preparationOf(augment: AugmentName, preset: Transform, { shape }: Dataset): Preparation {
+/** Pictures of a dataset. */
+export interface PictureKind {
+  readonly kind: 'MNIST' | 'CIFAR-10' | 'image folder';
+  /** Longest side of all pictures in their files, in pixels. */
+  readonly longestSide: number;
+}
+
+/** Longest side of small pictures, in pixels: these are shifted, larger ones are cropped. */
+const SMALL = 64;
+
+/**
+ * Gives the preparation of a dataset's pictures for a model. The recipe depends on the size of the pictures, not on
+ * the kind of their files.
+ */
+export function preparationOf(
+  augment: AugmentName,
+  preset: Transform,
+  { kind, longestSide }: PictureKind,
+): Preparation {
   const { resize, crop, mean, std } = preset;
   const plain = mean.every((value) => value === 0) && std.every((value) => value === 1);
   const prepare = fitted(resize, crop);
-  const common = { prepare, ...(plain ? {} : { normalise: { mean, std } }) };
+  const words = augment === 'alexnet' ? 'the recipe of AlexNet' : 'none';
+  const common = { prepare, words, ...(plain ? {} : { normalise: { mean, std } }) };
   if (augment === 'none') return common;
   if (augment === 'alexnet') return { ...common, ...alexnetRecipe({ size: crop, from: resize }) };
-  // Pictures of one small size are shifted, photos are cropped; digits are not mirrored.
-  const cropped = shape
-    ? [prepare, randomCrop(crop, { padding: Math.max(1, crop >> (shape[0] === 1 ? 4 : 3)) })]
-    : [randomResizedCrop(crop)];
-  const mirrored = shape?.[0] === 1 || mean.length === 1 ? [] : [randomHorizontalFlip()];
+  // Small pictures are shifted, photos are cropped; digits are shifted less, and not mirrored.
+  const digits = kind === 'MNIST' || mean.length === 1;
+  const small = longestSide <= SMALL;
+  const padding = Math.max(1, crop >> (digits ? 4 : 3));
+  const cropped = small ? [prepare, randomCrop(crop, { padding })] : [randomResizedCrop(crop)];
+  const mirrored = digits ? [] : [randomHorizontalFlip()];
   const coloured =
     augment === 'color' ? [colorJitter({ brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 })] : [];
-  return { ...common, augment: compose(...cropped, ...mirrored, ...coloured) };
+  const parts = [
+    small
+      ? `shifts by at most ${padding} pixels (the pictures have at most ${SMALL} a side)`
+      : 'crops of random size',
+    ...(digits ? [] : ['mirror images']),
+    ...(augment === 'color' ? ['changes of colour'] : []),
+  ];
+  return {
+    ...common,
+    words: parts.join(', '),
+    augment: compose(...cropped, ...mirrored, ...coloured),
+  };
 }

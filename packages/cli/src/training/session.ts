@@ -3,9 +3,9 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Module, type Transform, type Weights, writeSafetensors } from '@cnn/core';
-import { writeAtomically } from '@cnn/core/io';
 import {
   crossEntropy,
+  type Dataset,
   type Evaluation,
   evaluate,
   type ParameterGroup,
@@ -14,12 +14,14 @@ import {
   trainer,
 } from '@cnn/train';
 import { UsageError } from '../errors.js';
-import { makeResultFolder } from '../files.js';
+import { writeResult } from '../files.js';
 import { metadataOf } from '../savedModel.js';
 import { noteFallback, printJson, type Terminal, threadsOf } from '../terminal.js';
 import { curves } from './chart.js';
 import { classWeightsFor } from './classWeights.js';
-import type { LabelledData } from './data.js';
+import type { TrainingData } from './data.js';
+import { type Fingerprint, requireSameData } from './fingerprint.js';
+import { lockFolder, requireUnlocked } from './lock.js';
 import type { TrainingOptions } from './options.js';
 import { duration, trainingProgress } from './progress.js';
 import { optimizers, preparationOf, schedules } from './recipes.js';
@@ -30,7 +32,7 @@ import { flagOf, requireSame, type Settings } from './settings.js';
 export interface Job {
   readonly model: Module;
   readonly weights: Weights;
-  readonly data: LabelledData;
+  readonly data: TrainingData;
   readonly preset: Transform;
   readonly settings: Settings;
   readonly out: string;
@@ -39,17 +41,25 @@ export interface Job {
   readonly groups?: readonly ParameterGroup[];
 }
 
-const writeText = (path: string, text: string): Promise<void> =>
-  writeAtomically(path, new TextEncoder().encode(text));
 const CHECKPOINT = 'checkpoint.safetensors';
 const SETTINGS = 'run.json';
 const MODEL = 'model.safetensors';
 
+/** Content of the file of settings: the settings, and the fingerprint of the data. */
+type StoredSettings = Settings & { readonly pictures?: Fingerprint };
+
 /**
  * Checks the folder of the run, before anything is loaded.
- * @throws UsageError if it holds a run but `resume` is false, or the other way round, or if settings differ.
+ * @throws UsageError if another run writes into it, if it holds a run but `resume` is false, or the other way
+ * round, or if settings differ.
  */
 export async function requireOut(out: string, resume: boolean, settings: Settings): Promise<void> {
+  await requireUnlocked(out);
+  await checkOut(out, resume, settings);
+}
+
+/** Compares what a folder holds with the settings, and gives the fingerprint of the data that its run began with. */
+async function checkOut(out: string, resume: boolean, settings: Settings): Promise<Fingerprint | undefined> {
   const exists = existsSync(join(out, CHECKPOINT));
   if (resume && !exists)
     throw new UsageError(`There is no run to continue: ${join(out, CHECKPOINT)} does not exist.`);
@@ -57,17 +67,45 @@ export async function requireOut(out: string, resume: boolean, settings: Setting
     throw new UsageError(
       `${out} already holds a run. Add --resume to continue it, or give another folder with --out.`,
     );
-  if (!resume) return;
+  if (!resume) return undefined;
   const text = await readFile(join(out, SETTINGS), 'utf8').catch((error: Error) => {
     throw new UsageError(`The settings of the run in ${out} cannot be read: ${error.message}.`);
   });
-  let before: Settings;
+  let before: StoredSettings;
   try {
-    before = JSON.parse(text) as Settings;
+    before = JSON.parse(text) as StoredSettings;
   } catch {
     throw new UsageError(`${join(out, SETTINGS)} is not JSON; the run cannot continue without its settings.`);
   }
-  requireSame(before, settings, out);
+  const { pictures, ...stored } = before;
+  requireSame(stored, settings, out);
+  return pictures;
+}
+
+/** Folder of a run that no other command writes into. */
+export interface ClaimedFolder extends AsyncDisposable {
+  /**
+   * Checks the data of a continued run.
+   * @throws UsageError if they differ from those that it was started with, naming the difference.
+   */
+  requireSameData(data: TrainingData): void;
+}
+
+/** Checks the folder of a run again and locks it until the result is disposed of. */
+export async function claimFolder(out: string, resume: boolean, settings: Settings): Promise<ClaimedFolder> {
+  const lock = await lockFolder(out);
+  try {
+    const began = await checkOut(out, resume, settings);
+    return {
+      ...lock,
+      requireSameData(data) {
+        if (began) requireSameData(began, data.fingerprint, settings.data, out);
+      },
+    };
+  } catch (error) {
+    await lock[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 /** Quotes a word for a shell, if necessary. */
@@ -110,8 +148,12 @@ export async function runTraining(
   const { model, weights, data, preset, settings, out, freeze, groups } = job;
   const { epochs, backend, threads } = options;
   const { labelSmoothing, lr: learningRate, weightDecay, clip, ema, seed } = settings;
+  if (options.patience !== undefined && !data.validation)
+    throw new UsageError(
+      `--patience watches the accuracy on pictures for evaluation, and ${settings.data} has none; put some in a folder val, or hold some back with --validation 0.2.`,
+    );
   const classWeights = await classWeightsFor(settings.classWeights, data.classes, data.train);
-  const preparation = preparationOf(settings.augment, preset, data.train);
+  const { words, ...preparation } = preparationOf(settings.augment, preset, data);
   const checkpoint = join(out, CHECKPOINT);
   const say = (line: string): void => (options.json ? terminal.note(line) : terminal.print(line));
   const context: RunContext = { options, terminal, signal, say, started: performance.now() };
@@ -120,8 +162,14 @@ export async function runTraining(
     terminal.note(
       `A step has ${pictures} pictures, all that there are for training, instead of ${settings.batch}.`,
     );
-  await makeResultFolder(out);
-  await writeText(join(out, SETTINGS), `${JSON.stringify(settings, null, 2)}\n`);
+  const rest = data.train.size % pictures;
+  if (rest > 0)
+    terminal.note(
+      `Each epoch leaves out ${rest} of ${data.train.size.toLocaleString('en-US')} pictures, others every time: its last batch would not be full.`,
+    );
+  if (settings.augment !== 'none') terminal.note(`Augmentation: ${words}.`);
+  const stored: StoredSettings = { ...settings, pictures: data.fingerprint };
+  await writeResult(join(out, SETTINGS), `${JSON.stringify(stored, null, 2)}\n`);
   await using run = trainer({
     model,
     weights,
@@ -133,6 +181,8 @@ export async function runTraining(
     groups,
     clip,
     ema,
+    // Without it an average of 0.999 would still be near the random weights after a short run.
+    emaWarmUp: ema !== undefined,
     optimizer: optimizers[settings.optimizer].make({ learningRate, weightDecay }),
     schedule: schedules[settings.schedule](epochs),
     loss: crossEntropy({ labelSmoothing, classWeights }),
@@ -173,7 +223,7 @@ async function fit(
   let noted = false;
   for await (const progress of run.fit(data.train, {
     epochs,
-    validation: data.test,
+    validation: data.validation,
     earlyStopping: patience === undefined ? undefined : { patience, monitor: 'accuracy' },
     checkpoint: { path: checkpoint },
     signal,
@@ -189,11 +239,19 @@ async function fit(
     evaluation = progress.validation;
     await writeModel(job, await usableWeights(job, run, patience !== undefined));
     await writeReport(job, run, evaluation);
+    if (evaluation && !Number.isFinite(evaluation.loss))
+      terminal.note(
+        `The evaluation loss of epoch ${progress.epoch} is ${evaluation.loss}: ${notFinite} The run continues.`,
+      );
     if (progress.stopped) say(`No better accuracy for ${patience} epochs; the best weights are kept.`);
   }
   terminal.progress('');
   return evaluation;
 }
+
+/** Cause and remedy of an evaluation loss that is not finite. */
+const notFinite =
+  'outputs of the network are NaN or infinite for some pictures. Give a smaller --lr, or bound the gradients with --clip 1.';
 
 /** Gives the weights to write: the best with early stopping, the averaged with `--ema`, else the current. */
 const usableWeights = ({ settings }: Job, run: Trainer, best: boolean): Promise<Weights> =>
@@ -206,7 +264,7 @@ async function writeModel({ data, preset, settings, out }: Job, weights: Weights
   const options = settings.options.filter((pair) => !pair.startsWith('numClasses='));
   const description = { model, options, classes: data.classes, transform: preset };
   const file = join(out, MODEL);
-  await writeAtomically(file, writeSafetensors(weights, metadataOf(description)));
+  await writeResult(file, writeSafetensors(weights, metadataOf(description)));
   return file;
 }
 
@@ -220,20 +278,29 @@ async function finish(
   const { model, data, preset, settings, out } = job;
   const best = options.patience !== undefined;
   const weights = await usableWeights(job, run, best);
-  const evaluation =
-    data.test && (best || !last)
-      ? await evaluate({
-          model,
-          weights,
-          input: inputOf(job),
-          dataset: data.test,
-          backend: options.backend,
-          signal,
-          ...preparationOf(settings.augment, preset, data.train),
-        })
-      : last;
+  const { prepare, normalise, views } = preparationOf(settings.augment, preset, data);
+  const evaluateOn = (dataset: Dataset): Promise<Evaluation> =>
+    evaluate({
+      model,
+      weights,
+      input: inputOf(job),
+      dataset,
+      backend: options.backend,
+      threads: options.threads,
+      signal,
+      prepare,
+      normalise,
+      views,
+    });
+  const evaluation = data.validation && (best || !last) ? await evaluateOn(data.validation) : last;
+  const test = data.test && (await evaluateOn(data.test));
   const file = await writeModel(job, weights);
-  await writeReport(job, run, evaluation);
+  await writeReport(job, run, evaluation, test);
+  const useless = [evaluation, test].find((each) => each && !Number.isFinite(each.loss));
+  if (useless)
+    throw new Error(
+      `The evaluation loss of the final weights is ${useless.loss}: ${notFinite} The weights are in ${file}, the report is ${join(out, 'report.html')}.`,
+    );
   const milliseconds = performance.now() - started;
   if (options.json) {
     const result = {
@@ -247,7 +314,9 @@ async function finish(
       classes: data.classes,
       weights: file,
       skipped: data.skipped,
-      evaluation: evaluation && { ...evaluation, topK: Object.fromEntries(evaluation.topK) },
+      leftOut: data.leftOut,
+      evaluation: evaluation && plain(evaluation),
+      test: test && plain(test),
     };
     return printJson(terminal, result);
   }
@@ -255,15 +324,23 @@ async function finish(
   say(
     `${run.epoch} ${run.epoch === 1 ? 'epoch' : 'epochs'} in ${duration(milliseconds)}${place}.${evaluation ? ` ${evaluationLine(evaluation)}.` : ''}`,
   );
+  if (test) say(`On the test pictures: ${evaluationLine(test)}.`);
   say(`The weights are in ${file}, the report is ${join(out, 'report.html')}. Use them:`);
   say(`  cnn classify <picture> --weights ${quoted(file)}`);
 }
 
+/** Gives an evaluation as it is written in JSON. */
+const plain = (evaluation: Evaluation): object => ({
+  ...evaluation,
+  topK: Object.fromEntries(evaluation.topK),
+});
+
 /** Writes the report of a run, and its curves. */
 async function writeReport(
-  { data, settings, out }: Job,
+  { data, preset, settings, out }: Job,
   run: Trainer,
   evaluation: Evaluation | undefined,
+  test?: Evaluation,
 ): Promise<void> {
   const { history, backend, threads } = run;
   const facts = {
@@ -274,15 +351,17 @@ async function writeReport(
       ]),
     ),
     'training pictures': data.train.size,
-    'pictures for evaluation': data.test?.size,
+    'pictures for evaluation': data.validation?.size,
     'pictures left out': data.skipped.length,
+    'changes of training pictures': preparationOf(settings.augment, preset, data).words,
+    'test pictures': test && evaluationLine(test),
     'back end': backend,
     threads,
   };
   const title = `${settings.model} on ${data.kind}`;
-  await writeText(
+  await writeResult(
     join(out, 'report.html'),
     reportPage({ title, facts, history, evaluation, labels: data.classes }),
   );
-  if (history.length > 0) await writeText(join(out, 'curves.svg'), curves(history));
+  if (history.length > 0) await writeResult(join(out, 'curves.svg'), curves(history));
 }

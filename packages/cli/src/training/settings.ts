@@ -71,14 +71,20 @@ export const presetOf = (preset: Transform, size: number): Transform => ({
  * Checks that a model accepts an input size other than its usual one, before pictures are read.
  * @throws UsageError that names the option.
  */
-export function requireSize(name: string, model: Module, { mean, crop }: Transform, usual: number): void {
+export function requireSize(
+  name: string,
+  model: Module,
+  { mean, crop }: Transform,
+  usual: number,
+  flag = '--size',
+): void {
   if (crop === usual) return;
   try {
     trace(model, [1, mean.length, crop, crop], { name });
   } catch (error) {
     if (!(error instanceof ShapeError)) throw error;
     throw new UsageError(
-      `${name} does not accept --size ${crop} (${error.message}). The default is ${usual}.`,
+      `${name} does not accept ${flag} ${crop} (${error.message}). The default is ${usual}.`,
     );
   }
 }

@@ -21,7 +21,7 @@ test('the folder is CNN_CACHE, else cnn in the cache folder of the user', () => 
 });
 
 describe('without a home folder', () => {
-  const advice = 'choose a folder with the cacheDir option or CNN_CACHE, or pass cache: false.';
+  const advice = 'choose a folder with CNN_CACHE, the cacheDir option or cnn --cache, or pass cache: false.';
   beforeEach(() => {
     vi.stubEnv('CNN_CACHE', '');
     vi.stubEnv('XDG_CACHE_HOME', '');

@@ -9,7 +9,7 @@ import { sha256OfText } from './hash.js';
 import { makeFolder } from './makeFolder.js';
 
 /** End of the errors about the folder. */
-const ADVICE = 'choose a folder with the cacheDir option or CNN_CACHE, or pass cache: false';
+const ADVICE = 'choose a folder with CNN_CACHE, the cacheDir option or cnn --cache, or pass cache: false';
 
 /** A cache of downloads, by URL. */
 export interface DownloadCache {
@@ -94,9 +94,11 @@ function folder(directory: string): DownloadCache {
     return path.join(directory, `${digits}-${name.slice(-80) || 'weights'}`);
   };
   const cannot = (error: NodeJS.ErrnoException): never => {
-    throw new Error(`Cannot keep downloads in ${directory} (${error.code ?? error.message}); ${ADVICE}.`, {
-      cause: error,
-    });
+    const full = error.code === 'ENOSPC' || error.code === 'EDQUOT';
+    throw new Error(
+      `Cannot keep downloads in ${directory} (${full ? 'the disk is full' : (error.code ?? error.message)}); ${full ? 'make room, ' : ''}${ADVICE}.`,
+      { cause: error },
+    );
   };
   return {
     async prepare() {
@@ -127,7 +129,14 @@ function browserCache(): DownloadCache {
   return {
     prepare: () => Promise.resolve(),
     find: async (url) => (await (await open()).match(url))?.blob(),
-    keep: async (url, bytes) => (await open()).put(url, new Response(bytes as Uint8Array<ArrayBuffer>)),
+    async keep(url, bytes) {
+      await (await open()).put(url, new Response(bytes as Uint8Array<ArrayBuffer>)).catch((error: Error) => {
+        throw new Error(
+          `Cannot keep ${url} in the Cache storage of this page (${error.message}); free storage of the site, or leave the cache option out.`,
+          { cause: error },
+        );
+      });
+    },
     forget: async (url) => void (await (await open()).delete(url)),
   };
 }

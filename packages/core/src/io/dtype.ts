@@ -1,7 +1,6 @@
 /**
  * Converts the number types of weight files to float32. Integers beyond 2^24 round to the nearest float32.
  */
-import type { Shape } from '../tensor/shape.js';
 
 /** The supported number types, under safetensors' names. */
 export type DType =
@@ -89,50 +88,66 @@ export function littleEndianBytes(values: Float32Array): Uint8Array {
 }
 
 /**
- * Converts values to float32. Float32 in this machine's byte order at a multiple of 4 bytes becomes a view of
- * `bytes`, not a copy: a file of 500 MB takes 500 MB of memory, not twice that.
+ * Gives float32 values in this machine's byte order as a view of `bytes`: a file of 500 MB takes 500 MB of
+ * memory, not twice that. At an address that is no multiple of 4 they are copied. Undefined for other types.
  */
+export function floatsAt(bytes: Uint8Array, dtype: DType, littleEndian = true): Float32Array | undefined {
+  if (dtype !== 'F32' || littleEndian !== littleEndianHere) return undefined;
+  const { buffer, byteOffset } = bytes.byteOffset % 4 === 0 ? bytes : Uint8Array.from(bytes);
+  return new Float32Array(buffer, byteOffset, bytes.byteLength / 4);
+}
+
+/** Converts values to float32: a view of `bytes` where there can be one, else a copy. */
 export function toFloat32(bytes: Uint8Array, dtype: DType, littleEndian = true): Float32Array {
-  const [width, read] = types.get(dtype)!;
-  const count = bytes.byteLength / width;
-  if (dtype === 'F32' && littleEndian === littleEndianHere) {
-    if (bytes.byteOffset % 4 === 0) return new Float32Array(bytes.buffer, bytes.byteOffset, count);
-    return new Float32Array(Uint8Array.from(bytes).buffer);
-  }
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = floatsAt(bytes, dtype, littleEndian);
+  if (view) return view;
+  const count = bytes.byteLength / bytesPerValue(dtype);
   const result = new Float32Array(count);
-  for (let i = 0; i < count; i++) result[i] = read(view, i * width, littleEndian);
+  gather(bytes, dtype, [{ extent: count, stride: 1 }], littleEndian, result, 0, count);
   return result;
 }
 
 /**
- * Copies a strided tensor to float32 in row-major order.
- * @param bytes - the storage from the tensor's first value on.
- * @param strides - in values, not bytes.
+ * Converts values `first` to `last - 1` of a strided array, counted in row-major order, to float32.
+ * @param bytes - the storage from the array's first value on.
+ * @param axes - outermost first, strides in values.
+ * @param result - all values of the array.
  */
-export function gatherFloat32(
+export function gather(
   bytes: Uint8Array,
   dtype: DType,
-  shape: Shape,
-  strides: readonly number[],
-  littleEndian = true,
-): Float32Array {
+  axes: readonly { readonly extent: number; readonly stride: number }[],
+  littleEndian: boolean,
+  result: Float32Array,
+  first: number,
+  last: number,
+): void {
   const [width, read] = types.get(dtype)!;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const result = new Float32Array(shape.reduce((product, extent) => product * extent, 1));
-  const index = shape.map(() => 0);
+  const inner = axes.at(-1) ?? { extent: 1, stride: 0 };
+  const index = new Array<number>(axes.length).fill(0);
   let at = 0;
-  for (let i = 0; i < result.length; i++) {
-    result[i] = read(view, at * width, littleEndian);
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      index[axis]!++;
-      at += strides[axis]!;
-      if (index[axis]! < shape[axis]!) break;
-      at -= shape[axis]! * strides[axis]!;
+  for (let axis = axes.length - 1, rest = first; axis >= 0; axis--) {
+    const { extent, stride } = axes[axis]!;
+    index[axis] = rest % extent;
+    at += index[axis]! * stride;
+    rest = Math.floor(rest / extent);
+  }
+  for (let i = first; i < last; ) {
+    // A row of the innermost axis, then one step of the others.
+    const count = Math.min(inner.extent - (index.at(-1) ?? 0), last - i);
+    for (let k = 0; k < count; k++) result[i + k] = read(view, (at + k * inner.stride) * width, littleEndian);
+    i += count;
+    at += count * inner.stride;
+    for (let axis = axes.length - 1, step = count; axis >= 0; axis--, step = 1) {
+      const { extent, stride } = axes[axis]!;
+      index[axis]! += step;
+      if (axis < axes.length - 1) at += stride;
+      if (index[axis]! < extent) break;
+      at -= extent * stride;
       index[axis] = 0;
     }
   }
-  return result;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
@@ -7,7 +8,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { plain } from '@cnn/testing/weightFiles';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FileFormatError } from '../errors.js';
 import { tensor, type Weights } from '../tensor/tensor.js';
 import { DownloadError, type Progress } from './fetch.js';
@@ -433,12 +434,28 @@ describe('the cache', () => {
     expect(await readdir(cacheDir)).toEqual([]);
   });
 
+  test('that fails after the download gives the weights with a warning', async () => {
+    const warned = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+    const kept = join(cacheDir, 'kept');
+    answers = [
+      (request, response) => {
+        rmSync(kept, { recursive: true });
+        whole(request, response);
+      },
+    ];
+    await reads({ cacheDir: kept });
+    expect(warned.mock.calls).toEqual([
+      [expect.stringMatching(/^The weights are used, .*: Cannot keep downloads in .*kept \(ENOENT\)/)],
+    ]);
+    warned.mockRestore();
+  });
+
   test('that cannot be written is an error before the download', async () => {
     answers = [whole];
     const taken = join(cacheDir, 'file');
     await writeFile(taken, '');
     await expect(read({ cacheDir: join(taken, 'folder') })).rejects.toThrow(
-      /Cannot keep downloads in .*; choose a folder with the cacheDir option or CNN_CACHE, or pass cache: false/,
+      /Cannot keep downloads in .*; choose a folder with CNN_CACHE, the cacheDir option or cnn --cache, or pass/,
     );
     expect(requests.length).toBe(0);
   });

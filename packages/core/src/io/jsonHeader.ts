@@ -73,6 +73,8 @@ function scan(text: string, limits: Limits): readonly string[] {
           const name = decoded(text.slice(at, end)) ?? fail('its header is not JSON (a broken text)', at);
           if (seen.has(name)) fail(`its header has the name ${quote(name)} twice`, at);
           seen.add(name);
+          // Metadata too: one name more than there may be tensors is its own.
+          withinLimit(format, limits, 'maxTensors', seen.size - 1, 8 + at);
           if (open.length === 1) names.push(name);
         }
         at = end - 1;

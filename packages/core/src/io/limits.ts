@@ -56,7 +56,7 @@ export function withinLimit(
   if (!(value <= limits[limit]))
     throw new OverLimit(
       format,
-      `it asks for ${value.toLocaleString('en-US')}, over the limit ${limit} of ${limits[limit].toLocaleString('en-US')}. Raise the limit if you trust the file.`,
+      `it asks for ${value.toLocaleString('en-US')}, over the limit ${limit} of ${limits[limit].toLocaleString('en-US')}. If you trust the file, raise it: readWeights(source, { limits: { ${limit}: ... } }).`,
       offset,
     );
 }

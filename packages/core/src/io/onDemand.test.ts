@@ -87,3 +87,27 @@ test('a file that changes, shrinks or goes away in between is an error', async (
     }
   }
 });
+
+test.runIf(process.platform === 'linux')(
+  'files larger than any array: on demand, or a sentence',
+  async () => {
+    // Sparse files, which take no place on the disk.
+    const values = 1.5e9;
+    const header = safetensorsFile({
+      large: { dtype: 'F32', shape: [values], data_offsets: [0, 4 * values] },
+      last: { dtype: 'F32', shape: [2], data_offsets: [4 * values, 4 * values + 8] },
+    });
+    const path = await written('sparse', header);
+    await truncate(path, header.length + 4 * values);
+    await appendFile(path, bytesOf(new Uint8Array(Float32Array.of(7, 8).buffer)));
+    const limits = { maxElements: Infinity };
+    const weights = await readWeights(path, { onDemand: true, limits });
+    expect([...valuesOf(weights.get('last')!, 0, 2)]).toEqual([7, 8]);
+    expect([...valuesOf(weights.get('large')!, values - 1, values)]).toEqual([0]);
+    await truncate(path, 2 ** 43);
+    await expect(readWeights(path, { limits: { maxBytes: Infinity } })).rejects.toThrow(
+      /its 8,796,093,022,208 bytes are more than memory, or one array here, can hold\. Save/,
+    );
+    await expect(readWeights(path)).rejects.toThrow(/raise it: readWeights\(source, { limits: { maxBytes: /);
+  },
+);

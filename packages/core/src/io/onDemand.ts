@@ -3,10 +3,19 @@
  * copy of its weights in memory beside the packed ones. VGG-16 has 553 MB.
  */
 import { FileFormatError } from '../errors.js';
-import { type LazyTensor, type Weights, weaklyCached } from '../tensor/tensor.js';
+import { type LazyTensor, weaklyCached } from '../tensor/tensor.js';
 import { bytesPerValue, toFloat32 } from './dtype.js';
+import type { Listing } from './listing.js';
 import { requireBuiltin } from './requireBuiltin.js';
-import { headerBytes, layoutOf, looksLikeSafetensors } from './safetensors.js';
+import {
+  dtypeOf,
+  type Entry,
+  headerBytes,
+  layoutOf,
+  listing,
+  looksLikeSafetensors,
+  requireEntries,
+} from './safetensors.js';
 import { type SourceOptions, withFile } from './source.js';
 
 /** The properties of a file that show that it has changed: size in bytes, time of modification, inode. */
@@ -16,7 +25,10 @@ type FileVersion = Readonly<Record<'size' | 'mtimeMs' | 'ino', number>>;
  * Reads the header of a safetensors file and makes its tensors lazy; undefined for other formats. The header
  * is checked as when the file is read whole. Each `read` opens the file, reads its range, and closes it.
  */
-export const openOnDemand = (path: string, options: SourceOptions): Promise<Weights | undefined> =>
+export const openOnDemand = (
+  path: string,
+  options: SourceOptions & { readonly from?: string | undefined },
+): Promise<Listing<Entry> | undefined> =>
   withFile(path, async (file, info) => {
     options.signal?.throwIfAborted();
     const start = new Uint8Array(9);
@@ -24,25 +36,28 @@ export const openOnDemand = (path: string, options: SourceOptions): Promise<Weig
     if (!looksLikeSafetensors(start)) return undefined;
     const layout = layoutOf(await headerBytes(file, options.limits), info.size, options.limits);
     options.onProgress?.({ loaded: layout.start, total: layout.start });
-    return new Map(
-      layout.entries.map(({ name, dtype, shape, begin, end }) => {
-        const width = bytesPerValue(dtype);
-        const read = (first: number, last: number): Float32Array => {
-          const from = Math.min(begin + first * width, end);
-          const count = Math.min(begin + last * width, end) - from;
-          return toFloat32(readRange(path, info, layout.start + from, count), dtype);
-        };
-        const all = weaklyCached(() => read(0, (end - begin) / width));
-        const lazy: LazyTensor = {
-          shape,
-          get data() {
-            return all();
-          },
-          read,
-        };
-        return [name, lazy];
-      }),
-    );
+    const lazy = (entry: Entry): LazyTensor => {
+      const { shape, begin, end } = entry;
+      const dtype = dtypeOf(entry);
+      const width = bytesPerValue(dtype);
+      const read = (first: number, last: number): Float32Array => {
+        const from = Math.min(begin + first * width, end);
+        const count = Math.min(begin + last * width, end) - from;
+        return toFloat32(readRange(path, info, layout.start + from, count), dtype);
+      };
+      const all = weaklyCached(() => read(0, (end - begin) / width));
+      return {
+        shape,
+        get data() {
+          return all();
+        },
+        read,
+      };
+    };
+    return listing(layout.entries, options.from, async (chosen) => {
+      requireEntries(chosen, info.size, options.limits);
+      return new Map([...chosen].map(([name, entry]) => [name, lazy(entry)]));
+    });
   });
 
 /**

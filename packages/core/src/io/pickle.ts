@@ -1,14 +1,31 @@
 /**
  * Reads Python's pickle format as data, as far as weight files use it. Nothing in a file is ever executed:
- * names become inert tags, and calls are recorded if they are on the list in pickleCalls.ts, else refused.
+ * names become inert tags, and calls are recorded.
  */
+import { timeSlices } from '../backends/common/yield.js';
 import type { Limits } from './limits.js';
 import { pickleBytes } from './pickleBytes.js';
 import { callOf, isDictClass } from './pickleCalls.js';
 import { literal, Op } from './pickleOps.js';
-import { type Global, isTag, type Persistent, type Pickled, qualifiedName } from './pickleValue.js';
+import { type Global, isTag, keyOf, type Persistent, type Pickled, qualifiedName } from './pickleValue.js';
 
 const MARK = Symbol('mark');
+
+/** The callee of a call of another call's result. */
+const UNNAMED: Global = { kind: 'global', module: 'unnamed', name: 'method' };
+
+/**
+ * Reads the persistent id of protocol 0, which is text: `('storage', <class 'torch.FloatStorage'>, '0', 'cpu',
+ * 6)` becomes the tuple that the other protocols write; other texts stay as they are.
+ */
+function persistentId(text: string): Pickled {
+  const match = /^\('storage', <class '([\w.]+)\.(\w+)'>, '([^']*)', '([^']*)', (\d+)(?:, None)?\)$/.exec(
+    text,
+  );
+  if (!match) return text;
+  const [, module = '', name = '', key = '', location = '', count] = match;
+  return ['storage', { kind: 'global', module, name }, key, location, Number(count)];
+}
 
 /** The contents of a pickle. */
 export interface Unpickled {
@@ -25,19 +42,53 @@ export interface Unpickled {
  */
 const maxObjects = ({ maxTensors }: Limits): number => Math.max(10_000, 50 * maxTensors);
 
+/** Instructions between two looks at the clock; 1,024 take some 0.2 ms. */
+const STRIDE = 1024;
+
+/** Values by the number under which PUT and its kin store them. */
+class Memo {
+  /** Those stored under consecutive numbers, as Python does. */
+  readonly #list: Pickled[] = [];
+  /** All others, by text: the hashes of numbers can be made to collide (see `NumberKey`), those of texts not. */
+  readonly #others = new Map<string, Pickled>();
+
+  get size(): number {
+    return this.#list.length + this.#others.size;
+  }
+
+  /** Stores a value; true if there was none under that number. */
+  set(key: number, value: Pickled): boolean {
+    const before = this.size;
+    if (Number.isInteger(key) && key >= 0 && key <= this.#list.length) this.#list[key] = value;
+    else this.#others.set(`number ${key}`, value);
+    return this.size > before;
+  }
+
+  get(key: number): Pickled | undefined {
+    return this.#list[key] ?? (key in this.#list ? null : this.#others.get(`number ${key}`));
+  }
+}
+
 /**
  * Reads one pickle. The time is proportional to the bytes read; nothing recurses, so that deeply nested and
  * cyclic values are harmless.
  * @param bytes - the file.
  * @param start - offset of the pickle in the file.
  * @param limits - `maxHeaderBytes` bounds the pickle's length, `maxTensors` its objects (`maxObjects`).
- * @throws FileFormatError with the offset for anything that is not a plain checkpoint, and over a limit.
+ * @param signal - heard every few milliseconds.
+ * @throws FileFormatError with the offset for a broken pickle, and over a limit.
  */
-export function unpickle(bytes: Uint8Array, start: number, limits: Limits): Unpickled {
+export async function unpickle(
+  bytes: Uint8Array,
+  start: number,
+  limits: Limits,
+  signal?: AbortSignal,
+): Promise<Unpickled> {
   const source = pickleBytes(bytes, start, limits);
   const { fail } = source;
   const stack: (Pickled | typeof MARK)[] = [];
-  const memo = new Map<number, Pickled>();
+  const memo = new Memo();
+  const sliced = timeSlices(signal);
   const references: Persistent[] = [];
   let objects = 0;
   const spend = (count: number): void => {
@@ -79,9 +130,11 @@ export function unpickle(bytes: Uint8Array, start: number, limits: Limits): Unpi
   const setItems = (items: readonly Pickled[]): void => {
     const dict = top();
     if (items.length % 2 === 1) fail('it sets a key without a value');
-    if (dict instanceof Map) for (let i = 0; i < items.length; i += 2) dict.set(items[i]!, items[i + 1]!);
-    else if (!isTag(dict, 'instance') && !isTag(dict, 'call'))
-      fail('it sets items of something that is not a dict');
+    const isObject = isTag(dict, 'instance') || isTag(dict, 'call');
+    if (isObject) dict.items ??= new Map();
+    const target = isObject ? dict.items : dict;
+    if (!(target instanceof Map)) fail('it sets items of something that is not a dict');
+    else for (let i = 0; i < items.length; i += 2) target.set(keyOf(items[i]!), items[i + 1]!);
   };
   const popGlobal = (): Global => {
     const value = pop();
@@ -89,33 +142,29 @@ export function unpickle(bytes: Uint8Array, start: number, limits: Limits): Unpi
   };
   const call = (): Pickled => {
     const args = pop();
-    const callee = popGlobal();
+    const value = pop();
+    // A method (of an enum, of what another call gives) is called by a call: recorded without a name.
+    const callee = isTag(value, 'global') ? value : UNNAMED;
+    if (!isTag(value, 'global') && !isTag(value, 'call')) fail('it calls something that is not a name');
     if (!Array.isArray(args)) return fail(`it calls ${qualifiedName(callee)} without a tuple of arguments`);
-    return (
-      callOf(callee, args, spend) ??
-      fail(
-        `it calls ${qualifiedName(callee)}, which has no place in a weight file. Nothing was run. Save the weights with torch.save(model.state_dict(), file).`,
-      )
-    );
+    return callOf(callee, args, spend);
   };
-  /**
-   * Reads NEWOBJ: an instance becomes a tag, without arguments and state; one of a dict class, an empty dict.
-   */
+  /** Reads NEWOBJ: an instance becomes a tag, without arguments; one of a dict class, an empty dict. */
   const instance = (): Pickled => {
     pop();
     const of = popGlobal();
     return isDictClass(of) ? new Map() : { kind: 'instance', of };
   };
   const putMemo = (key: number): void => {
-    if (!memo.has(key)) spend(1);
-    memo.set(key, top());
+    if (memo.set(key, top())) spend(1);
   };
   const getMemo = (key: number): void => {
     const value = memo.get(key);
     push(value === undefined ? fail(`it reads entry ${key} of its memo, which was never written`) : value);
   };
 
-  for (;;) {
+  for (let count = 1; ; count++) {
+    if (count % STRIDE === 0) await sliced();
     const op = source.opcode();
     if (op === Op.STOP) return { value: pop(), references, end: source.position() };
     const operand = literal(op, source);
@@ -202,6 +251,18 @@ export function unpickle(bytes: Uint8Array, start: number, limits: Limits): Unpi
         pushNew({ kind: 'global', module, name });
         break;
       }
+      case Op.INST: {
+        const module = source.line();
+        const callee: Global = { kind: 'global', module, name: source.line() };
+        pushNew(callOf(callee, popMark(), spend));
+        break;
+      }
+      case Op.OBJ: {
+        const [callee, ...args] = popMark();
+        if (!isTag(callee, 'global')) return fail('it calls something that is not a name');
+        pushNew(callOf(callee, args, spend));
+        break;
+      }
       case Op.REDUCE:
         pushNew(call());
         break;
@@ -212,13 +273,18 @@ export function unpickle(bytes: Uint8Array, start: number, limits: Limits): Unpi
       case Op.NEWOBJ:
         pushNew(instance());
         break;
-      case Op.BUILD:
-        // Drops the state of an object (hooks of a tensor, attributes of options): it holds no weights.
-        pop();
-        top();
+      case Op.BUILD: {
+        const state = pop();
+        const object = top();
+        if (isTag(object, 'call') || isTag(object, 'instance')) object.state = state;
         break;
+      }
+      case Op.PERSID:
       case Op.BINPERSID: {
-        const reference: Persistent = { kind: 'persistent', id: pop() };
+        const reference: Persistent = {
+          kind: 'persistent',
+          id: op === Op.BINPERSID ? pop() : persistentId(source.line()),
+        };
         references.push(reference);
         pushNew(reference);
         break;

@@ -37,8 +37,14 @@ export interface PickleBytes {
 }
 
 /**
+ * Size in bytes from which a text or byte string does not count towards `maxHeaderBytes`: it holds values (of
+ * a numpy array), which the size of the file bounds.
+ */
+const PAYLOAD = 1 << 16;
+
+/**
  * Makes a cursor.
- * @param start - offset of the pickle in the file. Reading beyond `start + maxHeaderBytes` throws.
+ * @param start - offset of the pickle in the file. Reading more than `maxHeaderBytes` from there throws.
  */
 export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): PickleBytes {
   const format = 'pickle';
@@ -46,6 +52,7 @@ export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): P
   const decoder = textDecoder({ fatal: true });
   let at = start;
   let opcodeAt = start;
+  let payload = 0;
 
   const fail = (reason: string): never => {
     throw new FileFormatError(format, reason, opcodeAt);
@@ -53,7 +60,8 @@ export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): P
   /** Advances by `count` bytes and gives their offset. */
   const take = (count: number): number => {
     if (at + count > bytes.length) fail(`it ends in the middle of a value of ${count} bytes`);
-    withinLimit(format, limits, 'maxHeaderBytes', at + count - start, opcodeAt);
+    if (count >= PAYLOAD) payload += count;
+    withinLimit(format, limits, 'maxHeaderBytes', at + count - start - payload, opcodeAt);
     const from = at;
     at += count;
     return from;
@@ -63,6 +71,8 @@ export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): P
     return bytes.subarray(from, from + count);
   };
   const decode = (part: Uint8Array): string => {
+    // A TextDecoder takes a microsecond to start; names are short.
+    if (part.length <= 64 && part.every((byte) => byte < 128)) return latin1(part);
     try {
       return decoder.decode(part);
     } catch {
@@ -117,4 +127,10 @@ export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): P
   };
 }
 
-const latin1 = (bytes: Uint8Array): string => Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
+function latin1(bytes: Uint8Array): string {
+  let text = '';
+  // As many arguments as every engine's stack holds.
+  for (let at = 0; at < bytes.length; at += 8192)
+    text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  return text;
+}

@@ -51,11 +51,14 @@ export const Op = {
   SETITEM: 0x73,
   SETITEMS: 0x75,
   GLOBAL: 0x63,
+  INST: 0x69,
+  OBJ: 0x6f,
   STACK_GLOBAL: 0x93,
   REDUCE: 0x52,
   NEWOBJ: 0x81,
   NEWOBJ_EX: 0x92,
   BUILD: 0x62,
+  PERSID: 0x50,
   BINPERSID: 0x51,
   PUT: 0x70,
   BINPUT: 0x71,
@@ -124,14 +127,16 @@ export function literal(op: number, source: PickleBytes): Pickled | undefined {
 /**
  * Decodes the operand of STRING (protocol 0, Python 2): a quoted string with the escapes of Python source.
  */
-const unquoted = (text: string): string =>
-  text
-    .replace(/^(['"])(.*)\1$/, '$2')
-    .replace(/\\(x[0-9a-f]{2}|.)/gi, (_, code: string) =>
-      code.length > 1
-        ? String.fromCharCode(Number.parseInt(code.slice(1), 16))
-        : ({ n: '\n', t: '\t', r: '\r' }[code] ?? code),
-    );
+function unquoted(text: string): string {
+  const isQuoted = text.length >= 2 && (text[0] === "'" || text[0] === '"') && text.at(-1) === text[0];
+  const inner = isQuoted ? text.slice(1, -1) : text;
+  if (!inner.includes('\\')) return inner;
+  return inner.replace(/\\(x[0-9a-f]{2}|.)/gi, (_, code: string) =>
+    code.length > 1
+      ? String.fromCharCode(Number.parseInt(code.slice(1), 16))
+      : ({ n: '\n', t: '\t', r: '\r' }[code] ?? code),
+  );
+}
 
 /** Decodes the operand of UNICODE (protocol 0): Latin-1, with escapes for other characters, `\n` and `\`. */
 const unescaped = (text: string): string =>

@@ -8,19 +8,34 @@ export interface Global {
   readonly name: string;
 }
 
-/**
- * A call of a class or function on the list in pickleCalls.ts (REDUCE), with its arguments; never executed.
- */
-export interface Call {
+/** Parts of an object that instructions after its creation give it. */
+interface Contents {
+  /** Attributes or other state (BUILD). */
+  state?: Pickled;
+  /** Items (SETITEMS), of an object that is a dict of some class. */
+  items?: Map<Pickled, Pickled>;
+}
+
+/** A call of a class or function (REDUCE), with its arguments; never executed. */
+export interface Call extends Contents {
   readonly kind: 'call';
   readonly callee: Global;
   readonly args: readonly Pickled[];
 }
 
-/** An instance of any other class (NEWOBJ); its arguments and state are dropped. */
-export interface Instance {
+/** An instance of a class (NEWOBJ); its arguments are dropped. */
+export interface Instance extends Contents {
   readonly kind: 'instance';
   readonly of: Global;
+}
+
+/**
+ * A number as the key of a dict. The hashes of numbers in a JavaScript Map are known in advance, so that a
+ * file could choose numbers that collide, and a million of them would take minutes; an object's are random.
+ */
+export interface NumberKey {
+  readonly kind: 'number';
+  readonly value: number;
 }
 
 /** A reference to an object outside the pickle (BINPERSID): in PyTorch's files, to a storage. */
@@ -41,14 +56,25 @@ export type Pickled =
   | Global
   | Call
   | Instance
+  | NumberKey
   | Persistent;
 
+/** Gives the value as a key of a Map. */
+export const keyOf = (value: Pickled): Pickled =>
+  typeof value === 'number' ? { kind: 'number', value } : value;
+
 /** True if a value is a tag of that kind. */
-export const isTag = <K extends 'global' | 'call' | 'instance' | 'persistent'>(
+export const isTag = <K extends 'global' | 'call' | 'instance' | 'number' | 'persistent'>(
   value: Pickled | undefined,
   kind: K,
 ): value is Extract<Pickled, { readonly kind: K }> =>
   typeof value === 'object' && value !== null && 'kind' in value && value.kind === kind;
+
+/** Gives the items of a dict, or of an object of another class that has items; else undefined. */
+export function itemsOf(value: Pickled | undefined): ReadonlyMap<Pickled, Pickled> | undefined {
+  if (value instanceof Map) return value;
+  return isTag(value, 'call') || isTag(value, 'instance') ? value.items : undefined;
+}
 
 /** Describes a value in a few words, for messages. Does not descend: a crafted value can contain itself. */
 export function describe(value: Pickled | undefined): string {
@@ -60,6 +86,7 @@ export function describe(value: Pickled | undefined): string {
   if (Array.isArray(value)) return `a list of ${value.length}`;
   if (isTag(value, 'global')) return qualifiedName(value);
   if (isTag(value, 'call')) return `${qualifiedName(value.callee)}(...)`;
+  if (isTag(value, 'number')) return String(value.value);
   if (isTag(value, 'instance')) return `an instance of ${qualifiedName(value.of)}`;
   return 'a reference';
 }

@@ -3,26 +3,50 @@
  * The first step on the way of a weight from file to packed weights; see {@link Weights} for the others.
  */
 import { FileFormatError } from '../errors.js';
+import { printable } from '../printable.js';
 import type { Weights } from '../tensor/tensor.js';
+import { withoutUnused } from './convert.js';
+import { describeFile } from './describeFile.js';
 import type { Progress } from './fetch.js';
 import { requireHashOption } from './hash.js';
 import { type Limits, OverLimit, resolveLimits } from './limits.js';
+import type { Listing, ReadOptions } from './listing.js';
+import { Notes, type WeightsNote } from './notes.js';
+import { isNpz, listNpz } from './npz.js';
 import { openOnDemand } from './onDemand.js';
-import { type Rename, renameWeights } from './rename.js';
-import { looksLikeSafetensors, parseSafetensors } from './safetensors.js';
-import { pathOf, readSource, sourceOfThisRealm, type WeightSource } from './source.js';
+
+import { type Rename, understandNames } from './rename.js';
+import { listSafetensors, looksLikeSafetensors } from './safetensors.js';
+import { shardsOf } from './shards.js';
+import { besideSource, pathOf, readSource, sourceOfThisRealm, type WeightSource } from './source.js';
+
 import {
+  isTorchZip,
+  listLegacyTorch,
+  listPickle,
+  listTorchZip,
   looksLikeLegacyTorch,
   looksLikeZip,
-  type ReadOptions,
-  readLegacyTorch,
-  readTorchZip,
 } from './torch.js';
+import { readZip } from './zip.js';
 
 /** Options of {@link readWeights}. */
 export interface ReadWeightsOptions {
-  /** Renames keys, after a `module.` prefix common to all has been removed. Two keys may not get one name. */
+  /**
+   * Keys that lead to the state dict, joined by dots: `'state_dict_ema'`, `'model.state_dict'`; or a prefix of
+   * names: `'generator'` for `generator.conv.weight`. Default: see {@link readWeights}.
+   */
+  readonly from?: string;
+  /**
+   * Renames keys, after prefixes of wrappers have been removed. Two keys may not get one name. Tensors that it
+   * leaves out are not looked at, so they may be of any type.
+   */
   readonly rename?: Rename;
+  /**
+   * Called with each decision that reading took: the state dict, of several; changed names; what was left out.
+   * Default: `console.warn` if the file holds several state dicts, silence otherwise.
+   */
+  readonly onNote?: (note: WeightsNote) => void;
   /** Bounds on the file's sizes. Defaults: 2 GiB in all, 16 MiB of header, 20,000 tensors, 2^29 values. */
   readonly limits?: Partial<Limits>;
   /**
@@ -58,73 +82,140 @@ export interface ReadWeightsOptions {
 }
 
 /**
- * Reads weights from a path, URL, Blob or bytes: safetensors, PyTorch zip files (`.pt`, `.pth`), and
- * PyTorch's format before version 1.6. No code in a file is ever run.
+ * Reads weights from a path, URL, Blob or bytes: safetensors, whole or divided over the files of an index
+ * (`model.safetensors.index.json`), PyTorch zip files (`.pt`, `.pth`), TorchScript programs, PyTorch's format
+ * before version 1.6, and arrays of numpy (`.npz`, or in a pickle). No code in a file is ever run.
  *
- * From a training checkpoint only the state dict is read: the dict of tensors under `state_dict`,
- * `model_state_dict`, `model`, `net`, `params`, `weights`, `module`, `state_dict_ema`, `model_ema` or
- * `params_ema`, in this order; else the file's top-level dict; else the only dict of tensors in it. Optimizer
- * state and PyTorch's `num_batches_tracked` are left out; a `module.` prefix of all names is removed.
+ * From a training checkpoint only the state dict is read: the dict of tensors that `from` names; else the one
+ * under `state_dict`, `model_state_dict`, `model`, `net`, `params`, `weights`, `module` or `model_state`, in
+ * this order, or its average under `state_dict_ema`, `model_ema`, `params_ema`, `ema_state_dict` or `ema`,
+ * which is preferred if it is complete: accuracies are published for averaged weights, and timm takes them
+ * too. Else it is the file's top-level dict, or the dict in it with the most tensors. `onNote` hears of it.
+ *
+ * Names lose what wrappers of a network add: `_orig_mod.` (torch.compile) anywhere; a `module.` of all names
+ * (DataParallel, AveragedModel); in a checkpoint a `model.` of all names (Lightning). Counters beside the
+ * network, optimizer state and PyTorch's `num_batches_tracked` are left out.
  *
  * All number types become float32; integers beyond 2^24 round to the nearest float32. Float32 tensors are
  * views of the file's bytes (of `source`, if it is bytes, which are not copied), and tensors that share
- * storage in the file share it here.
+ * storage in the file share it here; but if views would keep more than 8 MiB, and more than they use, of other
+ * bytes in memory, they are copied.
  * @throws FileFormatError for a file of another format or hash, truncated, crafted, or over a limit.
  * @throws DownloadError if a URL cannot be fetched.
  * @throws Error for a path that cannot be read, and for rename rules that give two tensors one name.
  * @throws TypeError for another kind of source, which it names, and a malformed `sha256` or limit.
  * @example
  * const weights = await readWeights('resnet18-f37072fd.pth', { sha256: 'f37072fd' });
+ * const averaged = await readWeights('checkpoint.pth', { from: 'state_dict_ema' });
  */
 export async function readWeights(source: WeightSource, options: ReadWeightsOptions = {}): Promise<Weights> {
   source = sourceOfThisRealm(source);
   const limits = resolveLimits(options.limits);
   requireHashOption(options.sha256);
-  const { signal } = options;
+  if (options.from !== undefined && (typeof options.from !== 'string' || options.from === ''))
+    throw new TypeError(
+      `The option 'from' is keys joined by dots, such as 'state_dict_ema', got ${String(options.from)}.`,
+    );
+  const notes = new Notes();
+  const weights = await readFrom(source, options, limits, notes);
+  for (const note of notes.all)
+    if (options.onNote) options.onNote(note);
+    else if (note.kind === 'choice')
+      console.warn(`${note.text} Choose with readWeights(source, { from: '...' }).`);
+  return weights;
+}
+
+async function readFrom(
+  source: WeightSource,
+  options: ReadWeightsOptions,
+  limits: Limits,
+  notes: Notes,
+  isShard = false,
+): Promise<Weights> {
+  const { signal, from } = options;
   const path = options.onDemand && options.sha256 === undefined ? pathOf(source) : undefined;
-  const lazy =
-    path === undefined
-      ? undefined
-      : await openOnDemand(path, { ...options, limits }).catch((error: unknown) => fail(error, path));
-  if (lazy) return renameWeights(lazy, options.rename);
+  if (path !== undefined) {
+    const lazy = await openOnDemand(path, { ...options, limits }).catch((error: unknown) =>
+      fail(error, path),
+    );
+    if (lazy) return chosenOf(lazy, options, notes).catch((error: unknown) => fail(error, path));
+  }
   const { bytes, owned, place, forget } = await readSource(source, { ...options, limits });
-  const weights = await parse(bytes, { limits, owned, signal }).catch(async (error: unknown) => {
+  const shards = isShard || looksLikeSafetensors(bytes) ? undefined : shardsOf(bytes, limits);
+  if (shards) return readShards(source, shards, options, limits, notes);
+  try {
+    const weights = await parse(bytes, { limits, owned, signal, from, notes }, options);
+    return await withoutUnused(weights, signal);
+  } catch (error) {
     if (error instanceof FileFormatError && !(error instanceof OverLimit)) await forget();
     return fail(error, place);
-  });
-  return renameWeights(weights, options.rename);
+  }
+}
+
+/** Reads the tensors of a listing that the names and rules of the options leave. */
+function chosenOf<T>(
+  { tensors, within, isScalar, read }: Listing<T>,
+  { rename }: ReadWeightsOptions,
+  notes: Notes,
+): Promise<Weights> {
+  return Promise.resolve(read(understandNames(tensors, { rename, within, isScalar }, notes)));
+}
+
+/** Reads the files of an index beside it, one after the other. */
+async function readShards(
+  source: WeightSource,
+  files: readonly string[],
+  options: ReadWeightsOptions,
+  limits: Limits,
+  notes: Notes,
+): Promise<Weights> {
+  const all: Weights = new Map();
+  const { sha256: _, rename: __, ...rest } = options;
+  for (const file of files) {
+    const shard = besideSource(source, file);
+    if (shard === undefined)
+      throw new FileFormatError(
+        'weight',
+        `it is the index of weights in ${files.length} other files; pass its path or URL, so that they are found beside it`,
+      );
+    // Prefixes are those of all files together.
+    const weights = await readFrom(shard, { ...rest, rename: [] }, limits, new Notes(), true);
+    for (const [name, value] of weights) all.set(name, value);
+  }
+  return understandNames(all, { rename: options.rename, isScalar: ({ shape }) => shape.length === 0 }, notes);
 }
 
 /** Throws the error; adds the path or URL of the file to a FileFormatError. */
 function fail(error: unknown, place: string | undefined): never {
   throw error instanceof FileFormatError && place !== undefined
-    ? new FileFormatError(error.format, `${error.reason} (${place})`, error.offset)
+    ? new FileFormatError(error.format, `${error.reason} (${printable(place)})`, error.offset)
     : error;
 }
 
-async function parse(bytes: Uint8Array, options: ReadOptions): Promise<Weights> {
-  if (looksLikeZip(bytes)) return readTorchZip(bytes, options);
-  if (looksLikeLegacyTorch(bytes)) return readLegacyTorch(bytes, options);
-  if (looksLikeSafetensors(bytes)) return parseSafetensors(bytes, options).weights;
-  throw new FileFormatError('weight', describeOther(bytes), 0);
+async function parse(
+  bytes: Uint8Array,
+  options: ReadOptions,
+  { rename }: ReadWeightsOptions,
+): Promise<Weights> {
+  const finish = <T>(listing: Listing<T>): Promise<Weights> => chosenOf(listing, { rename }, options.notes);
+  if (looksLikeZip(bytes)) {
+    const entries = readZip(bytes, options.limits);
+    if (isNpz(entries) && !isTorchZip(entries)) return finish(listNpz(bytes, entries, options));
+    return finish(await listTorchZip(bytes, entries, options));
+  }
+  if (looksLikeLegacyTorch(bytes)) return finish(await listLegacyTorch(bytes, options));
+  if (looksLikeSafetensors(bytes)) return finish(listSafetensors(bytes, options));
+  if (bytes[0] === 0x80) return finish(await otherPickle(bytes, options));
+  throw new FileFormatError('weight', describeFile(bytes), 0);
 }
 
-const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
-
-/** Names the format of a file that cannot be read, for formats that people pass by mistake. */
-function describeOther(bytes: Uint8Array): string {
-  if (bytes.length === 0) return 'it is empty';
-  const start = latin1(bytes.subarray(0, 64));
-  const convert =
-    'Convert it with safetensors, or save the weights with torch.save(model.state_dict(), file).';
-  if (/^\s*</.test(start)) return 'it is a web page or XML; check that the URL leads to the file itself';
-  if (start.startsWith('version https://git-lfs'))
-    return 'it is a Git LFS pointer; fetch the real file with git lfs pull';
-  if (start.startsWith('\x1f\x8b')) return 'it is compressed with gzip; decompress it first';
-  if (start.startsWith('\x89HDF')) return `it is an HDF5 file, as Keras writes. ${convert}`;
-  if (latin1(bytes.subarray(257, 262)) === 'ustar')
-    return `it is a tar archive, as PyTorch wrote before 0.1.10. Unpack it, or open it in PyTorch. ${convert}`;
-  if (start.startsWith('\x80')) return `it is a pickle, but not one of PyTorch's. ${convert}`;
-  const digits = Array.from(bytes.subarray(0, 8), (byte) => byte.toString(16).padStart(2, '0')).join(' ');
-  return `it starts with ${digits}, which is neither safetensors nor a PyTorch file. ${convert}`;
-}
+/** Reads a pickle that PyTorch did not write: numpy's arrays in it are weights too. */
+const otherPickle = (bytes: Uint8Array, options: ReadOptions) =>
+  listPickle(bytes, options).catch((error: unknown) => {
+    if (!(error instanceof FileFormatError) || error instanceof OverLimit) throw error;
+    throw new FileFormatError(
+      'weight',
+      `it is a pickle, but not one of PyTorch's: ${error.reason}`,
+      error.offset,
+    );
+  });

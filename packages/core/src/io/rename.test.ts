@@ -1,10 +1,13 @@
 import { expect, test } from 'vitest';
 import { tensor, type Weights } from '../tensor/tensor.js';
-import { type Rename, renameWeights } from './rename.js';
+import { Notes } from './notes.js';
+import { type NamesOptions, prefixesOf, type Rename, understandNames } from './rename.js';
 
 const named = (...names: readonly string[]): Weights =>
   new Map(names.map((name, i) => [name, tensor([i], [1])]));
-const renamed = (weights: Weights, rename?: Rename): string[] => [...renameWeights(weights, rename).keys()];
+const renamed = (weights: Weights, rename?: Rename): string[] => [
+  ...understandNames(weights, { rename }, new Notes()).keys(),
+];
 
 test('a prefix goes only when all names have it, counters of batch norm always', () => {
   expect(renamed(named('module.fc.weight', 'module.bn.num_batches_tracked'))).toEqual(['fc.weight']);
@@ -25,7 +28,7 @@ test('rules apply in order to the name without prefix, a function may drop tenso
 });
 
 test('values keep their order and their name', () => {
-  const result = renameWeights(named('b', 'a'), [['a', 'z']]);
+  const result = understandNames(named('b', 'a'), { rename: [['a', 'z']] }, new Notes());
   expect([...result].map(([name, { data }]) => [name, data[0]])).toEqual([
     ['b', 0],
     ['z', 1],
@@ -37,4 +40,48 @@ test('two tensors of one name are an error that names all three', () => {
   expect(() => renamed(named('conv1', 'conv2'), [[/\d/, '']])).toThrow(
     "give both 'conv1' and 'conv2' the name 'conv'",
   );
+});
+
+test.each<
+  [string, readonly string[], NamesOptions<boolean>['within'], readonly string[], RegExp | undefined]
+>([
+  ['DataParallel', ['module.a.w', 'module.b.w'], 'file', ['a.w', 'b.w'], /'module\.'/],
+  ['AveragedModel', ['*n_averaged', 'module.a.w', 'module.b.w'], 'file', ['a.w', 'b.w'], /'n_averaged'/],
+  ['torch.compile', ['_orig_mod.a.w', '_orig_mod.b.w'], 'file', ['a.w', 'b.w'], /'_orig_mod\.'/],
+  ['a compiled part', ['a._orig_mod.w', 'b.w'], 'file', ['a.w', 'b.w'], /'_orig_mod\.'/],
+  ['both', ['*n', 'module._orig_mod.a.w', 'module._orig_mod.b.w'], 'file', ['a.w', 'b.w'], /'module\.'/],
+  ['the other order', ['_orig_mod.module.a.w', '_orig_mod.module.b.w'], 'file', ['a.w', 'b.w'], /'module\.'/],
+  ['FSDP', ['_fsdp_wrapped_module.a._fsdp_wrapped_module.w'], 'file', ['a.w'], /'_fsdp_wrapped_module\.'/],
+  [
+    'a part in DataParallel',
+    ['f.module.0.w', 'f.module.1.w', 'c.w'],
+    'file',
+    ['f.0.w', 'f.1.w', 'c.w'],
+    /f\.module/,
+  ],
+  ['a child called module', ['f.module.w', 'f.other.w'], 'file', ['f.module.w', 'f.other.w'], undefined],
+  ['a file of model.', ['model.a.w', 'model.b.w'], 'file', ['model.a.w', 'model.b.w'], undefined],
+  ['Lightning by its key', ['model.a.w', 'model.b.w'], 'checkpoint', ['a.w', 'b.w'], /'model\.'/],
+  ['Lightning with a loss', ['model.a.w', 'criterion.weight'], 'checkpoint', ['a.w'], /'criterion\.weight'/],
+  ['Lightning by its version', ['net.a.w', 'net.b.w'], 'lightning', ['a.w', 'b.w'], /'net\.'/],
+  [
+    'Lightning, one part of a network',
+    ['model.f.0.w', 'model.f.1.w'],
+    'lightning',
+    ['f.0.w', 'f.1.w'],
+    /'model\.'/,
+  ],
+  ['two networks', ['g.a.w', 'd.a.w'], 'lightning', ['g.a.w', 'd.a.w'], undefined],
+])('wrappers: %s', (_, names, within, expected, note) => {
+  // A star marks tensors without dimensions.
+  const tensors = new Map(names.map((name) => [name.replace('*', ''), name.startsWith('*')]));
+  const notes = new Notes();
+  expect([...understandNames(tensors, { within, isScalar: Boolean }, notes).keys()]).toEqual(expected);
+  const said = notes.all.map(({ text }) => text).join('\n');
+  if (note) expect(said).toMatch(note);
+  else expect(said).toBe('');
+});
+
+test('prefixes under which a model is found in other weights', () => {
+  expect(prefixesOf(['g.a.w', 'g.b.w', 'd.a.w', 'a.w'], ['a.w', 'b.w'])).toEqual(['g.', 'd.']);
 });

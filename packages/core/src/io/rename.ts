@@ -1,37 +1,115 @@
-/** Maps the names of tensors in a file to names in a model. */
+/**
+ * Understands the names of a state dict: removes what wrappers of the network put before or into them, leaves
+ * out counters, and applies the rules of the caller.
+ */
 import type { Weights } from '../tensor/tensor.js';
+import { Notes } from './notes.js';
 import { quote } from './quote.js';
 
 /**
  * Maps a name in the file to the name in the model: a function (`undefined` leaves the tensor out), or a list
- * of rules. All rules are applied, in order, by `String.replace`: of a string, the first occurrence.
+ * of rules. All rules are applied, in order, by `String.replace`: of a string, the first occurrence. A function
+ * may carry `options`: the builder's options that weights with such names require, as `cnn --option` takes them.
  */
 export type Rename =
-  | ((name: string) => string | undefined)
+  | (((name: string) => string | undefined) & {
+      readonly options?: Readonly<Record<string, string>>;
+    })
   | readonly (readonly [pattern: RegExp | string, replacement: string])[];
 
 const asFunction = (rename: Rename): ((name: string) => string | undefined) =>
   typeof rename === 'function'
     ? rename
-    : (name) => rename.reduce((text, [pattern, replacement]) => text.replace(pattern, replacement), name);
+    : (name) =>
+        (rename as readonly (readonly [RegExp | string, string])[]).reduce(
+          (text, [pattern, replacement]) => text.replace(pattern, replacement),
+          name,
+        );
 
-/** The prefix that PyTorch's DataParallel gives every name. */
-const PREFIX = 'module.';
+/** Parts of names that PyTorch's wrappers add, wherever they stand: torch.compile, FSDP, checkpointing, DeepSpeed. */
+const wrapperParts =
+  /(?<=^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\./g;
+
+/** Names of the losses and metrics that a LightningModule holds beside its network. */
+const besideNetwork = /^(criterion|loss|loss_fn|\w+_loss|metrics?|\w*acc|\w*accuracy)\./;
+
+/** Options of {@link understandNames}. */
+export interface NamesOptions<T> {
+  readonly rename?: Rename | undefined;
+  /** See `StateDict.within`; default `'file'`. */
+  readonly within?: 'file' | 'checkpoint' | 'lightning' | undefined;
+  /** True if a tensor has no dimension, as counters have. Default: never. */
+  readonly isScalar?: ((value: T) => boolean) | undefined;
+}
 
 /**
- * Renames weights, in the same order. First removes a `module.` prefix common to all names, then drops batch
- * norm's `num_batches_tracked`, which inference does not need, then applies `rename`.
+ * Renames the tensors of a state dict, in the same order:
+ * 1. Parts of names that wrappers add are removed: `_orig_mod.` and its like anywhere; `module.` (DataParallel,
+ *    AveragedModel) where all names have it, at the start or within a part of the network; in a checkpoint a
+ *    `model.` that all names have; in one of Lightning any first part that all have. Tensors without
+ *    dimensions (`n_averaged`), and losses in a checkpoint, need not have a prefix, and are then left out.
+ * 2. Batch norm's `num_batches_tracked` is left out, which inference does not need.
+ * 3. `rename` is applied.
  * @throws Error if two tensors would get one name.
  */
-export function renameWeights(weights: Weights, rename: Rename = []): Weights {
-  const names = [...weights.keys()];
-  const prefix = names.every((name) => name.startsWith(PREFIX)) ? PREFIX.length : 0;
+export function understandNames<T>(
+  tensors: ReadonlyMap<string, T>,
+  { rename = [], within = 'file', isScalar = () => false }: NamesOptions<T>,
+  notes: Notes,
+): Map<string, T> {
+  let names: [original: string, name: string][] = [...tensors.keys()]
+    .filter((name) => !/(^|\.)num_batches_tracked$/.test(name))
+    .map((name) => [name, name]);
+  const removed = new Set<string>();
+  const replace = (change: (name: string) => string): void => {
+    names = names.map(([original, name]) => [original, change(name)]);
+  };
+  const isExtra = (original: string, name: string): boolean =>
+    isScalar(tensors.get(original)!) || (within !== 'file' && besideNetwork.test(name));
+  /** Removes a prefix that all names but those of extras have, and the extras with it. */
+  const strip = (prefixOf: (name: string) => string | undefined): boolean => {
+    const network = names.find(([original, name]) => !isExtra(original, name));
+    const prefix = network && prefixOf(network[1]);
+    if (!prefix) return false;
+    const beside = names.filter(([, name]) => !name.startsWith(prefix));
+    if (!beside.every(([original, name]) => isExtra(original, name))) return false;
+    removed.add(prefix);
+    if (beside.length > 0)
+      notes.names(
+        `Left out, as they belong to no part of the network under ${quote(prefix)}: ${beside
+          .slice(0, 10)
+          .map(([original]) => quote(original))
+          .join(', ')}${beside.length > 10 ? ', ...' : ''}.`,
+      );
+    names = names.flatMap(([original, name]): [string, string][] =>
+      name.startsWith(prefix) ? [[original, name.slice(prefix.length)]] : [],
+    );
+    return true;
+  };
+  replace((name) => {
+    for (const [part] of name.matchAll(wrapperParts)) removed.add(part);
+    return name.replace(wrapperParts, '');
+  });
+  const first = (name: string): string => name.slice(0, name.indexOf('.') + 1);
+  const known = within === 'file' ? ['module.'] : ['module.', 'model.'];
+  const wrapper = (name: string): string | undefined => known.find((prefix) => prefix === first(name));
+  while (strip(wrapper));
+  // A LightningModule keeps its network under a name of its own: `net.`, `backbone.`.
+  if (within === 'lightning' && !removed.has('model.') && strip(first)) while (strip(wrapper));
+  for (const parent of wrappedParents(names.map(([, name]) => name))) {
+    removed.add(`${parent}.module.`);
+    replace((name) =>
+      name.startsWith(`${parent}.module.`) ? `${parent}.${name.slice(parent.length + 8)}` : name,
+    );
+  }
+  if (removed.size > 0)
+    notes.names(`Removed from the names, as wrappers add it: ${[...removed].map(quote).join(', ')}.`);
+
   const newName = asFunction(rename);
-  const result: Weights = new Map();
+  const result = new Map<string, T>();
   const originals = new Map<string, string>();
-  for (const [original, value] of weights) {
-    if (/(^|\.)num_batches_tracked$/.test(original)) continue;
-    const name = newName(original.slice(prefix));
+  for (const [original, plain] of names) {
+    const name = newName(plain);
     if (name === undefined) continue;
     const other = originals.get(name);
     if (other !== undefined)
@@ -39,7 +117,46 @@ export function renameWeights(weights: Weights, rename: Rename = []): Weights {
         `The rename rules give both ${quote(other)} and ${quote(original)} the name ${quote(name)}; change a rule, or return undefined for one of them.`,
       );
     originals.set(name, original);
-    result.set(name, value);
+    result.set(name, tensors.get(original)!);
   }
   return result;
+}
+
+/**
+ * Renames weights that have been read, as `readWeights` does with its `rename` option.
+ * @throws Error if two tensors would get one name.
+ */
+export const renameWeights = (weights: Weights, rename: Rename): Weights =>
+  understandNames(weights, { rename }, new Notes());
+
+/**
+ * Finds the parts of a network that are wrapped by themselves: `features` where all names below it start with
+ * `features.module.`, as PyTorch's ImageNet example saves AlexNet and VGG.
+ */
+function wrappedParents(names: readonly string[]): readonly string[] {
+  const parents = new Set(
+    names.flatMap((name) => {
+      const at = name.indexOf('.module.');
+      return at > 0 ? [name.slice(0, at)] : [];
+    }),
+  );
+  if (parents.size === 0) return [];
+  for (const name of names)
+    for (let dot = name.indexOf('.'); dot > 0; dot = name.indexOf('.', dot + 1)) {
+      const parent = name.slice(0, dot);
+      if (parents.has(parent) && !name.startsWith('module.', dot + 1)) parents.delete(parent);
+    }
+  return [...parents];
+}
+
+/**
+ * Finds the prefixes under which the weights have names of a model: `'encoder.'` for `encoder.conv1.weight`
+ * and a model with `conv1.weight`. For choosing a part of weights that hold more than the model.
+ * @param expected - the model's names.
+ * @returns the prefixes, each with its dot, under which the first of the model's names is found.
+ */
+export function prefixesOf(names: Iterable<string>, expected: readonly string[]): readonly string[] {
+  const [first] = expected;
+  if (first === undefined) return [];
+  return [...names].flatMap((name) => (name.endsWith(`.${first}`) ? [name.slice(0, -first.length)] : []));
 }

@@ -1,11 +1,15 @@
 /** The safetensors format: header length (8 bytes), JSON header with each tensor's offsets, values. */
 import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
+import { printable } from '../printable.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
+import { stridesOf } from './arrays.js';
+import { converter, countOf } from './convert.js';
 import { aligned, bytesPerValue, type DType, isDType, littleEndianBytes, toFloat32 } from './dtype.js';
 import { type JsonHeader, parseHeader } from './jsonHeader.js';
 import { isCount, isShape, type Limits, requireElements, resolveLimits, withinLimit } from './limits.js';
+import { type Listing, type ReadOptions, under } from './listing.js';
 import { quote } from './quote.js';
 import { requireBuiltin } from './requireBuiltin.js';
 import { textDecoder, utf8Bytes } from './text.js';
@@ -22,7 +26,8 @@ export interface Safetensors {
 /** A tensor in the header. */
 export interface Entry {
   readonly name: string;
-  readonly dtype: DType;
+  /** Name of its type; supported if `isDType` says so. */
+  readonly dtype: string;
   readonly shape: Shape;
   /** Offset of its first byte from the end of the header. */
   readonly begin: number;
@@ -44,24 +49,71 @@ export const looksLikeSafetensors = (bytes: Uint8Array): boolean =>
  * readSafetensors(writeSafetensors(weights, { epoch: '3' })).metadata.epoch // '3'
  */
 export function readSafetensors(bytes: Uint8Array, limits?: Partial<Limits>): Safetensors {
-  return parseSafetensors(bytes, { limits: resolveLimits(limits), owned: false });
-}
-
-/** Reads as `readSafetensors` does; with `owned` it may overwrite `bytes`, to align the values. */
-export function parseSafetensors(
-  bytes: Uint8Array,
-  { limits, owned }: { readonly limits: Limits; readonly owned: boolean },
-): Safetensors {
-  const { entries, start, metadata } = layoutOf(bytes, bytes.length, limits);
-  // Moving the values down to a multiple of 4 overwrites up to 3 bytes of the header, which has been read.
-  const data = aligned(bytes.subarray(start), owned);
+  const bounds = resolveLimits(limits);
+  const { entries, start, metadata } = layoutOf(bytes, bytes.length, bounds);
+  requireEntries(new Map(entries.map((entry) => [entry.name, entry])), bytes.length, bounds);
   const weights: Weights = new Map(
-    entries.map(({ name, dtype, shape, begin, end }) => [
-      name,
-      { shape, data: toFloat32(data.subarray(begin, end), dtype) },
+    entries.map((entry) => [
+      entry.name,
+      {
+        shape: entry.shape,
+        data: toFloat32(bytes.subarray(start + entry.begin, start + entry.end), dtypeOf(entry)),
+      },
     ]),
   );
   return { weights, metadata };
+}
+
+/** Lists the tensors of a file. */
+export function listSafetensors(
+  bytes: Uint8Array,
+  { limits, owned, from, signal }: ReadOptions,
+): Listing<Entry> {
+  const { entries, start } = layoutOf(bytes, bytes.length, limits);
+  return listing(entries, from, async (chosen) => {
+    requireEntries(chosen, bytes.length, limits);
+    // Moving the values down to a multiple of 4 overwrites up to 3 bytes of the header, which has been read.
+    const data = aligned(bytes.subarray(start), owned);
+    const convert = converter(format, signal);
+    const weights: Weights = new Map();
+    for (const [name, entry] of chosen) {
+      const { shape, begin, end } = entry;
+      const array = { dtype: dtypeOf(entry), offset: 0, shape, strides: stridesOf(shape), negated: false };
+      weights.set(name, await convert.tensor(name, array, data.subarray(begin, end), true));
+    }
+    return weights;
+  });
+}
+
+/** Lists entries, read by `read`. */
+export function listing(
+  entries: readonly Entry[],
+  from: string | undefined,
+  read: Listing<Entry>['read'],
+): Listing<Entry> {
+  const all = new Map(entries.map((entry) => [entry.name, entry]));
+  const tensors = from === undefined ? all : under(all, from);
+  if (!tensors)
+    throw new FileFormatError(
+      format,
+      `no name in it starts with ${quote(`${from}.`)}, which the option 'from' (cnn: --weights-key) names`,
+    );
+  return { tensors, isScalar: ({ shape }) => shape.length === 0, read };
+}
+
+/** Checks the number of chosen tensors and of their values. @param size - of the file, in bytes. */
+export function requireEntries(chosen: ReadonlyMap<string, Entry>, size: number, limits: Limits): void {
+  const elements = [...chosen.values()].reduce((sum, { shape }) => sum + countOf(shape), 0);
+  requireElements(format, limits, elements, size);
+}
+
+/** Gives the type of an entry. @throws FileFormatError for an unsupported one. */
+export function dtypeOf({ name, dtype }: Entry): DType {
+  if (isDType(dtype)) return dtype;
+  throw new FileFormatError(
+    format,
+    `the entry ${quote(name)} has the type ${printable(JSON.stringify(dtype))}, which is not supported. Save it as float32, or leave it out with the 'rename' option.`,
+  );
 }
 
 /**
@@ -85,12 +137,6 @@ export function layoutOf(
   const entries = tensors.map((name) => entryOf(name, header[name]));
   const size = length - 8 - headerLength;
   requireCovered(entries, size);
-  requireElements(
-    format,
-    limits,
-    entries.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
-    size,
-  );
   return { entries, start: 8 + headerLength, metadata: metadataOf(header.__metadata__) };
 }
 
@@ -162,12 +208,13 @@ function entryOf(name: string, value: unknown): Entry {
   };
   if (typeof value !== 'object' || value === null) return fail('is not an object');
   const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
-  if (!isDType(dtype)) return fail(`has the type ${JSON.stringify(dtype)}, which is not supported`);
+  if (typeof dtype !== 'string') return fail('has no type');
   if (!isShape(shape)) return fail('has no shape of whole numbers');
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
     return fail('has no pair of data_offsets');
   const [begin, end] = offsets as [number, number];
-  const needed = sizeOf(shape) * bytesPerValue(dtype);
+  if (end < begin) return fail(`ends at ${end}, before it begins at ${begin}`);
+  const needed = isDType(dtype) ? sizeOf(shape) * bytesPerValue(dtype) : end - begin;
   if (end - begin !== needed)
     return fail(`needs ${needed} bytes for its shape, but its offsets span ${end - begin}`);
   return { name, dtype, shape, begin, end };

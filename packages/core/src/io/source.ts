@@ -3,6 +3,7 @@ import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
 import { builtin } from '../platform.js';
+import { printable } from '../printable.js';
 import { bytesOf, describeValue, isBlob, isUrl } from '../realms.js';
 import { type CacheOptions, openCache } from './cache.js';
 import { download, type Progress } from './fetch.js';
@@ -12,8 +13,8 @@ import { requireBuiltin } from './requireBuiltin.js';
 import { addressOf, shownUrl } from './url.js';
 
 /**
- * A source of weights. A string is a URL if it starts with `http://` or `https://`; else it is a path in
- * Node, and an address relative to the page in a browser.
+ * A source of weights. A string is a URL if it starts with `http:`, `https:`, `file:`, `data:` or `blob:`;
+ * else it is a path in Node, and an address relative to the page in a browser.
  */
 export type WeightSource = string | URL | Blob | ArrayBuffer | Uint8Array;
 
@@ -42,6 +43,9 @@ export interface SourceBytes {
 /** Bytes read at a time from a file or Blob: 4 MiB. */
 const CHUNK = 1 << 22;
 
+/** True for a text that is a URL, not a path. `C:` is a drive. */
+const isUrlText = (text: string): boolean => /^(https?|file|data|blob):/i.test(text);
+
 /**
  * Gives a source that may be of another realm (an iframe, `vm`, jsdom) as one of this realm, for which `instanceof`
  * holds. Blobs and wrong kinds stay as they are.
@@ -51,14 +55,23 @@ export const sourceOfThisRealm = (source: WeightSource): WeightSource =>
 
 /** Gives the path of a source that is a file on disk; undefined for all others. */
 export function pathOf(source: WeightSource): string | undefined {
-  if (source instanceof URL)
-    return source.protocol === 'file:'
-      ? requireBuiltin<typeof import('node:url')>('node:url', 'Reading a file: URL').fileURLToPath(source)
-      : undefined;
-  if (typeof source !== 'string' || /^https?:\/\//i.test(source)) return undefined;
+  const url = source instanceof URL ? source.href : source;
+  if (typeof url !== 'string') return undefined;
+  if (/^file:/i.test(url))
+    return requireBuiltin<typeof import('node:url')>('node:url', 'Reading a file: URL').fileURLToPath(url);
+  if (source instanceof URL || isUrlText(url)) return undefined;
   return builtin<typeof import('node:fs/promises')>('node:fs/promises') || !globalThis.location
-    ? source
+    ? url
     : undefined;
+}
+
+/** Gives the source of a file beside another one; undefined beside bytes and Blobs. */
+export function besideSource(source: WeightSource, file: string): string | undefined {
+  const path = pathOf(source);
+  if (path !== undefined) return path.replace(/[^/\\]*$/, '') + file;
+  const url = source instanceof URL ? source.href : source;
+  if (typeof url !== 'string' || /^(data|blob):/i.test(url)) return undefined;
+  return new URL(file, new URL(url, globalThis.location?.href)).href;
 }
 
 /**
@@ -79,10 +92,7 @@ export async function readSource(source: WeightSource, options: SourceOptions): 
   if (path !== undefined) return own(readFile(path, options), path);
   if (source instanceof URL) return readUrl(source.href, options);
   if (typeof source === 'string')
-    return readUrl(
-      /^https?:\/\//i.test(source) ? source : new URL(source, globalThis.location?.href).href,
-      options,
-    );
+    return readUrl(isUrlText(source) ? source : new URL(source, globalThis.location?.href).href, options);
   if (isBlob(source)) return own(readBlob(source, options));
   return { ...(await own(givenBytes(source, options))), owned: false };
 }
@@ -116,7 +126,7 @@ async function readPieces(
   readInto: (bytes: Uint8Array, at: number, count: number) => Promise<number>,
 ): Promise<Uint8Array> {
   withinLimit('weight', limits, 'maxBytes', size);
-  const bytes = new Uint8Array(size);
+  const bytes = allocated(size);
   const hash = expected === undefined ? undefined : sha256();
   for (let at = 0; at < size; ) {
     signal?.throwIfAborted();
@@ -129,6 +139,19 @@ async function readPieces(
   signal?.throwIfAborted();
   if (hash && expected !== undefined) requireHash(await hash.digest(bytes), expected);
   return bytes;
+}
+
+/** Makes an array for a whole file. @throws FileFormatError if no array can be that long. */
+function allocated(size: number): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(size);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new FileFormatError(
+      'weight',
+      `its ${size.toLocaleString('en-US')} bytes are more than memory, or one array here, can hold. Save the weights alone as safetensors, and read them with onDemand: true, as cnn does`,
+    );
+  }
 }
 
 async function readBlob(blob: Blob, options: SourceOptions): Promise<Uint8Array> {
@@ -155,14 +178,14 @@ export async function withFile<T>(
   const file = await fs.open(path, 'r').catch((error: NodeJS.ErrnoException) => {
     throw new Error(
       error.code === 'ENOENT'
-        ? `There is no file ${path}; check the path.`
-        : `Cannot open ${path} (${error.message}); check the path and its permissions.`,
+        ? `There is no file ${printable(path)}; check the path.`
+        : `Cannot open ${printable(path)} (${printable(error.message)}); check the path and its permissions.`,
       { cause: error },
     );
   });
   try {
     const info = await file.stat();
-    if (!info.isFile()) throw new Error(`${path} is not a file; give the path of a weight file.`);
+    if (!info.isFile()) throw new Error(`${printable(path)} is not a file; give the path of a weight file.`);
     return await use(file, info);
   } finally {
     await file.close();
@@ -198,6 +221,11 @@ async function readUrl(url: string, options: SourceOptions): Promise<SourceBytes
   }
   await cache?.prepare();
   const bytes = await download(url, options);
-  await cache?.keep(key, bytes);
+  // A full disk must not cost a download of hundreds of megabytes: the weights are there.
+  await cache
+    ?.keep(key, bytes)
+    .catch((error: Error) =>
+      console.warn(`The weights are used, but will be downloaded again next time: ${error.message}`),
+    );
   return result(bytes, shown);
 }

@@ -1,122 +1,19 @@
 /**
- * Finds the state dict in the pickle of a PyTorch file, and reads its tensors' storages, shapes and strides.
+ * Finds the state dict in the pickle of a training checkpoint, and says which one it took and what else there
+ * is. Only the structure is looked at: no array is judged or read.
  */
 import { FileFormatError } from '../errors.js';
-import type { Shape } from '../tensor/shape.js';
-import type { DType } from './dtype.js';
-import { isCount, isShape } from './limits.js';
-import { describe, isTag, type Persistent, type Pickled } from './pickleValue.js';
+import { isArray, isScalar } from './arrays.js';
+import type { Notes } from './notes.js';
+import { describe, isTag, itemsOf, type Pickled } from './pickleValue.js';
 import { quote } from './quote.js';
 
-/** A storage, as a persistent id of a pickle names it: `('storage', type, key, device, count, view)`. */
-export interface StorageReference {
-  readonly key: string;
-  /** Undefined for an UntypedStorage, of bytes: its tensors give their type themselves. */
-  readonly dtype: DType | undefined;
-  /** Offset in values of a storage that is a view of another, which existed before PyTorch 0.4; else 0. */
-  readonly viewOffset: number;
-}
-
-/** A tensor, as the call of `_rebuild_tensor*` in a pickle describes it. */
-export interface TensorReference {
-  /** Key of its storage. */
-  readonly storage: string;
-  readonly dtype: DType;
-  /** Offset of its first value in the storage, in values. */
-  readonly offset: number;
-  readonly shape: Shape;
-  /** In values, not bytes. */
-  readonly strides: readonly number[];
-}
-
-const storageTypes: ReadonlyMap<string, DType> = new Map<string, DType>([
-  ['DoubleStorage', 'F64'],
-  ['FloatStorage', 'F32'],
-  ['HalfStorage', 'F16'],
-  ['BFloat16Storage', 'BF16'],
-  ['LongStorage', 'I64'],
-  ['IntStorage', 'I32'],
-  ['ShortStorage', 'I16'],
-  ['CharStorage', 'I8'],
-  ['ByteStorage', 'U8'],
-  ['BoolStorage', 'BOOL'],
-]);
-
-const tensorTypes: ReadonlyMap<string, DType> = new Map<string, DType>([
-  ['float64', 'F64'],
-  ['float32', 'F32'],
-  ['float16', 'F16'],
-  ['bfloat16', 'BF16'],
-  ['int64', 'I64'],
-  ['int32', 'I32'],
-  ['int16', 'I16'],
-  ['int8', 'I8'],
-  ['uint64', 'U64'],
-  ['uint32', 'U32'],
-  ['uint16', 'U16'],
-  ['uint8', 'U8'],
-  ['bool', 'BOOL'],
-]);
-
-/** Reads the persistent id of a storage; undefined for other ids (the source of a module). */
-export function storageOf(format: string, reference: Persistent): StorageReference | undefined {
-  const { id } = reference;
-  if (!Array.isArray(id) || id[0] !== 'storage') return undefined;
-  const [, type, key, , , view] = id as readonly (Pickled | undefined)[];
-  if (!isTag(type, 'global') || (typeof key !== 'string' && !isCount(key)))
-    throw new FileFormatError(format, 'a storage has no proper type and key');
-  const dtype = storageTypes.get(type.name);
-  if (!dtype && type.name !== 'UntypedStorage')
-    throw new FileFormatError(
-      format,
-      `a tensor is a ${describe(type)}, which is not supported. Save it as float32 with .float() or .dequantize().`,
-    );
-  const viewOffset = Array.isArray(view) ? view[1] : 0;
-  if (!isCount(viewOffset))
-    throw new FileFormatError(format, `the view of storage ${describe(key)} has no offset`);
-  return { key: String(key), dtype, viewOffset };
-}
-
-/** Finds the `_rebuild_*` call of a tensor within the calls that make it a Parameter or a subclass. */
-function rebuildOf(
-  value: Pickled | undefined,
-): { readonly name: string; readonly args: readonly Pickled[] } | undefined {
-  let current = value;
-  // PyTorch nests two calls at most; a crafted file may nest a call in itself.
-  for (let depth = 0; depth < 4; depth++) {
-    if (!isTag(current, 'call')) return undefined;
-    const { callee, args } = current;
-    if (/^_rebuild_parameter/.test(callee.name)) current = args[0];
-    else if (callee.name === '_rebuild_from_type_v2') {
-      const [rebuild, , inner] = args;
-      if (!isTag(rebuild, 'global') || !Array.isArray(inner)) return undefined;
-      current = { kind: 'call', callee: rebuild, args: inner };
-    } else return callee.module === 'torch._utils' ? { name: callee.name, args } : undefined;
-  }
-  return undefined;
-}
-
-/** True if a value is a tensor of any kind, including unsupported ones (sparse, quantized). */
-const isTensor = (value: Pickled): boolean => rebuildOf(value) !== undefined;
-
-/** Reads the description of a tensor; undefined for a value that is none (a number, a text, options). */
-function tensorReference(format: string, name: string, value: Pickled): TensorReference | undefined {
-  const rebuild = rebuildOf(value);
-  if (!rebuild) return undefined;
-  const fail = (reason: string): never => {
-    throw new FileFormatError(format, `the tensor ${quote(name)} ${reason}`);
-  };
-  if (!/^_rebuild_tensor(_v2|_v3)?$/.test(rebuild.name))
-    return fail(`is made by ${rebuild.name}; save it as a dense tensor with .dequantize() or .to_dense()`);
-  const [reference, offset, shape, strides, , , type] = rebuild.args as readonly (Pickled | undefined)[];
-  const storage = isTag(reference, 'persistent') ? storageOf(format, reference) : undefined;
-  if (!storage) return fail('has no storage');
-  const named = isTag(type, 'global') ? tensorTypes.get(type.name) : undefined;
-  const dtype = rebuild.name === '_rebuild_tensor_v3' ? named : storage.dtype;
-  if (!dtype) return fail(`is of the type ${describe(type)}, which is not supported; save it with .float()`);
-  if (!isCount(offset) || !isShape(shape) || !isShape(strides) || shape.length !== strides.length)
-    return fail('has no proper offset, shape and strides');
-  return { storage: storage.key, dtype, offset: offset + storage.viewOffset, shape, strides };
+/** A state dict: the arrays of a dict, by name. */
+export interface StateDict {
+  /** Arrays by name, in order. */
+  readonly arrays: ReadonlyMap<string, Pickled>;
+  /** Place of the dict: the file itself, a part of a checkpoint, or a part of a checkpoint of Lightning. */
+  readonly within: 'file' | 'checkpoint' | 'lightning';
 }
 
 /** Keys under which training scripts save the state dict, in order of search. */
@@ -128,69 +25,336 @@ const usualNames = [
   'params',
   'weights',
   'module',
-  'state_dict_ema',
-  'model_ema',
-  'params_ema',
+  'model_state',
+  'shadow',
 ];
 
-/**
- * Finds the dict that holds the weights: first under a usual key, at most three dicts deep; else the value
- * itself; else the only dict of tensors in it. The usual keys come first because accuracies beside them can
- * be tensors too. An optimizer's tensors lie deeper, so that its state is never taken for weights.
- */
-function findStateDict(format: string, value: Pickled): ReadonlyMap<Pickled, Pickled> {
-  const fail = (reason: string): never => {
-    throw new FileFormatError(
-      format,
-      `${reason} Save the weights with torch.save(model.state_dict(), file).`,
-    );
-  };
-  /** Caches whether a dict has tensors in it: a file can contain one dict a million times. */
-  const known = new Map<Pickled, boolean>();
-  const tensorsIn = (dict: Pickled | undefined): dict is ReadonlyMap<Pickled, Pickled> => {
-    if (!(dict instanceof Map)) return false;
-    const answer = known.get(dict) ?? [...dict.values()].some(isTensor);
-    known.set(dict, answer);
-    return answer;
-  };
-  const underUsualName = (from: Pickled | undefined, depth: number): typeof found => {
-    if (!(from instanceof Map) || depth === 0) return undefined;
-    for (const name of usualNames) {
-      const nested = from.get(name);
-      const deeper = underUsualName(nested, depth - 1) ?? (tensorsIn(nested) ? nested : undefined);
-      if (deeper) return deeper;
+/** Keys of averages of the weights (exponential moving averages) beside them, in order of search. */
+const averagedNames = ['state_dict_ema', 'model_ema', 'params_ema', 'ema_state_dict', 'ema'];
+
+/** Keys of what is no network although it holds arrays: the state of optimizers and random numbers. */
+const otherState = /optim|sched|scaler|rng|random/i;
+
+/** Names of a layer's own arrays: a dict of these alone is one layer, not a network. */
+const layerNames = /^(weight|bias|running_mean|running_var|num_batches_tracked|gamma|beta|mean|var)$/;
+
+/** A dict of arrays in the file. */
+interface Candidate {
+  /** Keys that lead to it, joined by dots; empty for the value itself. */
+  readonly path: string;
+  readonly dict: ReadonlyMap<Pickled, Pickled>;
+  /** Number of its arrays that have dimensions: not counters and losses. */
+  readonly size: number;
+}
+
+const SAVE = 'Save the weights with torch.save(model.state_dict(), file).';
+
+/** True if a value is a whole `torch.nn.Module`: an object whose attributes are those of modules. */
+function isWholeModule(value: Pickled | undefined): boolean {
+  if (!isTag(value, 'instance') && !isTag(value, 'call')) return false;
+  const state = itemsOf(value.state);
+  return state !== undefined && (state.has('_modules') || state.has('_parameters'));
+}
+
+/** Gives the children of a dict or list that have names: text keys, and the indices of a list. */
+function* childrenOf(value: Pickled | undefined): Generator<readonly [string, Pickled]> {
+  for (const [key, item] of itemsOf(value) ?? []) if (typeof key === 'string') yield [key, item];
+  // Of a list, enough for `(state_dict, epoch)`.
+  if (Array.isArray(value))
+    for (const [index, item] of (value as readonly Pickled[]).slice(0, 16).entries())
+      yield [String(index), item];
+}
+
+/** Looks into the dicts of a pickle; remembers answers, as a file can contain one dict a million times. */
+class Dicts {
+  readonly #sizes = new Map<ReadonlyMap<Pickled, Pickled>, { arrays: number; size: number }>();
+
+  /** Counts the arrays of a dict, and those with dimensions. */
+  count(dict: ReadonlyMap<Pickled, Pickled>): { readonly arrays: number; readonly size: number } {
+    const known = this.#sizes.get(dict);
+    if (known) return known;
+    const counts = { arrays: 0, size: 0 };
+    for (const value of dict.values()) {
+      if (!isArray(value)) continue;
+      counts.arrays++;
+      if (!isScalar(value)) counts.size++;
     }
-    return undefined;
+    this.#sizes.set(dict, counts);
+    return counts;
+  }
+
+  /** Makes a candidate of a value that is a dict of arrays. */
+  candidate(value: Pickled | undefined, path: string): Candidate | undefined {
+    const dict = itemsOf(value);
+    if (!dict) return undefined;
+    const { arrays, size } = this.count(dict);
+    return arrays > 0 ? { path, dict, size } : undefined;
+  }
+
+  /** All dicts of arrays below a value, at most three keys deep, the nearest first; each dict once. */
+  below(root: Pickled): Candidate[] {
+    const found: Candidate[] = [];
+    const seen = new Set<Pickled>([root]);
+    let level: readonly (readonly [string, Pickled])[] = [['', root]];
+    for (let depth = 0; depth < 3; depth++) {
+      const next: [string, Pickled][] = [];
+      for (const [path, value] of level)
+        for (const [key, item] of childrenOf(value)) {
+          // Lists are looked into at the top alone.
+          if (!itemsOf(item) || seen.has(item) || otherState.test(key)) continue;
+          seen.add(item);
+          const at = path ? `${path}.${key}` : key;
+          const candidate = this.candidate(item, at);
+          if (candidate) found.push(candidate);
+          next.push([at, item]);
+        }
+      level = next;
+    }
+    return found;
+  }
+
+  /** The dict of arrays under usual keys, at most `depth` of them. */
+  usual(from: Pickled | undefined, depth: number, path = ''): Candidate | undefined {
+    const items = itemsOf(from);
+    if (!items || depth === 0) return undefined;
+    const first = (names: readonly string[]): Candidate | undefined => {
+      for (const name of names) {
+        const at = path ? `${path}.${name}` : name;
+        const nested = items.get(name);
+        const found = this.usual(nested, depth - 1, at) ?? this.candidate(nested, at);
+        if (found) return found;
+      }
+      return undefined;
+    };
+    const [plain, averaged] = [first(usualNames), first(averagedNames)];
+    if (!plain || !averaged) return plain ?? averaged;
+    // The averaged weights are the ones that are evaluated and published, and what timm takes; but an average
+    // of the parameters alone, without the buffers of batch norm, is no state dict.
+    return covers(averaged.dict, plain.dict) ? averaged : plain;
+  }
+}
+
+/** Names of arrays with dimensions, without the prefix of wrappers. */
+const namesIn = (dict: ReadonlyMap<Pickled, Pickled>): Set<string> =>
+  new Set(
+    [...dict].flatMap(([key, value]) =>
+      typeof key === 'string' && isArray(value) && !isScalar(value)
+        ? [key.replace(/^((module|_orig_mod|model)\.)+/, '')]
+        : [],
+    ),
+  );
+
+/** True if a dict has all names of another. */
+function covers(dict: ReadonlyMap<Pickled, Pickled>, other: ReadonlyMap<Pickled, Pickled>): boolean {
+  const names = namesIn(dict);
+  return [...namesIn(other)].every((name) => names.has(name));
+}
+
+/** Gives the first ten keys or paths, for a message. */
+const listed = (names: readonly string[]): string =>
+  `${names.slice(0, 10).map(quote).join(', ')}${names.length > 10 ? ', ...' : ''}`;
+
+/**
+ * Finds the dict that holds the weights: with `from` the one it names; else, in this order, the one under a
+ * usual key (averaged weights first, if they are complete; accuracies beside it can be tensors too), the value
+ * itself, if it has more arrays with dimensions than any dict in it, the only dict in it, or one of several.
+ * @param from - keys that lead to it, joined by dots, or a prefix of names.
+ * @throws FileFormatError if there is no state dict, or several that could be meant.
+ */
+export function findStateDict(
+  format: string,
+  root: Pickled,
+  from: string | undefined,
+  notes: Notes,
+): StateDict {
+  const dicts = new Dicts();
+  const isLightning = itemsOf(root)?.has('pytorch-lightning_version') ?? false;
+  const nested = isLightning ? 'lightning' : 'checkpoint';
+  if (from !== undefined) {
+    const arrays = named(format, root, from, dicts);
+    return { arrays, within: nested };
+  }
+  const candidates = dicts.below(root);
+  const others = (path: string): Candidate[] =>
+    candidates.filter((other) => other.size > 0 && other.path !== path && !other.path.startsWith(`${path}.`));
+  const take = ({ path, dict }: Candidate): StateDict => {
+    const rest = others(path).map((other) => other.path);
+    if (rest.length > 0)
+      notes.choice(`The weights are those under ${quote(path)}; the file also holds ${listed(rest)}.`);
+    return { arrays: arraysOf(format, dict), within: nested };
   };
-  const found: ReadonlyMap<Pickled, Pickled> | undefined = underUsualName(value, 3);
-  if (found) return found;
-  if (tensorsIn(value)) return value;
-  if (!(value instanceof Map)) return fail(`it holds ${describe(value)}, no dict of tensors.`);
-  if (value.size === 0) return value;
-  const others = [...value].filter(([, item]) => tensorsIn(item));
-  const keys = (entries: readonly (readonly [Pickled, Pickled])[]): string =>
-    entries
-      .slice(0, 10)
-      .map(([key]) => describe(key))
-      .join(', ');
-  if (others.length > 1) return fail(`it holds several dicts of tensors: ${keys(others)}.`);
-  const [only] = others;
-  if (!only)
-    return fail(`it holds no tensors at its top or in a dict there; its keys are ${keys([...value])}.`);
-  return only[1] as ReadonlyMap<Pickled, Pickled>;
+
+  const usual = dicts.usual(root, 3);
+  const top = dicts.candidate(root, '');
+  const largest = [...candidates].sort((a, b) => b.size - a.size)[0];
+  // An average without the buffers of batch norm, beside weights under an unusual key.
+  const isPart = averagedNames.includes(usual?.path ?? '') && largest && largest.size > usual!.size;
+  if (usual) return take(isPart ? largest : usual);
+  if (top && (!largest || top.size > largest.size)) {
+    const rest = candidates.filter(({ size }) => size > 0).map(({ path }) => path);
+    if (rest.length > 0)
+      notes.choice(`The weights are those at the top of the file; it also holds ${listed(rest)}.`);
+    return { arrays: arraysOf(format, top.dict), within: 'file' };
+  }
+  const nearest = candidates.filter(({ size }) => size > 0);
+  if (nearest.length === 1) return take(nearest[0]!);
+  if (nearest.length > 1) return several(format, nearest, take, notes);
+  if (largest) return take(largest);
+  return none(format, root);
+}
+
+/** Chooses among several dicts: joins pieces of one network; of several networks, takes the averaged one. */
+function several(
+  format: string,
+  candidates: readonly Candidate[],
+  take: (candidate: Candidate) => StateDict,
+  notes: Notes,
+): StateDict {
+  const names = candidates.map(({ dict }) => namesIn(dict));
+  const join = (): StateDict => {
+    const arrays = new Map<string, Pickled>();
+    for (const { path, dict } of candidates)
+      for (const [name, value] of arraysOf(format, dict)) arrays.set(`${path}.${name}`, value);
+    notes.choice(`The weights are those under ${listed(candidates.map(({ path }) => path))}, joined.`);
+    return { arrays, within: 'checkpoint' };
+  };
+  if (names.every((all) => [...all].every((name) => layerNames.test(name)))) return join();
+  const [first, second] = [...candidates].sort((a, b) => b.size - a.size) as [Candidate, Candidate];
+  const total = new Set(names.flatMap((all) => [...all])).size;
+  const sum = names.reduce((count, all) => count + all.size, 0);
+  if (total === sum) return first.size >= 10 * second.size ? take(first) : join();
+  const averaged = candidates.filter(({ path }) => /ema|averag|swa/i.test(path));
+  if (averaged.length === 1 && candidates.every(({ dict }) => covers(averaged[0]!.dict, dict)))
+    return take(averaged[0]!);
+  if (first.size >= 10 * second.size) return take(first);
+  throw new FileFormatError(
+    format,
+    `it holds several dicts of tensors: ${listed(candidates.map(({ path }) => path))}. Choose one with the option 'from' (cnn: --weights-key).`,
+  );
+}
+
+/** Says what a file without a state dict holds. */
+function none(format: string, root: Pickled): StateDict {
+  const fail = (reason: string): never => {
+    throw new FileFormatError(format, reason);
+  };
+  const items = itemsOf(root);
+  if (isWholeModule(root))
+    return fail(
+      `it holds a whole module, ${describe(root)}, no dict of tensors; its code is not run. In PyTorch load it where its class is defined, and save its state dict: torch.save(model.state_dict(), file).`,
+    );
+  const whole = [...childrenOf(root)].find(([, value]) => isWholeModule(value));
+  if (whole)
+    return fail(
+      `its ${quote(whole[0])} is a whole module, ${describe(whole[1])}, no state dict; its code is not run. In PyTorch load it where its class is defined, and save its state dict: torch.save(checkpoint['${whole[0]}'].state_dict(), file).`,
+    );
+  if (!items) return fail(`it holds ${describe(root)}, no dict of tensors. ${SAVE}`);
+  if (items.size === 0) return { arrays: new Map(), within: 'file' };
+  return fail(
+    `it holds no tensors at its top or in a dict there; its keys are ${[...items.keys()].slice(0, 10).map(describe).join(', ')}. ${SAVE}`,
+  );
+}
+
+/** Finds the arrays that `from` names. */
+function named(format: string, root: Pickled, from: string, dicts: Dicts): ReadonlyMap<string, Pickled> {
+  const fail = (reason: string): never => {
+    throw new FileFormatError(format, reason);
+  };
+  const at = descend(root, from);
+  if (at !== undefined) {
+    const candidate = dicts.candidate(at, from);
+    if (candidate) return arraysOf(format, candidate.dict);
+    const pieces = dicts.below(at);
+    if (pieces.length > 0)
+      return new Map(
+        pieces.flatMap(({ path, dict }) =>
+          [...arraysOf(format, dict)].map(([name, value]): [string, Pickled] => [`${path}.${name}`, value]),
+        ),
+      );
+    if (isWholeModule(at))
+      return fail(
+        `its ${quote(from)} is a whole module, ${describe(at)}, no state dict. Save its state dict: torch.save(model.state_dict(), file).`,
+      );
+  }
+  // A prefix of names: `generator` of {'generator.conv.weight': ..., 'discriminator.conv.weight': ...}.
+  const candidates = [dicts.candidate(root, ''), ...dicts.below(root)].filter((found) => found !== undefined);
+  for (const { path, dict } of candidates) {
+    const prefix = path && from.startsWith(`${path}.`) ? from.slice(path.length + 1) : from;
+    const chosen = [...arraysOf(format, dict)].flatMap(([name, value]): [string, Pickled][] =>
+      name.startsWith(`${prefix}.`) ? [[name.slice(prefix.length + 1), value]] : [],
+    );
+    if (chosen.length > 0) return new Map(chosen);
+  }
+  const paths = candidates.flatMap(({ path }) => (path ? [path] : []));
+  return fail(
+    `it has no dict of tensors under ${quote(from)}, which the option 'from' (cnn: --weights-key) names; ${paths.length > 0 ? `it has ${listed(paths)}` : 'it has none under a key'}.`,
+  );
+}
+
+/** Follows keys joined by dots, which may contain dots themselves; undefined if there is no such value. */
+function descend(root: Pickled, path: string): Pickled | undefined {
+  let open: (readonly [Pickled, string])[] = [[root, path]];
+  // Each step consumes a key, so the rests get shorter; `seen` bounds their number for keys that repeat.
+  const seen = new Map<Pickled, Set<string>>();
+  while (open.length > 0) {
+    const next: [Pickled, string][] = [];
+    for (const [value, rest] of open)
+      for (const [key, item] of childrenOf(value)) {
+        if (key === rest) return item;
+        if (key === '' || !rest.startsWith(`${key}.`)) continue;
+        const left = rest.slice(key.length + 1);
+        const known = seen.get(item) ?? new Set();
+        if (known.has(left)) continue;
+        seen.set(item, known.add(left));
+        next.push([item, left]);
+      }
+    open = next;
+  }
+  return undefined;
 }
 
 /**
- * Describes the tensors of the state dict in a pickled value, in its order. Other values are left out.
- * @throws FileFormatError if there is no state dict, or a tensor is of an unsupported kind or type.
+ * Gives the arrays of a dict by name, in its order; other values are left out.
+ * @throws FileFormatError for an array whose key is no text.
  */
-export function tensorReferences(format: string, value: Pickled): Map<string, TensorReference> {
-  const found = new Map<string, TensorReference>();
-  for (const [key, item] of findStateDict(format, value)) {
-    if (!isTensor(item)) continue;
+function arraysOf(format: string, dict: ReadonlyMap<Pickled, Pickled>): Map<string, Pickled> {
+  const arrays = new Map<string, Pickled>();
+  for (const [key, item] of dict) {
+    if (!isArray(item)) continue;
     if (typeof key !== 'string')
       throw new FileFormatError(format, `a tensor has the key ${describe(key)}; keys are names`);
-    found.set(key, tensorReference(format, key, item)!);
+    arrays.set(key, item);
   }
-  return found;
+  return arrays;
+}
+
+/**
+ * Gives the parameters and buffers of a TorchScript program: the arrays among the attributes of its modules,
+ * by path. Undefined if the value is no object with attributes.
+ * @param maxModules - number of objects looked at.
+ */
+export function scriptedArrays(root: Pickled, maxModules: number): ReadonlyMap<string, Pickled> | undefined {
+  if (!isTag(root, 'instance') || !itemsOf(root.state)) return undefined;
+  const arrays = new Map<string, Pickled>();
+  const seen = new Set<Pickled>([root]);
+  // A stack, so that the order is that of the attributes, depth first, as in a state dict.
+  const open: [path: string, value: Pickled][] = [['', root]];
+  while (open.length > 0 && seen.size <= maxModules) {
+    const [path, value] = open.pop()!;
+    if (isArray(value)) {
+      arrays.set(path, value);
+      continue;
+    }
+    if (!isTag(value, 'instance')) continue;
+    const inner: [string, Pickled][] = [];
+    for (const [key, item] of itemsOf(value.state) ?? []) {
+      if (typeof key !== 'string' || typeof item !== 'object' || item === null) continue;
+      const isModule = isTag(item, 'instance');
+      if (!isArray(item) && !(isModule && !seen.has(item))) continue;
+      if (isModule) seen.add(item);
+      inner.push([path ? `${path}.${key}` : key, item]);
+    }
+    open.push(...inner.reverse());
+  }
+  return arrays;
 }

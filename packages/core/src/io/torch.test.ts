@@ -184,7 +184,6 @@ describe.each(formats)('the %s format', (_, file) => {
     ['no tensors', { epoch: 3, arch: 'x' }, /no tensors at its top.*'epoch', 'arch'/],
     ['two dicts of tensors', { g: { w: weight }, d: { w: weight } }, /several dicts of tensors: 'g', 'd'/],
     ['a key that is no name', dict([[7, weight]]), /a tensor has the key 7/],
-    ['a call of a function', { w: weight, x: call(name('posix', 'system'), 'true') }, /posix.system/],
     [
       'a tensor beyond its storage',
       { w: pickledTensor({ shape: [3, 3] }) },

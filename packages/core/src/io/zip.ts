@@ -25,6 +25,12 @@ export interface ZipEntry {
 const STORED = 0;
 const DEFLATED = 8;
 
+/**
+ * Bytes that all entries together may unpack to: 32 for each byte of the archive, or 4 MiB. Weights compress to
+ * half their size at best, text to a tenth; deflate itself goes to 1032, which is what bombs are made of.
+ */
+const budgetOf = (archiveBytes: number): number => Math.max(2 ** 22, 32 * archiveBytes);
+
 const fail = (reason: string, offset?: number): never => {
   throw new FileFormatError(format, reason, offset);
 };
@@ -72,7 +78,7 @@ function zip64(view: DataView, from: number, end: number, values: readonly numbe
 
 /**
  * Reads the central directory: all entries by name. Sizes and offsets must lie within the file, entries may
- * not overlap, and all unpacked sizes together may not exceed `maxBytes`. The CRC-32 of entries is not
+ * not overlap, and all unpacked sizes together may not exceed `maxBytes`, nor 32 times the file. The CRC-32 of entries is not
  * checked; a SHA-256 of the file is (`sha256` of `readWeights`).
  * @throws FileFormatError if a check fails, or for an encrypted entry.
  */
@@ -113,6 +119,11 @@ export function readZip(bytes: Uint8Array, limits: Limits): ReadonlyMap<string, 
       fail(`${quote(name)} claims ${size} bytes from ${packedBytes}, more than deflate can hold`, at);
     unpacked += size;
     withinLimit(format, limits, 'maxBytes', unpacked, at);
+    if (unpacked > budgetOf(bytes.length))
+      fail(
+        `its entries unpack to ${unpacked.toLocaleString('en-US')} bytes and more, over 32 times the ${bytes.length.toLocaleString('en-US')} of the file. Unpack it yourself if you trust it, and zip it without compression.`,
+        at,
+      );
     if (entries.has(name)) fail(`${quote(name)} occurs twice`, at);
     entries.set(name, { name, method, start: data, packedBytes, bytes: size });
     at = next;

@@ -1,7 +1,11 @@
 /** Walks over a model's tree of modules: lists, draws and matches its parameters, and replaces modules. */
 import { ShapeError, WeightsMismatch } from '../errors.js';
 import type { Param } from '../graph/graph.js';
+
+import { printable } from '../printable.js';
+
 import { describeValue, floatsOf, kindOf } from '../realms.js';
+
 import { random } from '../tensor/random.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
 import { isLazy, type Weights } from '../tensor/tensor.js';
@@ -149,13 +153,33 @@ export function matchParameters(
 export function requireMatch(model: string, { missing, unexpected, shapeMismatch }: WeightsMatch): void {
   if (missing.length + unexpected.length + shapeMismatch.length === 0) return;
   const list = (title: string, names: readonly string[]): string =>
-    names.length === 0 ? '' : `\n  ${title} (${names.length}): ${names.join(', ')}`;
+    names.length === 0 ? '' : `\n  ${title} (${names.length}): ${names.map(printable).join(', ')}`;
   throw new WeightsMismatch(
-    `The weights do not fit ${model}.${list('missing in the weights', missing)}${list('unknown to the model', unexpected)}${list('of another shape', shapeMismatch)}\nBuild the model with the options the weights were trained with, or rename keys with the 'rename' option of readWeights.`,
+    `The weights do not fit ${model}.${list('missing in the weights', missing)}${list('unknown to the model', unexpected)}${list('of another shape', shapeMismatch)}\n${prefixHint(missing, unexpected)}Build the model with the options the weights were trained with, or rename keys with the 'rename' option of readWeights (cnn: --rename).`,
     missing,
     unexpected,
     shapeMismatch,
   );
+}
+
+/** Says by which prefix all missing names differ from unknown ones, in a sentence; empty if by none. */
+function prefixHint(missing: readonly string[], unexpected: readonly string[]): string {
+  /** The prefix before all of `short` that gives names in `long`. */
+  const between = (short: readonly string[], long: readonly string[]): string | undefined => {
+    const [first] = short;
+    const known = new Set(long);
+    const prefixes = long.flatMap((name) =>
+      first !== undefined && name.endsWith(`.${first}`) ? [name.slice(0, -first.length)] : [],
+    );
+    return prefixes.find((prefix) => short.every((name) => known.has(prefix + name)));
+  };
+  const tooMuch = between(missing, unexpected);
+  if (tooMuch)
+    return `The names in the weights have the prefix '${printable(tooMuch)}', those of the model do not. `;
+  const tooLittle = between(unexpected, missing);
+  return tooLittle
+    ? `The names of the model have the prefix '${tooLittle}', those in the weights do not. `
+    : '';
 }
 
 /**

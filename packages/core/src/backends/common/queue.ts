@@ -8,7 +8,11 @@ export function createQueue(): <T>(work: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {
     const result = last.then(work);
-    last = result.catch(() => undefined);
+    // Drops the result: the queue would keep the last one in memory.
+    last = result.then(
+      () => undefined,
+      () => undefined,
+    );
     return result;
   };
 }

@@ -36,7 +36,7 @@ const defaultOps: Readonly<Record<string, ReadonlySet<string>>> = {
     'adaptiveAvgPool',
     'localResponseNorm',
   ]),
-  // Few ops: all are tested on WebGPU in Node, and only the browser differs.
+  // Ops of whole graphs: all ops are tested on WebGPU in Node, and only the browser differs.
   webgpu: new Set([
     'activation',
     'add',
@@ -53,6 +53,8 @@ for (const mode of ['webgl2', 'webgpu'] as const)
   testBackend(`gpu:${mode}`, gpuBackend({ mode }), {
     nonFinite: false,
     has: (op) => everything || defaultOps[mode]!.has(op),
+    // On WebGPU, Node tests single ops, and only the browser differs.
+    ops: everything || mode === 'webgl2' ? 'each' : 'none',
   });
 
 describe('a session', () => {

@@ -8,8 +8,8 @@ import type { Engine } from './codegen/engine.js';
 import { FLOAT } from './codegen/kernel.js';
 import { type Dense, isDense, stridesOf } from './memory/layout.js';
 import type { Pointer } from './memory/region.js';
+import { copiesPhase, copyLoops, copyPhase } from './ops/data/copy.js';
 import type { Lowerer } from './ops/index.js';
-import { copiesPhase, copyLoops, copyPhase } from './ops/lowering.js';
 import { Planner } from './schedule/planner.js';
 
 /**

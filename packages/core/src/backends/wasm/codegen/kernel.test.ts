@@ -40,6 +40,19 @@ describe('arguments', () => {
     expect(new Uint8Array(memory.floats.buffer)[to]).toBe(expected % 256);
   });
 
+  test('are passed as their bits if they are floats, which the function reads as floats', () => {
+    const copyFloat = defineKernel({
+      name: 'copy float',
+      parameters: { to: 'address', value: 'float' },
+      build: (f, p) => f.storeF32(p.to, p.value),
+    });
+    expect(argumentsOf(copyFloat, { to: 8, value: 1 })).toEqual([8, 0x3f800000]);
+    const memory = new KernelMemory(1);
+    const to = memory.put([0]);
+    memory.call(copyFloat, { engine, shape: {} }, { to, value: -0.1 });
+    expect([...memory.get(to, 1)]).toEqual([Math.fround(-0.1)]);
+  });
+
   test('are rejected if a list has too many addresses', () => {
     expect(() => argumentsOf(kernel, { to: 0, from: [1, 2, 3, 4], count: 0 })).toThrow(
       'from: 4 arguments, at most 3 fit.',

@@ -5,7 +5,7 @@
  */
 
 import type { Engine } from './engine.js';
-import { FunctionBuilder, f32x4, type Local, type V128 } from './index.js';
+import { type Expression, FunctionBuilder, f32, f32x4, type Local, type V128 } from './index.js';
 
 /** Number of parameters of every kernel; unused ones are 0. */
 export const PARAMETERS = 13;
@@ -38,17 +38,22 @@ export interface AddressList {
 export const addressList = (most: number): AddressList => ({ most });
 
 /**
- * A parameter: a byte address, an integer, or a list of addresses. A `?` marks an optional one, which is 0 if
- * left out.
+/**
+ * A parameter: a byte address, an integer, a float32 (passed as its bits), or a list of addresses. A `?` marks an
+ * optional one, which is 0 if left out.
  */
-type Parameter = 'address' | 'address?' | 'integer' | 'integer?' | AddressList;
+type Parameter = 'address' | 'address?' | 'integer' | 'integer?' | 'float' | AddressList;
 
 /** Parameters by name, in the order of the WebAssembly function's. */
 export type KernelParameters = Readonly<Record<string, Parameter>>;
 
-/** Parameters as local variables of the function. */
+/** Parameters as local variables of the function; floats as expressions that read their bits. */
 export type LocalsOf<P extends KernelParameters> = {
-  readonly [K in keyof P]: P[K] extends AddressList ? readonly Local<'i32'>[] : Local<'i32'>;
+  readonly [K in keyof P]: P[K] extends AddressList
+    ? readonly Local<'i32'>[]
+    : P[K] extends 'float'
+      ? Expression<'f32'>
+      : Local<'i32'>;
 };
 
 /** The argument for a parameter. */
@@ -105,6 +110,7 @@ export function buildFunction<P extends KernelParameters>(
   const locals = Object.entries(parameters).map(([name, parameter]) => {
     const first = next;
     next += sizeOf(parameter);
+    if (parameter === 'float') return [name, f32.fromBits(f.parameters[first]!)];
     return [name, typeof parameter === 'string' ? f.parameters[first] : f.parameters.slice(first, next)];
   });
   if (next > count) throw new Error(`A function of ${count} parameters cannot have ${next}.`);
@@ -117,6 +123,9 @@ export const kernelFunction = <S, P extends KernelParameters>(
   { parameters, build }: Kernel<S, P>,
   variant: Variant<NoInfer<S>>,
 ): FunctionBuilder => buildFunction(parameters, PARAMETERS, (f, p) => build(f, p, variant));
+
+/** Returns the bits of a float32 as an integer. */
+const float32Bits = (value: number): number => new Int32Array(Float32Array.of(value).buffer)[0]!;
 
 /**
  * Returns the arguments of a call in the order of the WebAssembly function's parameters.
@@ -132,6 +141,7 @@ export function argumentsOf(
 ): readonly unknown[] {
   return Object.entries(parameters).flatMap(([name, parameter]) => {
     const given = args[name];
+    if (parameter === 'float') return [float32Bits(given as number)];
     const list: readonly unknown[] = Array.isArray(given) ? given : [given];
     const size = sizeOf(parameter);
     if (list.length > size) throw new RangeError(`${name}: ${list.length} arguments, at most ${size} fit.`);

@@ -1,32 +1,19 @@
 /**
- * The table of lowerings: how each op becomes phases of kernel calls. What only training needs is in a table
- * of its own, which bundlers can leave for later.
+ * Table of lowerings: each op's function that adds its phases of kernel calls. Ops that most programs do not need are
+ * in a second table, `deferred.ts`, which bundlers put in a chunk of its own.
  */
 import { type Graph, isParameter, type Node } from '../../../graph/graph.js';
-import { type AttrsOf, findDefinition, type InferenceOp, isOp, type OpName } from '../../../ops/index.js';
+import { type AttrsOf, findDefinition, isOp, type OpName } from '../../../ops/index.js';
 import type { Planner } from '../schedule/planner.js';
 import { lowerConv2d } from './conv/conv2d.js';
 import { lowerInvertedResidual } from './conv/invertedResidual/invertedResidual.js';
-import {
-  lowerChannelShuffle,
-  lowerConcat,
-  lowerPad,
-  lowerShuffledConcat,
-  lowerSlice,
-} from './data/arrange.js';
-import type { Lowering } from './lowering.js';
+import { lowerConcat, lowerFill, lowerPad, lowerReshape, lowerSlice } from './data/arrange.js';
+import { lowerChannelShuffle, lowerShuffledConcat } from './data/shuffledConcat.js';
+import type { CommonOp, Lowering } from './lowering.js';
 import { lowerLinear } from './matmul/linear.js';
 import { lowerNormMatmul } from './matmul/normMatmul.js';
-import { lowerFoldedBias, lowerFoldedWeight } from './norm/foldedNorm.js';
-import {
-  lowerActivation,
-  lowerAdd,
-  lowerBatchNorm,
-  lowerFill,
-  lowerMul,
-  lowerNeutral,
-  lowerReshape,
-} from './pointwise/pointwise.js';
+import { lowerBatchNorm } from './norm/batchNorm.js';
+import { lowerActivation, lowerAdd, lowerMul, lowerNeutral } from './pointwise/pointwise.js';
 import {
   lowerAdaptiveAvgPool,
   lowerAdaptiveMaxPool,
@@ -34,10 +21,10 @@ import {
   lowerGlobalAvgPool,
   lowerMaxPool,
 } from './pool/pool.js';
-import { lowerLocalResponseNorm, lowerLogSoftmax, lowerSoftmax } from './softmax/acrossChannels.js';
+import { lowerLogSoftmax, lowerSoftmax } from './softmax/softmax.js';
 
-/** The ops of inference. */
-export const lowerings = {
+/** Lowerings that are always loaded. */
+const lowerings = {
   activation: lowerActivation,
   adaptiveAvgPool: lowerAdaptiveAvgPool,
   adaptiveMaxPool: lowerAdaptiveMaxPool,
@@ -49,11 +36,8 @@ export const lowerings = {
   conv2d: lowerConv2d,
   dropout: lowerNeutral,
   fill: lowerFill,
-  foldedBias: lowerFoldedBias,
-  foldedWeight: lowerFoldedWeight,
   globalAvgPool: lowerGlobalAvgPool,
   linear: lowerLinear,
-  localResponseNorm: lowerLocalResponseNorm,
   logSoftmax: lowerLogSoftmax,
   maxPool: lowerMaxPool,
   mul: lowerMul,
@@ -62,41 +46,44 @@ export const lowerings = {
   slice: lowerSlice,
   softmax: lowerSoftmax,
   stochasticDepth: lowerNeutral,
-} as const satisfies { readonly [K in InferenceOp]: Lowering<AttrsOf<K>> };
+} as const satisfies { readonly [K in CommonOp]: Lowering<AttrsOf<K>> };
 
-/** What makes phases. */
+/** Adds phases to a planner. */
 export interface Lowerer {
-  /** Adds the phases of one node, and of those that are computed together with it. */
+  /** Adds the phases of a node, or of the fusion that the node ends. */
   node(planner: Planner, node: Node): void;
-  /** Adds the phase that computes and takes on chains of updates. */
+  /** Adds the phase that applies chains of updates. */
   updates(planner: Planner): void;
   readonly transformChangingWeights: Planner['transformChangingWeights'];
 }
 
-/** What lowers the nodes of a graph; loads the ops of training when there are some, or weights of convolutions change. */
+/**
+ * Makes the lowerer for a graph. Loads the deferred lowerings only if the graph has such ops, or convolutions whose
+ * weights change.
+ */
 export async function lowererFor({ nodes, updates }: Graph): Promise<Lowerer> {
   const changes = (weight: Node): boolean => !isParameter(weight) || updates.has(weight.attrs.name);
-  const trains = nodes.some(
-    (node) =>
-      (findDefinition(node)?.role ?? 'inference') !== 'inference' ||
-      (isOp(node, 'conv2d') && changes(node.inputs[1]!)),
+  const needsDeferred = nodes.some((node) =>
+    isOp(node, 'conv2d')
+      ? changes(node.inputs[1]!)
+      : findDefinition(node) && !Object.hasOwn(lowerings, node.op),
   );
-  const training = trains ? await import('./training.js') : undefined;
-  const table = { ...lowerings, ...training?.trainingLowerings };
+  const deferred = needsDeferred ? await import('./deferred.js') : undefined;
+  const table = { ...lowerings, ...deferred?.deferredLowerings };
   return {
     node(planner, node) {
-      const group = planner.fusions.get(node);
-      if (group?.kind === 'invertedResidual') lowerInvertedResidual(planner, group);
-      else if (group?.kind === 'shuffledConcat') lowerShuffledConcat(planner, group, node);
-      else if (group?.kind === 'normMatmul') lowerNormMatmul(planner, group);
-      // The cast is where the type of the attributes is lost: a node's attributes are those of its op.
+      const fusion = planner.fusions.get(node);
+      if (fusion?.kind === 'invertedResidual') lowerInvertedResidual(planner, fusion);
+      else if (fusion?.kind === 'shuffledConcat') lowerShuffledConcat(planner, fusion, node);
+      else if (fusion?.kind === 'normMatmul') lowerNormMatmul(planner, fusion);
+      // This cast drops the types of attributes; a node's attributes always are those of its op.
       else
         (table as Record<string, unknown> as Record<OpName, Lowering<object>>)[node.op as OpName](
           planner,
           node,
         );
     },
-    transformChangingWeights: training?.transformChangingWeights,
-    updates: (planner) => training?.lowerUpdateChains(planner, planner.updateChains),
+    transformChangingWeights: deferred?.transformChangingWeights,
+    updates: (planner) => deferred?.lowerUpdateChains(planner, planner.updateChains),
   };
 }

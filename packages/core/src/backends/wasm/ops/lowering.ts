@@ -1,38 +1,34 @@
-/** What lowerings share: a node becomes calls of kernels, phase by phase. */
-
+/** Access to the values of nodes, shared by all lowerings. A lowering adds the phases that compute one node. */
 import { BackendUnavailable } from '../../../errors.js';
 import type { Node } from '../../../graph/graph.js';
-import { formatShape, type Shape } from '../../../tensor/shape.js';
-import { valuesOf } from '../../../tensor/tensor.js';
+import type { OpName, TrainingOp } from '../../../ops/index.js';
+import { formatShape } from '../../../tensor/shape.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../codegen/kernel.js';
-import {
-  denseStrides,
-  isDense,
-  isPixelShape,
-  type PixelRuns,
-  type Pixels,
-  storedFloats,
-  stridesOf,
-  type Value,
-} from '../memory/layout.js';
+import { isDense, isPixelShape, type PixelRuns, type Pixels, storedFloats } from '../memory/layout.js';
 import type { Pointer } from '../memory/region.js';
-import { type Call, PIECE_VALUES, type Planner } from '../schedule/planner.js';
-import { type CopyLoop, copyKernel, copyValues, mergeLoops, zeroKernel } from './data/copyKernel.js';
+import type { Call, Planner } from '../schedule/planner.js';
+import { copyPhase } from './data/copy.js';
 
-/** Turns a node of one op into phases. */
+/** Adds the phases that compute a node of one op. */
 export type Lowering<A extends object> = (planner: Planner, node: Node<A>) => void;
 
-/** The bits of a float32 as an integer, to pass it as a parameter. */
-export const float32Bits = (value: number): number => new Int32Array(Float32Array.of(value).buffer)[0]!;
+/** Ops whose lowerings are loaded on demand, so that pages load less at first. */
+export type DeferredOp = TrainingOp | 'foldedBias' | 'foldedWeight' | 'localResponseNorm';
 
-/** Pairs of vectors that hold the channels of a pixel. */
+/** Ops whose lowerings are always there. */
+export type CommonOp = Exclude<OpName, DeferredOp>;
+
+/** Number of channel blocks in a pixel: eight channels each, a pair of vectors. */
 export const channelGroups = (channels: number): number => paddedChannels(channels) / CHANNEL_BLOCK;
 
-/** A node's value pixel by pixel, converted if the host gave it in another order. */
+/** A node's value in NHWC layout; an input or parameter in row-major layout is converted by a copy. */
 export const pixelsOf = (p: Planner, node: Node): Pixels =>
   p.pixels(node, (from, to) => copyPhase(p, node.shape, from, to));
 
-/** @throws BackendUnavailable where an op that looks at all channels of a pixel has no pixels. */
+/**
+ * Checks the shape of an op that combines the channels of a pixel.
+ * @throws BackendUnavailable if the shape does not have two to four dimensions.
+ */
 export function requirePixels(node: Node): void {
   if (!isPixelShape(node.shape))
     throw new BackendUnavailable(
@@ -41,7 +37,7 @@ export function requirePixels(node: Node): void {
     );
 }
 
-/** Where a node's values lie one after the other in the host's order; copied if they do not. */
+/** The address of a node's values in row-major order; copied to a workspace if they are stored otherwise. */
 export function denseOf(p: Planner, node: Node): Pointer {
   const value = p.value(node);
   if (isDense(value, node.shape)) return value.at;
@@ -50,147 +46,17 @@ export function denseOf(p: Planner, node: Node): Pointer {
   return at;
 }
 
-/** Loops that bring values of a shape from one arrangement to another; strides in floats. */
-export function copyLoops(shape: Shape, from: readonly number[], to: readonly number[]): readonly CopyLoop[] {
-  const loops = shape.map((count, axis) => ({ count, from: from[axis]!, to: to[axis]! }));
-  // The target is written in the order of its addresses.
-  const merged = mergeLoops(loops.sort((a, b) => b.to - a.to));
-  return merged.length > 0 ? merged : [{ count: 1, from: 1, to: 1 }];
-}
-
-/** A phase that copies with the given loops. */
-export const copyPhaseOf = (p: Planner, from: Pointer, to: Pointer, loops: readonly CopyLoop[]): void =>
-  copiesPhase(p, [{ from, to, loops }]);
-
-/** One of several copies. */
-export interface Copy {
-  readonly from: Pointer;
-  readonly to: Pointer;
-  /** Outermost first, at least one. */
-  readonly loops: readonly CopyLoop[];
-}
-
-/** A phase of copies that do not touch each other: threads share the turns of all their outermost loops. */
-export function copiesPhase(p: Planner, copies: readonly Copy[]): void {
-  const planned = copies.map(({ loops, ...places }) => ({
-    ...places,
-    outermost: loops[0]!,
-    // How often the outermost loop runs is a parameter: copies that differ in that share a kernel.
-    call: p.kernel(copyKernel, [{ ...loops[0]!, count: 0 }, ...loops.slice(1)]),
-  }));
-  const turns = planned.reduce((sum, { outermost }) => sum + outermost.count, 0);
-  p.parallelFor(turns, (first, last) => {
-    const calls: Call[] = [];
-    let passed = 0;
-    for (const { from, to, outermost, call } of planned) {
-      const start = Math.max(0, first - passed);
-      const end = Math.min(outermost.count, last - passed);
-      passed += outermost.count;
-      if (end > start)
-        calls.push(
-          call({
-            from: from.plus(start * outermost.from * FLOAT),
-            to: to.plus(start * outermost.to * FLOAT),
-            count: end - start,
-          }),
-        );
-    }
-    return calls;
-  });
-}
-
-/** A phase that copies a value of this shape from one layout to another. */
-export const copyPhase = (p: Planner, shape: Shape, from: Value, to: Value): void =>
-  copyPhaseOf(p, from.at, to.at, copyLoops(shape, stridesOf(from, shape), stridesOf(to, shape)));
-
-/** A phase that makes memory zero. */
-export function zeroPhase(p: Planner, at: Pointer, bytes: number): void {
-  const lines = Math.ceil(bytes / 64);
-  const zero = p.kernel(zeroKernel, {});
-  p.parallelFor(lines, (from, to) => [
-    zero({ at: at.plus(from * 64), bytes: Math.min(bytes, to * 64) - from * 64 }),
-  ]);
-}
-
-/** A copy with its places, in floats. */
-export interface PackedPart {
-  /** Outermost first, at least one. */
-  readonly loops: readonly CopyLoop[];
-  readonly from: number;
-  readonly to: number;
-}
-
-/** How far the loops go from where they start: `Math.max` forwards, `Math.min` backwards. */
-const reach = (loops: readonly CopyLoop[], extreme: (...values: number[]) => number): number =>
-  loops.reduce((sum, { count, from }) => sum + extreme(0, (count - 1) * from), 0);
-
-/** A part in pieces, where turns of its outermost loop read values of their own. */
-function divide({ loops, from, to }: PackedPart): readonly PackedPart[] {
-  const [outermost, ...inner] = loops as readonly [CopyLoop, ...CopyLoop[]];
-  const { count } = outermost;
-  // Turns that read values of others too are not taken apart.
-  const apart = outermost.from > reach(inner, Math.max) - reach(inner, Math.min);
-  const turns = apart ? Math.ceil(PIECE_VALUES / outermost.from) : count;
-  return Array.from({ length: Math.ceil(count / turns) }, (_, piece) => ({
-    loops: [{ ...outermost, count: Math.min(turns, count - piece * turns) }, ...inner],
-    from: from + piece * turns * outermost.from,
-    to: to + piece * turns * outermost.to,
-  }));
-}
-
-/** Strides of a weight, in floats: as it lies on the host if it is constant, else as it lies in memory. */
-export const weightStrides = (p: Planner, weight: Node): readonly number[] =>
-  p.constantValue(weight) ? denseStrides(weight.shape) : stridesOf(p.value(weight), weight.shape);
-
-/**
- * Brings a weight into the order in which its kernel reads it, with zeros where nothing is copied: once
- * if it is constant, else in every run.
- */
-export function pack(p: Planner, weight: Node, floats: number, parts: readonly PackedPart[]): Pointer {
-  const constant = p.constantValue(weight);
-  if (constant) {
-    const pieces = parts.flatMap(divide);
-    return p.addConstant(
-      floats,
-      (target, piece) => {
-        const { loops, from, to } = pieces[piece]!;
-        const first = from + reach(loops, Math.min);
-        const values = valuesOf(constant, first, from + reach(loops, Math.max) + 1);
-        copyValues(values, target, loops, from - first, to);
-      },
-      pieces.length,
-    );
-  }
-  const target = p.workspace(floats * FLOAT);
-  const source = p.value(weight).at;
-  const covered = parts.reduce(
-    (sum, { loops }) => sum + loops.reduce((product, { count }) => product * count, 1),
-    0,
-  );
-  p.setAlgorithm('pack');
-  if (covered < floats) zeroPhase(p, target, floats * FLOAT);
-  copiesPhase(
-    p,
-    parts.map(({ loops, from, to }) => {
-      const merged = mergeLoops(loops);
-      return {
-        from: source.plus(from * FLOAT),
-        to: target.plus(to * FLOAT),
-        loops: merged.length > 0 ? merged : [{ count: 1, from: 1, to: 1 }],
-      };
-    }),
-  );
-  return target;
-}
-
-/** Zeros to read where an op has no bias. */
+/** A constant of zeros, for example for an op without a bias. */
 export const zeros = (p: Planner, floats: number): Pointer => p.addConstant(floats, () => undefined);
 
-/** A bias as kernels read it, zeros if there is none. What lies behind it only reaches padding. */
+/** A bias, or zeros if there is none. Floats after its last channel only affect padding channels of the result. */
 export const biasOf = (p: Planner, bias: Node | undefined, channels: number): Pointer =>
   bias ? p.value(bias).at : zeros(p, paddedChannels(channels));
 
-/** Divides the pixels of all runs among the threads; `call` makes the call for some pixels of a run. */
+/**
+ * Adds a phase whose threads share the pixels of all runs.
+ * @param call makes the call for `pixels` pixels of a run, from the pixel `first` of the run.
+ */
 export function parallelForPixels(
   p: Planner,
   runs: PixelRuns,

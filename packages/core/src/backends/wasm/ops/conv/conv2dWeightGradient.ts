@@ -9,10 +9,12 @@ import { CACHE_LINE, FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { MOST_ROWS } from '../../codegen/windowRow.js';
 import { type Pixels, stridesOf } from '../../memory/layout.js';
 import type { Planner } from '../../schedule/planner.js';
-import { padPixels, reach } from '../data/padding.js';
-import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, zeroPhase } from '../lowering.js';
+import { copyLoops, copyPhaseOf, zeroPhase } from '../data/copy.js';
+import { paddedExtents, padPixels } from '../data/padding.js';
+import { type Lowering, pixelsOf } from '../lowering.js';
 import { panelColumns } from '../matmul/matmulKernel.js';
-import { type RowLoop, sumPartsPhase, transposedMatmuls } from '../matmul/transposedMatmul.js';
+import { type RowLoop, transposedMatmuls } from '../matmul/transposedMatmul.js';
+import { sumPartsPhase } from '../reduce/sumParts.js';
 import { fastestWeightGradient } from './costModel.js';
 import { lowerDepthwiseWeightGradient } from './depthwise/depthwiseWeightGradient.js';
 import type { WinogradMethod } from './winograd/transforms.js';
@@ -35,7 +37,7 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
     return;
   }
   const outEach = out / groups;
-  const inputExtents = reach(node.attrs, kernel, dy);
+  const inputExtents = paddedExtents(node.attrs, kernel, dy);
   // The taps of a row are one contiguous run if the pixels of x have no gaps between them.
   const canFuseTaps = groups === 1 && dilation[1] === 1 && kernelColumns > 1;
   const x =

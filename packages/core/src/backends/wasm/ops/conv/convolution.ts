@@ -3,7 +3,7 @@ import type { Node } from '../../../../graph/graph.js';
 import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
 import type { Pixels } from '../../memory/layout.js';
 import type { Planner } from '../../schedule/planner.js';
-import { weightStrides } from '../lowering.js';
+import { weightStrides } from '../data/pack.js';
 
 /** Offset of a weight's first value, and strides along its dimensions, in floats. Strides may be negative. */
 export interface WeightOrder {

@@ -12,7 +12,7 @@
  */
 import type { Engine } from '../../codegen/engine.js';
 import { FLOAT } from '../../codegen/kernel.js';
-import { LARGE_WEIGHTS, shouldPrefetch } from '../matmul/prefetch.js';
+import { STREAMED_WEIGHT_BYTES, shouldPrefetch } from '../matmul/prefetch.js';
 import { elementCount, type WinogradMethod, winogradAlgorithms } from './winograd/transforms.js';
 
 /**
@@ -175,7 +175,7 @@ export function directSeconds(
   { channels, out, changing }: Pick<ConvolutionCost, 'channels' | 'out' | 'changing'>,
 ): number {
   const bytes = 9 * channels * out * FLOAT;
-  const prefetched = !changing && bytes > LARGE_WEIGHTS;
+  const prefetched = !changing && bytes > STREAMED_WEIGHT_BYTES;
   const packing = changing ? bytes / PACKING_BANDWIDTH : 0;
   return packing + matmulSeconds(engine, { pixels, inner: 9 * channels, columns: out, prefetched });
 }

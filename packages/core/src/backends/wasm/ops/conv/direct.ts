@@ -6,7 +6,7 @@
 import { FLOAT } from '../../codegen/kernel.js';
 import type { Pixels } from '../../memory/layout.js';
 import type { Planner } from '../../schedule/planner.js';
-import { padPixels, reach } from '../data/padding.js';
+import { paddedExtents, padPixels } from '../data/padding.js';
 import { biasOf, pixelsOf } from '../lowering.js';
 import { type InnerOrder, type MatmulLayer, matmulPhase, packPanels } from '../matmul/matmul.js';
 import type { Convolution } from './convolution.js';
@@ -59,7 +59,7 @@ export function directWindow(
   channels: number,
 ): DirectWindow {
   const { stride, dilation } = attrs;
-  const padded = padPixels(p, x, attrs.padding, reach(attrs, kernel, { h, w }));
+  const padded = padPixels(p, x, attrs.padding, paddedExtents(attrs, kernel, { h, w }));
   const order = [
     { count: kernel[0], from: weight.row },
     { count: kernel[1], from: weight.column },

@@ -4,7 +4,7 @@ import { FLOAT } from '../../codegen/kernel.js';
 import { type Dense, extents } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
 import type { Call, Planner } from '../../schedule/planner.js';
-import { padCalls, reach } from '../data/padding.js';
+import { padCalls, paddedExtents } from '../data/padding.js';
 import { paddedRows } from '../data/paddingKernel.js';
 import { biasOf } from '../lowering.js';
 import { packPanels } from '../matmul/matmul.js';
@@ -39,7 +39,7 @@ function nchwInputOf(
   const rowBytes = width * FLOAT;
   if (attrs.padding.every((pixels) => pixels === 0))
     return { at: source, height, planeStride: height * rowBytes, rowStride: rowBytes, padRows: () => [] };
-  const [paddedHeight, paddedWidth] = reach(attrs, kernel, y);
+  const [paddedHeight, paddedWidth] = paddedExtents(attrs, kernel, y);
   const [row, plane] = [paddedWidth * FLOAT, paddedHeight * paddedWidth * FLOAT];
   const target = p.workspace(n * channels * plane);
   const columns = Math.min(width, paddedWidth - left);

@@ -1,165 +1,106 @@
-/** Ops that move values: what placement could not turn into views and writing in place is copied here. */
+/** Ops that move values, where placement could not make them views or in-place writes. */
 import type { Node } from '../../../../graph/graph.js';
-import type { ChannelShuffleAttrs, ConcatAttrs, PadAttrs, SliceAttrs } from '../../../../ops/arrange.js';
-import type { Shape } from '../../../../tensor/shape.js';
+import type { ConcatAttrs, PadAttrs, SliceAttrs } from '../../../../ops/arrange.js';
+import type { FillAttrs } from '../../../../ops/fill.js';
+import { type Shape, sizeOf } from '../../../../tensor/shape.js';
 import { FLOAT } from '../../codegen/kernel.js';
-import { type Pixels, pixelRuns, storedFloats, stridesOf } from '../../memory/layout.js';
-import type { ShuffledConcat } from '../../schedule/fusions.js';
+import { storedFloats, stridesOf } from '../../memory/layout.js';
+import type { Pointer } from '../../memory/region.js';
 import type { Planner } from '../../schedule/planner.js';
-import {
-  copyLoops,
-  copyPhaseOf,
-  type Lowering,
-  parallelForPixels,
-  pixelsOf,
-  zeroPhase,
-} from '../lowering.js';
-import { shuffledConcatKernel } from './shuffledConcatKernel.js';
+import type { Lowering } from '../lowering.js';
+import { copyLoops, copyPhase, copyPhaseOf, zeroPhase } from './copy.js';
 
 /** A node's strides in floats. */
-const strides = (p: Planner, node: Node): readonly number[] => stridesOf(p.value(node), node.shape);
+const stridesOfNode = (p: Planner, node: Node): readonly number[] => stridesOf(p.value(node), node.shape);
 
-/** Floats from the first value to the one at an index. */
-const offset = (index: readonly number[], steps: readonly number[]): number =>
-  index.reduce((sum, i, axis) => sum + i * steps[axis]!, 0);
+/** Multiplies the stride of one axis by the step of a slice. */
+const withStep = (strides: readonly number[], axis: number, step: number): readonly number[] =>
+  strides.map((stride, i) => (i === axis ? stride * step : stride));
 
-/** Copies a box of values of this shape; offsets in floats. */
-function copyBox(
-  p: Planner,
-  shape: Shape,
-  from: { readonly node: Node; readonly at: number; readonly strides: readonly number[] },
-  to: { readonly node: Node; readonly at: number; readonly strides: readonly number[] },
-): void {
+/** A box within a node's value: offset of its first value and strides, in floats. */
+interface Box {
+  readonly node: Node;
+  readonly offset: number;
+  readonly strides: readonly number[];
+}
+
+/** Adds a phase that copies a box of values of this shape. */
+function copyBox(p: Planner, shape: Shape, from: Box, to: Box): void {
   p.setAlgorithm('copy');
   copyPhaseOf(
     p,
-    p.value(from.node).at.plus(from.at * FLOAT),
-    p.value(to.node).at.plus(to.at * FLOAT),
+    p.value(from.node).at.plus(from.offset * FLOAT),
+    p.value(to.node).at.plus(to.offset * FLOAT),
     copyLoops(shape, from.strides, to.strides),
   );
 }
 
+/** Copies the parts that were not written in place. */
 export const lowerConcat: Lowering<ConcatAttrs> = (p, node) => {
   const { axis } = node.attrs;
-  const to = strides(p, node);
+  const strides = stridesOfNode(p, node);
   const y = p.value(node).at;
   let start = 0;
   for (const part of node.inputs) {
-    const at = start * to[axis]!;
+    const offset = start * strides[axis]!;
     start += part.shape[axis]!;
     const value = p.value(part);
-    const inPlace = value.at.region === y.region && value.at.offset === y.offset + at * FLOAT;
-    if (!inPlace)
-      copyBox(p, part.shape, { node: part, at: 0, strides: strides(p, part) }, { node, at, strides: to });
+    const inPlace = value.at.region === y.region && value.at.offset === y.offset + offset * FLOAT;
+    if (inPlace) continue;
+    const from = { node: part, offset: 0, strides: stridesOfNode(p, part) };
+    copyBox(p, part.shape, from, { node, offset, strides });
   }
 };
 
 export const lowerSlice: Lowering<SliceAttrs> = (p, node) => {
   const [x] = node.inputs as [Node];
   const { axis, start, step } = node.attrs;
-  const from = strides(p, x);
+  const strides = stridesOfNode(p, x);
   copyBox(
     p,
     node.shape,
-    {
-      node: x,
-      at: start * from[axis]!,
-      strides: from.map((stride, i) => (i === axis ? stride * step : stride)),
-    },
-    { node, at: 0, strides: strides(p, node) },
+    { node: x, offset: start * strides[axis]!, strides: withStep(strides, axis, step) },
+    { node, offset: 0, strides: stridesOfNode(p, node) },
   );
 };
 
-/** dy where the slice was taken, zero elsewhere. */
+/** Writes dy where the slice was taken and zeros elsewhere. */
 export const lowerSliceGrad: Lowering<SliceAttrs> = (p, node) => {
   const [dy] = node.inputs as [Node];
   const { axis, start, step } = node.attrs;
-  const to = strides(p, node);
+  const strides = stridesOfNode(p, node);
   p.setAlgorithm('copy');
   zeroPhase(p, p.value(node).at, storedFloats(node.shape) * FLOAT);
   copyBox(
     p,
     dy.shape,
-    { node: dy, at: 0, strides: strides(p, dy) },
-    {
-      node,
-      at: start * to[axis]!,
-      strides: to.map((stride, i) => (i === axis ? stride * step : stride)),
-    },
+    { node: dy, offset: 0, strides: stridesOfNode(p, dy) },
+    { node, offset: start * strides[axis]!, strides: withStep(strides, axis, step) },
   );
 };
 
 export const lowerPad: Lowering<PadAttrs> = (p, node) => {
   const [x] = node.inputs as [Node];
-  const to = strides(p, node);
+  const strides = stridesOfNode(p, node);
+  const offset = node.attrs.before.reduce((sum, count, axis) => sum + count * strides[axis]!, 0);
   p.setAlgorithm('copy');
   zeroPhase(p, p.value(node).at, storedFloats(node.shape) * FLOAT);
-  copyBox(
-    p,
-    x.shape,
-    { node: x, at: 0, strides: strides(p, x) },
-    { node, at: offset(node.attrs.before, to), strides: to },
-  );
+  copyBox(p, x.shape, { node: x, offset: 0, strides: stridesOfNode(p, x) }, { node, offset, strides });
 };
 
-/** Channel j * groups + g of y is channel g * (c / groups) + j of x. */
-export const lowerChannelShuffle: Lowering<ChannelShuffleAttrs> = (p, node) => {
-  const { groups } = node.attrs;
-  const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
-  const each = x.c / groups;
-  if (groups === 2) {
-    const half = { ...x, c: each };
-    interleave(p, half, { ...half, at: x.at.plus(each * FLOAT) }, y);
-    return;
-  }
-  const step = (bytes: number): number => bytes / FLOAT;
+export const lowerFill: Lowering<FillAttrs> = (p, node) => {
+  const { value } = node.attrs;
+  const constant = p.addConstant(1, (target) => target.fill(value));
   p.setAlgorithm('copy');
-  copyPhaseOf(
-    p,
-    x.at,
-    y.at,
-    copyLoops(
-      [x.n, x.h, x.w, each, groups],
-      [step(x.imageStride), step(x.rowStride), step(x.pixelStride), 1, each],
-      [step(y.imageStride), step(y.rowStride), step(y.pixelStride), groups, 1],
-    ),
-  );
+  copyPhaseOf(p, constant, p.value(node).at, [{ count: storedFloats(node.shape), from: 0, to: 1 }]);
 };
 
-/** A concatenation and the shuffle after it: channel j * groups + g of y is channel j of part g. */
-export function lowerShuffledConcat(p: Planner, { parts }: ShuffledConcat, node: Node): void {
-  const y = pixelsOf(p, node);
-  const sources = parts.map((part) => pixelsOf(p, part));
-  if (parts.length === 2) {
-    interleave(p, sources[0]!, sources[1]!, y);
-    return;
-  }
+/** Copies x to another shape through row-major order, where the result cannot alias x. */
+export const lowerReshape: Lowering<object> = (p, node) => {
+  const [x] = node.inputs as [Node];
   p.setAlgorithm('copy');
-  for (const [index, x] of sources.entries()) {
-    const every = { ...y, at: y.at.plus(index * FLOAT) };
-    const strides = ({ imageStride, rowStride, pixelStride }: Pixels): readonly number[] =>
-      [imageStride, rowStride, pixelStride].map((bytes) => bytes / FLOAT);
-    copyPhaseOf(
-      p,
-      x.at,
-      every.at,
-      copyLoops([x.n, x.h, x.w, x.c], [...strides(x), 1], [...strides(every), parts.length]),
-    );
-  }
-}
-
-/** The channels of two values in turns. */
-function interleave(p: Planner, first: Pixels, second: Pixels, y: Pixels): void {
-  const runs = pixelRuns(first, second, y);
-  const shape = { channels: first.c, first: first.pixelStride, second: second.pixelStride, y: y.pixelStride };
-  const call = p.kernel(shuffledConcatKernel, shape);
-  p.setAlgorithm('interleave');
-  parallelForPixels(p, runs, (run, from, pixels) =>
-    call({
-      first: runs.at(first, run, from),
-      second: runs.at(second, run, from),
-      y: runs.at(y, run, from),
-      pixels,
-    }),
-  );
-}
+  const dense = (shape: Shape, at: Pointer) => ({ kind: 'dense', at, shape }) as const;
+  const temporary = p.workspace(sizeOf(node.shape) * FLOAT);
+  copyPhase(p, x.shape, p.value(x), dense(x.shape, temporary));
+  copyPhase(p, node.shape, dense(node.shape, temporary), p.value(node));
+};

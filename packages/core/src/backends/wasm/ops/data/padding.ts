@@ -1,4 +1,4 @@
-/** Edges: zeros around pictures, so that no window has to be tested for them, or the part of a window that lies inside. */
+/** Zero padding: images copied into larger ones with zeros around them, or windows clipped to the image. */
 import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import type { Pixels } from '../../memory/layout.js';
@@ -6,7 +6,11 @@ import type { Pointer } from '../../memory/region.js';
 import type { Call, CallMaker, Planner } from '../../schedule/planner.js';
 import { paddedRows } from './paddingKernel.js';
 
-/** Taps of a window that lie inside: from `first` up to but not including `end`. */
+/**
+ * Clips a window to an axis of the image.
+ * @param start position of tap 0; negative in the padding.
+ * @returns the taps inside: from `first` up to but not including `end`.
+ */
 export function insideWindow(
   start: number,
   taps: number,
@@ -18,8 +22,11 @@ export function insideWindow(
   return [Math.min(first, end), end];
 }
 
-/** Rows and columns of the padded input that the windows of h x w outputs touch, and those before the picture in any case. */
-export const reach = (
+/**
+ * Rows and columns of the padded input that the windows of h x w outputs read; at least the padding before the
+ * image.
+ */
+export const paddedExtents = (
   { stride, dilation, padding: [top, left] }: Pick<Conv2dAttrs, 'stride' | 'dilation' | 'padding'>,
   kernel: readonly [number, number],
   { h, w }: { readonly h: number; readonly w: number },
@@ -29,18 +36,20 @@ export const reach = (
 ];
 
 /**
- * x with zeros around it, in scratch memory; x itself if it needs none. If the distance of its pixels is given,
- * pixels lie so far apart in any case.
+ * Copies x into a workspace with zeros around it. Returns x itself if there is no padding and it has the pixel
+ * stride asked for.
+ * @param extents height and width of the result.
+ * @param stride pixel stride of the result in bytes; by default the smallest.
  */
 export function padPixels(
   p: Planner,
   x: Pixels,
   [top, left, bottom, right]: Conv2dAttrs['padding'],
   [height, width]: readonly [number, number],
-  distance?: number,
+  stride?: number,
 ): Pixels {
-  if (top + left + bottom + right === 0 && (distance ?? x.pixelStride) === x.pixelStride) return x;
-  const pixelStride = distance ?? paddedChannels(x.c) * FLOAT;
+  if (top + left + bottom + right === 0 && (stride ?? x.pixelStride) === x.pixelStride) return x;
+  const pixelStride = stride ?? paddedChannels(x.c) * FLOAT;
   const rowStride = width * pixelStride;
   const padded: Pixels = {
     ...x,
@@ -52,14 +61,14 @@ export function padPixels(
     imageStride: height * rowStride,
   };
   const columns = Math.min(x.w, width - left);
-  const whole = x.pixelStride === pixelStride;
+  const sameStride = x.pixelStride === pixelStride;
   const pad = p.kernel(paddedRows, {
     from: x.rowStride,
     to: rowStride,
     before: left * pixelStride,
     after: (width - left - columns) * pixelStride,
-    runs: whole ? 1 : columns,
-    runBytes: whole ? columns * pixelStride : pixelStride,
+    runs: sameStride ? 1 : columns,
+    runBytes: sameStride ? columns * pixelStride : pixelStride,
     runFrom: x.pixelStride,
   });
   p.setAlgorithm('pad');
@@ -72,7 +81,11 @@ export function padPixels(
   return padded;
 }
 
-/** Calls that make padded rows `from` to `to`, counted through all pictures: rows of zeros, or of content. */
+/**
+ * Makes the calls for padded rows `from` to `to`, counted through all images.
+ * @param height rows of a padded image.
+ * @param content rows of the image itself, after `top` rows of zeros.
+ */
 export function padCalls(
   pad: CallMaker<typeof paddedRows.parameters>,
   height: number,

@@ -1,22 +1,25 @@
-/** Copies rows of pixels into a larger picture with zeros around them, so that convolutions need no edges. */
+/** Copies rows into a zero-padded image, so that convolutions need no bounds checks. */
 import { i32 } from '../../codegen/index.js';
 import { defineKernel, type Variant } from '../../codegen/kernel.js';
 
-/** Everything that is fixed when the kernel is generated, in bytes. */
+/** Layout of the rows; all distances in bytes. */
 export interface PaddedRows {
-  /** From one row to the next on either side. */
+  /** Row strides of source and target. */
   readonly from: number;
   readonly to: number;
-  /** Zeros before a row, and behind it. */
+  /** Zeros before and after the content of a row. */
   readonly before: number;
   readonly after: number;
-  /** A row's content: so many runs of so many bytes, which lie `runFrom` apart at the source. */
+  /**
+   * Content of a row: `runs` runs of `runBytes` bytes each, contiguous in the target and `runFrom` apart in the
+   * source.
+   */
   readonly runs: number;
   readonly runBytes: number;
   readonly runFrom: number;
 }
 
-/** Writes rows of zeros, or rows of content with zeros around them. */
+/** Writes rows of zeros, then rows of content with zeros around them. */
 export const paddedRows = defineKernel({
   name: 'padded rows',
   parameters: {
@@ -26,7 +29,7 @@ export const paddedRows = defineKernel({
     to: 'address',
     /** Number of rows with content. */
     rows: 'integer?',
-    /** Number of rows of zeros instead. */
+    /** Number of rows of zeros. */
     zeros: 'integer?',
   },
   build(f, p, { shape }: Variant<PaddedRows>) {

@@ -1,4 +1,4 @@
-/** Masks of dropout and stochastic depth. */
+/** Random masks of dropout and stochastic depth. */
 import type { Node } from '../../../../graph/graph.js';
 import type { RandomMaskAttrs } from '../../../../ops/dropout.js';
 import { CHANNEL_BLOCK, FLOAT } from '../../codegen/kernel.js';
@@ -29,13 +29,13 @@ export const lowerRandomMask: Lowering<RandomMaskAttrs> = (p, node) => {
   const y = pixelsOf(p, node);
   const plane = y.h * y.w;
   const runs = pixelRuns(y);
-  // A run may hold several pictures: their elements are not evenly spaced, so each is a call of its own.
-  const pictures = { ...runs, count: y.n, pixels: plane };
-  const rows = y.rowStride === y.w * y.pixelStride;
+  // Element indices are evenly spaced only within an image, so every call stays within one.
+  const images = { ...runs, count: y.n, pixels: plane };
+  const contiguousRows = y.rowStride === y.w * y.pixelStride;
   const call = kernelFor(plane, 1, y.pixelStride);
   const groups = channelGroups(y.c);
-  if (rows)
-    parallelForPixels(p, pictures, (image, first, pixels) =>
+  if (contiguousRows)
+    parallelForPixels(p, images, (image, first, pixels) =>
       call({
         seed,
         y: y.at.plus(image * y.imageStride + first * y.pixelStride),

@@ -1,27 +1,29 @@
-/** Masks of dropout: the hash of `hash32` (lowbias32) on vectors, bit for bit the reference's numbers. */
+/** Random masks of dropout: `hash32` (lowbias32) on vectors, with exactly the bits of the reference back end. */
 import { type FunctionBuilder, f32x4, i32, i32x4, type Local, type V128, v128 } from '../../codegen/index.js';
 import { defineKernel, type Variant, VECTOR } from '../../codegen/kernel.js';
 
 type Vector = Local<'v128'>;
 
-/** An odd constant near 2^32 divided by the golden ratio: spreads neighbouring numbers. */
-const SPREAD = 0x9e3779b1 | 0;
+/** An odd integer near 2^32 divided by the golden ratio: the multiplier of Fibonacci hashing. */
+const FIBONACCI_MULTIPLIER = 0x9e3779b1 | 0;
 
-/** Replaces each number by its hash. */
+/** Replaces each integer by its hash. */
 function hash(f: FunctionBuilder, h: Vector): void {
   f.set(h, i32x4.mul(v128.xor(h, i32x4.shrU(h, 16)), i32x4.const(0x7feb352d)));
   f.set(h, i32x4.mul(v128.xor(h, i32x4.shrU(h, 15)), i32x4.const(0x846ca68b | 0)));
   f.set(h, v128.xor(h, i32x4.shrU(h, 16)));
 }
 
-/** Everything that is fixed when the kernel is generated. */
-export interface RandomMask {
+/** Probability and layout of a mask. */
+export interface RandomMaskShape {
+  /** Probability of keeping an element. */
   readonly keep: number;
+  /** Number of the random stream. */
   readonly stream: number;
-  /** How far neighbouring channels and neighbouring pixels lie apart in the order of elements. */
+  /** Index distance of adjacent channels and of adjacent pixels: elements are numbered in row-major order. */
   readonly channelStep: number;
   readonly pixelStep: number;
-  /** Bytes from one pixel to the next. */
+  /** Pixel stride in bytes. */
   readonly pixel: number;
 }
 
@@ -33,22 +35,22 @@ export const randomMaskKernel = defineKernel({
     seed: 'address',
     /** Address of the first pixel of y. */
     y: 'address',
-    /** Index of the first element in the order of elements. */
+    /** Row-major index of the first element. */
     index: 'integer',
     /** Number of pixels. */
     pixels: 'integer',
-    /** Pairs of vectors in a pixel: channels divided by eight. */
+    /** Number of channel blocks, of eight channels each. */
     groups: 'integer',
   },
-  build(f, p, { shape }: Variant<RandomMask>) {
+  build(f, p, { shape }: Variant<RandomMaskShape>) {
     const { keep, stream, channelStep, pixelStep, pixel } = shape;
     const y = f.pointer('y');
     const [key, h, indices] = f.vectors('value', 3);
     f.set(key, i32x4.truncF32x4(v128.loadSplat(p.seed)));
     hash(f, key);
-    f.set(key, v128.xor(key, i32x4.const(Math.imul(stream + 1, SPREAD))));
+    f.set(key, v128.xor(key, i32x4.const(Math.imul(stream + 1, FIBONACCI_MULTIPLIER))));
     hash(f, key);
-    // A hash is a whole number: it is below keep * 2^32 if it is below that rounded up.
+    // Hashes are integers: one is below keep * 2^32 exactly if it is below that number rounded up.
     const threshold = Math.ceil(keep * 2 ** 32);
     const kept = (): V128 =>
       threshold >= 2 ** 32
@@ -61,7 +63,7 @@ export const randomMaskKernel = defineKernel({
         i32x4.add(i32x4.splat(p.index), i32x4.lanes(...[0, 1, 2, 3].map((lane) => lane * channelStep))),
       );
       f.repeat(i32.add(p.groups, p.groups), () => {
-        f.set(h, v128.xor(key, i32x4.mul(indices, i32x4.const(SPREAD))));
+        f.set(h, v128.xor(key, i32x4.mul(indices, i32x4.const(FIBONACCI_MULTIPLIER))));
         hash(f, h);
         f.store(y, kept());
         f.set(indices, i32x4.add(indices, i32x4.const(4 * channelStep)));

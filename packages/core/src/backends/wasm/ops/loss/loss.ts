@@ -1,4 +1,4 @@
-/** Classification losses and their gradients. */
+/** Classification losses: cross entropy of logits, negative log likelihood of log probabilities. */
 import type { Node } from '../../../../graph/graph.js';
 import { type CrossEntropyAttrs, type NllLossAttrs, requireLabels } from '../../../../ops/loss.js';
 import { FLOAT } from '../../codegen/kernel.js';
@@ -6,124 +6,88 @@ import type { Pixels } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
 import type { Planner } from '../../schedule/planner.js';
 import { type Lowering, pixelsOf } from '../lowering.js';
-import {
-  classNumbers,
-  type LossShape,
-  labelWeights,
-  lossGradient,
-  rowLosses,
-  sumNumbers,
-} from './lossKernel.js';
+import { fillClassIndices, type LossShape, labelWeights, rowLosses, sumRows } from './lossKernel.js';
 
-export const lowerCrossEntropy: Lowering<CrossEntropyAttrs> = (p, node) => loss(p, node, true, node.attrs);
+export const lowerCrossEntropy: Lowering<CrossEntropyAttrs> = (p, node) =>
+  lowerLoss(p, node, true, node.attrs);
 
 export const lowerNllLoss: Lowering<NllLossAttrs> = (p, node) =>
-  loss(p, node, false, { ...node.attrs, labelSmoothing: 0 });
+  lowerLoss(p, node, false, { ...node.attrs, labelSmoothing: 0 });
 
-export const lowerCrossEntropyGrad: Lowering<CrossEntropyAttrs> = (p, node) =>
-  gradient(p, node, true, node.attrs);
-
-export const lowerNllLossGrad: Lowering<NllLossAttrs> = (p, node) =>
-  gradient(p, node, false, { ...node.attrs, labelSmoothing: 0 });
-
-/** What a loss and its gradient read, with the phases that prepare it. */
-interface Prepared {
+/** Operands of the kernels of a loss and of its gradient. */
+interface LossOperands {
   readonly shape: LossShape;
   readonly rows: number;
   readonly x: Pixels;
+  /** Addresses that are the same for all rows. */
+  readonly common: {
+    readonly classWeights?: Pointer;
+    readonly classIndices: Pointer;
+    /** The sum of the label weights for a mean, else 1. */
+    readonly divisor: Pointer;
+  };
   readonly labels: Pointer;
-  /** Class weights, if there are any. */
-  readonly weights?: Pointer;
-  readonly numbers: Pointer;
-  /** The weight of each row's label. */
+  /** The class weight of each row's label. */
   readonly labelWeights: Pointer;
-  /** What every loss is divided by: the sum of the labels' weights for a mean, else 1. */
-  readonly divisor: Pointer;
 }
 
-function prepare(
+/**
+ * Adds the phases that compute label weights and divisor, and the host's check of the labels.
+ * @param inputs x, labels and, if there are any, class weights.
+ */
+export function prepareLoss(
   p: Planner,
   inputs: readonly Node[],
   logits: boolean,
   { reduction, labelSmoothing }: CrossEntropyAttrs,
-): Prepared {
+): LossOperands {
   const [input, labelsNode, weightsNode] = inputs as [Node, Node, Node | undefined];
   const [rows, classes] = input.shape as [number, number];
   p.addHostCheck(labelsNode, (data) => requireLabels(data, classes));
   const x = pixelsOf(p, input);
   const labels = p.value(labelsNode).at;
-  const weights = weightsNode ? p.value(weightsNode).at : undefined;
-  const numbers = p.addConstant(classes, classNumbers);
+  const classWeights = weightsNode ? p.value(weightsNode).at : undefined;
+  const classIndices = p.addConstant(classes, fillClassIndices);
   const weighted = weightsNode !== undefined;
-  const each = p.workspace(rows * FLOAT);
+  const results = p.workspace(rows * FLOAT);
   p.setAlgorithm('loss');
   const call = p.kernel(labelWeights, { classes, weighted });
   p.parallelFor(rows, (from, to) => [
     call({
       labels: labels.plus(from * FLOAT),
-      weights,
-      numbers,
-      results: each.plus(from * FLOAT),
+      classWeights,
+      classIndices,
+      results: results.plus(from * FLOAT),
       rows: to - from,
     }),
   ]);
   let divisor = p.addConstant(1, (target) => target.fill(1));
   if (reduction === 'mean') {
     divisor = p.workspace(FLOAT);
-    const add = p.kernel(sumNumbers, { count: rows });
-    p.parallelFor(1, () => [add({ numbers: each, sum: divisor })]);
+    const add = p.kernel(sumRows, { rows });
+    p.parallelFor(1, () => [add({ values: results, sum: divisor })]);
   }
   const shape = { classes, logits, labelSmoothing, weighted, row: x.imageStride };
-  return { shape, rows, x, labels, weights, numbers, labelWeights: each, divisor };
+  const common = { classWeights, classIndices, divisor };
+  return { shape, rows, x, common, labels, labelWeights: results };
 }
 
-function loss(p: Planner, node: Node, logits: boolean, attrs: CrossEntropyAttrs): void {
-  const { shape, rows, x, labels, weights, numbers, ...made } = prepare(p, node.inputs, logits, attrs);
+function lowerLoss(p: Planner, node: Node, logits: boolean, attrs: CrossEntropyAttrs): void {
+  const { shape, rows, x, common, ...perRow } = prepareLoss(p, node.inputs, logits, attrs);
   const y = p.value(node).at;
   const losses = attrs.reduction === 'none' ? y : p.workspace(rows * FLOAT);
   const call = p.kernel(rowLosses, shape);
-  p.parallelFor(rows, (from, to) => {
-    const row = (pointer: Pointer) => pointer.plus(from * FLOAT);
-    return [
-      call({
-        x: x.at.plus(from * x.imageStride),
-        labels: row(labels),
-        weights,
-        numbers,
-        labelWeights: row(made.labelWeights),
-        divisor: made.divisor,
-        losses: row(losses),
-        rows: to - from,
-      }),
-    ];
-  });
+  p.parallelFor(rows, (from, to) => [
+    call({
+      ...common,
+      x: x.at.plus(from * x.imageStride),
+      labels: perRow.labels.plus(from * FLOAT),
+      labelWeights: perRow.labelWeights.plus(from * FLOAT),
+      losses: losses.plus(from * FLOAT),
+      rows: to - from,
+    }),
+  ]);
   if (attrs.reduction === 'none') return;
-  const add = p.kernel(sumNumbers, { count: rows });
-  p.parallelFor(1, () => [add({ numbers: losses, sum: y })]);
-}
-
-function gradient(p: Planner, node: Node, logits: boolean, attrs: CrossEntropyAttrs): void {
-  const [upstream, ...inputs] = node.inputs as [Node, ...Node[]];
-  const { shape, rows, x, labels, weights, numbers, ...made } = prepare(p, inputs, logits, attrs);
-  const dx = pixelsOf(p, node);
-  const dloss = p.value(upstream).at;
-  const step = attrs.reduction === 'none' ? FLOAT : 0;
-  const call = p.kernel(lossGradient, { ...shape, dx: dx.imageStride });
-  p.parallelFor(rows, (from, to) => {
-    const row = (pointer: Pointer) => pointer.plus(from * FLOAT);
-    return [
-      call({
-        dloss: dloss.plus(from * step),
-        x: x.at.plus(from * x.imageStride),
-        labels: row(labels),
-        weights,
-        numbers,
-        labelWeights: row(made.labelWeights),
-        divisor: made.divisor,
-        dx: dx.at.plus(from * dx.imageStride),
-        rows: to - from,
-        step,
-      }),
-    ];
-  });
+  const add = p.kernel(sumRows, { rows });
+  p.parallelFor(1, () => [add({ values: losses, sum: y })]);
 }

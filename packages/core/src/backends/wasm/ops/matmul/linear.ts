@@ -1,9 +1,10 @@
-/** Fully connected layers: products with one row for each picture. */
+/** Fully connected layers: matrix products with one row of A for each image. */
 import type { Node } from '../../../../graph/graph.js';
 import type { LinearAttrs } from '../../../../ops/linear.js';
 import { FLOAT } from '../../codegen/kernel.js';
 import { extents, type Pixels } from '../../memory/layout.js';
-import { biasOf, type Lowering, pixelsOf, weightStrides } from '../lowering.js';
+import { weightStrides } from '../data/pack.js';
+import { biasOf, type Lowering, pixelsOf } from '../lowering.js';
 import { type InnerOrder, matmulPhase, packPanels } from './matmul.js';
 
 export const lowerLinear: Lowering<LinearAttrs> = (p, node) => {
@@ -12,13 +13,13 @@ export const lowerLinear: Lowering<LinearAttrs> = (p, node) => {
   const [outStride, inStride] = weightStrides(p, weight) as [number, number];
   const input = pixelsOf(p, x);
   const { n, c, h, w, pixelStride, rowStride, imageStride } = input;
-  // A flattened picture stays as it is, pixel by pixel; the weight is brought into that order instead.
+  // A flattened image stays in NHWC layout; the weight is packed in that order instead.
   const order: InnerOrder = [
     { count: h, from: w * inStride },
     { count: w, from: inStride },
     { count: c, from: h * w * inStride },
   ];
-  const joined = pixelStride === c * FLOAT && (h === 1 || rowStride === w * pixelStride);
+  const contiguous = pixelStride === c * FLOAT && (h === 1 || rowStride === w * pixelStride);
   const rows: Pixels = {
     ...input,
     n: 1,
@@ -29,10 +30,10 @@ export const lowerLinear: Lowering<LinearAttrs> = (p, node) => {
     imageStride: n * imageStride,
   };
   const y = pixelsOf(p, node);
-  const { n: pictures } = extents(node.shape);
+  const { n: images } = extents(node.shape);
   matmulPhase(p, {
     name: 'linear',
-    inner: joined
+    inner: contiguous
       ? { loops: [], run: h * w * c }
       : {
           loops: [
@@ -51,9 +52,9 @@ export const lowerLinear: Lowering<LinearAttrs> = (p, node) => {
       ...y,
       n: 1,
       h: 1,
-      w: pictures,
-      rowStride: pictures * y.pixelStride,
-      imageStride: pictures * y.pixelStride,
+      w: images,
+      rowStride: images * y.pixelStride,
+      imageStride: images * y.pixelStride,
     },
     inputBytes: n * imageStride,
   });

@@ -1,20 +1,23 @@
-/** Matrix products between rows and weights: what the gradients of fully connected layers are. */
+/** Gradients of fully connected layers: dx = dy W, and dW = dy^T x, a sum over the rows of a batch. */
 import type { Node } from '../../../../graph/graph.js';
 import type { MatmulAttrs } from '../../../../ops/linear.js';
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { type Pixels, stridesOf, valueAt } from '../../memory/layout.js';
 import type { Planner } from '../../schedule/planner.js';
-import { copyLoops, copyPhaseOf, type Lowering, pixelsOf, weightStrides } from '../lowering.js';
+import { copyLoops, copyPhaseOf } from '../data/copy.js';
+import { weightStrides } from '../data/pack.js';
+import { type Lowering, pixelsOf } from '../lowering.js';
+import { sumPartsPhase } from '../reduce/sumParts.js';
 import { matmulPhase, packPanels } from './matmul.js';
-import { sumPartsPhase, transposedMatmuls } from './transposedMatmul.js';
+import { transposedMatmuls } from './transposedMatmul.js';
 
 export const lowerMatmul: Lowering<MatmulAttrs> = (p, node) => {
-  if (node.attrs.transposeA) overRows(p, node);
-  else byRows(p, node);
+  if (node.attrs.transposeA) lowerTransposed(p, node);
+  else lowerPlain(p, node);
 };
 
-/** A row of the result for each row of a. */
-function byRows(p: Planner, node: Node<MatmulAttrs>): void {
+/** y = a b, with b optionally transposed. */
+function lowerPlain(p: Planner, node: Node<MatmulAttrs>): void {
   const [a, b] = node.inputs as [Node, Node];
   const [columns] = node.shape.slice(1) as [number];
   const [x, y] = [pixelsOf(p, a), pixelsOf(p, node)];
@@ -41,8 +44,8 @@ function byRows(p: Planner, node: Node<MatmulAttrs>): void {
   });
 }
 
-/** Summed over the rows of a: the gradient of a weight. */
-function overRows(p: Planner, node: Node<MatmulAttrs>): void {
+/** y = a^T b, with b optionally transposed. */
+function lowerTransposed(p: Planner, node: Node<MatmulAttrs>): void {
   const [a, b] = node.inputs as [Node, Node];
   const [rows, columns] = node.shape as [number, number];
   const x = pixelsOf(p, a);
@@ -80,7 +83,7 @@ function overRows(p: Planner, node: Node<MatmulAttrs>): void {
   });
 }
 
-/** The rows of a matrix as columns, in scratch memory. */
+/** Copies the transpose of a matrix into a workspace. */
 function transposed(p: Planner, node: Node): Pixels {
   const [rows, columns] = node.shape as [number, number];
   const shape = [columns, rows];

@@ -1,4 +1,6 @@
-/** Lays out matrix products: packs their weights in panels, and divides them among threads and cache-sized calls. */
+/**
+ * Plans matrix products: packs their weights into panels and divides the work among threads and cache-sized calls.
+ */
 import type { Node } from '../../../../graph/graph.js';
 import type { Activation } from '../../../../ops/activation.js';
 import type { Engine } from '../../codegen/engine.js';
@@ -8,19 +10,22 @@ import type { Pointer } from '../../memory/region.js';
 import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
 import { matmulSeconds } from '../conv/costModel.js';
 import type { CopyLoop } from '../data/copyKernel.js';
-import { type PackedPart, pack } from '../lowering.js';
+import { type PackedPart, pack } from '../data/pack.js';
 import { innerSize, type MatmulShape, matmulKernel, panelColumns, tilingOf } from './matmulKernel.js';
-import { LARGE_WEIGHTS, planPrefetch, prefetchLinesPerIteration } from './prefetch.js';
+import { planPrefetch, prefetchLinesPerIteration, STREAMED_WEIGHT_BYTES } from './prefetch.js';
 
-/** What a block of A may take of a second-level cache. */
-const BLOCK_BYTES = 192 * 1024;
 /**
- * Pixels of a tall tile of 8 columns. Two tiles of 16 would read weights from memory and then once more from what is
- * left of them in the cache: VGG-16's first linear layer takes 25 to 29 ms instead of 33 at batch 8.
+ * Bytes of the L2 cache for a block of A: the pixels that a thread multiplies with all panels before the next ones.
+ */
+const A_BLOCK_BYTES = 192 * 1024;
+/**
+ * Pixels of a tall tile, of 8 columns. Two tiles of 16 columns would read the weights from memory and then again
+ * from what the cache still holds: with tall tiles VGG-16's first linear layer takes 25 to 29 ms instead of 33 at
+ * batch 8.
  */
 const TALL_TILE = 8;
 
-/** Where a column stands among packed panels: its panel's offset in floats, that panel's width, its place in it. */
+/** Locates a column in packed panels: the panel's offset in floats, its width, and the column's index within it. */
 export function columnPlace(
   inner: number,
   columns: number,
@@ -32,10 +37,10 @@ export function columnPlace(
   return { offset: index * panel * inner, width, within: column - index * panel };
 }
 
-/** The order of the inner dimension in the weight, outermost first, strides in floats. */
+/** Loops over the inner dimension of a weight, outermost first, with strides in floats. */
 export type InnerOrder = readonly { readonly count: number; readonly from: number }[];
 
-/** The loops that copy `columns` columns of a panel: the inner dimension, then the columns. */
+/** Loops that copy `columns` columns into a panel of the given width: the inner dimension, then the columns. */
 function panelLoops(order: InnerOrder, width: number, columns: number, columnStride: number): CopyLoop[] {
   let to = width;
   const loops: CopyLoop[] = [{ count: columns, from: columnStride, to: 1 }];
@@ -46,7 +51,12 @@ function panelLoops(order: InnerOrder, width: number, columns: number, columnStr
   return loops;
 }
 
-/** Packs a weight whose columns all see the whole inner dimension. `start` is where its first value is. */
+/**
+ * Packs a weight into panels of `panel` columns, the last one narrower.
+ * @param order loops over the inner dimension.
+ * @param columnStride distance of columns in the weight, in floats.
+ * @param start offset of the first value in the weight, in floats.
+ */
 export function packPanels(
   p: Planner,
   weight: Node,
@@ -79,54 +89,59 @@ export function packPanels(
   return pack(p, weight, paddedChannels(columns) * inner, parts);
 }
 
-/** A product as a layer sees it. */
+/** A product as a layer describes it. */
 export interface MatmulLayer {
-  /** How profiles call it. */
+  /** Label in profiles. */
   readonly name: string;
   readonly inner: MatmulShape['inner'];
   readonly columns: number;
-  /** Gives the weights in panels of this many columns. */
+  /** Packs the weights into panels of this many columns and returns their address. */
   readonly weights: (panel: number) => Pointer;
-  /** Whether the weights never change, so that a table of them stays true. */
+  /** True if the weights are constant. Only those are prefetched: the table of their first bytes stays valid. */
   readonly constant?: boolean;
   readonly bias?: Pointer;
   readonly residual?: Pixels;
   readonly activation?: Activation;
-  /** What lies under the first value of each output pixel. Its extents are those of y. */
+  /** The first input value of each output pixel; its extents are those of y. */
   readonly x: Pixels;
   readonly y: Pixels;
-  /** Bytes of x that are read, to weigh them against the weights. */
+  /** Bytes of x that are read, to compare with the size of the weights. */
   readonly inputBytes: number;
-  /** Whether what is written to fill up the last block of columns belongs to the next of several layers. */
+  /**
+   * True if the padding columns of this layer overlap the next layer's result, so that it must be written before
+   * that.
+   */
   readonly overlaps?: boolean;
 }
 
-/** A range, from its first up to but not including its end. */
+/** A range from its first index up to but not including its end. */
 type Range = readonly [from: number, to: number];
 
-/** A product whose kernel and weights are there, ready to be divided. */
+/** A product with its kernel and packed weights, and the units it can be divided into. */
 export interface PlannedMatmul {
   readonly algorithm: string;
-  /** What pixels are divided into: tiles if all of them are one run, else rows. */
+  /** Number of units that pixels are divided into: tiles if all pixels form one run, else rows or images. */
   readonly units: number;
-  /** How many units a cache holds together. */
+  /** Number of units whose input the L2 cache holds. */
   readonly block: number;
   readonly panels: number;
-  /** Whether the weights are larger than the input. */
+  /** True if the weights are larger than the input. */
   readonly weightBound: boolean;
-  /** What the cost model expects it to take. */
+  /** Time that the cost model expects. */
   readonly seconds: number;
-  /** The calls for some of the units and some of the panels. */
+  /** Makes the calls for ranges of units and panels. */
   readonly calls: (units: Range, panels: Range) => readonly Call[];
 }
 
-/** Tiles with fewer of the possible rows than this, as pixels in short rows leave them, are worth a table of offsets. */
-const FULL_TILE = 0.85;
+/**
+ * Tiles that are on average less full than this, because rows of pixels are short, are worth a table of offsets.
+ */
+const MIN_TILE_FILL = 0.85;
 
-/** How many rows the tiles of a row of pixels have. */
-const meanRows = (pixels: number, { tileRows }: Engine): number => pixels / Math.ceil(pixels / tileRows);
+/** Average pixels per tile in a row of pixels. */
+const meanTileRows = (pixels: number, { tileRows }: Engine): number => pixels / Math.ceil(pixels / tileRows);
 
-/** The table of how far each pixel is from the first. */
+/** A table of the offset of each pixel from the first, in bytes. */
 function pixelOffsets(p: Planner, { n, h, w, imageStride, rowStride, pixelStride }: Pixels): Pointer {
   const shape = [n, h, w, imageStride, rowStride, pixelStride];
   return p.internConstant(`offsets ${shape.join()}`, n * h * w, (target) => {
@@ -137,20 +152,22 @@ function pixelOffsets(p: Planner, { n, h, w, imageStride, rowStride, pixelStride
   });
 }
 
-/** Generates a product's kernel and packs its weights. */
+/** Chooses tile and panel sizes of a product, packs its weights and generates its kernel. */
 export function planMatmul(p: Planner, layer: MatmulLayer): PlannedMatmul {
   const { name, inner, columns, x, y, residual, activation, bias } = layer;
   const { engine } = p;
   const results = residual ? [y, residual] : [y];
-  const alike = pixelRuns(x, ...results);
-  const joined = pixelRuns(...results);
-  const gathered =
-    joined.count === 1 && alike.count > 1 && meanRows(alike.pixels, engine) < FULL_TILE * engine.tileRows;
-  const runs = gathered ? joined : alike;
+  const commonRuns = pixelRuns(x, ...results);
+  const resultRuns = pixelRuns(...results);
+  const indirect =
+    resultRuns.count === 1 &&
+    commonRuns.count > 1 &&
+    meanTileRows(commonRuns.pixels, engine) < MIN_TILE_FILL * engine.tileRows;
+  const runs = indirect ? resultRuns : commonRuns;
   const padded = paddedChannels(columns);
   const size = innerSize({ inner });
   const weightBytes = size * padded * FLOAT;
-  const fromMemory = weightBytes > LARGE_WEIGHTS;
+  const fromMemory = weightBytes > STREAMED_WEIGHT_BYTES;
   const tall =
     fromMemory &&
     engine.wide &&
@@ -161,12 +178,12 @@ export function planMatmul(p: Planner, layer: MatmulLayer): PlannedMatmul {
   const panel = tall ? CHANNEL_BLOCK : panelColumns(engine, tiling.tileRows, padded);
   const tiles = tiling.large + tiling.small;
   const weightBound = weightBytes > layer.inputBytes;
-  // Rows of one picture lie a constant distance apart: one call can do them all.
-  const inPicture = runs.count === y.n ? 1 : y.h;
-  // Heavy weights are shared out by panels: one thread alone asks for each of them.
-  const ahead =
+  // Rows of an image have a constant stride: one call can compute all of them.
+  const rowsPerCall = runs.count === y.n ? 1 : y.h;
+  // Weight-bound products are divided by panels, so only one thread prefetches each panel.
+  const prefetchLines =
     fromMemory && weightBound && layer.constant && !tall
-      ? prefetchLinesPerIteration(engine, { inner, panel }, runs.count === 1 ? tiles : tiles * inPicture)
+      ? prefetchLinesPerIteration(engine, { inner, panel }, runs.count === 1 ? tiles : tiles * rowsPerCall)
       : 0;
   const product: MatmulShape = {
     inner,
@@ -178,13 +195,13 @@ export function planMatmul(p: Planner, layer: MatmulLayer): PlannedMatmul {
     bias: bias !== undefined,
     residual: residual !== undefined,
     activation,
-    gathered,
-    streamed: ahead === 0 && fromMemory && (tall || tiles * runs.count > 1),
-    ahead,
+    indirect,
+    preload: prefetchLines === 0 && fromMemory && (tall || tiles * runs.count > 1),
+    prefetchLines,
   };
-  const offsets = gathered ? pixelOffsets(p, x) : undefined;
+  const offsets = indirect ? pixelOffsets(p, x) : undefined;
   const weights = layer.weights(panel);
-  const asking = ahead > 0 ? planPrefetch(p, weights, weightBytes) : undefined;
+  const prefetchArguments = prefetchLines > 0 ? planPrefetch(p, weights, weightBytes) : undefined;
   const multiply = p.kernel(matmulKernel, product);
   const full = Math.floor(padded / panel);
 
@@ -195,7 +212,7 @@ export function planMatmul(p: Planner, layer: MatmulLayer): PlannedMatmul {
     const column = first * panel * FLOAT;
     const endColumn = Math.min(end * panel, padded) * FLOAT;
     return multiply({
-      a: gathered ? x.at : runs.at(x, run, pixel),
+      a: indirect ? x.at : runs.at(x, run, pixel),
       b: weights.plus(column * size),
       c: runs.at(y, run, pixel).plus(column),
       bias: bias?.plus(column),
@@ -206,7 +223,7 @@ export function planMatmul(p: Planner, layer: MatmulLayer): PlannedMatmul {
       panels: Math.min(end, full) - first,
       narrow: end > full ? 1 : 0,
       offsets: offsets?.plus(pixel * FLOAT),
-      ...asking?.(column * size, endColumn * size),
+      ...prefetchArguments?.(column * size, endColumn * size),
     });
   };
   const algorithm = `${name} ${tiling.tileRows}x${panel}`;
@@ -215,13 +232,13 @@ export function planMatmul(p: Planner, layer: MatmulLayer): PlannedMatmul {
     pixels: y.n * y.h * y.w,
     inner: size,
     columns,
-    prefetched: ahead > 0,
+    prefetched: prefetchLines > 0,
   });
   if (runs.count === 1)
     return {
       algorithm,
       units: tiles,
-      block: weightBound ? tiles : Math.max(1, Math.floor(BLOCK_BYTES / (size * FLOAT * tiling.tileRows))),
+      block: weightBound ? tiles : Math.max(1, Math.floor(A_BLOCK_BYTES / (size * FLOAT * tiling.tileRows))),
       panels,
       weightBound,
       seconds,
@@ -230,14 +247,14 @@ export function planMatmul(p: Planner, layer: MatmulLayer): PlannedMatmul {
   return {
     algorithm,
     units: runs.count,
-    block: fromMemory ? inPicture : 1,
+    block: fromMemory ? rowsPerCall : 1,
     panels,
     weightBound,
     seconds,
     calls([from, to], panelRange) {
       const calls: Call[] = [];
       for (let run = from; run < to; ) {
-        const end = Math.min(to, (Math.floor(run / inPicture) + 1) * inPicture);
+        const end = Math.min(to, (Math.floor(run / rowsPerCall) + 1) * rowsPerCall);
         calls.push(call(run, end - run, [0, tiles], panelRange));
         run = end;
       }
@@ -246,22 +263,22 @@ export function planMatmul(p: Planner, layer: MatmulLayer): PlannedMatmul {
   };
 }
 
-/** The parts of a range that are at most `size` long. */
+/** Divides a range into blocks of at most `size`. */
 function* blocks([from, to]: Range, size: number): Generator<Range> {
   for (let start = from; start < to; start += size) yield [start, Math.min(to, start + size)];
 }
 
 /**
- * Adds the phase of a product, or of several with the same pixels and columns of their own.
- * Threads share the panels where weights are the larger part of the traffic, so that each core reads its
- * own; otherwise the pixels.
+ * Adds the phase of a product, or of several products with the same pixels and different columns. Threads share the
+ * panels if the weights are most of the memory traffic, so that each core reads only a part of them; else the
+ * pixels.
  */
 export function matmulPhase(p: Planner, ...layers: readonly MatmulLayer[]): void {
   const planned = layers.map((layer) => planMatmul(p, layer));
   const [{ algorithm, units, block, panels, weightBound }] = planned as [PlannedMatmul];
-  const overlap = layers.some(({ overlaps }) => overlaps);
-  // Layers that overlap have to follow each other on the same thread.
-  const byPanels = !overlap && panels >= p.threads && (weightBound || units < 2 * p.threads);
+  const overlapping = layers.some(({ overlaps }) => overlaps);
+  // Layers that overlap must run on the same thread, in order.
+  const byPanels = !overlapping && panels >= p.threads && (weightBound || units < 2 * p.threads);
   p.setAlgorithm(algorithm);
   p.addExpectedSeconds(planned.reduce((sum, { seconds }) => sum + seconds, 0));
   p.addPhase((thread) => {

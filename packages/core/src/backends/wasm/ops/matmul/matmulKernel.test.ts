@@ -3,9 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { activate } from '../../../../ops/activation.js';
 import { CACHE_LINE, FLOAT } from '../../codegen/kernel.js';
 import { innerSize, type MatmulShape, matmulKernel, panelColumns, tilingOf } from './matmulKernel.js';
-import { fillTable } from './prefetchKernel.js';
+import { fillFirstBytes } from './prefetchKernel.js';
 
-/** Weights k x n in panels, the last one narrower, zeros where it is wider than what is left. */
+/** Packs weights k x n into panels; the last one is narrower, padded with zeros to a multiple of eight columns. */
 function packPanels(b: Float32Array, k: number, n: number, panel: number): Float32Array {
   const packed: number[] = [];
   for (let start = 0; start < n; start += panel) {
@@ -84,7 +84,7 @@ describe.each(enginesToTry())('%s', (_, engine) => {
     }
   });
 
-  test('pixels wherever a table says, and weights that are read through first, give the same bits', () => {
+  test('indirect pixels and preloaded weights give the same bits', () => {
     const [pixels, k, n] = [23, 45, 40];
     const { tileRows, large, small } = tilingOf(pixels, engine.tileRows);
     const panel = panelColumns(engine, tileRows, n);
@@ -92,7 +92,7 @@ describe.each(enginesToTry())('%s', (_, engine) => {
     const values = noise(pixels * k, 7);
     const scattered = new Float32Array(pixels * k);
     for (const [i, place] of places.entries()) scattered.set(values.subarray(i * k, (i + 1) * k), place * k);
-    const [plain, gathered] = [false, true].map((gathered) => {
+    const [plain, indirect] = [false, true].map((indirect) => {
       const product: MatmulShape = {
         inner: { loops: [], run: k },
         tileRows,
@@ -102,15 +102,15 @@ describe.each(enginesToTry())('%s', (_, engine) => {
         row: { a: 0, c: 0, residual: 0 },
         bias: false,
         residual: false,
-        gathered,
-        streamed: gathered,
+        indirect,
+        preload: indirect,
       };
       const memory = new KernelMemory();
       const c = memory.put(new Float32Array(pixels * n));
       const offsets = memory.put(new Float32Array(pixels));
       new Int32Array(memory.floats.buffer, offsets, pixels).set(places.map((place) => place * k * FLOAT));
       const args = {
-        a: memory.put(gathered ? scattered : values),
+        a: memory.put(indirect ? scattered : values),
         b: memory.put(packPanels(noise(k * n, 8), k, n, panel)),
         c,
         rows: 1,
@@ -123,17 +123,17 @@ describe.each(enginesToTry())('%s', (_, engine) => {
       memory.call(matmulKernel, { engine, shape: product }, args);
       return memory.get(c, pixels * n);
     });
-    expect(gathered).toEqual(plain);
+    expect(indirect).toEqual(plain);
   });
 
-  test('weights that are asked for ahead stay what they are, and so do the results', () => {
+  test('prefetching by store changes neither the weights nor the results', () => {
     const [pixels, k, n] = [23, 46, 40];
     const { tileRows, large, small } = tilingOf(pixels, engine.tileRows);
     const panel = panelColumns(engine, tileRows, n);
     const weights = packPanels(noise(k * n, 8), k, n, panel);
     const bytes = new Uint8Array(weights.buffer);
     const lines = bytes.length / CACHE_LINE;
-    const [plain, ...asked] = [0, 1, 5, 200].map((ahead) => {
+    const [plain, ...prefetched] = [0, 1, 5, 200].map((prefetchLines) => {
       const product: MatmulShape = {
         inner: { loops: [], run: k },
         tileRows,
@@ -143,38 +143,38 @@ describe.each(enginesToTry())('%s', (_, engine) => {
         row: { a: 0, c: 0, residual: 0 },
         bias: false,
         residual: false,
-        ahead,
+        prefetchLines,
       };
       const memory = new KernelMemory();
       const a = memory.put(noise(pixels * k, 7));
       const b = memory.put(weights);
       const c = memory.put(new Float32Array(pixels * n));
-      const table = memory.put(new Float32Array(Math.ceil(lines / FLOAT)));
-      fillTable(new Uint8Array(memory.floats.buffer, table, lines), bytes);
-      // The last line is another thread's and not asked for: what the table says of it is never written.
-      new Uint8Array(memory.floats.buffer, table)[lines - 1]! ^= 0xff;
+      const firstBytes = memory.put(new Float32Array(Math.ceil(lines / FLOAT)));
+      fillFirstBytes(new Uint8Array(memory.floats.buffer, firstBytes, lines), bytes);
+      // The last line is another thread's and not prefetched: a wrong byte in its entry of the table is never written.
+      new Uint8Array(memory.floats.buffer, firstBytes)[lines - 1]! ^= 0xff;
       const before = new Uint8Array(memory.floats.slice().buffer);
-      const last = b + (lines - 2) * CACHE_LINE;
+      const lastLine = b + (lines - 2) * CACHE_LINE;
       const panels = Math.floor(n / panel);
       const narrow = n % panel ? 1 : 0;
-      const args = { a, b, c, rows: 1, large, small, panels, narrow, last, table };
+      const args = { a, b, c, rows: 1, large, small, panels, narrow, lastLine, firstBytes };
       memory.call(matmulKernel, { engine, shape: product }, args);
       const after = new Uint8Array(memory.floats.buffer);
       expect(after.slice(b, b + bytes.length)).toEqual(bytes);
       const end = c + pixels * n * FLOAT;
-      expect([after.slice(0, c), after.slice(end, table)]).toEqual([
+      expect([after.slice(0, c), after.slice(end, firstBytes)]).toEqual([
         before.slice(0, c),
-        before.slice(end, table),
+        before.slice(end, firstBytes),
       ]);
       return memory.get(c, pixels * n);
     });
-    for (const product of asked) expect(product).toEqual(plain);
+    for (const product of prefetched) expect(product).toEqual(plain);
   });
 
-  test('a convolution on a planar picture, row by row: loops over channels and rows of the window', () => {
+  test('a convolution on an NCHW image: loops over channels and rows of the window', () => {
     const [channels, height, width, out, kernel, stride] = [3, 9, 11, 16, 3, 2];
     const [rows, columns] = [4, 5];
-    const picture = noise(channels * height * width, 5);
+    const image = noise(channels * height * width, 5);
     const weights = noise(channels * kernel * kernel * out, 6);
     const { tileRows, large, small } = tilingOf(columns, engine.tileRows);
     const panel = panelColumns(engine, tileRows, out);
@@ -198,7 +198,7 @@ describe.each(enginesToTry())('%s', (_, engine) => {
     const memory = new KernelMemory();
     const c = memory.put(new Float32Array(rows * columns * out));
     const args = {
-      a: memory.put(picture),
+      a: memory.put(image),
       b: memory.put(packPanels(weights, 27, out, panel)),
       c,
       rows,
@@ -214,8 +214,7 @@ describe.each(enginesToTry())('%s', (_, engine) => {
           for (let k = 0; k < 27; k++) {
             const [channel, ky, kx] = [Math.floor(k / 9), Math.floor(k / 3) % 3, k % 3];
             expected[(y * columns + x) * out + o]! +=
-              picture[(channel * height + y * stride + ky) * width + x * stride + kx]! *
-              weights[k * out + o]!;
+              image[(channel * height + y * stride + ky) * width + x * stride + kx]! * weights[k * out + o]!;
           }
     expect(largestDifference(memory.get(c, expected.length), expected)).toBeLessThan(1e-5);
   });

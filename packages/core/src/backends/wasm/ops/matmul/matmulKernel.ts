@@ -1,8 +1,17 @@
 /**
- * The matrix product at the heart of most layers: C = activation(A B + bias + residual), where a row of A
- * is the input under one output pixel and B the packed weights. A is read where it lies, so the same
- * kernel is a 1x1 convolution, a direct k x k convolution (the inner dimension walks over the window's
- * rows), a stem on a planar picture, a fully connected layer and the products of Winograd's method.
+ * The matrix multiplication (GEMM) kernel behind most layers: C = activation(A B + bias + residual).
+ *
+ * A row of A holds the K inputs of one output pixel, a row of C its N output channels; B are the weights, K x N. B
+ * is packed into panels of NR columns (`panel`), as [panel][k][column], so that the K loop reads it in address
+ * order. For each panel the kernel visits all pixels in tiles of MR pixels (`tileRows`). The micro-kernel computes
+ * one MR x NR tile of C: its accumulators start with the bias and stay in registers for the whole K loop. Each step
+ * k loads NR values of B as vectors, broadcasts one value of A per pixel and multiplies and adds; residual and
+ * activation are applied before the only store.
+ *
+ * A is not packed. The K loop is a nest of strided loops over the input where it is stored, so the same kernel is a
+ * 1x1 convolution, a direct k x k convolution (K runs over the rows of the window), a first layer on an NCHW image,
+ * a fully connected layer and the products of Winograd's method. Weights that do not fit the caches are prefetched
+ * by stores, a panel ahead of their use (`prefetchKernel.ts`), or preloaded by plain loads.
  */
 import type { Activation } from '../../../../ops/activation.js';
 import type { Engine } from '../../codegen/engine.js';
@@ -19,63 +28,74 @@ import {
 import { applyActivation } from '../pointwise/activationKernel.js';
 import { prefetcher } from './prefetchKernel.js';
 
-/** A counted loop around the innermost run: each turn moves the address in A by `stride` bytes. */
+/** A loop of K around the innermost one: each iteration advances the address in A by `stride` bytes. */
 export interface InnerLoop {
   readonly count: number;
   readonly stride: number;
 }
 
-/** Everything about a product that is fixed when its kernel is generated. Strides are in bytes. */
+/** Shape of a product, for which a kernel is generated. Strides are in bytes. */
 export interface MatmulShape {
-  /** The inner dimension: loops, outermost first, around `run` values that lie `step` bytes apart in A (default: next to each other). */
+  /**
+   * The K dimension: loops, outermost first, around an innermost loop over `run` values. Those are `step` bytes
+   * apart in A, by default contiguous.
+   */
   readonly inner: { readonly loops: readonly InnerLoop[]; readonly run: number; readonly step?: number };
-  /** Pixels in a large tile; small tiles have one less. */
+  /** MR: pixels in a large tile; small tiles have one pixel less. */
   readonly tileRows: number;
-  /** Columns in a panel of B, and in the last one if that is narrower (0: it is not). Multiples of 8. */
+  /** NR: columns in a panel of B, and in the last panel if that is narrower, else 0. Multiples of 8. */
   readonly panel: number;
   readonly narrowPanel: number;
-  /** From one pixel to the next in A, C and the residual. */
+  /** Pixel strides of A, C and the residual. */
   readonly pixel: { readonly a: number; readonly c: number; readonly residual: number };
-  /** From one row of pixels to the next. */
+  /** Row strides of A, C and the residual. */
   readonly row: { readonly a: number; readonly c: number; readonly residual: number };
   readonly bias: boolean;
   readonly residual: boolean;
   readonly activation?: Activation;
   /**
-   * Whether each pixel of A is at a place of its own, which a table of offsets tells, and all pixels are one
-   * row. Rows of 7 or 14 pixels would leave tiles of 4 rows, or of 5, where the table makes all of them full.
+   * True if pixels of A are found through a table of offsets, as by the indirection buffer of XNNPACK's IGEMM. All
+   * pixels are then one row. Rows of 7 or 14 pixels alone would give tiles of 4 or 5 pixels; with the table all
+   * tiles are full.
    */
-  readonly gathered?: boolean;
-  /** Whether B comes from memory, and so is read through before it is worked with, panel by panel. */
-  readonly streamed?: boolean;
-  /** Or how many cache lines of the next panel each turn of the innermost loop asks for: see `prefetcher`. */
-  readonly ahead?: number;
+  readonly indirect?: boolean;
+  /** True if each panel of B, which streams from memory, is preloaded before its first tile: see `preloadPanel`. */
+  readonly preload?: boolean;
+  /**
+   * Cache lines of the next panel that each iteration of the innermost loop prefetches: see `prefetcher`. 0: none.
+   */
+  readonly prefetchLines?: number;
 }
 
-/** Values in the inner dimension. */
+/** K: the size of the inner dimension. */
 export const innerSize = ({ inner: { loops, run } }: Pick<MatmulShape, 'inner'>): number =>
   loops.reduce((size, { count }) => size * count, run);
 
-/** The steps that a turn of the innermost loop has. A short run, as a stem has it inside loops, is unrolled whole. */
+/**
+ * Steps of K per iteration of the innermost loop. A short run, such as that of a first layer, is unrolled
+ * completely.
+ */
 const stepsPerIteration = ({ unroll }: Engine, run: number): number =>
   unroll > 1 && run <= 3 * unroll ? run : unroll;
 
-/** Values in the inner dimension, and how many turns of the innermost loop a tile takes. */
+/** K, and the number of iterations of the innermost loop for one tile. */
 export function iterationsOf(engine: Engine, product: Pick<MatmulShape, 'inner'>) {
   const { run } = product.inner;
   const size = innerSize(product);
-  return { size, turns: (size / run) * Math.floor(run / stepsPerIteration(engine, run)) };
+  return { size, iterations: (size / run) * Math.floor(run / stepsPerIteration(engine, run)) };
 }
 
-/** Tiles for a row of pixels: as few as the largest tile allows, their sizes differing by one at most. */
+/** Tiles of a row of pixels: as few as possible, of sizes that differ by at most one. */
 export interface Tiling {
   readonly tileRows: number;
-  /** Tiles of `tileRows` pixels, and tiles of one less behind them. */
+  /** Number of tiles of `tileRows` pixels, which come first, and of tiles of one pixel less. */
   readonly large: number;
   readonly small: number;
 }
 
-/** Divides `pixels` into tiles of at most `largest`. Any number works, without a remainder to treat apart. */
+/**
+ * Divides a row of pixels into tiles of at most `largest` pixels. Every number of pixels gives nearly equal tiles.
+ */
 export function tilingOf(pixels: number, largest: number): Tiling {
   const tiles = Math.ceil(pixels / largest);
   const tileRows = Math.ceil(pixels / tiles);
@@ -84,8 +104,9 @@ export function tilingOf(pixels: number, largest: number): Tiling {
 }
 
 /**
- * How many columns a panel has. The tile's accumulators fill the registers: few rows leave room for more
- * columns, and one row alone (a matrix-vector product) needs them to hide the latency of its sums.
+ * Columns of a panel (NR) for tiles of `rows` pixels. The accumulators of a tile fill the registers, so fewer rows
+ * allow more columns. A single row (a matrix-vector product) needs them: its sums must be enough to hide the
+ * latency of multiply-adds.
  */
 export function panelColumns({ tileColumns, wide }: Engine, rows: number, columns: number): number {
   const widest = rows === 1 ? 4 : rows === 2 ? 2 : 1;
@@ -93,60 +114,60 @@ export function panelColumns({ tileColumns, wide }: Engine, rows: number, column
 }
 
 /**
- * C = activation(A B + bias + residual). Panels are outermost, so that a panel stays in the first-level cache while
- * all pixels pass by.
+ * Computes C = activation(A B + bias + residual). The loop over panels is outermost, so that a panel stays in the
+ * L1 cache for all pixels.
  */
 export const matmulKernel = defineKernel({
   name: 'matrix product',
   parameters: {
-    /** Address of A under the first pixel; where A is gathered, what the offsets are added to. */
+    /** Address of the first pixel of A; if A is indirect, the base of the offsets. */
     a: 'address',
     /** Address of the first panel of B. */
     b: 'address',
-    /** Address of the first pixel of C at the first panel. */
+    /** Address of the first pixel of C, at the first panel's first column. */
     c: 'address',
     /** Address of the bias of the first panel's first column. */
     bias: 'address?',
-    /** Address of the first pixel of the residual at the first panel. */
+    /** Address of the first pixel of the residual, at the first panel's first column. */
     residual: 'address?',
     /** Number of rows of pixels. */
     rows: 'integer',
-    /** Tiles of `tileRows` pixels in a row. */
+    /** Number of tiles of `tileRows` pixels in a row. */
     large: 'integer',
-    /** Tiles of one pixel less behind them. */
+    /** Number of tiles of one pixel less, which follow. */
     small: 'integer',
     /** Number of full panels. */
     panels: 'integer',
     /** 1 if the narrow panel follows. */
     narrow: 'integer?',
-    /** Address of the first pixel's entry in the table of offsets in A, in bytes, where A is gathered. */
+    /** Address of the first pixel's entry in the table of offsets in A, in bytes, if A is indirect. */
     offsets: 'address?',
-    /** Address of the last cache line of B that may be asked for ahead: see `prefetcher`. */
-    last: 'address?',
+    /** Address of the last cache line of B that may be prefetched: see `prefetcher`. */
+    lastLine: 'address?',
     /** Address of the table of the first byte of each cache line of B, from the first panel on. */
-    table: 'address?',
+    firstBytes: 'address?',
   },
   build(f, p, { engine, shape: product }: Variant<MatmulShape>) {
-    const { tileRows, row, panel, narrowPanel, gathered, streamed, ahead = 0 } = product;
-    const pixel = { ...product.pixel, a: gathered ? FLOAT : product.pixel.a };
-    const start = { a: gathered ? p.offsets : p.a, c: p.c, residual: p.residual };
+    const { tileRows, row, panel, narrowPanel, indirect, preload, prefetchLines = 0 } = product;
+    const pixel = { ...product.pixel, a: indirect ? FLOAT : product.pixel.a };
+    const start = { a: indirect ? p.offsets : p.a, c: p.c, residual: p.residual };
     const rowStart = { a: f.pointer('row a'), c: f.pointer('row c'), residual: f.pointer('row residual') };
     const at = { a: f.pointer('a'), c: f.pointer('c'), residual: f.pointer('residual') };
     const operands = product.residual ? (['a', 'c', 'residual'] as const) : (['a', 'c'] as const);
 
-    const prefetch = ahead > 0 ? prefetcher(f, p.b, p.last, p.table) : undefined;
-    const turn = (): void => prefetch?.ask(ahead);
+    const prefetch = prefetchLines > 0 ? prefetcher(f, p.b, p.lastLine, p.firstBytes) : undefined;
+    const onIteration = (): void => prefetch?.prefetch(prefetchLines);
     const tiles = (count: Local<'i32'>, rows: number, columns: number): void => {
       if (rows === 0) return;
       f.repeat(count, () => {
-        microKernel(f, engine, product, { rows, columns, at, base: p.a, b: p.b, bias: p.bias, turn });
+        microKernel(f, engine, product, { rows, columns, at, base: p.a, b: p.b, bias: p.bias, onIteration });
         for (const operand of operands) f.advance(at[operand], rows * pixel[operand]);
       });
     };
     const allPixels = (columns: number): void => {
       const bytes = innerSize(product) * columns * FLOAT;
-      if (streamed) readThrough(f, p.b, bytes);
-      prefetch?.begin(p.b, bytes);
+      if (preload) preloadPanel(f, p.b, bytes);
+      prefetch?.beginPanel(p.b, bytes);
       for (const operand of operands) f.set(rowStart[operand], start[operand]);
       f.repeat(p.rows, () => {
         for (const operand of operands) f.set(at[operand], rowStart[operand]);
@@ -165,13 +186,13 @@ export const matmulKernel = defineKernel({
 });
 
 /**
- * Reads a value from each cache line of a panel, before it is worked with. The products of the first tile
- * wait for their weights, and only so many can wait that 8 cache lines are under way at a time; bare loads
- * wait for nothing. Layers of 7x7 pixels became 8 to 10 % faster.
+ * Loads one value of each cache line of a panel, before its first tile. Multiply-adds that wait for their weights
+ * fill the CPU's queues, so that only 8 cache lines are in flight at a time; bare loads wait for nothing. This made
+ * layers of 7x7 pixels 8 to 10 % faster.
  */
-function readThrough(f: FunctionBuilder, panel: Local<'i32'>, bytes: number): void {
+function preloadPanel(f: FunctionBuilder, panel: Local<'i32'>, bytes: number): void {
   const unroll = 16;
-  const at = f.pointer('read through');
+  const at = f.pointer('preload');
   f.set(at, panel);
   f.repeat(Math.floor(bytes / (unroll * CACHE_LINE)), () => {
     for (let line = 0; line < unroll; line++) f.drop(i32.load(at, line * CACHE_LINE));
@@ -179,24 +200,25 @@ function readThrough(f: FunctionBuilder, panel: Local<'i32'>, bytes: number): vo
   });
 }
 
+/** A tile of C: its size, its addresses, and what they share with other tiles. */
 interface Tile {
   readonly rows: number;
   readonly columns: number;
   readonly at: { readonly a: Local<'i32'>; readonly c: Local<'i32'>; readonly residual: Local<'i32'> };
-  /** What offsets are added to. */
+  /** Base of the offsets, if A is indirect. */
   readonly base: Local<'i32'>;
   readonly b: Local<'i32'>;
   readonly bias: Local<'i32'>;
-  /** What else each turn of the innermost loop does. */
-  readonly turn: () => void;
+  /** Emits what each iteration of the innermost loop does besides multiplying: prefetching. */
+  readonly onIteration: () => void;
 }
 
-/** One tile of C: all of it stays in registers until the inner dimension is done. */
+/** Computes one tile of C, whose accumulators stay in registers for the whole K loop. */
 function microKernel(
   f: FunctionBuilder,
   engine: Engine,
-  { inner, pixel, bias, residual, activation, gathered }: MatmulShape,
-  { rows, columns, at, base, b: panel, bias: biasAt, turn }: Tile,
+  { inner, pixel, bias, residual, activation, indirect }: MatmulShape,
+  { rows, columns, at, base, b: panel, bias: biasAt, onIteration }: Tile,
 ): void {
   const vectors = columns / LANES;
   const accumulators = f.vectors('accumulator', rows * vectors);
@@ -207,19 +229,19 @@ function microKernel(
   each((accumulator, _, j) => f.set(accumulator, bias ? v128.load(biasAt, j * VECTOR) : f32x4.const(0)));
 
   const aStep = inner.step ?? FLOAT;
-  // An address for each pixel: V8 adds the offset of a splat load by an instruction of its own, which takes the
-  // place of a multiplication. So the pixels share their offsets: 121 to 130 GFLOP/s of a core's 131.
+  // One address variable per pixel: V8 adds the offset of a splat load in a separate instruction, which takes an issue
+  // slot from a multiply-add. This way all pixels use the same small offsets: 121 to 130 GFLOP/s of a core's 131.
   const a = Array.from({ length: rows }, (_, i) => f.pointer(`tile a ${i}`));
   const b = f.pointer('tile b');
   for (const [i, address] of a.entries())
-    f.set(address, gathered ? i32.add(base, i32.load(at.a, i * FLOAT)) : i32.add(at.a, i * pixel.a));
+    f.set(address, indirect ? i32.add(base, i32.load(at.a, i * FLOAT)) : i32.add(at.a, i * pixel.a));
   const advanceA = (bytes: number): void => {
     for (const address of a) f.advance(address, bytes);
   };
   f.set(b, panel);
   const bRow = f.vectors('b', rows === 1 ? 0 : vectors);
   const [aValue] = f.vectors('a', 1);
-  /** The products of one index of the inner dimension. */
+  /** Multiplies and adds for one index of K. */
   const step = (k: number): void => {
     const load = (j: number) => v128.load(b, (k * columns + j * LANES) * FLOAT);
     for (const [j, vector] of bRow.entries()) f.set(vector, load(j));
@@ -236,16 +258,16 @@ function microKernel(
     advanceA(count * aStep);
     f.advance(b, count * columns * FLOAT);
   };
-  const together = stepsPerIteration(engine, inner.run);
-  /** The loops from `depth` inwards; says by how many bytes they move the address in A. */
+  const unrolled = stepsPerIteration(engine, inner.run);
+  /** Emits the loops of K from `depth` inwards. Returns by how many bytes they advance the addresses in A. */
   const nest = (depth: number): number => {
     const loop = inner.loops[depth];
     if (!loop) {
-      f.repeat(Math.floor(inner.run / together), () => {
-        turn();
-        steps(together);
+      f.repeat(Math.floor(inner.run / unrolled), () => {
+        onIteration();
+        steps(unrolled);
       });
-      steps(inner.run % together);
+      steps(inner.run % unrolled);
       return inner.run * aStep;
     }
     f.repeat(loop.count, () => advanceA(loop.stride - nest(depth + 1)));
@@ -253,7 +275,7 @@ function microKernel(
   };
   nest(0);
 
-  // All loads before the first store: one between the two stores of a pair made a kernel 5 to 8 times slower.
+  // All loads come before the first store: a load between the two stores of a pair made a kernel 5 to 8 times slower.
   if (residual)
     each((accumulator, i, j) =>
       f.set(accumulator, f32x4.add(accumulator, v128.load(at.residual, i * pixel.residual + j * VECTOR))),

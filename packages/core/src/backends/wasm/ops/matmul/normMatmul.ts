@@ -1,6 +1,7 @@
 /**
- * 1x1 convolutions of normalised values, such as DenseNet's: each thread normalises the pixels that it multiplies
- * next, into scratch that its cache holds, instead of all threads doing all pixels and meeting in between.
+ * Batch normalisation fused into the 1x1 convolution after it, as a prologue (DenseNet): each thread normalises a
+ * block of pixels into a workspace that stays in its cache and multiplies it next, instead of a phase that
+ * normalises all pixels and a barrier before the product.
  */
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { pixelRuns } from '../../memory/layout.js';
@@ -9,12 +10,12 @@ import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
 import { conflictFreeStride } from '../conv/conflictFreeStride.js';
 import { matmulSeconds } from '../conv/costModel.js';
 import { channelGroups, pixelsOf } from '../lowering.js';
-import { constantCoefficients } from '../pointwise/pointwise.js';
-import { pixelwise } from '../pointwise/pointwiseKernel.js';
+import { constantCoefficients } from '../norm/batchNorm.js';
+import { pointwiseKernel } from '../pointwise/pointwiseKernel.js';
 import { pointwiseRowMatmul } from './rowMatmul.js';
 
-/** What normalised pixels may take of a second-level cache. */
-const BLOCK_BYTES = 192 * 1024;
+/** Bytes of the L2 cache for the normalised pixels of a thread. */
+const NORMALISED_BLOCK_BYTES = 192 * 1024;
 
 export function lowerNormMatmul(p: Planner, { norm, conv }: NormMatmul): void {
   const x = pixelsOf(p, norm.inputs[0]!);
@@ -24,10 +25,10 @@ export function lowerNormMatmul(p: Planner, { norm, conv }: NormMatmul): void {
   const pixel = conflictFreeStride(paddedChannels(x.c));
   const product = pointwiseRowMatmul(p, conv, { a: pixel, c: y.pixelStride, residual: 0 });
   const { tileRows } = p.engine;
-  const block = Math.max(1, Math.floor(BLOCK_BYTES / pixel / tileRows)) * tileRows;
+  const block = Math.max(1, Math.floor(NORMALISED_BLOCK_BYTES / pixel / tileRows)) * tileRows;
   const total = runs.count * runs.pixels;
   const normalised = p.workspacePerThread(Math.min(block, total) * pixel);
-  const normalise = p.kernel(pixelwise, {
+  const normalise = p.kernel(pointwiseKernel, {
     compute: 'affine',
     operands: [{ pixel: x.pixelStride }, { pixel: 0 }, { pixel: 0 }],
     pixel,
@@ -35,7 +36,7 @@ export function lowerNormMatmul(p: Planner, { norm, conv }: NormMatmul): void {
   });
   const weightBytes = x.c * paddedChannels(y.c) * FLOAT;
   const weightBound = weightBytes > total * x.c * FLOAT;
-  // As products do: where weights are the larger part, each core reads its own, and all pixels are normalised twice.
+  // As in `matmulPhase`: weight-bound products are divided by panels. Then every thread normalises all pixels.
   const byPanels = product.panels >= p.threads && (weightBound || total < 2 * p.threads * tileRows);
   p.setAlgorithm(`norm, gemm ${product.algorithm}`);
   p.addExpectedSeconds(matmulSeconds(p.engine, { pixels: total, inner: x.c, columns: y.c }));

@@ -9,18 +9,18 @@ const features = { simd: true, relaxedSimd: true, memory64: true, threads: true 
 const wide = engineFor(features, true);
 const narrow = engineFor(features);
 
-describe('cache lines a turn', () => {
+describe('cache lines per iteration', () => {
   const pointwise = (run: number) => ({ inner: { loops: [], run }, panel: wide.tileColumns });
 
   test('bring the whole next panel while the tiles of this one are computed', () => {
-    // 512 lines; 64 turns of 8 steps a tile.
+    // 512 lines; 64 iterations of 8 steps per tile.
     expect(prefetchLinesPerIteration(wide, pointwise(512), 9)).toBe(1);
     expect(prefetchLinesPerIteration(wide, pointwise(512), 8)).toBe(1);
     expect(prefetchLinesPerIteration(wide, pointwise(512), 7)).toBe(2);
     expect(prefetchLinesPerIteration(wide, pointwise(512), 3)).toBe(3);
-    // 256 lines; 128 turns of 4 steps.
+    // 256 lines; 128 iterations of 4 steps.
     expect(prefetchLinesPerIteration(narrow, { ...pointwise(512), panel: narrow.tileColumns }, 3)).toBe(1);
-    // Three rows of a window, each unrolled whole: 63 lines in 3 turns.
+    // Three rows of a window, each unrolled completely: 63 lines in 3 iterations.
     const window = { inner: { loops: [{ count: 3, stride: 0 }], run: 21 }, panel: 16 };
     expect(prefetchLinesPerIteration(wide, window, 30)).toBe(1);
     expect(prefetchLinesPerIteration(wide, window, 10)).toBe(3);
@@ -64,7 +64,7 @@ const graphOf = ({ input, out, kernel, dilation = 1 }: Shape): TestGraph =>
     );
   });
 
-/** Weights that count as coming from memory: of 540 kB and more, transformed of 1.6 MB. */
+/** Weights that stream from memory: 540 kB and more, 1.6 MB if transformed. */
 const cases: Readonly<Record<string, readonly [Shape, algorithm: RegExp]>> = {
   '1x1, a narrow panel at the end': [{ input: [1, 530, 5, 5], out: 264, kernel: 1 }, /^gemm /],
   '1x1, panels that end within a line where they are narrow': [
@@ -72,14 +72,11 @@ const cases: Readonly<Record<string, readonly [Shape, algorithm: RegExp]>> = {
     /^gemm /,
   ],
   '3x3 over a table of offsets': [{ input: [1, 130, 7, 7], out: 128, kernel: 3, dilation: 2 }, /^direct /],
-  '3x3, two pictures of full rows': [
-    { input: [2, 130, 3, 12], out: 128, kernel: 3, dilation: 2 },
-    /^direct /,
-  ],
+  '3x3, two images of full rows': [{ input: [2, 130, 3, 12], out: 128, kernel: 3, dilation: 2 }, /^direct /],
   "Winograd's method": [{ input: [1, 160, 14, 14], out: 160, kernel: 3 }, /^winograd [24]x[24]$/],
 };
 
-describe('products that ask for their weights ahead', () => {
+describe('products that prefetch their weights', () => {
   test.each(Object.entries(cases))('%s', (_, [shape, algorithm]) =>
     graphOf(shape).expectReference(algorithm),
   );

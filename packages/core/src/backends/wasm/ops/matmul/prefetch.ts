@@ -1,50 +1,51 @@
-/** Which products ask for their weights ahead, and the table that this takes. */
+/** Decides which matrix products prefetch their weights, and makes the table that prefetching by store needs. */
 import type { Engine } from '../../codegen/engine.js';
 import { CACHE_LINE, FLOAT } from '../../codegen/kernel.js';
 import type { Pointer } from '../../memory/region.js';
 import type { Planner } from '../../schedule/planner.js';
 import { iterationsOf, type MatmulShape } from './matmulKernel.js';
-import { fillTable } from './prefetchKernel.js';
+import { fillFirstBytes } from './prefetchKernel.js';
 
-/** Weights above this stay in no cache while pixels pass: they come from memory. */
-export const LARGE_WEIGHTS = 512 * 1024;
+/** Weights of more bytes than this do not stay in cache from one use to the next: they stream from memory. */
+export const STREAMED_WEIGHT_BYTES = 512 * 1024;
 
-/** A panel needs so many tiles of pixels: else there is less to compute than what memory takes to bring the next one. */
-const LEAST_TILES = 3;
+/** Minimum number of tiles per panel: with fewer, compute cannot hide the latency of fetching the next panel. */
+const MIN_TILES = 3;
 
 /**
- * Whether products of so many tiles ask for weights, if these come from memory and never change. Engines that do not
- * unroll the innermost loop have too many turns for it: ResNet-18 took 20 % longer in Node 20.
+ * True if products of `tiles` tiles per panel prefetch their weights, provided these stream from memory and are
+ * constant. Engines that do not unroll the K loop have too many iterations for it: ResNet-18 took 20 % longer in
+ * Node 20.
  */
 export const shouldPrefetch = ({ unroll }: Engine, tiles: number): boolean =>
-  unroll > 1 && tiles >= LEAST_TILES;
+  unroll > 1 && tiles >= MIN_TILES;
 
-/** How many cache lines of the next panel each turn of a product's innermost loop asks for; 0 where it does not. */
+/** Cache lines of the next panel that each iteration of the innermost loop prefetches; 0 to prefetch none. */
 export function prefetchLinesPerIteration(
   engine: Engine,
   product: Pick<MatmulShape, 'inner' | 'panel'>,
   tiles: number,
 ): number {
-  const { turns, size } = iterationsOf(engine, product);
+  const { iterations, size } = iterationsOf(engine, product);
   const lines = (size * product.panel * FLOAT) / CACHE_LINE;
-  const asks = shouldPrefetch(engine, tiles) && turns > 0 && Number.isInteger(lines);
-  return asks ? Math.ceil(lines / (tiles * turns)) : 0;
+  const prefetches = shouldPrefetch(engine, tiles) && iterations > 0 && Number.isInteger(lines);
+  return prefetches ? Math.ceil(lines / (tiles * iterations)) : 0;
 }
 
-/** Gives the arguments of a matrix product that works with the weights between two offsets, in bytes. */
+/** Returns the prefetch arguments of a call that uses the weights from byte `from` up to byte `to`. */
 export type PrefetchArguments = (
   from: number,
   to: number,
-) => { readonly last: Pointer; readonly table: Pointer };
+) => { readonly lastLine: Pointer; readonly firstBytes: Pointer };
 
-/** Keeps the table of packed weights beside them. */
+/** Adds the table of the first bytes of all cache lines of packed weights. */
 export function planPrefetch(p: Planner, weights: Pointer, bytes: number): PrefetchArguments {
   const lines = Math.floor(bytes / CACHE_LINE);
   const table = p.addConstant(Math.ceil(lines / FLOAT), ({ buffer, byteOffset }) =>
-    fillTable(new Uint8Array(buffer, byteOffset, lines), new Uint8Array(buffer, weights.address, bytes)),
+    fillFirstBytes(new Uint8Array(buffer, byteOffset, lines), new Uint8Array(buffer, weights.address, bytes)),
   );
   return (from, to) => ({
-    last: weights.plus((Math.floor(to / CACHE_LINE) - 1) * CACHE_LINE),
-    table: table.plus(from / CACHE_LINE),
+    lastLine: weights.plus((Math.floor(to / CACHE_LINE) - 1) * CACHE_LINE),
+    firstBytes: table.plus(from / CACHE_LINE),
   });
 }

@@ -1,19 +1,20 @@
 /**
- * Scales packed weights: every index of the inner dimension has a factor of its own. Scaling a layer's
- * weights instead of its input is the cheaper way where the picture has more pixels than the layer columns.
+ * Scales packed weights by one factor for each index of the inner dimension. Scaling a layer's weights instead of
+ * its input is cheaper if the image has more pixels than the layer has columns.
  */
 import { f32x4, v128 } from '../../codegen/index.js';
 import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';
 
-/** Everything that is fixed when the kernel is generated. */
+/** Shape of the packed weights. */
 export interface ScalePanels {
+  /** Size of the inner dimension. */
   readonly inner: number;
-  /** Columns in a panel, and in the last one if that is narrower (0: it is not). */
+  /** Columns in a panel, and in the last panel if that is narrower, else 0. */
   readonly panel: number;
   readonly narrowPanel: number;
 }
 
-/** Writes panels of scaled weights. */
+/** Scales panels of weights. */
 export const scalePanels = defineKernel({
   name: 'scale panels',
   parameters: {
@@ -21,7 +22,7 @@ export const scalePanels = defineKernel({
     from: 'address',
     /** Address of the first panel of the result. */
     to: 'address',
-    /** Address of the factors, one for each index of the inner dimension. */
+    /** Address of the factors. */
     factors: 'address',
     /** Number of full panels. */
     panels: 'integer',

@@ -1,4 +1,4 @@
-/** Blocks of rows: together they are all rows, each once and in order, whatever the loops. */
+/** Blocks of rows cover all rows, each once and in order, for all kinds of loops. */
 import { describe, expect, test } from 'vitest';
 import { type RowLoop, rowBlocks } from './transposedMatmul.js';
 
@@ -9,22 +9,22 @@ const offsets = (loops: readonly RowLoop[], a = 0, b = 0): readonly string[] => 
   return Array.from({ length: loop.count }, (_, i) => offsets(inner, a + i * loop.a, b + i * loop.b)).flat();
 };
 
-const pictures = (n: number, h: number, w: number): readonly RowLoop[] => [
+const images = (n: number, h: number, w: number): readonly RowLoop[] => [
   { count: n, a: 10_000, b: h * w * 32 },
   { count: h, a: 300, b: w * 32 },
   { count: w, a: 8, b: 32 },
 ];
 
 describe.each([
-  ['whole pictures', pictures(6, 4, 4), 32],
-  ['rows of a picture', pictures(2, 9, 7), 20],
-  ['parts of a row', pictures(2, 3, 50), 16],
-  ['everything', pictures(2, 3, 4), 1000],
+  ['whole images', images(6, 4, 4), 32],
+  ['rows of an image', images(2, 9, 7), 20],
+  ['parts of a row', images(2, 3, 50), 16],
+  ['everything', images(2, 3, 4), 1000],
   ['one row', [{ count: 1, a: 4, b: 4 }], 8],
-] as const)('%s', (_, loops, most) => {
-  const blocks = rowBlocks(loops, most);
+] as const)('%s', (_, loops, maxRows) => {
+  const blocks = rowBlocks(loops, maxRows);
 
-  test('hold every row once, in order', () => {
+  test('contain every row once, in order', () => {
     expect(blocks.flatMap((block) => offsets(block.loops, block.a, block.b))).toEqual(offsets(loops));
     let before = 0;
     for (const block of blocks) {
@@ -33,7 +33,7 @@ describe.each([
     }
   });
 
-  test('are no larger than they may be', () => {
-    for (const { rows } of blocks) expect(rows).toBeLessThanOrEqual(most);
+  test('have at most the given number of rows', () => {
+    for (const { rows } of blocks) expect(rows).toBeLessThanOrEqual(maxRows);
   });
 });

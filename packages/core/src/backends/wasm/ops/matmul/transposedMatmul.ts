@@ -1,48 +1,48 @@
 /**
- * Products over the rows of two matrices, C = A^T B: gradients of weights, which are sums over the pixels of
- * a batch. The rows are taken in blocks that caches hold, and blocks in parts that are summed on their own:
- * that divides the work and keeps the rounding small. Parts depend on the shapes alone, and are added up
- * in order, so that results are the same for any number of threads.
+ * Matrix products C = A^T B, sums over the rows of both matrices: gradients of weights are such sums over the
+ * pixels of a batch. As in a split-K GEMM, rows are divided into parts with a partial sum each, and parts into blocks
+ * that fit the caches: this divides the work and keeps rounding errors small. Parts depend on the shapes alone and
+ * are added up in order, so that results are the same for any number of threads.
  */
-
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import type { Pixels } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
 import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
+import { type Copy, copiesPhase } from '../data/copy.js';
 import type { CopyLoop } from '../data/copyKernel.js';
-import { type Copy, copiesPhase } from '../lowering.js';
-import { type SumParts, sumParts } from '../reduce/sumPartsKernel.js';
+import type { PartialSums } from '../reduce/sumParts.js';
 import { type PlannedMatmul, planMatmul } from './matmul.js';
 
-/** Rows that a block has: its panel of B and its part of A stay in a first-level cache (256: 3 % slower). */
+/** Maximum rows of a block: its panel of B and its part of A stay in the L1 cache (256 rows are 3 % slower). */
 const BLOCK_ROWS = 128;
-/** Rows that a part has at most: sums of more lose digits. */
+/** Maximum rows of a part, if memory allows: longer sums lose digits. */
 const PART_ROWS = 2048;
-/** Pieces of work that there are at least, if the rows allow it. */
-const PIECES = 16;
-/** Bytes that parts may take. */
-const PART_BYTES = 32e6;
+/** Minimum units of work, parts times panels, if there are enough blocks. */
+const MIN_UNITS = 16;
+/** Maximum bytes of all parts together. */
+const MAX_PARTS_BYTES = 32e6;
 
-/** Rows as nested loops, outermost first, with the distances between them in A and B in bytes. */
+/** One of the nested loops over rows, with its strides in A and B in bytes. */
 export interface RowLoop {
   readonly count: number;
   readonly a: number;
   readonly b: number;
 }
 
-/** A run of rows. */
+/** A block of rows. */
 interface Block {
+  /** Outermost first. */
   readonly loops: readonly RowLoop[];
-  /** Bytes to its first row. */
+  /** Offsets of its first row in bytes. */
   readonly a: number;
   readonly b: number;
-  /** Rows before it, and in it. */
+  /** Rows before this block, and rows in it. */
   readonly before: number;
   readonly rows: number;
 }
 
-/** Loops without those of one turn, and with neighbours merged where one runs on into the other. */
-function merged(loops: readonly RowLoop[]): readonly RowLoop[] {
+/** Drops loops of one iteration and merges adjacent loops that are contiguous in both matrices. */
+function mergeRowLoops(loops: readonly RowLoop[]): readonly RowLoop[] {
   const result: RowLoop[] = [];
   for (const loop of loops) {
     if (loop.count === 1) continue;
@@ -54,16 +54,19 @@ function merged(loops: readonly RowLoop[]): readonly RowLoop[] {
   return result.length > 0 ? result : [{ count: 1, a: 0, b: 0 }];
 }
 
-/** Divides rows into blocks of at most `most`: inner loops stay whole, the next one is cut evenly. */
-export function rowBlocks(all: readonly RowLoop[], most: number): readonly Block[] {
-  const loops = merged(all);
+/**
+ * Divides rows into blocks of at most `maxRows`: as many inner loops as fit stay whole, and the next one is divided
+ * evenly.
+ */
+export function rowBlocks(all: readonly RowLoop[], maxRows: number): readonly Block[] {
+  const loops = mergeRowLoops(all);
   let depth = loops.length;
-  let whole = 1;
-  while (depth > 0 && whole * loops[depth - 1]!.count <= most) whole *= loops[--depth]!.count;
+  let innerRows = 1;
+  while (depth > 0 && innerRows * loops[depth - 1]!.count <= maxRows) innerRows *= loops[--depth]!.count;
   const inner = loops.slice(depth);
-  const cut = loops[depth - 1];
-  if (!cut) return [{ loops: inner, a: 0, b: 0, before: 0, rows: whole }];
-  const pieces = Math.ceil(cut.count / Math.max(1, Math.floor(most / whole)));
+  const divided = loops[depth - 1];
+  if (!divided) return [{ loops: inner, a: 0, b: 0, before: 0, rows: innerRows }];
+  const pieces = Math.ceil(divided.count / Math.max(1, Math.floor(maxRows / innerRows)));
   const blocks: Block[] = [];
   let before = 0;
   const visit = (outer: number, a: number, b: number): void => {
@@ -73,12 +76,12 @@ export function rowBlocks(all: readonly RowLoop[], most: number): readonly Block
       return;
     }
     for (let piece = 0; piece < pieces; piece++) {
-      const [from, to] = shareOf(cut.count, piece, pieces);
-      const rows = (to - from) * whole;
+      const [from, to] = shareOf(divided.count, piece, pieces);
+      const rows = (to - from) * innerRows;
       blocks.push({
-        loops: [{ ...cut, count: to - from }, ...inner],
-        a: a + from * cut.a,
-        b: b + from * cut.b,
+        loops: [{ ...divided, count: to - from }, ...inner],
+        a: a + from * divided.a,
+        b: b + from * divided.b,
         before,
         rows,
       });
@@ -89,38 +92,40 @@ export function rowBlocks(all: readonly RowLoop[], most: number): readonly Block
   return blocks;
 }
 
-/** A product over rows. */
+/** A product A^T B. */
 export interface TransposedMatmul {
+  /** Loops over the rows of both matrices, outermost first. */
   readonly rows: readonly RowLoop[];
-  /** The columns of A under the first row, as pixels: they are the rows of C. */
+  /** The first row of A as pixels of one channel each: the columns of A are the rows of C. */
   readonly a: Pixels;
-  /** The columns of B under the first row, which lie next to each other. */
+  /** The first row of B, whose columns are contiguous. */
   readonly b: Pointer;
   readonly columns: number;
 }
 
-/** Where the parts of C are: [part][row of C][column], columns in a multiple of eight. */
-export interface Parts {
-  readonly at: Pointer;
-  readonly count: number;
-  /** Bytes of a part. */
-  readonly bytes: number;
-}
-
 /**
- * Adds the phases of products that have the same extents, one after the other in each part.
- * @param whole - where the result may go if there is one part.
+ * Adds the phases of products of the same extents. Each part of the partial sums holds all products, one after the
+ * other.
+ * @param result address to write to if there is only one part; a workspace is used otherwise.
  */
-export function transposedMatmuls(p: Planner, products: readonly TransposedMatmul[], whole?: Pointer): Parts {
+export function transposedMatmuls(
+  p: Planner,
+  products: readonly TransposedMatmul[],
+  result?: Pointer,
+): PartialSums {
   const [{ rows, a, columns }] = products as [TransposedMatmul];
   const blocks = rowBlocks(rows, BLOCK_ROWS);
   const total = blocks.reduce((sum, block) => sum + block.rows, 0);
   const padded = paddedChannels(columns);
   const bytes = a.n * a.h * a.w * padded * FLOAT;
-  const least = Math.max(Math.ceil(total / PART_ROWS), Math.ceil((PIECES * p.engine.tileColumns) / padded));
-  const count = Math.max(1, Math.min(blocks.length, least, Math.floor(PART_BYTES / bytes / products.length)));
+  const wanted = Math.max(
+    Math.ceil(total / PART_ROWS),
+    Math.ceil((MIN_UNITS * p.engine.tileColumns) / padded),
+  );
+  const affordable = Math.floor(MAX_PARTS_BYTES / bytes / products.length);
+  const count = Math.max(1, Math.min(blocks.length, wanted, affordable));
   const partBytes = bytes * products.length;
-  const at = count === 1 && whole ? whole : p.workspace(count * partBytes);
+  const at = count === 1 && result ? result : p.workspace(count * partBytes);
 
   const planned = products.map((product) => {
     let packed: { readonly at: Pointer } | undefined;
@@ -130,7 +135,7 @@ export function transposedMatmuls(p: Planner, products: readonly TransposedMatmu
     };
     return { product, pack };
   });
-  /** The product of one block, added to those of the blocks before it in its part. */
+  /** Plans the product of one block, which is added to the sum of the blocks before it in its part. */
   const plan = (block: Block, index: number, part: number, first: boolean): PlannedMatmul => {
     const { product, pack } = planned[index]!;
     const c: Pixels = {
@@ -179,7 +184,10 @@ export function transposedMatmuls(p: Planner, products: readonly TransposedMatmu
   return { at, count, bytes: partBytes };
 }
 
-/** The rows of B in panels, block after block. What lies behind the columns only reaches padding. */
+/**
+ * Packs the rows of B into panels, block after block. Floats after the last column only affect padding columns of
+ * C.
+ */
 function packRows(
   p: Planner,
   blocks: readonly Block[],
@@ -218,45 +226,4 @@ function packRows(
     }),
   );
   return target;
-}
-
-/** Columns that are scattered together, a cache line: their addresses lie far apart, often in a few sets of the cache. */
-const SCATTERED = 16;
-
-/** Adds up parts and brings the sums into the host's order. `channels` of `taps` rows each are divided among the threads. */
-export function sumPartsPhase(
-  p: Planner,
-  parts: Parts,
-  to: Pointer,
-  sets: readonly { readonly from: number; readonly to: number }[],
-  { channels, columns, ...rest }: Omit<SumParts, 'parts' | 'partBytes'> & { readonly channels: number },
-): void {
-  const width = rest.to.column === FLOAT ? columns : SCATTERED;
-  const pieces = sets.flatMap((set) =>
-    Array.from({ length: Math.ceil(columns / width) }, (_, index) => ({
-      from: set.from + index * width * FLOAT,
-      to: set.to + index * width * rest.to.column,
-      columns: Math.min(width, columns - index * width),
-    })),
-  );
-  p.parallelFor(pieces.length * channels, (first, last) => {
-    const calls: Call[] = [];
-    for (let item = first; item < last; ) {
-      const index = Math.floor(item / channels);
-      const end = Math.min(last, (index + 1) * channels);
-      const channel = item - index * channels;
-      const piece = pieces[index]!;
-      const shape = { ...rest, columns: piece.columns, parts: parts.count, partBytes: parts.bytes };
-      const add = p.kernel(sumParts, shape);
-      calls.push(
-        add({
-          from: parts.at.plus(piece.from + channel * rest.from.channel),
-          to: to.plus(piece.to + channel * rest.to.channel),
-          channels: end - item,
-        }),
-      );
-      item = end;
-    }
-    return calls;
-  });
 }

@@ -1,4 +1,4 @@
-/** Weights and biases with a batch normalisation folded in, where that was not done before. */
+/** Weights and biases with a batch normalisation folded in, for graphs that do this in every run. */
 import type { Node } from '../../../../graph/graph.js';
 import type { EpsAttrs } from '../../../../ops/batchNorm.js';
 import { sizeOf } from '../../../../tensor/shape.js';
@@ -7,8 +7,8 @@ import { biasOf, channelGroups, denseOf, type Lowering } from '../lowering.js';
 import { foldBias, foldWeight } from './foldedNormKernel.js';
 
 export const lowerFoldedWeight: Lowering<EpsAttrs> = (p, node) => {
-  const [input, factor, deviation] = node.inputs as [Node, Node, Node];
-  const [w, weight, variance] = [denseOf(p, input), denseOf(p, factor), denseOf(p, deviation)];
+  const [input, normWeight, normVariance] = node.inputs as [Node, Node, Node];
+  const [w, weight, variance] = [denseOf(p, input), denseOf(p, normWeight), denseOf(p, normVariance)];
   const outputs = node.shape[0]!;
   const perOutput = sizeOf(node.shape) / outputs;
   const call = p.kernel(foldWeight, { eps: node.attrs.eps, perOutput });
@@ -25,7 +25,7 @@ export const lowerFoldedWeight: Lowering<EpsAttrs> = (p, node) => {
 };
 
 export const lowerFoldedBias: Lowering<EpsAttrs> = (p, node) => {
-  const [weight, bias, mean, variance, own] = node.inputs as [Node, Node, Node, Node, Node | undefined];
+  const [weight, bias, mean, variance, layerBias] = node.inputs as [Node, Node, Node, Node, Node | undefined];
   const channels = node.shape[0]!;
   const call = p.kernel(foldBias, { eps: node.attrs.eps });
   p.setAlgorithm('elementwise');
@@ -35,7 +35,7 @@ export const lowerFoldedBias: Lowering<EpsAttrs> = (p, node) => {
       bias: p.value(bias).at,
       mean: p.value(mean).at,
       variance: p.value(variance).at,
-      own: biasOf(p, own, channels),
+      layerBias: biasOf(p, layerBias, channels),
       y: p.value(node).at,
       groups: channelGroups(channels),
     }),

@@ -1,8 +1,8 @@
-/** Folds a batch normalisation into the weight and bias before it, for graphs that leave that to a run. */
+/** Folds a batch normalisation into the weight and bias of the layer before it. */
 import { f32x4, v128 } from '../../codegen/index.js';
 import { defineKernel, FLOAT, type Variant, VECTOR } from '../../codegen/kernel.js';
 
-/** Values of one output channel after the other, each times weight / sqrt(variance + eps). */
+/** Multiplies the layer's weight by weight / sqrt(variance + eps) of each output channel, in row-major order. */
 export const foldWeight = defineKernel({
   name: 'fold weight',
   parameters: {
@@ -31,7 +31,7 @@ export const foldWeight = defineKernel({
   },
 });
 
-/** bias + (own - mean) * weight / sqrt(variance + eps). */
+/** Computes bias + (layerBias - mean) * weight / sqrt(variance + eps). */
 export const foldBias = defineKernel({
   name: 'fold bias',
   parameters: {
@@ -43,18 +43,18 @@ export const foldBias = defineKernel({
     mean: 'address',
     /** Address of the variance. */
     variance: 'address',
-    /** Address of the layer's own bias, zeros if it has none. */
-    own: 'address',
+    /** Address of the layer's bias, zeros if it has none. */
+    layerBias: 'address',
     /** Address of the result. */
     y: 'address',
-    /** Number of pairs of vectors: channels divided by eight. */
+    /** Number of channel blocks, of eight channels each. */
     groups: 'integer',
   },
   build(f, p, { shape: { eps } }: Variant<{ readonly eps: number }>) {
     const { groups, ...addresses } = p;
     f.repeat(groups, () => {
       for (const offset of [0, VECTOR]) {
-        const centred = f32x4.sub(v128.load(p.own, offset), v128.load(p.mean, offset));
+        const centred = f32x4.sub(v128.load(p.layerBias, offset), v128.load(p.mean, offset));
         const deviation = f32x4.sqrt(f32x4.add(v128.load(p.variance, offset), f32x4.const(eps)));
         const scaled = f32x4.div(f32x4.mul(centred, v128.load(p.weight, offset)), deviation);
         f.store(p.y, f32x4.add(v128.load(p.bias, offset), scaled), offset);

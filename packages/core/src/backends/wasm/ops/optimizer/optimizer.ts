@@ -1,4 +1,4 @@
-/** The steps of optimizers, over values in the host's order. */
+/** Optimizer steps on parameters and their state, which are stored in row-major order. */
 import { type Node, parametersOf } from '../../../../graph/graph.js';
 import type { RunningAverageAttrs } from '../../../../ops/batchNorm.js';
 import type { OptimizerOp } from '../../../../ops/index.js';
@@ -14,17 +14,25 @@ import type { Pointer } from '../../memory/region.js';
 import type { Call, Planner } from '../../schedule/planner.js';
 import type { UpdateChain } from '../../schedule/updates.js';
 import { denseOf, type Lowering } from '../lowering.js';
-import { type OptimizerStep, optimizerChain, SQUARES, squareParts, sumVectors } from './optimizerKernel.js';
+import {
+  type OptimizerStep,
+  optimizerChain,
+  PARTIAL_SUM_VALUES,
+  partialSumsOfSquares,
+  sumVectors,
+} from './optimizerKernel.js';
 
-/** What a node computes of how many of its inputs; behind those stand the rate and the corrections, if it has them. */
+/**
+ * A node's step. Its inputs are `operands` operands, then, if it has them, the learning rates and the corrections.
+ */
 interface Step {
   readonly step: OptimizerStep;
   readonly operands: number;
-  /** Which of the rates. */
+  /** Index of the parameter group's learning rate. */
   readonly index?: number;
 }
 
-/** How each op is a step. */
+/** The step of each op. */
 const steps = {
   adaptiveDescend: ({ eps, decay, index }: AdaptiveStepAttrs): Step => ({
     step: { fn: 'adaptiveDescend', eps, decay },
@@ -49,22 +57,22 @@ const steps = {
 
 const stepOf = (node: Node): Step => (steps[node.op as OptimizerOp] as (attrs: object) => Step)(node.attrs);
 
-/** A step by itself. */
+/** Lowers a step that belongs to no chain of updates. */
 export const lowerOptimizerStep: Lowering<object> = (p, node) => {
   p.setAlgorithm('elementwise');
   chainsPhase(p, [{ nodes: [node], results: [{ node, to: p.value(node).at }] }]);
 };
 
-/** Steps on values of one shape, and where results go. */
+/** Steps on values of one shape, and the addresses of their results. */
 interface PlacedChain {
   readonly nodes: readonly Node[];
   readonly results: readonly { readonly node: Node; readonly to: Pointer }[];
 }
 
-/** A phase of chains that do not touch each other; threads share the values of all of them. */
+/** Adds a phase of independent chains. Threads share the values of all chains. */
 function chainsPhase(p: Planner, chains: readonly PlacedChain[]): void {
   const planned = chains.map((chain) => ({
-    ...plannedChain(p, chain),
+    ...planChain(p, chain),
     groups: Math.ceil(sizeOf(chain.nodes[0]!.shape) / CHANNEL_BLOCK),
   }));
   p.parallelFor(
@@ -76,7 +84,9 @@ function chainsPhase(p: Planner, chains: readonly PlacedChain[]): void {
         const [from, to] = [Math.max(0, first - before), Math.min(groups, last - before)];
         before += groups;
         if (from >= to) continue;
-        const at = addresses.map(({ at, moving }) => (moving ? at.plus(from * CHANNEL_BLOCK * FLOAT) : at));
+        const at = addresses.map(({ at, perValue }) =>
+          perValue ? at.plus(from * CHANNEL_BLOCK * FLOAT) : at,
+        );
         calls.push(call({ groups: to - from, at }));
       }
       return calls;
@@ -84,18 +94,22 @@ function chainsPhase(p: Planner, chains: readonly PlacedChain[]): void {
   );
 }
 
-/** A chain's kernel and addresses: operands first, then what is the same for all values, then results elsewhere. */
-function plannedChain(p: Planner, { nodes, results }: PlacedChain) {
+/**
+ * Generates a chain's kernel and lists its addresses: operands first, then learning rates and corrections, then
+ * results that do not overwrite an operand.
+ */
+function planChain(p: Planner, { nodes, results }: PlacedChain) {
   const operandsOf = (node: Node): readonly Node[] => node.inputs.slice(0, stepOf(node).operands);
   const operands = [...new Set(nodes.flatMap(operandsOf))].filter((node) => !nodes.includes(node));
   const values = [...operands, ...nodes];
-  const addresses = operands.map((node) => ({ at: denseOf(p, node), moving: true }));
-  const addressOf = (at: Pointer, moving: boolean): number => {
+  const addresses = operands.map((node) => ({ at: denseOf(p, node), perValue: true }));
+  /** The index of an address, which is added if it is new. */
+  const indexOf = (at: Pointer, perValue: boolean): number => {
     const known = addresses.findIndex(
       (address) =>
-        address.at.region === at.region && address.at.offset === at.offset && address.moving === moving,
+        address.at.region === at.region && address.at.offset === at.offset && address.perValue === perValue,
     );
-    return known >= 0 ? known : addresses.push({ at, moving }) - 1;
+    return known >= 0 ? known : addresses.push({ at, perValue }) - 1;
   };
   const chained = nodes.map((node) => {
     const { step, operands: count, index = 0 } = stepOf(node);
@@ -103,21 +117,21 @@ function plannedChain(p: Planner, { nodes, results }: PlacedChain) {
     return {
       step,
       operands: operandsOf(node).map((input) => values.indexOf(input)),
-      rate: rate && addressOf(rate.plus(index * FLOAT), false),
-      corrections: corrections && addressOf(corrections, false),
+      rate: rate && indexOf(rate.plus(index * FLOAT), false),
+      corrections: corrections && indexOf(corrections, false),
     };
   });
-  const kept = results.map(({ node, to }) => ({ step: nodes.indexOf(node), address: addressOf(to, true) }));
+  const stored = results.map(({ node, to }) => ({ step: nodes.indexOf(node), address: indexOf(to, true) }));
   const call = p.kernel(optimizerChain, {
     operands: operands.length,
     steps: chained,
-    results: kept,
+    results: stored,
     addresses: addresses.length,
   });
   return { call, addresses };
 }
 
-/** The phase that takes on what `updateChains` has found: every value is read and written once. */
+/** Adds the phase that applies the chains of `updateChains`. It reads and writes every value once. */
 export function lowerUpdateChains(p: Planner, chains: readonly UpdateChain[]): void {
   const parameters = parametersOf(p.graph);
   p.setAlgorithm('elementwise');
@@ -130,22 +144,22 @@ export function lowerUpdateChains(p: Planner, chains: readonly UpdateChain[]): v
   );
 }
 
-/** Partial sums of a fixed number of values each, then their sum: the same for any number of threads. */
+/** Computes partial sums of a fixed number of values each, then their total: the same for any number of threads. */
 export const lowerSumOfSquares: Lowering<object> = (p, node) => {
   const [input] = node.inputs as [Node];
   const x = denseOf(p, input);
   const size = sizeOf(input.shape);
-  const parts = Math.ceil(size / SQUARES);
-  const whole = Math.floor(size / SQUARES);
+  const parts = Math.ceil(size / PARTIAL_SUM_VALUES);
+  const full = Math.floor(size / PARTIAL_SUM_VALUES);
   const sums = p.workspace(parts * VECTOR);
-  const addSquares = p.kernel(squareParts, { rest: size % SQUARES });
+  const addSquares = p.kernel(partialSumsOfSquares, { rest: size % PARTIAL_SUM_VALUES });
   p.setAlgorithm('sum of squares');
   p.parallelFor(parts, (from, to) => [
     addSquares({
-      x: x.plus(from * SQUARES * FLOAT),
+      x: x.plus(from * PARTIAL_SUM_VALUES * FLOAT),
       sums: sums.plus(from * VECTOR),
-      whole: Math.min(to, whole) - from,
-      last: to > whole ? 1 : 0,
+      full: Math.min(to, full) - from,
+      partial: to > full ? 1 : 0,
     }),
   ]);
   const addParts = p.kernel(sumVectors, {});

@@ -1,5 +1,4 @@
-/** The steps of optimizers: elementwise over values that lie one after the other. */
-
+/** Optimizer steps: pointwise functions of contiguous values. */
 import type { Engine } from '../../codegen/engine.js';
 import { f32x4, type I32, type Local, type V128, v128 } from '../../codegen/index.js';
 import {
@@ -14,7 +13,10 @@ import {
 
 type Vector = Local<'v128'>;
 
-/** What is computed of the operands x, z, v and of numbers that come in as tensors. */
+/**
+ * The function of a step: of its operands x, z and v, and of the rate and the corrections c1 and c2, which are
+ * tensors.
+ */
 export type OptimizerStep =
   /** a * x + b * z */
   | { readonly fn: 'combine'; readonly a: number; readonly b: number }
@@ -22,12 +24,16 @@ export type OptimizerStep =
   | { readonly fn: 'combineSquare'; readonly a: number; readonly b: number }
   /** x - rate * z */
   | { readonly fn: 'descend' }
-  /** x * (1 - rate * decay) - rate * (z / c1) / (sqrt(v / c2) + eps), c1 and c2 the corrections */
+  /** x * (1 - rate * decay) - rate * (z / c1) / (sqrt(v / c2) + eps), with the bias corrections of Adam */
   | { readonly fn: 'adaptiveDescend'; readonly eps: number; readonly decay: number }
-  /** x * min(1, maxNorm / (sqrt(rate) + 1e-6)), where rate is the sum of all squares */
+  /** x * min(1, maxNorm / (sqrt(rate) + 1e-6)), where rate is the sum of squares of all gradients */
   | { readonly fn: 'clip'; readonly maxNorm: number };
 
-/** What of a step is the same for all values, from the rate (in all lanes) and the address of the corrections. */
+/**
+ * The factors of a step that are the same for all values.
+ * @param rate the rate in all lanes.
+ * @param corrections address of c1 and c2.
+ */
 function constantsOf(step: OptimizerStep, rate: V128, corrections: I32): readonly V128[] {
   const one = f32x4.const(1);
   switch (step.fn) {
@@ -44,14 +50,14 @@ function constantsOf(step: OptimizerStep, rate: V128, corrections: I32): readonl
       ];
     case 'clip': {
       const norm = f32x4.add(f32x4.sqrt(rate), f32x4.const(1e-6));
-      // `min` keeps a norm that is NaN.
+      // `min` passes on a NaN norm.
       return [f32x4.min(one, f32x4.div(f32x4.const(step.maxNorm), norm))];
     }
   }
 }
 
-/** The result of a step, which reads only the operands and constants that it has. */
-function stepped(
+/** The result of a step. Each case reads only the operands and constants that the step has. */
+function applyStep(
   engine: Engine,
   step: OptimizerStep,
   operands: readonly Vector[],
@@ -76,51 +82,48 @@ function stepped(
   }
 }
 
-/** A step among several on the same values. */
+/** A step of a chain. */
 export interface ChainedStep {
   readonly step: OptimizerStep;
-  /** Where x, z and v come from: an index among the operands and, behind those, the results of the steps before. */
+  /** Indices of x, z and v: of the chain's operands first, then of the results of the steps before this one. */
   readonly operands: readonly number[];
-  /** Indices of the rate and the corrections among the addresses. */
+  /** Indices of the rate and of the corrections in the addresses. */
   readonly rate?: number;
   readonly corrections?: number;
 }
 
-/** Everything that is fixed when the kernel is generated. */
+/** A chain of steps on the same values. */
 export interface OptimizerChain {
-  /** Addresses in all, of which the first `operands` are those of values to load. */
+  /** Number of addresses; the first `operands` of them are those of the operands. */
   readonly addresses: number;
   readonly operands: number;
   readonly steps: readonly ChainedStep[];
-  /** Which results are kept, and at which of the addresses. The address of an operand may be one of them. */
+  /** The steps whose results are stored, and the indices of their addresses, which may be those of operands. */
   readonly results: readonly { readonly step: number; readonly address: number }[];
 }
 
-/**
- * Steps on the same values, one after the other while they are at hand. All that is loaded is loaded before
- * anything is stored.
- */
+/** Computes all steps on eight values in registers, then the next eight. All loads come before the first store. */
 export const optimizerChain = defineKernel({
   name: 'optimizer chain',
   parameters: {
-    /** Number of pairs of vectors: values divided by eight. */
+    /** Number of blocks of eight values. */
     groups: 'integer',
-    /** Addresses of the operands, then of rates, corrections and results elsewhere, in the order that the shape tells. */
+    /** Addresses of the operands, then of rates, corrections and results, by the indices in the shape. */
     at: addressList(PARAMETERS - 1),
   },
   build(f, p, { engine, shape }: Variant<OptimizerChain>) {
     const { addresses: count, operands, steps, results } = shape;
     const at = p.at.slice(0, count);
-    const moving = new Set([...at.slice(0, operands), ...results.map(({ address }) => at[address]!)]);
+    const perValue = new Set([...at.slice(0, operands), ...results.map(({ address }) => at[address]!)]);
     const constants = steps.map(({ step, rate, corrections }, index) => {
-      const given = constantsOf(
+      const values = constantsOf(
         step,
         v128.loadSplat(rate === undefined ? 0 : at[rate]!),
         corrections === undefined ? 0 : at[corrections]!,
       );
-      const kept = f.vectors(`constants ${index}`, given.length);
-      for (const [i, value] of given.entries()) f.set(kept[i]!, value);
-      return kept;
+      const vectors = f.vectors(`constants ${index}`, values.length);
+      for (const [i, value] of values.entries()) f.set(vectors[i]!, value);
+      return vectors;
     });
     const pair = (name: string) => f.vectors(name, 2);
     f.repeat(p.groups, () => {
@@ -133,44 +136,44 @@ export const optimizerChain = defineKernel({
         const result = pair(`result ${index}`);
         for (const [v, vector] of result.entries()) {
           const inputs = from.map((i) => values[i]![v]!);
-          f.set(vector, stepped(engine, step, inputs, constants[index]!));
+          f.set(vector, applyStep(engine, step, inputs, constants[index]!));
         }
         values.push(result);
       }
       for (const { step, address } of results)
         for (const [v, vector] of values[operands + step]!.entries())
           f.store(at[address]!, vector, v * VECTOR);
-      for (const address of moving) f.advance(address, 2 * VECTOR);
+      for (const address of perValue) f.advance(address, 2 * VECTOR);
     });
   },
 });
 
-/** Values that one partial sum of squares covers. */
-export const SQUARES = 4096;
+/** Values of a partial sum of squares. */
+export const PARTIAL_SUM_VALUES = 4096;
 
-/** Everything that is fixed when the kernel is generated. */
-interface SquareParts {
-  /** Values in the last partial sum. */
+/** Size of the last partial sum. */
+interface SquareSumsShape {
+  /** Values of the last partial sum if it has fewer, else 0. */
   readonly rest: number;
 }
 
-/** Partial sums of squares, one vector for each `SQUARES` values; the last one may cover fewer. */
-export const squareParts = defineKernel({
-  name: 'square parts',
+/** Computes partial sums of squares: a vector of four sums for each `PARTIAL_SUM_VALUES` values. */
+export const partialSumsOfSquares = defineKernel({
+  name: 'partial sums of squares',
   parameters: {
     /** Address of the first value. */
     x: 'address',
     /** Address of the first partial sum. */
     sums: 'address',
-    /** Number of whole partial sums. */
-    whole: 'integer',
-    /** 1 if a last one of `rest` values follows. */
-    last: 'integer',
+    /** Number of full partial sums. */
+    full: 'integer',
+    /** 1 if a last partial sum of `rest` values follows. */
+    partial: 'integer',
   },
-  build(f, p, { engine, shape: { rest } }: Variant<SquareParts>) {
+  build(f, p, { engine, shape: { rest } }: Variant<SquareSumsShape>) {
     const sums = f.vectors('sum', 2);
     const values = f.vectors('value', 2);
-    const part = (count: number): void => {
+    const addSquares = (count: number): void => {
       for (const sum of sums) f.set(sum, f32x4.const(0));
       const add = (lanes: readonly V128[]): void => {
         for (const [v, value] of lanes.entries()) f.set(values[v]!, value);
@@ -184,12 +187,12 @@ export const squareParts = defineKernel({
       f.store(p.sums, f32x4.add(sums[0]!, sums[1]!));
       f.advance(p.sums, VECTOR);
     };
-    f.repeat(p.whole, () => part(SQUARES));
-    if (rest > 0) f.when(p.last, () => part(rest));
+    f.repeat(p.full, () => addSquares(PARTIAL_SUM_VALUES));
+    if (rest > 0) f.when(p.partial, () => addSquares(rest));
   },
 });
 
-/** Adds up vectors and their lanes. */
+/** Adds up vectors and then the four lanes of the total. */
 export const sumVectors = defineKernel({
   name: 'sum vectors',
   parameters: {

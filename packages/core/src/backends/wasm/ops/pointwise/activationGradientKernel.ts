@@ -1,4 +1,4 @@
-/** The gradient of an activation: dy times the slope at x. NaN in either stays NaN wherever the slope is not cut. */
+/** Gradients of activations: dy times the slope at x. NaN in either gives NaN wherever the slope is not clamped. */
 import type { Activation } from '../../../../ops/activation.js';
 import { constant } from '../../codegen/constants.js';
 import type { Engine } from '../../codegen/engine.js';
@@ -9,7 +9,10 @@ import { applyActivation } from './activationKernel.js';
 /** 1 where the mask is set, else 0. */
 const oneWhere = (mask: V128): V128 => v128.and(mask, constant(1));
 
-/** The slope at x; `y` is a temporary, for the activation's own value where the slope is made of it. */
+/**
+ * The slope of an activation at x.
+ * @param y a temporary for the value of the activation, from which some slopes are computed.
+ */
 function slope(
   f: FunctionBuilder,
   engine: Engine,
@@ -48,13 +51,13 @@ function slope(
   }
 }
 
-/** Everything that is fixed when the kernel is generated: bytes from one pixel to the next. */
-export interface ActivationGradient {
+/** Activation, and pixel strides in bytes. */
+export interface ActivationGradientShape {
   readonly activation: Activation;
   readonly pixel: { readonly dy: number; readonly x: number; readonly dx: number };
 }
 
-/** dx = dy times the slope at x, pixel by pixel. */
+/** Computes dx = dy times the slope at x, pixel by pixel. */
 export const activationGradient = defineKernel({
   name: 'activation gradient',
   parameters: {
@@ -66,10 +69,10 @@ export const activationGradient = defineKernel({
     dx: 'address',
     /** Number of pixels. */
     pixels: 'integer',
-    /** Pairs of vectors in a pixel: channels divided by eight. */
+    /** Number of channel blocks, of eight channels each. */
     groups: 'integer',
   },
-  build(f, p, { engine, shape: { activation, pixel } }: Variant<ActivationGradient>) {
+  build(f, p, { engine, shape: { activation, pixel } }: Variant<ActivationGradientShape>) {
     const [dy, x, dx] = [f.pointer('dy'), f.pointer('x'), f.pointer('dx')];
     const values = f.vectors('x', 2);
     const outputs = f.vectors('y', 2);

@@ -1,7 +1,7 @@
 /**
- * Activations on vectors in registers: the last step of every kernel that can have one. Clamps are
- * `pmin` and `pmax`, one instruction each; `min` and `max` carry NaN and signed-zero work and made
- * MobileNetV2 11 % slower. NaN stays NaN in all of them.
+ * Activations of vectors in registers, the epilogue of other kernels. Clamps use `pmin` and `pmax`, one x86
+ * instruction each; `min` and `max` need more for NaN and signed zeros and made MobileNetV2 11 % slower. All
+ * activations keep NaN.
  */
 import type { Activation } from '../../../../ops/activation.js';
 import { constant, heldConstant, SMALL_TANH } from '../../codegen/constants.js';
@@ -15,7 +15,7 @@ type Vector = Local<'v128'>;
 const clamp = (value: V128, low: number, high: number): V128 =>
   f32x4.pmin(f32x4.pmax(value, constant(low)), constant(high));
 
-/** Replaces each value by its activation. */
+/** Applies an activation in place, if there is one. */
 export function applyActivation(
   f: FunctionBuilder,
   engine: Engine,
@@ -23,7 +23,7 @@ export function applyActivation(
   values: readonly Vector[],
 ): void {
   if (!activation) return;
-  // Those with an exponential need registers of their own: four vectors at a time, two without wide SIMD.
+  // Activations with an exponential need registers for temporaries: four vectors at a time, two without wide SIMD.
   const group = engine.wide ? 4 : 2;
   for (let start = 0; start < values.length; start += group)
     applyToGroup(f, engine, activation, values.slice(start, start + group));
@@ -73,7 +73,7 @@ function applyToGroup(
       break;
     }
     case 'tanh': {
-      // 1 - 2 / (exp(2x) + 1) loses digits near zero: a polynomial there.
+      // 1 - 2 / (exp(2x) + 1) loses digits near zero, where a polynomial is used instead.
       const { scale, mantissa } = exponentialParts(f, engine, values, 2);
       const large = mantissa;
       forEachPair(large, (y, i) => {

@@ -1,4 +1,4 @@
-/** Elementwise ops write their own values and nothing beyond. */
+/** Pointwise ops write their own values and nothing after them. */
 import { differences } from '@cnn/testing/conformance';
 import { fillTensor } from '@cnn/testing/scheme';
 import { expect, test } from 'vitest';
@@ -9,19 +9,19 @@ import { emit } from '../../../../ops/define.js';
 import { ops } from '../../../../ops/index.js';
 import { wasmBackend } from '../../wasm.js';
 
-test('the sum of two gradients of a depthwise weight lies as weights do, not pixel by pixel', async () => {
+test('the sum of two gradients of a depthwise weight is stored row-major, not as pixels', async () => {
   const graph = new Graph();
   const shape = [1, 12, 5, 5];
   const [x, dy] = [graph.input('x', shape), graph.input('dy', shape)];
   const window = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 12 } as const;
   const gradient = () => emit(ops.conv2dGradWeight, [dy, x], { ...window, shape: [12, 1, 1, 1] });
-  // The first value dies before the sum is computed, which takes its place; what lies behind stays alive.
+  // The first value dies before the sum is computed, which takes its memory; the value after it stays alive.
   const first = emit(ops.channelSum, [x], {});
-  const behind = emit(ops.channelSum, [dy], {});
+  const after = emit(ops.channelSum, [dy], {});
   const [one, other] = [gradient(), gradient()];
   const twice = emit(ops.add, [first, first], {});
   const sum = emit(ops.add, [one, other], {});
-  graph.outputs.set('sum', sum).set('behind', behind).set('twice', twice);
+  graph.outputs.set('sum', sum).set('after', after).set('twice', twice);
   const runs = [
     new Map([
       ['x', fillTensor('x', shape)],

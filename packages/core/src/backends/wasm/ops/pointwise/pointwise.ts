@@ -1,10 +1,8 @@
-/** Elementwise ops: sums, products with broadcasting, activations, normalisation by given statistics. */
+/** Pointwise ops: sums, products with broadcasting, activations. */
 import type { Node } from '../../../../graph/graph.js';
 import type { Activation } from '../../../../ops/activation.js';
 import type { AddAttrs } from '../../../../ops/arithmetic.js';
-import type { BatchNormTrainAttrs, EpsAttrs } from '../../../../ops/batchNorm.js';
-import type { FillAttrs } from '../../../../ops/fill.js';
-import { sameShape, sizeOf } from '../../../../tensor/shape.js';
+import { sameShape } from '../../../../tensor/shape.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import {
   denseFloats,
@@ -16,30 +14,23 @@ import {
 } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
 import type { Planner } from '../../schedule/planner.js';
-import {
-  channelGroups,
-  copyLoops,
-  copyPhase,
-  copyPhaseOf,
-  type Lowering,
-  parallelForPixels,
-  pixelsOf,
-} from '../lowering.js';
-import { normCoefficients } from '../norm/normKernel.js';
+import { copyLoops, copyPhaseOf } from '../data/copy.js';
+import { channelGroups, type Lowering, parallelForPixels, pixelsOf } from '../lowering.js';
 import { broadcastStrides } from './broadcast.js';
-import { type PixelwiseFunction, pixelwise } from './pointwiseKernel.js';
+import { type PointwiseFunction, pointwiseKernel } from './pointwiseKernel.js';
 
-export const lowerActivation: Lowering<Activation> = (p, node) => elementwise(p, node, 'copy', node.attrs);
+export const lowerActivation: Lowering<Activation> = (p, node) => lowerPointwise(p, node, 'copy', node.attrs);
 
-export const lowerAdd: Lowering<AddAttrs> = (p, node) => elementwise(p, node, 'add', node.attrs.activation);
+export const lowerAdd: Lowering<AddAttrs> = (p, node) =>
+  lowerPointwise(p, node, 'add', node.attrs.activation);
 
-/** Ops that change nothing in inference, where their input could not simply be shared. */
-export const lowerNeutral: Lowering<object> = (p, node) => elementwise(p, node, 'copy');
+/** Copies the input of an op that is the identity in inference, where the result cannot alias it. */
+export const lowerNeutral: Lowering<object> = (p, node) => lowerPointwise(p, node, 'copy');
 
-function elementwise(p: Planner, node: Node, compute: PixelwiseFunction, activation?: Activation): void {
+function lowerPointwise(p: Planner, node: Node, compute: PointwiseFunction, activation?: Activation): void {
   p.setAlgorithm('elementwise');
   if (p.value(node).kind === 'pixels') {
-    onPixels(
+    pointwisePhase(
       p,
       compute,
       node.inputs.map((input) => pixelsOf(p, input)),
@@ -48,7 +39,7 @@ function elementwise(p: Planner, node: Node, compute: PixelwiseFunction, activat
     );
     return;
   }
-  flat(
+  contiguousPhase(
     p,
     compute,
     node.inputs.map((input) => p.value(input).at),
@@ -58,38 +49,42 @@ function elementwise(p: Planner, node: Node, compute: PixelwiseFunction, activat
   );
 }
 
-/** Values that lie in one piece, one after the other. */
-function flat(
+/** Adds a pointwise phase over contiguous values of the same layout. */
+function contiguousPhase(
   p: Planner,
-  compute: PixelwiseFunction,
+  compute: PointwiseFunction,
   operands: readonly Pointer[],
   y: Pointer,
   floats: number,
   activation?: Activation,
 ): void {
   const shape = { compute, operands: operands.map(() => ({ pixel: 0 })), pixel: 0, activation };
-  const call = p.kernel(pixelwise, shape);
+  const call = p.kernel(pointwiseKernel, shape);
   p.parallelFor(floats / CHANNEL_BLOCK, (from, to) => {
     const at = (pointer: Pointer) => pointer.plus(from * CHANNEL_BLOCK * FLOAT);
     return [call({ y: at(y), operands: operands.map(at), pixels: 1, groups: to - from })];
   });
 }
 
-/** Pixel by pixel. Operands have the extents of y; where they repeat, their strides are zero. */
-export function onPixels(
+/**
+ * Adds a pointwise phase over pixels.
+ * @param operands values with the extents of y; their strides are zero along axes where they are broadcast, and
+ * `scalar` is true if they are broadcast along the channels.
+ */
+export function pointwisePhase(
   p: Planner,
-  compute: PixelwiseFunction,
-  operands: readonly (Pixels & { readonly single?: boolean })[],
+  compute: PointwiseFunction,
+  operands: readonly (Pixels & { readonly scalar?: boolean })[],
   y: Pixels,
   activation?: Activation,
 ): void {
   const runs = pixelRuns(y, ...operands);
   const packed = paddedChannels(y.c) * FLOAT;
-  const alike =
+  const sameStride =
     [y, ...operands].every(({ pixelStride }) => pixelStride === packed) &&
-    !operands.some(({ single }) => single);
-  if (runs.count === 1 && alike) {
-    flat(
+    !operands.some(({ scalar }) => scalar);
+  if (runs.count === 1 && sameStride) {
+    contiguousPhase(
       p,
       compute,
       operands.map(({ at }) => at),
@@ -99,9 +94,9 @@ export function onPixels(
     );
     return;
   }
-  const call = p.kernel(pixelwise, {
+  const call = p.kernel(pointwiseKernel, {
     compute,
-    operands: operands.map(({ pixelStride, single }) => ({ pixel: pixelStride, single })),
+    operands: operands.map(({ pixelStride, scalar }) => ({ pixel: pixelStride, scalar })),
     pixel: y.pixelStride,
     activation,
   });
@@ -112,88 +107,36 @@ export function onPixels(
   });
 }
 
-/** y = a * b, b repeated along the axes where it has one element. */
+/** y = a * b, with b broadcast along the axes where it has one element. */
 export const lowerMul: Lowering<object> = (p, node) => {
   const [a, b] = node.inputs as [Node, Node];
   if (sameShape(a.shape, b.shape)) {
-    elementwise(p, node, 'mul');
+    lowerPointwise(p, node, 'mul');
     return;
   }
   p.setAlgorithm('elementwise');
   if (isPixelShape(node.shape)) {
     const y = pixelsOf(p, node);
     const small = pixelsOf(p, b);
-    const repeated: Pixels & { readonly single: boolean } = {
+    const broadcast: Pixels & { readonly scalar: boolean } = {
       ...small,
       ...extents(node.shape),
       imageStride: small.n === 1 ? 0 : small.imageStride,
       rowStride: small.h === 1 ? 0 : small.rowStride,
       pixelStride: small.w === 1 ? 0 : small.pixelStride,
-      single: small.c === 1 && y.c > 1,
+      scalar: small.c === 1 && y.c > 1,
     };
-    onPixels(p, 'mul', [pixelsOf(p, a), repeated], y);
+    pointwisePhase(p, 'mul', [pixelsOf(p, a), broadcast], y);
     return;
   }
-  const whole = p.workspace(storedFloats(node.shape) * FLOAT);
+  const broadcast = p.workspace(storedFloats(node.shape) * FLOAT);
   const to = broadcastStrides(node.shape, node.shape);
-  copyPhaseOf(p, p.value(b).at, whole, copyLoops(node.shape, broadcastStrides(b.shape, node.shape), to));
-  flat(p, 'mul', [p.value(a).at, whole], p.value(node).at, storedFloats(node.shape));
+  const loops = copyLoops(node.shape, broadcastStrides(b.shape, node.shape), to);
+  copyPhaseOf(p, p.value(b).at, broadcast, loops);
+  contiguousPhase(p, 'mul', [p.value(a).at, broadcast], p.value(node).at, storedFloats(node.shape));
 };
 
-/** What a normalisation multiplies each channel with, and what it adds. */
-interface NormCoefficients {
-  readonly scale: Pointer;
-  readonly shift: Pointer;
-}
-
-/** The coefficients of a normalisation by statistics that no run changes; undefined for others. */
-export function constantCoefficients(p: Planner, node: Node<EpsAttrs>): NormCoefficients | undefined {
-  const statistics = node.inputs.slice(1).map((statistic) => p.constantValue(statistic)?.data);
-  const [weight, bias, mean, variance] = statistics;
-  if (!weight || !bias || !mean || !variance) return undefined;
-  const floats = paddedChannels(weight.length);
-  const scale = p.addConstant(2 * floats, (target) => {
-    for (let c = 0; c < weight.length; c++) {
-      const factor = weight[c]! / Math.sqrt(variance[c]! + node.attrs.eps);
-      target[c] = factor;
-      target[floats + c] = bias[c]! - mean[c]! * factor;
-    }
-  });
-  return { scale, shift: scale.plus(floats * FLOAT) };
-}
-
-/** Plans the phase that computes the coefficients of a normalisation in every run. */
-function changingCoefficients(p: Planner, node: Node<EpsAttrs>): NormCoefficients {
-  const channels = node.shape[1]!;
-  const bytes = paddedChannels(channels) * FLOAT;
-  const [scale, shift] = [p.workspace(bytes), p.workspace(bytes)];
-  const [, weight, bias, mean, variance] = node.inputs as [Node, Node, Node, Node, Node];
-  const call = p.kernel(normCoefficients, { eps: node.attrs.eps });
-  p.parallelFor(1, () => [
-    call({
-      weight: p.value(weight).at,
-      bias: p.value(bias).at,
-      mean: p.value(mean).at,
-      variance: p.value(variance).at,
-      scale,
-      shift,
-      groups: channelGroups(channels),
-    }),
-  ]);
-  return { scale, shift };
-}
-
-/** y = x * scale + shift, the two computed from the four statistics first. */
-export const lowerBatchNorm: Lowering<BatchNormTrainAttrs> = (p, node) => {
-  const [x] = node.inputs as [Node];
-  const y = pixelsOf(p, node);
-  p.setAlgorithm('elementwise');
-  const { scale, shift } = constantCoefficients(p, node) ?? changingCoefficients(p, node);
-  const operands = [pixelsOf(p, x), perChannel(y, scale), perChannel(y, shift)];
-  onPixels(p, 'affine', operands, y, node.attrs.activation);
-};
-
-/** One number for each channel, as an operand that is the same for all pixels of y. */
+/** One number per channel as an operand: the extents of y, with strides of zero. */
 export const perChannel = (y: Pixels, at: Pointer): Pixels => ({
   ...y,
   at,
@@ -201,20 +144,3 @@ export const perChannel = (y: Pixels, at: Pointer): Pixels => ({
   rowStride: 0,
   pixelStride: 0,
 });
-
-export const lowerFill: Lowering<FillAttrs> = (p, node) => {
-  const { value } = node.attrs;
-  const one = p.addConstant(1, (target) => target.fill(value));
-  p.setAlgorithm('copy');
-  copyPhaseOf(p, one, p.value(node).at, [{ count: storedFloats(node.shape), from: 0, to: 1 }]);
-};
-
-/** y = x under another shape, where it could not simply be shared: by way of the host's order. */
-export const lowerReshape: Lowering<object> = (p, node) => {
-  const [x] = node.inputs as [Node];
-  p.setAlgorithm('copy');
-  const dense = (shape: readonly number[], at: Pointer) => ({ kind: 'dense', at, shape }) as const;
-  const between = p.workspace(sizeOf(node.shape) * FLOAT);
-  copyPhase(p, x.shape, p.value(x), dense(x.shape, between));
-  copyPhase(p, node.shape, dense(node.shape, between), p.value(node));
-};

@@ -1,54 +1,56 @@
-/** Elementwise kernels: whatever maps the channels of a pixel one by one, over any number of pixels. */
+/** Pointwise kernels: functions of each channel of each pixel, followed by an activation. */
 import type { Activation } from '../../../../ops/activation.js';
 import { f32x4, type Local, type V128, v128 } from '../../codegen/index.js';
 import { addressList, defineKernel, multiplyAdd, type Variant, VECTOR } from '../../codegen/kernel.js';
 import { applyActivation } from './activationKernel.js';
 
 /**
- * What is computed of the operands. `affine` is the first times the second plus the third, `affine2` the first
- * times the third plus the second times the fourth plus the fifth.
+ * The function of operands a, b, c, d, e: `copy` a, `add` a + b, `mul` a * b, `affine` a * b + c,
+ * `affine2` a * c + b * d + e.
  */
-export type PixelwiseFunction = 'copy' | 'add' | 'mul' | 'affine' | 'affine2';
+export type PointwiseFunction = 'copy' | 'add' | 'mul' | 'affine' | 'affine2';
 
-/** An operand: bytes from one pixel to the next (0: the same for all), and whether it is one value for all channels. */
-export interface PixelwiseOperand {
+/** An operand of a pointwise kernel. */
+export interface PointwiseOperand {
+  /** Pixel stride in bytes; 0 if all pixels read the same values. */
   readonly pixel: number;
-  readonly single?: boolean;
+  /** True if one value per pixel is broadcast to all channels. */
+  readonly scalar?: boolean;
 }
 
-/** Everything that is fixed when the kernel is generated. */
-export interface Pixelwise {
-  readonly compute: PixelwiseFunction;
-  readonly operands: readonly PixelwiseOperand[];
-  /** Bytes from one pixel of y to the next. */
+/** Function, operands and layout of a pointwise kernel. */
+export interface PointwiseShape {
+  readonly compute: PointwiseFunction;
+  readonly operands: readonly PointwiseOperand[];
+  /** Pixel stride of y in bytes. */
   readonly pixel: number;
   readonly activation?: Activation;
 }
 
-/** The most operands that a function has. */
-const MOST_OPERANDS = 5;
+/** Operands of the function that has most: `affine2`. */
+const MAX_OPERANDS = 5;
 
-/** Computes y of the operands, pixel by pixel. */
-export const pixelwise = defineKernel({
-  name: 'pixelwise',
+/** Computes y from the operands, pixel by pixel. */
+export const pointwiseKernel = defineKernel({
+  name: 'pointwise',
   parameters: {
     /** Address of the first pixel of y. */
     y: 'address',
     /** Addresses of each operand's first pixel. */
-    operands: addressList(MOST_OPERANDS),
+    operands: addressList(MAX_OPERANDS),
     /** Number of pixels. */
     pixels: 'integer',
-    /** Pairs of vectors in a pixel: channels divided by eight. */
+    /** Number of channel blocks, of eight channels each. */
     groups: 'integer',
   },
-  build(f, p, { engine, shape }: Variant<Pixelwise>) {
+  build(f, p, { engine, shape }: Variant<PointwiseShape>) {
     const { operands, pixel, compute, activation } = shape;
     const starts = p.operands.slice(0, operands.length);
     const addresses = starts.map((_, index) => f.pointer(`operand ${index}`));
     const y = f.pointer('y');
     const results = f.vectors('result', 2);
     const operand = (index: number, v: number): V128 =>
-      operands[index]!.single ? v128.loadSplat(addresses[index]!) : v128.load(addresses[index]!, v * VECTOR);
+      operands[index]!.scalar ? v128.loadSplat(addresses[index]!) : v128.load(addresses[index]!, v * VECTOR);
     const value = (v: number): V128 => {
       switch (compute) {
         case 'copy':
@@ -60,8 +62,8 @@ export const pixelwise = defineKernel({
         case 'affine':
           return multiplyAdd(engine, operand(0, v), operand(1, v), operand(2, v));
         case 'affine2': {
-          const rest = multiplyAdd(engine, operand(1, v), operand(3, v), operand(4, v));
-          return multiplyAdd(engine, operand(0, v), operand(2, v), rest);
+          const second = multiplyAdd(engine, operand(1, v), operand(3, v), operand(4, v));
+          return multiplyAdd(engine, operand(0, v), operand(2, v), second);
         }
       }
     };
@@ -75,10 +77,10 @@ export const pixelwise = defineKernel({
         applyActivation(f, engine, activation, results);
         for (const [v, result] of results.entries()) f.store(y, result, v * VECTOR);
         for (const [index, address] of addresses.entries())
-          if (!operands[index]!.single) f.advance(address, 2 * VECTOR);
+          if (!operands[index]!.scalar) f.advance(address, 2 * VECTOR);
         f.advance(y, 2 * VECTOR);
       });
-      for (const [index, { pixel: step }] of operands.entries()) f.advance(starts[index]!, step);
+      for (const [index, { pixel: stride }] of operands.entries()) f.advance(starts[index]!, stride);
       f.advance(p.y, pixel);
     });
   },

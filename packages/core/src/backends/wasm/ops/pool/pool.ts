@@ -1,4 +1,7 @@
-/** Pooling: windows along rows where they are small, areas where they are not; adaptive and global are areas. */
+/**
+ * Pooling: the row kernel for sliding windows of up to seven rows, the area kernel for larger, adaptive and global
+ * ones.
+ */
 import type { Node } from '../../../../graph/graph.js';
 import { type AdaptivePoolAttrs, adaptiveRange } from '../../../../ops/adaptivePool.js';
 import type { AvgPoolAttrs, MaxPoolAttrs } from '../../../../ops/pool.js';
@@ -7,20 +10,22 @@ import { MOST_ROWS } from '../../codegen/windowRow.js';
 import type { Pixels } from '../../memory/layout.js';
 import type { Call, Planner } from '../../schedule/planner.js';
 import { insideWindow } from '../data/padding.js';
-import { channelGroups, float32Bits, type Lowering, pixelsOf } from '../lowering.js';
+import { channelGroups, type Lowering, pixelsOf } from '../lowering.js';
 import { poolArea, poolRow, type Reduction } from './poolKernel.js';
 
-export const lowerMaxPool: Lowering<MaxPoolAttrs> = (p, node) => slidingWindow(p, node, node.attrs, 'max');
+export const lowerMaxPool: Lowering<MaxPoolAttrs> = (p, node) => lowerSliding(p, node, node.attrs, 'max');
 
-export const lowerAvgPool: Lowering<AvgPoolAttrs> = (p, node) => slidingWindow(p, node, node.attrs, 'mean');
+export const lowerAvgPool: Lowering<AvgPoolAttrs> = (p, node) => lowerSliding(p, node, node.attrs, 'mean');
 
-export const lowerAdaptiveAvgPool: Lowering<AdaptivePoolAttrs> = (p, node) => adaptive(p, node, 'mean');
+export const lowerAdaptiveAvgPool: Lowering<AdaptivePoolAttrs> = (p, node) => lowerAdaptive(p, node, 'mean');
 
-export const lowerAdaptiveMaxPool: Lowering<AdaptivePoolAttrs> = (p, node) => adaptive(p, node, 'max');
+export const lowerAdaptiveMaxPool: Lowering<AdaptivePoolAttrs> = (p, node) => lowerAdaptive(p, node, 'max');
 
-export const lowerGlobalAvgPool: Lowering<object> = (p, node) => adaptive(p, node, 'mean');
+export const lowerGlobalAvgPool: Lowering<object> = (p, node) => lowerAdaptive(p, node, 'mean');
 
-/** What a mean divides by in one direction: the window cut at the picture's extent, or at its padding. */
+/**
+ * The divisor of a mean along one axis: the taps inside the image, or inside its padding with `countIncludePad`.
+ */
 export function poolDivisor(
   attrs: MaxPoolAttrs | AvgPoolAttrs,
   axis: 0 | 1,
@@ -35,7 +40,7 @@ export function poolDivisor(
   return end - first;
 }
 
-function slidingWindow(
+function lowerSliding(
   p: Planner,
   node: Node,
   attrs: MaxPoolAttrs | AvgPoolAttrs,
@@ -47,7 +52,7 @@ function slidingWindow(
     poolDivisor(attrs, axis, axis === 0 ? x.h : x.w, index);
   const groups = channelGroups(x.c);
   if (kernel[0] > MOST_ROWS) {
-    areas(p, x, y, reduction, dilation, (row, column) => {
+    areasPhase(p, x, y, reduction, dilation, (row, column) => {
       const top = row * stride[0] - padding[0];
       const left = column * stride[1] - padding[1];
       const [firstRow, endRow] = insideWindow(top, kernel[0], dilation[0], x.h);
@@ -86,13 +91,15 @@ function slidingWindow(
       const rows = Array.from({ length: end - first }, (_, tap) =>
         x.at.plus(image * x.imageStride + (top + (first + tap) * dilation[0]) * x.rowStride),
       );
-      const makeRow = p.kernel(poolRow, shape);
-      return makeRow({ x: rows, y: y.at.plus(image * y.imageStride + row * y.rowStride), groups });
+      const computeRow = p.kernel(poolRow, shape);
+      return computeRow({ x: rows, y: y.at.plus(image * y.imageStride + row * y.rowStride), groups });
     }),
   );
 }
 
-/** What lies under one output pixel. */
+/**
+ * The window of one output pixel: its first row and column, its extents inside the image, the divisor of a mean.
+ */
 interface Area {
   readonly row: number;
   readonly column: number;
@@ -101,13 +108,17 @@ interface Area {
   readonly divisor: number;
 }
 
-function areas(
+/**
+ * Adds a phase with one call per output pixel.
+ * @param areaOf gives the window of an output pixel.
+ */
+function areasPhase(
   p: Planner,
   x: Pixels,
   y: Pixels,
   reduction: Reduction,
   dilation: readonly [number, number],
-  area: (row: number, column: number) => Area,
+  areaOf: (row: number, column: number) => Area,
 ): void {
   const reduce = p.kernel(poolArea, {
     reduction,
@@ -115,21 +126,21 @@ function areas(
     column: x.pixelStride * dilation[1],
   });
   const groups = channelGroups(x.c);
-  const call = (pixel: number, first: number, end: number): Call => {
+  const call = (pixel: number, firstGroup: number, endGroup: number): Call => {
     const [image, row, column] = [
       Math.floor(pixel / (y.h * y.w)),
       Math.floor(pixel / y.w) % y.h,
       pixel % y.w,
     ];
-    const under = area(row, column);
-    const channel = first * CHANNEL_BLOCK * FLOAT;
+    const area = areaOf(row, column);
+    const channel = firstGroup * CHANNEL_BLOCK * FLOAT;
     return reduce({
-      x: x.at.plus(image * x.imageStride + under.row * x.rowStride + under.column * x.pixelStride + channel),
+      x: x.at.plus(image * x.imageStride + area.row * x.rowStride + area.column * x.pixelStride + channel),
       y: y.at.plus(image * y.imageStride + row * y.rowStride + column * y.pixelStride + channel),
-      rows: under.rows,
-      columns: under.columns,
-      factor: float32Bits(1 / under.divisor),
-      groups: end - first,
+      rows: area.rows,
+      columns: area.columns,
+      factor: 1 / area.divisor,
+      groups: endGroup - firstGroup,
     });
   };
   const pixels = y.n * y.h * y.w;
@@ -142,9 +153,9 @@ function areas(
     );
 }
 
-function adaptive(p: Planner, node: Node, reduction: Reduction): void {
+function lowerAdaptive(p: Planner, node: Node, reduction: Reduction): void {
   const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
-  areas(p, x, y, reduction, [1, 1], (row, column) => {
+  areasPhase(p, x, y, reduction, [1, 1], (row, column) => {
     const [top, bottom] = adaptiveRange(row, x.h, y.h);
     const [left, right] = adaptiveRange(column, x.w, y.w);
     const [rows, columns] = [bottom - top, right - left];

@@ -1,43 +1,47 @@
-/** Gradients of pooling. A picture's dx is made by one thread, window by window in order, as windows overlap. */
+/**
+ * Gradients of pooling. Windows overlap, so the dx of an image (or of a part of its channels) is computed by one
+ * thread, window by window in order.
+ */
 import type { Node } from '../../../../graph/graph.js';
 import { type AdaptivePoolAttrs, adaptiveRange } from '../../../../ops/adaptivePool.js';
 import type { AvgPoolAttrs, MaxPoolAttrs } from '../../../../ops/pool.js';
 import { CHANNEL_BLOCK, FLOAT } from '../../codegen/kernel.js';
 import type { Pixels } from '../../memory/layout.js';
 import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
+import { copyLoops, copyPhaseOf, zeroPhase } from '../data/copy.js';
 import { insideWindow } from '../data/padding.js';
-import {
-  channelGroups,
-  copyLoops,
-  copyPhaseOf,
-  float32Bits,
-  type Lowering,
-  pixelsOf,
-  zeroPhase,
-  zeros,
-} from '../lowering.js';
+import { channelGroups, type Lowering, pixelsOf, zeros } from '../lowering.js';
 import { poolDivisor } from './pool.js';
 import { poolGradient } from './poolGradientKernel.js';
 import type { Reduction } from './poolKernel.js';
 
-export const lowerMaxPoolGrad: Lowering<MaxPoolAttrs> = (p, node) => sliding(p, node, node.attrs, 'max');
+export const lowerMaxPoolGrad: Lowering<MaxPoolAttrs> = (p, node) =>
+  lowerSlidingGradient(p, node, node.attrs, 'max');
 
-export const lowerAvgPoolGrad: Lowering<AvgPoolAttrs> = (p, node) => sliding(p, node, node.attrs, 'mean');
+export const lowerAvgPoolGrad: Lowering<AvgPoolAttrs> = (p, node) =>
+  lowerSlidingGradient(p, node, node.attrs, 'mean');
 
-export const lowerAdaptiveMaxPoolGrad: Lowering<AdaptivePoolAttrs> = (p, node) => adaptive(p, node, 'max');
+export const lowerAdaptiveMaxPoolGrad: Lowering<AdaptivePoolAttrs> = (p, node) =>
+  lowerAdaptiveGradient(p, node, 'max');
 
-export const lowerAdaptiveAvgPoolGrad: Lowering<AdaptivePoolAttrs> = (p, node) => adaptive(p, node, 'mean');
+export const lowerAdaptiveAvgPoolGrad: Lowering<AdaptivePoolAttrs> = (p, node) =>
+  lowerAdaptiveGradient(p, node, 'mean');
 
-export const lowerGlobalAvgPoolGrad: Lowering<object> = (p, node) => adaptive(p, node, 'mean');
+export const lowerGlobalAvgPoolGrad: Lowering<object> = (p, node) => lowerAdaptiveGradient(p, node, 'mean');
 
-/** What lies under a window in one direction: the first index, how many, and what a mean divides by. */
+/** A window along one axis: its first index and number of indices inside the image, and the divisor of a mean. */
 interface Extent {
   readonly first: number;
   readonly count: number;
   readonly divisor: number;
 }
 
-function sliding(p: Planner, node: Node, attrs: MaxPoolAttrs | AvgPoolAttrs, reduction: Reduction): void {
+function lowerSlidingGradient(
+  p: Planner,
+  node: Node,
+  attrs: MaxPoolAttrs | AvgPoolAttrs,
+  reduction: Reduction,
+): void {
   const { kernel, stride, padding, dilation } = attrs;
   const extent = (axis: 0 | 1, size: number, index: number): Extent => {
     const start = index * stride[axis] - padding[axis]!;
@@ -48,7 +52,7 @@ function sliding(p: Planner, node: Node, attrs: MaxPoolAttrs | AvgPoolAttrs, red
       divisor: poolDivisor(attrs, axis, size, index),
     };
   };
-  sendBack(
+  poolGradientPhases(
     p,
     node,
     reduction,
@@ -58,17 +62,19 @@ function sliding(p: Planner, node: Node, attrs: MaxPoolAttrs | AvgPoolAttrs, red
   );
 }
 
-function adaptive(p: Planner, node: Node, reduction: Reduction): void {
+function lowerAdaptiveGradient(p: Planner, node: Node, reduction: Reduction): void {
   const extent = (size: number, index: number, outputs: number): Extent => {
     const [first, end] = adaptiveRange(index, size, outputs);
     return { first, count: end - first, divisor: end - first };
   };
-  sendBack(p, node, reduction, [1, 1], extent, extent);
+  poolGradientPhases(p, node, reduction, [1, 1], extent, extent);
 }
 
+/** The window of output `index` along an axis of `size` inputs and `outputs` outputs. */
 type ExtentOf = (size: number, index: number, outputs: number) => Extent;
 
-function sendBack(
+/** Adds the phases that fill dx with zeros and then add the gradients of all windows. */
+function poolGradientPhases(
   p: Planner,
   node: Node,
   reduction: Reduction,
@@ -81,26 +87,26 @@ function sendBack(
   const x = reduction === 'max' ? pixelsOf(p, input) : dx;
   const rows = Array.from({ length: dy.h }, (_, row) => rowExtent(x.h, row, dy.h));
   const columns = Array.from({ length: dy.w }, (_, column) => columnExtent(x.w, column, dy.w));
-  /** Outputs of a row whose windows look the same and lie a constant distance apart. */
+  /** Runs of outputs in a row with windows of equal width and divisor, a constant number of columns apart. */
   const runs: { readonly start: number; count: number; readonly step: number }[] = [];
   for (const [column, extent] of columns.entries()) {
     const last = runs.at(-1);
-    const before = columns[column - 1];
-    const following = columns[column + 1];
-    const step = before ? extent.first - before.first : 0;
+    const previous = columns[column - 1];
+    const next = columns[column + 1];
+    const step = previous ? extent.first - previous.first : 0;
     if (
       last &&
       (step === last.step || last.count === 1) &&
-      before?.count === extent.count &&
-      before.divisor === extent.divisor
+      previous?.count === extent.count &&
+      previous.divisor === extent.divisor
     )
       runs[runs.length - 1] = { start: last.start, count: last.count + 1, step };
-    else runs.push({ start: column, count: 1, step: following ? following.first - extent.first : 0 });
+    else runs.push({ start: column, count: 1, step: next ? next.first - extent.first : 0 });
   }
   p.setAlgorithm(`${reduction} pool`);
-  zero(p, dx);
+  fillWithZeros(p, dx);
   const groups = channelGroups(dx.c);
-  // Few pictures cannot be shared out; their channels can.
+  // If there are fewer images than threads, threads share their channels too.
   const chunks = Math.min(groups, Math.max(1, Math.ceil(p.threads / dx.n)));
   p.parallelFor(dx.n * chunks, (from, to) =>
     Array.from({ length: to - from }, (_, i) => {
@@ -109,18 +115,18 @@ function sendBack(
       const channel = firstGroup * CHANNEL_BLOCK * FLOAT;
       return rows.flatMap((row, index) =>
         runs.map((run): Call => {
-          const under = columns[run.start]!;
+          const column = columns[run.start]!;
           const at = (value: Pixels) =>
             value.at.plus(
               image * value.imageStride +
                 row.first * value.rowStride +
-                under.first * value.pixelStride +
+                column.first * value.pixelStride +
                 channel,
             );
           const call = p.kernel(poolGradient, {
             reduction,
             rows: row.count,
-            columns: under.count,
+            columns: column.count,
             row: { x: dilation[0] * x.rowStride, dx: dilation[0] * dx.rowStride },
             column: { x: dilation[1] * x.pixelStride, dx: dilation[1] * dx.pixelStride },
             step: { x: run.step * x.pixelStride, dx: run.step * dx.pixelStride, dy: dy.pixelStride },
@@ -133,7 +139,7 @@ function sendBack(
             ),
             outputs: run.count,
             groups: endGroup - firstGroup,
-            factor: float32Bits(1 / (row.divisor * under.divisor)),
+            factor: 1 / (row.divisor * column.divisor),
           });
         }),
       );
@@ -141,14 +147,14 @@ function sendBack(
   );
 }
 
-/** Makes pictures zero: all at once if nothing else lies between their pixels. */
-function zero(p: Planner, value: Pixels): void {
+/** Fills images with zeros: as one range of memory if they are contiguous, else channel by channel. */
+function fillWithZeros(p: Planner, value: Pixels): void {
   const { n, c, h, w, imageStride, rowStride, pixelStride } = value;
-  const whole =
+  const contiguous =
     rowStride === w * pixelStride &&
     imageStride === h * rowStride &&
     pixelStride === channelGroups(c) * CHANNEL_BLOCK * FLOAT;
-  if (whole) zeroPhase(p, value.at, n * imageStride);
+  if (contiguous) zeroPhase(p, value.at, n * imageStride);
   else
     copyPhaseOf(
       p,

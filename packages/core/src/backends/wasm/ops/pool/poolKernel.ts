@@ -1,37 +1,37 @@
 /**
- * Max and average pooling. Along rows: columns are reduced first, and shared by the windows that overlap.
- * Over areas: one window of any size a call, for global and adaptive pooling.
+ * Max and average pooling. The row kernel reduces each column of the window once and shares it between overlapping
+ * windows. The area kernel computes one window of any size per call, for large windows, global and adaptive
+ * pooling.
  */
-
-import { f32, f32x4, type Local, type V128, v128 } from '../../codegen/index.js';
+import { f32x4, type Local, type V128, v128 } from '../../codegen/index.js';
 import { addressList, defineKernel, type Variant, VECTOR } from '../../codegen/kernel.js';
 import { MOST_ROWS, slideAlongRow, type WindowRow } from '../../codegen/windowRow.js';
 
-/** How values under a window become one. */
+/** Reduction of the values in a window. */
 export type Reduction = 'max' | 'mean';
 
-/** `max` and not `pmax`: a NaN under the window must win, whichever operand it is. */
+/** Uses `max`, not `pmax`: a NaN in the window must win, whichever operand it is. */
 const combine = (reduction: Reduction, a: V128, b: V128): V128 =>
   reduction === 'max' ? f32x4.max(a, b) : f32x4.add(a, b);
 
-/** Everything that is fixed when a row kernel is generated. */
+/** Reduction and geometry of a row of outputs. */
 export interface PoolRow extends WindowRow {
   readonly reduction: Reduction;
-  /** How many of the window's rows lie inside the picture; at most seven. */
+  /** Rows of the window inside the image; at most seven. */
   readonly rows: number;
-  /** For means: what the sum of each output of the row is divided by; the same for all windows inside. */
+  /** Divisors of means, one for each output of the row; equal for all windows inside the image. */
   readonly divisors?: readonly number[];
 }
 
-/** Makes one row of output pixels. */
+/** Computes one row of output pixels. */
 export const poolRow = defineKernel({
   name: 'pool row',
   parameters: {
-    /** Addresses of the input rows under the window that lie inside the picture, from top to bottom. */
+    /** Addresses of the input rows of the window that lie inside the image, from top to bottom. */
     x: addressList(MOST_ROWS),
     /** Address of the output row. */
     y: 'address',
-    /** Pairs of vectors in a pixel: channels divided by eight. */
+    /** Number of channel blocks, of eight channels each. */
     groups: 'integer',
   },
   build(f, p, { shape }: Variant<PoolRow>) {
@@ -44,20 +44,20 @@ export const poolRow = defineKernel({
       { size: 4, step: { x: 2 * VECTOR, y: 2 * VECTOR }, rows, y: p.y, groups: p.groups },
       ({ start, outputs, columns, tap }, x, y) => {
         const reduced = new Map<number, readonly Local<'v128'>[]>();
-        for (const [index, { column, at: behind }] of columns.entries()) {
+        for (const [index, { column, at: offset }] of columns.entries()) {
           const pair = f.vectors('column', columns.length * 2).slice(index * 2, index * 2 + 2);
           for (const [row, address] of x.entries())
             for (const [v, vector] of pair.entries()) {
-              const value = v128.load(address, behind + v * VECTOR);
+              const value = v128.load(address, offset + v * VECTOR);
               f.set(vector, row === 0 ? value : combine(reduction, vector, value));
             }
           reduced.set(column, pair);
         }
         const results = f.vectors('result', 2);
         for (let output = 0; output < outputs; output++) {
-          const under = columns.filter(({ column }) => tap(output, column) >= 0);
+          const inWindow = columns.filter(({ column }) => tap(output, column) >= 0);
           for (const [v, result] of results.entries()) {
-            const total = under
+            const total = inWindow
               .map(({ column }): V128 => reduced.get(column)![v]!)
               .reduce((a, b) => combine(reduction, a, b));
             f.set(result, divisors ? f32x4.mul(total, f32x4.const(1 / divisors[start + output]!)) : total);
@@ -69,17 +69,17 @@ export const poolRow = defineKernel({
   },
 });
 
-/** Everything that is fixed when an area kernel is generated. Strides are in bytes. */
+/** Reduction and layout of a window. */
 export interface PoolArea {
   readonly reduction: Reduction;
-  /** From one row to the next under the window, and from one column to the next. */
+  /** Strides of the window's rows and columns in bytes. */
   readonly row: number;
   readonly column: number;
 }
 
 /**
- * Makes one output pixel. Each channel is summed in the order of the pixels, whoever does it, so the result does
- * not depend on the number of threads.
+ * Computes one output pixel. Each channel is summed in the order of the pixels, so the result does not depend on
+ * the number of threads.
  */
 export const poolArea = defineKernel({
   name: 'pool area',
@@ -92,9 +92,9 @@ export const poolArea = defineKernel({
     rows: 'integer',
     /** Columns of the window. */
     columns: 'integer',
-    /** Bits of the float32 that a sum is multiplied with, for means. */
-    factor: 'integer',
-    /** Pairs of vectors in a pixel: channels divided by eight. */
+    /** Factor of a sum; only means read it. */
+    factor: 'float',
+    /** Number of channel blocks, of eight channels each. */
     groups: 'integer',
   },
   build(f, p, { shape: { reduction, row, column } }: Variant<PoolArea>) {
@@ -114,7 +114,7 @@ export const poolArea = defineKernel({
         f.advance(rowAt, row);
       });
       if (reduction === 'mean')
-        for (const total of totals) f.set(total, f32x4.mul(total, f32x4.splat(f32.fromBits(p.factor))));
+        for (const total of totals) f.set(total, f32x4.mul(total, f32x4.splat(p.factor)));
       for (const [v, total] of totals.entries()) f.store(p.y, total, v * VECTOR);
       for (const address of [p.x, p.y]) f.advance(address, 2 * VECTOR);
     });

@@ -1,39 +1,42 @@
 /**
- * Sums over pixels. They are taken in parts whose number depends on the shapes alone, then the parts are
- * added up in order: results are the same for any number of threads, and keep more digits than one long sum.
+ * Sums over pixels, and sums along axes. Sums over pixels are computed as partial sums whose number depends on the
+ * shape alone, and these are added up in order: results are the same for any number of threads, and lose fewer
+ * digits than a single long sum.
  */
 import type { Node } from '../../../../graph/graph.js';
 import type { EpsAttrs } from '../../../../ops/batchNorm.js';
 import type { SumToAttrs } from '../../../../ops/reduce.js';
-import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
+import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { type Pixels, pixelRuns, stridesOf } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
 import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
-import { channelGroups, float32Bits, type Lowering, pixelsOf } from '../lowering.js';
-import { finishSums, inFours, type Summand, sumPixels, sumValues } from './reduceKernel.js';
+import { channelGroups, type Lowering, pixelsOf } from '../lowering.js';
+import { finishSums, pixelCounts, type Summand, sumPixels, sumValues } from './reduceKernel.js';
 
-/** Pixels in a part at least, and parts at most. */
+/** Pixels of a partial sum, more only if there would be more than `MAX_PARTS`. */
 const PART_PIXELS = 64;
-const MOST_PARTS = 64;
+/** Maximum number of partial sums. */
+const MAX_PARTS = 64;
 
-/** How the sums over all pixels of x become y. */
+/** y = factor * the sum of a summand over all pixels, optionally divided by sqrt(variance + eps). */
 interface PixelSums {
   readonly summand: Summand;
   readonly x: Pixels;
   readonly dy?: Pixels;
   readonly mean?: Pointer;
-  /** A vector of one number for each channel. */
+  /** One value for each channel. */
   readonly y: Pointer;
+  /** 1 by default. */
   readonly factor?: number;
-  /** Divides by sqrt(variance + eps). */
+  /** If given, sums are divided by sqrt(variance + eps). */
   readonly deviation?: { readonly variance: Pointer; readonly eps: number };
 }
 
-/** Adds the phases of sums over pixels, all of the same extents. */
+/** Adds the phases of one or more sums over pixels of the same extents. */
 export function sumPixelsPhases(p: Planner, all: readonly PixelSums[]): void {
   const [{ x: first }] = all as [PixelSums];
   const pixels = first.n * first.h * first.w;
-  const count = Math.min(MOST_PARTS, Math.ceil(pixels / PART_PIXELS));
+  const count = Math.min(MAX_PARTS, Math.ceil(pixels / PART_PIXELS));
   const groups = channelGroups(first.c);
   const partBytes = paddedChannels(first.c) * FLOAT;
   const sums = all.map(({ summand, x, dy = x, mean }) => {
@@ -53,7 +56,7 @@ export function sumPixelsPhases(p: Planner, all: readonly PixelSums[]): void {
             x: runs.at(x, run, within),
             dy: runs.at(dy, run, within),
             mean,
-            ...inFours(end - pixel),
+            ...pixelCounts(end - pixel),
             groups,
             first: pixel === from ? 1 : 0,
           }),
@@ -70,13 +73,13 @@ export function sumPixelsPhases(p: Planner, all: readonly PixelSums[]): void {
   );
   p.parallelFor(groups, (from, to) =>
     all.map(({ y, factor = 1, deviation }, index) => {
-      const at = (pointer: Pointer) => pointer.plus(from * 8 * FLOAT);
+      const at = (pointer: Pointer) => pointer.plus(from * CHANNEL_BLOCK * FLOAT);
       const finish = p.kernel(finishSums, { parts: count, partBytes, eps: deviation?.eps });
       return finish({
         from: at(sums[index]!.at),
         variance: deviation && at(deviation.variance),
         y: at(y),
-        factor: float32Bits(factor),
+        factor,
         groups: to - from,
       });
     }),
@@ -115,7 +118,7 @@ export const lowerBatchNormGradWeight: Lowering<EpsAttrs> = (p, node) => {
   ]);
 };
 
-/** Sums along the axes where the result has one element, value by value. */
+/** Sums along the axes where the result has one element. */
 export const lowerSumTo: Lowering<SumToAttrs> = (p, node) => {
   const [input] = node.inputs as [Node];
   const [from, to] = [stridesOf(p.value(input), input.shape), stridesOf(p.value(node), node.shape)];
@@ -126,15 +129,15 @@ export const lowerSumTo: Lowering<SumToAttrs> = (p, node) => {
     to: to[axis]! * FLOAT,
   }));
   const loops = axes.filter(({ summed }) => summed).map(({ count, from: stride }) => ({ count, stride }));
-  const kept = axes.filter(({ summed, count }) => !summed && count > 1);
-  const along = kept.at(-1) ?? { count: 1, from: 0, to: 0 };
-  const outer = kept.slice(0, -1);
-  const add = p.kernel(sumValues, { loops, from: along.from, to: along.to });
-  const sums = outer.reduce((product, { count }) => product * count, 1);
+  const remaining = axes.filter(({ summed, count }) => !summed && count > 1);
+  const innermost = remaining.at(-1) ?? { count: 1, from: 0, to: 0 };
+  const outer = remaining.slice(0, -1);
+  const add = p.kernel(sumValues, { loops, from: innermost.from, to: innermost.to });
+  const rows = outer.reduce((product, { count }) => product * count, 1);
   p.setAlgorithm('sum');
-  const call = (index: number, start: number, end: number): Call => {
-    let rest = index;
-    let [x, y] = [start * along.from, start * along.to];
+  const call = (row: number, start: number, end: number): Call => {
+    let rest = row;
+    let [x, y] = [start * innermost.from, start * innermost.to];
     for (const axis of [...outer].reverse()) {
       x += (rest % axis.count) * axis.from;
       y += (rest % axis.count) * axis.to;
@@ -142,12 +145,12 @@ export const lowerSumTo: Lowering<SumToAttrs> = (p, node) => {
     }
     return add({ x: p.value(input).at.plus(x), y: p.value(node).at.plus(y), count: end - start });
   };
-  if (sums >= along.count)
-    p.parallelFor(sums, (first, end) =>
-      Array.from({ length: end - first }, (_, i) => call(first + i, 0, along.count)),
+  if (rows >= innermost.count)
+    p.parallelFor(rows, (first, end) =>
+      Array.from({ length: end - first }, (_, i) => call(first + i, 0, innermost.count)),
     );
   else
-    p.parallelFor(along.count, (start, end) =>
-      Array.from({ length: sums }, (_, index) => call(index, start, end)),
+    p.parallelFor(innermost.count, (start, end) =>
+      Array.from({ length: rows }, (_, row) => call(row, start, end)),
     );
 };

@@ -1,20 +1,20 @@
-/** Sums over pixels, a number for each channel: means, variances, gradients of biases and of batch norm. */
-import { f32, f32x4, type V128, v128 } from '../../codegen/index.js';
+/** Per-channel sums over pixels (means, variances, gradients of biases and of batch norm), and sums along axes. */
+import { f32x4, type V128, v128 } from '../../codegen/index.js';
 import { defineKernel, multiplyAdd, type Variant, VECTOR } from '../../codegen/kernel.js';
 
-/** What is summed: x, (x - mean)^2, or dy * (x - mean). */
+/** The summand: `value` x, `square` (x - mean)^2, or `product` dy * (x - mean). */
 export type Summand = 'value' | 'square' | 'product';
 
-/** Everything that is fixed when the kernel is generated. Strides are in bytes. */
+/** Summand, and pixel strides in bytes. */
 export interface SumPixels {
   readonly summand: Summand;
   readonly pixel: { readonly x: number; readonly dy: number };
 }
 
-/** Pixels that are added to each other before they are added to the sum: short sums first keep digits. */
-const TOGETHER = 4;
+/** Pixels that are added to each other before they are added to the sum: this loses fewer digits. */
+const PIXEL_BLOCK = 4;
 
-/** Adds pixels to sums. Pixels are outermost, so that memory is read from front to back. */
+/** Adds pixels to sums. The loop over pixels is outermost, so that memory is read in address order. */
 export const sumPixels = defineKernel({
   name: 'sum pixels',
   parameters: {
@@ -26,13 +26,13 @@ export const sumPixels = defineKernel({
     dy: 'address',
     /** Address of the means, which are subtracted from x in squares and products. */
     mean: 'address?',
-    /** Runs of four pixels: see `inFours`. */
-    fours: 'integer',
-    /** Pixels behind them. */
-    ones: 'integer',
-    /** Pairs of vectors in a pixel: channels divided by eight. */
+    /** Blocks of four pixels: see `pixelCounts`. */
+    pixelBlocks: 'integer',
+    /** Single pixels after the blocks. */
+    singlePixels: 'integer',
+    /** Number of channel blocks, of eight channels each. */
     groups: 'integer',
-    /** 1 if the sums start here, at zero. */
+    /** 1 if the sums start at zero, 0 if pixels are added to them. */
     first: 'integer',
   },
   build(f, p, { engine, shape: { summand, pixel } }: Variant<SumPixels>) {
@@ -42,7 +42,7 @@ export const sumPixels = defineKernel({
     const values = f.vectors('value', 2);
     const difference = (i: number, v: number): V128 =>
       f32x4.sub(v128.load(x, i * pixel.x + v * VECTOR), means[v]!);
-    const pixels = (count: number): void => {
+    const addPixels = (count: number): void => {
       f.set(sums, p.sums);
       f.set(x, p.x);
       if (summand === 'product') f.set(dy, p.dy);
@@ -79,39 +79,42 @@ export const sumPixels = defineKernel({
         f.advance(sums, 2 * VECTOR);
       });
     });
-    f.repeat(p.fours, () => pixels(TOGETHER));
-    f.repeat(p.ones, () => pixels(1));
+    f.repeat(p.pixelBlocks, () => addPixels(PIXEL_BLOCK));
+    f.repeat(p.singlePixels, () => addPixels(1));
   },
 });
 
-/** How a number of pixels is given to `sumPixels`: runs of four, and what is left. */
-export const inFours = (pixels: number): { readonly fours: number; readonly ones: number } => ({
-  fours: Math.floor(pixels / TOGETHER),
-  ones: pixels % TOGETHER,
+/** Arguments of `sumPixels` for a number of pixels. */
+export const pixelCounts = (
+  pixels: number,
+): { readonly pixelBlocks: number; readonly singlePixels: number } => ({
+  pixelBlocks: Math.floor(pixels / PIXEL_BLOCK),
+  singlePixels: pixels % PIXEL_BLOCK,
 });
 
-/** Everything that is fixed when the kernel is generated. */
+/** Partial sums and their optional division. */
 export interface FinishSums {
+  /** Number of partial sums. */
   readonly parts: number;
-  /** Bytes from one part to the next. */
+  /** Stride of partial sums in bytes. */
   readonly partBytes: number;
   /** If given, sums are divided by sqrt(variance + eps). */
   readonly eps?: number;
 }
 
-/** Adds up parts. */
+/** Adds up partial sums and scales the totals. */
 export const finishSums = defineKernel({
   name: 'finish sums',
   parameters: {
-    /** Address of the first part. */
+    /** Address of the first partial sum. */
     from: 'address',
     /** Address of the variances, where `eps` is given. */
     variance: 'address?',
     /** Address of the results, one for each channel. */
     y: 'address',
-    /** Bits of the float32 that sums are multiplied with. */
-    factor: 'integer',
-    /** Pairs of vectors: channels divided by eight. */
+    /** Factor of the totals. */
+    factor: 'float',
+    /** Number of channel blocks, of eight channels each. */
     groups: 'integer',
   },
   build(f, p, { shape: { parts, partBytes, eps } }: Variant<FinishSums>) {
@@ -125,7 +128,7 @@ export const finishSums = defineKernel({
         f.advance(at, partBytes);
       });
       for (const [v, total] of totals.entries()) {
-        const scaled = f32x4.mul(total, f32x4.splat(f32.fromBits(p.factor)));
+        const scaled = f32x4.mul(total, f32x4.splat(p.factor));
         f.set(
           total,
           eps === undefined
@@ -140,15 +143,15 @@ export const finishSums = defineKernel({
   },
 });
 
-/** Everything that is fixed when the kernel is generated: loops of values that are added up, strides in bytes. */
+/** Loops over the values of a sum, and strides; all strides in bytes. */
 export interface SumValues {
   readonly loops: readonly { readonly count: number; readonly stride: number }[];
-  /** From one sum to the next, on both sides. */
+  /** Distance between the first values of consecutive sums, and between the sums. */
   readonly from: number;
   readonly to: number;
 }
 
-/** Sums of single values, for shapes that are rare. */
+/** Computes sums one value at a time, for rare shapes. */
 export const sumValues = defineKernel({
   name: 'sum values',
   parameters: {
@@ -162,7 +165,7 @@ export const sumValues = defineKernel({
   build(f, p, { shape: { loops, from, to } }: Variant<SumValues>) {
     const [sum] = f.vectors('sum', 1);
     const at = f.pointer('at');
-    /** Runs the loops from `depth` inwards; says by how many bytes they move the address. */
+    /** Runs the loops from `depth` inwards. Returns by how many bytes they advance the address. */
     const nest = (depth: number): number => {
       const loop = loops[depth];
       if (!loop) {

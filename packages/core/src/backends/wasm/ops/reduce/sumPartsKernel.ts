@@ -1,23 +1,25 @@
-/** Adds up the parts of a weight's gradient and brings it from the order it was computed in to the host's. */
+/** Adds up the partial sums of a weight's gradient and stores them in row-major order. */
 import { f32x4, type V128, v128 } from '../../codegen/index.js';
 import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';
 import { fourOf, transpose } from '../../codegen/transpose.js';
 
-/** Everything that is fixed when the kernel is generated. Distances are in bytes. */
+/** Layout of the partial sums and of the result; all strides in bytes. */
 export interface SumParts {
+  /** Number of parts. */
   readonly parts: number;
+  /** Bytes of a part. */
   readonly partBytes: number;
-  /** Rows of one channel: the taps of a window. */
+  /** Rows of a channel: the taps of the convolution's window. */
   readonly taps: number;
-  /** Values in a row, which lie next to each other at the source. */
+  /** Values of a row, contiguous in the partial sums. */
   readonly columns: number;
   readonly from: { readonly channel: number; readonly tap: number };
   readonly to: { readonly channel: number; readonly tap: number; readonly column: number };
 }
 
 /**
- * Adds up the parts of some channels. The taps of a channel are neighbours in the result: where columns are not,
- * four taps of four columns are turned round and written together.
+ * Adds up the parts of some channels. If the taps of a channel are contiguous in the result and its columns are
+ * not, blocks of four taps by four columns are transposed in registers and stored as vectors.
  */
 export const sumParts = defineKernel({
   name: 'sum parts',
@@ -35,9 +37,9 @@ export const sumParts = defineKernel({
     const part = f.pointer('part');
     const sums = f.vectors('sum', LANES);
     const temporary = f.vectors('temporary', LANES);
-    const turned = to.column !== FLOAT && to.tap === FLOAT ? Math.floor(taps / LANES) : 0;
-    /** Four columns, or fewer, of a tap. */
-    const load = (tap: number): V128 => {
+    const transposedBlocks = to.column !== FLOAT && to.tap === FLOAT ? Math.floor(taps / LANES) : 0;
+    /** The total of up to four columns of a tap. */
+    const total = (tap: number): V128 => {
       const sum = sums[tap]!;
       f.set(sum, v128.load(tapSource, tap * from.tap));
       if (parts === 1) return sum;
@@ -48,17 +50,18 @@ export const sumParts = defineKernel({
       });
       return sum;
     };
-    const vector = (lanes: number): void => {
+    /** Stores `lanes` columns of all taps. */
+    const columnsOfTaps = (lanes: number): void => {
       f.set(tapSource, source);
       f.set(tapTarget, target);
-      f.repeat(turned, () => {
-        for (const [lane, values] of transpose(f, fourOf(load), temporary).slice(0, lanes).entries())
+      f.repeat(transposedBlocks, () => {
+        for (const [lane, values] of transpose(f, fourOf(total), temporary).slice(0, lanes).entries())
           f.store(tapTarget, values, lane * to.column);
         f.advance(tapSource, LANES * from.tap);
         f.advance(tapTarget, LANES * to.tap);
       });
-      f.repeat(taps - turned * LANES, () => {
-        const sum = load(0);
+      f.repeat(taps - transposedBlocks * LANES, () => {
+        const sum = total(0);
         if (to.column === FLOAT && lanes === LANES) f.store(tapTarget, sum);
         else
           for (let lane = 0; lane < lanes; lane++)
@@ -71,11 +74,11 @@ export const sumParts = defineKernel({
       f.set(source, p.from);
       f.set(target, p.to);
       f.repeat(Math.floor(columns / LANES), () => {
-        vector(LANES);
+        columnsOfTaps(LANES);
         f.advance(source, VECTOR);
         f.advance(target, LANES * to.column);
       });
-      if (columns % LANES > 0) vector(columns % LANES);
+      if (columns % LANES > 0) columnsOfTaps(columns % LANES);
       f.advance(p.from, from.channel);
       f.advance(p.to, to.channel);
     });

@@ -4,8 +4,9 @@ import { FLOAT, LANES, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
 import type { Call, Planner } from '../../../schedule/planner.js';
+import { pack } from '../../data/pack.js';
 import { insideWindow } from '../../data/padding.js';
-import { biasOf, pack, pixelsOf } from '../../lowering.js';
+import { biasOf, pixelsOf } from '../../lowering.js';
 import type { Convolution, ConvolutionLayer } from '../convolution.js';
 import { depthwiseRow, depthwiseVectors, depthwiseWeightIndex } from './depthwiseKernel.js';
 

@@ -8,7 +8,7 @@ import type { Conv2dGradAttrs } from '../../../../../ops/conv2d.js';
 import { FLOAT, LANES, paddedChannels } from '../../../codegen/kernel.js';
 import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
 import { pixelsOf } from '../../lowering.js';
-import { sumPartsPhase } from '../../matmul/transposedMatmul.js';
+import { sumPartsPhase } from '../../reduce/sumParts.js';
 import { depthwiseVectors } from './depthwiseKernel.js';
 import { depthwiseWeightGradientRow } from './depthwiseWeightGradientKernel.js';
 

@@ -3,7 +3,8 @@ import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../../codegen/kernel.js
 import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
 import type { Planner } from '../../../schedule/planner.js';
-import { biasOf, type PackedPart, pack, pixelsOf } from '../../lowering.js';
+import { type PackedPart, pack } from '../../data/pack.js';
+import { biasOf, pixelsOf } from '../../lowering.js';
 import { columnPlace, matmulPhase } from '../../matmul/matmul.js';
 import type { Convolution } from '../convolution.js';
 import { directWindow } from '../direct.js';

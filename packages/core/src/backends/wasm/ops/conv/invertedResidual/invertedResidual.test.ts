@@ -30,8 +30,22 @@ interface BlockShape {
   readonly residual?: boolean;
 }
 
-/** Builds the graph of a block as the pass `fuse` leaves it. */
-function blockOf(shape: BlockShape) {
+/** Graph with its weights and feeds. */
+interface Built {
+  readonly graph: Graph;
+  readonly weights: Weights;
+  readonly feeds: Map<string, Tensor>;
+}
+
+/** Builds the graph of one block as the pass `fuse` leaves it. */
+function blockOf(shape: BlockShape): Built {
+  const built: Built = { graph: new Graph(), weights: new Map(), feeds: new Map() };
+  addBlock(shape, 'y', built);
+  return built;
+}
+
+/** Adds a block to a graph. @param name - of its output. */
+function addBlock(shape: BlockShape, name: string, { graph, weights, feeds }: Built): void {
   const {
     input,
     hidden,
@@ -45,8 +59,6 @@ function blockOf(shape: BlockShape) {
     unpadded,
     below = 0,
   } = shape;
-  const graph = new Graph();
-  const weights: Weights = new Map();
   const parameter = (shape: readonly number[], scale: number): Node => {
     const name = `w${weights.size}`;
     const data = noise(sizeOf(shape), weights.size + 1).map((value) => value * scale);
@@ -80,7 +92,8 @@ function blockOf(shape: BlockShape) {
       residual: shortcut ? true : undefined,
     });
   };
-  const x = graph.input('x', input);
+  const x = graph.input(`${name}/x`, input);
+  feeds.set(`${name}/x`, { shape: input, data: noise(sizeOf(input), 99) });
   const wide = hidden ? conv(x, hidden, firstConv ? 3 : 1, 1, 'silu', undefined, firstConv ? 2 : 1) : x;
   let middle = conv(wide, wide.shape[1]!, kernel, wide.shape[1]!, 'hardSwish', undefined, stride);
   if (squeezed) {
@@ -88,21 +101,14 @@ function blockOf(shape: BlockShape) {
     middle = mul(middle, conv(conv(mean, squeezed, 1, 1, 'relu'), middle.shape[1]!, 1, 1, 'hardSigmoid'));
   }
   const projected = conv(middle, out, 1, 1, undefined, residual ? x : undefined);
-  graph.outputs.set('y', filter ? conv(projected, out, 3, out, 'relu', undefined, filter) : projected);
-  return {
-    graph,
-    weights,
-    feeds: new Map<string, Tensor>([['x', { shape: input, data: noise(sizeOf(input), 99) }]]),
-  };
+  graph.outputs.set(name, filter ? conv(projected, out, 3, out, 'relu', undefined, filter) : projected);
 }
-
-type Built = ReturnType<typeof blockOf>;
 
 async function runOn(backend: ReturnType<typeof wasmBackend>, built: Built, threads?: number) {
   const program = await backend.compile(built.graph, built.weights, { threads });
   try {
-    const { data } = (await program.run(built.feeds)).get('y')!;
-    return { data, profile: await program.profile(built.feeds) };
+    const results = await program.run(built.feeds);
+    return { results, profile: await program.profile(built.feeds) };
   } finally {
     await program.dispose();
   }
@@ -218,10 +224,11 @@ const cases: Readonly<Record<string, BlockShape>> = {
 describe('inverted residuals', () => {
   test.each(Object.entries(cases))('%s', async (_, shape) => {
     const built = blockOf(shape);
-    const expected = (await runOn(referenceBackend(), built)).data;
+    const expected = (await runOn(referenceBackend(), built)).results.get('y')!.data;
     const largest = Math.max(...expected.map(Math.abs));
     for (const [kind, engine] of enginesToTry()) {
-      const { data } = await runOn(wasmBackend({ workers: false, engine }), built);
+      const { results } = await runOn(wasmBackend({ workers: false, engine }), built);
+      const { data } = results.get('y')!;
       for (const [i, value] of expected.entries())
         if (!(Math.abs(data[i]! - value) <= 1e-5 * largest))
           expect.fail(`${kind}: element ${i} is ${data[i]}, the reference has ${value}`);
@@ -229,15 +236,19 @@ describe('inverted residuals', () => {
   });
 
   test('give the same bits on one, two and three threads, and propagate NaN', async () => {
-    for (const shape of Object.values(cases)) {
-      const built = blockOf(shape);
-      built.feeds.get('x')!.data[5] = Number.NaN;
-      const one = await runOn(wasmBackend({ workers: false }), built);
-      expect(one.data.some(Number.isNaN)).toBe(true);
-      for (const threads of [2, 3])
-        expect(new Uint32Array((await runOn(wasmBackend(), built, threads)).data.buffer)).toEqual(
-          new Uint32Array(one.data.buffer),
-        );
+    // All blocks are one program, since workers take longer to start than a block to run.
+    const built: Built = { graph: new Graph(), weights: new Map(), feeds: new Map() };
+    for (const [name, shape] of Object.entries(cases)) addBlock(shape, name, built);
+    for (const { data } of built.feeds.values()) data[5] = Number.NaN;
+    const [one, two, three] = await Promise.all([
+      runOn(wasmBackend({ workers: false }), built),
+      runOn(wasmBackend(), built, 2),
+      runOn(wasmBackend(), built, 3),
+    ]);
+    for (const [name, { data }] of one.results) {
+      expect(data.some(Number.isNaN), name).toBe(true);
+      for (const { results } of [two, three])
+        expect(new Uint32Array(results.get(name)!.data.buffer), name).toEqual(new Uint32Array(data.buffer));
     }
   });
 

@@ -12,7 +12,7 @@ import { extents, type Pixels, storedFloats, valueAt } from '../../../memory/lay
 import { type InvertedResidual, isFirstConv } from '../../../schedule/fusions.js';
 import type { Planner } from '../../../schedule/planner.js';
 import { pixelsOf } from '../../lowering.js';
-import { LARGE_WEIGHTS, pointwiseRowMatmul } from '../../matmul/rowMatmul.js';
+import { pointwiseRowMatmul, ROW_MATMUL_WEIGHT_BYTES } from '../../matmul/rowMatmul.js';
 import { lowerConvolution } from '../conv2d.js';
 import { convolutionOf, layerOf } from '../convolution.js';
 import { lowerDepthwise, planDepthwise } from '../depthwise/depthwise.js';
@@ -69,7 +69,7 @@ function rowWisePays({ threads }: Planner, { expand, depthwise, project }: Inver
   return (
     (n * h >= 6 * threads || (n * h) % threads === 0) &&
     (!expand || repeatedRows(depthwise, threads) <= MAX_REPEATED_EXPANDED) &&
-    Math.max(bytes(expand), bytes(project)) <= LARGE_WEIGHTS
+    Math.max(bytes(expand), bytes(project)) <= ROW_MATMUL_WEIGHT_BYTES
   );
 }
 

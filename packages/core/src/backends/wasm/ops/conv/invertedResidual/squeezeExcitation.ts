@@ -9,10 +9,11 @@ import { type Pixels, valueAt } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
 import type { SqueezeExcitation } from '../../../schedule/fusions.js';
 import type { Planner } from '../../../schedule/planner.js';
-import { biasOf, channelGroups, float32Bits, pixelsOf, weightStrides } from '../../lowering.js';
+import { weightStrides } from '../../data/pack.js';
+import { biasOf, channelGroups, pixelsOf } from '../../lowering.js';
 import { matmulPhase, packPanels } from '../../matmul/matmul.js';
 import { scalePanels } from '../../matmul/scalePanelsKernel.js';
-import { onPixels } from '../../pointwise/pointwise.js';
+import { pointwisePhase } from '../../pointwise/pointwise.js';
 import { poolArea } from '../../pool/poolKernel.js';
 import { lowerConvolution } from '../conv2d.js';
 import { convolutionOf } from '../convolution.js';
@@ -41,7 +42,7 @@ export function squeezeExciteAndProject(
     vectorValue(gate.shape),
   ];
   const mean = p.kernel(poolArea, { reduction: 'mean', row: value.pixelStride, column: 0 });
-  const factor = float32Bits(1 / (value.h * value.w));
+  const factor = 1 / (value.h * value.w);
   p.parallelFor(channelGroups(value.c), (from, to) =>
     Array.from({ length: value.n }, (_, image) =>
       mean({
@@ -64,7 +65,12 @@ export function squeezeExciteAndProject(
   );
   const scalesValue = y.n > 1 || y.c * 2 > y.h * y.w;
   if (scalesValue) {
-    onPixels(p, 'mul', [value, { ...gates, h: value.h, w: value.w, rowStride: 0, pixelStride: 0 }], value);
+    pointwisePhase(
+      p,
+      'mul',
+      [value, { ...gates, h: value.h, w: value.w, rowStride: 0, pixelStride: 0 }],
+      value,
+    );
     lowerConvolution(
       p,
       convolutionOf(p, project, () => value, y),

@@ -154,7 +154,9 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
   ): Call => {
     const { tileRows, large, small } = tilingOf(count, engine.tileRows);
     const inner = { loops: [], run: channels };
-    const ahead = prefetchArguments ? prefetchLinesPerIteration(engine, { inner, panel }, large + small) : 0;
+    const prefetchLines = prefetchArguments
+      ? prefetchLinesPerIteration(engine, { inner, panel }, large + small)
+      : 0;
     const shape: MatmulShape = {
       inner,
       tileRows,
@@ -164,8 +166,8 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
       row: { a: 0, c: 0, residual: 0 },
       bias: false,
       residual: false,
-      streamed: ahead === 0 && large + small > 1 && !cached,
-      ahead,
+      preload: prefetchLines === 0 && large + small > 1 && !cached,
+      prefetchLines,
     };
     const multiplyTiles = p.kernel(matmulKernel, shape);
     return multiplyTiles({

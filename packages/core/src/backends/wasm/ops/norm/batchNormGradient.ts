@@ -1,10 +1,10 @@
-/** Input gradients of batch normalisation: affine in dy, and in x where the statistics are the batch's own. */
+/** Input gradients of batch normalisation: affine in dy, and also in x if the statistics are those of the batch. */
 import type { Node } from '../../../../graph/graph.js';
 import type { EpsAttrs } from '../../../../ops/batchNorm.js';
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { channelGroups, type Lowering, pixelsOf } from '../lowering.js';
-import { onPixels, perChannel } from '../pointwise/pointwise.js';
-import { normGradientCoefficients } from './normGradientKernel.js';
+import { perChannel, pointwisePhase } from '../pointwise/pointwise.js';
+import { normGradientCoefficients } from './batchNormGradientKernel.js';
 
 export const lowerBatchNormGradInput: Lowering<EpsAttrs> = (p, node) => {
   const [gradient, weight, variance] = node.inputs as [Node, Node, Node];
@@ -21,7 +21,7 @@ export const lowerBatchNormGradInput: Lowering<EpsAttrs> = (p, node) => {
       groups: channelGroups(dx.c),
     }),
   ]);
-  onPixels(p, 'mul', [dy, perChannel(dx, scale)], dx);
+  pointwisePhase(p, 'mul', [dy, perChannel(dx, scale)], dx);
 };
 
 export const lowerBatchNormTrainGradInput: Lowering<EpsAttrs> = (p, node) => {
@@ -54,5 +54,5 @@ export const lowerBatchNormTrainGradInput: Lowering<EpsAttrs> = (p, node) => {
     }),
   ]);
   const constants = [scale, slope, shift].map((pointer) => perChannel(dx, pointer));
-  onPixels(p, 'affine2', [dy, x, ...constants], dx);
+  pointwisePhase(p, 'affine2', [dy, x, ...constants], dx);
 };

@@ -1,17 +1,24 @@
-/** The lowerings of ops that only training needs; with those of inference they are all, which the compiler checks. */
-import type { AttrsOf, TrainingOp } from '../../../ops/index.js';
+/**
+ * Lowerings that are loaded when a graph needs one: of the ops of training, and of ops that few networks have. The
+ * compiler checks that the two tables cover all ops.
+ */
+import type { AttrsOf } from '../../../ops/index.js';
 import { lowerConv2dGradInput } from './conv/conv2dInputGradient.js';
 import { lowerConv2dGradWeight } from './conv/conv2dWeightGradient.js';
 import { transformChangingWeights } from './conv/winograd/changingWeights.js';
 import { lowerSliceGrad } from './data/arrange.js';
 import { lowerRandomMask } from './dropout/randomMask.js';
-import { lowerCrossEntropy, lowerCrossEntropyGrad, lowerNllLoss, lowerNllLossGrad } from './loss/loss.js';
-import type { Lowering } from './lowering.js';
+import { lowerCrossEntropy, lowerNllLoss } from './loss/loss.js';
+import { lowerCrossEntropyGrad, lowerNllLossGrad } from './loss/lossGradient.js';
+import type { DeferredOp, Lowering } from './lowering.js';
 import { lowerMatmul } from './matmul/linearGradient.js';
-import { lowerBatchNormGradInput, lowerBatchNormTrainGradInput } from './norm/normGradient.js';
+import { lowerBatchNorm } from './norm/batchNorm.js';
+import { lowerBatchNormGradInput, lowerBatchNormTrainGradInput } from './norm/batchNormGradient.js';
+import { lowerFoldedBias, lowerFoldedWeight } from './norm/foldedNorm.js';
+import { lowerLocalResponseNorm } from './norm/localResponseNorm.js';
+import { lowerLocalResponseNormGrad } from './norm/localResponseNormGradient.js';
 import { lowerOptimizerStep, lowerSumOfSquares, lowerUpdateChains } from './optimizer/optimizer.js';
 import { lowerActivationGrad } from './pointwise/activationGradient.js';
-import { lowerBatchNorm } from './pointwise/pointwise.js';
 import {
   lowerAdaptiveAvgPoolGrad,
   lowerAdaptiveMaxPoolGrad,
@@ -26,14 +33,10 @@ import {
   lowerChannelVariance,
   lowerSumTo,
 } from './reduce/reduce.js';
-import {
-  lowerLocalResponseNormGrad,
-  lowerLogSoftmaxGrad,
-  lowerSoftmaxGrad,
-} from './softmax/acrossChannelsGradient.js';
+import { lowerLogSoftmaxGrad, lowerSoftmaxGrad } from './softmax/softmaxGradient.js';
 
-/** Losses, gradients, batch statistics and optimizers. */
-export const trainingLowerings = {
+/** Losses, gradients, batch statistics and optimizers; batch norms folded in every run; local response norm. */
+export const deferredLowerings = {
   activationGrad: lowerActivationGrad,
   adaptiveAvgPoolGrad: lowerAdaptiveAvgPoolGrad,
   adaptiveDescend: lowerOptimizerStep,
@@ -52,8 +55,11 @@ export const trainingLowerings = {
   crossEntropy: lowerCrossEntropy,
   crossEntropyGrad: lowerCrossEntropyGrad,
   descend: lowerOptimizerStep,
+  foldedBias: lowerFoldedBias,
+  foldedWeight: lowerFoldedWeight,
   globalAvgPoolGrad: lowerGlobalAvgPoolGrad,
   linearCombination: lowerOptimizerStep,
+  localResponseNorm: lowerLocalResponseNorm,
   localResponseNormGrad: lowerLocalResponseNormGrad,
   logSoftmaxGrad: lowerLogSoftmaxGrad,
   matmul: lowerMatmul,
@@ -67,6 +73,6 @@ export const trainingLowerings = {
   squareAverage: lowerOptimizerStep,
   sumOfSquares: lowerSumOfSquares,
   sumTo: lowerSumTo,
-} as const satisfies { readonly [K in TrainingOp]: Lowering<AttrsOf<K>> };
+} as const satisfies { readonly [K in DeferredOp]: Lowering<AttrsOf<K>> };
 
 export { lowerUpdateChains, transformChangingWeights };

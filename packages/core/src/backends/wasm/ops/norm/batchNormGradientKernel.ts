@@ -1,17 +1,18 @@
-/** What the input gradients of batch normalisation come down to for each channel. */
+/** Per-channel coefficients of the input gradient of batch normalisation. */
 import { f32x4, v128 } from '../../codegen/index.js';
 import { defineKernel, type Variant, VECTOR } from '../../codegen/kernel.js';
 
-/** Everything that is fixed when the kernel is generated. */
-export interface NormGradient {
+/** Epsilon and, in training, the size of the batch. */
+export interface NormGradientShape {
   readonly eps: number;
-  /** Pixels of the batch where the statistics are its own; undefined where they are fixed. */
+  /** Number of pixels in the batch, if the statistics are those of the batch; undefined if they are given. */
   readonly pixels?: number;
 }
 
 /**
- * dx = dy * scale + x * slope + shift: with s = sqrt(variance + eps), scale = weight / s; for the batch's own
- * statistics slope = -scale / s * dweight / m and shift = -scale * dbias / m - slope * mean, else nothing.
+ * Computes the coefficients of dx = dy * scale + x * slope + shift. With s = sqrt(variance + eps) and m pixels in
+ * the batch, scale = weight / s; for statistics of the batch slope = -scale / s * dweight / m and shift = -scale *
+ * dbias / m - slope * mean; for given statistics slope and shift are zero and not written.
  */
 export const normGradientCoefficients = defineKernel({
   name: 'norm gradient',
@@ -20,22 +21,22 @@ export const normGradientCoefficients = defineKernel({
     weight: 'address',
     /** Address of the variance. */
     variance: 'address',
-    /** Address of the factors of dy, which are written. */
+    /** Address of the scales, which are written. */
     scale: 'address',
-    /** Address of the mean; it and those below where the statistics are the batch's own. */
+    /** Address of the mean; it and the next four only for statistics of the batch. */
     mean: 'address?',
     /** Address of the gradient of the weight. */
     dweight: 'address?',
     /** Address of the gradient of the bias. */
     dbias: 'address?',
-    /** Address of the factors of x, which are written. */
+    /** Address of the slopes, which are written. */
     slope: 'address?',
-    /** Address of the summands, which are written. */
+    /** Address of the shifts, which are written. */
     shift: 'address?',
-    /** Number of pairs of vectors: channels divided by eight. */
+    /** Number of channel blocks, of eight channels each. */
     groups: 'integer',
   },
-  build(f, p, { shape: { eps, pixels } }: Variant<NormGradient>) {
+  build(f, p, { shape: { eps, pixels } }: Variant<NormGradientShape>) {
     const { groups, ...addresses } = p;
     const [deviation, scale, slope] = f.vectors('value', 3);
     f.repeat(groups, () => {
@@ -44,13 +45,13 @@ export const normGradientCoefficients = defineKernel({
         f.set(scale, f32x4.div(v128.load(p.weight, offset), deviation));
         f.store(p.scale, scale, offset);
         if (pixels === undefined) continue;
-        const share = f32x4.mul(scale, f32x4.const(-1 / pixels));
-        f.set(slope, f32x4.div(f32x4.mul(share, v128.load(p.dweight, offset)), deviation));
+        const perPixel = f32x4.mul(scale, f32x4.const(-1 / pixels));
+        f.set(slope, f32x4.div(f32x4.mul(perPixel, v128.load(p.dweight, offset)), deviation));
         f.store(p.slope, slope, offset);
         f.store(
           p.shift,
           f32x4.sub(
-            f32x4.mul(share, v128.load(p.dbias, offset)),
+            f32x4.mul(perPixel, v128.load(p.dbias, offset)),
             f32x4.mul(slope, v128.load(p.mean, offset)),
           ),
           offset,

@@ -1,9 +1,8 @@
-/** What batch normalisation comes down to for each channel: one factor and one summand. */
-
+/** Per-channel coefficients of batch normalisation: a scale and a shift. */
 import { f32x4, v128 } from '../../codegen/index.js';
 import { defineKernel, type Variant, VECTOR } from '../../codegen/kernel.js';
 
-/** scale = weight / sqrt(variance + eps), shift = bias - mean * scale. */
+/** Computes scale = weight / sqrt(variance + eps) and shift = bias - mean * scale. */
 export const normCoefficients = defineKernel({
   name: 'norm coefficients',
   parameters: {
@@ -15,11 +14,11 @@ export const normCoefficients = defineKernel({
     mean: 'address',
     /** Address of the variance. */
     variance: 'address',
-    /** Address of the factors, which are written. */
+    /** Address of the scales, which are written. */
     scale: 'address',
-    /** Address of the summands, which are written. */
+    /** Address of the shifts, which are written. */
     shift: 'address',
-    /** Number of pairs of vectors: channels divided by eight. */
+    /** Number of channel blocks, of eight channels each. */
     groups: 'integer',
   },
   build(f, p, { shape: { eps } }: Variant<{ readonly eps: number }>) {

@@ -1,0 +1,285 @@
+/** Finds the parts of a data folder (training, validation, test) and reads one: MNIST, CIFAR-10, class folders. */
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { basename, join, relative } from 'node:path';
+import type { Transform } from '@cnn/core';
+import {
+  type Dataset as BytesDataset,
+  compareCodePoints,
+  folderDataset,
+  imageFolder,
+  isHidden,
+  type LeftOut,
+  readCifar10,
+  readMnist,
+  type SkippedPicture,
+  UnreadablePictures,
+} from '@cnn/image';
+import type { Dataset } from '@cnn/train';
+import { UsageError } from '../errors.js';
+import { reasonOf } from '../files.js';
+import { printable, progressOf, type Terminal } from '../terminal.js';
+
+/** Part of a data folder. */
+export type PartName = 'train' | 'validation' | 'test';
+
+/** Pictures of one part. */
+export interface Part {
+  /** File or folder that it was read from, for messages. */
+  readonly place: string;
+  /** Names of the classes, by label. */
+  readonly classes: readonly string[];
+  readonly dataset: Dataset;
+  /** Label of each picture. */
+  readonly labels: readonly number[];
+  /** Names of the files, relative to the data folder; with the labels they tell datasets apart. */
+  readonly files: readonly string[];
+  /** Pictures that could not be read. */
+  readonly skipped: readonly SkippedPicture[];
+  /** Files and folders that are no pictures of a class. */
+  readonly leftOut: readonly LeftOut[];
+  /** Longest side of all pictures in their files, in pixels. */
+  readonly longestSide: number;
+}
+
+/** Data folder of a known kind. Nothing is decoded before `read`. */
+export interface Source {
+  readonly kind: 'MNIST' | 'CIFAR-10' | 'image folder';
+  /** Parts that are there. */
+  readonly parts: ReadonlyMap<PartName, () => Promise<Part>>;
+  /** Folders beside the parts that are none. */
+  readonly leftOut: readonly LeftOut[];
+}
+
+/** Options of {@link findSource}. */
+export interface SourceRequest {
+  readonly data: string;
+  /** Preprocessing of the model. */
+  readonly preset: Transform;
+  readonly onBadImage: 'skip' | 'fail';
+}
+
+/**
+ * Finds out what a data folder holds.
+ * @throws UsageError for a folder of another kind, naming the known kinds.
+ */
+export async function findSource(
+  request: SourceRequest,
+  terminal: Terminal,
+  signal?: AbortSignal,
+): Promise<Source> {
+  const { data } = request;
+  const names = await readdir(data).catch((error: unknown) => {
+    throw new UsageError(`Cannot list the data folder ${data}: ${reasonOf(error)}.`);
+  });
+  const source =
+    findMnist(request, names) ??
+    findCifar10(request, names) ??
+    (await findFolders(request, names, terminal, signal));
+  if (!source)
+    throw new UsageError(
+      `${data} holds no data of a known kind. Looked for: the four files of MNIST (train-images-idx3-ubyte and the like, plain or .gz), CIFAR-10's binary batches (data_batch_1.bin, ..., test_batch.bin), and one folder of pictures per class (or such folders under train, val and test).`,
+    );
+  return source;
+}
+
+/** Converts a dataset to a number of channels: grey is repeated, colours become grey. */
+function withChannels(dataset: BytesDataset, channels: number): Dataset {
+  const [has, height, width] = dataset.shape as readonly [number, number, number];
+  if (has === channels) return dataset;
+  const plane = height * width;
+  return {
+    size: dataset.size,
+    shape: [channels, height, width],
+    at(index) {
+      const { pixels, label } = dataset.at(index);
+      const made = Uint8Array.from({ length: channels * plane }, (_, i) =>
+        has === 1
+          ? pixels[i % plane]!
+          : Math.round(0.299 * pixels[i]! + 0.587 * pixels[plane + i]! + 0.114 * pixels[2 * plane + i]!),
+      );
+      return { pixels: made, label };
+    },
+  };
+}
+
+/** Makes a part of a dataset in memory. */
+const partOf = (
+  dataset: BytesDataset,
+  place: string,
+  files: readonly string[],
+  { preset }: SourceRequest,
+): Part => ({
+  place,
+  files,
+  classes: dataset.classes,
+  dataset: withChannels(dataset, preset.mean.length),
+  labels: Array.from({ length: dataset.size }, (_, index) => dataset.at(index).label),
+  skipped: [],
+  leftOut: [],
+  longestSide: Math.max(...dataset.shape.slice(1)),
+});
+
+function findMnist(request: SourceRequest, names: readonly string[]): Source | undefined {
+  const { data } = request;
+  const parts = new Map<PartName, () => Promise<Part>>();
+  for (const [name, prefix] of [
+    ['train', 'train'],
+    ['test', 't10k'],
+  ] as const) {
+    const find = (what: string): string | undefined =>
+      names.find((file) => new RegExp(`^${prefix}-${what}[.-]idx\\d-ubyte(\\.gz)?$`).test(file));
+    const [images, labels] = [find('images'), find('labels')];
+    if (!images && !labels) continue;
+    if (!images || !labels)
+      throw new UsageError(
+        `${data} has ${images ?? labels}, but not the ${images ? 'labels' : 'images'} that belong to it.`,
+      );
+    parts.set(name, async () => {
+      const [first, second] = [await readFile(join(data, images)), await readFile(join(data, labels))];
+      const files = [`${images} ${first.length}`, `${labels} ${second.length}`];
+      return partOf(await readMnist(first, second), join(data, images), files, request);
+    });
+  }
+  return parts.size > 0 ? { kind: 'MNIST', parts, leftOut: [] } : undefined;
+}
+
+function findCifar10(request: SourceRequest, names: readonly string[]): Source | undefined {
+  const { data } = request;
+  const parts = new Map<PartName, () => Promise<Part>>();
+  for (const [part, pattern] of [
+    ['train', /^(data_batch|train)[^/]*\.bin$/],
+    ['test', /^test[^/]*\.bin$/],
+  ] as const) {
+    const files = names.filter((name) => pattern.test(name)).sort(compareCodePoints);
+    if (files.length === 0) continue;
+    parts.set(part, async () => {
+      const bytes = await Promise.all(files.map((name) => readFile(join(data, name))));
+      const sizes = files.map((name, index) => `${name} ${bytes[index]!.length}`);
+      return partOf(readCifar10(Buffer.concat(bytes)), join(data, files.join(', ')), sizes, request);
+    });
+  }
+  return parts.size > 0 ? { kind: 'CIFAR-10', parts, leftOut: [] } : undefined;
+}
+
+/** Names of folders that hold a part, in small letters. */
+const partNames: Readonly<Record<string, PartName>> = {
+  train: 'train',
+  training: 'train',
+  val: 'validation',
+  valid: 'validation',
+  validation: 'validation',
+  dev: 'validation',
+  test: 'test',
+  testing: 'test',
+};
+
+/** Gives the part that a folder's name stands for, in letters of any case. */
+const partNamed = (folder: string): PartName | undefined => {
+  const name = folder.toLowerCase();
+  return Object.hasOwn(partNames, name) ? partNames[name] : undefined;
+};
+
+/** Gives the visible folders among some names, symbolic links followed. */
+async function foldersAmong(folder: string, names: readonly string[]): Promise<readonly string[]> {
+  const kept = await Promise.all(
+    names.map(async (name) => {
+      if (isHidden(name)) return false;
+      const status = await stat(join(folder, name)).catch(() => undefined);
+      return status?.isDirectory() ?? false;
+    }),
+  );
+  return names.filter((_, index) => kept[index]).sort(compareCodePoints);
+}
+
+/**
+ * Finds class folders, or parts with class folders in them. Folders called train and val are parts; a single one
+ * of such a name is a part if it holds folders, and there are no others: a class may be called "train".
+ */
+async function findFolders(
+  request: SourceRequest,
+  names: readonly string[],
+  terminal: Terminal,
+  signal: AbortSignal | undefined,
+): Promise<Source | undefined> {
+  const { data } = request;
+  const folders = await foldersAmong(data, names);
+  if (folders.length === 0) return undefined;
+  const read = (folder: string) => (): Promise<Part> => readFolder(folder, request, terminal, signal);
+  const byPart = new Map<PartName, string>();
+  for (const folder of folders) {
+    const part = partNamed(folder);
+    if (!part) continue;
+    const other = byPart.get(part);
+    if (other !== undefined)
+      throw new UsageError(
+        `${data} has the folders ${other} and ${folder}, and both names stand for the ${part} part; rename or remove one.`,
+      );
+    byPart.set(part, folder);
+  }
+  const onlyParts = byPart.size === folders.length;
+  const parted =
+    (byPart.has('train') && byPart.size > 1) ||
+    (onlyParts && (await holdFolders(data, [...byPart.values()])));
+  if (!parted) return { kind: 'image folder', parts: new Map([['train', read(data)]]), leftOut: [] };
+  const others = folders.filter((folder) => !partNamed(folder));
+  return {
+    kind: 'image folder',
+    parts: new Map([...byPart].map(([part, folder]) => [part, read(join(data, folder))])),
+    leftOut: others.map((name) => ({
+      path: join(data, name),
+      reason: `folder beside ${[...byPart.values()].join(' and ')}`,
+    })),
+  };
+}
+
+/** True if every folder holds folders. */
+async function holdFolders(data: string, folders: readonly string[]): Promise<boolean> {
+  for (const folder of folders) {
+    const path = join(data, folder);
+    if ((await foldersAmong(path, await readdir(path))).length === 0) return false;
+  }
+  return true;
+}
+
+/** Reads a folder of class folders. */
+async function readFolder(
+  folder: string,
+  { data, preset, onBadImage }: SourceRequest,
+  terminal: Terminal,
+  signal: AbortSignal | undefined,
+): Promise<Part> {
+  const listed = await imageFolder(folder, { signal });
+  const read = await folderDataset(listed, {
+    resize: preset.resize,
+    interpolation: preset.interpolation,
+    onBadImage,
+    signal,
+    channels: preset.mean.length === 1 ? 1 : 3,
+    onProgress: progressOf(terminal, `pictures of ${basename(folder)}`),
+  }).catch((error: unknown) => {
+    throw error instanceof UnreadablePictures ? unreadable(error) : error;
+  });
+  return {
+    place: folder,
+    classes: read.classes,
+    dataset: read,
+    labels: read.entries.map(({ label }) => label),
+    files: read.entries.map(({ path }) => relative(data, path)),
+    skipped: read.skipped,
+    leftOut: listed.leftOut,
+    longestSide: read.longestSide,
+  };
+}
+
+/** Most pictures that an error names. */
+const NAMED = 5;
+
+/** Gives the error of a folder with unreadable pictures, with the advice of the command line. */
+function unreadable({ pictures, total }: UnreadablePictures): Error {
+  const lines = pictures.slice(0, NAMED).map(({ reason }) => `  ${printable(reason)}`);
+  if (pictures.length > NAMED) lines.push(`  and ${pictures.length - NAMED} more`);
+  const them = pictures.length === 1 ? 'it' : 'them';
+  return new Error(
+    `${pictures.length} of ${total} pictures cannot be read. Mend or remove ${them}, or add --on-bad-image skip, which leaves ${them} out:\n${lines.join('\n')}`,
+  );
+}

@@ -1,0 +1,62 @@
+/** Batch normalisation by given statistics, as a per-channel scale and shift. */
+import type { Node } from '../../../../graph/graph.js';
+import type { BatchNormTrainAttrs, EpsAttrs } from '../../../../ops/batchNorm.js';
+import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
+import type { Pointer } from '../../memory/region.js';
+import type { Planner } from '../../schedule/planner.js';
+import { channelGroups, type Lowering, pixelsOf } from '../lowering.js';
+import { perChannel, pointwisePhase } from '../pointwise/pointwise.js';
+import { normCoefficients } from './batchNormKernel.js';
+
+/** Per-channel coefficients of a normalisation: y = x * scale + shift. */
+interface NormCoefficients {
+  readonly scale: Pointer;
+  readonly shift: Pointer;
+}
+
+/** Computes coefficients once, if all four statistics are constant; returns undefined otherwise. */
+export function constantCoefficients(p: Planner, node: Node<EpsAttrs>): NormCoefficients | undefined {
+  const statistics = node.inputs.slice(1).map((statistic) => p.constantValue(statistic)?.data);
+  const [weight, bias, mean, variance] = statistics;
+  if (!weight || !bias || !mean || !variance) return undefined;
+  const floats = paddedChannels(weight.length);
+  const scale = p.addConstant(2 * floats, (target) => {
+    for (let c = 0; c < weight.length; c++) {
+      const factor = weight[c]! / Math.sqrt(variance[c]! + node.attrs.eps);
+      target[c] = factor;
+      target[floats + c] = bias[c]! - mean[c]! * factor;
+    }
+  });
+  return { scale, shift: scale.plus(floats * FLOAT) };
+}
+
+/** Adds a phase that computes the coefficients in every run. */
+function coefficientsPhase(p: Planner, node: Node<EpsAttrs>): NormCoefficients {
+  const channels = node.shape[1]!;
+  const bytes = paddedChannels(channels) * FLOAT;
+  const [scale, shift] = [p.workspace(bytes), p.workspace(bytes)];
+  const [, weight, bias, mean, variance] = node.inputs as [Node, Node, Node, Node, Node];
+  const call = p.kernel(normCoefficients, { eps: node.attrs.eps });
+  p.parallelFor(1, () => [
+    call({
+      weight: p.value(weight).at,
+      bias: p.value(bias).at,
+      mean: p.value(mean).at,
+      variance: p.value(variance).at,
+      scale,
+      shift,
+      groups: channelGroups(channels),
+    }),
+  ]);
+  return { scale, shift };
+}
+
+/** y = x * scale + shift, with scale and shift computed from the statistics first. */
+export const lowerBatchNorm: Lowering<BatchNormTrainAttrs> = (p, node) => {
+  const [x] = node.inputs as [Node];
+  const y = pixelsOf(p, node);
+  p.setAlgorithm('elementwise');
+  const { scale, shift } = constantCoefficients(p, node) ?? coefficientsPhase(p, node);
+  const operands = [pixelsOf(p, x), perChannel(y, scale), perChannel(y, shift)];
+  pointwisePhase(p, 'affine', operands, y, node.attrs.activation);
+};

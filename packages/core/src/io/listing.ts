@@ -1,0 +1,42 @@
+/** The tensors of a file before they are read: found and named, but not yet judged. */
+import type { Weights } from '../tensor/tensor.js';
+import type { Limits } from './limits.js';
+import type { Notes } from './notes.js';
+
+/** Options of the readers of weight files. */
+export interface ReadOptions {
+  readonly limits: Limits;
+  /** True if the reader may overwrite the bytes, to move values to addresses that are multiples of 4. */
+  readonly owned: boolean;
+  /** Keys that lead to the state dict, joined by dots. */
+  readonly from?: string | undefined;
+  readonly notes: Notes;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The tensors of a file. */
+export interface Listing<T> {
+  /** The tensors by their names in the file, in order. */
+  readonly tensors: ReadonlyMap<string, T>;
+  /** See `StateDict.within`; default `'file'`. */
+  readonly within?: 'file' | 'checkpoint' | 'lightning';
+  /** True if a tensor has no dimension. */
+  isScalar(tensor: T): boolean;
+  /**
+   * Reads the values of some of the tensors, under new names.
+   * @throws FileFormatError for a tensor that is broken or of an unsupported type, and over a limit.
+   */
+  read(chosen: ReadonlyMap<string, T>): Promise<Weights>;
+}
+
+/**
+ * Chooses the tensors whose names start with a prefix, which is removed: for `from` in files that have no
+ * dicts.
+ * @returns undefined if there is none.
+ */
+export function under<T>(tensors: ReadonlyMap<string, T>, prefix: string): Map<string, T> | undefined {
+  const chosen = [...tensors].flatMap(([name, value]): [string, T][] =>
+    name.startsWith(`${prefix}.`) ? [[name.slice(prefix.length + 1), value]] : [],
+  );
+  return chosen.length > 0 ? new Map(chosen) : undefined;
+}

@@ -1,0 +1,95 @@
+/** Reads archives of numpy arrays (`.npz`, from numpy.savez), each a `.npy` file of a header and values. */
+
+import { FileFormatError } from '../errors.js';
+import type { Weights } from '../tensor/tensor.js';
+import { type ArrayReference, numpyType, stridesOf } from './arrays.js';
+import { converter, countOf } from './convert.js';
+import { bytesPerValue } from './dtype.js';
+import { isShape, requireElements, withinLimit } from './limits.js';
+import { type Listing, type ReadOptions, under } from './listing.js';
+import { quote } from './quote.js';
+import { textDecoder } from './text.js';
+import { entryBytes, type ZipEntry } from './zip.js';
+
+const format = 'npz';
+
+/** True if an archive holds arrays of numpy alone. */
+export const isNpz = (entries: ReadonlyMap<string, ZipEntry>): boolean =>
+  entries.size > 0 && [...entries.keys()].every((name) => name.endsWith('.npy'));
+
+/** Lists the arrays of an archive, by the names of their files without `.npy`. */
+export function listNpz(
+  bytes: Uint8Array,
+  entries: ReadonlyMap<string, ZipEntry>,
+  { limits, from, signal }: ReadOptions,
+): Listing<ZipEntry> {
+  const all = new Map([...entries].map(([name, entry]) => [name.slice(0, -'.npy'.length), entry]));
+  const tensors = from === undefined ? all : under(all, from);
+  if (!tensors)
+    throw new FileFormatError(format, `no array in it has a name that starts with ${quote(`${from}.`)}`);
+  return {
+    tensors,
+    isScalar: () => false,
+    async read(chosen) {
+      withinLimit(format, limits, 'maxTensors', chosen.size);
+      const convert = converter(format, signal);
+      const weights: Weights = new Map();
+      let elements = 0;
+      for (const [name, entry] of chosen) {
+        const file = await entryBytes(bytes, entry, signal);
+        const { array, start } = headerOf(name, file);
+        elements += countOf(array.shape);
+        requireElements(format, limits, elements, bytes.length);
+        weights.set(name, await convert.tensor(name, array, file.subarray(start), true));
+      }
+      return weights;
+    },
+  };
+}
+
+/**
+ * Reads the header of a `.npy` file: magic and version (8 bytes), length of the text (2 bytes, 4 from version
+ * 2 on), and a Python dict as text: `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
+ * @returns the array, and the offset of its values in bytes.
+ */
+function headerOf(
+  name: string,
+  file: Uint8Array,
+): { readonly array: Omit<ArrayReference, 'storage'>; readonly start: number } {
+  const fail = (reason: string): never => {
+    throw new FileFormatError(format, `the array ${quote(name)} ${reason}`);
+  };
+  const magic = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
+  if (file.length < 12 || !magic.every((byte, i) => file[i] === byte)) return fail('is no .npy file');
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const isShort = file[6] === 1;
+  const length = isShort ? view.getUint16(8, true) : view.getUint32(8, true);
+  const start = (isShort ? 10 : 12) + length;
+  if (start > file.length || length > 2 ** 16) return fail('has a header beyond its end');
+  const text = textDecoder().decode(file.subarray(isShort ? 10 : 12, start));
+  const type = /'descr'\s*:\s*'([^']*)'/.exec(text)?.[1];
+  const extents = /'shape'\s*:\s*\(([\d\s,L]*)\)/.exec(text)?.[1];
+  const order = /'fortran_order'\s*:\s*(True|False)/.exec(text)?.[1];
+  const shape = extents?.match(/\d+/g)?.map(Number) ?? (extents === undefined ? undefined : []);
+  if (type === undefined && /'descr'/.test(text)) return fail('has several fields; save plain arrays');
+  if (type === undefined || order === undefined || !isShape(shape)) return fail('has a damaged header');
+  const dtype = numpyType(type.replace(/^[<>|=]/, ''));
+  if (!dtype)
+    return fail(
+      `is of numpy's type ${quote(type)}, which is not supported. Save it with .astype('float32'), or leave it out with the 'rename' option.`,
+    );
+  const needed = countOf(shape) * bytesPerValue(dtype);
+  if (file.length - start !== needed)
+    return fail(`needs ${needed} bytes for its shape, but has ${file.length - start}`);
+  return {
+    array: {
+      dtype,
+      offset: 0,
+      shape,
+      strides: stridesOf(shape, order === 'True'),
+      negated: false,
+      littleEndian: !type.startsWith('>'),
+    },
+    start,
+  };
+}

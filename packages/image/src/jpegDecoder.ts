@@ -1,0 +1,219 @@
+/**
+ * Runs libjpeg-turbo compiled to WebAssembly. Its code is loaded with the first JPEG. In Node, long work that a caller may
+ * want to stop is done in a worker thread, since the decoder itself does not look at signals.
+ */
+import { createQueue } from '@cnn/core/graph';
+import { builtin } from '@cnn/core/io';
+import type { MozJPEGModule } from '@jsquash/jpeg/codec/dec/mozjpeg_dec.js';
+import { failJpeg } from './jpegStructure.js';
+
+/** The decoder, and its memory, which the library's types leave out. */
+interface Decoder extends MozJPEGModule {
+  readonly HEAPU8: Uint8Array;
+}
+
+/** The decoder's files in Node. */
+interface NodeFiles {
+  /** URL of the JavaScript module. */
+  readonly module: string;
+  readonly code: WebAssembly.Module;
+}
+
+/** Finds, reads and compiles the decoder's code in Node. */
+async function readFiles(): Promise<NodeFiles | undefined> {
+  const module = builtin<typeof import('node:module')>('node:module');
+  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
+  const url = builtin<typeof import('node:url')>('node:url');
+  if (!module || !fs || !url) return undefined;
+  const { resolve } = module.createRequire(import.meta.url);
+  const code = await fs.readFile(resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm'));
+  return {
+    module: url.pathToFileURL(resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.js')).href,
+    code: await WebAssembly.compile(new Uint8Array(code)),
+  };
+}
+
+let files: Promise<NodeFiles | undefined> | undefined;
+
+/** Gives the decoder's files; undefined in pages, where the decoder fetches its code. */
+const nodeFiles = (): Promise<NodeFiles | undefined> => {
+  files ??= readFiles().catch((error: unknown) => {
+    files = undefined;
+    throw error;
+  });
+  return files;
+};
+
+/** The last line that the decoder wrote: the reason if it gives up. */
+let lastLine = '';
+
+/** Loads the decoder, when the first JPEG is decoded: pages that decode only PNG do not load it. */
+async function load(): Promise<Decoder> {
+  const options = {
+    noInitialRun: true,
+    print: () => undefined,
+    printErr(line: string) {
+      lastLine = line;
+    },
+  };
+  try {
+    const { default: create } = await import('@jsquash/jpeg/codec/dec/mozjpeg_dec.js');
+    const found = await nodeFiles();
+    if (!found) return await create(options);
+    return await create({
+      ...options,
+      instantiateWasm(imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) {
+        const instance = new WebAssembly.Instance(found.code, imports);
+        done(instance);
+        return instance.exports;
+      },
+    });
+  } catch (error) {
+    throw new Error(
+      `The JPEG decoder could not be loaded (${error instanceof Error ? error.message : String(error)}). In a page, ` +
+        'its file mozjpeg_dec.wasm must lie beside the bundled script: Vite and webpack put it there; with other ' +
+        'bundlers, copy it from node_modules/@jsquash/jpeg/codec/dec. In a bundle for Node, mark @jsquash/jpeg as external.',
+      { cause: error },
+    );
+  }
+}
+
+let decoder: Promise<Decoder> | undefined;
+
+/** Memory of a decoder in bytes above which it is dropped after use: WebAssembly's memory never shrinks. */
+const KEPT_BYTES = 2 ** 26;
+
+/** Stand-in for the browser's ImageData, in which the decoder returns its result; Node has none. */
+class PlainImageData {
+  constructor(
+    readonly data: Uint8ClampedArray,
+    readonly width: number,
+    readonly height: number,
+  ) {}
+}
+
+const failDecoding = (reason: string): never => failJpeg(`its compressed data is broken (${reason})`);
+
+/** Decodes in this thread. Calls must not overlap: the decoder and the stand-in for ImageData are shared. */
+async function decodeHere(bytes: Uint8Array): Promise<Uint8ClampedArray> {
+  const scope = globalThis as { ImageData?: unknown };
+  const missing = scope.ImageData === undefined;
+  if (missing) scope.ImageData = PlainImageData;
+  try {
+    decoder ??= load();
+    const loaded = await decoder.catch((error: unknown) => {
+      decoder = undefined;
+      throw error;
+    });
+    lastLine = '';
+    try {
+      const image = loaded.decode(Uint8Array.from(bytes), false);
+      if (loaded.HEAPU8.length > KEPT_BYTES) decoder = undefined;
+      return image?.data ?? failDecoding('there is no picture in it');
+    } catch (error) {
+      // A failed decoder's memory is in an unknown state: the next picture loads a new decoder.
+      decoder = undefined;
+      return failDecoding(lastLine || (error instanceof Error ? error.message : 'no reason is known'));
+    }
+  } finally {
+    if (missing) delete scope.ImageData;
+  }
+}
+
+/** The worker thread's code. It answers `{ data }`, the RGBA bytes, or `{ reason }`. */
+const workerCode = `
+const { parentPort, workerData: { module, code, bytes } } = require('node:worker_threads');
+globalThis.ImageData = class {
+  constructor(data) { this.data = data; }
+};
+let reason = '';
+import(module)
+  .then(({ default: create }) => create({
+    noInitialRun: true,
+    print() {},
+    printErr(line) { reason = line; },
+    instantiateWasm(imports, done) {
+      const instance = new WebAssembly.Instance(code, imports);
+      done(instance);
+      return instance.exports;
+    },
+  }))
+  .then(({ decode }) => {
+    let data;
+    try {
+      ({ data } = decode(bytes, false));
+    } catch {
+      parentPort.postMessage({ reason });
+      return;
+    }
+    parentPort.postMessage({ data }, [data.buffer]);
+  });
+`;
+
+/** An answer of the worker thread. */
+interface Answer {
+  readonly data?: Uint8ClampedArray;
+  readonly reason?: string;
+}
+
+/** Decodes in a worker thread, which an abort ends. @returns undefined if no worker can run here. */
+async function decodeInWorker(
+  bytes: Uint8Array,
+  signal: AbortSignal,
+): Promise<Uint8ClampedArray | undefined> {
+  const threads = builtin<typeof import('node:worker_threads')>('node:worker_threads');
+  const found = threads && (await nodeFiles());
+  if (!found) return undefined;
+  let worker: InstanceType<typeof threads.Worker>;
+  try {
+    worker = new threads.Worker(workerCode, {
+      eval: true,
+      execArgv: [],
+      workerData: { ...found, bytes: Uint8Array.from(bytes) },
+    });
+  } catch {
+    // Node's permission model may forbid threads.
+    return undefined;
+  }
+  let stop: (() => void) | undefined;
+  try {
+    const { data, reason } = await new Promise<Answer>((resolve, reject) => {
+      stop = () => reject(signal.reason);
+      signal.addEventListener('abort', stop);
+      worker.once('message', resolve);
+      worker.once('error', () => resolve({}));
+      worker.once('exit', () => resolve({}));
+    });
+    return reason === undefined ? data : failDecoding(reason || 'no reason is known');
+  } finally {
+    if (stop) signal.removeEventListener('abort', stop);
+    await worker.terminate();
+  }
+}
+
+/** Work in pixels times scans from which a worker thread is started, which takes about 50 ms; here about 100 ms. */
+const WORKER_PIXELS = 16e6;
+
+/** Decodings in this thread, one after the other. */
+const enqueue = createQueue();
+
+/**
+ * Decodes a JPEG file whose structure has been checked to RGBA bytes. The memory, 4 bytes a pixel and for progressive
+ * files up to 6 more, is given back.
+ * @param work - pixels times scans.
+ * @param signal - stops long work in Node, in a worker thread; elsewhere only work that waits.
+ * @throws FileFormatError with the decoder's reason.
+ */
+export async function decodeRgba(
+  bytes: Uint8Array,
+  work: number,
+  signal: AbortSignal | undefined,
+): Promise<Uint8ClampedArray> {
+  signal?.throwIfAborted();
+  const made = signal && work >= WORKER_PIXELS ? await decodeInWorker(bytes, signal) : undefined;
+  if (made) return made;
+  return enqueue(async () => {
+    signal?.throwIfAborted();
+    return decodeHere(bytes);
+  });
+}

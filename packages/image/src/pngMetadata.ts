@@ -1,0 +1,75 @@
+/**
+ * Orientation of a PNG file, in the order in which Pillow looks: an `eXIf` chunk, the hexadecimal EXIF block that
+ * ImageMagick writes as text, and XMP.
+ */
+import { InflateError, Inflater } from './inflate.js';
+import { exifOrientation, isOrientation, type Orientation } from './orientation.js';
+
+/** A chunk that does not decide pixels. */
+export interface MetadataChunk {
+  readonly type: string;
+  readonly data: Uint8Array;
+}
+
+/** Largest text that is inflated, in bytes: EXIF blocks have at most 64 kB, two hexadecimal digits each. */
+const MAX_TEXT = 2 ** 18;
+
+/** Reads a text chunk with the given keyword. Returns undefined for others, and for damaged ones. */
+function textOf({ type, data }: MetadataChunk, keyword: string): string | undefined {
+  if (type !== 'tEXt' && type !== 'zTXt' && type !== 'iTXt') return undefined;
+  for (let i = 0; i < keyword.length; i++) if (data[i] !== keyword.charCodeAt(i)) return undefined;
+  if (data[keyword.length] !== 0) return undefined;
+  let at = keyword.length + 1;
+  let isCompressed = false;
+  if (type === 'zTXt') [at, isCompressed] = [at + 1, true];
+  if (type === 'iTXt') {
+    isCompressed = data[at] === 1;
+    // Two bytes about compression, then a language and a translated keyword, each ended by a zero.
+    at = data.indexOf(0, data.indexOf(0, at + 2) + 1) + 1;
+  }
+  const text = isCompressed ? inflated(data.subarray(at)) : data.subarray(at, at + MAX_TEXT);
+  // Only ASCII is looked for, so that every byte may be a character.
+  return text && Array.from(text, (byte) => String.fromCharCode(byte)).join('');
+}
+
+function inflated(stream: Uint8Array): Uint8Array | undefined {
+  try {
+    const text = new Uint8Array(MAX_TEXT);
+    return text.subarray(0, new Inflater(stream).read(text));
+  } catch (error) {
+    if (error instanceof InflateError) return undefined;
+    throw error;
+  }
+}
+
+/** Reads the bytes of a block in hexadecimal digits after three lines: an empty one, a name, and a length. */
+function bytesOfProfile(text: string): Uint8Array {
+  const digits =
+    text
+      .split('\n')
+      .slice(3)
+      .join('')
+      .match(/[0-9a-f]{2}/gi) ?? [];
+  return Uint8Array.from(digits, (pair) => Number.parseInt(pair, 16));
+}
+
+/** The metadata of a PNG file that may state its orientation. */
+export class PngMetadata {
+  #exif: Uint8Array | undefined;
+  #profile: string | undefined;
+  #xmp: string | undefined;
+
+  /** Looks at a chunk, and keeps the first of each kind. */
+  add(chunk: MetadataChunk): void {
+    if (chunk.type === 'eXIf') this.#exif ??= chunk.data;
+    this.#profile ??= textOf(chunk, 'Raw profile type exif');
+    this.#xmp ??= textOf(chunk, 'XML:com.adobe.xmp');
+  }
+
+  /** Returns the orientation; 1 if none is stated. */
+  orientation(): Orientation {
+    const stated = exifOrientation(this.#exif ?? bytesOfProfile(this.#profile ?? ''));
+    const inXmp = Number(/tiff:Orientation(?:="|>)([0-9])/.exec(this.#xmp ?? '')?.[1]);
+    return stated ?? (isOrientation(inXmp) ? inXmp : 1);
+  }
+}
