@@ -23,8 +23,12 @@ export const preset = ({ esbuildPlugins = [], ...extra }: Options = {}) =>
     format: ['esm', 'cjs'],
     target: 'es2022',
     platform: 'neutral',
-    // Types of other packages come from their builds, not from their sources.
-    dts: { compilerOptions: { ignoreDeprecations: '6.0', paths: {} } },
+    // Types of other packages come from their builds, not from their sources. Sessions and trainers have
+    // `[Symbol.asyncDispose]`, which the library of ES2022 does not declare.
+    dts: {
+      banner: '/// <reference lib="esnext.disposable" />',
+      compilerOptions: { ignoreDeprecations: '6.0', paths: {} },
+    },
     treeshake: true,
     clean: true,
     silent: true,
