@@ -27,6 +27,7 @@ const familyExports = ['models', 'article', 'renames'];
 const coreLayers = [
   'errors',
   'platform',
+  'platformName',
   'printable',
   'realms',
   'tensor',

@@ -1,7 +1,9 @@
 /** Tests platforms that lack what Node and browsers have: edge runtimes, test environments. */
 import { afterEach, expect, test, vi } from 'vitest';
 import { compile, initialise, linear, readWeights, writeSafetensors } from './index.js';
-import { builtin, platformName, requireBuiltin } from './platform.js';
+import { requireBuiltin } from './io/requireBuiltin.js';
+import { builtin } from './platform.js';
+import { platformName } from './platformName.js';
 
 afterEach(() => {
   vi.unstubAllGlobals();

@@ -6,18 +6,12 @@
 /** Names the kind of a value in any realm: 'Float32Array', 'ArrayBuffer', 'Blob', 'URL', 'Array', 'String'. */
 export const kindOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1);
 
-/** Describes a value for an error message: 'a Float64Array of 3 values', 'a string', 'a promise (await it)'. */
+/** Describes a value for an error message: 'a Float64Array', 'a plain array', 'a promise (await it)', 'undefined'. */
 export function describeValue(value: unknown): string {
-  if (value === undefined || value === null) return String(value);
-  if (Array.isArray(value)) return `a plain array of ${value.length}`;
-  if (ArrayBuffer.isView(value)) {
-    const { length } = value as { readonly length?: number };
-    return length === undefined ? `a ${kindOf(value)}` : `a ${kindOf(value)} of ${length} values`;
-  }
-  if (typeof value !== 'object') return `a ${typeof value}`;
-  if (typeof (value as { readonly then?: unknown }).then === 'function') return 'a promise (await it)';
   const kind = kindOf(value);
-  return kind === 'Object' ? 'a plain object' : `a ${kind}`;
+  if (kind === 'Promise') return 'a promise (await it)';
+  if (kind === 'Array' || kind === 'Object') return `a plain ${kind.toLowerCase()}`;
+  return value ? `a ${kind}` : String(value);
 }
 
 /** Gives the values of a Float32Array of any realm, not copied; undefined for everything else. */

@@ -4,6 +4,7 @@ import { elementsOf, type Graph, isInput } from '../graph/graph.js';
 import { formatShape } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from './backend.js';
+import { disposeIfDropped } from './common/dropped.js';
 import { threadCount } from './common/threads.js';
 import { gpuBackend } from './gpu/gpu.js';
 import { referenceBackend } from './reference/reference.js';
@@ -35,17 +36,18 @@ const MAX_VALUES = 2 ** 30;
 function requireSizes(graph: Graph): void {
   const outputs = new Set(graph.outputs.values());
   for (const node of graph.nodes) {
-    const whole = isInput(node) || outputs.has(node);
-    const values = whole ? elementsOf(node) : elementsOf(node) / node.shape[0]!;
-    if (values <= MAX_VALUES) continue;
-    throw new ShapeError(
-      `${graph.at(node.path)}: ${isInput(node) ? 'an input' : `the output of ${node.op}`} of ${formatShape(node.shape)} has ${values.toLocaleString('en-US')} values${whole ? '' : ' for each image'}, more than the ${MAX_VALUES.toLocaleString('en-US')} (4 GiB) that fit in memory here; make the picture or the batch smaller.`,
-    );
+    const isWhole = isInput(node) || outputs.has(node);
+    const values = elementsOf(node) / (isWhole ? 1 : node.shape[0]!);
+    if (values > MAX_VALUES)
+      throw new ShapeError(
+        `${graph.at(node.path)}: the ${node.op} of ${formatShape(node.shape)} has ${values}${isWhole ? '' : ' x batch'} values, more than ${MAX_VALUES} (4 GiB); make the picture or the batch smaller.`,
+      );
   }
 }
 
 /**
- * Compiles on the named back end. `auto` falls back to the next one if one is unavailable, unless `strict`.
+ * Compiles on the named back end. A program that is dropped without `dispose` is disposed of late, with a warning.
+ * `auto` falls back to the next one if one is unavailable, unless `strict`.
  * @param choice - a name, or a back end.
  * @throws ShapeError for a number of threads out of range, and for values beyond 4 GiB.
  * @throws BackendUnavailable if none of the candidates can run here; with `strict`, if the first cannot.
@@ -73,7 +75,7 @@ export async function compileOn(
         await program.dispose();
         throw new BackendUnavailable(backend.name, `With 'strict' there is no fallback. ${fallbackReason}`);
       }
-      return { program, fallbackReason };
+      return { program: disposeIfDropped(program), fallbackReason };
     } catch (error) {
       if (!(error instanceof BackendUnavailable) || strict || list.length === 1) throw error;
       reasons.push(`${backend.name}: ${error.message}`);

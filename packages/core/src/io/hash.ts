@@ -1,6 +1,7 @@
 /** SHA-256 of a file: in Node updated as it is read, in a browser computed at the end. */
 import { FileFormatError } from '../errors.js';
-import { builtin, utf8Bytes } from '../platform.js';
+import { builtin } from '../platform.js';
+import { utf8Bytes } from './text.js';
 
 /** A hash being computed. */
 export interface Hash {

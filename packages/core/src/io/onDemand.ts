@@ -3,10 +3,10 @@
  * copy of its weights in memory beside the packed ones. VGG-16 has 553 MB.
  */
 import { FileFormatError } from '../errors.js';
-import { requireBuiltin } from '../platform.js';
 import { type LazyTensor, weaklyCached } from '../tensor/tensor.js';
 import { bytesPerValue, toFloat32 } from './dtype.js';
 import type { Listing } from './listing.js';
+import { requireBuiltin } from './requireBuiltin.js';
 import {
   dtypeOf,
   type Entry,

@@ -2,8 +2,8 @@
  * Reads the opcodes and operands of a pickle from its bytes, never beyond the end of the file or the limit.
  */
 import { FileFormatError } from '../errors.js';
-import { textDecoder } from '../platform.js';
 import { type Limits, withinLimit } from './limits.js';
+import { textDecoder } from './text.js';
 
 /** A cursor in a pickle. Every method but `position` and `fail` advances it. */
 export interface PickleBytes {

@@ -1,10 +1,7 @@
 /** The safetensors format: header length (8 bytes), JSON header with each tensor's offsets, values. */
 import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
-
-import { requireBuiltin, textDecoder, utf8Bytes } from '../platform.js';
 import { printable } from '../printable.js';
-
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import { stridesOf } from './arrays.js';
@@ -14,6 +11,8 @@ import { type JsonHeader, parseHeader } from './jsonHeader.js';
 import { isCount, isShape, type Limits, requireElements, resolveLimits, withinLimit } from './limits.js';
 import { type Listing, type ReadOptions, under } from './listing.js';
 import { quote } from './quote.js';
+import { requireBuiltin } from './requireBuiltin.js';
+import { textDecoder, utf8Bytes } from './text.js';
 
 const format = 'safetensors';
 

@@ -2,13 +2,14 @@
 import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
-import { builtin, requireBuiltin } from '../platform.js';
+import { builtin } from '../platform.js';
 import { printable } from '../printable.js';
 import { bytesOf, describeValue, isBlob, isUrl } from '../realms.js';
 import { type CacheOptions, openCache } from './cache.js';
 import { download, type Progress } from './fetch.js';
 import { HashMismatch, requireHash, sha256 } from './hash.js';
 import { type Limits, withinLimit } from './limits.js';
+import { requireBuiltin } from './requireBuiltin.js';
 import { addressOf, shownUrl } from './url.js';
 
 /**

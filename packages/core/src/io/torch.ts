@@ -4,7 +4,6 @@
  */
 import { FileFormatError } from '../errors.js';
 
-import { textDecoder } from '../platform.js';
 import type { Weights } from '../tensor/tensor.js';
 import { type ArrayReference, arrayReference, isScalar, storageOf, widthOfUnsupported } from './arrays.js';
 import { converter, countOf } from './convert.js';
@@ -16,6 +15,7 @@ import { unpickle } from './pickle.js';
 import { describe, type Pickled } from './pickleValue.js';
 import { quote } from './quote.js';
 import { findStateDict, scriptedArrays } from './stateDict.js';
+import { textDecoder } from './text.js';
 import { entryBytes, type ZipEntry } from './zip.js';
 
 /** PyTorch's magic number 0x1950a86a20f9469cfc6c, as pickle protocols 2 and up write it (LONG1, 10 bytes). */

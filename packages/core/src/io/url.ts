@@ -1,5 +1,5 @@
 /** URLs of downloads: their parts for fetch, and how messages show them. */
-import { utf8Bytes } from '../platform.js';
+import { utf8Bytes } from './text.js';
 
 /** The parts of a URL for a request. */
 export interface Address {

@@ -3,9 +3,9 @@
  * entries, which may not exceed the size stated in the directory.
  */
 import { FileFormatError } from '../errors.js';
-import { textDecoder } from '../platform.js';
 import { type Limits, withinLimit } from './limits.js';
 import { quote } from './quote.js';
+import { textDecoder } from './text.js';
 
 const format = 'zip';
 

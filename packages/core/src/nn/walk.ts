@@ -8,7 +8,7 @@ import { describeValue, floatsOf, kindOf } from '../realms.js';
 
 import { random } from '../tensor/random.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
-import { isLazy, type Tensor, type Weights } from '../tensor/tensor.js';
+import { isLazy, type Weights } from '../tensor/tensor.js';
 import { type Child, type Children, isModule, isParam, type Module, module } from './module.js';
 
 const join = (path: string, name: string): string => (path ? `${path}.${name}` : name);
@@ -113,32 +113,19 @@ export interface WeightsMatch {
 }
 
 /**
- * Throws a TypeError unless the weights are a Map of tensors. Reads no values of lazy tensors.
- */
-function requireWeights(weights: unknown): asserts weights is Weights {
-  // A Map of another realm has the same methods.
-  if (kindOf(weights) !== 'Map')
-    throw new TypeError(
-      `Weights are a Map of tensors by name, from readWeights or initialise; got ${describeValue(weights)}.`,
-    );
-  for (const [name, value] of weights as ReadonlyMap<unknown, Partial<Tensor> | undefined>) {
-    const isTensor = Array.isArray(value?.shape) && (isLazy(value as Tensor) || floatsOf(value?.data));
-    if (!isTensor)
-      throw new TypeError(
-        `The weights '${String(name)}' are no tensor with a shape and a Float32Array, but ${describeValue(value?.data ?? value)}; make it with tensor(values, shape).`,
-      );
-  }
-}
-
-/**
  * Compares weights with parameters by name. Reads no values of lazy tensors.
+ * @throws TypeError if the weights are no Map, such as a promise of one.
  * @param expected - shapes by name: of `parameters(model)`, or of other weights.
  */
 export function matchParameters(
   expected: Iterable<readonly [string, { readonly shape: readonly number[] }]>,
   weights: Weights,
 ): WeightsMatch {
-  requireWeights(weights);
+  // A Map of another realm has the same methods.
+  if (kindOf(weights) !== 'Map')
+    throw new TypeError(
+      `Weights are a Map of tensors by name, from readWeights or initialise; got ${describeValue(weights)}.`,
+    );
   const shapes = new Map([...expected].map(([name, { shape }]) => [name, shape]));
   return {
     missing: [...shapes.keys()].filter((name) => !weights.has(name)),
@@ -148,6 +135,8 @@ export function matchParameters(
     shapeMismatch: [...shapes].flatMap(([name, shape]) => {
       const found = weights.get(name);
       if (!found) return [];
+      if (!Array.isArray(found.shape) || !(isLazy(found) || floatsOf(found.data)))
+        return [`${name}: model ${formatShape(shape)}, weights ${describeValue(found.data)}`];
       const mismatch = `${name}: model ${formatShape(shape)}, weights ${formatShape(found.shape)}`;
       if (!sameShape(found.shape, shape)) return [mismatch];
       // A lazy tensor has as many values as its shape says: that was checked with the file's header.

@@ -8,7 +8,6 @@ import { matchParameters, parameters, requireMatch } from '../nn/walk.js';
 import { prepareForInference } from '../passes/prepareForInference.js';
 import { requireShape, type Shape } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
-import { compareWithCpu } from './compare.js';
 import { createSession, type Session } from './session.js';
 
 /** Options of {@link compile}. */
@@ -80,7 +79,10 @@ export async function compile(model: Module, options: CompileModelOptions): Prom
   const { program, fallbackReason } = await compileOn(backend, graph, values, { strict, threads, signal });
   if (verified && program.backend !== 'wasm' && program.backend !== 'reference')
     try {
-      await compareWithCpu(program, graph, values, signal);
+      // Part of what pages with a GPU have loaded already.
+      const { compareWithCpu } = await import('../backends/gpu/compilers.js');
+      const { program: cpu } = await compileOn('wasm', graph, values, { signal });
+      await compareWithCpu(program, cpu, graph, signal).finally(() => cpu.dispose());
     } catch (error) {
       await program.dispose();
       throw error;

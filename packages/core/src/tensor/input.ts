@@ -11,15 +11,12 @@ import type { Tensor } from './tensor.js';
  * @throws ShapeError for another shape or number of values.
  */
 export function inputTensor(x: unknown, input: Shape): Tensor {
-  const values = floatsOf(x);
-  const { shape, data } = (values ? { shape: input, data: values } : (x ?? {})) as Partial<Tensor>;
-  const floats = values ?? floatsOf(data);
-  if (!Array.isArray(shape) || !floats) {
-    const got = Array.isArray(shape) ? `a tensor whose data is ${describeValue(data)}` : describeValue(x);
+  const { shape = input, data = x } = (x ?? {}) as Partial<Tensor>;
+  const floats = floatsOf(data);
+  if (!Array.isArray(shape) || !floats)
     throw new TypeError(
-      `The input is ${got}; pass a Float32Array of ${sizeOf(input)} values, or tensor(values, [${input.join(', ')}]).`,
+      `The input is ${data === x ? '' : 'a tensor of '}${describeValue(data)}; pass a Float32Array of ${sizeOf(input)} values, or tensor(values, [${input}]).`,
     );
-  }
   if (!sameShape(shape, input))
     throw new ShapeError(
       `The session was compiled for an input of ${formatShape(input)}, got ${formatShape(shape)}; compile the model for that shape.`,

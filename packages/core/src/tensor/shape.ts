@@ -10,9 +10,7 @@ export type Shape = readonly number[];
  */
 export function requireShape(shape: unknown): Shape {
   if (!Array.isArray(shape))
-    throw new TypeError(
-      `A shape is an array of whole numbers, such as [1, 3, 224, 224]; got ${describeValue(shape)}.`,
-    );
+    throw new TypeError(`A shape is an array such as [1, 3, 224, 224], got ${describeValue(shape)}.`);
   return [...(shape as Shape)];
 }
 

@@ -22,7 +22,5 @@ export function threadCount(requested: unknown): number {
   const most = Math.max(MAX_DEFAULT_THREADS, MAX_THREADS_PER_CORE * cores);
   const count = Number(requested);
   if (typeof requested === 'number' && Number.isInteger(count) && count >= 1 && count <= most) return count;
-  throw new ShapeError(
-    `The option threads is ${typeof requested === 'string' ? `'${requested}'` : String(requested)}; give a whole number from 1 to ${most}. Default: one for each core, of which there are ${cores}.`,
-  );
+  throw new ShapeError(`The option threads is ${String(requested)}; give a whole number from 1 to ${most}.`);
 }

@@ -1,4 +1,5 @@
 /** Detects GPU adapters without loading gpu.js. `backend: 'auto'` skips software adapters. */
+import { platformName } from '../../platformName.js';
 import type { GpuMode } from './mode.js';
 
 /** GPU that can be used. */
@@ -14,7 +15,7 @@ export interface Adapter {
 const softwareNames = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
 
 /** True in Node, which has no WebGPU unless a package provides it. */
-const inNode = (): boolean => typeof process !== 'undefined' && process.versions?.node !== undefined;
+const inNode = (): boolean => platformName().startsWith('Node ');
 
 /** Gives what WebGPU reports about an adapter. */
 export function adapterOf(adapter: GPUAdapter): Adapter {
@@ -42,8 +43,8 @@ export function webgl2Context(): WebGL2RenderingContext | undefined {
   return opened;
 }
 
-/** Finds the adapter of each mode, or gives a sentence that says why there is none. */
-export const findAdapter: Readonly<Record<GpuMode, () => Promise<Adapter | string>>> = {
+/** Finds the adapter of each mode anew. */
+const probe: Readonly<Record<GpuMode, () => Promise<Adapter | string>>> = {
   async webgpu() {
     if (typeof navigator === 'undefined' || !navigator.gpu)
       return inNode()
@@ -70,3 +71,19 @@ export const findAdapter: Readonly<Record<GpuMode, () => Promise<Adapter | strin
     return Promise.resolve({ name, software: softwareNames.test(name), release });
   },
 };
+
+/** Answers so far, with the `navigator.gpu` that they are about: a program may define it later. */
+const answers = new Map<GpuMode, { readonly gpu: unknown; readonly answer: Promise<Adapter | string> }>();
+
+/**
+ * Finds the adapter of a mode, or gives a sentence that says why there is none. Remembers the answer: browsers write
+ * a warning to the console whenever they are asked in vain.
+ */
+export function findAdapter(mode: GpuMode): Promise<Adapter | string> {
+  const gpu = typeof navigator === 'undefined' ? undefined : navigator.gpu;
+  const known = answers.get(mode);
+  if (known?.gpu === gpu && known) return known.answer;
+  const answer = probe[mode]();
+  answers.set(mode, { gpu, answer });
+  return answer;
+}

@@ -21,6 +21,9 @@ interface CompileRequest {
   readonly fallbackReason?: string;
 }
 
+/** Loaded with the compilers, since only programs on a GPU are compared. */
+export { compareWithCpu } from './compare.js';
+
 const compileOn = <Handle>(
   mode: GpuMode,
   runtime: DeviceRuntime<Handle>,

@@ -89,7 +89,7 @@ describe('a session', () => {
     const x = new Float32Array(192).fill(0.5);
     await using session = await compile(model, { ...options, backend });
     const expected = await session.run(x);
-    const { gl } = sharedContext((await findAdapter.webgl2()) as Adapter);
+    const { gl } = sharedContext((await findAdapter('webgl2')) as Adapter);
     const running = session.run(x);
     gl.getExtension('WEBGL_lose_context')?.loseContext();
     await expect(running).rejects.toThrow(/context was lost.*compile the model again/);
@@ -99,7 +99,7 @@ describe('a session', () => {
   });
 
   test('a tensor too large for a texture makes the back end unavailable', async () => {
-    const { gl } = sharedContext((await findAdapter.webgl2()) as Adapter);
+    const { gl } = sharedContext((await findAdapter('webgl2')) as Adapter);
     const original = gl.getParameter.bind(gl);
     gl.getParameter = (name) => (name === gl.MAX_TEXTURE_SIZE ? 2048 : original(name));
     try {
@@ -137,7 +137,7 @@ describe('a session', () => {
   });
 
   test('thirty sessions on WebGL2 free every texture', async () => {
-    const { gl } = sharedContext((await findAdapter.webgl2()) as Adapter);
+    const { gl } = sharedContext((await findAdapter('webgl2')) as Adapter);
     const alive = new Set<WebGLTexture>();
     const [create, remove] = [gl.createTexture.bind(gl), gl.deleteTexture.bind(gl)];
     gl.createTexture = () => {

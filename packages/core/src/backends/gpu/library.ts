@@ -45,6 +45,18 @@ export interface GpuLibrary {
 
 let loading: Promise<GpuLibrary> | undefined;
 
+let missing: Promise<GpuLibrary> | undefined;
+
+/** Loads gpu.js, and remembers if it is missing, for callers that have another back end. @throws as loadLibrary. */
+export function loadLibraryIfPresent(): Promise<GpuLibrary> {
+  if (missing) return missing;
+  const attempt = loadLibrary();
+  attempt.catch(() => {
+    missing = attempt;
+  });
+  return attempt;
+}
+
 /**
  * Loads gpu.js, once.
  * @throws BackendUnavailable with the command that installs it.

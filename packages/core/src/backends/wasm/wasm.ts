@@ -4,7 +4,6 @@
  */
 import { BackendUnavailable, ShapeError } from '../../errors.js';
 import type { Graph } from '../../graph/graph.js';
-import { platformName } from '../../platform.js';
 import type { Weights } from '../../tensor/tensor.js';
 import type { Backend, CompileOptions, Program } from '../backend.js';
 import { flopsOf } from '../common/describe.js';
@@ -65,9 +64,7 @@ async function compileWasm(
   await WebAssembly.compile(EMPTY_MODULE).catch((error: Error) => {
     throw new BackendUnavailable(
       'wasm',
-      !('document' in globalThis || 'importScripts' in globalThis)
-        ? `WebAssembly is not compiled at run time in ${platformName()} (${error.message}); use the reference back end.`
-        : `WebAssembly is not compiled here (${error.message}); a content security policy has to allow 'wasm-unsafe-eval'.`,
+      `WebAssembly is not compiled here (${error.message}). In a page, a content security policy has to allow 'wasm-unsafe-eval'; on edge platforms, use the reference back end.`,
     );
   });
   const engine = options.engine ?? engineFor(features, wideSimdEnabled());

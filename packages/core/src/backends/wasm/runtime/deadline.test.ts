@@ -55,7 +55,7 @@ test.each([
     await vi.advanceTimersByTimeAsync(30_000);
     const program = await compiling;
     expect(program.fallbackReason).toContain(
-      'a worker could not be started (it has not started in 30 seconds)',
+      'a worker could not be started (it has not answered for 30 seconds)',
     );
     expect(terminated).toBe(threads);
     await program.run(net.feeds);

@@ -13,18 +13,25 @@ export const END_MS = 5_000;
  */
 export const runMilliseconds = (flops: number): number => 60_000 + flops / 1e5;
 
-/** Writes a wait for messages: `30 seconds`. */
-export const inSeconds = (milliseconds: number): string => `${Math.ceil(milliseconds / 1000)} seconds`;
-
 /**
- * Calls `expire` after a time, unless the returned function is called before. The time is waited for in two halves:
- * after a suspended machine or a blocked event loop, a worker's answer is handled before the second half ends.
+ * Calls `expire` with the reason after a time, unless the returned function is called before. The time is waited for in
+ * two halves: after a suspended machine or a blocked event loop, a worker's answer is handled before the second half
+ * ends.
+ * @param watched - true if the deaths of the workers are noticed, so that there is no deadline.
  */
-export function startDeadline(milliseconds: number, expire: () => void): () => void {
+export function startDeadline(
+  milliseconds: number,
+  expire: (reason: Error) => void,
+  watched = false,
+): () => void {
+  const reason = (): Error => new Error(`it has not answered for ${Math.ceil(milliseconds / 1000)} seconds`);
   // Timers hold at most 2^31 - 1 milliseconds, 24 days; longer ones expire at once.
   const half = Math.min(milliseconds / 2, 2 ** 31 - 1);
-  let timer = setTimeout(() => {
-    timer = setTimeout(expire, half);
-  }, half);
+  const wait = (then: () => void): ReturnType<typeof setTimeout> => setTimeout(then, half);
+  let timer = watched
+    ? undefined
+    : wait(() => {
+        timer = wait(() => expire(reason()));
+      });
   return () => clearTimeout(timer);
 }

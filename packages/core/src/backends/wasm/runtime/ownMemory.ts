@@ -1,5 +1,5 @@
 /** Runs a plan on one worker with its own memory, which keeps pages responsive if memory cannot be shared. */
-import { inSeconds, startDeadline } from './deadline.js';
+import { startDeadline } from './deadline.js';
 import type { Answer, Feed, Request, ValueRange } from './messages.js';
 import type { LoadedPlan, Runner } from './runner.js';
 import { readyWorker, type WorkerHandle } from './workerHandle.js';
@@ -31,15 +31,15 @@ export async function ownMemoryRunner(
     const first: Request = { own: { module, pages: image.pages, image: bytes } };
     const started = await readyWorker(first, { transfer: [bytes], workerUrl });
     started.onMessage((message) => pending.resolve(message as Answer));
-    started.onFailure((reason) => lose(started, reason.message));
+    started.onFailure((reason) => lose(started, reason));
     return started;
   };
-  const lose = (lost: WorkerHandle, reason: string): void => {
+  const lose = (lost: WorkerHandle, { message }: Error): void => {
     worker = undefined;
     void lost.terminate();
     parametersLost = hasUpdates;
     pending?.reject(
-      new Error(`The worker of the wasm back end is gone (${reason}); the next run starts a new one.`),
+      new Error(`The worker of the wasm back end is gone (${message}); the next run starts a new one.`),
     );
   };
   /** Posts a message and returns the worker's answer; starts a new worker if the last one was lost. */
@@ -53,11 +53,7 @@ export async function ownMemoryRunner(
     const abort = (): void => post({ stop: true });
     signal?.addEventListener('abort', abort);
     keepAlive(true);
-    const cancel = asked.watched
-      ? undefined
-      : startDeadline(answerMilliseconds, () =>
-          lose(asked, `it has not answered for ${inSeconds(answerMilliseconds)}`),
-        );
+    const cancel = startDeadline(answerMilliseconds, (reason) => lose(asked, reason), asked.watched);
     try {
       const answer = await new Promise<Answer>((resolve, reject) => {
         pending = { resolve, reject };
@@ -66,7 +62,7 @@ export async function ownMemoryRunner(
       if (answer.stopped) signal?.throwIfAborted();
       return answer;
     } finally {
-      cancel?.();
+      cancel();
       keepAlive(false);
       signal?.removeEventListener('abort', abort);
     }

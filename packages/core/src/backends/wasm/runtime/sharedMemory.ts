@@ -3,7 +3,7 @@
  * promise, so a page stays responsive. Workers spin at barriers during a run and sleep between runs.
  */
 import { Command, control } from './controlWords.js';
-import { inSeconds, startDeadline } from './deadline.js';
+import { startDeadline } from './deadline.js';
 import { durations } from './execute.js';
 import { type LoadedPlan, type Runner, readAll, writeAll } from './runner.js';
 import { readyWorker, type WorkerHandle } from './workerHandle.js';
@@ -103,11 +103,11 @@ export async function sharedMemoryRunner({
     const before = Atomics.load(words, word('completed'));
     signal?.addEventListener('abort', halt);
     for (const worker of workers) worker.keepAlive(true);
-    const cancel = workers.every(({ watched }) => watched)
-      ? undefined
-      : startDeadline(answerMilliseconds, () =>
-          lose(new Error(`it has not answered for ${inSeconds(answerMilliseconds)}`)),
-        );
+    const cancel = startDeadline(
+      answerMilliseconds,
+      lose,
+      workers.every(({ watched }) => watched),
+    );
     try {
       const woken = new Promise<void>((resolve) => {
         wake = resolve;
@@ -117,7 +117,7 @@ export async function sharedMemoryRunner({
       const wait = waitAsync?.(words, word('completed'), before);
       if (wait?.async !== false) await Promise.race([woken, ...(wait ? [wait.value] : [])]);
     } finally {
-      cancel?.();
+      cancel();
       for (const worker of workers) worker.keepAlive(false);
       signal?.removeEventListener('abort', halt);
     }

@@ -1,6 +1,6 @@
 /** Starts workers, with the same interface in Node and in browsers. */
 import { builtin } from '../../../platform.js';
-import { END_MS, inSeconds, START_MS, startDeadline } from './deadline.js';
+import { END_MS, START_MS, startDeadline } from './deadline.js';
 import type { Request } from './messages.js';
 import workerText from './worker.js?text';
 
@@ -62,12 +62,6 @@ function nodeWorker({ Worker: NodeWorker }: NodeWorkers): WorkerHandle {
 /** Message of a worker that holds its lock. */
 const LOCKED = 'locked';
 
-/** Shows the URL of a worker's program. Bundlers inline small files as `data:` URLs, of thousands of characters. */
-const shown = (url: string | URL): string => {
-  const text = String(url);
-  return text.startsWith('data:') ? 'a data: URL' : text.length > 200 ? `${text.slice(0, 200)}...` : text;
-};
-
 function browserWorker(workerUrl?: string | URL): WorkerHandle {
   const text = workerUrl ? undefined : new Blob([workerText], { type: 'text/javascript' });
   const url = text ? URL.createObjectURL(text) : workerUrl!;
@@ -77,9 +71,10 @@ function browserWorker(workerUrl?: string | URL): WorkerHandle {
   const fail = (reason: string): void => {
     if (!ending) for (const listener of failureListeners.splice(0)) listener(new Error(reason));
   };
+  // Bundlers inline small files as `data:` URLs, of thousands of characters.
   const startFailure = text
     ? "it could not start: a content security policy has to allow 'worker-src blob:', or wasmBackend needs a workerUrl"
-    : `it could not start from ${shown(workerUrl!)}`;
+    : `it could not start from ${String(workerUrl).slice(0, 99)}`;
   worker.addEventListener('error', (event) => fail(event.message || startFailure));
   // If the browser ends a worker, for instance when memory is short, there is no event. But the browser
   // releases the Web Locks that the worker held. Only secure contexts (https, localhost) have Web Locks, and
@@ -134,9 +129,7 @@ export async function readyWorker(
   let cancel: () => void = () => undefined;
   try {
     await new Promise<void>((resolve, reject) => {
-      cancel = startDeadline(START_MS, () =>
-        reject(new Error(`it has not started in ${inSeconds(START_MS)}`)),
-      );
+      cancel = startDeadline(START_MS, reject);
       worker.onFailure(reject);
       worker.onMessage((message) => {
         if (message === 'ready') resolve();

@@ -1,23 +1,24 @@
 /** Verifies a program against the CPU back end on one run: some GPU drivers compute wrong results. */
-import type { Program } from '../backends/backend.js';
-import { compileOn } from '../backends/select.js';
-import { VerificationFailed } from '../errors.js';
-import { type Graph, inputsOf } from '../graph/graph.js';
-import { random } from '../tensor/random.js';
-import { sizeOf } from '../tensor/shape.js';
-import type { Tensor, Weights } from '../tensor/tensor.js';
+
+import { VerificationFailed } from '../../errors.js';
+import { type Graph, inputsOf } from '../../graph/graph.js';
+import { random } from '../../tensor/random.js';
+import { sizeOf } from '../../tensor/shape.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import type { Program } from '../backend.js';
 
 /** Allowed deviation, as a fraction of the largest value: far above rounding, far below a wrong kernel. */
 const TOLERANCE = 1e-3;
 
 /**
- * Runs the program and the CPU back end on the same noise, uniform in [-1, 1), and compares all outputs.
+ * Runs a program and one of the CPU back end on the same noise, uniform in [-1, 1), and compares all outputs.
+ * @param cpu - the same graph on the CPU back end.
  * @throws VerificationFailed if a value differs by more than 0.001 of the output's largest value.
  */
 export async function compareWithCpu(
   program: Program,
+  cpu: Program,
   graph: Graph,
-  weights: Weights,
   signal?: AbortSignal,
 ): Promise<void> {
   const noise = random(1);
@@ -28,18 +29,13 @@ export async function compareWithCpu(
     ]),
   );
   const got = await program.run(feeds, signal);
-  const { program: cpu } = await compileOn('wasm', graph, weights, { signal });
-  try {
-    for (const [name, expected] of await cpu.run(feeds, signal)) {
-      const problem = disagreement(expected.data, got.get(name)!.data);
-      if (problem)
-        throw new VerificationFailed(
-          program.backend,
-          `${graph.at('')}: on ${program.backend} the output '${name}' is not the CPU's: ${problem}. Use backend: 'wasm', and report the device and its driver.`,
-        );
-    }
-  } finally {
-    await cpu.dispose();
+  for (const [name, expected] of await cpu.run(feeds, signal)) {
+    const problem = disagreement(expected.data, got.get(name)!.data);
+    if (problem)
+      throw new VerificationFailed(
+        program.backend,
+        `${graph.at('')}: on ${program.backend} the output '${name}' is not the CPU's: ${problem}. Use backend: 'wasm', and report the device and its driver.`,
+      );
   }
 }
 

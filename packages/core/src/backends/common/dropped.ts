@@ -1,0 +1,41 @@
+/** Disposes of programs that were dropped without `dispose`: their memory and workers would stay for ever. */
+import type { Program } from '../backend.js';
+
+let warned = false;
+
+const registry =
+  typeof FinalizationRegistry === 'undefined'
+    ? undefined
+    : new FinalizationRegistry<Program>((program) => {
+        if (!warned)
+          console.warn(
+            `A compiled model was dropped without dispose(): its ${Math.ceil(program.memory / 2 ** 20)} MiB are freed late.`,
+          );
+        warned = true;
+        program.dispose().catch(() => undefined);
+      });
+
+/**
+ * Wraps a program, so that it is disposed of some time after the wrapper has become garbage; warns the first time.
+ * The methods hold the wrapper, and await, so that a run holds it too.
+ */
+export function disposeIfDropped(program: Program): Program {
+  const { backend, threads, fallbackReason } = program;
+  const wrapper: Program = {
+    backend,
+    threads,
+    fallbackReason,
+    get memory() {
+      return program.memory;
+    },
+    run: async (...parameters) => await program.run(...parameters),
+    parameters: async () => await program.parameters(),
+    profile: async (feeds) => await program.profile(feeds),
+    dispose: async () => {
+      registry?.unregister(wrapper);
+      await program.dispose();
+    },
+  };
+  registry?.register(wrapper, program, wrapper);
+  return wrapper;
+}
