@@ -1,5 +1,7 @@
 /** Says in words what a file is that cannot be read, for formats that people pass by mistake. */
+
 import { quote } from './quote.js';
+import { textDecoder } from './text.js';
 
 const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 
@@ -39,7 +41,7 @@ export function describeFile(bytes: Uint8Array): string {
 
 /** Gives the start of a file as text, if the first 256 bytes are that: UTF-8 of at least 16 characters. */
 function textAt(bytes: Uint8Array): string | undefined {
-  const text = new TextDecoder().decode(bytes.subarray(0, 256));
+  const text = textDecoder().decode(bytes.subarray(0, 256));
   // A character cut in two at the end becomes U+FFFD.
   const shown = text.replace(/\ufffd$/, '');
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they tell bytes from text.

@@ -1,4 +1,5 @@
 /** Reads archives of numpy arrays (`.npz`, from numpy.savez), each a `.npy` file of a header and values. */
+
 import { FileFormatError } from '../errors.js';
 import type { Weights } from '../tensor/tensor.js';
 import { type ArrayReference, numpyType, stridesOf } from './arrays.js';
@@ -7,6 +8,7 @@ import { bytesPerValue } from './dtype.js';
 import { isShape, requireElements, withinLimit } from './limits.js';
 import { type Listing, type ReadOptions, under } from './listing.js';
 import { quote } from './quote.js';
+import { textDecoder } from './text.js';
 import { entryBytes, type ZipEntry } from './zip.js';
 
 const format = 'npz';
@@ -64,7 +66,7 @@ function headerOf(
   const length = isShort ? view.getUint16(8, true) : view.getUint32(8, true);
   const start = (isShort ? 10 : 12) + length;
   if (start > file.length || length > 2 ** 16) return fail('has a header beyond its end');
-  const text = new TextDecoder().decode(file.subarray(isShort ? 10 : 12, start));
+  const text = textDecoder().decode(file.subarray(isShort ? 10 : 12, start));
   const type = /'descr'\s*:\s*'([^']*)'/.exec(text)?.[1];
   const extents = /'shape'\s*:\s*\(([\d\s,L]*)\)/.exec(text)?.[1];
   const order = /'fortran_order'\s*:\s*(True|False)/.exec(text)?.[1];

@@ -2,9 +2,11 @@
  * Reads the index of a model whose weights are divided over several files, `model.safetensors.index.json`, as
  * Hugging Face writes it: `{"weight_map": {"conv1.weight": "model-00001-of-00002.safetensors", ...}}`.
  */
+
 import { FileFormatError } from '../errors.js';
 import { type Limits, withinLimit } from './limits.js';
 import { quote } from './quote.js';
+import { textDecoder } from './text.js';
 
 const format = 'weight';
 
@@ -15,7 +17,7 @@ export function shardsOf(bytes: Uint8Array, limits: Limits): readonly string[] |
     return undefined;
   let index: unknown;
   try {
-    index = JSON.parse(new TextDecoder().decode(bytes));
+    index = JSON.parse(textDecoder().decode(bytes));
   } catch {
     return undefined;
   }

@@ -3,12 +3,10 @@
  * before: five pickles in a row, then the storages.
  */
 import { FileFormatError } from '../errors.js';
-
 import type { Weights } from '../tensor/tensor.js';
 import { type ArrayReference, arrayReference, isScalar, storageOf, widthOfUnsupported } from './arrays.js';
 import { converter, countOf } from './convert.js';
 import { aligned, bytesPerValue } from './dtype.js';
-
 import { isCount, type Limits, requireElements, withinLimit } from './limits.js';
 import { type Listing, type ReadOptions, under } from './listing.js';
 import { unpickle } from './pickle.js';
