@@ -1,4 +1,5 @@
 import { deflateRawSync } from 'node:zlib';
+import { cpuTime } from '@cnn/testing/cpuTime';
 import {
   bytesOf,
   call,
@@ -270,9 +271,9 @@ describe.each(formats)('the %s format', (_, file) => {
     };
     const inner = bytesOf('}q', 0, '(', entries(bytesOf('N')), 'u');
     const outer = pickle(bytesOf('}(', text('first'), inner, entries(bytesOf('h', 0)), 'u'));
-    const start = performance.now();
+    const start = cpuTime();
     await expect(readWeights(file(outer))).rejects.toThrow(/it holds no tensors/);
-    expect(performance.now() - start).toBeLessThan(5000);
+    expect(cpuTime() - start).toBeLessThan(5000);
   });
 
   test('a missing storage', async () => {
