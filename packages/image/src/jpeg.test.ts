@@ -97,6 +97,27 @@ describe('JPEG', () => {
     ]);
   };
 
+  test.each([
+    [Number.NaN, 'NaN'],
+    [-1, '-1'],
+    ['10', "the text '10'"],
+    [null, 'null'],
+  ])('a limit of %j pixels is refused', async (maxPixels, shown) => {
+    const limits = { maxPixels: maxPixels as number };
+    const refused = decodeImage(baseline, { limits });
+    await expect(refused).rejects.toThrow(TypeError);
+    await expect(refused).rejects.toThrow(
+      `The limit maxPixels is a number of pixels from 0 up, got ${shown}.`,
+    );
+  });
+
+  test('a limit left undefined is the default, and Infinity is no bound', async () => {
+    for (const maxPixels of [undefined, Infinity])
+      expect(hash(await decodeImage(baseline, { limits: { maxPixels } as { maxPixels: number } }))).toBe(
+        pixels,
+      );
+  });
+
   test('scans times pixels are at most ten times the limit of pixels', async () => {
     const limits = { maxPixels: 10_000 };
     await expect(decodeImage(scanned(100, 10), { limits })).rejects.toThrow(
