@@ -73,7 +73,10 @@ export interface Trainer {
  * for await (const { epoch, step, loss, accuracy } of run.fit(dataset, { epochs: 3 })) console.log(step, loss);
  */
 export function trainer(options: TrainerOptions): Trainer {
-  const { model, seed = 0, weights = initialise(model, { seed }) } = options;
+  const { model, seed = 0 } = options;
+  // Hashing the seed takes its lower 32 bits: NaN would be 0, and 1.5 be 1.
+  if (!Number.isSafeInteger(seed)) throw new RangeError(`'seed' is ${String(seed)}; give a whole number.`);
+  const { weights = initialise(model, { seed }) } = options;
   requireMatch('the model', matchParameters(parameters(model), weights));
   if (options.cacheFeatures && options.augment)
     throw new RangeError(
