@@ -163,7 +163,7 @@ export async function loadWeights(
       if (part) terminal.note(`The weights are those under '${printable(part)}'; the others were left out.`);
       if (rule)
         terminal.note(
-          `Keys were renamed by the rule '${rule}'${options ? `; such weights need the model's option ${required.join(', ')}, which is the default for them` : ''}.`,
+          `Keys were renamed by the rule '${rule}'.${options ? ` The option ${required.join(', ')} is set, as these weights need it; --option overrides it.` : ''}`,
         );
       return accept({ model: built, weights: fitted.weights, required }, fitted.changed);
     }

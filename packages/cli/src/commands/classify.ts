@@ -26,7 +26,9 @@ export async function classify(
   signal?: AbortSignal,
 ): Promise<number> {
   const { top, backend, threads } = options;
-  const opened = await openModel(options, terminal, signal);
+  // With --json the result states the reason for each picture.
+  const required = options.json ? [] : pictures;
+  const opened = await openModel({ ...options, pictures: required }, terminal, signal);
   const { entry, model, weights } = opened;
   const preset = presetWith(opened.preset, options);
   requireSize(entry.name, model, preset, opened.preset.crop, '--crop');
