@@ -40,7 +40,7 @@ export interface Reading {
 export interface OpenModel extends Reading {
   readonly entry: ModelEntry;
   readonly family: Family;
-  /** Options as on the command line: those that the weights require or store, then those given. */
+  /** Options as on the command line: first the ones that the weights require or store, then the given ones. */
   readonly options: readonly string[];
   readonly model: Module;
   readonly weights: Weights;

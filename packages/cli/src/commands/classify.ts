@@ -16,7 +16,7 @@ export interface ClassifyOptions extends ModelRequest, PlaceOptions, ReadingOpti
 }
 
 /**
- * Classifies pictures. Notes those that cannot be read, and continues with the others.
+ * Classifies pictures. Notes unreadable ones, and continues with the others.
  * @returns the exit code: 1 if a picture could not be read, else 0.
  */
 export async function classify(

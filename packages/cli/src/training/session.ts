@@ -86,7 +86,7 @@ async function checkOut(out: string, resume: boolean, settings: Settings): Promi
 export interface ClaimedFolder extends AsyncDisposable {
   /**
    * Checks the data of a continued run.
-   * @throws UsageError if they differ from those that it was started with, naming the difference.
+   * @throws UsageError if they differ from the data at its start, naming the difference.
    */
   requireSameData(data: TrainingData): void;
 }

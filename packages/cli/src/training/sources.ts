@@ -46,7 +46,7 @@ export interface Source {
   readonly kind: 'MNIST' | 'CIFAR-10' | 'image folder';
   /** Parts that are there. */
   readonly parts: ReadonlyMap<PartName, () => Promise<Part>>;
-  /** Folders beside the parts that are none. */
+  /** Other folders next to the parts. */
   readonly leftOut: readonly LeftOut[];
 }
 
