@@ -59,7 +59,7 @@ const wasmLevels = [
   ['wasm'],
 ];
 
-/** Which of our packages each package may import; families import core alone. Tests may import more. */
+/** Packages of this repository that each package may import; families import core alone. Tests may import more. */
 const mayImport = {
   core: [],
   image: ['core'],
@@ -83,7 +83,7 @@ function* sources(folder) {
   }
 }
 
-/** What a file imports or re-exports, statically or not. */
+/** Returns the names of the modules that a file imports or re-exports, statically or not. */
 const importsOf = (text) =>
   [...text.matchAll(/(?:^|\n)\s*(?:import|export)\b[^'";]*?from\s*'([^']+)'|import\(\s*'([^']+)'\s*\)/g)].map(
     (match) => match[1] ?? match[2],

@@ -15,7 +15,7 @@ const folder = await mkdtemp(join(tmpdir(), 'packed-'));
 /** Entry points that are no modules with types. */
 const excludeEntrypoints = ['./weights/*', './worker.js'];
 
-/** What is wrong with a packed package, as sentences. */
+/** Returns the problems of a packed package, as sentences. */
 async function problemsOf(file) {
   const data = await readFile(join(folder, file));
   const tarball = data.buffer.slice(data.byteOffset, data.byteOffset + data.length);

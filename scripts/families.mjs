@@ -1,4 +1,4 @@
-/** The families of networks: those that the command `cnn` knows, by the names of their packages. */
+/** The families of networks that the command `cnn` knows, by the names of their packages. */
 import { readFileSync } from 'node:fs';
 
 const registry = readFileSync(new URL('../packages/cli/src/registry.ts', import.meta.url), 'utf8');

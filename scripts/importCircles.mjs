@@ -25,7 +25,7 @@ function target(root, file, name) {
   return own ? join(root, 'packages', own[1], 'src', `${own[2] ?? 'index'}.ts`) : undefined;
 }
 
-/** What each file imports, for all files of all packages. */
+/** Returns the imports of each file, for all files of all packages. */
 function importsOf(root) {
   const packages = join(root, 'packages');
   const files = readdirSync(packages).flatMap((name) => [...sources(join(packages, name, 'src'))]);

@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 
-/** Where the main branch can be read, for documents that are read elsewhere too. */
+/** Address of the main branch, for documents that are also read outside the repository. */
 const published = 'https://github.com/cnn-js/cnn/blob/main/';
 
 const markdownIn = (folder) =>
@@ -28,7 +28,7 @@ const anchorsOf = (path) =>
       .replaceAll(' ', '-'),
   );
 
-/** What is wrong with one link, as the end of a sentence. */
+/** Returns the problem of a link, as the end of a sentence; undefined if there is none. */
 function problemOf(root, document, target) {
   const inRepository = target.startsWith(published);
   if (!inRepository && /^[a-z]+:/.test(target)) return undefined;

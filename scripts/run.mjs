@@ -69,7 +69,7 @@ async function install(...filters) {
   if (!(await step('install dependencies', command))) process.exit(1);
 }
 
-/** The packages that `cnn` runs with (20, 18 MB), not those that build, test and measure it (460, 900 MB). */
+/** The packages that `cnn` runs with (20, 18 MB), not the packages that build, test and measure it (460, 900 MB). */
 const production = ['--prod', '--filter=.', '--filter-prod=@cnn/cli...'];
 
 async function start(args) {
@@ -114,7 +114,7 @@ const slowProjects = [
   ['tests in a browser', ['browser', 'browser-plain'], networks],
 ];
 
-/** Runs checks one by one, all of them, and gives the names of those that failed. */
+/** Runs checks one by one, all of them, and gives the names of the failed ones. */
 async function failing(list) {
   const failed = [];
   for (const [name, command, inputs] of list) {

@@ -1,4 +1,4 @@
-/** How every package is built: ESM, CommonJS and types, each from src/index.ts. */
+/** Build settings of every package: ESM, CommonJS and types, each from src/index.ts. */
 import { defineConfig, type Options } from 'tsup';
 import { notices } from './notices.js';
 

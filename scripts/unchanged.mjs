@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const cache = join(root, 'node_modules/.cache/checks');
 /** Folders that hold no sources. */
 const skipped = new Set(['node_modules', 'dist', 'api']);
-/** What every check depends on: the versions of the tools, and how they are called. */
+/** Files that every check depends on: the versions of the tools, and how they are called. */
 const common = /^(pnpm-lock\.yaml|package\.json|scripts\/.*|biome\.json|tsconfig[\w.]*)$/;
 
 /** All files of the repository, by their paths in it. */
@@ -28,7 +28,7 @@ let all;
 
 /**
  * Says whether a check has passed on the present files.
- * @param {RegExp} inputs Matches the paths of the files that the check reads, besides those that all read.
+ * @param {RegExp} inputs - matches the paths of the files that the check reads, besides the files that all checks read.
  * @returns whether it has, and a function to call when it passes.
  */
 export function unchanged(name, inputs) {

@@ -1,7 +1,7 @@
 /** Messages between the benchmark and the measured programs. Each program runs one peer on one job. */
 import type { Shape } from '@cnn/core';
 
-/** What a program has to run. */
+/** Job of a measured program. */
 export interface Job {
   /** Published name of the network. */
   readonly network: string;

@@ -1,5 +1,5 @@
 /** Reads pictures and writes results, with errors that say what to do. */
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync, readlinkSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { addAbortSignal } from 'node:stream';
@@ -38,6 +38,20 @@ export async function readPicture(source: string, signal?: AbortSignal): Promise
   return decodeImage(await bytesOf(await openPicture(source, signal), signal), { upright: true, signal });
 }
 
+/**
+ * Checks that a picture exists if it is a local file; reads nothing.
+ * @throws Error with the reason.
+ */
+export async function requirePicture(source: string): Promise<void> {
+  if (source === '-' || /^https?:/i.test(source)) return;
+  try {
+    if ((await stat(source)).isDirectory())
+      throw new Error('it is a folder; name the pictures in it, such as folder/*.jpg');
+  } catch (error) {
+    throw new Error(reasonOf(error));
+  }
+}
+
 async function openPicture(source: string, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
   if (source === '-') return signal ? addAbortSignal(signal, process.stdin) : process.stdin;
   if (/^https?:/i.test(source)) {
@@ -49,12 +63,7 @@ async function openPicture(source: string, signal?: AbortSignal): Promise<AsyncI
     if (!ok || !body) throw new Error(`the server answered ${status}; check the address`);
     return body;
   }
-  try {
-    if ((await stat(source)).isDirectory())
-      throw new Error('it is a folder; name the pictures in it, such as folder/*.jpg');
-  } catch (error) {
-    throw new Error(reasonOf(error));
-  }
+  await requirePicture(source);
   return createReadStream(source, { signal });
 }
 
@@ -71,11 +80,26 @@ async function bytesOf(parts: AsyncIterable<Uint8Array>, signal?: AbortSignal): 
   return Buffer.concat(all);
 }
 
+/** Gives the target of a symbolic link whose target does not exist; undefined for anything else. */
+function danglingTarget(path: string): string | undefined {
+  try {
+    return existsSync(path) ? undefined : readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Makes a folder for results if there is none. @throws Error with the path and what to do. */
 export const makeResultFolder = (path: string): Promise<void> =>
   makeFolder(path).catch((error: unknown) => {
     // The parent folders exist at this point, so ENOENT means that the file system allows no new ones.
     const { code } = error as NodeJS.ErrnoException;
+    const target = danglingTarget(path);
+    if (target)
+      throw new Error(
+        `Cannot make the folder ${path}: it is a link to ${target}, which does not exist. Make that folder, or give another path.`,
+        { cause: error },
+      );
     const reason = code === 'ENOENT' ? 'the system allows no new folders there' : reasonOf(error);
     throw new Error(`Cannot make the folder ${path}: ${reason}. Give another path.`, { cause: error });
   });

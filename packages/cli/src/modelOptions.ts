@@ -56,7 +56,7 @@ function parseValue(value: string): unknown {
 
 /**
  * Builds a model with parsed options.
- * @throws UsageError for an option that the builder never reads, naming those that it reads.
+ * @throws UsageError for an option that the builder never reads, naming the options that it reads.
  */
 export function buildModel(entry: ModelEntry, options: Readonly<Record<string, unknown>>): Module {
   const known = new Set<string>();

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { ModelEntry, Module, Shape, Transform, Weights, WeightsRecord } from '@cnn/core';
 import { imagenetLabels, imagenetPreset } from '@cnn/image';
 import { UsageError } from './errors.js';
+import { requirePicture } from './files.js';
 import { buildModel, parseModelOptions } from './modelOptions.js';
 import { type Family, findModel } from './registry.js';
 import { readDescription } from './savedModel.js';
@@ -24,6 +25,8 @@ export interface ModelRequest {
   readonly rename?: readonly string[] | undefined;
   readonly option: readonly string[];
   readonly cache?: string | undefined;
+  /** Pictures, at least one of which must be there before weights are loaded. Default: none. */
+  readonly pictures?: readonly string[];
 }
 
 /** Preprocessing of pictures, and names of the outputs. */
@@ -37,7 +40,7 @@ export interface Reading {
 export interface OpenModel extends Reading {
   readonly entry: ModelEntry;
   readonly family: Family;
-  /** Options as on the command line: those that the weights require or store, then those given. */
+  /** Options as on the command line: first the ones that the weights require or store, then the given ones. */
   readonly options: readonly string[];
   readonly model: Module;
   readonly weights: Weights;
@@ -107,6 +110,23 @@ async function recognised(
   );
 }
 
+/**
+ * Checks that at least one picture is there, since weights may be a download of hundreds of megabytes.
+ * @throws Error with the reason for each picture if all are missing.
+ */
+async function requireSomePicture(pictures: readonly string[]): Promise<void> {
+  const faults: string[] = [];
+  for (const picture of pictures) {
+    const fault = await requirePicture(picture).then(
+      () => undefined,
+      (error: Error) => `${printable(picture)}: ${printable(error.message)}`,
+    );
+    if (fault === undefined) return;
+    faults.push(fault);
+  }
+  if (faults.length > 0) throw new Error(faults.join('\n'));
+}
+
 /** True if two hashes are equal as far as both go. */
 const agree = (a: string, b: string): boolean => a.startsWith(b) || b.startsWith(a);
 
@@ -115,9 +135,19 @@ const agree = (a: string, b: string): boolean => a.startsWith(b) || b.startsWith
  * classes and preprocessing.
  * @param replaced - names of the model that the weights need not have, for a model built with these options.
  * @throws UsageError if neither the request nor the file names the model, or if they differ.
+ * @throws Error if all pictures of the request are missing.
  */
 export async function openModel(
-  { model: name, typed = '--model <name>', weights: given, weightsKey, rename, option, cache }: ModelRequest,
+  {
+    model: name,
+    typed = '--model <name>',
+    weights: given,
+    weightsKey,
+    rename,
+    option,
+    cache,
+    pictures = [],
+  }: ModelRequest,
   terminal: Terminal,
   signal?: AbortSignal,
   replaced?: (entry: ModelEntry, options: Readonly<Record<string, unknown>>) => ReadonlySet<string>,
@@ -135,6 +165,7 @@ export async function openModel(
   const options = [...(saved?.options ?? []), ...option];
   const parsed = parseModelOptions(options);
   const record = recordOf(entry, source) ?? (saved ? undefined : await recognised(entry, source!, signal));
+  await requireSomePicture(pictures);
   const reading = saved
     ? { preset: saved.transform, labels: saved.classes }
     : record

@@ -139,7 +139,24 @@ describe('classify', () => {
     expect(out).toContain('seven.png');
   });
 
-  test('weights that do not fit are refused with every key', async () => {
+  test('a missing picture is said before any weights are loaded', async () => {
+    const none = join(folder, 'none.jpg');
+    for (const command of ['classify', 'explain']) {
+      const { code, notes } = await cnn(
+        command,
+        none,
+        '--model',
+        'vgg16',
+        '--weights',
+        'https://0.0.0.0:1/x.pth',
+      );
+      expect(code).toBe(1);
+      expect(notes).toContain(`${none}: there is no such file or folder`);
+      expect(notes).not.toContain('0.0.0.0');
+    }
+  });
+
+  test('weights that do not fit are refused with their keys', async () => {
     const { code, notes } = await cnn('classify', digit, '--model', 'lenet5', '--option', 'numClasses=7');
     expect(code).toBe(1);
     expect(notes).toContain('fc3.weight: model 7x84, weights 10x84');
@@ -158,7 +175,7 @@ describe('explain', () => {
       `,
     );
     expect(code).toBe(0);
-    expect(said).toContain(`The evidence for '7' at conv2 is shown in ${out}.`);
+    expect(said).toContain(`The evidence for '7' in layer 'conv2' is shown in ${out}.`);
     // Every pixel of 32 x 32 became a square of 7.
     expect((await decodeImage(readFileSync(out!))).width).toBe(224);
     // 6 filters of 5x5 and 16 maps of 10x10, 7 and 4 times enlarged, with gaps of 2.

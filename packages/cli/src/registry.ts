@@ -1,6 +1,7 @@
 /** Finds models in the installed families. A family is loaded when one of its models is requested. */
 import type { ModelEntry, Rename } from '@cnn/core';
 import { UsageError } from './errors.js';
+import { shortened } from './terminal.js';
 
 /** Exports of every family. */
 export interface Family {
@@ -65,6 +66,9 @@ export const isMissing = (error: unknown, name: string): boolean =>
 export const allFamilies = (): Promise<readonly FamilyStatus[]> =>
   Promise.all(Object.keys(families).map((family) => loadFamily(family)));
 
+/** Most characters of a model's name: comparing a longer one with all names would take seconds. */
+export const MAX_NAME = 100;
+
 /**
  * Finds a model by its published name, with its family.
  * @throws UsageError that names similar models or the install command.
@@ -72,6 +76,10 @@ export const allFamilies = (): Promise<readonly FamilyStatus[]> =>
 export async function findModel(
   name: string,
 ): Promise<{ readonly entry: ModelEntry; readonly family: Family }> {
+  if (name.length > MAX_NAME)
+    throw new UsageError(
+      `There is no model called '${shortened(name)}': the name has ${name.length.toLocaleString('en-US')} characters. 'cnn list' shows all.`,
+    );
   const family = familyOf(name);
   if (family) {
     const { loaded, install } = await loadFamily(family);

@@ -3,6 +3,8 @@ import { existsSync } from 'node:fs';
 import { FileFormatError, type Transform } from '@cnn/core';
 import { printable, readSafetensorsMetadata } from '@cnn/core/io';
 import { UsageError } from './errors.js';
+import { MAX_NAME } from './registry.js';
+import { shortened } from './terminal.js';
 
 /** Description stored with weights that `cnn` has trained. */
 export interface Description {
@@ -25,6 +27,15 @@ export const metadataOf = (description: Description): Record<string, string> => 
 /** Largest size of a picture that a file may ask for, in pixels a side: a file can come from anywhere. */
 const MAX_SIDE = 4096;
 
+/** Most classes, options and channels of a description, and most characters of a class or an option. */
+const MAX_CLASSES = 100_000;
+const MAX_OPTIONS = 100;
+const MAX_CHANNELS = 1000;
+const MAX_TEXT = 1000;
+
+/** Gives a value as JSON for a message, cut if it is long. */
+const shown = (value: unknown): string => shortened(JSON.stringify(value) ?? 'missing');
+
 const isList = (value: unknown, type: 'string' | 'number'): boolean =>
   Array.isArray(value) && value.every((item) => typeof item === type);
 
@@ -34,19 +45,37 @@ function faultOf(value: unknown): string | undefined {
   const { resize, crop, interpolation, mean, std } = (transform ?? {}) as Partial<Transform>;
   if (typeof model !== 'string' || !isList(options, 'string') || !isList(classes, 'string'))
     return 'it lacks the model, its options or its classes';
+  if (model.length > MAX_NAME)
+    return `the name of the model has ${model.length.toLocaleString('en-US')} characters, and must have at most ${MAX_NAME}`;
+  for (const [name, list, most] of [
+    ['options', options!, MAX_OPTIONS],
+    ['classes', classes!, MAX_CLASSES],
+  ] as const) {
+    if (list.length > most)
+      return `it has ${list.length.toLocaleString('en-US')} ${name}, and must have at most ${most.toLocaleString('en-US')}`;
+    const long = list.find((text) => text.length > MAX_TEXT);
+    if (long !== undefined)
+      return `the ${name} hold ${shown(long)} of ${long.length.toLocaleString('en-US')} characters, and must have at most ${MAX_TEXT} each`;
+  }
   for (const [name, side] of Object.entries({ resize, crop }))
     if (!Number.isInteger(side) || side! < 1 || side! > MAX_SIDE)
-      return `${name} is ${JSON.stringify(side)}, and must be from 1 to ${MAX_SIDE} pixels`;
+      return `${name} is ${shown(side)}, and must be from 1 to ${MAX_SIDE} pixels`;
   if (interpolation !== 'bilinear' && interpolation !== 'bicubic')
-    return `interpolation is ${JSON.stringify(interpolation)}, and must be bilinear or bicubic`;
-  if (!isList(mean, 'number') || !isList(std, 'number') || mean!.length !== std!.length || mean!.length === 0)
-    return 'mean and std must have a number for each channel';
-  // JSON has no infinity, but 1e999 becomes one.
+    return `interpolation is ${shown(interpolation)}, and must be bilinear or bicubic`;
   if (
-    !mean!.every(Number.isFinite) ||
-    !std!.every((deviation) => Number.isFinite(deviation) && deviation > 0)
+    !isList(mean, 'number') ||
+    !isList(std, 'number') ||
+    mean!.length !== std!.length ||
+    mean!.length === 0 ||
+    mean!.length > MAX_CHANNELS
   )
-    return `mean is ${JSON.stringify(mean)} and std ${JSON.stringify(std)}; std must be above 0`;
+    return 'mean and std must have a number for each channel';
+  // JSON has no infinity, but 1e999 becomes one; and 1e-60 becomes 0 in float32, in which pictures are divided by it.
+  if (
+    !mean!.every((value) => Number.isFinite(Math.fround(value))) ||
+    !std!.every((deviation) => Number.isFinite(Math.fround(deviation)) && Math.fround(deviation) > 0)
+  )
+    return `mean is ${shown(mean)} and std ${shown(std)}; std must be above 0`;
   return undefined;
 }
 

@@ -65,6 +65,9 @@ export function terminalOn({ stdout, stderr, env }: Streams): Terminal {
 // The one function that escapes text of files, names of files and names of classes, wherever they are shown.
 export { printable };
 
+/** Cuts a text of unknown origin for a message: to 100 characters, with dots for the rest. */
+export const shortened = (text: string): string => (text.length > 100 ? `${text.slice(0, 100)}...` : text);
+
 /**
  * Makes a terminal that escapes what is left of control characters in the lines that it is given: a name that
  * was not escaped can neither move the cursor nor set the title. Line feeds stay, and colours if they are on.

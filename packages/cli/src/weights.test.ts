@@ -152,7 +152,9 @@ describe('weights under other names', () => {
     };
     const { options, notes } = await open();
     expect(options).toEqual(['activation=leakyRelu:0.1', 'width=0.25']);
-    expect(notes).toMatch(/rule 'stages'; such weights need the model's option activation=leakyRelu:0\.1/);
+    expect(notes).toMatch(
+      /rule 'stages'\. The option activation=leakyRelu:0\.1 is set, as these weights need it; --option/,
+    );
     expect((await open('activation=relu')).options.at(-1)).toBe('activation=relu');
   });
 });
@@ -252,6 +254,24 @@ describe('a description in a file of weights', () => {
     const file = write('odd.safetensors', { transform: { ...description.transform, ...change } });
     const { code, notes } = await cnn('classify', digit, '--weights', file);
     expect(notes).toMatch(message);
+    expect(code).toBe(1);
+  });
+
+  test.each<[string, object, RegExp]>([
+    ['a long name', { model: 'm'.repeat(3e6) }, /name of the model has 3,000,000 characters, .* at most 100/],
+    ['many options', { options: Array(101).fill('a=1') }, /it has 101 options, and must have at most 100/],
+    ['many classes', { classes: Array(100_001).fill('a') }, /it has 100,001 classes/],
+    ['a long class', { classes: ['c'.repeat(1e6)] }, /the classes hold "c+\.\.\. of 1,000,000 characters/],
+    ['a long std', { transform: { ...description.transform, std: Array(2000).fill(1) } }, /for each channel/],
+    [
+      'a std that is 0 in float32',
+      { transform: { ...description.transform, std: [1e-60] } },
+      /std must be above 0/,
+    ],
+  ])('%s is refused, and cut in the message', async (_, change, message) => {
+    const { code, notes } = await cnn('classify', digit, '--weights', write('odd.safetensors', change));
+    expect(notes).toMatch(message);
+    expect(notes.length).toBeLessThan(600);
     expect(code).toBe(1);
   });
 

@@ -27,7 +27,7 @@ export interface WeightsRequest {
   readonly rename?: readonly string[] | undefined;
   /** Folder of downloads. Default: that of `readWeights`. */
   readonly cache?: string | undefined;
-  /** Names of the model that the weights may lack, or have in another shape: those that are trained anew. */
+  /** Names of the model that the weights may lack, or have in another shape, since they are trained anew. */
   readonly replaced?: ReadonlySet<string> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -130,7 +130,7 @@ export async function loadWeights(
     ...(rename ? { rename } : {}),
     ...(key === undefined ? {} : { from: key }),
     ...(signal ? { signal } : {}),
-    // What is on this disk may be as large as it is: the file itself bounds the number of values.
+    // A local file has no size limit: its size bounds the number of values.
     ...(isFile
       ? {
           onDemand: statSync(place).size > LARGE,
@@ -163,7 +163,7 @@ export async function loadWeights(
       if (part) terminal.note(`The weights are those under '${printable(part)}'; the others were left out.`);
       if (rule)
         terminal.note(
-          `Keys were renamed by the rule '${rule}'${options ? `; such weights need the model's option ${required.join(', ')}, which is the default for them` : ''}.`,
+          `Keys were renamed by the rule '${rule}'.${options ? ` The option ${required.join(', ')} is set, as these weights need it; --option overrides it.` : ''}`,
         );
       return accept({ model: built, weights: fitted.weights, required }, fitted.changed);
     }
@@ -172,7 +172,7 @@ export async function loadWeights(
 
 /**
  * Gives the parts of weights in which the model may be: all, those below each name at the top (at most 8),
- * and those that end in the model's names.
+ * and the weights whose names end in the model's names.
  */
 function partsOf(weights: Weights, model: Module): ReadonlyMap<string, Weights> {
   const tops = new Set([...weights.keys()].map((name) => name.slice(0, name.indexOf('.') + 1)));

@@ -11,7 +11,7 @@ export class ShapeError extends Error {
 /** An input smaller than a pooling or convolution window that slides over it; a larger picture may fit. */
 export class InputTooSmall extends ShapeError {}
 
-/** Weights that do not fit a model. The message lists every key: enough to write a rename rule. */
+/** Weights that do not fit a model. The message lists the first keys of each kind, the properties all. */
 export class WeightsMismatch extends Error {
   override readonly name = 'WeightsMismatch';
   constructor(

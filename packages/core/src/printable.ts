@@ -1,7 +1,7 @@
 /** Makes text from files, file names and servers safe to show: a terminal obeys control characters. */
 
 /**
- * Control characters (C0, DEL, C1), line and paragraph separators, and those that reverse the direction of text.
+ * Control characters (C0, DEL, C1), line and paragraph separators, and characters that reverse the direction of text.
  */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is replaced.
 const CONTROLS = /[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;

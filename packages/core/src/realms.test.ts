@@ -50,7 +50,7 @@ test('bytes, buffers, Blobs and URLs of another realm are read', async () => {
   ])
     expect([...(await readWeights(source)).keys()]).toEqual(['weight', 'bias']);
   const blob = new Blob([file as Uint8Array<ArrayBuffer>]);
-  // What differs in another realm is the class alone.
+  // A value of another realm differs only in its class.
   const other = { size: blob.size, slice: blob.slice.bind(blob), arrayBuffer: blob.arrayBuffer.bind(blob) };
   expect(
     (await readWeights(Object.assign(other, { [Symbol.toStringTag]: 'Blob' }) as unknown as Blob)).size,

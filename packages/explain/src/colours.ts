@@ -34,7 +34,7 @@ export const byteOf = (value: number): number => Math.round(255 * Math.min(1, Ma
  * @param map - h x w values from 0 to 1, resized to the picture by bicubic interpolation.
  * @param opacity - of the map, from 0 to 1. Default 0.5.
  * @throws ShapeError if the map is not h x w.
- * @throws TypeError and RangeError for a picture that is none: see `rgbOf` of @cnn/image.
+ * @throws TypeError and RangeError for a value that is not a picture: see `rgbOf` of @cnn/image.
  * @throws RangeError if the opacity is not from 0 to 1.
  */
 export function overlay(picture: ImageLike, map: Tensor, opacity = 0.5): RgbImage {

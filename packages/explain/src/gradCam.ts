@@ -103,7 +103,7 @@ const names = { x: 'x', classMask: 'classMask', logits: 'logits', map: 'map', la
 /**
  * Compiles a model, with the gradient of one layer, to explain its predictions by Grad-CAM.
  * @throws ShapeError if there is no such layer, or its output is not a feature map; the message names valid layers.
- * @throws WeightsMismatch if the weights do not fit, naming every key.
+ * @throws WeightsMismatch if the weights do not fit, naming keys.
  * @throws BackendUnavailable if the back end cannot run here.
  * @example
  * const cam = await gradCam(model, { weights: initialise(model, { seed: 1 }), input: [1, 3, 64, 64] });
@@ -112,7 +112,8 @@ const names = { x: 'x', classMask: 'classMask', logits: 'logits', map: 'map', la
 export async function gradCam(model: Module, options: GradCamOptions): Promise<GradCam> {
   const { weights, input, name = '', backend = 'auto', threads, strict, signal } = options;
   signal?.throwIfAborted();
-  requireMatch(name || 'the model', matchParameters(parameters(model), weights));
+  const params = [...parameters(model)];
+  requireMatch(name || 'the model', matchParameters(params, weights), params.length);
   const traced = trace(model, input, { name });
   const layer = options.layer ?? lastFeatureMap(traced);
   const { graph, classes } = gradCamGraph(traced, layer);

@@ -2,7 +2,7 @@
 import { FileFormatError } from '@cnn/core';
 import { bytesOf } from './bytes.js';
 import { reasonFor } from './formats.js';
-import { defaultImageLimits, type ImageLimits, type RgbImage } from './image.js';
+import { type ImageLimits, type RgbImage, resolveImageLimits } from './image.js';
 import { decodeJpeg, isJpeg } from './jpeg.js';
 import { type StoredPicture, upright } from './orientation.js';
 import { decodePng, isPng } from './png.js';
@@ -26,7 +26,7 @@ export interface DecodeOptions {
  * Decodes a JPEG or PNG file to the RGB pixels of Pillow's `Image.open(f).convert('RGB')`: alpha is dropped, and the
  * EXIF orientation is applied only with `upright`.
  * @throws FileFormatError if the file is not a complete picture within the limits.
- * @throws TypeError if `bytes` are no bytes.
+ * @throws TypeError if `bytes` are no bytes, or a limit is no number from 0 up.
  * @example
  * const image = await decodeImage(encodePng({ width: 1, height: 1, data: Uint8Array.of(255, 0, 0) }));
  */
@@ -35,7 +35,7 @@ export async function decodeImage(
   { limits, upright: rotate = false, signal }: DecodeOptions = {},
 ): Promise<RgbImage> {
   signal?.throwIfAborted();
-  const bounds = { ...defaultImageLimits, ...limits };
+  const bounds = resolveImageLimits(limits);
   const file = bytesOf(bytes);
   const { image, orientation } = await decodeStored(file, bounds, signal);
   signal?.throwIfAborted();

@@ -1,4 +1,4 @@
-/** What an error says about a file that is neither JPEG nor PNG. */
+/** Tests the error for a file that is neither JPEG nor PNG. */
 import { FileFormatError } from '@cnn/core';
 import { expect, test } from 'vitest';
 import { decodeImage, encodePng } from './index.js';

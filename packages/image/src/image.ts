@@ -28,6 +28,21 @@ export interface ImageLimits {
 /** The default bounds. */
 export const defaultImageLimits: ImageLimits = { maxPixels: 100_000_000 };
 
+/**
+ * Fills in the default of a limit that is left out or undefined. `Infinity` is no bound.
+ * @throws TypeError for a limit that is no number from 0 up: every comparison with NaN is false, so that the limit
+ * would be off.
+ */
+export function resolveImageLimits({
+  maxPixels = defaultImageLimits.maxPixels,
+}: Partial<ImageLimits> = {}): ImageLimits {
+  if (typeof maxPixels !== 'number' || !(maxPixels >= 0))
+    throw new TypeError(
+      `The limit maxPixels is a number of pixels from 0 up, got ${typeof maxPixels === 'string' ? `the text '${maxPixels}'` : String(maxPixels)}.`,
+    );
+  return { maxPixels };
+}
+
 const describe = (value: unknown): string =>
   ArrayBuffer.isView(value) || Array.isArray(value)
     ? `${kindOf(value) === 'Array' ? 'an' : 'a'} ${kindOf(value)} of ${(value as ArrayLike<unknown>).length ?? '?'} values`

@@ -58,6 +58,30 @@ describe('JPEG', () => {
     }
   });
 
+  test('orientation is read from XMP if EXIF states none', async () => {
+    const app1 = (content: string | Uint8Array): Buffer => {
+      const bytes = Buffer.from(content as string, 'latin1');
+      return Buffer.concat([Buffer.from([0xff, 0xe1, bytes.length >> 8, (bytes.length & 255) + 2]), bytes]);
+    };
+    const withApp1 = (file: Uint8Array, content: string): Uint8Array =>
+      new Uint8Array(Buffer.concat([file.subarray(0, 2), app1(content), file.subarray(2)]));
+    const xmp = (orientation: number): string =>
+      `http://ns.adobe.com/xap/1.0/\0<rdf tiff:Orientation="${orientation}"/>`;
+    const widthOf = async (file: Uint8Array): Promise<number> =>
+      (await decodeImage(file, { upright: true })).width;
+    expect(await widthOf(withApp1(baseline, xmp(6)))).toBe(12);
+    expect(await widthOf(withApp1(baseline, '<tiff:Orientation>6</tiff:Orientation>'))).toBe(20);
+    expect(await widthOf(withApp1(oriented(1), xmp(6)))).toBe(20);
+    // The last XMP segment of a file counts, which is the one inserted first.
+    expect(await widthOf(withApp1(withApp1(baseline, xmp(6)), xmp(1)))).toBe(12);
+  });
+
+  test('an EXIF block without its prefix states no orientation', async () => {
+    const file = oriented(6);
+    file[6 + 4] = 1; // The first zero after Exif.
+    expect((await decodeImage(file, { upright: true })).width).toBe(20);
+  });
+
   test('a file cut anywhere or with flipped bits gives a picture or a FileFormatError', async () => {
     const source = random(5);
     const file = oriented(6);
@@ -97,6 +121,27 @@ describe('JPEG', () => {
       ...[0xff, 0xd9],
     ]);
   };
+
+  test.each([
+    [Number.NaN, 'NaN'],
+    [-1, '-1'],
+    ['10', "the text '10'"],
+    [null, 'null'],
+  ])('a limit of %j pixels is refused', async (maxPixels, shown) => {
+    const limits = { maxPixels: maxPixels as number };
+    const refused = decodeImage(baseline, { limits });
+    await expect(refused).rejects.toThrow(TypeError);
+    await expect(refused).rejects.toThrow(
+      `The limit maxPixels is a number of pixels from 0 up, got ${shown}.`,
+    );
+  });
+
+  test('a limit left undefined is the default, and Infinity is no bound', async () => {
+    for (const maxPixels of [undefined, Infinity])
+      expect(hash(await decodeImage(baseline, { limits: { maxPixels } as { maxPixels: number } }))).toBe(
+        pixels,
+      );
+  });
 
   test('scans times pixels are at most ten times the limit of pixels', async () => {
     const limits = { maxPixels: 10_000 };

@@ -5,7 +5,7 @@
 import { FileFormatError } from '@cnn/core';
 import { timeSlices } from '@cnn/core/graph';
 import type { ImageLimits } from './image.js';
-import { exifOrientation, type Orientation } from './orientation.js';
+import { asciiOf, exifOrientation, type Orientation, xmpOrientation } from './orientation.js';
 
 /** Throws FileFormatError with the reason. */
 export const failJpeg = (reason: string, offset?: number): never => {
@@ -36,7 +36,7 @@ const unsupported: Readonly<Record<number, string>> = {
 export interface JpegStructure {
   readonly width: number;
   readonly height: number;
-  /** Orientation of the EXIF data, 1 without any. */
+  /** Orientation of the EXIF data, else of the XMP; 1 without any. */
   readonly orientation: Orientation;
   /** Number of scans; more than one in progressive files. */
   readonly scans: number;
@@ -108,6 +108,16 @@ function markerFrom(bytes: Uint8Array, from: number): Marker {
 /** True for markers without a segment that mean nothing between segments: a stuffed 255, restarts, a second start. */
 const isBare = (code: number): boolean => code < 2 || (code >= 0xd0 && code <= 0xd8);
 
+/** Starts of the APP1 segments that hold EXIF and XMP. */
+const EXIF = 'Exif\0\0';
+const XMP = 'http://ns.adobe.com/xap/1.0/\0';
+
+/** True if bytes start with the characters of a text in ASCII. */
+function startsWith(bytes: Uint8Array, text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (bytes[i] !== text.charCodeAt(i)) return false;
+  return true;
+}
+
 /**
  * Reads the structure of a file, up to the end of its last scan.
  * @throws FileFormatError with the reason if the file is damaged, cut short or over the limits.
@@ -120,6 +130,7 @@ export async function readJpegStructure(
   const slice = timeSlices(signal);
   let frame: Frame | undefined;
   let orientation: Orientation | undefined;
+  let xmp: Uint8Array | undefined;
   let at = 2;
   for (let count = 1; ; count++) {
     if (count % MARKERS_PER_SLICE === 0) await slice();
@@ -144,13 +155,17 @@ export async function readJpegStructure(
       frame = readFrame(segment, at);
       checkSize(frame, limits);
     }
-    // The first EXIF segment that states an orientation counts.
-    if (code === 0xe1) orientation ??= exifOrientation(segment);
+    if (code === 0xe1) {
+      // As in Pillow: the first EXIF segment that states an orientation counts, and the last XMP segment.
+      if (startsWith(segment, EXIF)) orientation ??= exifOrientation(segment);
+      else if (startsWith(segment, XMP)) xmp = segment.subarray(XMP.length);
+    }
     at = end;
     if (code === 0xda) break;
   }
   if (!frame) return failJpeg('a scan comes before the frame header', at);
   const scans = await countScans(bytes, at, frame, limits, slice);
+  if (xmp) orientation ??= xmpOrientation(asciiOf(xmp));
   return { ...frame, orientation: orientation ?? 1, scans };
 }
 

@@ -11,7 +11,7 @@ export interface StoredPicture {
 }
 
 /** True if a number is one of EXIF's orientations. */
-export const isOrientation = (value: number): value is Orientation =>
+const isOrientation = (value: number): value is Orientation =>
   Number.isInteger(value) && value >= 1 && value <= 8;
 
 /** The tag of the orientation. */
@@ -47,6 +47,19 @@ export function exifOrientation(block: Uint8Array): Orientation | undefined {
   }
   return undefined;
 }
+
+/**
+ * Reads the orientation in XMP, as Pillow does.
+ * @returns undefined if the text states none.
+ */
+export function xmpOrientation(text: string): Orientation | undefined {
+  const value = Number(/tiff:Orientation(?:="|>)([0-9])/.exec(text)?.[1]);
+  return isOrientation(value) ? value : undefined;
+}
+
+/** Decodes text of which only the ASCII characters matter, so that every byte may be a character. */
+export const asciiOf = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
 
 /** Returns the picture upright, as Pillow's `ImageOps.exif_transpose` does. */
 export function upright(image: RgbImage, orientation: Orientation): RgbImage {

@@ -1,6 +1,6 @@
 /**
  * Reads the chunks of a PNG file that decide its pixels: IHDR, PLTE for pictures of palette colours, and IDAT. Others
- * may be damaged without harm; of them, only those that state an orientation are looked at.
+ * may be damaged without harm; of them, only chunks that state an orientation are read.
  */
 import { FileFormatError } from '@cnn/core';
 import { timeSlices } from '@cnn/core/graph';

@@ -3,7 +3,7 @@
  * ImageMagick writes as text, and XMP.
  */
 import { InflateError, Inflater } from './inflate.js';
-import { exifOrientation, isOrientation, type Orientation } from './orientation.js';
+import { asciiOf, exifOrientation, type Orientation, xmpOrientation } from './orientation.js';
 
 /** A chunk that does not decide pixels. */
 export interface MetadataChunk {
@@ -28,8 +28,7 @@ function textOf({ type, data }: MetadataChunk, keyword: string): string | undefi
     at = data.indexOf(0, data.indexOf(0, at + 2) + 1) + 1;
   }
   const text = isCompressed ? inflated(data.subarray(at)) : data.subarray(at, at + MAX_TEXT);
-  // Only ASCII is looked for, so that every byte may be a character.
-  return text && Array.from(text, (byte) => String.fromCharCode(byte)).join('');
+  return text && asciiOf(text);
 }
 
 function inflated(stream: Uint8Array): Uint8Array | undefined {
@@ -69,7 +68,6 @@ export class PngMetadata {
   /** Returns the orientation; 1 if none is stated. */
   orientation(): Orientation {
     const stated = exifOrientation(this.#exif ?? bytesOfProfile(this.#profile ?? ''));
-    const inXmp = Number(/tiff:Orientation(?:="|>)([0-9])/.exec(this.#xmp ?? '')?.[1]);
-    return stated ?? (isOrientation(inXmp) ? inXmp : 1);
+    return stated ?? xmpOrientation(this.#xmp ?? '') ?? 1;
   }
 }

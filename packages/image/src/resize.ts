@@ -53,15 +53,21 @@ function weightsOf(input: number, output: number, interpolation: Interpolation):
   const first = new Int32Array(output);
   const count = new Int32Array(output);
   const values = new Int32Array(output * stride);
+  // The weights of one output before rounding. A plain array takes 15 s for a row of 20 million pixels.
+  const raw = new Float64Array(stride);
   for (let i = 0; i < output; i++) {
     const centre = (i + 0.5) * scale;
     const from = Math.max(0, Math.trunc(centre - reach + 0.5));
     const to = Math.min(input, Math.trunc(centre + reach + 0.5));
-    const raw = Array.from({ length: to - from }, (_, k) => weight((k + from - centre + 0.5) / widening));
-    const sum = raw.reduce((total, value) => total + value, 0);
+    let sum = 0;
+    for (let k = 0; k < to - from; k++) {
+      raw[k] = weight((k + from - centre + 0.5) / widening);
+      sum += raw[k]!;
+    }
     first[i] = from;
     count[i] = to - from;
-    for (const [k, value] of raw.entries()) {
+    for (let k = 0; k < to - from; k++) {
+      const value = raw[k]!;
       const share = (sum === 0 ? value : value / sum) * 2 ** PRECISION;
       values[i * stride + k] = Math.trunc(share < 0 ? share - 0.5 : share + 0.5);
     }

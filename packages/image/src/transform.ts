@@ -23,12 +23,12 @@ export const digitPreset: Transform = {
 
 /**
  * Resizes and crops a picture to the pixels of the model's input, before scaling.
- * @throws TypeError and RangeError for a picture that is none (see {@link rgbOf}), and for impossible sizes.
+ * @throws TypeError and RangeError for a value that is not a picture (see {@link rgbOf}), and for impossible sizes.
  */
 export const cropped = (image: ImageLike, { resize, crop, interpolation }: Transform): RgbImage =>
   centerCrop(resizeShorter(image, resize, interpolation), crop);
 
-/** Throws for a preset whose means and deviations would give a picture of NaN, or of channels that there are none of. */
+/** Throws for a preset without 1 or 3 channels, or whose means and deviations would give NaN. */
 function checkPreset({ mean, std, interpolation }: Transform): void {
   checkInterpolation(interpolation);
   if ((mean.length !== 1 && mean.length !== 3) || mean.length !== std.length)
@@ -59,7 +59,7 @@ export function planesOf({ width, height, data }: RgbImage, channels: 1 | 3): Ui
 /**
  * Turns a picture into a model's input, 1 x c x crop x crop. A preset with one mean gives one grey channel.
  * @param image - a decoded picture, or a canvas's `ImageData`.
- * @throws TypeError and RangeError for a picture that is none (see {@link rgbOf}), and for an impossible preset.
+ * @throws TypeError and RangeError for a value that is not a picture (see {@link rgbOf}), and for an impossible preset.
  * @example
  * const x = transform({ width: 300, height: 200, data: new Uint8Array(180_000) }, imagenetPreset);
  */

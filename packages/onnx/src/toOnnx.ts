@@ -76,7 +76,7 @@ function metadataOf({ labels = [], transform }: ToOnnxOptions): readonly { key: 
  * @throws OnnxExportError for a graph that trains, with the module and the op; with `dynamicBatch`, for a graph
  * that only works for one batch size; and for a file over protobuf's limit of 2 GB.
  * @throws ShapeError for an illegal graph.
- * @throws WeightsMismatch when weights are missing or have another shape, naming every key.
+ * @throws WeightsMismatch when weights are missing or have another shape, naming keys.
  * @example
  * const graph = trace(model, [1, 3, 224, 224], { name: 'resnet18' });
  * await writeFile('resnet18.onnx', toOnnx(graph, weights));

@@ -164,7 +164,7 @@ export async function differencesTogether(
   return (await Promise.all(problems)).flat();
 }
 
-/** What is wrong with the results of a case, as sentences. */
+/** Compares the results of a case with the expected ones; returns a sentence for each difference. */
 async function compared(
   subject: ConformanceCase,
   got: ReadonlyMap<string, Tensor>,

@@ -29,7 +29,7 @@ export interface TestBackendOptions {
   /** Returns true if the back end supports an op. Cases with other ops are skipped. Default: all ops. */
   readonly has?: (op: OpName) => boolean;
   /**
-   * How single ops are tested, besides whole graphs: each case as a program (`each`, the default), all cases of an op as
+   * Way to test single ops, besides whole graphs: each case as a program (`each`, the default), all cases of an op as
    * one program (`together`, where programs start slowly), or not at all.
    */
   readonly ops?: 'each' | 'together' | 'none';

@@ -49,19 +49,31 @@ export interface Batch {
 export const mixSeed = (...parts: readonly number[]): number =>
   parts.reduce((seed, part) => hash32(Math.imul(seed, 0x9e3779b1) ^ hash32(part)), 0);
 
-/** Gives the numbers from 0 to `count` - 1 in random order (Fisher-Yates). */
-export function shuffled(count: number, source: Random): readonly number[] {
-  const order = Array.from({ length: count }, (_, i) => i);
-  for (let i = count - 1; i > 0; i--) {
+/** Fills `order` with the numbers from 0 up in random order (Fisher-Yates). */
+function fillShuffled<T extends number[] | Uint32Array>(order: T, source: Random): T {
+  for (let i = 0; i < order.length; i++) order[i] = i;
+  for (let i = order.length - 1; i > 0; i--) {
     const j = source.integer(i + 1);
-    [order[i], order[j]] = [order[j]!, order[i]!];
+    const other = order[j]!;
+    order[j] = order[i]!;
+    order[i] = other;
   }
   return order;
 }
 
+/** Gives the numbers from 0 to `count` - 1 in random order. */
+export const shuffled = (count: number, source: Random): readonly number[] =>
+  fillShuffled(
+    Array.from({ length: count }, () => 0),
+    source,
+  );
+
+/** Most examples of a dataset for training: the order of an epoch takes 4 bytes for each, 400 MB. */
+export const MAX_EXAMPLES = 100_000_000;
+
 /** Gives the order of the examples in an epoch. */
-export const epochOrder = (seed: number, epoch: number, size: number): readonly number[] =>
-  shuffled(size, random(mixSeed(seed, 1, epoch)));
+export const epochOrder = (seed: number, epoch: number, size: number): Uint32Array =>
+  fillShuffled(new Uint32Array(size), random(mixSeed(seed, 1, epoch)));
 
 /** Gives the random numbers of an example in an epoch. */
 export const exampleRandom = (seed: number, epoch: number, index: number): Random =>

@@ -19,7 +19,7 @@ import { stepInputs, warmDecay } from './step.js';
 export interface StepSource {
   readonly dataset: Dataset;
   /** Indices of the epoch's examples, in order. */
-  readonly order: readonly number[];
+  readonly order: Uint32Array;
   readonly moment: Moment;
   readonly signal?: AbortSignal | undefined;
 }
@@ -47,7 +47,7 @@ export function stepFeeds(plan: StepPlan, options: RunOptions): StepFeeds {
   let cache: FeatureCache | undefined;
   return {
     async at({ seed, epoch, within, step, memory }, { dataset, order, moment, signal }, weights) {
-      const indices = order.slice(within * batch, (within + 1) * batch);
+      const indices = [...order.subarray(within * batch, (within + 1) * batch)];
       const load = () =>
         loadBatch(dataset, indices, input, plan.classes, (picture, index) => {
           const made = make ? make(picture, exampleRandom(seed, epoch, index)) : picture;

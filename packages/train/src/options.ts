@@ -1,6 +1,6 @@
 /** Options of a trainer and of its `fit`, their checks, and the progress that `fit` reports. */
 import type { Module, Shape, Weights } from '@cnn/core';
-import type { Augmentation, Dataset } from './data.js';
+import { type Augmentation, type Dataset, MAX_EXAMPLES } from './data.js';
 import type { EarlyStoppingOptions } from './earlyStopping.js';
 import type { Evaluation, PreparationOptions } from './evaluate.js';
 import type { Loss } from './loss.js';
@@ -124,6 +124,10 @@ export function requireFitting(
   if (earlyStopping) requireCount("'patience' of earlyStopping", earlyStopping.patience, 0);
   if (checkpoint?.everySteps !== undefined)
     requireCount("'everySteps' of checkpoint", checkpoint.everySteps, 1);
+  if (size > MAX_EXAMPLES)
+    throw new RangeError(
+      `'size' of the dataset is ${size.toLocaleString('en-US')}; a run shuffles at most ${MAX_EXAMPLES.toLocaleString('en-US')} examples. Give it a part of them.`,
+    );
   if (size < batch)
     throw new RangeError(
       `The dataset has ${size} examples, fewer than a batch of ${batch}; give 'input' a smaller batch.`,

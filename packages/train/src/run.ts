@@ -87,7 +87,7 @@ export function createRun(options: RunOptions) {
     const totalSteps = epochs * stepsPerEpoch;
     let milliseconds = 0;
     let seen = 0;
-    let shuffle: { readonly epoch: number; readonly order: readonly number[] } | undefined;
+    let shuffle: { readonly epoch: number; readonly order: Uint32Array } | undefined;
     while (position.epoch < epochs) {
       // Once an epoch: shuffling for every step makes an epoch cost the square of its size.
       if (shuffle?.epoch !== position.epoch)

@@ -17,8 +17,8 @@ export interface Split {
 }
 
 /**
- * Cuts a graph behind the values that depend on `x` and on fixed parameters only.
- * @param changing - true for the names of parameters that change. Default: those that the graph updates.
+ * Cuts a graph after the values that depend on `x` and on fixed parameters only.
+ * @param changing - true for the names of parameters that change. Default: all that the graph updates.
  * @throws RangeError if no layer before the first trained one is frozen.
  */
 export function splitFrozen(

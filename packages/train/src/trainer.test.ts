@@ -23,6 +23,7 @@ import {
 import { random } from '@cnn/core/graph';
 import { readSafetensors } from '@cnn/core/io';
 import { describe, expect, test } from 'vitest';
+import { epochOrder, mixSeed } from './data.js';
 import {
   adam,
   colorJitter,
@@ -35,6 +36,7 @@ import {
   randomCrop,
   reduceOnPlateau,
   sgd,
+  shuffled,
   type Trainer,
   type TrainerOptions,
   TrainingDiverged,
@@ -555,4 +557,19 @@ test.each([
   const restoring = run.restore(bytes);
   await expect(restoring).rejects.toThrow(FileFormatError);
   await expect(restoring).rejects.toThrow(message);
+});
+
+test.each([Number.NaN, 1.5, Infinity])('the seed %d is refused', (seed) => {
+  expect(() => make({ seed })).toThrow(`'seed' is ${seed}; give a whole number.`);
+});
+
+test('a dataset of more than 100 million examples is refused before it is shuffled', async () => {
+  await using run = make();
+  await expect(run.fit({ ...trained, size: 1e9 }, { epochs: 1 }).next()).rejects.toThrow(
+    "'size' of the dataset is 1,000,000,000; a run shuffles at most 100,000,000 examples.",
+  );
+});
+
+test('the order of an epoch is the same as that of a shuffled list', () => {
+  expect([...epochOrder(4, 2, 50)]).toEqual(shuffled(50, random(mixSeed(4, 1, 2))));
 });

@@ -65,7 +65,7 @@ export interface Trainer {
 
 /**
  * Makes a training run of a model. Nothing is compiled before the first step.
- * @throws WeightsMismatch if the weights do not fit the model, naming every key.
+ * @throws WeightsMismatch if the weights do not fit the model, naming keys.
  * @throws RangeError for options out of range and path prefixes that match no parameter.
  * @throws ShapeError if the input does not fit the model.
  * @example
@@ -73,8 +73,12 @@ export interface Trainer {
  * for await (const { epoch, step, loss, accuracy } of run.fit(dataset, { epochs: 3 })) console.log(step, loss);
  */
 export function trainer(options: TrainerOptions): Trainer {
-  const { model, seed = 0, weights = initialise(model, { seed }) } = options;
-  requireMatch('the model', matchParameters(parameters(model), weights));
+  const { model, seed = 0 } = options;
+  // Hashing the seed takes its lower 32 bits: NaN would be 0, and 1.5 be 1.
+  if (!Number.isSafeInteger(seed)) throw new RangeError(`'seed' is ${String(seed)}; give a whole number.`);
+  const { weights = initialise(model, { seed }) } = options;
+  const params = [...parameters(model)];
+  requireMatch('the model', matchParameters(params, weights), params.length);
   if (options.cacheFeatures && options.augment)
     throw new RangeError(
       "'cacheFeatures' computes the frozen layers once per picture, but 'augment' changes the pictures in every epoch; leave one of the two out.",

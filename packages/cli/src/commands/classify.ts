@@ -16,7 +16,7 @@ export interface ClassifyOptions extends ModelRequest, PlaceOptions, ReadingOpti
 }
 
 /**
- * Classifies pictures. Notes those that cannot be read, and continues with the others.
+ * Classifies pictures. Notes unreadable ones, and continues with the others.
  * @returns the exit code: 1 if a picture could not be read, else 0.
  */
 export async function classify(
@@ -26,7 +26,9 @@ export async function classify(
   signal?: AbortSignal,
 ): Promise<number> {
   const { top, backend, threads } = options;
-  const opened = await openModel(options, terminal, signal);
+  // With --json the result states the reason for each picture.
+  const required = options.json ? [] : pictures;
+  const opened = await openModel({ ...options, pictures: required }, terminal, signal);
   const { entry, model, weights } = opened;
   const preset = presetWith(opened.preset, options);
   requireSize(entry.name, model, preset, opened.preset.crop, '--crop');

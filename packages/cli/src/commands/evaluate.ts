@@ -127,13 +127,13 @@ interface Labelled {
   readonly dataset: Dataset;
   /** Names of the outputs. */
   readonly classes: readonly string[];
-  /** Words on a conversion that may be wrong. */
+  /** Warning that the conversion may be wrong; undefined if it is certain. */
   readonly note?: string;
 }
 
 /**
- * Converts the labels of a dataset to the model's, by the names of the classes. Unknown outputs are counted by
- * order, which is only right for as many classes.
+ * Converts the labels of a dataset to the model's, by the names of the classes. If the names of the outputs are
+ * unknown, class i is output i, and there must be as many classes as outputs.
  * @throws UsageError if a class is no output.
  */
 function labelledFor(

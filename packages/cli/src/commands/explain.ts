@@ -29,7 +29,11 @@ export async function explain(
   signal?: AbortSignal,
 ): Promise<void> {
   const { backend, threads, layer } = options;
-  const { entry, model, weights, preset, labels, input } = await openModel(options, terminal, signal);
+  const { entry, model, weights, preset, labels, input } = await openModel(
+    { ...options, pictures: [picture] },
+    terminal,
+    signal,
+  );
   const classIndex = options.class === undefined ? undefined : classOf(options.class, labels);
   const image = await readPicture(picture, signal).catch((error: Error) => {
     signal?.throwIfAborted();
@@ -72,7 +76,7 @@ export async function explain(
     });
   terminal.print(`${printable(picture)}\n${topLines(top, terminal.colours).join('\n')}`);
   terminal.print(
-    `The evidence for '${printable(label)}' at ${cam.layer} is shown in ${printable(files[0]!)}.`,
+    `The evidence for '${printable(label)}' in layer '${cam.layer}' is shown in ${printable(files[0]!)}.`,
   );
   if (options.filters) terminal.print(`The filters of the first convolution are in ${options.filters}.`);
   if (options.features) terminal.print(`The feature maps of ${cam.layer} are in ${options.features}.`);

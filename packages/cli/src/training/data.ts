@@ -8,7 +8,7 @@ import { printable, type Terminal } from '../terminal.js';
 import { type Fingerprint, fingerprintOf } from './fingerprint.js';
 import { findSource, type Part, type PartName, type Source, type SourceRequest } from './sources.js';
 
-/** What training and evaluation know about their pictures. */
+/** Properties of the pictures of a training or evaluation. */
 interface LabelledData {
   readonly kind: Source['kind'];
   /** Names of the classes, by label. */

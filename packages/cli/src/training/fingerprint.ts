@@ -39,7 +39,7 @@ export function fingerprintOf(
 const NAMED = 8;
 
 /**
- * Compares the data of a continued run with those that it was started with.
+ * Compares the data of a continued run with the data at its start.
  * @throws UsageError that names the difference.
  */
 export function requireSameData(before: Fingerprint, now: Fingerprint, data: string, out: string): void {

@@ -95,6 +95,10 @@ describe('parts of a folder', () => {
     expect(resultOf(await train(at('vehicles'), 'vehicles', '--json'))).toMatchObject({
       classes: ['bus', 'train'],
     });
+    writeFolder(at('transport'), { bus: 1, test: 3, train: 2 }, 5);
+    expect(resultOf(await train(at('transport'), 'transport', '--json'))).toMatchObject({
+      classes: ['bus', 'test', 'train'],
+    });
   });
 
   test('a validation part may lack classes, and is counted by name', async () => {
@@ -128,6 +132,29 @@ describe('parts of a folder', () => {
     expect((await evaluate('--part', 'train')).code).toBe(1);
     const none = await cnn(words`evaluate --weights ${weights} --data ${at('single')} --part test`);
     expect([none.code, none.notes]).toEqual([2, expect.stringMatching(/no test part; it has train/)]);
+  });
+});
+
+describe('the folder of a run', () => {
+  test('a damaged checkpoint is named, with the cure', async () => {
+    writeFolder(at('resumed'), two, 5);
+    expect((await train(at('resumed'), 'resumed')).code).toBe(0);
+    writeFileSync(at('runs', 'resumed', 'checkpoint.safetensors'), 'damaged');
+    const { code, notes } = await train(at('resumed'), 'resumed', '--resume', '--epochs', '2');
+    expect(code).toBe(1);
+    expect(notes).toMatch(
+      /The checkpoint .*checkpoint\.safetensors cannot be read: .*finetune --weights .*model/,
+    );
+  });
+
+  test.skipIf(process.platform === 'win32')('a link to nothing is named', async () => {
+    writeFolder(at('linked'), two, 5);
+    symlinkSync(at('nowhere'), at('runs', 'dangling'));
+    const { code, notes } = await train(at('linked'), 'dangling');
+    expect(code).toBe(1);
+    expect(notes).toContain(
+      `dangling: it is a link to ${at('nowhere')}, which does not exist. Make that folder`,
+    );
   });
 });
 

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Module, type Transform, type Weights, writeSafetensors } from '@cnn/core';
+import { FileFormatError, type Module, type Transform, type Weights, writeSafetensors } from '@cnn/core';
 import {
   crossEntropy,
   type Dataset,
@@ -86,7 +86,7 @@ async function checkOut(out: string, resume: boolean, settings: Settings): Promi
 export interface ClaimedFolder extends AsyncDisposable {
   /**
    * Checks the data of a continued run.
-   * @throws UsageError if they differ from those that it was started with, naming the difference.
+   * @throws UsageError if they differ from the data at its start, naming the difference.
    */
   requireSameData(data: TrainingData): void;
 }
@@ -190,7 +190,13 @@ export async function runTraining(
     cacheFeatures: settings.freeze === 'trunk' && !preparation.augment,
   });
   if (options.resume) {
-    await run.restore(checkpoint);
+    await run.restore(checkpoint).catch((error: unknown) => {
+      if (!(error instanceof FileFormatError)) throw error;
+      throw new Error(
+        `The checkpoint ${checkpoint} cannot be read: ${error.message} ${existsSync(join(out, MODEL)) ? `Put back a copy of it, or fine-tune the weights of the last epoch with: cnn finetune --weights ${join(out, MODEL)}` : 'Put back a copy of it, or begin again with another folder for --out.'}`,
+        { cause: error },
+      );
+    });
     say(`Continuing after ${run.step} steps, in epoch ${run.epoch + 1}.`);
   }
   try {

@@ -90,7 +90,7 @@ export function requireSize(
 }
 
 /**
- * Compares the settings of a continued run with those that it was started with.
+ * Compares the settings of a continued run with the settings at its start.
  * @throws UsageError that names every difference.
  */
 export function requireSame(before: Settings, now: Settings, out: string): void {

@@ -46,7 +46,7 @@ export interface Source {
   readonly kind: 'MNIST' | 'CIFAR-10' | 'image folder';
   /** Parts that are there. */
   readonly parts: ReadonlyMap<PartName, () => Promise<Part>>;
-  /** Folders beside the parts that are none. */
+  /** Other folders next to the parts. */
   readonly leftOut: readonly LeftOut[];
 }
 
@@ -192,8 +192,9 @@ async function foldersAmong(folder: string, names: readonly string[]): Promise<r
 }
 
 /**
- * Finds class folders, or parts with class folders in them. Folders called train and val are parts; a single one
- * of such a name is a part if it holds folders, and there are no others: a class may be called "train".
+ * Finds class folders, or parts with class folders in them. Folders called train and val are parts if
+ * train holds folders or there are no others; a single one of such a name is a part if it holds folders, and there
+ * are no others: a class may be called "train".
  */
 async function findFolders(
   request: SourceRequest,
@@ -217,9 +218,12 @@ async function findFolders(
     byPart.set(part, folder);
   }
   const onlyParts = byPart.size === folders.length;
+  const trained = byPart.get('train');
+  // Beside other folders, train and test with pictures directly in them are classes.
   const parted =
-    (byPart.has('train') && byPart.size > 1) ||
-    (onlyParts && (await holdFolders(data, [...byPart.values()])));
+    trained !== undefined && byPart.size > 1
+      ? onlyParts || (await holdFolders(data, [trained]))
+      : onlyParts && (await holdFolders(data, [...byPart.values()]));
   if (!parted) return { kind: 'image folder', parts: new Map([['train', read(data)]]), leftOut: [] };
   const others = folders.filter((folder) => !partNamed(folder));
   return {

@@ -37,10 +37,11 @@ function requireSizes(graph: Graph): void {
   const outputs = new Set(graph.outputs.values());
   for (const node of graph.nodes) {
     const isWhole = isInput(node) || outputs.has(node);
-    const values = elementsOf(node) / (isWhole ? 1 : node.shape[0]!);
-    if (values > MAX_VALUES)
+    // A scalar has no batch.
+    const values = elementsOf(node) / (isWhole ? 1 : Math.max(1, node.shape[0] ?? 1));
+    if (!(values <= MAX_VALUES))
       throw new ShapeError(
-        `${graph.at(node.path)}: the ${node.op} of ${formatShape(node.shape)} has ${values}${isWhole ? '' : ' x batch'} values, more than ${MAX_VALUES} (4 GiB); make the picture or the batch smaller.`,
+        `${graph.at(node.path)}: the ${node.op} of ${formatShape(node.shape)} has ${values.toLocaleString('en-US')} values${isWhole ? '' : ' for each image'}, more than ${MAX_VALUES.toLocaleString('en-US')} (4 GiB); make the picture or the batch smaller.`,
       );
   }
 }

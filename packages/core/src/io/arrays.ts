@@ -225,7 +225,7 @@ function numpyReference({ name, args, state }: Rebuild, fail: (reason: string) =
   const bytes = contentOf(content);
   if (bytes === undefined) return fail('is an array of numpy whose values are not in the file');
   const needed = shape.includes(0) ? 0 : sizeOf(shape) * bytesPerValue(dtype);
-  // A text is decoded only if it is as long as the values: one long text may stand behind many arrays.
+  // A text is decoded only if it is as long as the values: many arrays may share one long text.
   if (bytes.length !== needed) return fail(`needs ${needed} bytes for its shape, but has ${bytes.length}`);
   // The state of a dtype: (version, byte order, ...).
   const byteOrder = isTag(type, 'call') ? itemOf(type.state, 1) : undefined;

@@ -507,7 +507,7 @@ describe('bombs', () => {
     expect(await soon(torchZip(object, { '0': { bytes } }))).not.toBeInstanceOf(Error);
   });
 
-  test('one long text behind many arrays of numpy is not decoded for each', async () => {
+  test('one long text that many arrays of numpy share is not decoded for each', async () => {
     const long = bytesOf(text('x'.repeat(1_000_000)), 'q', 0, '0');
     const array = (i: number): Uint8Array =>
       bytesOf(

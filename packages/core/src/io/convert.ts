@@ -1,6 +1,6 @@
 /**
- * Makes float32 tensors of the arrays of a file: views where the values lie as they should, else copies, made
- * in slices of a few milliseconds, between which the signal is heard.
+ * Converts the arrays of a file to float32 tensors: views of contiguous float32 values, else copies. `signal` is
+ * checked every few milliseconds.
  */
 import { timeSlices } from '../backends/common/yield.js';
 import { FileFormatError } from '../errors.js';
@@ -10,7 +10,7 @@ import type { ArrayReference } from './arrays.js';
 import { bytesPerValue, floatsAt, gather } from './dtype.js';
 import { quote } from './quote.js';
 
-/** Values converted between two looks at the clock; 2^16 take about a millisecond. */
+/** Values converted between time checks; 2^16 take about a millisecond. */
 const STRIDE = 2 ** 16;
 
 /** Number of values. 0 if any extent is 0: the product of the others may be Infinity. */
@@ -72,7 +72,7 @@ export interface Axis {
   readonly stride: number;
 }
 
-/** Leaves out axes of extent 1, and merges axes that lie as one: what is contiguous has one axis at most. */
+/** Drops axes of extent 1 and merges axes that are contiguous in memory: a contiguous array has at most one axis. */
 function merged(shape: Shape, strides: readonly number[]): readonly Axis[] {
   const axes: Axis[] = [];
   for (let axis = shape.length - 1; axis >= 0; axis--) {

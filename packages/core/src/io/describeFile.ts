@@ -48,7 +48,7 @@ function textAt(bytes: Uint8Array): string | undefined {
   return shown.trim().length >= 16 && !/[\x00-\x08\x0e-\x1f\x7f\ufffd]/.test(shown) ? shown : undefined;
 }
 
-/** Names the files in a tar archive: at most the first 5, each behind a header of 512 bytes. */
+/** Names the files in a tar archive: at most the first 5, each after a header of 512 bytes. */
 function describeTar(bytes: Uint8Array): string {
   const names: string[] = [];
   for (let at = 0; at + 512 <= bytes.length && names.length < 5; ) {

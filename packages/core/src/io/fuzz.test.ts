@@ -111,7 +111,7 @@ test.each(files)('a %s file with flipped bits', async (_, bytes) => {
   expect(read).toBeLessThan(3000);
 });
 
-test('random bytes behind each beginning', async () => {
+test('random bytes after each beginning', async () => {
   const source = random(21);
   for (const [, bytes] of files)
     for (let round = 0; round < 500; round++) {

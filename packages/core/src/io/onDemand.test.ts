@@ -37,7 +37,7 @@ test('the same weights come, whole or in parts, from a path or a file: URL', asy
     const stored = weights.get('conv.weight')!;
     expect('read' in stored).toBe(true);
     expect([...valuesOf(stored, 2, 5)]).toEqual([3, 4, 5]);
-    // As of an array, what lies behind the end is not given.
+    // As in an array, a range ends at the last value.
     expect([...valuesOf(stored, 4, 9)]).toEqual([5, 6]);
     expect([...valuesOf(stored, 7, 9)]).toEqual([]);
   }

@@ -20,7 +20,7 @@ import { describe as described, isTag, itemsOf, type Pickled } from './pickleVal
 const read = async (bytes: Uint8Array): Promise<Pickled> => (await unpickle(bytes, 0, defaultLimits)).value;
 
 /**
- * What Python 3 itself writes for {'epoch': 3, 'args': argparse.Namespace(lr=0.1, milestones=[1, 2]),
+ * Pickles that Python 3 writes, by protocol, for {'epoch': 3, 'args': argparse.Namespace(lr=0.1, milestones=[1, 2]),
  * 'state_dict': OrderedDict of two tensors, 'best': 91.5, 'seen': {1, 2}, 'big': 2**40, 'neg': -7,
  * 'no': None, 'flag': True, 'raw': b'ab', 'uml': 'ä€'}, with PyTorch's way of pickling tensors.
  */
@@ -146,7 +146,7 @@ describe('what Python writes is read', () => {
     expect(await read(bytesOf(python2))).toEqual(new Map([["a'b\n\xe9", '€']]));
   });
 
-  test('a pickle behind another, and where it ends', async () => {
+  test('a pickle after another, and its end', async () => {
     const two = bytesOf(pickle(7), pickle('x'));
     const first = await unpickle(two, 0, defaultLimits);
     expect([first.value, first.end]).toEqual([7, pickle(7).length]);

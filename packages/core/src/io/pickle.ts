@@ -42,14 +42,17 @@ export interface Unpickled {
  */
 const maxObjects = ({ maxTensors }: Limits): number => Math.max(10_000, 50 * maxTensors);
 
-/** Instructions between two looks at the clock; 1,024 take some 0.2 ms. */
+/** Instructions between time checks; 1,024 take about 0.2 ms. */
 const STRIDE = 1024;
 
-/** Values by the number under which PUT and its kin store them. */
+/** Memo of a pickle: the values that its PUT and MEMOIZE opcodes store, by number. */
 class Memo {
-  /** Those stored under consecutive numbers, as Python does. */
+  /** Values under consecutive numbers from 0, as Python stores them. */
   readonly #list: Pickled[] = [];
-  /** All others, by text: the hashes of numbers can be made to collide (see `NumberKey`), those of texts not. */
+  /**
+   * All other values, by the number as text: a file can choose numbers whose hashes collide (see `NumberKey`), but not
+   * such texts.
+   */
   readonly #others = new Map<string, Pickled>();
 
   get size(): number {
@@ -75,7 +78,7 @@ class Memo {
  * @param bytes - the file.
  * @param start - offset of the pickle in the file.
  * @param limits - `maxHeaderBytes` bounds the pickle's length, `maxTensors` its objects (`maxObjects`).
- * @param signal - heard every few milliseconds.
+ * @param signal - checked every few milliseconds.
  * @throws FileFormatError with the offset for a broken pickle, and over a limit.
  */
 export async function unpickle(

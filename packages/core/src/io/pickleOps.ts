@@ -1,4 +1,4 @@
-/** The opcodes of Python's pickle format, and the values pushed by those that push a literal. */
+/** The opcodes of Python's pickle format, and the values that opcodes of literals push. */
 import type { PickleBytes } from './pickleBytes.js';
 import type { Pickled } from './pickleValue.js';
 

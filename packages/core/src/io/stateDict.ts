@@ -1,6 +1,6 @@
 /**
- * Finds the state dict in the pickle of a training checkpoint, and says which one it took and what else there
- * is. Only the structure is looked at: no array is judged or read.
+ * Finds the state dict in the pickle of a training checkpoint, and notes its choice and the alternatives. It looks
+ * at the structure only: it neither checks nor reads arrays.
  */
 import { FileFormatError } from '../errors.js';
 import { isArray, isScalar } from './arrays.js';
@@ -32,7 +32,7 @@ const usualNames = [
 /** Keys of averages of the weights (exponential moving averages) beside them, in order of search. */
 const averagedNames = ['state_dict_ema', 'model_ema', 'params_ema', 'ema_state_dict', 'ema'];
 
-/** Keys of what is no network although it holds arrays: the state of optimizers and random numbers. */
+/** Keys of non-network arrays: the state of optimizers, schedulers and random number generators. */
 const otherState = /optim|sched|scaler|rng|random/i;
 
 /** Names of a layer's own arrays: a dict of these alone is one layer, not a network. */

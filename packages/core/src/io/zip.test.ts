@@ -22,7 +22,7 @@ test('deflated entries are unpacked', async () => {
   expect(await entry(file)).toEqual(long);
 });
 
-test('64-bit sizes and places are read, and a comment behind the directory', async () => {
+test('64-bit sizes and places are read, and a comment after the directory', async () => {
   const file = zipFile({ b: six, a: { bytes: six, zip64: true } });
   expect(await entry(file)).toEqual(six);
   const commented = bytesOf(file.subarray(0, -2), u16(5), 'PK\x05\x06!');

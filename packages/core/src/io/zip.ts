@@ -14,7 +14,7 @@ export interface ZipEntry {
   readonly name: string;
   /** Compression method: 0 for stored, 8 for deflated. */
   readonly method: number;
-  /** Offset in the archive of the contents, behind the local header, in bytes. */
+  /** Offset in the archive of the contents, after the local header, in bytes. */
   readonly start: number;
   /** Size in the archive, in bytes. */
   readonly packedBytes: number;

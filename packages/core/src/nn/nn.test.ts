@@ -10,7 +10,15 @@ import { kaimingNormal } from './init.js';
 import { batchNorm, conv2d, linear } from './layers.js';
 import { module, named, pipe, sequential } from './module.js';
 import { trace } from './trace.js';
-import { countParameters, initialise, matchWeights, modules, parameters, replace } from './walk.js';
+import {
+  countParameters,
+  initialise,
+  matchWeights,
+  modules,
+  parameters,
+  replace,
+  requireMatch,
+} from './walk.js';
 
 const net = module(
   {
@@ -126,6 +134,25 @@ describe('mistakes are sentences with the path and both values', () => {
     weights.set('heads.1.bias', { shape: [2], data: new Float32Array(1) });
     await expect(compile(net, { weights, input })).rejects.toThrow(
       'of another shape (1): heads.1.bias: model 2, weights 2 with 1 values',
+    );
+  });
+
+  test('the message gives the advice first, and five names of each kind', () => {
+    const names = (word: string): string[] => Array.from({ length: 7 }, (_, i) => `${word}${i}`);
+    const match = { missing: names('a'), unexpected: names('b'), shapeMismatch: [] };
+    const thrown = (count: number): unknown => {
+      try {
+        return requireMatch('net', match, count);
+      } catch (error) {
+        return error;
+      }
+    };
+    expect(thrown(8)).toMatchObject({ missing: match.missing, unexpected: match.unexpected });
+    expect((thrown(8) as Error).message).toMatch(
+      /^The weights do not fit net\. Build the model .*\n {2}missing in the weights \(7\): a0, a1, a2, a3, a4 and 2 more\n {2}unknown to the model \(7\): b0, b1, b2, b3, b4 and 2 more$/,
+    );
+    expect((thrown(7) as Error).message).toContain(
+      "No name matches: these are probably another model's weights.",
     );
   });
 

@@ -80,7 +80,7 @@ function traceOnce(model: Module, inputShape: Shape, { mode = 'inference', name 
   });
   const output = model(graph.input(MAIN_INPUT, inputShape));
   graph.outputs.set(MAIN_OUTPUT, output);
-  // Outputs that forward functions set themselves (auxiliary heads) are moved behind the main one.
+  // Outputs that forward functions set themselves (auxiliary heads) are moved after the main one.
   for (const [key, node] of [...graph.outputs])
     if (key !== MAIN_OUTPUT) {
       graph.outputs.delete(key);

@@ -146,16 +146,33 @@ export function matchParameters(
   };
 }
 
+/** Most names of a kind that a message lists: a model has hundreds. */
+const LISTED = 5;
+
 /**
- * Throws a WeightsMismatch that lists every key, unless the weights fit.
+ * Throws a WeightsMismatch unless the weights fit. Its message gives the advice and the first names of each kind; its
+ * properties list all.
  * @param model - name of the model, for the message.
+ * @param count - number of the model's names, so that the message can say that none of them matches.
  */
-export function requireMatch(model: string, { missing, unexpected, shapeMismatch }: WeightsMatch): void {
+export function requireMatch(
+  model: string,
+  { missing, unexpected, shapeMismatch }: WeightsMatch,
+  count?: number,
+): void {
   if (missing.length + unexpected.length + shapeMismatch.length === 0) return;
-  const list = (title: string, names: readonly string[]): string =>
-    names.length === 0 ? '' : `\n  ${title} (${names.length}): ${names.map(printable).join(', ')}`;
+  const list = (title: string, names: readonly string[]): string => {
+    if (names.length === 0) return '';
+    const first = names.slice(0, LISTED).map(printable).join(', ');
+    const more = names.length > LISTED ? ` and ${names.length - LISTED} more` : '';
+    return `\n  ${title} (${names.length}): ${first}${more}`;
+  };
+  const isOther = missing.length === count && unexpected.length > 0;
+  const hint =
+    prefixHint(missing, unexpected) ||
+    (isOther ? "No name matches: these are probably another model's weights. " : '');
   throw new WeightsMismatch(
-    `The weights do not fit ${model}.${list('missing in the weights', missing)}${list('unknown to the model', unexpected)}${list('of another shape', shapeMismatch)}\n${prefixHint(missing, unexpected)}Build the model with the options the weights were trained with, or rename keys with the 'rename' option of readWeights (cnn: --rename).`,
+    `The weights do not fit ${model}. ${hint}Build the model with the options the weights were trained with, or rename keys with the 'rename' option of readWeights (cnn: --rename).${list('missing in the weights', missing)}${list('unknown to the model', unexpected)}${list('of another shape', shapeMismatch)}`,
     missing,
     unexpected,
     shapeMismatch,

@@ -1,4 +1,4 @@
-/** What ops say about shapes and options that do not fit: sentences that start with the module's path. */
+/** Tests the errors of ops for shapes and options that do not fit: sentences that start with the module's path. */
 import { expect, test } from 'vitest';
 import { ShapeError } from '../errors.js';
 import { Graph, type Node } from '../graph/graph.js';

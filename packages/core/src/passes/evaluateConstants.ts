@@ -30,11 +30,12 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
   for (const node of graph.nodes)
     if (isParameter(node) || (!isInput(node) && node.inputs.every((input) => constant.has(input))))
       constant.add(node);
-  // Only constants with a non-constant reader, or that are outputs, are needed as values.
+  // The values of outputs and of the inputs of non-constant nodes are needed.
   const wanted = new Set<Node>(graph.outputs.values());
   for (const node of graph.nodes) if (!constant.has(node)) for (const input of node.inputs) wanted.add(input);
 
-  // Intermediate constants that several constants read are computed once and cached weakly; no others are.
+  // A constant that two or more constants read is cached weakly; if its value is needed, one such reader is enough.
+  // No other constant is cached.
   const shared = new Map<Node, () => Values>();
   for (const [node, readers] of readersOf(graph)) {
     const onTheWay = readers.filter((reader) => constant.has(reader)).length;
@@ -48,7 +49,7 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
     isParameter(node) ? weightOf(node, weights).data : (shared.get(node)?.() ?? compute(node));
   const compute = (node: Node): Values =>
     computeReference(node, evaluate, new Float64Array(sizeOf(node.shape)));
-  // One buffer for all float64 results: as garbage, 8 bytes a weight would add up until they are collected.
+  // Reuses one buffer for all float64 results: separate ones would be 8 bytes of garbage per weight.
   let buffer = new Float64Array(0);
   const evaluateOnce = (node: Node): Float32Array => {
     if (shared.has(node)) return new Float32Array(evaluate(node));

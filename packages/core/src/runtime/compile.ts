@@ -40,7 +40,7 @@ export interface CompileModelOptions {
 /**
  * Compiles a model for inference on one input shape. Lazy weights are read while the back end packs them.
  * @throws ShapeError if the input does not fit the model, with the module's path.
- * @throws WeightsMismatch if the weights do not fit, with every key.
+ * @throws WeightsMismatch if the weights do not fit, with the keys.
  * @throws BackendUnavailable if the back end cannot run here.
  * @throws VerificationFailed with `verify`, if the results are not the CPU's.
  * @example
@@ -74,7 +74,8 @@ export async function compile(model: Module, options: CompileModelOptions): Prom
       );
     traced.outputs.set(path, node);
   }
-  requireMatch(name || 'the model', matchParameters(parameters(model), weights));
+  const params = [...parameters(model)];
+  requireMatch(name || 'the model', matchParameters(params, weights), params.length);
   const { graph, weights: values } = prepareForInference(traced, weights);
   const { program, fallbackReason } = await compileOn(backend, graph, values, { strict, threads, signal });
   if (verified && program.backend !== 'wasm' && program.backend !== 'reference')

@@ -1,8 +1,11 @@
 /** Tests that options which cannot work are refused at once, before a network is planned. */
 import { expect, test } from 'vitest';
 import { ShapeError } from '../../errors.js';
+import { Graph } from '../../graph/graph.js';
 import { compile, conv2d, initialise, wasmBackend } from '../../index.js';
+import { add } from '../../ops/arithmetic.js';
 import { coreCount } from '../../platform.js';
+import { compileOn } from '../select.js';
 
 const model = conv2d(3, 64, 7, { stride: 2, padding: 3 });
 const weights = initialise(model, { seed: 1 });
@@ -32,10 +35,10 @@ test('threads up to the bound are started', async () => {
 test.each([
   [
     [1, 3, 1e6, 1e6],
-    'the input of 1x3x1000000x1000000 has 3000000000000 values, more than 1073741824 (4 GiB)',
+    'the input of 1x3x1000000x1000000 has 3,000,000,000,000 values, more than 1,073,741,824 (4 GiB)',
   ],
   [[1e6, 3, 224, 224], 'make the picture or the batch smaller'],
-  [[1, 3, 16_000, 16_000], 'the conv2d of 1x64x8000x8000 has 4096000000 values, more than'],
+  [[1, 3, 16_000, 16_000], 'the conv2d of 1x64x8000x8000 has 4,096,000,000 values, more than'],
   [[1, 3, 8001, 8000], 'the plan needs at least 4640 MiB, but a WebAssembly memory has at most 4096 MiB'],
 ])('an input of %s is refused at once', async (input, reason) => {
   const started = performance.now();
@@ -43,4 +46,14 @@ test.each([
   await expect(refused).rejects.toThrow(ShapeError);
   await expect(refused).rejects.toThrow(reason);
   expect(performance.now() - started).toBeLessThan(5000);
+});
+
+test('a scalar between other values has a size too', async () => {
+  const graph = new Graph();
+  const one = graph.input('x', []);
+  graph.outputs.set('y', add(one, add(one, one)));
+  const { program } = await compileOn('reference', graph, new Map(), {});
+  const { data } = (await program.run(new Map([['x', { shape: [], data: Float32Array.of(2) }]]))).get('y')!;
+  expect([...data]).toEqual([6]);
+  await program.dispose();
 });

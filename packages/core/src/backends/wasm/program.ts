@@ -28,8 +28,8 @@ export function wasmProgram(
 ): Program {
   const lifetime = new Lifetime();
   // The program holds on to neither the planner nor the memory image, since both refer to the weights that
-  // fill memory. It keeps the weights only if some of them change, as `parameters` also returns those that do
-  // not.
+  // fill memory. It keeps the weights only if some of them change, as `parameters` also returns the
+  // unchanged ones.
   const { pages, phases, computePhaseCount } = image;
   const { fusions, expectedSeconds, tileCounts, updateChains, hostChecks } = planner;
   const updateFlops = updateChains

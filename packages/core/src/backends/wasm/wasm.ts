@@ -34,7 +34,7 @@ export interface WasmOptions {
    * a blob.
    */
   readonly workerUrl?: string | URL;
-  /** Instructions and tile sizes for which kernels are generated. Default: those that suit this engine. */
+  /** Instructions and tile sizes for which kernels are generated. Default: the best for this engine. */
   readonly engine?: Engine;
 }
 
@@ -84,7 +84,7 @@ async function compileWasm(
   const answerMilliseconds = runMilliseconds(graph.nodes.reduce((sum, node) => sum + flopsOf(node), 0));
   const tooLarge = (reason: string): string =>
     `${graph.at('')}: there is no memory for this model (${reason}); make the batch or the input smaller.`;
-  /** Plans the graph and lays out memory. A plan beyond what WebAssembly addresses suits no other CPU back end. */
+  /** Plans the graph and lays out memory. A plan over 4 GiB fails on every CPU back end. */
   const lay = (threads: number, shared: boolean) => {
     try {
       const planned = planGraph(tiled, weights, engine, threads, lower);

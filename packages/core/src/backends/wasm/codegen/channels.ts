@@ -6,7 +6,7 @@ import { LANES, VECTOR } from './kernel.js';
 
 /**
  * Runs `body` for each vector of a pixel and advances the addresses after each full vector.
- * @param body receives the number of lanes that hold channels: fewer than four in a partial last vector.
+ * @param body - receives the number of lanes that hold channels: fewer than four in a partial last vector.
  */
 export function forEachVector(
   f: FunctionBuilder,

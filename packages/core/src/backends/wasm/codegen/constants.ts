@@ -8,7 +8,7 @@ import type { Engine } from './engine.js';
 import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from './index.js';
 import { FLOAT } from './kernel.js';
 
-/** Byte address of the constants. The bytes in front of them are the runtime's control words. */
+/** Byte address of the constants. The bytes before them are the runtime's control words. */
 export const CONSTANTS_AT = 512;
 
 /** Number of constants that memory is reserved for. */

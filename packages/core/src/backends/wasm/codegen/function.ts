@@ -142,7 +142,7 @@ export class FunctionBuilder {
     this.#code.bytes(0xfe, 0x00, 2, 0, 0x1a);
   }
 
-  /** Repeats the body `count` times; 0 is allowed. A constant count of 1 makes no loop. */
+  /** Repeats the body `count` times; 0 is allowed. A constant count of 1 emits no loop. */
   repeat(count: I32, body: () => void): void {
     if (count === 0) return;
     if (count === 1) {
@@ -194,8 +194,7 @@ export class FunctionBuilder {
   }
 
   /**
-   * Calls the function at an index of the module's table. It must have as many parameters as are given, or it
-   * traps.
+   * Calls the function at an index of the module's table. The call traps if the parameter counts differ.
    */
   callIndirect(index: I32, parameters: readonly I32[]): void {
     for (const operand of [...parameters, index]) writeOperand(operand, this.#code);

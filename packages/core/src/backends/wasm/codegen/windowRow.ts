@@ -25,7 +25,7 @@ export interface WindowRow {
   readonly pixel: { readonly x: number; readonly y: number };
 }
 
-/** Neighbouring outputs that share code, repeated for the blocks behind them that need the same code. */
+/** Neighbouring outputs that share code, repeated for the following blocks that need the same code. */
 interface Block {
   /** First output of the first block. */
   readonly start: number;

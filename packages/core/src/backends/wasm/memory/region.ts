@@ -1,6 +1,6 @@
 /**
  * Regions of memory, and pointers into them that become addresses once the sizes of all regions are known.
- * Everything is aligned to 64 bytes: an offset of 16 bytes costs 3 %.
+ * Every allocation is aligned to a cache line of 64 bytes; 16 bytes off is 3 % slower.
  */
 
 /** Bytes of a cache line. */
@@ -48,7 +48,7 @@ export class Pointer {
     readonly tileStride = 0,
   ) {}
 
-  /** Returns the position some bytes behind this one, with the same tile stride. */
+  /** Returns the position `bytes` after this one, with the same tile stride. */
   plus(bytes: number): Pointer {
     return bytes === 0 ? this : new Pointer(this.region, this.offset + bytes, this.tileStride);
   }

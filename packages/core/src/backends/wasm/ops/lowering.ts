@@ -15,7 +15,7 @@ export type Lowering<A extends object> = (planner: Planner, node: Node<A>) => vo
 /** Ops whose lowerings are loaded on demand, so that pages load less at first. */
 export type DeferredOp = TrainingOp | 'foldedBias' | 'foldedWeight' | 'localResponseNorm';
 
-/** Ops whose lowerings are always there. */
+/** Ops whose lowerings are in the main bundle. */
 export type CommonOp = Exclude<OpName, DeferredOp>;
 
 /** Number of channel blocks in a pixel: eight channels each, a pair of vectors. */
@@ -55,7 +55,7 @@ export const biasOf = (p: Planner, bias: Node | undefined, channels: number): Po
 
 /**
  * Adds a phase whose threads share the pixels of all runs.
- * @param call makes the call for `pixels` pixels of a run, from the pixel `first` of the run.
+ * @param call - makes the call for `pixels` pixels of a run, from the pixel `first` of the run.
  */
 export function parallelForPixels(
   p: Planner,

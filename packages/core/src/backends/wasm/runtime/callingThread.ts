@@ -13,7 +13,7 @@ export async function callingThreadRunner(
   { image, module, signal: loading }: LoadedPlan,
   fallbackReason?: string,
 ): Promise<Runner> {
-  // Closures use these fields instead of the image, since the image refers to the weights.
+  // Closures must not capture the image: it would keep the weights in memory.
   const { pages, computePhaseCount } = image;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   await image.fill(memory.buffer, loading);

@@ -1,8 +1,8 @@
 /** Words at the start of shared memory through which the calling thread and the workers control a run. */
 
 /**
- * Byte addresses of the control words, each in a cache line of 64 bytes to avoid false sharing. They lie in
- * front of `CONSTANTS_AT`.
+ * Byte addresses of the control words, each in a cache line of 64 bytes to avoid false sharing. They lie
+ * before `CONSTANTS_AT`.
  */
 export const control = {
   /** Number of threads that have reached a barrier, summed over all barriers of the run. */
@@ -11,7 +11,7 @@ export const control = {
   stop: 64,
   /** Number of the run that was requested last. */
   requested: 128,
-  /** What to do in that run: a {@link Command}. */
+  /** Command of that run, see {@link Command}. */
   command: 192,
   /** Number of workers asleep between runs. */
   sleeping: 256,

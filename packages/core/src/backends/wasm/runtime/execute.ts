@@ -5,7 +5,7 @@ import { SLICE_MS, yieldToEventLoop } from '../../common/yield.js';
 export interface CommandList {
   /** Byte address of the first command. */
   readonly from: number;
-  /** Byte address behind the last command of each phase. */
+  /** Byte address after the last command of each phase. */
   readonly ends: readonly number[];
 }
 

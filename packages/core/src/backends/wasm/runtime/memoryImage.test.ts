@@ -13,7 +13,7 @@ import { wasmBackend } from '../wasm.js';
 import { control } from './controlWords.js';
 import { layOutMemory } from './memoryImage.js';
 
-test('control words lie in front of the constants, each in a cache line', () => {
+test('control words lie before the constants, each in a cache line', () => {
   const addresses = Object.values(control).sort((a, b) => a - b);
   expect(addresses.every((address, index) => address === index * CACHE_LINE)).toBe(true);
   expect(addresses.length * CACHE_LINE).toBeLessThanOrEqual(CONSTANTS_AT);

@@ -8,7 +8,7 @@ import type { Phase, Planner } from '../schedule/planner.js';
 import { barrier, COMMAND_BYTES, executeCommands } from './commandList.js';
 import type { CommandList } from './execute.js';
 
-/** Bytes behind the last region, since kernels may read whole vectors beyond the end of a value. */
+/** Bytes after the last region, since kernels may read whole vectors beyond the end of a value. */
 const SLACK = 4096;
 
 /** Bytes of a page of memory. */
@@ -24,7 +24,7 @@ export interface MemoryImage {
   readonly commands: readonly CommandList[];
   /** The phases of the command lists, in order. */
   readonly phases: readonly Phase[];
-  /** Number of phases that compute; the phases behind them apply updates and cannot be interrupted. */
+  /** Number of phases that compute; the phases after them apply updates and cannot be interrupted. */
   readonly computePhaseCount: number;
   /** Byte address of a profile's time stamps: float64, milliseconds, before the first and after each phase. */
   readonly times: number;

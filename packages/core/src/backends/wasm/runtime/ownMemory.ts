@@ -19,7 +19,7 @@ export async function ownMemoryRunner(
   const commands = image.commands[0]!;
   const hasUpdates = computePhaseCount < commands.ends.length;
   let worker: WorkerHandle | undefined;
-  /** True if a worker was lost whose memory held changed parameters. */
+  /** True if a lost worker's memory contained updated parameters. */
   let parametersLost = false;
   let ended = false;
   /** Settles the request in progress. */

@@ -9,7 +9,7 @@ import type { Feed, ValueRange } from './messages.js';
 export interface Runner {
   /** Number of threads that compute. */
   readonly threads: number;
-  /** Why fewer threads run than requested, or none but the calling one; for users. */
+  /** Reason why fewer threads run than requested, or only the calling thread; for users. */
   readonly fallbackReason?: string;
   /**
    * Runs the plan once. Rejects with the signal's reason if it is aborted before the updates; the next run

@@ -28,7 +28,7 @@ export async function sharedMemoryRunner({
   answerMilliseconds,
   signal: loading,
 }: LoadedPlan): Promise<Runner> {
-  // Closures use these fields instead of the image, since the image refers to the weights.
+  // Closures must not capture the image: it would keep the weights in memory.
   const { pages, commands: commandLists, phases, computePhaseCount, times } = image;
   const threads = commandLists.length;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
@@ -39,12 +39,12 @@ export async function sharedMemoryRunner({
   /** Reason why a worker was lost; undefined once new ones are started. */
   let failure: Error | undefined;
   /**
-   * Resolves the wait for the current run, for a lost worker, the end of the runner, and engines without
-   * `waitAsync`.
+   * Ends the wait for the current run. Called when a worker is lost, when the runner ends, and, without
+   * `waitAsync`, when a worker posts 'done'.
    */
   let wake: () => void = () => undefined;
 
-  /** Makes all workers leave their command lists, even those that sleep in a barrier. */
+  /** Makes all workers leave their command lists, even workers asleep in a barrier. */
   const halt = (): void => {
     Atomics.store(words, word('stop'), 1);
     Atomics.add(words, word('arrived'), OPEN_BARRIERS);
@@ -127,7 +127,7 @@ export async function sharedMemoryRunner({
       );
     signal?.throwIfAborted();
   };
-  /** True if a worker was lost during updates: some parameters are those of the next step, others are not. */
+  /** True if a worker was lost during updates: parameters may come from two different steps. */
   let parametersLost = false;
   /** Resolves when the last updates are applied or lost. */
   let updatesSettled: Promise<void> = Promise.resolve();

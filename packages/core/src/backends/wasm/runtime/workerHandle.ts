@@ -11,8 +11,8 @@ export interface WorkerHandle {
   /** Calls the listener with each message of the worker. */
   onMessage(listener: (message: unknown) => void): void;
   /**
-   * Calls the listener once if the worker fails, or ends before `terminate`. Without `watched`, some ends are
-   * not noticed.
+   * Calls the listener once if the worker fails, or ends before `terminate`. If `watched` is false, a worker
+   * that the browser kills may go unnoticed.
    */
   onFailure(listener: (reason: Error) => void): void;
   /** True if every end of the worker is noticed. Known once the worker is ready. */
@@ -59,7 +59,7 @@ function nodeWorker({ Worker: NodeWorker }: NodeWorkers): WorkerHandle {
   };
 }
 
-/** Message of a worker that holds its lock. */
+/** Message that a worker posts once it holds its Web Lock. */
 const LOCKED = 'locked';
 
 function browserWorker(workerUrl?: string | URL): WorkerHandle {
@@ -71,7 +71,7 @@ function browserWorker(workerUrl?: string | URL): WorkerHandle {
   const fail = (reason: string): void => {
     if (!ending) for (const listener of failureListeners.splice(0)) listener(new Error(reason));
   };
-  // Bundlers inline small files as `data:` URLs, of thousands of characters.
+  // Shortens the URL for error messages: bundlers inline small files as `data:` URLs of thousands of characters.
   const startFailure = text
     ? "it could not start: a content security policy has to allow 'worker-src blob:', or wasmBackend needs a workerUrl"
     : `it could not start from ${String(workerUrl).slice(0, 99)}`;

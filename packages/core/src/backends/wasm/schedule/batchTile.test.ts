@@ -160,7 +160,7 @@ const networks: Readonly<Record<string, (images: number) => Network>> = {
       const y = concat([network.conv(x, 8), network.conv(x, 8, { kernel: 3 }), x]);
       return network.linear(flatten(adaptiveAvgPool(2)(y)), 300);
     }),
-  'a concatenation that goes on behind the boundary': (images) =>
+  'a concatenation that continues after the boundary': (images) =>
     new Network([images, 8, 3, 3], (network) => {
       const x = network.conv(network.x, 16);
       const features = concat([x, network.conv(x, 8)]);

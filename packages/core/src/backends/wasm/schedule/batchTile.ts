@@ -35,7 +35,7 @@ function imagesPerTile(images: number, bytes: number, cachedBytes: number): numb
 
 /**
  * Returns the graph with a `batchTile` node where tiling pays, else the graph itself. All nodes before the
- * `batchTile` node have the shapes of one tile. Exactly one of their values is read behind it, so a graph has
+ * `batchTile` node have the shapes of one tile. Exactly one of their values is read after it, so a graph has
  * one boundary. Tiling reads weights once per tile; this must cost less than the activations that would leave
  * the caches.
  * @param cachedBytes - bytes that stay in the caches; tests set it.

@@ -51,7 +51,7 @@ describe('inverted residuals', () => {
     ]);
   });
 
-  test('include the first convolution before them and the depthwise convolution behind them', () => {
+  test('include the first convolution before them and the depthwise convolution after them', () => {
     const graph = new Graph();
     const stem = conv(graph.input('x', [1, 3, 6, 6]), 8, 3);
     graph.outputs.set('y', conv(depthwise(conv(depthwise(conv(depthwise(stem), 16)), 8)), 8));

@@ -247,7 +247,7 @@ interface ConcatTarget {
 
 /** Concatenations along the channels that need no copy, or only of some parts. */
 interface InPlaceConcats {
-  /** Where the ops that compute parts of a concatenation write them. */
+  /** Slots of the parts of a concatenation, by the node that computes the part. */
   readonly targets: ReadonlyMap<Node, ConcatTarget>;
   /**
    * Concatenations whose parts all lie in a larger one, contiguous and in order: they are views of it. Thus

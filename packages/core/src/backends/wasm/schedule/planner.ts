@@ -128,7 +128,10 @@ export class Planner {
   readonly arena = new Arena();
   /** Inputs by name, in the I/O region. Shapes are those of the whole batch, even if the graph is tiled. */
   readonly inputs = new Map<string, Dense>();
-  /** Functions that fill the constants while a program is loaded. They hold on to the weights. */
+  /**
+   * Functions that fill the constants while a program is loaded. They keep the weights from being
+   * garbage-collected.
+   */
   readonly constantFills: ConstantFill[] = [];
 
   // Code and commands.
@@ -205,7 +208,7 @@ export class Planner {
       for (const allocation of allocations)
         if (allocation.firstWrite === index)
           this.#addresses.set(allocation, this.arena.acquire(allocation.floats * FLOAT));
-      // Before the node is planned: the calls for rows of a value beyond memory would take seconds to list.
+      // Checks the size before planning: listing the calls of a value that exceeds memory takes seconds.
       requireAddressable(this.io.bytes + this.arena.bytes);
       this.beginNode(node);
       if (!isInput(node) && !isParameter(node) && !skipped.has(node)) lower(node);

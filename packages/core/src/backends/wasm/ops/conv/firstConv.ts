@@ -124,8 +124,8 @@ export function lowerFirstConv(p: Planner, convolution: Convolution, x: Node): v
 export interface FirstConvRows {
   /**
    * Returns the calls that compute output rows of one image.
-   * @param continued - true if the same thread has computed the row before the first, and so has padded its
-   * input rows.
+   * @param continued - true if the same thread also computed the previous row, whose input rows are already
+   * padded.
    */
   readonly calls: (
     image: number,

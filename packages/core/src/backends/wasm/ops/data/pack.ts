@@ -42,7 +42,7 @@ export const weightStrides = (p: Planner, weight: Node): readonly number[] =>
 
 /**
  * Packs a weight: once when the program is loaded if it is constant, else in every run.
- * @param floats size of the packed weight; floats that no part writes are zero.
+ * @param floats - size of the packed weight; floats that no part writes are zero.
  */
 export function pack(p: Planner, weight: Node, floats: number, parts: readonly PackedPart[]): Pointer {
   const constant = p.constantValue(weight);

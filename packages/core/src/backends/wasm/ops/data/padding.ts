@@ -8,7 +8,7 @@ import { paddedRows } from './paddingKernel.js';
 
 /**
  * Clips a window to an axis of the image.
- * @param start position of tap 0; negative in the padding.
+ * @param start - position of tap 0; negative in the padding.
  * @returns the taps inside: from `first` up to but not including `end`.
  */
 export function insideWindow(
@@ -38,8 +38,8 @@ export const paddedExtents = (
 /**
  * Copies x into a workspace with zeros around it. Returns x itself if there is no padding and it has the pixel
  * stride asked for.
- * @param extents height and width of the result.
- * @param stride pixel stride of the result in bytes; by default the smallest.
+ * @param extents - height and width of the result.
+ * @param stride - pixel stride of the result in bytes; by default the smallest.
  */
 export function padPixels(
   p: Planner,
@@ -83,8 +83,8 @@ export function padPixels(
 
 /**
  * Makes the calls for padded rows `from` to `to`, counted through all images.
- * @param height rows of a padded image.
- * @param content rows of the image itself, after `top` rows of zeros.
+ * @param height - rows of a padded image.
+ * @param content - rows of the image itself, after `top` rows of zeros.
  */
 export function padCalls(
   pad: CallMaker<typeof paddedRows.parameters>,

@@ -33,7 +33,7 @@ interface LossOperands {
 
 /**
  * Adds the phases that compute label weights and divisor, and the host's check of the labels.
- * @param inputs x, labels and, if there are any, class weights.
+ * @param inputs - x, labels and, if there are any, class weights.
  */
 export function prepareLoss(
   p: Planner,

@@ -1,7 +1,7 @@
 /**
  * Classification losses of rows. The target of a class is found by comparing its index with the label, so that an
  * invalid label never addresses memory outside a row. The host rejects invalid labels before a run. It cannot see
- * labels that the graph computes: for those that are invalid the loss is NaN.
+ * labels that the graph computes: an invalid one makes the loss NaN.
  */
 import { forEachVector, reduceLanes, selectFirstLanes, sumChannels } from '../../codegen/channels.js';
 import type { Engine } from '../../codegen/engine.js';
@@ -88,8 +88,8 @@ export const sumRows = defineKernel({
 
 /**
  * Code that the loss and its gradient share: passes over a row, the target and the log probability of each class.
- * @param start address of the row; the kernel advances it.
- * @param constants addresses of the class weights and class indices.
+ * @param start - address of the row; the kernel advances it.
+ * @param constants - addresses of the class weights and class indices.
  */
 export function lossRow(
   f: FunctionBuilder,

@@ -53,9 +53,9 @@ function panelLoops(order: InnerOrder, width: number, columns: number, columnStr
 
 /**
  * Packs a weight into panels of `panel` columns, the last one narrower.
- * @param order loops over the inner dimension.
- * @param columnStride distance of columns in the weight, in floats.
- * @param start offset of the first value in the weight, in floats.
+ * @param order - loops over the inner dimension.
+ * @param columnStride - distance of columns in the weight, in floats.
+ * @param start - offset of the first value in the weight, in floats.
  */
 export function packPanels(
   p: Planner,

@@ -23,9 +23,9 @@ export interface Prefetcher {
 
 /**
  * Makes a prefetcher for one call of a kernel.
- * @param first address of the weights of the call, at the start of a cache line.
- * @param lastLine address of the last cache line that may be written: other threads' weights follow it.
- * @param firstBytes address of the table, from the line of `first` on; the code changes this variable.
+ * @param first - address of the weights of the call, at the start of a cache line.
+ * @param lastLine - address of the last cache line that may be written: other threads' weights follow it.
+ * @param firstBytes - address of the table, from the line of `first` on; the code changes this variable.
  */
 export function prefetcher(
   f: FunctionBuilder,

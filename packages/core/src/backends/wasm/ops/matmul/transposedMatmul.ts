@@ -106,7 +106,7 @@ export interface TransposedMatmul {
 /**
  * Adds the phases of products of the same extents. Each part of the partial sums holds all products, one after the
  * other.
- * @param result address to write to if there is only one part; a workspace is used otherwise.
+ * @param result - address to write to if there is only one part; a workspace is used otherwise.
  */
 export function transposedMatmuls(
   p: Planner,

@@ -1,4 +1,7 @@
-/** Gradients of activations: dy times the slope at x. NaN in either gives NaN wherever the slope is not clamped. */
+/**
+ * Gradients of activations: dy times the slope at x. NaN in dy gives NaN. NaN in x gives NaN for hardSwish, tanh,
+ * sigmoid and silu; relu, relu6, leakyRelu and hardSigmoid use their slope at large negative x.
+ */
 import type { Activation } from '../../../../ops/activation.js';
 import { constant } from '../../codegen/constants.js';
 import type { Engine } from '../../codegen/engine.js';
@@ -11,7 +14,7 @@ const oneWhere = (mask: V128): V128 => v128.and(mask, constant(1));
 
 /**
  * The slope of an activation at x.
- * @param y a temporary for the value of the activation, from which some slopes are computed.
+ * @param y - a temporary for the value of the activation, from which some slopes are computed.
  */
 function slope(
   f: FunctionBuilder,

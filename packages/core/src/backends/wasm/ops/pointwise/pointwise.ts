@@ -68,7 +68,7 @@ function contiguousPhase(
 
 /**
  * Adds a pointwise phase over pixels.
- * @param operands values with the extents of y; their strides are zero along axes where they are broadcast, and
+ * @param operands - values with the extents of y; their strides are zero along axes where they are broadcast, and
  * `scalar` is true if they are broadcast along the channels.
  */
 export function pointwisePhase(

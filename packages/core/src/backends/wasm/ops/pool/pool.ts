@@ -110,7 +110,7 @@ interface Area {
 
 /**
  * Adds a phase with one call per output pixel.
- * @param areaOf gives the window of an output pixel.
+ * @param areaOf - gives the window of an output pixel.
  */
 function areasPhase(
   p: Planner,

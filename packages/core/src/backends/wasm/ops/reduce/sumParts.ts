@@ -21,8 +21,8 @@ const SCATTERED_COLUMNS = 16;
 
 /**
  * Adds the phase that adds up partial sums and stores them in row-major order.
- * @param matrices offsets of matrices in the partial sums and in the result, in bytes.
- * @param shape layout of one matrix; threads share its `channels`, of `taps` rows each.
+ * @param matrices - offsets of matrices in the partial sums and in the result, in bytes.
+ * @param shape - layout of one matrix; threads share its `channels`, of `taps` rows each.
  */
 export function sumPartsPhase(
   p: Planner,

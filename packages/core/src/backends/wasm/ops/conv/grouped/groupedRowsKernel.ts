@@ -109,7 +109,7 @@ export const groupedRow = defineKernel({
         );
       if (setGroups > 1) for (const vector of value) f.set(vector, f32x4.shuffle(vector, vector, lanes));
     };
-    // With two groups, a load brings all four input channels of a group, so an iteration covers all of them.
+    // With two groups, one load reads all four input channels of a group, so an iteration covers all of them.
     const unroll = setGroups === 1 ? Math.min(engine.unroll, inEach) : inEach;
 
     const step = { x: setGroups * inEach * FLOAT, y: 0 };

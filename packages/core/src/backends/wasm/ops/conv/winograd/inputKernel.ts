@@ -55,8 +55,8 @@ const tileExtent = ({ method, side }: Pick<TileTransformShape, 'method' | 'side'
   winogradAlgorithms[method][side === 'input' ? 'inputTile' : 'outputTile'];
 
 /**
- * Bytes of workspace that a transform of tiles needs for each thread: one tile, for those that overlap an
- * edge.
+ * Bytes of workspace that a transform of tiles needs for each thread: one tile, for tiles that overlap
+ * an edge.
  */
 export const tileWorkspaceBytes = (shape: Pick<TileTransformShape, 'method' | 'side' | 'channels'>): number =>
   tileExtent(shape) ** 2 * shape.channels * FLOAT;

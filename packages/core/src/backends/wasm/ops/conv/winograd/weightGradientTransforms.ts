@@ -1,7 +1,6 @@
 /**
- * Transforms of Winograd's weight gradient: the transposes of those of the forward pass (see
- * `transforms.ts`). They are in a file of their own so that a page that only runs inference does not load
- * them.
+ * Transforms of Winograd's weight gradient: the transposed forward transforms (see `transforms.ts`). They are in
+ * a separate file, so that a page that only runs inference does not load them.
  */
 import { f32x4, type Local } from '../../../codegen/index.js';
 import { addScaled, mulConstant, type Transform, type WinogradMethod } from './transforms.js';

@@ -36,7 +36,8 @@ export function transformWeights(
     return { at: p.transformChangingWeights!(p, convolution, method, panel, elementStride), elementStride };
   const { weightMatrix: g } = winogradAlgorithms[method];
   const elementFloats = elementStride / FLOAT;
-  // One panel per piece: reads its columns, and writes the panels of all elements, at rising addresses.
+  // Each call of `fill` transforms one panel of output channels: it reads the panel's columns, and writes the panel
+  // in the matrix of each element, at increasing addresses.
   const taps = new Float64Array(9 * panel);
   const columnsDone = new Float64Array(g.length * 3 * panel);
   const offsets = Array.from(

@@ -46,7 +46,7 @@ export function chooseWinograd(
     stride[0] === stride[1] &&
     stride[0] <= 2 &&
     [...dilation, groups].every((value) => value === 1) &&
-    // The taps of a window must be contiguous, as they are or rotated by 180 degrees.
+    // The nine taps of a window must be contiguous, in order or rotated by 180 degrees.
     Math.abs(order.column) === 1 &&
     Math.abs(order.row) === 3 &&
     channels >= 16 &&
@@ -61,14 +61,14 @@ interface ImageTiles {
   readonly image: number;
   /** Index of the first tile in the image. */
   readonly first: number;
-  /** Tiles of the whole range before these. */
+  /** Number of tiles of the range that come before these. */
   readonly before: number;
   readonly count: number;
 }
 
 /**
  * Splits a range of tiles at the borders between images.
- * @param tiles - tiles of an image.
+ * @param tiles - number of tiles of an image.
  * @param from - first tile, counted through all images.
  */
 export function tilesByImage(tiles: number, from: number, count: number): readonly ImageTiles[] {
