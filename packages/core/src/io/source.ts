@@ -44,7 +44,7 @@ export interface SourceBytes {
 const CHUNK = 1 << 22;
 
 /** True for a text that is a URL, not a path. `C:` is a drive. */
-const isUrlText = (text: string): boolean => /^(https?|file|data|blob):/i.test(text);
+const isUrlText = (text: string): boolean => /^((https?|file|data|blob):|[a-z][a-z\d+.-]+:\/\/)/i.test(text);
 
 /**
  * Gives a source that may be of another realm (an iframe, `vm`, jsdom) as one of this realm, for which `instanceof`
