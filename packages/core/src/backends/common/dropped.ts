@@ -21,6 +21,8 @@ const registry =
  */
 export function disposeIfDropped(program: Program): Program {
   const { backend, threads, fallbackReason } = program;
+  // Has nothing but arrays.
+  if (backend === 'reference') return program;
   const wrapper: Program = {
     backend,
     threads,
