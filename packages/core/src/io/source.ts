@@ -10,11 +10,11 @@ import { download, type Progress } from './fetch.js';
 import { HashMismatch, requireHash, sha256 } from './hash.js';
 import { type Limits, withinLimit } from './limits.js';
 import { requireBuiltin } from './requireBuiltin.js';
-import { addressOf, shownUrl } from './url.js';
+import { addressOf, isUrlText, shownUrl } from './url.js';
 
 /**
- * A source of weights. A string is a URL if it starts with `http:`, `https:`, `file:`, `data:` or `blob:`;
- * else it is a path in Node, and an address relative to the page in a browser.
+ * A source of weights. A string is a URL if it starts with `http:`, `https:`, `file:`, `data:`, `blob:`, `ftp:`
+ * or any scheme and `://`; else it is a path in Node, and an address relative to the page in a browser.
  */
 export type WeightSource = string | URL | Blob | ArrayBuffer | Uint8Array;
 
@@ -43,9 +43,6 @@ export interface SourceBytes {
 /** Bytes read at a time from a file or Blob: 4 MiB. */
 const CHUNK = 1 << 22;
 
-/** True for a text that is a URL, not a path. `C:` is a drive. */
-const isUrlText = (text: string): boolean => /^(https?|file|data|blob):/i.test(text);
-
 /**
  * Gives a source that may be of another realm (an iframe, `vm`, jsdom) as one of this realm, for which `instanceof`
  * holds. Blobs and wrong kinds stay as they are.
@@ -57,7 +54,7 @@ export const sourceOfThisRealm = (source: WeightSource): WeightSource =>
 export function pathOf(source: WeightSource): string | undefined {
   const url = source instanceof URL ? source.href : source;
   if (typeof url !== 'string') return undefined;
-  if (/^file:/i.test(url))
+  if (/^\s*file:/i.test(url))
     return requireBuiltin<typeof import('node:url')>('node:url', 'Reading a file: URL').fileURLToPath(url);
   if (source instanceof URL || isUrlText(url)) return undefined;
   return builtin<typeof import('node:fs/promises')>('node:fs/promises') || !globalThis.location
@@ -70,7 +67,7 @@ export function besideSource(source: WeightSource, file: string): string | undef
   const path = pathOf(source);
   if (path !== undefined) return path.replace(/[^/\\]*$/, '') + file;
   const url = source instanceof URL ? source.href : source;
-  if (typeof url !== 'string' || /^(data|blob):/i.test(url)) return undefined;
+  if (typeof url !== 'string' || /^\s*(data|blob):/i.test(url)) return undefined;
   return new URL(file, new URL(url, globalThis.location?.href)).href;
 }
 
@@ -202,7 +199,7 @@ const readFile = (path: string, options: SourceOptions): Promise<Uint8Array> =>
   );
 
 async function readUrl(url: string, options: SourceOptions): Promise<SourceBytes> {
-  const cache = /^https?:/i.test(url) ? openCache(options) : undefined;
+  const cache = /^\s*https?:/i.test(url) ? openCache(options) : undefined;
   // Without a password, which no cache should keep.
   const key = addressOf(url).href;
   const shown = shownUrl(url);
