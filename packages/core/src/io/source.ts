@@ -6,7 +6,7 @@ import { builtin } from '../platform.js';
 import { printable } from '../printable.js';
 import { bytesOf, describeValue, isBlob, isUrl } from '../realms.js';
 import { type CacheOptions, openCache } from './cache.js';
-import { download, type Progress } from './fetch.js';
+import { download, type Progress, requireDownloadOptions } from './fetch.js';
 import { HashMismatch, requireHash, sha256 } from './hash.js';
 import { type Limits, withinLimit } from './limits.js';
 import { requireBuiltin } from './requireBuiltin.js';
@@ -75,10 +75,11 @@ export function besideSource(source: WeightSource, file: string): string | undef
  * Loads all bytes of a source. Checks the size (`maxBytes`) before allocating, and the hash at the end.
  * @throws FileFormatError over `maxBytes`, or for another hash.
  * @throws DownloadError if a URL cannot be fetched.
- * @throws Error for a path that cannot be read; TypeError for another kind of source.
+ * @throws Error for a path that cannot be read; TypeError for another kind of source or a wrong option.
  */
 export async function readSource(source: WeightSource, options: SourceOptions): Promise<SourceBytes> {
   options.signal?.throwIfAborted();
+  requireDownloadOptions(options);
   const own = async (bytes: Promise<Uint8Array>, place?: string): Promise<SourceBytes> => ({
     bytes: await bytes,
     owned: true,

@@ -64,6 +64,6 @@ function withoutUser(text: string): string {
   } catch {
     const [, scheme = ''] = /^([a-z][a-z0-9+.-]*:\/\/)/i.exec(text) ?? [];
     const at = text.lastIndexOf('@');
-    return at < 0 ? text : `${scheme}...${text.slice(at)}`;
+    return at < 0 ? text : scheme + text.slice(at + 1);
   }
 }
