@@ -31,8 +31,11 @@ import {
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { FileFormatError } from '../errors.js';
 import { tensor } from '../tensor/tensor.js';
+import { Notes } from './notes.js';
+import type { Pickled } from './pickleValue.js';
 import { type ReadWeightsOptions, readWeights } from './readWeights.js';
 import { writeSafetensors } from './safetensors.js';
+import { findStateDict } from './stateDict.js';
 
 const w = pickledTensor();
 const other = pickledTensor({ offset: 4, shape: [2] });
@@ -605,4 +608,13 @@ test('an average beside a hundred dicts of a thousand names is compared in linea
   const { notes } = await read(file);
   expect(notes).toMatch(/those under 'ema_x'/);
   expect(performance.now() - start).toBeLessThan(2000);
+});
+
+test('a signal is heard while the state dict is looked for', async () => {
+  const dict = new Map<Pickled, Pickled>();
+  for (let i = 0; i < 200_000; i++) dict.set(`k${i}`, new Map());
+  const controller = new AbortController();
+  setTimeout(() => controller.abort('stop'), 1);
+  const finding = findStateDict('torch zip', dict, undefined, new Notes(), controller.signal);
+  await expect(finding).rejects.toBe('stop');
 });

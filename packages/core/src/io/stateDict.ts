@@ -2,6 +2,7 @@
  * Finds the state dict in the pickle of a training checkpoint, and says which one it took and what else there
  * is. Only the structure is looked at: no array is judged or read.
  */
+import { timeSlices } from '../backends/common/yield.js';
 import { FileFormatError } from '../errors.js';
 import { isArray, isScalar } from './arrays.js';
 import type { Notes } from './notes.js';
@@ -46,6 +47,9 @@ const MAX_KEY = 1024;
 
 /** Names of a layer's own arrays: a dict of these alone is one layer, not a network. */
 const layerNames = /^(weight|bias|running_mean|running_var|num_batches_tracked|gamma|beta|mean|var)$/;
+
+/** Keys between two looks at the clock. */
+const STRIDE = 1024;
 
 /** A dict of arrays in the file. */
 interface Candidate {
@@ -100,8 +104,13 @@ class Dicts {
     return arrays > 0 ? { path, dict, size } : undefined;
   }
 
-  /** All dicts of arrays below a value, at most three keys deep, the nearest first; each dict once. */
-  below(root: Pickled): Candidate[] {
+  /**
+   * All dicts of arrays below a value, at most three keys deep, the nearest first; each dict once.
+   * @param signal - heard every few milliseconds.
+   */
+  async below(root: Pickled, signal: AbortSignal | undefined): Promise<Candidate[]> {
+    const sliced = timeSlices(signal);
+    let count = 0;
     const found: Candidate[] = [];
     const seen = new Set<Pickled>([root]);
     let level: readonly (readonly [string, Pickled])[] = [['', root]];
@@ -109,6 +118,7 @@ class Dicts {
       const next: [string, Pickled][] = [];
       for (const [path, value] of level)
         for (const [key, item] of childrenOf(value)) {
+          if (++count % STRIDE === 0) await sliced();
           // Lists are looked into at the top alone.
           if (!itemsOf(item) || seen.has(item) || key.length > MAX_KEY || isOtherState(key)) continue;
           seen.add(item);
@@ -186,6 +196,7 @@ function joinSiblings(candidates: readonly Candidate[]): readonly Candidate[] {
   const parent = parentOf(largest);
   if (parent === '') return candidates;
   const siblings = candidates.filter((candidate) => parentOf(candidate) === parent);
+  const others = candidates.filter((candidate) => parentOf(candidate) !== parent);
   if (siblings.length < 2) return candidates;
   const names = siblings.map(({ dict }) => namesIn(dict));
   const sum = names.reduce((count, { size }) => count + size, 0);
@@ -195,7 +206,7 @@ function joinSiblings(candidates: readonly Candidate[]): readonly Candidate[] {
     for (const [key, value] of part)
       if (typeof key === 'string') dict.set(`${path.slice(parent.length + 1)}.${key}`, value);
   const joined: Candidate = { path: parent, dict, size: sum };
-  return [joined, ...candidates.filter((candidate) => !siblings.includes(candidate))];
+  return [joined, ...others];
 }
 
 /** Gives the first ten keys or paths, for a message. */
@@ -208,22 +219,24 @@ const listed = (names: readonly string[]): string =>
  * is ten times larger (class weights under 'weights' are no network), the value
  * itself, if it has more arrays with dimensions than any dict in it, the only dict in it, or one of several.
  * @param from - keys that lead to it, joined by dots, or a prefix of names.
+ * @param signal - heard every few milliseconds.
  * @throws FileFormatError if there is no state dict, or several that could be meant.
  */
-export function findStateDict(
+export async function findStateDict(
   format: string,
   root: Pickled,
   from: string | undefined,
   notes: Notes,
-): StateDict {
+  signal?: AbortSignal,
+): Promise<StateDict> {
   const dicts = new Dicts();
   const isLightning = itemsOf(root)?.has('pytorch-lightning_version') ?? false;
   const nested = isLightning ? 'lightning' : 'checkpoint';
   if (from !== undefined) {
-    const arrays = named(format, root, from, dicts, notes);
+    const arrays = await named(format, root, from, dicts, notes, signal);
     return { arrays, within: nested };
   }
-  const candidates = dicts.below(root);
+  const candidates = await dicts.below(root, signal);
   const others = (path: string): Candidate[] =>
     candidates.filter((other) => other.size > 0 && other.path !== path && !other.path.startsWith(`${path}.`));
   const top = dicts.candidate(root, '');
@@ -257,19 +270,25 @@ export function findStateDict(
   const found = candidates.filter(({ size, path }) => size > 0 && path !== beside?.path);
   const nearest = found.length > 1 ? joinSiblings(found) : found;
   if (nearest.length === 1) return take(nearest[0]!);
-  if (nearest.length > 1) return several(format, nearest, take, notes);
+  if (nearest.length > 1) return several(format, nearest, take, notes, signal);
   if (largest) return take(largest);
   return none(format, root);
 }
 
 /** Chooses among several dicts: joins pieces of one network; of several networks, takes the averaged one. */
-function several(
+async function several(
   format: string,
   candidates: readonly Candidate[],
   take: (candidate: Candidate) => StateDict,
   notes: Notes,
-): StateDict {
-  const names = candidates.map(({ dict }) => namesIn(dict));
+  signal: AbortSignal | undefined,
+): Promise<StateDict> {
+  const sliced = timeSlices(signal);
+  const names: Set<string>[] = [];
+  for (const { dict } of candidates) {
+    await sliced();
+    names.push(namesIn(dict));
+  }
   const join = (): StateDict => {
     const arrays = new Map<string, Pickled>();
     for (const { path, dict } of candidates)
@@ -317,13 +336,14 @@ function none(format: string, root: Pickled): StateDict {
 }
 
 /** Finds the arrays that `from` names. */
-function named(
+async function named(
   format: string,
   root: Pickled,
   from: string,
   dicts: Dicts,
   notes: Notes,
-): ReadonlyMap<string, Pickled> {
+  signal: AbortSignal | undefined,
+): Promise<ReadonlyMap<string, Pickled>> {
   const fail = (reason: string): never => {
     throw new FileFormatError(format, reason);
   };
@@ -331,7 +351,7 @@ function named(
   if (at !== undefined) {
     const candidate = dicts.candidate(at, from);
     if (candidate) return arraysOf(format, candidate.dict, notes);
-    const pieces = dicts.below(at);
+    const pieces = await dicts.below(at, signal);
     if (pieces.length > 0)
       return new Map(
         pieces.flatMap(({ path, dict }) =>
@@ -347,7 +367,9 @@ function named(
       );
   }
   // A prefix of names: `generator` of {'generator.conv.weight': ..., 'discriminator.conv.weight': ...}.
-  const candidates = [dicts.candidate(root, ''), ...dicts.below(root)].filter((found) => found !== undefined);
+  const candidates = [dicts.candidate(root, ''), ...(await dicts.below(root, signal))].filter(
+    (found) => found !== undefined,
+  );
   for (const { path, dict } of candidates) {
     const prefix = path && from.startsWith(`${path}.`) ? from.slice(path.length + 1) : from;
     const chosen = [...arraysOf(format, dict, notes)].flatMap(([name, value]): [string, Pickled][] =>

@@ -55,7 +55,7 @@ export async function listTorchZip(
   const { value } = await unpickle(await entryBytes(bytes, pickle, signal), 0, limits, signal);
   const { arrays, within } = entries.has(`${folder}constants.pkl`)
     ? { arrays: scripted(format, value, from, limits), within: 'file' as const }
-    : findStateDict(format, value, from, notes);
+    : await findStateDict(format, value, from, notes, signal);
   return {
     tensors: arrays,
     within,
@@ -154,7 +154,7 @@ export async function listLegacyTorch(
   const list = keys.value;
   if (!Array.isArray(list))
     throw new FileFormatError(format, 'the list of its storages is missing', object.end);
-  const { arrays, within } = findStateDict(format, object.value, from, notes);
+  const { arrays, within } = await findStateDict(format, object.value, from, notes, signal);
   return {
     tensors: arrays,
     within,
@@ -219,7 +219,7 @@ export async function listPickle(
 ): Promise<Listing<Pickled>> {
   const format = 'pickle';
   const { value } = await unpickle(bytes, 0, limits, signal);
-  const { arrays, within } = findStateDict(format, value, from, notes);
+  const { arrays, within } = await findStateDict(format, value, from, notes, signal);
   return {
     tensors: arrays,
     within,
