@@ -1,4 +1,4 @@
-/** Packs every public package as it would be published, and lets publint and attw look at the result. */
+/** Packs every public package as it would be published, and lets publint, attw and TypeScript look at the result. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
+import { typeProblems } from './packedTypes.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const folder = await mkdtemp(join(tmpdir(), 'packed-'));
@@ -46,6 +47,10 @@ try {
       failed = true;
       console.error(`${file}: ${problem}`);
     }
+  for (const problem of await typeProblems(packed.map((file) => join(folder, file)))) {
+    failed = true;
+    console.error(`types: ${problem}`);
+  }
   console.log(`${packed.length} packages looked at.`);
 } finally {
   await rm(folder, { recursive: true, force: true });

@@ -24,7 +24,11 @@ export const preset = ({ esbuildPlugins = [], ...extra }: Options = {}) =>
     target: 'es2022',
     platform: 'neutral',
     // Types of other packages come from their builds, not from their sources. `tsc` checks types, so nothing does here.
-    dts: { compilerOptions: { ignoreDeprecations: '6.0', paths: {}, noCheck: true } },
+    // Sessions and trainers have `[Symbol.asyncDispose]`, which the library of ES2022 does not declare.
+    dts: {
+      banner: '/// <reference lib="esnext.disposable" />',
+      compilerOptions: { ignoreDeprecations: '6.0', paths: {}, noCheck: true },
+    },
     treeshake: true,
     clean: true,
     silent: true,

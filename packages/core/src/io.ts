@@ -10,3 +10,4 @@ export { readSafetensors, readSafetensorsMetadata, type Safetensors } from './io
 export type { WeightSource } from './io/source.js';
 export { builtin } from './platform.js';
 export { printable } from './printable.js';
+export { bytesOf, kindOf } from './realms.js';

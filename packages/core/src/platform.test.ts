@@ -1,6 +1,10 @@
 /** Tests platforms that lack what Node and browsers have: edge runtimes, test environments. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import { compile, initialise, linear, readWeights, writeSafetensors } from './index.js';
+import { writeAtomically } from './io/atomicFile.js';
 import { requireBuiltin } from './io/requireBuiltin.js';
 import { builtin } from './platform.js';
 import { platformName } from './platformName.js';
@@ -33,6 +37,28 @@ test('the platform is named for messages', () => {
   expect(platformName()).toBe(`Node ${process.versions.node}`);
   vi.stubGlobal('navigator', { userAgent: 'Cloudflare-Workers' });
   expect(platformName()).toBe('Cloudflare Workers');
+});
+
+test('what the jsdom environment of Jest lacks is not needed', async () => {
+  for (const name of [
+    'setImmediate',
+    'MessageChannel',
+    'crypto',
+    'structuredClone',
+    'WeakRef',
+    'FinalizationRegistry',
+  ])
+    vi.stubGlobal(name, undefined);
+  const folder = await mkdtemp(join(tmpdir(), 'cnn-'));
+  const path = join(folder, 'x.safetensors');
+  await writeAtomically(path, writeSafetensors(weights));
+  await using session = await compile(model, { weights: await readWeights(path), input: [1, 4] });
+  expect((await session.run(new Float32Array(4))).shape).toEqual([1, 2]);
+  vi.stubGlobal('fetch', undefined);
+  await expect(readWeights('http://127.0.0.1/x', { cache: false })).rejects.toThrow(
+    /there is no fetch in .*\. Download the file by other means, and pass its path or bytes\./,
+  );
+  await rm(folder, { recursive: true });
 });
 
 test('weights are read without a global TextDecoder, as in the jsdom environment of Jest', async () => {

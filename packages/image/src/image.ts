@@ -1,5 +1,5 @@
 /** The type of a decoded picture, and the check that every picture from outside passes: rows of bytes of known size. */
-import { typeOf } from './bytes.js';
+import { kindOf } from '@cnn/core/io';
 
 /** A picture with 8 bits per channel, three interleaved channels, and rows from top to bottom. */
 export interface RgbImage {
@@ -45,10 +45,10 @@ export function resolveImageLimits({
 
 const describe = (value: unknown): string =>
   ArrayBuffer.isView(value) || Array.isArray(value)
-    ? `${typeOf(value) === 'Array' ? 'an' : 'a'} ${typeOf(value)} of ${(value as ArrayLike<unknown>).length ?? '?'} values`
+    ? `${kindOf(value) === 'Array' ? 'an' : 'a'} ${kindOf(value)} of ${(value as ArrayLike<unknown>).length ?? '?'} values`
     : value === null || value === undefined
       ? String(value)
-      : `a value of type ${typeOf(value)}`;
+      : `a value of type ${kindOf(value)}`;
 
 /** True if a value is a width or height: a whole number from 1 up. */
 const isExtent = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
@@ -71,7 +71,7 @@ export function rgbOf(image: ImageLike): RgbImage {
     throw new RangeError(
       `A picture has a width and a height of whole numbers from 1 up, got ${String(width)} x ${String(height)}.`,
     );
-  const type = typeOf(data);
+  const type = kindOf(data);
   if (type !== 'Uint8Array' && type !== 'Uint8ClampedArray')
     throw new TypeError(
       `The data of a picture are bytes from 0 to 255 in a Uint8Array or Uint8ClampedArray, got ${describe(data)}.`,

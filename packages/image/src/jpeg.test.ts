@@ -6,6 +6,7 @@ import { FileFormatError } from '@cnn/core';
 import { random } from '@cnn/core/graph';
 import { describe, expect, test, vi } from 'vitest';
 import { decodeImage, type RgbImage } from './index.js';
+import { jpegAdvice } from './jpegAdvice.js';
 
 const bytesOf = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, 'base64'));
 const baseline = bytesOf(
@@ -197,6 +198,25 @@ describe('JPEG', () => {
     expect((await memory()) - before).toBeLessThan(64e6);
   });
 
+  test.each([
+    [
+      'A dynamic import callback was not specified.',
+      true,
+      /Jest loads with NODE_OPTIONS=--experimental-vm-modules/,
+    ],
+    ['import() is disallowed on ServiceWorkerGlobalScope', false, /Service workers load no modules later/],
+    [
+      'CompileError: expected magic word 00 61 73 6d, found 3c 21 64 6f',
+      false,
+      /With vite dev, add optimizeDeps/,
+    ],
+    ["Failed to construct 'URL': Invalid URL", false, /bundle to the format of ES modules, not iife/],
+    ["Cannot find module '@jsquash/jpeg'", true, /With Next, list it in serverExternalPackages/],
+    ['404', false, /^In a page, its file mozjpeg_dec\.wasm must lie beside the bundled script/],
+  ])('where it cannot be loaded (%s) the advice fits the place', (message, inNode, advice) => {
+    expect(jpegAdvice(message, inNode)).toMatch(advice);
+  });
+
   test('a decoder that fails to load is not a FileFormatError, and is loaded again for the next file', async () => {
     vi.resetModules();
     vi.doMock('@jsquash/jpeg/codec/dec/mozjpeg_dec.js', () => ({
@@ -204,7 +224,7 @@ describe('JPEG', () => {
     }));
     const { decodeImage: decode } = await import('./index.js');
     await expect(decode(baseline)).rejects.toThrow(
-      /^The JPEG decoder could not be loaded \(404\)\. In a page/,
+      /^The JPEG decoder could not be loaded \(404\)\. Its files are those of the package @jsquash\/jpeg\./,
     );
     vi.doUnmock('@jsquash/jpeg/codec/dec/mozjpeg_dec.js');
     expect(hash(await decode(baseline))).toBe(pixels);

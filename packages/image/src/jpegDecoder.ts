@@ -5,6 +5,7 @@
 import { createQueue } from '@cnn/core/graph';
 import { builtin } from '@cnn/core/io';
 import type { MozJPEGModule } from '@jsquash/jpeg/codec/dec/mozjpeg_dec.js';
+import { jpegAdvice } from './jpegAdvice.js';
 import { failJpeg } from './jpegStructure.js';
 
 /** The decoder, and its memory, which the library's types leave out. */
@@ -25,7 +26,8 @@ async function readFiles(): Promise<NodeFiles | undefined> {
   const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
   const url = builtin<typeof import('node:url')>('node:url');
   if (!module || !fs || !url) return undefined;
-  const { resolve } = module.createRequire(import.meta.url);
+  // In CommonJS by path: the build's stand-in for import.meta.url breaks at '#', '?' and '%' in it.
+  const { resolve } = module.createRequire(typeof __filename === 'string' ? __filename : import.meta.url);
   const code = await fs.readFile(resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm'));
   return {
     module: url.pathToFileURL(resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.js')).href,
@@ -69,10 +71,9 @@ async function load(): Promise<Decoder> {
       },
     });
   } catch (error) {
+    const reason = error instanceof Error ? error.message.split('\n')[0]! : String(error);
     throw new Error(
-      `The JPEG decoder could not be loaded (${error instanceof Error ? error.message : String(error)}). In a page, ` +
-        'its file mozjpeg_dec.wasm must lie beside the bundled script: Vite and webpack put it there; with other ' +
-        'bundlers, copy it from node_modules/@jsquash/jpeg/codec/dec. In a bundle for Node, mark @jsquash/jpeg as external.',
+      `The JPEG decoder could not be loaded (${reason}). ${jpegAdvice(String(error), builtin('node:fs') !== undefined)}`,
       { cause: error },
     );
   }

@@ -4,6 +4,7 @@
  */
 import { type Shape, ShapeError, sizeOf, type Tensor, tensor } from '@cnn/core';
 import { formatShape, hash32, type Random, random, sameShape } from '@cnn/core/graph';
+import { kindOf } from '@cnn/core/io';
 
 /** Labelled picture. */
 export interface Example {
@@ -87,7 +88,7 @@ export const maskSeed = (seed: number, step: number): number => mixSeed(seed, 3,
  * @throws TypeError for arrays of other types: whole numbers in a plain array can be either.
  */
 function valuesOf(pixels: Example['pixels']): Float32Array {
-  const type = Object.prototype.toString.call(pixels).slice('[object '.length, -1);
+  const type = kindOf(pixels);
   if (type === 'Uint8Array' || type === 'Uint8ClampedArray')
     return Float32Array.from(pixels, (byte) => byte / 255);
   if (/^Float(16|32|64)Array$/.test(type))

@@ -9,8 +9,9 @@ import { builtin } from '../platform.js';
 export async function writeAtomically(path: string, bytes: Uint8Array): Promise<void> {
   const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
   const dirname = builtin<typeof import('node:path')>('node:path')?.dirname;
-  if (!fs || !dirname) throw new Error(`Writing the file ${path} needs Node 20.16 or newer.`);
-  const temporary = `${path}.${globalThis.crypto.randomUUID()}.partial`;
+  const randomUUID = builtin<typeof import('node:crypto')>('node:crypto')?.randomUUID;
+  if (!fs || !dirname || !randomUUID) throw new Error(`Writing the file ${path} needs Node 20.16 or newer.`);
+  const temporary = `${path}.${randomUUID()}.partial`;
   try {
     const file = await fs.open(temporary, 'wx');
     try {

@@ -271,6 +271,9 @@ describe('what another try cannot mend is tried once', () => {
     await expect(readWeights(new URL('ftp://127.0.0.1/x'))).rejects.toThrow(
       'Could not download ftp://127.0.0.1/x: ftp: is not supported. Give an http or https URL',
     );
+    await expect(readWeights('ftp://me:secret@127.0.0.1/x')).rejects.toThrow(
+      'Could not download ftp://127.0.0.1/x: ftp: is not supported.',
+    );
     await expect(readWeights('http://127.0.0.1:25/x', { cacheDir })).rejects.toThrow(
       /fetch refuses the port of the URL; check the URL \(bad port\)/,
     );

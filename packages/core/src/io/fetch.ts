@@ -1,4 +1,5 @@
 /** Downloads files: resumes broken connections, detects stalled ones, and reports errors with advice. */
+import { platformName } from '../platformName.js';
 import { describeValue } from '../realms.js';
 import { type Hash, requireHash, sha256 } from './hash.js';
 import { type Limits, withinLimit } from './limits.js';
@@ -232,8 +233,12 @@ function requireContinuation(received: Received, response: Response): void {
   throw new BrokenConnection('the server answered with another range than the requested one');
 }
 
-/** Throws unless fetch supports the scheme of the URL. A page gives no reason for its failure. */
+/** Throws unless there is a fetch, and it supports the scheme of the URL. A page gives no reason for its failure. */
 function requireDownloadable(url: string): void {
+  if (typeof fetch !== 'function')
+    throw new DownloadError(
+      `Could not download ${shownUrl(url)}: there is no fetch in ${platformName()}. Download the file by other means, and pass its path or bytes.`,
+    );
   const { protocol } = new URL(addressOf(url).href);
   if (!['http:', 'https:', 'blob:', 'data:'].includes(protocol))
     throw new DownloadError(

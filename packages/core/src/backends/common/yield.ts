@@ -13,6 +13,11 @@ export const yieldToEventLoop = (): Promise<void> =>
       setImmediate(resolve);
       return;
     }
+    // Test environments that imitate browsers, and some edge runtimes, have timers only.
+    if (typeof MessageChannel !== 'function') {
+      setTimeout(resolve);
+      return;
+    }
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
       port1.close();

@@ -72,18 +72,17 @@ const probe: Readonly<Record<GpuMode, () => Promise<Adapter | string>>> = {
   },
 };
 
-/** Answers so far, with the `navigator.gpu` that they are about: a program may define it later. */
-const answers = new Map<GpuMode, { readonly gpu: unknown; readonly answer: Promise<Adapter | string> }>();
+/** Answers so far, by the object that was asked: a program may define another one later. */
+const answers = new WeakMap<object, Promise<Adapter | string>>();
 
 /**
  * Finds the adapter of a mode, or gives a sentence that says why there is none. Remembers the answer: browsers write
  * a warning to the console whenever they are asked in vain.
  */
 export function findAdapter(mode: GpuMode): Promise<Adapter | string> {
-  const gpu = typeof navigator === 'undefined' ? undefined : navigator.gpu;
-  const known = answers.get(mode);
-  if (known?.gpu === gpu && known) return known.answer;
-  const answer = probe[mode]();
-  answers.set(mode, { gpu, answer });
+  const asked: object | undefined =
+    mode === 'webgpu' ? globalThis.navigator?.gpu : (globalThis.OffscreenCanvas ?? globalThis.document);
+  const answer = (asked && answers.get(asked)) ?? probe[mode]();
+  if (asked) answers.set(asked, answer);
   return answer;
 }
