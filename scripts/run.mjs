@@ -126,7 +126,8 @@ async function failing(list) {
   return failed;
 }
 
-async function runTests() {
+/** Runs the tests. Without a browser, those that need one are left out, and nothing is remembered of them. */
+async function runTests(hasBrowser) {
   const known = slowProjects.map(([name, projects, inputs]) => ({
     name,
     projects,
@@ -137,7 +138,7 @@ async function runTests() {
   const without = same.flatMap(({ projects }) => projects.map((project) => `--project=!${project}`));
   const command = local('vitest', 'run', '--reporter=dot', ...without);
   if (!(await step('tests', command, { quiet: false }))) return ['tests'];
-  for (const { remember } of known) remember();
+  if (hasBrowser) for (const { remember } of known) remember();
   return [];
 }
 
@@ -145,9 +146,11 @@ async function test() {
   const started = performance.now();
   await install();
   const sources = failing(checks);
+  const browser = run(process.execPath, ['scripts/script.mjs', 'scripts/browser.ts'], { quiet: true });
   const unready = (await Promise.all([failing([build]), failing([runtime])])).flat();
-  const rest = unready.length > 0 ? [sources] : [sources, failing(builtChecks), runTests()];
-  const failed = [unready, ...(await Promise.all(rest))].flat();
+  const hasBrowser = (await browser) === 0;
+  const others = unready.length > 0 ? [sources] : [sources, failing(builtChecks), runTests(hasBrowser)];
+  const failed = [unready, ...(await Promise.all(others))].flat();
   console.error(`All checks took ${((performance.now() - started) / 1000).toFixed(0)} s.`);
   if (failed.length > 0) console.error(`FAILED: ${failed.join(', ')}`);
   process.exit(failed.length > 0 ? 1 : 0);

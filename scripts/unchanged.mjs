@@ -34,7 +34,8 @@ let all;
 export function unchanged(name, inputs) {
   if (process.env.CI || process.env.CNN_SLOW_TESTS) return { passed: false, remember: () => {} };
   all ??= [...filesIn()].sort();
-  const hash = createHash('sha256').update(`${process.version} ${process.platform} ${inputs}`);
+  const settings = Object.entries(process.env).filter(([variable]) => /^(CNN|CHROMIUM)_/.test(variable));
+  const hash = createHash('sha256').update(`${process.version} ${process.platform} ${inputs} ${settings}`);
   for (const path of all.filter((file) => common.test(file) || inputs.test(file)))
     hash
       .update(`${path}\0`)

@@ -31,8 +31,11 @@ import {
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { FileFormatError } from '../errors.js';
 import { tensor } from '../tensor/tensor.js';
+import { Notes } from './notes.js';
+import type { Pickled } from './pickleValue.js';
 import { type ReadWeightsOptions, readWeights } from './readWeights.js';
 import { writeSafetensors } from './safetensors.js';
+import { findStateDict } from './stateDict.js';
 
 const w = pickledTensor();
 const other = pickledTensor({ offset: 4, shape: [2] });
@@ -546,4 +549,72 @@ describe('bombs', () => {
     const put = (i: number): Uint8Array => bytesOf('r', u32(Math.imul(i, 0x9e3779b1) >>> 0));
     expect(await soon(torchZip(bytesOf('N', many(100_000, put), '0}.')))).not.toBeInstanceOf(Error);
   });
+});
+
+describe('what stands beside the network is not taken for it:', () => {
+  const beside: Python = { class_weights: other };
+  test.each<[string, { [key: string]: Python }]>([
+    ['class weights under a usual key', { ...(sd as object), weights: beside }],
+    ['a scalar under a usual key', { ...(sd as object), module: { x: scalar } }],
+    ['scalars beside a backbone', { epoch: 3, backbone: sd, params: { lr: scalar } }],
+    ['class weights beside a backbone', { epoch: 3, backbone: sd, weights: beside }],
+    ['an optimizer of another case', { epoch: 3, backbone: sd, optimizerG: twin, lrSched: twin }],
+  ])('%s', async (_, object) => {
+    const { weights, notes } = await read(torchZip(pickle(object)));
+    expect(weights).toEqual(values);
+    if (object.weights) expect(notes).toMatch(/also holds 'weights'/);
+  });
+
+  test('a tensor at the top beside the state dict is said', async () => {
+    const { notes } = await read(torchZip(pickle({ model: sd, classes: other })));
+    expect(notes).toMatch(/those under 'model'; the file also holds tensors at its top/);
+  });
+
+  test('a usual key with a tenth of the tensors of another dict', async () => {
+    const large = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`l${i}.weight`, w]));
+    const { weights } = await read(torchZip(pickle({ backbone: large, params: sd })));
+    expect(Object.keys(weights)).toEqual(Object.keys(large));
+  });
+});
+
+test('a backbone and a small head under one key are one network', async () => {
+  const backbone = Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`l${i}.weight`, w]));
+  const { weights } = await read(torchZip(pickle({ net: { backbone, head: { weight: w, bias: other } } })));
+  expect(Object.keys(weights)).toEqual([
+    ...Object.keys(backbone).map((key) => `backbone.${key}`),
+    'head.weight',
+    'head.bias',
+  ]);
+});
+
+test('an optimized model is no optimizer', async () => {
+  expect((await read(torchZip(pickle({ model_optimized: sd })))).weights).toEqual(values);
+});
+
+test('a tensor whose key is a number is left out with a note beside names, an error alone', async () => {
+  const mixed = (key: Uint8Array, ...more: Uint8Array[]) => torchZip(bytesOf('}(', key, w, ...more, 'u.'));
+  const { weights, notes } = await read(mixed(bytesOf('K', 7), text('fc.weight'), w));
+  expect(Object.keys(weights)).toEqual(['fc.weight']);
+  expect(notes).toMatch(/Left out, as their keys are no names: 7\./);
+  await expect(read(mixed(bytesOf('K', 7)))).rejects.toThrow(/a tensor has the key 7/);
+});
+
+test('an average beside a hundred dicts of a thousand names is compared in linear time', async () => {
+  const names = Array.from({ length: 1000 }, (_, i) => text(`a.${i}`));
+  const dictOf = bytesOf('}(', ...names.map((key) => bytesOf(key, 'h', 0)), 'u');
+  const keys = ['ema_x', ...Array.from({ length: 99 }, (_, i) => `m${i}`)];
+  const file = torchZip(bytesOf(w, 'q', 0, '0}(', ...keys.flatMap((key) => [text(key), dictOf]), 'u.'));
+  const start = performance.now();
+  const { notes } = await read(file);
+  expect(notes).toMatch(/those under 'ema_x'/);
+  expect(performance.now() - start).toBeLessThan(2000);
+});
+
+test('a signal is heard while the state dict is looked for', async () => {
+  const dict = new Map<Pickled, Pickled>();
+  for (let i = 0; i < 200_000; i++) dict.set(`k${i}`, new Map());
+  const controller = new AbortController();
+  setTimeout(() => controller.abort('stop'), 1);
+  const finding = findStateDict('torch zip', dict, undefined, new Notes(), controller.signal);
+  await expect(finding).rejects.toBe('stop');
 });

@@ -296,6 +296,47 @@ describe('what another try cannot mend is tried once', () => {
   });
 });
 
+describe('what no other try mends is tried once, with a sentence', () => {
+  const part = (_: IncomingMessage, response: ServerResponse) =>
+    response.writeHead(206, { 'content-range': `bytes 0-9/${file.length}` }).end(file.subarray(0, 10));
+  test.each<[string, Answer, RegExp]>([
+    [
+      'a redirect to a URL with a password',
+      status(302, { location: 'http://me:secret@127.0.0.1:1/x' }),
+      /password/,
+    ],
+    ['no content', (_, response) => response.writeHead(204).end(), /204 No Content, which has no content/],
+    ['a part without Range', part, /206 Partial Content, a part of the file, to a request for the whole/],
+    ['no gzip', status(200, { 'content-encoding': 'gzip' }), /not compressed, or damaged; .*Z_DATA_ERROR/],
+  ])('%s', async (_, answer, message) => {
+    answers = [answer];
+    const failed = await read().catch((error: unknown) => error);
+    expect(failed).toBeInstanceOf(DownloadError);
+    expect(String(failed)).toMatch(message);
+    expect(String(failed)).not.toContain('secret');
+    expect(requests.length).toBe(1);
+  });
+});
+
+describe('options', () => {
+  test.each([Number.NaN, 0, -1, '5'])('stallTimeout: %s is refused', async (stallTimeout) => {
+    const options = { stallTimeout } as ReadWeightsOptions;
+    await expect(read(options)).rejects.toThrow(TypeError);
+    await expect(read(options)).rejects.toThrow(/stallTimeout/);
+  });
+
+  test.each([Number.POSITIVE_INFINITY, 2 ** 31])('stallTimeout: %s is no timer', async (stallTimeout) => {
+    answers = [(request, response) => void setTimeout(() => whole(request, response), 50)];
+    await reads({ stallTimeout });
+    expect(requests.length).toBe(1);
+  });
+
+  test("redirect is 'follow' or 'error'", async () => {
+    const options: object = { redirect: 'manual' };
+    await expect(read(options)).rejects.toThrow(/^The option redirect is 'follow' or 'error', got/);
+  });
+});
+
 describe('a secret in a URL', () => {
   const secret = (): string => url().replace('http://', 'http://me:pass%20word@');
 

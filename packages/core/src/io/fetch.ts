@@ -1,5 +1,6 @@
 /** Downloads files: resumes broken connections, detects stalled ones, and reports errors with advice. */
 import { platformName } from '../platformName.js';
+import { describeValue } from '../realms.js';
 import { type Hash, requireHash, sha256 } from './hash.js';
 import { type Limits, withinLimit } from './limits.js';
 import { addressOf, shownUrl } from './url.js';
@@ -18,7 +19,10 @@ export interface DownloadOptions {
   readonly sha256?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
-  /** Milliseconds without a byte after which the connection counts as broken. Default 30,000. */
+  /**
+   * Milliseconds without a byte after which the connection counts as broken; from 2^31, as `Infinity`, it never
+   * does. Default 30,000.
+   */
   readonly stallTimeout?: number | undefined;
   /** `'error'` refuses redirects. Default `'follow'`: they are followed, to other origins too. */
   readonly redirect?: 'follow' | 'error' | undefined;
@@ -54,17 +58,34 @@ interface Received {
   hash: Hash | undefined;
 }
 
+/** Milliseconds of the longest timer; longer ones fire at once. */
+const MAX_TIMER = 2 ** 31 - 1;
+
+/** @throws TypeError for a `stallTimeout` that is no number above 0, or an unknown `redirect`. */
+export function requireDownloadOptions({
+  stallTimeout,
+  redirect,
+}: Pick<DownloadOptions, 'stallTimeout' | 'redirect'>): void {
+  if (stallTimeout !== undefined && !(typeof stallTimeout === 'number' && stallTimeout > 0))
+    throw new TypeError(
+      `The option stallTimeout is a number of milliseconds above 0, got ${describeValue(stallTimeout)}.`,
+    );
+  if (redirect !== undefined && redirect !== 'follow' && redirect !== 'error')
+    throw new TypeError(`The option redirect is 'follow' or 'error', got ${describeValue(redirect)}.`);
+}
+
 /**
  * Downloads the file at a URL. After a broken connection it resumes where it stopped (`Range` with
  * `If-Range`) if the file has not changed on the server, else it starts again.
  * A user and password in the URL are sent as Basic authorization; no message shows them, nor the query.
  * @throws DownloadError with the status or the reason, and what to do.
- * @throws TypeError if it is not a URL.
+ * @throws TypeError if it is not a URL, or for a wrong option.
  * @throws FileFormatError over `maxBytes` or for a wrong hash.
  * @throws the signal's reason once it is aborted.
  */
 export async function download(url: string, options: DownloadOptions): Promise<Uint8Array> {
   const { signal, sha256: expected } = options;
+  requireDownloadOptions(options);
   requireDownloadable(url);
   const received = nothing();
   for (let attempt = 0; ; attempt++) {
@@ -120,11 +141,15 @@ async function receive(url: string, received: Received, options: DownloadOptions
   signal?.addEventListener('abort', abort, { once: true });
   const stall = (): void =>
     connection.abort(new BrokenConnection(`no byte arrived for ${stallTimeout / 1000} seconds`));
-  let timer = setTimeout(stall, stallTimeout);
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const alive = (): void => {
     clearTimeout(timer);
-    timer = setTimeout(stall, stallTimeout);
+    if (stallTimeout <= MAX_TIMER) timer = setTimeout(stall, stallTimeout);
   };
+  const fail = (reason: string, cause: unknown): never => {
+    throw new DownloadError(`Could not download ${shownUrl(url)}: ${reason}.`, { cause });
+  };
+  alive();
   try {
     const { length, validator } = received;
     const resume = length > 0 && validator !== undefined;
@@ -138,8 +163,7 @@ async function receive(url: string, received: Received, options: DownloadOptions
       redirect: redirect === 'error' ? 'manual' : 'follow',
     }).catch((error: unknown) => {
       const reason = permanentFailure(error);
-      if (reason)
-        throw new DownloadError(`Could not download ${shownUrl(url)}: ${reason}.`, { cause: error });
+      if (reason) fail(reason, error);
       // A request with Range can fail where a plain one succeeds (CORS in a page): retry without.
       received.validator = undefined;
       throw broken(error);
@@ -152,6 +176,11 @@ async function receive(url: string, received: Received, options: DownloadOptions
     if (!reader) throw new BrokenConnection('the response has no body');
     for (;;) {
       const { done, value } = await reader.read().catch((error: unknown) => {
+        if (codeOf(error) === 'Z_DATA_ERROR')
+          fail(
+            'the server announces a compressed response, but its bytes are not compressed, or damaged; download the file by other means and pass its path (Z_DATA_ERROR)',
+            error,
+          );
         throw broken(error);
       });
       if (done) break;
@@ -229,6 +258,10 @@ function requireNoRedirect(url: string, { type, status, headers }: Response): vo
 /** Failures that another try does not mend, by what Node's fetch says of them; with what to do. */
 const permanentFailures: readonly (readonly [RegExp, string])[] = [
   [/redirect count exceeded|too many redirects/i, 'the server redirects in a circle; check the URL'],
+  [
+    /cross origin not allowed|URL (?:cannot contain|includes) credentials/i,
+    'the server redirects to a URL with a user and password, which fetch refuses; give the URL of the file itself',
+  ],
   [/bad port/i, 'fetch refuses the port of the URL; check the URL'],
   [
     /unknown scheme|must be a HTTP/i,
@@ -250,11 +283,20 @@ function permanentFailure(error: unknown): string | undefined {
   return found && `${found[1]} (${code ?? message})`;
 }
 
+/** Gives the code of the cause of a failure. */
+const codeOf = (error: unknown): string | undefined =>
+  (error as { readonly cause?: { readonly code?: string } } | undefined)?.cause?.code;
+
+/** Requires a whole file, as the answer to a request without Range, or to one whose part is gone. */
 function requireOk(url: string, { ok, status, statusText }: Response): void {
-  if (ok && status !== 206) return;
+  const isEmpty = status === 204 || status === 205;
+  if (ok && status !== 206 && !isEmpty) return;
   const answer = `the server answered ${status}${statusText && ` ${statusText}`}`;
-  if (ok || status >= 500 || status === 416 || status === 429 || status === 408)
-    throw new BrokenConnection(answer);
+  if (ok)
+    throw new DownloadError(
+      `Could not download ${shownUrl(url)}: ${answer}, ${isEmpty ? 'which has no content' : 'a part of the file, to a request for the whole'}. Check the URL, or download the file by other means and pass its path.`,
+    );
+  if (status >= 500 || status === 416 || status === 429 || status === 408) throw new BrokenConnection(answer);
   const advice =
     status === 404 || status === 410
       ? 'The file has moved or never was there; check the URL.'

@@ -380,3 +380,21 @@ test('a signal ends the reading of a long pickle', async () => {
   setTimeout(() => controller.abort('stop'), 5);
   await expect(reading).rejects.toBe('stop');
 });
+
+test('texts of array indices: the first 256 of a dict stay names, the others are numbers', async () => {
+  const keys = Array.from({ length: 300 }, (_, i) => bytesOf(text(String(i)), 'N'));
+  const items = itemsOf(await read(bytesOf('}(', ...keys, 'u.')))!;
+  expect([...items.keys()].filter((key) => typeof key === 'string').length).toBe(256);
+  expect(items.size).toBe(300);
+  expect([...items.keys()].slice(255).map(described).slice(0, 2)).toEqual(["'255'", '256']);
+});
+
+test('a whole number of 65 to 255 bytes stays bytes; longer ones are refused', async () => {
+  const big = bytesOf(0x8a, 84, 'x'.repeat(84));
+  const value = itemsOf(await read(bytesOf('}(', text('seed'), big, text('b'), 'K', 1, 'u.')))!;
+  expect(described(value.get('seed'))).toBe('84 bytes');
+  expect(value.get('b')).toBe(1);
+  await expect(read(bytesOf(0x8b, u32(256), 'x'.repeat(256), '.'))).rejects.toThrow(
+    /whole number of 256 bytes/,
+  );
+});

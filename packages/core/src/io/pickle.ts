@@ -42,6 +42,23 @@ export interface Unpickled {
  */
 const maxObjects = ({ maxTensors }: Limits): number => Math.max(10_000, 50 * maxTensors);
 
+/**
+ * Texts of array indices ('0', '65536') that a dict holds as texts. V8 before 13 hashes them by value, so that they
+ * can be made to collide: 65,000 take 26 seconds. A network has few parameters with such names (ParameterList).
+ */
+const MAX_INDEX_TEXTS = 256;
+
+/** Gives a function that makes keys of dicts: numbers, and further texts of array indices, become `NumberKey`s. */
+function dictKeys(): (dict: ReadonlyMap<Pickled, Pickled>, key: Pickled) => Pickled {
+  const counts = new Map<ReadonlyMap<Pickled, Pickled>, number>();
+  return (dict, key) => {
+    if (typeof key !== 'string' || key.length > 10 || !/^\d+$/.test(key)) return keyOf(key);
+    const count = (counts.get(dict) ?? 0) + 1;
+    counts.set(dict, count);
+    return count <= MAX_INDEX_TEXTS ? key : keyOf(Number(key));
+  };
+}
+
 /** Instructions between time checks; 1,024 take about 0.2 ms. */
 const STRIDE = 1024;
 
@@ -93,6 +110,7 @@ export async function unpickle(
   const memo = new Memo();
   const sliced = timeSlices(signal);
   const references: Persistent[] = [];
+  const keyIn = dictKeys();
   let objects = 0;
   const spend = (count: number): void => {
     objects += count;
@@ -130,14 +148,22 @@ export async function unpickle(
     else if (!isTag(list, 'instance') && !isTag(list, 'call'))
       fail('it appends to something that is not a list');
   };
-  const setItems = (items: readonly Pickled[]): void => {
+  const setItems = (items: readonly Pickled[], from = 0, to = items.length): void => {
     const dict = top();
     if (items.length % 2 === 1) fail('it sets a key without a value');
     const isObject = isTag(dict, 'instance') || isTag(dict, 'call');
     if (isObject) dict.items ??= new Map();
     const target = isObject ? dict.items : dict;
     if (!(target instanceof Map)) fail('it sets items of something that is not a dict');
-    else for (let i = 0; i < items.length; i += 2) target.set(keyOf(items[i]!), items[i + 1]!);
+    else for (let i = from; i < to; i += 2) target.set(keyIn(target, items[i]!), items[i + 1]!);
+  };
+  /** Sets many items; hears the signal between them. */
+  const setAll = async (items: readonly Pickled[]): Promise<void> => {
+    setItems(items, 0, Math.min(items.length, 2 * STRIDE));
+    for (let from = 2 * STRIDE; from < items.length; from += 2 * STRIDE) {
+      await sliced();
+      setItems(items, from, Math.min(items.length, from + 2 * STRIDE));
+    }
   };
   const popGlobal = (): Global => {
     const value = pop();
@@ -213,7 +239,7 @@ export async function unpickle(
       case Op.DICT: {
         const items = popMark();
         pushNew(new Map());
-        setItems(items);
+        await setAll(items);
         break;
       }
       case Op.TUPLE1:
@@ -239,7 +265,7 @@ export async function unpickle(
         break;
       }
       case Op.SETITEMS:
-        setItems(popMark());
+        await setAll(popMark());
         break;
       case Op.GLOBAL: {
         const module = source.line();

@@ -93,9 +93,9 @@ export function literal(op: number, source: PickleBytes): Pickled | undefined {
     case Op.BININT2:
       return source.u16();
     case Op.LONG1:
-      return source.long(source.u8());
+      return long(source, source.u8());
     case Op.LONG4:
-      return source.long(source.u32());
+      return long(source, source.u32());
     case Op.BINFLOAT:
       return source.f64();
     case Op.STRING:
@@ -143,3 +143,7 @@ const unescaped = (text: string): string =>
   text.replace(/\\u([0-9a-f]{4})|\\U000([0-9a-f]{5})/gi, (_, short?: string, long?: string) =>
     String.fromCodePoint(Number.parseInt(short ?? long!, 16)),
   );
+
+/** Reads an integer; one of 65 to 255 bytes, which no tensor has (a state of random numbers), stays bytes. */
+const long = (source: PickleBytes, count: number): Pickled =>
+  count > 64 && count < 256 ? source.raw(count) : source.long(count);

@@ -72,7 +72,7 @@ export interface ReadWeightsOptions {
   readonly cache?: boolean;
   /** Folder of the kept downloads, in Node. Default: `CNN_CACHE`, else `cnn` in the user's cache folder. */
   readonly cacheDir?: string;
-  /** Milliseconds without a byte after which a download is resumed. Default 30,000. */
+  /** Milliseconds without a byte after which a download is resumed; from 2^31 on, never. Default 30,000. */
   readonly stallTimeout?: number;
   /**
    * `'error'` refuses redirects of the server. Default `'follow'`: they are followed, to other origins and to

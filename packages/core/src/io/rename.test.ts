@@ -85,3 +85,17 @@ test.each<
 test('prefixes under which a model is found in other weights', () => {
   expect(prefixesOf(['g.a.w', 'g.b.w', 'd.a.w', 'a.w'], ['a.w', 'b.w'])).toEqual(['g.', 'd.']);
 });
+
+test('names of many dots take no time', () => {
+  const names = Array.from({ length: 60 }, (_, i) => `${'a.'.repeat(8000)}${i}.module.w`);
+  const start = performance.now();
+  expect(renamed(named('b.module.w', ...names)).slice(0, 1)).toEqual(['b.w']);
+  expect(performance.now() - start).toBeLessThan(1000);
+});
+
+test('many wrapped parts take no time', () => {
+  const names = Array.from({ length: 20_000 }, (_, i) => `p${i}.module.w`);
+  const start = performance.now();
+  expect(renamed(named(...names)).at(-1)).toBe('p19999.w');
+  expect(performance.now() - start).toBeLessThan(2000);
+});

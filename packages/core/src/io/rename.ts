@@ -30,6 +30,9 @@ const asFunction = (rename: Rename): ((name: string) => string | undefined) =>
 const wrapperParts =
   /(?<=^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\./g;
 
+/** Characters of the longest name that wrappers within the network are looked for in. */
+const MAX_NAME = 1024;
+
 /** Names of the losses and metrics that a LightningModule holds beside its network. */
 const besideNetwork = /^(criterion|loss|loss_fn|\w+_loss|metrics?|\w*acc|\w*accuracy)\./;
 
@@ -96,12 +99,15 @@ export function understandNames<T>(
   while (strip(wrapper));
   // A LightningModule keeps its network under a name of its own: `net.`, `backbone.`.
   if (within === 'lightning' && !removed.has('model.') && strip(first)) while (strip(wrapper));
-  for (const parent of wrappedParents(names.map(([, name]) => name))) {
+  const wrapped = wrappedParents(names.map(([, name]) => name));
+  // A name has at most one of these parents, before its first `.module.`.
+  replace((name) => {
+    const at = name.indexOf('.module.');
+    const parent = name.slice(0, Math.max(0, at));
+    if (!wrapped.has(parent)) return name;
     removed.add(`${parent}.module.`);
-    replace((name) =>
-      name.startsWith(`${parent}.module.`) ? `${parent}.${name.slice(parent.length + 8)}` : name,
-    );
-  }
+    return `${parent}.${name.slice(at + '.module.'.length)}`;
+  });
   if (removed.size > 0)
     notes.names(`Removed from the names, as wrappers add it: ${[...removed].map(quote).join(', ')}.`);
 
@@ -133,20 +139,22 @@ export const renameWeights = (weights: Weights, rename: Rename): Weights =>
  * Finds the parts of a network that are wrapped by themselves: `features` where all names below it start with
  * `features.module.`, as PyTorch's ImageNet example saves AlexNet and VGG.
  */
-function wrappedParents(names: readonly string[]): readonly string[] {
+function wrappedParents(names: readonly string[]): ReadonlySet<string> {
+  // Names that long come from crafted files: the cost is the square of the length, as each dot ends a parent.
+  const judged = names.filter((name) => name.length <= MAX_NAME);
   const parents = new Set(
-    names.flatMap((name) => {
+    judged.flatMap((name) => {
       const at = name.indexOf('.module.');
       return at > 0 ? [name.slice(0, at)] : [];
     }),
   );
-  if (parents.size === 0) return [];
-  for (const name of names)
+  if (parents.size === 0) return parents;
+  for (const name of judged)
     for (let dot = name.indexOf('.'); dot > 0; dot = name.indexOf('.', dot + 1)) {
       const parent = name.slice(0, dot);
       if (parents.has(parent) && !name.startsWith('module.', dot + 1)) parents.delete(parent);
     }
-  return [...parents];
+  return parents;
 }
 
 /**

@@ -6,15 +6,15 @@ import { builtin } from '../platform.js';
 import { printable } from '../printable.js';
 import { bytesOf, describeValue, isBlob, isUrl } from '../realms.js';
 import { type CacheOptions, openCache } from './cache.js';
-import { download, type Progress } from './fetch.js';
+import { download, type Progress, requireDownloadOptions } from './fetch.js';
 import { HashMismatch, requireHash, sha256 } from './hash.js';
 import { type Limits, withinLimit } from './limits.js';
 import { requireBuiltin } from './requireBuiltin.js';
-import { addressOf, shownUrl } from './url.js';
+import { addressOf, isUrlText, shownUrl } from './url.js';
 
 /**
- * A source of weights. A string is a URL if it starts with `http:`, `https:`, `file:`, `data:` or `blob:`;
- * else it is a path in Node, and an address relative to the page in a browser.
+ * A source of weights. A string is a URL if it starts with `http:`, `https:`, `file:`, `data:`, `blob:`, `ftp:`
+ * or any scheme and `://`; else it is a path in Node, and an address relative to the page in a browser.
  */
 export type WeightSource = string | URL | Blob | ArrayBuffer | Uint8Array;
 
@@ -43,9 +43,6 @@ export interface SourceBytes {
 /** Bytes read at a time from a file or Blob: 4 MiB. */
 const CHUNK = 1 << 22;
 
-/** True for a text that is a URL, not a path. `C:` is a drive. */
-const isUrlText = (text: string): boolean => /^((https?|file|data|blob):|[a-z][a-z\d+.-]+:\/\/)/i.test(text);
-
 /**
  * Gives a source that may be of another realm (an iframe, `vm`, jsdom) as one of this realm, for which `instanceof`
  * holds. Blobs and wrong kinds stay as they are.
@@ -57,7 +54,7 @@ export const sourceOfThisRealm = (source: WeightSource): WeightSource =>
 export function pathOf(source: WeightSource): string | undefined {
   const url = source instanceof URL ? source.href : source;
   if (typeof url !== 'string') return undefined;
-  if (/^file:/i.test(url))
+  if (/^\s*file:/i.test(url))
     return requireBuiltin<typeof import('node:url')>('node:url', 'Reading a file: URL').fileURLToPath(url);
   if (source instanceof URL || isUrlText(url)) return undefined;
   return builtin<typeof import('node:fs/promises')>('node:fs/promises') || !globalThis.location
@@ -70,7 +67,7 @@ export function besideSource(source: WeightSource, file: string): string | undef
   const path = pathOf(source);
   if (path !== undefined) return path.replace(/[^/\\]*$/, '') + file;
   const url = source instanceof URL ? source.href : source;
-  if (typeof url !== 'string' || /^(data|blob):/i.test(url)) return undefined;
+  if (typeof url !== 'string' || /^\s*(data|blob):/i.test(url)) return undefined;
   return new URL(file, new URL(url, globalThis.location?.href)).href;
 }
 
@@ -78,10 +75,11 @@ export function besideSource(source: WeightSource, file: string): string | undef
  * Loads all bytes of a source. Checks the size (`maxBytes`) before allocating, and the hash at the end.
  * @throws FileFormatError over `maxBytes`, or for another hash.
  * @throws DownloadError if a URL cannot be fetched.
- * @throws Error for a path that cannot be read; TypeError for another kind of source.
+ * @throws Error for a path that cannot be read; TypeError for another kind of source or a wrong option.
  */
 export async function readSource(source: WeightSource, options: SourceOptions): Promise<SourceBytes> {
   options.signal?.throwIfAborted();
+  requireDownloadOptions(options);
   const own = async (bytes: Promise<Uint8Array>, place?: string): Promise<SourceBytes> => ({
     bytes: await bytes,
     owned: true,
@@ -202,7 +200,7 @@ const readFile = (path: string, options: SourceOptions): Promise<Uint8Array> =>
   );
 
 async function readUrl(url: string, options: SourceOptions): Promise<SourceBytes> {
-  const cache = /^https?:/i.test(url) ? openCache(options) : undefined;
+  const cache = /^\s*https?:/i.test(url) ? openCache(options) : undefined;
   // Without a password, which no cache should keep.
   const key = addressOf(url).href;
   const shown = shownUrl(url);

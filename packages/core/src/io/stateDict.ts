@@ -2,6 +2,7 @@
  * Finds the state dict in the pickle of a training checkpoint, and notes its choice and the alternatives. It looks
  * at the structure only: it neither checks nor reads arrays.
  */
+import { timeSlices } from '../backends/common/yield.js';
 import { FileFormatError } from '../errors.js';
 import { isArray, isScalar } from './arrays.js';
 import type { Notes } from './notes.js';
@@ -32,11 +33,23 @@ const usualNames = [
 /** Keys of averages of the weights (exponential moving averages) beside them, in order of search. */
 const averagedNames = ['state_dict_ema', 'model_ema', 'params_ema', 'ema_state_dict', 'ema'];
 
-/** Keys of non-network arrays: the state of optimizers, schedulers and random number generators. */
-const otherState = /optim|sched|scaler|rng|random/i;
+/** True for keys of non-network arrays: the state of optimizers, schedulers and random number generators. */
+function isOtherState(key: string): boolean {
+  const words = key.replace(/([a-z])([A-Z])/g, '$1_$2').toLowerCase();
+  return (
+    /optimi[sz]er|scheduler/.test(words) ||
+    /(?<![a-z])(?:optims?|sched|(?:grad)?scalers?|rngs?|random)(?![a-z])/.test(words)
+  );
+}
+
+/** Longest key that can lead to a state dict: paths are joined to the names of all arrays below them. */
+const MAX_KEY = 1024;
 
 /** Names of a layer's own arrays: a dict of these alone is one layer, not a network. */
 const layerNames = /^(weight|bias|running_mean|running_var|num_batches_tracked|gamma|beta|mean|var)$/;
+
+/** Keys between two looks at the clock. */
+const STRIDE = 1024;
 
 /** A dict of arrays in the file. */
 interface Candidate {
@@ -91,8 +104,13 @@ class Dicts {
     return arrays > 0 ? { path, dict, size } : undefined;
   }
 
-  /** All dicts of arrays below a value, at most three keys deep, the nearest first; each dict once. */
-  below(root: Pickled): Candidate[] {
+  /**
+   * All dicts of arrays below a value, at most three keys deep, the nearest first; each dict once.
+   * @param signal - heard every few milliseconds.
+   */
+  async below(root: Pickled, signal: AbortSignal | undefined): Promise<Candidate[]> {
+    const sliced = timeSlices(signal);
+    let count = 0;
     const found: Candidate[] = [];
     const seen = new Set<Pickled>([root]);
     let level: readonly (readonly [string, Pickled])[] = [['', root]];
@@ -100,8 +118,9 @@ class Dicts {
       const next: [string, Pickled][] = [];
       for (const [path, value] of level)
         for (const [key, item] of childrenOf(value)) {
+          if (++count % STRIDE === 0) await sliced();
           // Lists are looked into at the top alone.
-          if (!itemsOf(item) || seen.has(item) || otherState.test(key)) continue;
+          if (!itemsOf(item) || seen.has(item) || key.length > MAX_KEY || isOtherState(key)) continue;
           seen.add(item);
           const at = path ? `${path}.${key}` : key;
           const candidate = this.candidate(item, at);
@@ -122,7 +141,7 @@ class Dicts {
         const at = path ? `${path}.${name}` : name;
         const nested = items.get(name);
         const found = this.usual(nested, depth - 1, at) ?? this.candidate(nested, at);
-        if (found) return found;
+        if (found && found.size > 0) return found;
       }
       return undefined;
     };
@@ -130,7 +149,7 @@ class Dicts {
     if (!plain || !averaged) return plain ?? averaged;
     // The averaged weights are the ones that are evaluated and published, and what timm takes; but an average
     // of the parameters alone, without the buffers of batch norm, is no state dict.
-    return covers(averaged.dict, plain.dict) ? averaged : plain;
+    return covers(namesIn(averaged.dict), namesIn(plain.dict)) ? averaged : plain;
   }
 }
 
@@ -144,10 +163,50 @@ const namesIn = (dict: ReadonlyMap<Pickled, Pickled>): Set<string> =>
     ),
   );
 
-/** True if a dict has all names of another. */
-function covers(dict: ReadonlyMap<Pickled, Pickled>, other: ReadonlyMap<Pickled, Pickled>): boolean {
-  const names = namesIn(dict);
-  return [...namesIn(other)].every((name) => names.has(name));
+/** True if `names` contains all of `others`. */
+function covers(names: ReadonlySet<string>, others: ReadonlySet<string>): boolean {
+  if (others.size > names.size) return false;
+  for (const name of others) if (!names.has(name)) return false;
+  return true;
+}
+
+/** Number of tensors of one dict from which another with a tenth of them is no network beside it. */
+const MUCH_SMALLER = 10;
+
+/**
+ * True if a dict under a usual key holds something beside the network in `other`, not the network: class weights
+ * under 'weights', a learning rate under 'params'.
+ */
+function isBeside({ dict, size }: Candidate, other: Candidate | undefined): boolean {
+  if (!other || other.size <= size) return false;
+  if (other.size >= MUCH_SMALLER * size) return true;
+  const isDotted = (name: string): boolean => name.includes('.');
+  return (
+    size === 1 && ![...namesIn(dict)].some(isDotted) && [...namesIn(other.dict)].filter(isDotted).length > 1
+  );
+}
+
+/**
+ * Joins the largest dict with the others under the same key, as parts of one network (`net.backbone`, `net.head`),
+ * if no name occurs in two of them.
+ */
+function joinSiblings(candidates: readonly Candidate[]): readonly Candidate[] {
+  const parentOf = ({ path }: Candidate): string => path.slice(0, Math.max(0, path.lastIndexOf('.')));
+  const largest = candidates.reduce((a, b) => (b.size > a.size ? b : a));
+  const parent = parentOf(largest);
+  if (parent === '') return candidates;
+  const siblings = candidates.filter((candidate) => parentOf(candidate) === parent);
+  const others = candidates.filter((candidate) => parentOf(candidate) !== parent);
+  if (siblings.length < 2) return candidates;
+  const names = siblings.map(({ dict }) => namesIn(dict));
+  const sum = names.reduce((count, { size }) => count + size, 0);
+  if (new Set(names.flatMap((all) => [...all])).size < sum) return candidates;
+  const dict = new Map<Pickled, Pickled>();
+  for (const { path, dict: part } of siblings)
+    for (const [key, value] of part)
+      if (typeof key === 'string') dict.set(`${path.slice(parent.length + 1)}.${key}`, value);
+  const joined: Candidate = { path: parent, dict, size: sum };
+  return [joined, ...others];
 }
 
 /** Gives the first ten keys or paths, for a message. */
@@ -156,65 +215,84 @@ const listed = (names: readonly string[]): string =>
 
 /**
  * Finds the dict that holds the weights: with `from` the one it names; else, in this order, the one under a
- * usual key (averaged weights first, if they are complete; accuracies beside it can be tensors too), the value
+ * usual key (averaged weights first, if they are complete; accuracies beside it can be tensors too) unless another
+ * is ten times larger (class weights under 'weights' are no network), the value
  * itself, if it has more arrays with dimensions than any dict in it, the only dict in it, or one of several.
  * @param from - keys that lead to it, joined by dots, or a prefix of names.
+ * @param signal - heard every few milliseconds.
  * @throws FileFormatError if there is no state dict, or several that could be meant.
  */
-export function findStateDict(
+export async function findStateDict(
   format: string,
   root: Pickled,
   from: string | undefined,
   notes: Notes,
-): StateDict {
+  signal?: AbortSignal,
+): Promise<StateDict> {
   const dicts = new Dicts();
   const isLightning = itemsOf(root)?.has('pytorch-lightning_version') ?? false;
   const nested = isLightning ? 'lightning' : 'checkpoint';
   if (from !== undefined) {
-    const arrays = named(format, root, from, dicts);
+    const arrays = await named(format, root, from, dicts, notes, signal);
     return { arrays, within: nested };
   }
-  const candidates = dicts.below(root);
+  const candidates = await dicts.below(root, signal);
   const others = (path: string): Candidate[] =>
     candidates.filter((other) => other.size > 0 && other.path !== path && !other.path.startsWith(`${path}.`));
+  const top = dicts.candidate(root, '');
+  const hasTensorsAtTop = [...(top?.dict ?? [])].some(
+    ([key, value]) => typeof key === 'string' && isArray(value) && !isScalar(value) && !isOtherState(key),
+  );
   const take = ({ path, dict }: Candidate): StateDict => {
     const rest = others(path).map((other) => other.path);
-    if (rest.length > 0)
-      notes.choice(`The weights are those under ${quote(path)}; the file also holds ${listed(rest)}.`);
-    return { arrays: arraysOf(format, dict), within: nested };
+    const held = [
+      ...(rest.length > 0 ? [listed(rest)] : []),
+      ...(hasTensorsAtTop ? ['tensors at its top'] : []),
+    ];
+    if (held.length > 0)
+      notes.choice(`The weights are those under ${quote(path)}; the file also holds ${held.join(', and ')}.`);
+    return { arrays: arraysOf(format, dict, notes), within: nested };
   };
 
   const usual = dicts.usual(root, 3);
-  const top = dicts.candidate(root, '');
   const largest = [...candidates].sort((a, b) => b.size - a.size)[0];
   // An average without the buffers of batch norm, beside weights under an unusual key.
   const isPart = averagedNames.includes(usual?.path ?? '') && largest && largest.size > usual!.size;
-  if (usual) return take(isPart ? largest : usual);
+  const beside = usual && (isBeside(usual, top) || isBeside(usual, largest)) ? usual : undefined;
+  if (usual && isPart) return take(largest);
+  if (usual && !beside) return take(usual);
   if (top && (!largest || top.size > largest.size)) {
     const rest = candidates.filter(({ size }) => size > 0).map(({ path }) => path);
     if (rest.length > 0)
       notes.choice(`The weights are those at the top of the file; it also holds ${listed(rest)}.`);
-    return { arrays: arraysOf(format, top.dict), within: 'file' };
+    return { arrays: arraysOf(format, top.dict, notes), within: 'file' };
   }
-  const nearest = candidates.filter(({ size }) => size > 0);
+  const found = candidates.filter(({ size, path }) => size > 0 && path !== beside?.path);
+  const nearest = found.length > 1 ? joinSiblings(found) : found;
   if (nearest.length === 1) return take(nearest[0]!);
-  if (nearest.length > 1) return several(format, nearest, take, notes);
+  if (nearest.length > 1) return several(format, nearest, take, notes, signal);
   if (largest) return take(largest);
   return none(format, root);
 }
 
 /** Chooses among several dicts: joins pieces of one network; of several networks, takes the averaged one. */
-function several(
+async function several(
   format: string,
   candidates: readonly Candidate[],
   take: (candidate: Candidate) => StateDict,
   notes: Notes,
-): StateDict {
-  const names = candidates.map(({ dict }) => namesIn(dict));
+  signal: AbortSignal | undefined,
+): Promise<StateDict> {
+  const sliced = timeSlices(signal);
+  const names: Set<string>[] = [];
+  for (const { dict } of candidates) {
+    await sliced();
+    names.push(namesIn(dict));
+  }
   const join = (): StateDict => {
     const arrays = new Map<string, Pickled>();
     for (const { path, dict } of candidates)
-      for (const [name, value] of arraysOf(format, dict)) arrays.set(`${path}.${name}`, value);
+      for (const [name, value] of arraysOf(format, dict, notes)) arrays.set(`${path}.${name}`, value);
     notes.choice(`The weights are those under ${listed(candidates.map(({ path }) => path))}, joined.`);
     return { arrays, within: 'checkpoint' };
   };
@@ -222,11 +300,13 @@ function several(
   const [first, second] = [...candidates].sort((a, b) => b.size - a.size) as [Candidate, Candidate];
   const total = new Set(names.flatMap((all) => [...all])).size;
   const sum = names.reduce((count, all) => count + all.size, 0);
-  if (total === sum) return first.size >= 10 * second.size ? take(first) : join();
+  if (total === sum) return first.size >= MUCH_SMALLER * second.size ? take(first) : join();
   const averaged = candidates.filter(({ path }) => /ema|averag|swa/i.test(path));
-  if (averaged.length === 1 && candidates.every(({ dict }) => covers(averaged[0]!.dict, dict)))
-    return take(averaged[0]!);
-  if (first.size >= 10 * second.size) return take(first);
+  if (averaged.length === 1) {
+    const all = namesIn(averaged[0]!.dict);
+    if (names.every((others) => covers(all, others))) return take(averaged[0]!);
+  }
+  if (first.size >= MUCH_SMALLER * second.size) return take(first);
   throw new FileFormatError(
     format,
     `it holds several dicts of tensors: ${listed(candidates.map(({ path }) => path))}. Choose one with the option 'from' (cnn: --weights-key).`,
@@ -256,19 +336,29 @@ function none(format: string, root: Pickled): StateDict {
 }
 
 /** Finds the arrays that `from` names. */
-function named(format: string, root: Pickled, from: string, dicts: Dicts): ReadonlyMap<string, Pickled> {
+async function named(
+  format: string,
+  root: Pickled,
+  from: string,
+  dicts: Dicts,
+  notes: Notes,
+  signal: AbortSignal | undefined,
+): Promise<ReadonlyMap<string, Pickled>> {
   const fail = (reason: string): never => {
     throw new FileFormatError(format, reason);
   };
   const at = descend(root, from);
   if (at !== undefined) {
     const candidate = dicts.candidate(at, from);
-    if (candidate) return arraysOf(format, candidate.dict);
-    const pieces = dicts.below(at);
+    if (candidate) return arraysOf(format, candidate.dict, notes);
+    const pieces = await dicts.below(at, signal);
     if (pieces.length > 0)
       return new Map(
         pieces.flatMap(({ path, dict }) =>
-          [...arraysOf(format, dict)].map(([name, value]): [string, Pickled] => [`${path}.${name}`, value]),
+          [...arraysOf(format, dict, notes)].map(([name, value]): [string, Pickled] => [
+            `${path}.${name}`,
+            value,
+          ]),
         ),
       );
     if (isWholeModule(at))
@@ -277,10 +367,12 @@ function named(format: string, root: Pickled, from: string, dicts: Dicts): Reado
       );
   }
   // A prefix of names: `generator` of {'generator.conv.weight': ..., 'discriminator.conv.weight': ...}.
-  const candidates = [dicts.candidate(root, ''), ...dicts.below(root)].filter((found) => found !== undefined);
+  const candidates = [dicts.candidate(root, ''), ...(await dicts.below(root, signal))].filter(
+    (found) => found !== undefined,
+  );
   for (const { path, dict } of candidates) {
     const prefix = path && from.startsWith(`${path}.`) ? from.slice(path.length + 1) : from;
-    const chosen = [...arraysOf(format, dict)].flatMap(([name, value]): [string, Pickled][] =>
+    const chosen = [...arraysOf(format, dict, notes)].flatMap(([name, value]): [string, Pickled][] =>
       name.startsWith(`${prefix}.`) ? [[name.slice(prefix.length + 1), value]] : [],
     );
     if (chosen.length > 0) return new Map(chosen);
@@ -314,17 +406,24 @@ function descend(root: Pickled, path: string): Pickled | undefined {
 }
 
 /**
- * Gives the arrays of a dict by name, in its order; other values are left out.
- * @throws FileFormatError for an array whose key is no text.
+ * Gives the arrays of a dict by name, in its order; other values are left out, and, with a note, arrays whose key
+ * is no text.
+ * @throws FileFormatError if no array has a text as key.
  */
-function arraysOf(format: string, dict: ReadonlyMap<Pickled, Pickled>): Map<string, Pickled> {
+function arraysOf(format: string, dict: ReadonlyMap<Pickled, Pickled>, notes: Notes): Map<string, Pickled> {
   const arrays = new Map<string, Pickled>();
+  const unnamed: Pickled[] = [];
   for (const [key, item] of dict) {
     if (!isArray(item)) continue;
-    if (typeof key !== 'string')
-      throw new FileFormatError(format, `a tensor has the key ${describe(key)}; keys are names`);
-    arrays.set(key, item);
+    if (typeof key === 'string') arrays.set(key, item);
+    else unnamed.push(key);
   }
+  if (unnamed.length > 0 && arrays.size === 0)
+    throw new FileFormatError(format, `a tensor has the key ${describe(unnamed[0])}; keys are names`);
+  if (unnamed.length > 0)
+    notes.names(
+      `Left out, as their keys are no names: ${unnamed.slice(0, 10).map(describe).join(', ')}${unnamed.length > 10 ? ', ...' : ''}.`,
+    );
   return arrays;
 }
 

@@ -55,7 +55,7 @@ export async function listTorchZip(
   const { value } = await unpickle(await entryBytes(bytes, pickle, signal), 0, limits, signal);
   const { arrays, within } = entries.has(`${folder}constants.pkl`)
     ? { arrays: scripted(format, value, from, limits), within: 'file' as const }
-    : findStateDict(format, value, from, notes);
+    : await findStateDict(format, value, from, notes, signal);
   return {
     tensors: arrays,
     within,
@@ -65,13 +65,13 @@ export async function listTorchZip(
       const needed = new Map<string, ZipEntry>();
       for (const [name, { storage }] of references) {
         if (typeof storage !== 'string') continue;
-        const entry = entries.get(`${folder}data/${storage}`);
+        const entry = entries.get(folder + entryOf(storage));
         if (!entry)
           throw new FileFormatError(
             format,
             `the storage ${quote(`data/${storage}`)} of the tensor ${quote(name)} is missing`,
           );
-        needed.set(storage, entry);
+        needed.set(entryOf(storage), entry);
       }
       requireTensors(format, limits, references, bytes.length);
       const storages = new Map<string, Uint8Array>();
@@ -154,7 +154,7 @@ export async function listLegacyTorch(
   const list = keys.value;
   if (!Array.isArray(list))
     throw new FileFormatError(format, 'the list of its storages is missing', object.end);
-  const { arrays, within } = findStateDict(format, object.value, from, notes);
+  const { arrays, within } = await findStateDict(format, object.value, from, notes, signal);
   return {
     tensors: arrays,
     within,
@@ -172,23 +172,23 @@ export async function listLegacyTorch(
             format,
             `its storage ${quote(storage.key)} is of the type torch.${storage.type}, which is not supported`,
           );
-        if ((widths.get(storage.key) ?? width) !== width)
+        if ((widths.get(entryOf(storage.key)) ?? width) !== width)
           throw new FileFormatError(format, `the storage ${quote(storage.key)} has two element types`);
-        widths.set(storage.key, width);
+        widths.set(entryOf(storage.key), width);
       }
       const storages = new Map<string, Uint8Array>();
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
       let at = keys.end;
       for (const item of list as readonly Pickled[]) {
         const key = typeof item === 'number' ? String(item) : item;
-        const width = typeof key === 'string' ? widths.get(key) : undefined;
+        const width = typeof key === 'string' ? widths.get(entryOf(key)) : undefined;
         if (typeof key !== 'string' || width === undefined)
           throw new FileFormatError(
             format,
             `the type of its storage ${describe(item)} is unknown, since no tensor refers to it`,
             at,
           );
-        if (storages.has(key))
+        if (storages.has(entryOf(key)))
           throw new FileFormatError(format, `the storage ${quote(key)} occurs twice`, at);
         if (at + 8 > bytes.length)
           throw new FileFormatError(format, `it ends before storage ${quote(key)}`, at);
@@ -201,7 +201,7 @@ export async function listLegacyTorch(
             at,
           );
         // Moving the values down overwrites up to 3 bytes of the count, which has been read.
-        storages.set(key, aligned(bytes.subarray(at, at + count * width), owned));
+        storages.set(entryOf(key), aligned(bytes.subarray(at, at + count * width), owned));
         at += count * width;
       }
       return tensorsOf(format, references, storages, true, signal);
@@ -219,7 +219,7 @@ export async function listPickle(
 ): Promise<Listing<Pickled>> {
   const format = 'pickle';
   const { value } = await unpickle(bytes, 0, limits, signal);
-  const { arrays, within } = findStateDict(format, value, from, notes);
+  const { arrays, within } = await findStateDict(format, value, from, notes, signal);
   return {
     tensors: arrays,
     within,
@@ -231,6 +231,12 @@ export async function listPickle(
     },
   };
 }
+
+/**
+ * Gives the name of a storage's file, as the key of Maps: V8 before 13 hashes texts of array indices ('65536') by
+ * value, so that storages' own keys can be made to collide.
+ */
+const entryOf = (key: string): string => `data/${key}`;
 
 /** Judges the chosen arrays. */
 const referencesOf = (
@@ -263,7 +269,7 @@ async function tensorsOf(
   const weights: Weights = new Map();
   for (const [name, array] of references) {
     const { storage } = array;
-    const bytes = typeof storage === 'string' ? storages.get(storage) : storage();
+    const bytes = typeof storage === 'string' ? storages.get(entryOf(storage)) : storage();
     if (!bytes)
       throw new FileFormatError(
         format,

@@ -38,15 +38,32 @@ function decoded(part: string): string {
   }
 }
 
+/** True for a text that is a URL, not a path. `C:` is a drive. */
+export const isUrlText = (text: string): boolean =>
+  /^\s*(?:(?:https?|ftp|file|data|blob):|[a-z][a-z0-9+.-]+:\/\/)/i.test(text);
+
 /**
  * Shows a URL in messages, without what may be secret: user and password, query (signatures, tokens) and fragment.
  * @example
  * shownUrl('https://me:secret@example.org/x.pth?token=secret') // 'https://example.org/x.pth?...'
  */
 export function shownUrl(text: string): string {
-  const whole = text
-    .replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, '$1')
-    .replace(/#.*$/s, '')
-    .replace(/\?.*$/s, '?...');
+  const whole = withoutUser(text.trim()).replace(/#.*$/s, '').replace(/\?.*$/s, '?...');
   return whole.length > 200 ? `${whole.slice(0, 200)}...` : whole;
+}
+
+/** Removes the user and password as the URL parser finds them; up to the last `@` of a text that it refuses. */
+function withoutUser(text: string): string {
+  if (/^blob:/i.test(text)) return text.slice(0, 5) + withoutUser(text.slice(5));
+  try {
+    const url = new URL(text);
+    if (!url.username && !url.password) return text;
+    url.username = '';
+    url.password = '';
+    return url.href;
+  } catch {
+    const [, scheme = ''] = /^([a-z][a-z0-9+.-]*:\/\/)/i.exec(text) ?? [];
+    const at = text.lastIndexOf('@');
+    return at < 0 ? text : scheme + text.slice(at + 1);
+  }
 }
