@@ -7,8 +7,8 @@ const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 
 const CONVERT = 'Convert it with safetensors, or save the weights with torch.save(model.state_dict(), file).';
 
-/** Formats by the bytes they start with. */
-const beginnings: readonly (readonly [start: string, words: string])[] = [
+/** Lists formats by the bytes they start with. A function, so that bundlers can leave it out. */
+const beginnings = (): readonly (readonly [start: string, words: string])[] => [
   ['\x1f\x8b', 'it is compressed with gzip; decompress it first'],
   ['\x28\xb5\x2f\xfd', 'it is compressed with zstd; decompress it first'],
   ['\xfd7zXZ', 'it is compressed with xz; decompress it first'],
@@ -27,7 +27,7 @@ export function describeFile(bytes: Uint8Array): string {
   if (/^\s*</.test(start)) return 'it is a web page or XML; check that the URL leads to the file itself';
   if (start.startsWith('version https://git-lfs'))
     return 'it is a Git LFS pointer; fetch the real file with git lfs pull';
-  const known = beginnings.find(([beginning]) => start.startsWith(beginning));
+  const known = beginnings().find(([beginning]) => start.startsWith(beginning));
   if (known) return known[1];
   if (start.slice(4, 8) === 'TFL3') return `it is a TensorFlow Lite model. ${CONVERT}`;
   if (latin1(bytes.subarray(257, 262)) === 'ustar') return describeTar(bytes);

@@ -21,14 +21,14 @@ const magicBytes = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 
 const magicNumber = Number(0x1950a86a20f9469cfc6cn);
 
 /** The same number in protocols 0 and 1 (LONG, in decimal). */
-const magicText = Array.from('L119547037146038801333356L\n', (character) => character.charCodeAt(0));
+const magicText = 'L119547037146038801333356L\n';
 
 /**
  * True if the bytes start like the legacy format: the magic number, from protocol 2 on after PROTO (2 bytes),
  * from protocol 4 on also after a FRAME (9 bytes).
  */
 export const looksLikeLegacyTorch = (bytes: Uint8Array): boolean =>
-  magicText.every((byte, i) => bytes[i] === byte) ||
+  String.fromCharCode(...bytes.subarray(0, magicText.length)) === magicText ||
   (bytes[0] === 0x80 && [2, 11].some((start) => magicBytes.every((byte, i) => bytes[start + i] === byte)));
 
 /** True if the bytes start like a zip file: a local header, or the end record of an empty archive. */
