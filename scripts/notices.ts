@@ -1,5 +1,5 @@
 /** A build that holds code of other packages ships their licences: beside it, in `THIRD_PARTY.txt`. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Options } from 'tsup';
 
@@ -29,8 +29,11 @@ export const notices: NonNullable<Options['esbuildPlugins']>[number] = {
       if (folders.length === 0) return;
       const texts = await Promise.all(folders.map((folder) => noticeOf(resolve(absWorkingDir, folder))));
       const rule = `\n${'-'.repeat(80)}\n\n`;
+      const folder = resolve(absWorkingDir, outdir);
+      // The builds of both formats run at once, and this may be the first file.
+      await mkdir(folder, { recursive: true });
       await writeFile(
-        resolve(absWorkingDir, outdir, 'THIRD_PARTY.txt'),
+        join(folder, 'THIRD_PARTY.txt'),
         `This build holds code of these packages.\n${rule}${texts.join(rule)}`,
       );
     });
