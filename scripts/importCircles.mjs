@@ -2,21 +2,9 @@
  * Finds files that import each other in a circle: statically, for types only, by re-exports, or with `import()`. Test
  * files count too. A circle means that none of its files can be read, tested or moved alone.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-
-const IMPORT =
-  /(?:^|\n)\s*(?:import|export)\b[^'";]*?from\s*'([^']+)'|(?:^|\n)\s*import\s*'([^']+)'|import\(\s*'([^']+)'\s*\)/g;
-
-/** All TypeScript files under a folder. */
-function* sources(folder) {
-  if (!existsSync(folder)) return;
-  for (const item of readdirSync(folder, { withFileTypes: true })) {
-    const path = join(folder, item.name);
-    if (item.isDirectory()) yield* sources(path);
-    else if (item.name.endsWith('.ts')) yield path;
-  }
-}
+import { importsOf, sources } from './imports.mjs';
 
 /** The file that an import names; undefined for other packages than ours. */
 function target(root, file, name) {
@@ -25,15 +13,14 @@ function target(root, file, name) {
   return own ? join(root, 'packages', own[1], 'src', `${own[2] ?? 'index'}.ts`) : undefined;
 }
 
-/** Returns the imports of each file, for all files of all packages. */
-function importsOf(root) {
+/** Returns the files that each file imports, for all files of all packages. */
+function importGraph(root) {
   const packages = join(root, 'packages');
   const files = readdirSync(packages).flatMap((name) => [...sources(join(packages, name, 'src'))]);
   const known = new Set(files);
   return new Map(
     files.sort().map((file) => {
-      const matches = [...readFileSync(file, 'utf8').matchAll(IMPORT)];
-      const targets = matches.map(([, from, bare, dynamic]) => target(root, file, from ?? bare ?? dynamic));
+      const targets = importsOf(file).map((name) => target(root, file, name));
       return [file, [...new Set(targets)].filter((path) => known.has(path))];
     }),
   );
@@ -59,7 +46,7 @@ function wayBack(imports, start) {
 
 /** One circle for each file that is in one, as sentences with the path; the same circle is told once. */
 export function importCircles(root) {
-  const imports = importsOf(resolve(root));
+  const imports = importGraph(resolve(root));
   const told = new Set();
   const problems = [];
   for (const file of imports.keys()) {

@@ -89,7 +89,7 @@ const checks = [
   ['format and lint', local('biome', 'ci', '--error-on-warnings')],
   ['package consistency and imports', [process.execPath, ['scripts/check-packages.mjs']]],
   ['unused files and exports', local('knip')],
-  // Those of the root are what `npm start` installs.
+  // The root has dependencies because `npm start` installs only those: sherif's rule against them is off.
   ['dependency versions', local('sherif', '--ignore-rule=root-package-dependencies')],
   [
     'documentation',

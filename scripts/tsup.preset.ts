@@ -1,4 +1,4 @@
-/** Build settings of every package: ESM, CommonJS and types, each from src/index.ts. */
+/** Build settings of every package: ESM, CommonJS and types, of src/index.ts or of the entries that a package names. */
 import { defineConfig, type Options } from 'tsup';
 import { notices } from './notices.js';
 

@@ -29,7 +29,10 @@ test('a missing file, a wrong import between packages and one between layers are
   write('packages/unknown/src/article.ts', '');
   write('packages/cli/package.json', '{ "private": true, "peerDependencies": { "@cnn/vgg": "*" } }');
   write('packages/core/package.json', '{ "private": true }');
-  write('packages/core/src/tensor/shape.ts', "import { Graph } from '../graph/graph.js';\n");
+  write(
+    'packages/core/src/tensor/shape.ts',
+    "import '../model/entry.js';\nimport { Graph } from '../graph/graph.js';\n",
+  );
   const problems = problemsOf(root).join('\n');
   expect(problems).toContain('packages/vgg has no README.md');
   expect(problems).toContain('does not export article');
@@ -39,6 +42,7 @@ test('a missing file, a wrong import between packages and one between layers are
   expect(problems).toContain("packages/vgg/package.json has no field 'version'");
   expect(problems).toContain('imports @cnn/resnet, which @cnn/vgg may not');
   expect(problems).toContain('tensor may not know graph');
+  expect(problems).toContain('tensor may not know model');
 });
 
 test('a wrong import between the folders of the wasm back end is found; tests may have any', () => {
