@@ -7,8 +7,11 @@ const sizes = await Promise.all(
   Object.entries(familyPrograms).map(async ([name, program]) => ({ name, ...(await bundleSize(program)) })),
 );
 /** Returns the size in kB of a file that bundles load on demand. */
-const onDemand = (file: string): string =>
-  kilobytes(sizes[0]!.later.find(({ name }) => name.endsWith(file))?.bytes ?? Number.NaN);
+function onDemand(file: string): string {
+  const part = sizes[0]!.later.find(({ name }) => name.endsWith(file));
+  if (!part) throw new Error(`No bundle loads ${file} on demand. Has the file another name?`);
+  return kilobytes(part.bytes);
+}
 const table = [
   '| network | first load, kB |',
   '| ------- | -------------: |',
@@ -26,8 +29,9 @@ differ by less than 1 %, and another that \`mobilenetV2\` has at most 60 kB.
 ${table}
 
 Two parts are loaded on demand if the bundler splits dynamic imports, as Vite, webpack, Rollup and esbuild with
-\`splitting\` do: the gpu back end (${onDemand('compilers.ts')} kB), if there is a GPU and gpu.js is installed, and the
-the kernels of training and of rare ops (${onDemand('deferred.ts')} kB), if the graph has one of these ops. A bundle of one file includes both.
+\`splitting\` do: the gpu back end (${onDemand('compilers.ts')} kB), if there is a GPU and gpu.js is installed, and
+the kernels of training and of rare ops (${onDemand('deferred.ts')} kB), if the graph has one of these ops. A bundle of one
+file includes both.
 
 Weights are not included. \`node scripts/script.mjs scripts/size.ts\` updates this page.
 `,

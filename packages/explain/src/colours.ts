@@ -48,9 +48,7 @@ export function overlay(picture: ImageLike, map: Tensor, opacity = 0.5): RgbImag
     );
   if (!(opacity >= 0 && opacity <= 1))
     throw new RangeError(`The opacity is a number from 0 to 1, got ${opacity}.`);
-  const bytes = Uint8Array.from({ length: 3 * map.data.length }, (_, i) =>
-    byteOf(map.data[Math.floor(i / 3)]!),
-  );
+  const bytes = Uint8Array.from(map.data, byteOf);
   const heat = resize({ width, height, data: bytes }, below.width, below.height, 'bicubic').data;
   const colours = turbo();
   const data = below.data.map((byte, i) =>

@@ -20,6 +20,7 @@ import {
   sizeOf,
   type Tensor,
   tensor,
+  topK,
   trace,
   type Weights,
 } from '@cnn/core';
@@ -158,7 +159,7 @@ export async function gradCam(model: Module, options: GradCamOptions): Promise<G
       )
         throw new RangeError(`There is no class ${classIndex}; the model has classes 0 to ${classes - 1}.`);
       return enqueue(async () => {
-        const wanted = classIndex ?? largest((await run(fed, undefined, at)).logits.data);
+        const wanted = classIndex ?? topK((await run(fed, undefined, at)).logits.data, 1)[0]!.index;
         const { logits, map } = await run(fed, wanted, at);
         return { classIndex: wanted, logits, map: normalised(map) };
       });
@@ -218,9 +219,6 @@ function lastFeatureMap(graph: Graph): string {
     );
   return paths.reduce((shortest, path) => (path.length < shortest.length ? path : shortest));
 }
-
-const largest = (values: Float32Array): number =>
-  values.reduce((best, value, index) => (value > values[best]! ? index : best), 0);
 
 /** Returns the map as h x w, divided by its maximum. */
 function normalised({ shape, data }: Tensor): Tensor {

@@ -1,5 +1,6 @@
 /** Labelled pictures for training and evaluation: MNIST, and CIFAR-10 in its binary version. */
-import { FileFormatError, type Shape } from '@cnn/core';
+import { FileFormatError, type Shape, sizeOf } from '@cnn/core';
+import { bytesOf } from './bytes.js';
 import { type IdxArray, type IdxOptions, readIdx } from './idx.js';
 
 /** One labelled picture. */
@@ -27,7 +28,7 @@ function inMemory(
   shape: Shape,
   classes: readonly string[],
 ): Dataset {
-  const bytes = shape.reduce((size, extent) => size * extent, 1);
+  const bytes = sizeOf(shape);
   return {
     size: labels.length,
     classes,
@@ -94,20 +95,22 @@ export const cifar10Classes: readonly string[] = [
  * Reads CIFAR-10 from the bytes of one batch of its binary version (https://www.cs.toronto.edu/~kriz/cifar.html):
  * records of a label and 3 x 32 x 32 bytes.
  * @throws FileFormatError if the length is not a multiple of a record's, or a label is not a class.
+ * @throws TypeError if `bytes` are no bytes.
  */
 export function readCifar10(bytes: Uint8Array): Dataset {
+  const file = bytesOf(bytes);
   const record = 1 + 3 * 32 * 32;
-  if (bytes.length === 0 || bytes.length % record !== 0)
+  if (file.length === 0 || file.length % record !== 0)
     throw new FileFormatError(
       'CIFAR-10',
-      `${bytes.length} bytes are not a whole number of records of ${record}`,
-      bytes.length,
+      `${file.length} bytes are not a whole number of records of ${record}`,
+      file.length,
     );
-  const count = bytes.length / record;
-  const labels = Uint8Array.from({ length: count }, (_, i) => bytes[i * record]!);
+  const count = file.length / record;
+  const labels = Uint8Array.from({ length: count }, (_, i) => file[i * record]!);
   checkLabels('CIFAR-10', labels, 10);
   const pixels = new Uint8Array(count * (record - 1));
   for (let i = 0; i < count; i++)
-    pixels.set(bytes.subarray(i * record + 1, (i + 1) * record), i * (record - 1));
+    pixels.set(file.subarray(i * record + 1, (i + 1) * record), i * (record - 1));
   return inMemory(pixels, labels, [3, 32, 32], cifar10Classes);
 }

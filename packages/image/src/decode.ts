@@ -11,8 +11,8 @@ import { decodePng, isPng } from './png.js';
 export interface DecodeOptions {
   readonly limits?: Partial<ImageLimits>;
   /**
-   * Applies the EXIF orientation of a JPEG or PNG, as Pillow's `ImageOps.exif_transpose` does: phones often store photos on
-   * their side. Default false, as in torchvision's evaluation.
+   * Applies the orientation that EXIF or XMP states in a JPEG or PNG, as Pillow's `ImageOps.exif_transpose` does: phones
+   * often store photos on their side. Default false, as in torchvision's evaluation.
    */
   readonly upright?: boolean;
   /**
@@ -24,7 +24,7 @@ export interface DecodeOptions {
 
 /**
  * Decodes a JPEG or PNG file to the RGB pixels of Pillow's `Image.open(f).convert('RGB')`: alpha is dropped, and the
- * EXIF orientation is applied only with `upright`.
+ * orientation of EXIF or XMP is applied only with `upright`.
  * @throws FileFormatError if the file is not a complete picture within the limits.
  * @throws TypeError if `bytes` are no bytes, or a limit is no number from 0 up.
  * @example

@@ -22,7 +22,7 @@ const signatures: readonly (readonly [offset: number, text: string, name: string
   [0, '%PDF', 'PDF'],
 ];
 
-/** Returns why a file is no picture that is read, as the end of a sentence. */
+/** Returns why a file cannot be read, as the end of a sentence. */
 export function reasonFor(bytes: Uint8Array): string {
   if (bytes.length === 0) return 'it is empty';
   const head = String.fromCharCode(...bytes.subarray(0, 512));

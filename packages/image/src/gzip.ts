@@ -1,11 +1,9 @@
 /** Decompresses gzip with the platform's DecompressionStream, no more than the contents need. */
 import { FileFormatError } from '@cnn/core';
+import { MAX_EXPANSION } from './inflate.js';
 
 /** True if the bytes start with gzip's signature. */
 export const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
-
-/** Largest number of bytes that deflate makes of one. */
-const MAX_EXPANSION = 1032;
 
 /**
  * Decompresses `bytes`.

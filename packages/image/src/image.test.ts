@@ -141,6 +141,7 @@ describe('datasets', () => {
       '1 images come with 2 labels',
     );
     expect(() => readCifar10(new Uint8Array(3072))).toThrow('3072 bytes');
+    expect(() => readCifar10('data_batch_1.bin' as never)).toThrow(TypeError);
   });
 
   test('a folder that is missing', async () => {

@@ -141,7 +141,7 @@ const plural = (reason: string): string => reason.replace(/\b(file|folder|pictur
 
 /** Options of {@link imageFolder}. */
 export interface ImageFolderOptions {
-  /** Applies the EXIF orientation: see {@link decodeImage}. Default false, as in torchvision's ImageFolder. */
+  /** Applies the orientation of EXIF or XMP: see {@link decodeImage}. Default false, as in torchvision's ImageFolder. */
   readonly upright?: boolean;
   readonly signal?: AbortSignal | undefined;
 }

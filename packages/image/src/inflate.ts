@@ -1,8 +1,16 @@
 /**
  * Inflates a zlib stream (RFC 1950, RFC 1951) piece by piece: a reader gets exactly the bytes it needs, so that a small
- * file which inflates to gigabytes costs nothing. The platform's DecompressionStream and JavaScript libraries inflate all
- * of their input, and differ in what they make of a wrong checksum and of bytes after the end.
+ * file which inflates to gigabytes costs nothing. This is our own code because none of these keeps the promises of
+ * `inflate.test.ts` at its speed (31 ms for 3 MB of noisy pixels in 2.4 MB):
+ * - fflate 0.8, which fast-png brings along, bounds its output only by the size of the pieces it is given: it takes 68 ms
+ *   in pieces of 1 kB and 586 ms in pieces of 64 bytes. It never compares the checksum, does not tell where the stream
+ *   ends, and accepts incomplete Huffman codes and stored blocks with a wrong length.
+ * - DecompressionStream takes bytes after the end and a missing checksum for errors, by its standard; Pillow accepts both.
+ * - pako 3.0 passes the tests, but takes 44 ms, 8 kB more (gzip), and would be one more dependency.
  */
+
+/** Largest number of bytes that deflate makes of one. */
+export const MAX_EXPANSION = 1032;
 
 /** Bytes of history that a match may reach back. */
 const WINDOW = 32_768;

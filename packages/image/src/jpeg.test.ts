@@ -154,6 +154,15 @@ describe('JPEG', () => {
     expect(new Set((await decodeImage(scanned(100, 0), { limits })).data)).toEqual(new Set([128]));
   });
 
+  test('a long run of 255 after damage is searched once', async () => {
+    const damage = [0xff, 0xfe, 0, 0];
+    const run = Array<number>(100_000).fill(0xff);
+    const file = Uint8Array.from([...scanned(8, 0).slice(0, -2), ...damage, ...run, 0]);
+    const started = performance.now();
+    await expect(decodeImage(file)).rejects.toThrow('its end marker is missing');
+    expect(performance.now() - started).toBeLessThan(500);
+  });
+
   test('an abort stops decoding that takes long, and decoding that waits', async () => {
     const file = scanned(9000, 0);
     const started = performance.now();

@@ -1,6 +1,6 @@
-/** What to do where the JPEG decoder's files cannot be found: places differ in how they lose them. */
+/** Advice for users whose bundler or runtime does not find the JPEG decoder's files; each loses them in another way. */
 
-/** Advice for places that say why they refuse. */
+/** Advice by the error message, for bundlers and runtimes whose message tells the cause. */
 const known: readonly (readonly [RegExp, string])[] = [
   [
     /dynamic import callback|experimental-vm-modules/i,

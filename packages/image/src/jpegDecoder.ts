@@ -165,6 +165,8 @@ async function decodeInWorker(
   const threads = builtin<typeof import('node:worker_threads')>('node:worker_threads');
   const found = threads && (await nodeFiles());
   if (!found) return undefined;
+  // An abort while the files were read has no listener yet.
+  signal.throwIfAborted();
   let worker: InstanceType<typeof threads.Worker>;
   try {
     worker = new threads.Worker(workerCode, {

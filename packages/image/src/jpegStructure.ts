@@ -198,6 +198,7 @@ async function countScans(
     // The decoder gives up at a damaged segment if it needs more scans; any end marker after it will do.
     isDamaged ||= !segment && !isBare(code);
     if (code === 0xda && !isDamaged) scans++;
-    at = isDamaged ? at + 1 : end;
+    // Markers may lie within segments after the damage. A run of 255 before a marker is not searched again.
+    at = isDamaged && segment ? end - 2 - segment.length : end;
   }
 }

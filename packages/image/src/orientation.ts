@@ -1,4 +1,4 @@
-/** EXIF orientation: cameras store the sensor's rows and columns, and in the EXIF data how to turn or mirror them. */
+/** Orientation by EXIF or XMP: cameras store the sensor's rows and columns, and there how to rotate or mirror them. */
 import type { RgbImage } from './image.js';
 
 /** EXIF's orientation: 1 is upright, 2 to 4 are mirrored or upside down, 5 to 8 lie on a side. */

@@ -1,5 +1,5 @@
 /** PNG files made chunk by chunk: damage that does not matter, damage that does, and files that claim too much. */
-import { crc32, deflateSync } from 'node:zlib';
+import { constants, crc32, deflateSync } from 'node:zlib';
 import { FileFormatError } from '@cnn/core';
 import { describe, expect, test } from 'vitest';
 import { decodeImage, type RgbImage } from './index.js';
@@ -238,6 +238,17 @@ test('no more is inflated than the picture needs, and nothing of a colour profil
   expect(pixels(image)).toEqual([0, 0, 0]);
   expect(performance.now() - started).toBeLessThan(500);
   expect(process.memoryUsage().rss - before).toBeLessThan(2 ** 26);
+});
+
+test('of many compressed texts with one keyword, one is inflated', async () => {
+  // A text of 200 kB, and then a block of an unknown kind.
+  const stream = deflateSync(new Uint8Array(200_000), { finishFlush: constants.Z_FULL_FLUSH });
+  const keyword = Buffer.from('Raw profile type exif\0\0', 'latin1');
+  const damaged = chunk('zTXt', Buffer.concat([keyword, stream, Uint8Array.of(7)]));
+  const file = png(header(2, 1), ...Array<Buffer>(4000).fill(damaged), idat(red), end);
+  const started = performance.now();
+  expect(pixels(await decodeImage(file, { upright: true }))).toEqual(redPixels);
+  expect(performance.now() - started).toBeLessThan(500);
 });
 
 test('an abort stops decoding', async () => {

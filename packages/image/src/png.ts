@@ -2,7 +2,7 @@
 import { timeSlices } from '@cnn/core/graph';
 import { encode } from 'fast-png';
 import { type ImageLike, type ImageLimits, rgbOf } from './image.js';
-import { InflateError, Inflater } from './inflate.js';
+import { InflateError, Inflater, MAX_EXPANSION } from './inflate.js';
 import type { StoredPicture } from './orientation.js';
 import { failPng, type PngParts, readPngParts } from './pngChunks.js';
 
@@ -33,9 +33,6 @@ const interlaced: readonly Pass[] = [
 
 /** Bytes of a row that are decoded at a time: a multiple of the bytes of every kind of pixel. */
 const SEGMENT = 24 * 8192;
-
-/** deflate makes at most 1032 bytes of one. */
-const MAX_EXPANSION = 1032;
 
 /**
  * Decodes a PNG file; an animated one to its first picture. Takes 3 bytes a pixel, two rows and 100 kB; inflates no
@@ -196,7 +193,7 @@ const greyTable = (depth: number): Uint8Array =>
 
 /**
  * Encodes a picture as a PNG file of RGB pixels.
- * @throws TypeError and RangeError for a picture that is none: see {@link rgbOf}.
+ * @throws TypeError and RangeError for a value that is not a picture: see {@link rgbOf}.
  */
 export function encodePng(image: ImageLike): Uint8Array {
   const { width, height, data } = rgbOf(image);

@@ -14,11 +14,19 @@ export interface MetadataChunk {
 /** Largest text that is inflated, in bytes: EXIF blocks have at most 64 kB, two hexadecimal digits each. */
 const MAX_TEXT = 2 ** 18;
 
-/** Reads a text chunk with the given keyword. Returns undefined for others, and for damaged ones. */
-function textOf({ type, data }: MetadataChunk, keyword: string): string | undefined {
-  if (type !== 'tEXt' && type !== 'zTXt' && type !== 'iTXt') return undefined;
-  for (let i = 0; i < keyword.length; i++) if (data[i] !== keyword.charCodeAt(i)) return undefined;
-  if (data[keyword.length] !== 0) return undefined;
+/** Keywords of the texts that hold EXIF, as ImageMagick writes it, and XMP. */
+const PROFILE = 'Raw profile type exif';
+const XMP = 'XML:com.adobe.xmp';
+
+/** True for a text chunk with the given keyword. */
+function isText({ type, data }: MetadataChunk, keyword: string): boolean {
+  if (type !== 'tEXt' && type !== 'zTXt' && type !== 'iTXt') return false;
+  for (let i = 0; i < keyword.length; i++) if (data[i] !== keyword.charCodeAt(i)) return false;
+  return data[keyword.length] === 0;
+}
+
+/** Reads a text chunk with the given keyword; a damaged one is empty. */
+function textOf({ type, data }: MetadataChunk, keyword: string): string {
   let at = keyword.length + 1;
   let isCompressed = false;
   if (type === 'zTXt') [at, isCompressed] = [at + 1, true];
@@ -27,16 +35,15 @@ function textOf({ type, data }: MetadataChunk, keyword: string): string | undefi
     // Two bytes about compression, then a language and a translated keyword, each ended by a zero.
     at = data.indexOf(0, data.indexOf(0, at + 2) + 1) + 1;
   }
-  const text = isCompressed ? inflated(data.subarray(at)) : data.subarray(at, at + MAX_TEXT);
-  return text && asciiOf(text);
+  return asciiOf(isCompressed ? inflated(data.subarray(at)) : data.subarray(at, at + MAX_TEXT));
 }
 
-function inflated(stream: Uint8Array): Uint8Array | undefined {
+function inflated(stream: Uint8Array): Uint8Array {
   try {
     const text = new Uint8Array(MAX_TEXT);
     return text.subarray(0, new Inflater(stream).read(text));
   } catch (error) {
-    if (error instanceof InflateError) return undefined;
+    if (error instanceof InflateError) return new Uint8Array(0);
     throw error;
   }
 }
@@ -55,19 +62,20 @@ function bytesOfProfile(text: string): Uint8Array {
 /** The metadata of a PNG file that may state its orientation. */
 export class PngMetadata {
   #exif: Uint8Array | undefined;
-  #profile: string | undefined;
-  #xmp: string | undefined;
+  #profile: MetadataChunk | undefined;
+  #xmp: MetadataChunk | undefined;
 
-  /** Looks at a chunk, and keeps the first of each kind. */
+  /** Keeps the first chunk of each kind. Inflates none: a small file may hold thousands that inflate to much. */
   add(chunk: MetadataChunk): void {
     if (chunk.type === 'eXIf') this.#exif ??= chunk.data;
-    this.#profile ??= textOf(chunk, 'Raw profile type exif');
-    this.#xmp ??= textOf(chunk, 'XML:com.adobe.xmp');
+    if (isText(chunk, PROFILE)) this.#profile ??= chunk;
+    if (isText(chunk, XMP)) this.#xmp ??= chunk;
   }
 
   /** Returns the orientation; 1 if none is stated. */
   orientation(): Orientation {
-    const stated = exifOrientation(this.#exif ?? bytesOfProfile(this.#profile ?? ''));
-    return stated ?? xmpOrientation(this.#xmp ?? '') ?? 1;
+    const [profile, xmp] = [this.#profile, this.#xmp];
+    const block = this.#exif ?? (profile && bytesOfProfile(textOf(profile, PROFILE)));
+    return (block && exifOrientation(block)) ?? (xmp && xmpOrientation(textOf(xmp, XMP))) ?? 1;
   }
 }

@@ -133,7 +133,7 @@ function checkSize(action: string, ...sizes: readonly number[]): void {
 /**
  * Resizes a picture.
  * @param interpolation - default `'bilinear'`.
- * @throws TypeError and RangeError for a picture that is none: see {@link rgbOf}.
+ * @throws TypeError and RangeError for a value that is not a picture: see {@link rgbOf}.
  * @throws RangeError for a size below 1x1, and for more than 100 million pixels: enlarging the shorter side of a file
  * that is one pixel wide and very high would take all memory.
  */
@@ -176,7 +176,7 @@ export function resizeShorter(
 /**
  * Cuts a square of `size` x `size` pixels from the centre, as torchvision's `CenterCrop`: a smaller picture gets black
  * edges. `centerCrop` of `@cnn/train` does the same with tensors.
- * @throws TypeError and RangeError for a picture that is none: see {@link rgbOf}.
+ * @throws TypeError and RangeError for a value that is not a picture: see {@link rgbOf}.
  * @throws RangeError for a size below 1, and for more than 100 million pixels.
  */
 export function centerCrop(image: ImageLike, size: number): RgbImage {
