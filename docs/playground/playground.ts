@@ -50,12 +50,21 @@ const recordOf = ({ weights }: ModelEntry): WeightsRecord => Object.values(weigh
 /** Returns the chosen model. */
 const chosen = (): ModelEntry => entries.find(({ name }) => name === modelChoice.value)!;
 
+/** Ends the current network, if there is one. */
+async function endCurrent(): Promise<void> {
+  const ended = current;
+  current = undefined;
+  await ended?.session.dispose();
+}
+
 /** Compiles a network, replaces the current one, and classifies the picture. */
 async function use(entry: ModelEntry, weights: Weights): Promise<void> {
   const record = recordOf(entry);
   const { build, input } = entry;
   const session = await compile(build(record.options), { weights, input });
-  await current?.session.dispose();
+  await endCurrent();
+  // Another network may have been chosen while this one was loaded.
+  if (entry !== chosen()) return session.dispose();
   current = { entry, record, session };
   await classify();
 }
@@ -73,8 +82,7 @@ async function choose(): Promise<void> {
   canvas.classList.toggle('drawable', digits);
   for (const id of ['samples', 'draw-hint']) element(id).hidden = !digits;
   element('weights').hidden = digits;
-  await current?.session.dispose();
-  current = undefined;
+  await endCurrent();
   element('classes').replaceChildren();
   element('layers').replaceChildren();
   element('why').hidden = true;
@@ -106,8 +114,10 @@ async function classify(): Promise<void> {
   const start = performance.now();
   const { data } = await session.run(input);
   const milliseconds = performance.now() - start;
+  const isSuperseded = (): boolean => request !== requests || session !== current?.session;
+  if (isSuperseded()) return;
   const { steps } = await session.profile(input);
-  if (request !== requests) return;
+  if (isSuperseded()) return;
   showClasses(data, record.categories === 'imagenet' ? imagenetLabels : record.categories);
   showLayers(steps);
   const threads = `${session.threads} thread${session.threads > 1 ? 's' : ''}`;

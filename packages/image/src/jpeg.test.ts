@@ -160,7 +160,7 @@ describe('JPEG', () => {
     const file = Uint8Array.from([...scanned(8, 0).slice(0, -2), ...damage, ...run, 0]);
     const started = performance.now();
     await expect(decodeImage(file)).rejects.toThrow('its end marker is missing');
-    expect(performance.now() - started).toBeLessThan(500);
+    expect(performance.now() - started).toBeLessThan(2000);
   });
 
   test('an abort stops decoding that takes long, and decoding that waits', async () => {

@@ -248,7 +248,7 @@ test('of many compressed texts with one keyword, one is inflated', async () => {
   const file = png(header(2, 1), ...Array<Buffer>(4000).fill(damaged), idat(red), end);
   const started = performance.now();
   expect(pixels(await decodeImage(file, { upright: true }))).toEqual(redPixels);
-  expect(performance.now() - started).toBeLessThan(500);
+  expect(performance.now() - started).toBeLessThan(2000);
 });
 
 test('an abort stops decoding', async () => {
