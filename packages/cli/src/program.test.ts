@@ -248,7 +248,7 @@ test.each([
   [['classify', 'x.png', '--model', 'resnet51'], 2, /no model called 'resnet51'.*resnet50/],
   [['classify', 'x.png'], 2, /Say which model: --model <name>; 'cnn list' shows all/],
   [['classify', 'x.png', '--model', 'seresnet18'], 2, /No weights are published for seresnet18/],
-  [['summary', 'vgg11', '--input', '1x3x8x8'], 1, /vgg|larger input|does not fit/],
+  [['summary', 'vgg11', '--input', '1x3x8x8'], 1, /maxPool .* does not fit into 1x1 pixels/],
   [['summary', 'vgg11', '--input', 'large'], 2, /argument 'large' is invalid. Write a shape as 1x3x224x224/],
   [['summary', 'vgg11', '--option', 'width'], 2, /write it as width=0.25/],
   [['summary', 'vgg11', '--option', 'widht=0.5'], 2, /vgg11 has no option 'widht'; it has numClasses/],

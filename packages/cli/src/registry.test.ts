@@ -30,13 +30,12 @@ test('an unknown name gives similar ones', async () => {
   );
 });
 
-test('a name of millions of characters is refused at once, and cut in the message', async () => {
-  const started = performance.now();
+test('a name of millions of characters is refused by its length, uncompared, and cut in the message', async () => {
   const error: Error = await findModel(`resnet${'x'.repeat(3_000_000)}`).then(
     () => new Error('found'),
     (reason: Error) => reason,
   );
-  expect(performance.now() - started).toBeLessThan(1000);
   expect(error.message).toMatch(/no model called 'resnetx+\.\.\.': the name has 3,000,006 characters/);
+  expect(error.message).not.toContain('Similar names');
   expect(error.message.length).toBeLessThan(300);
 });

@@ -4,7 +4,6 @@ import { createRequire } from 'node:module';
 import {
   type ModelEntry,
   type Module,
-  matchWeights,
   parameters,
   type Rename,
   readWeights,
@@ -12,6 +11,7 @@ import {
   type Weights,
   type WeightsRecord,
 } from '@cnn/core';
+import { matchParameters, type ParameterMatch } from '@cnn/core/graph';
 import { prefixesOf, renameWeights } from '@cnn/core/io';
 import { UsageError } from './errors.js';
 import type { Family } from './registry.js';
@@ -213,14 +213,22 @@ const rulesOf = (entry: ModelEntry, family: Family): [name: string, rename: Rena
 ];
 
 /**
+ * Compares weights with a model.
+ * @param replaced - names that are not compared, since they are trained anew.
+ */
+export function matchKept(model: Module, weights: Weights, replaced: ReadonlySet<string>): ParameterMatch {
+  const kept = [...parameters(model)].filter(([name]) => !replaced.has(name));
+  const match = matchParameters(kept, weights);
+  return { ...match, unexpected: match.unexpected.filter((name) => !replaced.has(name)) };
+}
+
+/**
  * True if names and shapes are exactly the model's.
  * @param replaced - names that need not fit. If there are any, the weights may hold others too: a classifier.
  */
 function fits(model: Module, weights: Weights, replaced: ReadonlySet<string>): boolean {
-  const { missing, unexpected, shapeMismatch } = matchWeights(model, weights);
-  const kept = (names: readonly string[]): number =>
-    names.filter((name) => !replaced.has(name.replace(/: model .*$/s, ''))).length;
-  return kept(missing) + kept(shapeMismatch) + (replaced.size > 0 ? 0 : unexpected.length) === 0;
+  const { missing, unexpected, shapeMismatch } = matchKept(model, weights, replaced);
+  return missing.length + shapeMismatch.length + (replaced.size > 0 ? 0 : unexpected.length) === 0;
 }
 
 /**

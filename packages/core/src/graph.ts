@@ -22,7 +22,13 @@ export { type LivenessOptions, lastUses } from './graph/liveness.js';
 export { printGraph } from './graph/print.js';
 export { type RewriteOptions, type Rewriter, rewrite } from './graph/rewrite.js';
 export { type ShapeRule, verify } from './graph/verify.js';
-export { countParameters, matchParameters, modules, requireMatch } from './nn/walk.js';
+export {
+  countParameters,
+  matchParameters,
+  modules,
+  type ParameterMatch,
+  requireMatch,
+} from './nn/walk.js';
 export { activate, activationSlope } from './ops/activation.js';
 export type { AdaptivePoolAttrs } from './ops/adaptivePool.js';
 export type { AddAttrs } from './ops/arithmetic.js';

@@ -113,8 +113,7 @@ const names = { x: 'x', classMask: 'classMask', logits: 'logits', map: 'map', la
 export async function gradCam(model: Module, options: GradCamOptions): Promise<GradCam> {
   const { weights, input, name = '', backend = 'auto', threads, strict, signal } = options;
   signal?.throwIfAborted();
-  const params = [...parameters(model)];
-  requireMatch(name || 'the model', matchParameters(params, weights), params.length);
+  requireMatch(name || 'the model', matchParameters(parameters(model), weights));
   const traced = trace(model, input, { name });
   const layer = options.layer ?? lastFeatureMap(traced);
   const { graph, classes } = gradCamGraph(traced, layer);

@@ -239,6 +239,8 @@ describe('refuses', () => {
     expect(
       toOnnx(graph, new Map([...weights, ['aux.weight', tensor([1], [1])] as const])).length,
     ).toBeGreaterThan(0);
+    const wrapped = new Map([...weights].map(([name, value]) => [`module.${name}`, value] as const));
+    expect(() => toOnnx(graph, wrapped)).toThrow("The names in the weights have the prefix 'module.'");
     const short = new Map([...weights, ['fc.bias', { shape: [3], data: new Float32Array(2) }] as const]);
     expect(() => toOnnx(graph, short)).toThrow('fc.bias: model 3, weights 3 with 2 values');
   });

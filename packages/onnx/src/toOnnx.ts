@@ -135,9 +135,9 @@ function prepare(graph: Graph, weights: Weights): { readonly graph: Graph; reado
     );
   verify(graph, definitionOf);
   const needed = prune(forInference(graph));
-  const { missing, shapeMismatch } = matchParameters(parametersOf(needed), weights);
+  const match = matchParameters(parametersOf(needed), weights);
   // Additional weights are accepted: a checkpoint may hold those of parts that only train, such as auxiliary heads.
-  requireMatch(graph.at(''), { missing, shapeMismatch, unexpected: [] });
+  if (match.missing.length + match.shapeMismatch.length > 0) requireMatch(graph.at(''), match);
   const evaluated = evaluateConstants(needed, weights);
   return { graph: evaluated.graph, values: evaluated.weights };
 }

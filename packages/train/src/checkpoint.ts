@@ -93,8 +93,10 @@ function positionOf(text: string): Position {
   if (!Array.isArray(memory) || !memory.every((item) => typeof item === 'number'))
     fail("has no list of numbers 'memory'");
   if (!Array.isArray(history) || !history.every(isRecord)) fail("has no list of epochs 'history'");
-  if (best !== undefined && (typeof best.value !== 'number' || typeof best.waited !== 'number'))
+  if (best !== undefined && (typeof best?.value !== 'number' || typeof best.waited !== 'number'))
     fail("has no numbers in 'best'");
+  if (best !== undefined && best.monitor !== 'loss' && best.monitor !== 'accuracy')
+    fail(`has '${best.monitor}' as the monitor of 'best', which must be loss or accuracy`);
   return value as Position;
 }
 

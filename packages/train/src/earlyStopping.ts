@@ -11,8 +11,9 @@ export interface EarlyStoppingOptions {
   readonly minDelta?: number;
 }
 
-/** State: the best value, and the epochs since. */
+/** State: the best value, its kind, and the epochs since. */
 export interface Best {
+  readonly monitor: 'loss' | 'accuracy';
   readonly value: number;
   readonly waited: number;
 }
@@ -35,7 +36,7 @@ export function watch(
   const value = evaluation[monitor];
   const gain = best && (monitor === 'loss' ? best.value - value : value - best.value);
   if (gain === undefined ? Number.isFinite(value) : gain > minDelta)
-    return { best: { value, waited: 0 }, improved: true, stopped: false };
+    return { best: { monitor, value, waited: 0 }, improved: true, stopped: false };
   if (!best) return { best, improved: false, stopped: false };
   const waited = best.waited + 1;
   return { best: { ...best, waited }, improved: false, stopped: waited >= patience };

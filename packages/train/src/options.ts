@@ -134,6 +134,11 @@ export function requireFitting(
     );
   if (earlyStopping && !validation)
     throw new RangeError("'earlyStopping' watches the validation set; give 'validation' too.");
+  const { monitor = 'loss' } = earlyStopping ?? {};
+  if (earlyStopping && position.best && position.best.monitor !== monitor)
+    throw new RangeError(
+      `Early stopping of this run has watched the ${position.best.monitor}, and cannot compare its best value with the ${monitor}; continue with monitor: '${position.best.monitor}'.`,
+    );
   const stepsPerEpoch = Math.floor(size / batch);
   if (position.within > 0 && (position.size !== size || position.batch !== batch))
     throw new RangeError(

@@ -25,7 +25,7 @@ export interface Position {
   readonly epoch: number;
   /** Steps done in the current epoch; the epoch's full count if only its evaluation is left. */
   readonly within: number;
-  /** Examples in the dataset of the current epoch. */
+  /** Examples in the dataset of the last step; 0 before the first step. */
   readonly size: number;
   /** Examples in a step. */
   readonly batch: number;
@@ -40,6 +40,6 @@ export interface Position {
   readonly history: readonly EpochRecord[];
   /** State of the schedule. */
   readonly memory: readonly number[];
-  /** State of early stopping; undefined before the first finite value. */
+  /** State of early stopping; undefined without it, and before the first finite value. */
   readonly best: Best | undefined;
 }

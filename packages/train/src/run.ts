@@ -16,7 +16,7 @@ import { compileStep, type Feeds, initialState, planStep, trainingBackend } from
 import { averagedOf, ownOf, withBest, withoutBest } from './state.js';
 import { stepInputs } from './step.js';
 
-/** Steps between two copies of the state, from which `explain` replays to find the origin of a NaN. */
+/** Steps between two copies of the state, besides those at the start of each epoch; `explain` replays from them. */
 const SNAPSHOT_EVERY = 50;
 
 /** Makes a run. Nothing is compiled before the first step. */

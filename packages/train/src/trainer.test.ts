@@ -234,6 +234,40 @@ test('stops when the validation loss no longer falls, and keeps the best weights
   expect(await run.bestWeights()).toEqual(weights[best]);
 });
 
+test('early stopping continues only with the value that it watched', async () => {
+  const options = { epochs: 1, validation: dataset(30, 2), earlyStopping: { patience: 2 } };
+  await using first = make();
+  for await (const _ of first.fit(trained, options));
+  const bytes = await first.checkpoint();
+  await using second = make();
+  await second.restore(bytes);
+  const watching = (monitor: 'loss' | 'accuracy') =>
+    second.fit(trained, { ...options, epochs: 2, earlyStopping: { patience: 2, monitor } }).next();
+  await expect(watching('accuracy')).rejects.toThrow(
+    "has watched the loss, and cannot compare its best value with the accuracy; continue with monitor: 'loss'",
+  );
+  await watching('loss');
+  expect(second.step).toBe(8);
+  const { weights, metadata } = readSafetensors(bytes);
+  const restoreWith = (best: unknown) => {
+    const position = JSON.stringify({ ...(JSON.parse(metadata.position!) as object), best });
+    return first.restore(writeSafetensors(weights, { ...metadata, position }));
+  };
+  await expect(restoreWith({ monitor: 'lost', value: 1, waited: 0 })).rejects.toThrow(
+    "has 'lost' as the monitor of 'best'",
+  );
+  await expect(restoreWith(null)).rejects.toThrow("has no numbers in 'best'");
+});
+
+test("a checkpoint of another model's names is refused as such", async () => {
+  await using run = make();
+  const { weights, metadata } = readSafetensors(await run.checkpoint());
+  const renamed = new Map([...weights].map(([name, value], index) => [`${index}.${name}x`, value] as const));
+  await expect(run.restore(writeSafetensors(renamed, metadata))).rejects.toThrow(
+    "do not fit the trainer's model and options. No name matches",
+  );
+});
+
 test('a loss that is not finite stops the run, naming step, layer and remedy', async () => {
   await using run = make({ optimizer: sgd({ learningRate: 1e38 }) });
   const fit = async () => {

@@ -29,7 +29,7 @@ export interface Trainer {
    * `fit` on the same data continues it.
    * @throws TrainingDiverged if a loss is infinite or NaN.
    * @throws RangeError for a label without a class in the model, a dataset smaller than a batch, an empty
-   * validation set, and options out of range.
+   * validation set, options out of range, and other data, batch or `monitor` than the run began with.
    */
   fit(dataset: Dataset, options: FitOptions): AsyncGenerator<Progress, void, void>;
   /** Evaluates the current weights, or their average if `ema` is set. */
@@ -77,8 +77,7 @@ export function trainer(options: TrainerOptions): Trainer {
   // Hashing the seed takes its lower 32 bits: NaN would be 0, and 1.5 be 1.
   if (!Number.isSafeInteger(seed)) throw new RangeError(`'seed' is ${String(seed)}; give a whole number.`);
   const { weights = initialise(model, { seed }) } = options;
-  const params = [...parameters(model)];
-  requireMatch('the model', matchParameters(params, weights), params.length);
+  requireMatch('the model', matchParameters(parameters(model), weights));
   if (options.cacheFeatures && options.augment)
     throw new RangeError(
       "'cacheFeatures' computes the frozen layers once per picture, but 'augment' changes the pictures in every epoch; leave one of the two out.",

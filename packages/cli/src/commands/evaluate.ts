@@ -9,7 +9,7 @@ import type { PlaceOptions } from '../options.js';
 import { type Labels, labelsOf, outputsOf, presetWith, type ReadingOptions } from '../reading.js';
 import { noteFallback, printable, printJson, type Terminal, threadsOf } from '../terminal.js';
 import { confusionText } from '../training/confusion.js';
-import { openEvaluationData } from '../training/data.js';
+import { openEvaluationData, relabelled } from '../training/data.js';
 import { preparationOf } from '../training/recipes.js';
 import { evaluationLine, reportPage } from '../training/report.js';
 import { presetOf, requireSize } from '../training/settings.js';
@@ -166,15 +166,7 @@ function labelledFor(
     );
   }
   if (places.every((place, index) => place === index)) return { dataset, classes: names };
-  const relabelled: Dataset = {
-    ...dataset,
-    size: dataset.size,
-    async at(index) {
-      const example = await dataset.at(index);
-      return { ...example, label: places[example.label]! };
-    },
-  };
-  return { dataset: relabelled, classes: names };
+  return { dataset: relabelled(dataset, places), classes: names };
 }
 
 /** Gives the first names of a list: `tench, goldfish, ...`. */

@@ -1,6 +1,6 @@
 /** `cnn export [model]`: exports a model with its weights to ONNX. */
-import { matchWeights, parameters, trace } from '@cnn/core';
-import { formatShape, inputsOf, requireMatch } from '@cnn/core/graph';
+import { parameters, trace } from '@cnn/core';
+import { formatShape, inputsOf, matchParameters, requireMatch } from '@cnn/core/graph';
 import { toOnnx } from '@cnn/onnx';
 import { writeResult } from '../files.js';
 import { type ModelRequest, openModel } from '../openModel.js';
@@ -30,7 +30,7 @@ export async function exportOnnx(
   // Names for another number of outputs belong to another model.
   const labels = opened.labels.length === graph.output.shape.at(-1) ? opened.labels : [];
   // Weights of another model may contain all names that this one needs, and more: refuse them.
-  requireMatch(name, matchWeights(opened.model, weights), [...parameters(opened.model)].length);
+  requireMatch(name, matchParameters(parameters(opened.model), weights));
   const bytes = toOnnx(graph, weights, {
     dynamicBatch: options.dynamicBatch,
     labels,

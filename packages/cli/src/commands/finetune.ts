@@ -1,6 +1,6 @@
 /** `cnn finetune <model> --data <folder>`: trains published weights with a new classifier. */
 import { join } from 'node:path';
-import { initialise, type ModelEntry, matchWeights, parameters, type Weights } from '@cnn/core';
+import { initialise, type ModelEntry, parameters, type Weights } from '@cnn/core';
 import { requireMatch, sameShape } from '@cnn/core/graph';
 import type { ParameterGroup } from '@cnn/train';
 import { buildModel, parseModelOptions } from '../modelOptions.js';
@@ -10,6 +10,7 @@ import { openTrainingData } from '../training/data.js';
 import type { TrainingOptions } from '../training/options.js';
 import { claimFolder, requireOut, runTraining } from '../training/session.js';
 import { presetOf, requireSize, type Settings, settingsOf } from '../training/settings.js';
+import { matchKept } from '../weights.js';
 
 /** Options of the command. */
 export interface FinetuneOptions extends TrainingOptions, ModelRequest {
@@ -41,11 +42,9 @@ function requireTrunk(
   classifier: ReadonlySet<string>,
   terminal: Terminal,
 ): void {
-  const isTrunk = (name: string): boolean => !classifier.has(name.replace(/: model .*$/s, ''));
-  const { missing, unexpected, shapeMismatch } = matchWeights(model, weights);
-  const [lacks, differs] = [missing.filter(isTrunk), shapeMismatch.filter(isTrunk)];
-  if (lacks.length + differs.length > 0)
-    requireMatch(entry.name, { missing: lacks, unexpected, shapeMismatch: differs });
+  const match = matchKept(model, weights, classifier);
+  const { missing, unexpected, shapeMismatch } = match;
+  if (missing.length + shapeMismatch.length > 0) requireMatch(entry.name, match);
   if (unexpected.length > 0)
     terminal.note(
       `Not part of ${entry.name} and left out: ${unexpected.slice(0, 5).map(printable).join(', ')}${unexpected.length > 5 ? `, and ${unexpected.length - 5} more` : ''}.`,

@@ -2,6 +2,7 @@
 import type { Dataset } from '@cnn/train';
 import { InvalidArgumentError } from 'commander';
 import { UsageError } from '../errors.js';
+import { printable } from '../terminal.js';
 
 /** Parsed value: the word `balanced`, weights by class name, or one weight per class in order. */
 type ClassWeights = 'balanced' | Map<string, number> | readonly number[];
@@ -51,13 +52,13 @@ export async function classWeightsFor(
     const unknown = [...parsed.keys()].filter((name) => !classes.includes(name));
     if (unknown.length > 0)
       throw new UsageError(
-        `--class-weights names ${unknown.map((name) => `'${name}'`).join(', ')}, but the classes are ${classes.join(', ')}.`,
+        `--class-weights names ${unknown.map((name) => `'${name}'`).join(', ')}, but the classes are ${classes.map(printable).join(', ')}.`,
       );
     return classes.map((name) => parsed.get(name) ?? 1);
   }
   if (parsed.length !== classes.length)
     throw new UsageError(
-      `--class-weights gives ${parsed.length} numbers for ${classes.length} classes: ${classes.join(', ')}.`,
+      `--class-weights gives ${parsed.length} numbers for ${classes.length} classes: ${classes.map(printable).join(', ')}.`,
     );
   return parsed;
 }

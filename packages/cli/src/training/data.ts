@@ -159,21 +159,23 @@ function inClassesOf(whole: Part, part: Part, data: string): Part {
       `The folders ${basename(whole.place)} and ${basename(part.place)} of ${data} have different classes: ${whole.classes.map(printable).join(', ')} and ${part.classes.map(printable).join(', ')}.`,
     );
   if (places.every((place, label) => place === label)) return { ...part, classes: whole.classes };
-  const { dataset } = part;
   return {
     ...part,
     classes: whole.classes,
     labels: part.labels.map((label) => places[label]!),
-    dataset: {
-      ...dataset,
-      size: dataset.size,
-      async at(index) {
-        const example = await dataset.at(index);
-        return { ...example, label: places[example.label]! };
-      },
-    },
+    dataset: relabelled(part.dataset, places),
   };
 }
+
+/** Gives a dataset with the label `places[i]` for each label i. */
+export const relabelled = (dataset: Dataset, places: readonly number[]): Dataset => ({
+  ...dataset,
+  size: dataset.size,
+  async at(index) {
+    const example = await dataset.at(index);
+    return { ...example, label: places[example.label]! };
+  },
+});
 
 /** Pictures for training, and those held back for evaluation. */
 interface HeldBack {

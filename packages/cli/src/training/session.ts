@@ -71,12 +71,16 @@ async function checkOut(out: string, resume: boolean, settings: Settings): Promi
   const text = await readFile(join(out, SETTINGS), 'utf8').catch((error: Error) => {
     throw new UsageError(`The settings of the run in ${out} cannot be read: ${error.message}.`);
   });
-  let before: StoredSettings;
+  let before: StoredSettings | null;
   try {
-    before = JSON.parse(text) as StoredSettings;
+    before = JSON.parse(text) as StoredSettings | null;
   } catch {
-    throw new UsageError(`${join(out, SETTINGS)} is not JSON; the run cannot continue without its settings.`);
+    before = null;
   }
+  if (before === null)
+    throw new UsageError(
+      `${join(out, SETTINGS)} is not the JSON of a run's settings, without which it cannot continue.`,
+    );
   const { pictures, ...stored } = before;
   requireSame(stored, settings, out);
   return pictures;
@@ -206,7 +210,8 @@ export async function runTraining(
     terminal.progress('');
     if (error instanceof TrainingDiverged && existsSync(checkpoint))
       terminal.note(`The state after the last complete epoch is in ${checkpoint}.`);
-    if (!signal?.aborted) throw error;
+    // After a divergence the state holds values that are not finite: it must not replace the last good one.
+    if (!signal?.aborted || error instanceof TrainingDiverged) throw error;
     await run.save(checkpoint);
     const usable = run.epoch > 0 ? `, the weights after epoch ${run.epoch} in ${join(out, MODEL)}` : '';
     terminal.note(

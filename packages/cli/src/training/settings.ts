@@ -1,6 +1,7 @@
 /** Settings of a training run: made from the options, stored with the run, compared when it continues. */
 import { type Module, ShapeError, type Transform, trace } from '@cnn/core';
 import { UsageError } from '../errors.js';
+import { printable } from '../terminal.js';
 import type { TrainingOptions } from './options.js';
 import { type AugmentName, type OptimizerName, optimizers, type ScheduleName } from './recipes.js';
 
@@ -95,7 +96,7 @@ export function requireSize(
  */
 export function requireSame(before: Settings, now: Settings, out: string): void {
   const keys = [...new Set([...Object.keys(before), ...Object.keys(now)])] as (keyof Settings)[];
-  const shown = (value: unknown): string => (value === undefined ? 'none' : String(value));
+  const shown = (value: unknown): string => (value === undefined ? 'none' : printable(String(value)));
   const changed = keys.filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]));
   if (changed.length > 0)
     throw new UsageError(

@@ -146,6 +146,33 @@ describe('train', () => {
     expect(notes).toMatch(/The loss of step \d+ is .*first appeared in .*Lower the learning rate/s);
   });
 
+  test.each(['{', 'null'])('the settings %s of a run are refused', async (text) => {
+    mkdirSync(at('unset'), { recursive: true });
+    for (const file of ['checkpoint.safetensors', 'run.json']) writeFileSync(at('unset', file), text);
+    const { code, notes } = await cnn(training('unset', '--resume'));
+    expect([code, notes]).toEqual([
+      2,
+      expect.stringMatching(/run\.json is not the JSON of a run's settings/),
+    ]);
+  });
+
+  test('Ctrl-C while a divergence is reported leaves the checkpoint as it was', async () => {
+    const args = (...more: string[]) => training('diverged', '--schedule', 'constant', ...more);
+    expect((await cnn(args('--epochs', '1'))).code).toBe(0);
+    const checkpoint = at('diverged', 'checkpoint.safetensors');
+    const { weights, metadata } = readSafetensors(readFileSync(checkpoint));
+    weights.get('conv1.weight')!.data[0] = Number.NaN;
+    writeFileSync(checkpoint, writeSafetensors(weights, metadata));
+    const before = readFileSync(checkpoint);
+    const interrupted = new AbortController();
+    const { code, notes } = await cnn(args('--resume', '--epochs', '2'), {
+      signal: interrupted.signal,
+      watch: (line) => line.startsWith('The state after the last') && interrupted.abort(),
+    });
+    expect([code, notes]).toEqual([130, expect.stringContaining('The state after the last complete epoch')]);
+    expect(readFileSync(checkpoint).equals(before)).toBe(true);
+  });
+
   test('a batch larger than the training set is noted', async () => {
     const { code, notes } = await cnn(training('few', '--epochs', '1', '--batch', '64'));
     expect(notes).toMatch(/^A step has 60 pictures, all that there are for training, instead of 64\.$/m);
@@ -248,6 +275,9 @@ test('balanced class weights make rare classes count as much as common ones', as
     0,
   ]);
   expect(await classWeightsFor('rare=3', ['common', 'rare'], pictures)).toEqual([1, 3]);
+  await expect(classWeightsFor('x=3', ['com\nmon', 'rare'], pictures)).rejects.toThrow(
+    'the classes are com\\nmon, rare',
+  );
 });
 
 test('export uses the size, channels and classes of the training', async () => {
@@ -308,7 +338,7 @@ describe('finetune', () => {
     expect((await cnn(classic)).notes).toMatch(/are for lenet5, not for lenet5_classic/);
     writeFileSync(at('other.safetensors'), writeSafetensors(new Map([['fc.weight', tensor([1], [1])]])));
     const misfit = await cnn(['finetune', 'lenet5', '--weights', at('other.safetensors'), '--data', digits]);
-    expect(misfit.notes).toMatch(/The weights do not fit lenet5.*conv1.weight/s);
+    expect(misfit.notes).toMatch(/The weights do not fit lenet5\. No name matches.*conv1.weight/s);
     const unknown = await cnn(tuning(digits, 'x', '--freeze', 'conv9'));
     expect(unknown.notes).toMatch(/'freeze' names 'conv9', but no parameter has a path that starts with it/);
   });

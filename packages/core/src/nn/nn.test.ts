@@ -142,7 +142,7 @@ describe('mistakes are sentences with the path and both values', () => {
     const match = { missing: names('a'), unexpected: names('b'), shapeMismatch: [] };
     const thrown = (count: number): unknown => {
       try {
-        return requireMatch('net', match, count);
+        return requireMatch('net', { ...match, count });
       } catch (error) {
         return error;
       }

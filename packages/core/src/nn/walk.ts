@@ -112,6 +112,12 @@ export interface WeightsMatch {
   readonly shapeMismatch: readonly string[];
 }
 
+/** Differences between weights and parameters, for {@link requireMatch}. */
+export interface ParameterMatch extends WeightsMatch {
+  /** Number of the parameters. If all of them are missing, no name matches. */
+  readonly count: number;
+}
+
 /**
  * Compares weights with parameters by name. Reads no values of lazy tensors.
  * @throws TypeError if the weights are no Map, such as a promise of one.
@@ -120,7 +126,7 @@ export interface WeightsMatch {
 export function matchParameters(
   expected: Iterable<readonly [string, { readonly shape: readonly number[] }]>,
   weights: Weights,
-): WeightsMatch {
+): ParameterMatch {
   // A Map of another realm has the same methods.
   if (kindOf(weights) !== 'Map')
     throw new TypeError(
@@ -128,6 +134,7 @@ export function matchParameters(
     );
   const shapes = new Map([...expected].map(([name, { shape }]) => [name, shape]));
   return {
+    count: shapes.size,
     missing: [...shapes.keys()].filter((name) => !weights.has(name)),
     unexpected: [...weights.keys()].filter(
       (name) => !shapes.has(name) && !name.endsWith('num_batches_tracked'),
@@ -153,12 +160,10 @@ const LISTED = 5;
  * Throws a WeightsMismatch unless the weights fit. Its message gives the advice and the first names of each kind; its
  * properties list all.
  * @param model - name of the model, for the message.
- * @param count - number of the model's names, so that the message can say that none of them matches.
  */
 export function requireMatch(
   model: string,
-  { missing, unexpected, shapeMismatch }: WeightsMatch,
-  count?: number,
+  { missing, unexpected, shapeMismatch, count }: ParameterMatch,
 ): void {
   if (missing.length + unexpected.length + shapeMismatch.length === 0) return;
   const list = (title: string, names: readonly string[]): string => {
@@ -210,8 +215,7 @@ export function matchWeights(
   weights: Weights,
   { rename = (name) => name }: { readonly rename?: (name: string) => string } = {},
 ): WeightsMatch {
-  return matchParameters(
-    parameters(model),
-    new Map([...weights].map(([name, value]) => [rename(name), value])),
-  );
+  const renamed: Weights = new Map([...weights].map(([name, value]) => [rename(name), value]));
+  const { missing, unexpected, shapeMismatch } = matchParameters(parameters(model), renamed);
+  return { missing, unexpected, shapeMismatch };
 }

@@ -74,8 +74,7 @@ export async function compile(model: Module, options: CompileModelOptions): Prom
       );
     traced.outputs.set(path, node);
   }
-  const params = [...parameters(model)];
-  requireMatch(name || 'the model', matchParameters(params, weights), params.length);
+  requireMatch(name || 'the model', matchParameters(parameters(model), weights));
   const { graph, weights: values } = prepareForInference(traced, weights);
   const { program, fallbackReason } = await compileOn(backend, graph, values, { strict, threads, signal });
   if (verified && program.backend !== 'wasm' && program.backend !== 'reference')
