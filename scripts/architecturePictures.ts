@@ -170,7 +170,7 @@ const flow = picture(1160, 480, 'How a model, a weights file, a picture and a tr
     ['trainingStep', 'loss, gradients, optimizer', colours.package],
     ['fit', 'one run per step', colours.package],
     ['compute phases', 'may be aborted', colours.backend],
-    ['commit phases', 'never interrupted', colours.backend],
+    ['update phases', 'never interrupted', colours.backend],
     ['checkpoint', 'state, position', colours.result],
   ]),
   line(

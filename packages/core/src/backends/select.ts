@@ -64,6 +64,7 @@ export async function compileOn(
       choice,
       `There is no back end called '${choice}'; use one of ${Object.keys(candidates).join(', ')}.`,
     );
+  // Back ends without threads ignore the option; a wrong one is refused all the same.
   threadCount(options.threads);
   requireSizes(graph);
   const list = typeof choice === 'string' ? candidates[choice] : [choice];

@@ -38,8 +38,8 @@ export function evaluateConstants(graph: Graph, weights: Weights): Evaluated {
   // No other constant is cached.
   const shared = new Map<Node, () => Values>();
   for (const [node, readers] of readersOf(graph)) {
-    const onTheWay = readers.filter((reader) => constant.has(reader)).length;
-    if (constant.has(node) && !isParameter(node) && onTheWay > (wanted.has(node) ? 0 : 1))
+    const constantReaders = readers.filter((reader) => constant.has(reader)).length;
+    if (constant.has(node) && !isParameter(node) && constantReaders > (wanted.has(node) ? 0 : 1))
       shared.set(
         node,
         weaklyCached(() => compute(node)),

@@ -1,4 +1,4 @@
-/** Disposes of programs that were dropped without `dispose`: their memory and workers would stay for ever. */
+/** Disposes of programs that were dropped without `dispose`: workers and device memory are not garbage-collected. */
 import type { Program } from '../backend.js';
 
 let warned = false;
@@ -17,11 +17,11 @@ const registry =
 
 /**
  * Wraps a program, so that it is disposed of some time after the wrapper has become garbage; warns the first time.
- * The methods hold the wrapper, and await, so that a run holds it too.
+ * Each method refers to the wrapper, and awaits its result, so that neither a method nor a run outlives the wrapper.
  */
 export function disposeIfDropped(program: Program): Program {
   const { backend, threads, fallbackReason } = program;
-  // Has nothing but arrays.
+  // It holds arrays only, which are garbage-collected.
   if (backend === 'reference') return program;
   const wrapper: Program = {
     backend,

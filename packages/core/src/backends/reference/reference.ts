@@ -24,7 +24,7 @@ export interface ReferenceOptions {
 /** Makes a reference back end. It runs on the calling thread, in slices. */
 export const referenceBackend = ({ precision = 'float64' }: ReferenceOptions = {}): Backend => ({
   name: 'reference',
-  compile: (graph, weights, options) => Promise.resolve(referenceProgram(graph, weights, precision, options)),
+  compile: async (graph, weights, options) => referenceProgram(graph, weights, precision, options),
 });
 
 function referenceProgram(

@@ -47,7 +47,7 @@ const lowerings: { readonly [K in OpName]: Lowering<AttrsOf<K>> } = {
   crossEntropy: loss.lowerCrossEntropy,
   crossEntropyGrad: loss.lowerCrossEntropyGrad,
   descend: optimizer.lowerDescend,
-  dropout: arrange.lowerIdentity,
+  dropout: arrange.lowerNeutral,
   fill: arrange.lowerFill,
   foldedBias: batchNorm.lowerFoldedBias,
   foldedWeight: batchNorm.lowerFoldedWeight,
@@ -74,7 +74,7 @@ const lowerings: { readonly [K in OpName]: Lowering<AttrsOf<K>> } = {
   softmax: softmax.lowerSoftmax,
   softmaxGrad: softmax.lowerSoftmaxGrad,
   squareAverage: optimizer.lowerSquareAverage,
-  stochasticDepth: arrange.lowerIdentity,
+  stochasticDepth: arrange.lowerNeutral,
   sumOfSquares: reduce.lowerSumOfSquares,
   sumTo: reduce.lowerSumTo,
 };

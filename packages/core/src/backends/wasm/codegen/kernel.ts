@@ -38,7 +38,6 @@ export interface AddressList {
 export const addressList = (most: number): AddressList => ({ most });
 
 /**
-/**
  * A parameter: a byte address, an integer, a float32 (passed as its bits), or a list of addresses. A `?` marks an
  * optional one, which is 0 if left out.
  */

@@ -9,22 +9,22 @@ export const fourOf = <T>(make: (index: number) => T): Four<T> => [make(0), make
 
 /**
  * Returns the columns of a matrix.
- * @param rows - are not changed; read until the last column is used.
- * @param temporaries - hold intermediate results, read when a column is used.
+ * @param rows - are not changed.
+ * @param temporaries - hold intermediate results; change them only after the last column is used.
  */
 export function transpose(
   f: FunctionBuilder,
   [a, b, c, d]: Four<V128>,
-  [low, high, lowBehind, highBehind]: Four<Local<'v128'>>,
+  [abLow, abHigh, cdLow, cdHigh]: Four<Local<'v128'>>,
 ): Four<V128> {
-  f.set(low, f32x4.shuffle(a, b, [0, 4, 1, 5]));
-  f.set(high, f32x4.shuffle(a, b, [2, 6, 3, 7]));
-  f.set(lowBehind, f32x4.shuffle(c, d, [0, 4, 1, 5]));
-  f.set(highBehind, f32x4.shuffle(c, d, [2, 6, 3, 7]));
+  f.set(abLow, f32x4.shuffle(a, b, [0, 4, 1, 5]));
+  f.set(abHigh, f32x4.shuffle(a, b, [2, 6, 3, 7]));
+  f.set(cdLow, f32x4.shuffle(c, d, [0, 4, 1, 5]));
+  f.set(cdHigh, f32x4.shuffle(c, d, [2, 6, 3, 7]));
   return [
-    f32x4.shuffle(low, lowBehind, [0, 1, 4, 5]),
-    f32x4.shuffle(low, lowBehind, [2, 3, 6, 7]),
-    f32x4.shuffle(high, highBehind, [0, 1, 4, 5]),
-    f32x4.shuffle(high, highBehind, [2, 3, 6, 7]),
+    f32x4.shuffle(abLow, cdLow, [0, 1, 4, 5]),
+    f32x4.shuffle(abLow, cdLow, [2, 3, 6, 7]),
+    f32x4.shuffle(abHigh, cdHigh, [0, 1, 4, 5]),
+    f32x4.shuffle(abHigh, cdHigh, [2, 3, 6, 7]),
   ];
 }

@@ -6,8 +6,8 @@
 import { type FunctionBuilder, i32, type Local } from './index.js';
 import { FLOAT, LANES } from './kernel.js';
 
-/** Most rows of a window: a kernel takes the address of each as a parameter. */
-export const MOST_ROWS = 7;
+/** Maximum rows of a window: a kernel takes the address of each as a parameter. */
+export const MAX_WINDOW_ROWS = 7;
 
 /** A window that slides along a row. All extents are in pixels. */
 export interface WindowRow {

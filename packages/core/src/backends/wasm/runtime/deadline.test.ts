@@ -79,7 +79,7 @@ test.each([
   await program.dispose();
 });
 
-test('a deadline is late after a long pause, and ends when it is cancelled', async () => {
+test('a deadline expires after its time, unless it is cancelled', async () => {
   const expire = vi.fn();
   const cancel = startDeadline(10, expire);
   await vi.advanceTimersByTimeAsync(9);
@@ -90,4 +90,22 @@ test('a deadline is late after a long pause, and ends when it is cancelled', asy
   await vi.advanceTimersByTimeAsync(10);
   expect(expire).toHaveBeenCalledOnce();
   expect(runMilliseconds(8e9)).toBe(140_000);
+});
+
+test('an answer that arrives while the event loop is blocked is in time', async () => {
+  vi.useRealTimers();
+  const expire = vi.fn();
+  // Afterwards, timers that are due run before immediates.
+  await new Promise((resolve) => setImmediate(resolve));
+  const cancel = startDeadline(20, expire);
+  const answered = new Promise<void>((resolve) => {
+    setImmediate(() => {
+      cancel();
+      resolve();
+    });
+  });
+  for (const end = performance.now() + 60; performance.now() < end; );
+  await answered;
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  expect(expire).not.toHaveBeenCalled();
 });

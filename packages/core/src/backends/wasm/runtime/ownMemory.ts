@@ -1,4 +1,5 @@
 /** Runs a plan on one worker with its own memory, which keeps pages responsive if memory cannot be shared. */
+import { createQueue } from '../../common/queue.js';
 import { startDeadline } from './deadline.js';
 import type { Answer, Feed, Request, ValueRange } from './messages.js';
 import type { LoadedPlan, Runner } from './runner.js';
@@ -68,23 +69,17 @@ export async function ownMemoryRunner(
     }
   };
 
-  let previous: Promise<unknown> = Promise.resolve();
-  /** Queues a request. The worker answers one at a time, and parameters may be read during a run. */
-  const enqueue = (message: Request, signal?: AbortSignal): Promise<Answer> => {
-    const answer = previous.then(() => request(message, signal));
-    previous = answer.catch(() => undefined);
-    return answer;
-  };
-
+  // The worker answers one request at a time, and parameters may be read during a run.
+  const enqueue = createQueue();
   const enqueueRun = (feeds: readonly Feed[], outputs: readonly ValueRange[], signal?: AbortSignal) =>
-    enqueue({ run: { feeds, outputs, commands, computePhaseCount } }, signal);
+    enqueue(() => request({ run: { feeds, outputs, commands, computePhaseCount } }, signal));
 
   worker = await start(loading);
   return {
     threads: 1,
     fallbackReason,
     run: async (feeds, outputs, signal) => (await enqueueRun(feeds, outputs, signal)).outputs,
-    read: async (ranges) => (await enqueue({ read: ranges })).outputs,
+    read: async (ranges) => (await enqueue(() => request({ read: ranges }))).outputs,
     profile: async (feeds) => (await enqueueRun(feeds, [])).times,
     async dispose() {
       ended = true;

@@ -9,7 +9,7 @@ import type { ChannelShuffleAttrs } from '../../../ops/arrange.js';
 import type { BatchNormAttrs } from '../../../ops/batchNorm.js';
 import type { Conv2dAttrs } from '../../../ops/conv2d.js';
 import { isOp } from '../../../ops/index.js';
-import { MOST_ROWS } from '../codegen/windowRow.js';
+import { MAX_WINDOW_ROWS } from '../codegen/windowRow.js';
 
 type Conv = Node<Conv2dAttrs>;
 
@@ -85,7 +85,7 @@ const isDepthwise = (node: Node): node is Conv =>
   isOp(node, 'conv2d') &&
   node.attrs.groups === node.shape[1] &&
   node.inputs[1]!.shape[1] === 1 &&
-  Math.max(...node.inputs[1]!.shape.slice(2)) <= MOST_ROWS &&
+  Math.max(...node.inputs[1]!.shape.slice(2)) <= MAX_WINDOW_ROWS &&
   node.attrs.groups === node.inputs[0]!.shape[1] &&
   !node.attrs.residual;
 

@@ -214,8 +214,8 @@ export function placeValues(
   return { values, skipped };
 
   /**
-   * Returns an input whose buffer the result may overwrite: same layout, last use here, and read at or ahead
-   * of the write position.
+   * Returns an input whose buffer the result may overwrite: same layout, last use here, and no element is read
+   * after it is overwritten.
    */
   function overwrittenInput(node: Node): Node | undefined {
     if (!isPixelShape(node.shape) || weights.has(node)) return undefined;

@@ -81,7 +81,7 @@ export interface ConvolutionWeight {
 /**
  * Adds the phase that transforms and packs the weight of a Winograd convolution in every run.
  * @param panel - output channels of a panel.
- * @param positionStride - bytes between the weights of neighbouring positions of the transformed window.
+ * @param elementStride - bytes from the matrix of one element of the transformed tile to the next.
  * @returns the address of the packed weights.
  */
 export type TransformChangingWeights = (
@@ -89,7 +89,7 @@ export type TransformChangingWeights = (
   weight: ConvolutionWeight,
   method: WinogradMethod,
   panel: number,
-  positionStride: number,
+  elementStride: number,
 ) => Pointer;
 
 /** Most values that are packed without yielding to the event loop: less than a millisecond of work. */

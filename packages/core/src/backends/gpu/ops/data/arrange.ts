@@ -170,7 +170,7 @@ export const lowerReshape: Lowering<ReshapeAttrs> = (context) => {
 };
 
 /** Dropout and stochastic depth at inference: the input itself, or a copy if its padding differs. */
-export const lowerIdentity: Lowering = (context) =>
+export const lowerNeutral: Lowering = (context) =>
   equalPadding(
     context.inputs[0]!.layout.padding,
     context.plan.layout(context.shape, context.storedPadding).padding,

@@ -2,7 +2,7 @@
 import type { Node } from '../../../../graph/graph.js';
 import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
 import { FLOAT } from '../../codegen/kernel.js';
-import { MOST_ROWS } from '../../codegen/windowRow.js';
+import { MAX_WINDOW_ROWS } from '../../codegen/windowRow.js';
 import { isFirstConv } from '../../schedule/fusions.js';
 import type { Planner } from '../../schedule/planner.js';
 import { type Lowering, pixelsOf } from '../lowering.js';
@@ -29,7 +29,7 @@ export const lowerConv2d: Lowering<Conv2dAttrs> = (p, node) => {
 export function lowerConvolution(p: Planner, convolution: Convolution): void {
   const { attrs, kernel, channels, out } = convolution;
   const { groups, padding } = attrs;
-  if (groups === out && channels === out && Math.max(...kernel) <= MOST_ROWS) {
+  if (groups === out && channels === out && Math.max(...kernel) <= MAX_WINDOW_ROWS) {
     lowerDepthwise(p, convolution);
     return;
   }

@@ -6,7 +6,7 @@
 import type { Node } from '../../../../graph/graph.js';
 import type { Conv2dGradAttrs } from '../../../../ops/conv2d.js';
 import { CACHE_LINE, FLOAT, paddedChannels } from '../../codegen/kernel.js';
-import { MOST_ROWS } from '../../codegen/windowRow.js';
+import { MAX_WINDOW_ROWS } from '../../codegen/windowRow.js';
 import { type Pixels, stridesOf } from '../../memory/layout.js';
 import type { Planner } from '../../schedule/planner.js';
 import { copyLoops, copyPhaseOf, zeroPhase } from '../data/copy.js';
@@ -25,7 +25,7 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
   const { stride, dilation, padding, groups, shape } = node.attrs;
   const [out, perGroup, ...kernel] = shape as [number, number, number, number];
   const [kernelRows, kernelColumns] = kernel;
-  if (groups === out && perGroup === 1 && Math.max(...kernel) <= MOST_ROWS) {
+  if (groups === out && perGroup === 1 && Math.max(...kernel) <= MAX_WINDOW_ROWS) {
     lowerDepthwiseWeightGradient(p, node);
     return;
   }

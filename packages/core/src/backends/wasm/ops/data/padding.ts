@@ -36,8 +36,8 @@ export const paddedExtents = (
 ];
 
 /**
- * Copies x into a workspace with zeros around it. Returns x itself if there is no padding and it has the pixel
- * stride asked for.
+ * Copies x into a workspace with zeros around it. Returns x itself if there is no padding and it has the
+ * requested pixel stride.
  * @param extents - height and width of the result.
  * @param stride - pixel stride of the result in bytes; by default the smallest.
  */

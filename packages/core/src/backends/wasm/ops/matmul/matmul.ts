@@ -108,8 +108,8 @@ export interface MatmulLayer {
   /** Bytes of x that are read, to compare with the size of the weights. */
   readonly inputBytes: number;
   /**
-   * True if the padding columns of this layer overlap the next layer's result, so that it must be written before
-   * that.
+   * True if the padding columns of this layer overlap the next layer's result, so that this layer must be written
+   * first.
    */
   readonly overlaps?: boolean;
 }

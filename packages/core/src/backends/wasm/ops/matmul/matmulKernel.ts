@@ -1,5 +1,5 @@
 /**
- * The matrix multiplication (GEMM) kernel behind most layers: C = activation(A B + bias + residual).
+ * The matrix multiplication (GEMM) kernel, which computes most layers: C = activation(A B + bias + residual).
  *
  * A row of A holds the K inputs of one output pixel, a row of C its N output channels; B are the weights, K x N. B
  * is packed into panels of NR columns (`panel`), as [panel][k][column], so that the K loop reads it in address
@@ -118,7 +118,7 @@ export function panelColumns({ tileColumns, wide }: Engine, rows: number, column
  * L1 cache for all pixels.
  */
 export const matmulKernel = defineKernel({
-  name: 'matrix product',
+  name: 'matmul',
   parameters: {
     /** Address of the first pixel of A; if A is indirect, the base of the offsets. */
     a: 'address',

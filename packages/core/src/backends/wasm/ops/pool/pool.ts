@@ -6,7 +6,7 @@ import type { Node } from '../../../../graph/graph.js';
 import { type AdaptivePoolAttrs, adaptiveRange } from '../../../../ops/adaptivePool.js';
 import type { AvgPoolAttrs, MaxPoolAttrs } from '../../../../ops/pool.js';
 import { CHANNEL_BLOCK, FLOAT } from '../../codegen/kernel.js';
-import { MOST_ROWS } from '../../codegen/windowRow.js';
+import { MAX_WINDOW_ROWS } from '../../codegen/windowRow.js';
 import type { Pixels } from '../../memory/layout.js';
 import type { Call, Planner } from '../../schedule/planner.js';
 import { insideWindow } from '../data/padding.js';
@@ -51,7 +51,7 @@ function lowerSliding(
   const divisor = (axis: 0 | 1, index: number): number =>
     poolDivisor(attrs, axis, axis === 0 ? x.h : x.w, index);
   const groups = channelGroups(x.c);
-  if (kernel[0] > MOST_ROWS) {
+  if (kernel[0] > MAX_WINDOW_ROWS) {
     areasPhase(p, x, y, reduction, dilation, (row, column) => {
       const top = row * stride[0] - padding[0];
       const left = column * stride[1] - padding[1];

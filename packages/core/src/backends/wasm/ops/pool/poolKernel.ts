@@ -5,7 +5,7 @@
  */
 import { f32x4, type Local, type V128, v128 } from '../../codegen/index.js';
 import { addressList, defineKernel, type Variant, VECTOR } from '../../codegen/kernel.js';
-import { MOST_ROWS, slideAlongRow, type WindowRow } from '../../codegen/windowRow.js';
+import { MAX_WINDOW_ROWS, slideAlongRow, type WindowRow } from '../../codegen/windowRow.js';
 
 /** Reduction of the values in a window. */
 export type Reduction = 'max' | 'mean';
@@ -17,7 +17,7 @@ const combine = (reduction: Reduction, a: V128, b: V128): V128 =>
 /** Reduction and geometry of a row of outputs. */
 export interface PoolRow extends WindowRow {
   readonly reduction: Reduction;
-  /** Rows of the window inside the image; at most seven. */
+  /** Rows of the window inside the image; at most `MAX_WINDOW_ROWS`. */
   readonly rows: number;
   /** Divisors of means, one for each output of the row; equal for all windows inside the image. */
   readonly divisors?: readonly number[];
@@ -28,7 +28,7 @@ export const poolRow = defineKernel({
   name: 'pool row',
   parameters: {
     /** Addresses of the input rows of the window that lie inside the image, from top to bottom. */
-    x: addressList(MOST_ROWS),
+    x: addressList(MAX_WINDOW_ROWS),
     /** Address of the output row. */
     y: 'address',
     /** Number of channel blocks, of eight channels each. */
@@ -36,7 +36,7 @@ export const poolRow = defineKernel({
   },
   build(f, p, { shape }: Variant<PoolRow>) {
     const { reduction, pixel, rows: rowCount, divisors } = shape;
-    if (rowCount > MOST_ROWS) throw new Error(`A pooling row takes at most ${MOST_ROWS} rows.`);
+    if (rowCount > MAX_WINDOW_ROWS) throw new Error(`A pooling row takes at most ${MAX_WINDOW_ROWS} rows.`);
     const rows = p.x.slice(0, rowCount);
     slideAlongRow(
       f,

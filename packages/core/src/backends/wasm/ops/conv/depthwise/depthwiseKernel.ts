@@ -14,7 +14,7 @@ import {
   type Variant,
   VECTOR,
 } from '../../../codegen/kernel.js';
-import { MOST_ROWS, slideAlongRow, tapBytes, type WindowRow } from '../../../codegen/windowRow.js';
+import { MAX_WINDOW_ROWS, slideAlongRow, tapBytes, type WindowRow } from '../../../codegen/windowRow.js';
 import { applyActivation } from '../../pointwise/activationKernel.js';
 
 /** Everything that is fixed when the kernel is generated. Extents are in pixels, strides in bytes. */
@@ -55,7 +55,7 @@ export const depthwiseRow = defineKernel({
   name: 'depthwise row',
   parameters: {
     /** Addresses of the input rows under the window that are inside the image, from top to bottom. */
-    x: addressList(MOST_ROWS),
+    x: addressList(MAX_WINDOW_ROWS),
     /** Address of the output row. */
     y: 'address',
     /** Address of the weights of the first channel group, in the order of `depthwiseWeightIndex`. */

@@ -1,7 +1,7 @@
 /** Row-wise grouped convolutions: each kernel call computes one row of output pixels. */
 
 import { FLOAT } from '../../../codegen/kernel.js';
-import { MOST_ROWS } from '../../../codegen/windowRow.js';
+import { MAX_WINDOW_ROWS } from '../../../codegen/windowRow.js';
 import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
 import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
@@ -32,7 +32,8 @@ export function chooseGroupedRows(
   const [inEach, outEach] = [channels / groups, out / groups];
   // A window of one column shares no values between outputs, and wide groups fill the tiles of a matrix
   // product.
-  const suits = kernel[0] <= MOST_ROWS && kernel[1] > 1 && kernel[1] <= MOST_ROWS && outEach <= MAX_OUTPUTS;
+  const suits =
+    kernel[0] <= MAX_WINDOW_ROWS && kernel[1] > 1 && kernel[1] <= MAX_WINDOW_ROWS && outEach <= MAX_OUTPUTS;
   return suits ? groupedLanes(p.engine, { groups, inEach, outEach }) : undefined;
 }
 

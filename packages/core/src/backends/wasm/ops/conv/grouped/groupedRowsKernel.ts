@@ -16,7 +16,7 @@ import {
   type Variant,
   VECTOR,
 } from '../../../codegen/kernel.js';
-import { MOST_ROWS, slideAlongRow, type WindowRow } from '../../../codegen/windowRow.js';
+import { MAX_WINDOW_ROWS, slideAlongRow, type WindowRow } from '../../../codegen/windowRow.js';
 import { applyActivation } from '../../pointwise/activationKernel.js';
 import { depthwiseVectors } from '../depthwise/depthwiseKernel.js';
 
@@ -67,7 +67,7 @@ export const groupedRow = defineKernel({
      * Addresses of the input rows under the window that are inside the image, from top to bottom, at the
      * first channel of the first set.
      */
-    x: addressList(MOST_ROWS),
+    x: addressList(MAX_WINDOW_ROWS),
     /** Address of the output row at the first set's first channel. */
     y: 'address',
     /** Address of the weights of the first set: [set][block][row][input channel][column][lane]. */

@@ -32,9 +32,9 @@ const SHARED_BYTES = 24e6;
  * least 16 input and output channels.
  *
  * The rounding error of F(4x4) is about three times that of the direct convolution, that of F(2x2) the same.
- * In a graph with gradients neither the forward nor the backward pass uses F(4x4): an activation that rounds
+ * In a graph with gradients neither the forward pass nor input gradients use F(4x4): an activation that rounds
  * to the other side of zero changes gradients by far more than rounding does. Without F(4x4) they are as
- * exact as PyTorch's.
+ * exact as PyTorch's. Weight gradients may use it (`fastestWeightGradient`): no activation depends on them.
  */
 export function chooseWinograd(
   p: Planner,
