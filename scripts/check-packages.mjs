@@ -25,10 +25,10 @@ const familyExports = ['models', 'article', 'renames'];
 
 /** The folders of core, the lower ones first; a file may import from its own folder and those before it. */
 const coreLayers = [
+  'printable',
   'errors',
   'platform',
   'platformName',
-  'printable',
   'realms',
   'tensor',
   'graph',

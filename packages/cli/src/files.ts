@@ -3,7 +3,7 @@ import { createReadStream, existsSync, readlinkSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { addAbortSignal } from 'node:stream';
-import { makeFolder, writeAtomically } from '@cnn/core/io';
+import { makeFolder, pathOf, writeAtomically } from '@cnn/core/io';
 import { decodeImage, type RgbImage } from '@cnn/image';
 
 /** Largest size of a picture file, in bytes. */
@@ -43,9 +43,10 @@ export async function readPicture(source: string, signal?: AbortSignal): Promise
  * @throws Error with the reason.
  */
 export async function requirePicture(source: string): Promise<void> {
-  if (source === '-' || /^https?:/i.test(source)) return;
+  if (source === '-') return;
   try {
-    if ((await stat(source)).isDirectory())
+    const path = pathOf(source);
+    if (path !== undefined && (await stat(path)).isDirectory())
       throw new Error('it is a folder; name the pictures in it, such as folder/*.jpg');
   } catch (error) {
     throw new Error(reasonOf(error));
@@ -54,7 +55,9 @@ export async function requirePicture(source: string): Promise<void> {
 
 async function openPicture(source: string, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
   if (source === '-') return signal ? addAbortSignal(signal, process.stdin) : process.stdin;
-  if (/^https?:/i.test(source)) {
+  await requirePicture(source);
+  const path = pathOf(source);
+  if (path === undefined) {
     const { ok, status, body } = await fetch(source, { signal }).catch((error: Error) => {
       signal?.throwIfAborted();
       const { code, message } = (error.cause ?? error) as NodeJS.ErrnoException;
@@ -63,8 +66,7 @@ async function openPicture(source: string, signal?: AbortSignal): Promise<AsyncI
     if (!ok || !body) throw new Error(`the server answered ${status}; check the address`);
     return body;
   }
-  await requirePicture(source);
-  return createReadStream(source, { signal });
+  return createReadStream(path, { signal });
 }
 
 async function bytesOf(parts: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<Uint8Array> {

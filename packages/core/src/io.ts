@@ -7,7 +7,7 @@ export { defaultLimits, type Limits } from './io/limits.js';
 export { makeFolder } from './io/makeFolder.js';
 export { prefixesOf, renameWeights } from './io/rename.js';
 export { readSafetensors, readSafetensorsMetadata, type Safetensors } from './io/safetensors.js';
-export type { WeightSource } from './io/source.js';
+export { pathOf, type WeightSource } from './io/source.js';
 export { builtin } from './platform.js';
 export { printable } from './printable.js';
 export { bytesOf, kindOf } from './realms.js';

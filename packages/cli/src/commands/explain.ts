@@ -1,6 +1,7 @@
 /** `cnn explain <picture>`: heat map of the evidence for a class, filters and feature maps, as PNG files. */
 import { basename, extname } from 'node:path';
 import { compile, type Module, parameters, type Weights } from '@cnn/core';
+import { pathOf } from '@cnn/core/io';
 import { featureSheet, filterSheet, gradCam, overlay } from '@cnn/explain';
 import { cropped, encodePng, type RgbImage, transform } from '@cnn/image';
 import { classOf, labelOf, rank } from '../classes.js';
@@ -102,8 +103,7 @@ function enlarged(picture: RgbImage): RgbImage {
 /** Gives the file name of a picture without folder and extension. */
 function nameOf(picture: string): string {
   if (picture === '-') return 'picture';
-  const isUrl = /^https?:/i.test(picture);
-  const file = basename(isUrl ? decodeURI(new URL(picture).pathname) : picture);
+  const file = basename(pathOf(picture) ?? decodeURI(new URL(picture).pathname));
   return basename(file, extname(file)) || 'picture';
 }
 

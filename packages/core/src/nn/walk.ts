@@ -1,11 +1,8 @@
 /** Walks over a model's tree of modules: lists, draws and matches its parameters, and replaces modules. */
 import { ShapeError, WeightsMismatch } from '../errors.js';
 import type { Param } from '../graph/graph.js';
-
 import { printable } from '../printable.js';
-
 import { describeValue, floatsOf, kindOf } from '../realms.js';
-
 import { random } from '../tensor/random.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
 import { isLazy, type Weights } from '../tensor/tensor.js';
@@ -75,8 +72,8 @@ export function initialise(model: Module, { seed = 0 }: { readonly seed?: number
  * const tuned = replace(resnet18(), 'fc', linear(512, 10));
  */
 export function replace(model: Module, path: string, replacement: Module): Module {
-  const known = [...modules(model)].map(([at]) => at);
   if (path === '') return replacement;
+  const known = [...modules(model)].map(([at]) => at);
   if (!known.includes(path)) {
     const parent = path.slice(0, Math.max(0, path.lastIndexOf('.')));
     const near = known.filter((at) => at && at.slice(0, Math.max(0, at.lastIndexOf('.'))) === parent);
