@@ -29,6 +29,7 @@ const coreLayers = [
   'errors',
   'platform',
   'platformName',
+  'yield',
   'realms',
   'tensor',
   'graph',

@@ -2,7 +2,7 @@
  * Reads Python's pickle format as data, as far as weight files use it. Nothing in a file is ever executed:
  * names become inert tags, and calls are recorded.
  */
-import { timeSlices } from '../backends/common/yield.js';
+import { timeSlices } from '../yield.js';
 import type { Limits } from './limits.js';
 import { pickleBytes } from './pickleBytes.js';
 import { callOf, isDictClass, type KeyIn } from './pickleCalls.js';

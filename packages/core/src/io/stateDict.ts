@@ -2,8 +2,9 @@
  * Finds the state dict in the pickle of a training checkpoint, and notes its choice and the alternatives. It looks
  * at the structure only: it neither checks nor reads arrays.
  */
-import { timeSlices } from '../backends/common/yield.js';
+
 import { FileFormatError } from '../errors.js';
+import { timeSlices } from '../yield.js';
 import { isArray, isScalar } from './arrays.js';
 import { under } from './listing.js';
 import type { Notes } from './notes.js';
