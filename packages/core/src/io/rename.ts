@@ -153,15 +153,3 @@ function wrappedParents(names: readonly string[]): ReadonlySet<string> {
     }
   return parents;
 }
-
-/**
- * Finds the prefixes under which the weights have names of a model: `'encoder.'` for `encoder.conv1.weight`
- * and a model with `conv1.weight`. For choosing a part of weights that hold more than the model.
- * @param expected - the model's names.
- * @returns the prefixes, each with its dot, under which the first of the model's names is found.
- */
-export function prefixesOf(names: Iterable<string>, expected: readonly string[]): readonly string[] {
-  const [first] = expected;
-  if (first === undefined) return [];
-  return [...names].flatMap((name) => (name.endsWith(`.${first}`) ? [name.slice(0, -first.length)] : []));
-}
