@@ -26,10 +26,11 @@ const familyExports = ['models', 'article', 'renames'];
 
 /** The folders of core, the lower ones first; a file may import from its own folder and those before it. */
 const coreLayers = [
+  'printable',
   'errors',
   'platform',
   'platformName',
-  'printable',
+  'yield',
   'realms',
   'tensor',
   'graph',

@@ -1,9 +1,9 @@
 /** Reads pictures and writes results, with errors that say what to do. */
 import { createReadStream, existsSync, readlinkSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname, extname } from 'node:path';
 import { addAbortSignal } from 'node:stream';
-import { makeFolder, writeAtomically } from '@cnn/core/io';
+import { makeFolder, pathOf, writeAtomically } from '@cnn/core/io';
 import { decodeImage, type RgbImage } from '@cnn/image';
 
 /** Largest size of a picture file, in bytes. */
@@ -43,18 +43,37 @@ export async function readPicture(source: string, signal?: AbortSignal): Promise
  * @throws Error with the reason.
  */
 export async function requirePicture(source: string): Promise<void> {
-  if (source === '-' || /^https?:/i.test(source)) return;
+  if (source === '-') return;
   try {
-    if ((await stat(source)).isDirectory())
+    const path = pathOf(source);
+    if (path !== undefined && (await stat(path)).isDirectory())
       throw new Error('it is a folder; name the pictures in it, such as folder/*.jpg');
   } catch (error) {
     throw new Error(reasonOf(error));
   }
 }
 
+/** Gives the file name of a picture without folder and extension; `picture` if it has no name. */
+export function nameOfPicture(source: string): string {
+  if (source === '-' || /^\s*data:/i.test(source)) return 'picture';
+  const file = basename(pathOf(source) ?? decoded(new URL(source).pathname));
+  return basename(file, extname(file)) || 'picture';
+}
+
+/** Decodes the %-sequences of a URL's path; a path with a stray % stays. */
+function decoded(path: string): string {
+  try {
+    return decodeURI(path);
+  } catch {
+    return path;
+  }
+}
+
 async function openPicture(source: string, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
   if (source === '-') return signal ? addAbortSignal(signal, process.stdin) : process.stdin;
-  if (/^https?:/i.test(source)) {
+  await requirePicture(source);
+  const path = pathOf(source);
+  if (path === undefined) {
     const { ok, status, body } = await fetch(source, { signal }).catch((error: Error) => {
       signal?.throwIfAborted();
       const { code, message } = (error.cause ?? error) as NodeJS.ErrnoException;
@@ -63,8 +82,7 @@ async function openPicture(source: string, signal?: AbortSignal): Promise<AsyncI
     if (!ok || !body) throw new Error(`the server answered ${status}; check the address`);
     return body;
   }
-  await requirePicture(source);
-  return createReadStream(source, { signal });
+  return createReadStream(path, { signal });
 }
 
 async function bytesOf(parts: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<Uint8Array> {

@@ -2,6 +2,7 @@
  * The errors a user can meet. One class per kind, so that callers can tell them apart with `instanceof`;
  * every message is a sentence with the place, both values, and what to do.
  */
+import { printable } from './printable.js';
 
 /** Shapes, sizes or options that do not fit together. The message starts with the module path, if any. */
 export class ShapeError extends Error {
@@ -27,18 +28,24 @@ export class WeightsMismatch extends Error {
   }
 }
 
-/** A file that cannot be read: of the wrong format, truncated, crafted, or over a limit. */
+/**
+ * A file that cannot be read: of the wrong format, truncated, crafted, or over a limit. Control characters that the
+ * reason quotes from the file are escaped.
+ */
 export class FileFormatError extends Error {
   override readonly name = 'FileFormatError';
+  /** The fault, as the end of a sentence: `'it is empty'`. */
+  readonly reason: string;
   constructor(
     /** The expected format: `'safetensors'`, `'torch zip'`, `'pickle'`, `'png'`, ... */
     readonly format: string,
-    /** The fault, as the end of a sentence: `'it is empty'`. */
-    readonly reason: string,
+    reason: string,
     /** Offset of the fault in bytes, if it is known. */
     readonly offset?: number,
   ) {
-    super(`Not a readable ${format} file${offset === undefined ? '' : ` (at byte ${offset})`}: ${reason}`);
+    const shown = printable(reason);
+    super(`Not a readable ${format} file${offset === undefined ? '' : ` (at byte ${offset})`}: ${shown}`);
+    this.reason = shown;
   }
 }
 

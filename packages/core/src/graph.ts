@@ -2,7 +2,6 @@
 
 export type { CompileOptions, Program } from './backends/backend.js';
 export { createQueue } from './backends/common/queue.js';
-export { timeSlices } from './backends/common/yield.js';
 export { compileOn, type Selected } from './backends/select.js';
 export { type ExtractOptions, extract } from './graph/extract.js';
 export {
@@ -85,3 +84,4 @@ export { hash32, type Random, type RandomState, random } from './tensor/random.j
 export { centredStart, roundHalfEven } from './tensor/round.js';
 export { logProbabilities } from './tensor/scores.js';
 export { formatShape, sameShape } from './tensor/shape.js';
+export { timeSlices } from './yield.js';

@@ -11,6 +11,7 @@ import {
   type Weights,
   writeSafetensors,
 } from './index.js';
+import { describeValue } from './realms.js';
 
 const realm = createContext({});
 /** Makes a value of another realm. */
@@ -18,6 +19,17 @@ const foreign = <T>(code: string): T => runInContext(code, realm) as T;
 
 const model = linear(4, 2);
 const weights = initialise(model, { seed: 1 });
+test.each([
+  ['', 'a String'],
+  [new Uint8Array(1), 'a Uint8Array'],
+  [new Int8Array(1), 'an Int8Array'],
+  [foreign('new ArrayBuffer(1)'), 'an ArrayBuffer'],
+  [[], 'a plain array'],
+  [undefined, 'undefined'],
+])('%o is described', (value, text) => {
+  expect(describeValue(value)).toBe(text);
+});
+
 const compiled = () => compile(model, { weights, input: [1, 4], backend: 'reference' });
 
 test('arrays of another realm are taken as inputs, tensors and weights, without a copy', async () => {

@@ -11,7 +11,7 @@ export function describeValue(value: unknown): string {
   const kind = kindOf(value);
   if (kind === 'Promise') return 'a promise (await it)';
   if (kind === 'Array' || kind === 'Object') return `a plain ${kind.toLowerCase()}`;
-  return value ? `a ${kind}` : String(value);
+  return value || value === '' ? `${/^[AEIO]/.test(kind) ? 'an' : 'a'} ${kind}` : String(value);
 }
 
 /** Gives the values of a Float32Array of any realm, not copied; undefined for everything else. */

@@ -1,11 +1,10 @@
 /** `cnn explain <picture>`: heat map of the evidence for a class, filters and feature maps, as PNG files. */
-import { basename, extname } from 'node:path';
 import { compile, type Module, parameters, type Weights } from '@cnn/core';
 import { featureSheet, filterSheet, gradCam, overlay } from '@cnn/explain';
 import { cropped, encodePng, type RgbImage, transform } from '@cnn/image';
 import { classOf, labelOf, rank } from '../classes.js';
 import { UsageError } from '../errors.js';
-import { readPicture, writeResult } from '../files.js';
+import { nameOfPicture, readPicture, writeResult } from '../files.js';
 import { type ModelRequest, openModel } from '../openModel.js';
 import type { PlaceOptions } from '../options.js';
 import { noteFallback, printable, printJson, type Terminal, topLines } from '../terminal.js';
@@ -53,7 +52,7 @@ export async function explain(
     files.push(file);
   };
   await write(
-    options.out ?? `${nameOf(picture)}-explained.png`,
+    options.out ?? `${nameOfPicture(picture)}-explained.png`,
     overlay(enlarged(cropped(image, preset)), map, options.opacity),
   );
   if (options.filters) await write(options.filters, filterSheet(firstFilters(model, weights)));
@@ -97,14 +96,6 @@ function enlarged(picture: RgbImage): RgbImage {
       data.set(picture.data.subarray(from, from + 3), 3 * (y * width + x));
     }
   return { width, height, data };
-}
-
-/** Gives the file name of a picture without folder and extension. */
-function nameOf(picture: string): string {
-  if (picture === '-') return 'picture';
-  const isUrl = /^https?:/i.test(picture);
-  const file = basename(isUrl ? decodeURI(new URL(picture).pathname) : picture);
-  return basename(file, extname(file)) || 'picture';
 }
 
 /** Gives the weight of the first convolution. */

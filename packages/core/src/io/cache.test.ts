@@ -91,6 +91,12 @@ test('in a browser it is the Cache storage, when asked for', async () => {
     expect([...new Uint8Array(await found.arrayBuffer())]).toEqual([1, 2, 3]);
     await cache.forget('https://example.org/x');
     expect(await cache.find('https://example.org/x')).toBeUndefined();
+    vi.stubGlobal('caches', {
+      open: () => Promise.resolve({ put: () => Promise.reject(new Error('full')) }),
+    });
+    await expect(cache.keep('https://example.org/x?token=secret', Uint8Array.of(1))).rejects.toThrow(
+      'Cannot keep https://example.org/x?... in the Cache storage of this page (full)',
+    );
   } finally {
     process.getBuiltinModule = getBuiltinModule;
   }

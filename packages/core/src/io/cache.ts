@@ -7,6 +7,7 @@ import { builtin } from '../platform.js';
 import { writeAtomically } from './atomicFile.js';
 import { sha256OfText } from './hash.js';
 import { makeFolder } from './makeFolder.js';
+import { shownUrl } from './url.js';
 
 /** End of the errors about the folder. */
 const ADVICE = 'choose a folder with CNN_CACHE, the cacheDir option or cnn --cache, or pass cache: false';
@@ -132,7 +133,7 @@ function browserCache(): DownloadCache {
     async keep(url, bytes) {
       await (await open()).put(url, new Response(bytes as Uint8Array<ArrayBuffer>)).catch((error: Error) => {
         throw new Error(
-          `Cannot keep ${url} in the Cache storage of this page (${error.message}); free storage of the site, or leave the cache option out.`,
+          `Cannot keep ${shownUrl(url)} in the Cache storage of this page (${error.message}); free storage of the site, or leave the cache option out.`,
           { cause: error },
         );
       });

@@ -404,6 +404,28 @@ describe('files on disk', () => {
     await expect(readWeights(index({ a: 'one.safetensors' }))).rejects.toThrow(/pass its path or URL/);
   });
 
+  test('the options of an index are about all its files together', async () => {
+    const gan = { 'one.safetensors': ['module.g.a', 'module.g.b'], 'two.safetensors': ['module.d.a', 'x.a'] };
+    const one = tensor([1], [1]);
+    const map = Object.entries(gan).flatMap(([file, names]) => names.map((name) => [name, file]));
+    await make({
+      'index.json': bytesOf(JSON.stringify({ weight_map: Object.fromEntries(map) })),
+      ...Object.fromEntries(
+        Object.entries(gan).map(([file, names]) => [
+          file,
+          writeSafetensors(new Map(names.map((name) => [name, one]))),
+        ]),
+      ),
+    });
+    const path = join(folder, 'index.json');
+    expect([...(await readWeights(path)).keys()]).toEqual(Object.values(gan).flat());
+    expect([...(await readWeights(path, { from: 'module.g' })).keys()]).toEqual(['a', 'b']);
+    await expect(readWeights(path, { from: 'y' })).rejects.toThrow(/no name in it starts with 'y.'/);
+    await expect(readWeights(path, { limits: { maxElements: 3 } })).rejects.toThrow(
+      /asks for 4, .*maxElements/,
+    );
+  });
+
   test('weights that are a small part of a file do not keep the rest in memory', async () => {
     const large = new Uint8Array(10_000_000);
     const object = pickle({

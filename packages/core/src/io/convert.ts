@@ -2,10 +2,11 @@
  * Converts the arrays of a file to float32 tensors: views of contiguous float32 values, else copies. `signal` is
  * checked every few milliseconds.
  */
-import { timeSlices } from '../backends/common/yield.js';
+
 import { FileFormatError } from '../errors.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Tensor, Weights } from '../tensor/tensor.js';
+import { timeSlices } from '../yield.js';
 import type { ArrayReference } from './arrays.js';
 import { bytesPerValue, floatsAt, gather } from './dtype.js';
 import { quote } from './quote.js';

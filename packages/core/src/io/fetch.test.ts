@@ -207,6 +207,11 @@ describe('a connection that breaks', () => {
 });
 
 describe('an error in one sentence', () => {
+  test('escapes control characters of the server', async () => {
+    answers = [(_, response) => response.writeHead(404, 'Not\xc2\x9b2JFound').end()];
+    await expect(read()).rejects.toThrow(String.raw`answered 404 Not\x9b2JFound.`);
+  });
+
   const fails = async (answer: Answer, message: RegExp, tries: number): Promise<void> => {
     answers = [answer];
     const failed = read();
@@ -372,6 +377,19 @@ describe('limits', () => {
       /asks for 1,099,511,627,776, over the limit maxBytes/,
     );
     expect(seen).toEqual([]);
+    expect(requests.length).toBe(1);
+  });
+
+  test('that are raised do not lead to an array that no engine can make', async () => {
+    answers = [
+      (_, response) => {
+        response.writeHead(200, { 'content-length': 2 ** 50 });
+        response.write('x');
+      },
+    ];
+    const failed = read({ limits: { maxBytes: 2 ** 53 } });
+    await expect(failed).rejects.toThrow(FileFormatError);
+    await expect(failed).rejects.toThrow(/1,125,899,906,842,624 bytes are more than memory/);
     expect(requests.length).toBe(1);
   });
 

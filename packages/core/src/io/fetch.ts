@@ -1,8 +1,9 @@
 /** Downloads files: resumes broken connections, detects stalled ones, and reports errors with advice. */
 import { platformName } from '../platformName.js';
+import { printable } from '../printable.js';
 import { describeValue } from '../realms.js';
 import { type Hash, requireHash, sha256 } from './hash.js';
-import { type Limits, withinLimit } from './limits.js';
+import { allocated, type Limits, withinLimit } from './limits.js';
 import { addressOf, shownUrl } from './url.js';
 
 /** Progress of a download or a read, in bytes. */
@@ -214,7 +215,7 @@ function start(url: string, received: Received, response: Response, options: Dow
       (etag?.startsWith('W/') ? undefined : etag) ?? headers.get('last-modified') ?? undefined;
   }
   withinLimit('weight', options.limits, 'maxBytes', received.total ?? 0);
-  received.bytes = new Uint8Array(received.total ?? 1 << 20);
+  received.bytes = allocated(received.total ?? 1 << 20);
   received.hash = options.sha256 === undefined ? undefined : sha256();
 }
 
@@ -291,7 +292,7 @@ const codeOf = (error: unknown): string | undefined =>
 function requireOk(url: string, { ok, status, statusText }: Response): void {
   const isEmpty = status === 204 || status === 205;
   if (ok && status !== 206 && !isEmpty) return;
-  const answer = `the server answered ${status}${statusText && ` ${statusText}`}`;
+  const answer = `the server answered ${status}${statusText && ` ${printable(statusText)}`}`;
   if (ok)
     throw new DownloadError(
       `Could not download ${shownUrl(url)}: ${answer}, ${isEmpty ? 'which has no content' : 'a part of the file, to a request for the whole'}. Check the URL, or download the file by other means and pass its path.`,
@@ -311,7 +312,7 @@ function append(received: Received, part: Uint8Array, limits: Limits): void {
     // More bytes than announced: the response was compressed, and CORS can hide Content-Encoding from a page.
     received.total = undefined;
     received.validator = undefined;
-    const larger = new Uint8Array(Math.min(Math.max(needed, received.bytes.length * 2), limits.maxBytes));
+    const larger = allocated(Math.min(Math.max(needed, received.bytes.length * 2), limits.maxBytes));
     larger.set(received.bytes.subarray(0, received.length));
     received.bytes = larger;
   }

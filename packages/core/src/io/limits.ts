@@ -61,6 +61,19 @@ export function withinLimit(
     );
 }
 
+/** Makes an array for a whole file. @throws FileFormatError if no array can be that long. */
+export function allocated(size: number): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(size);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new FileFormatError(
+      'weight',
+      `its ${size.toLocaleString('en-US')} bytes are more than memory, or one array here, can hold. Save the weights alone as safetensors, and read them with onDemand: true, as cnn does`,
+    );
+  }
+}
+
 /** Number of values that any file may describe: an expanded tensor has more values than its file stores. */
 const SMALL = 2 ** 20;
 

@@ -1,7 +1,9 @@
 /** The tensors of a file before they are read: found and named, but not yet judged. */
+import { FileFormatError } from '../errors.js';
 import type { Weights } from '../tensor/tensor.js';
 import type { Limits } from './limits.js';
 import type { Notes } from './notes.js';
+import { quote } from './quote.js';
 
 /** Options of the readers of weight files. */
 export interface ReadOptions {
@@ -39,4 +41,21 @@ export function under<T>(tensors: ReadonlyMap<string, T>, prefix: string): Map<s
     name.startsWith(`${prefix}.`) ? [[name.slice(prefix.length + 1), value]] : [],
   );
   return chosen.length > 0 ? new Map(chosen) : undefined;
+}
+
+/**
+ * Chooses the tensors under the prefix `from`, all if it is undefined.
+ * @throws FileFormatError if there is none.
+ */
+export function chosenBy<T>(
+  format: string,
+  tensors: ReadonlyMap<string, T>,
+  from: string | undefined,
+): ReadonlyMap<string, T> {
+  const chosen = from === undefined ? tensors : under(tensors, from);
+  if (chosen) return chosen;
+  throw new FileFormatError(
+    format,
+    `no name in it starts with ${quote(`${from}.`)}, which the option 'from' (cnn: --weights-key) names`,
+  );
 }

@@ -6,7 +6,7 @@ import { type ArrayReference, numpyType, stridesOf } from './arrays.js';
 import { converter, countOf } from './convert.js';
 import { bytesPerValue } from './dtype.js';
 import { isShape, requireElements, withinLimit } from './limits.js';
-import { type Listing, type ReadOptions, under } from './listing.js';
+import { chosenBy, type Listing, type ReadOptions } from './listing.js';
 import { quote } from './quote.js';
 import { textDecoder } from './text.js';
 import { entryBytes, type ZipEntry } from './zip.js';
@@ -24,11 +24,8 @@ export function listNpz(
   { limits, from, signal }: ReadOptions,
 ): Listing<ZipEntry> {
   const all = new Map([...entries].map(([name, entry]) => [name.slice(0, -'.npy'.length), entry]));
-  const tensors = from === undefined ? all : under(all, from);
-  if (!tensors)
-    throw new FileFormatError(format, `no array in it has a name that starts with ${quote(`${from}.`)}`);
   return {
-    tensors,
+    tensors: chosenBy(format, all, from),
     isScalar: () => false,
     async read(chosen) {
       withinLimit(format, limits, 'maxTensors', chosen.size);

@@ -11,7 +11,7 @@ import {
   u32,
   u64,
 } from '@cnn/testing/weightFiles';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { FileFormatError } from '../errors.js';
 import { defaultLimits } from './limits.js';
 import { unpickle } from './pickle.js';
@@ -381,12 +381,37 @@ test('a signal ends the reading of a long pickle', async () => {
   await expect(reading).rejects.toBe('stop');
 });
 
+test('a signal is heard between the items of one SETITEMS', async () => {
+  const count = 8192;
+  const items = Array.from({ length: count }, (_, i) => bytesOf(text(`k${i}`), 'N'));
+  const { signal } = new AbortController();
+  // Time runs so fast that each look at the clock ends a slice, after which the signal is heard.
+  let now = 0;
+  vi.spyOn(performance, 'now').mockImplementation(() => (now += 1000));
+  const heard = vi.spyOn(signal, 'throwIfAborted');
+  try {
+    await unpickle(bytesOf('}(', ...items, 'u.'), 0, defaultLimits, signal);
+    const instructions = 2 * count + 4;
+    // SETITEMS sets 1024 items between two looks.
+    expect(heard).toHaveBeenCalledTimes(Math.floor(instructions / 1024) + count / 1024 - 1);
+  } finally {
+    vi.restoreAllMocks();
+  }
+});
+
+test('text of a pickle is escaped in its errors', async () => {
+  await expect(read(bytesOf('I\x1b[2J\n.'))).rejects.toThrow(String.raw`'\x1b[2J' is not a number`);
+});
+
 test('texts of array indices: the first 256 of a dict stay names, the others are numbers', async () => {
   const keys = Array.from({ length: 300 }, (_, i) => bytesOf(text(String(i)), 'N'));
   const items = itemsOf(await read(bytesOf('}(', ...keys, 'u.')))!;
   expect([...items.keys()].filter((key) => typeof key === 'string').length).toBe(256);
   expect(items.size).toBe(300);
   expect([...items.keys()].slice(255).map(described).slice(0, 2)).toEqual(["'255'", '256']);
+  const pairs = Array.from({ length: 300 }, (_, i) => bytesOf(text(String(i)), 'N', 0x86));
+  const ordered = bytesOf(name('collections', 'OrderedDict'), ']', '(', ...pairs, 'e', 0x85, 'R.');
+  expect([...itemsOf(await read(ordered))!.keys()].map(described)).toEqual([...items.keys()].map(described));
 });
 
 test('a whole number of 65 to 255 bytes stays bytes; longer ones are refused', async () => {

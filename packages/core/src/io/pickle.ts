@@ -2,10 +2,10 @@
  * Reads Python's pickle format as data, as far as weight files use it. Nothing in a file is ever executed:
  * names become inert tags, and calls are recorded.
  */
-import { timeSlices } from '../backends/common/yield.js';
+import { timeSlices } from '../yield.js';
 import type { Limits } from './limits.js';
 import { pickleBytes } from './pickleBytes.js';
-import { callOf, isDictClass } from './pickleCalls.js';
+import { callOf, isDictClass, type KeyIn } from './pickleCalls.js';
 import { literal, Op } from './pickleOps.js';
 import { type Global, isTag, keyOf, type Persistent, type Pickled, qualifiedName } from './pickleValue.js';
 
@@ -49,7 +49,7 @@ const maxObjects = ({ maxTensors }: Limits): number => Math.max(10_000, 50 * max
 const MAX_INDEX_TEXTS = 256;
 
 /** Gives a function that makes keys of dicts: numbers, and further texts of array indices, become `NumberKey`s. */
-function dictKeys(): (dict: ReadonlyMap<Pickled, Pickled>, key: Pickled) => Pickled {
+function dictKeys(): KeyIn {
   const counts = new Map<ReadonlyMap<Pickled, Pickled>, number>();
   return (dict, key) => {
     if (typeof key !== 'string' || key.length > 10 || !/^\d+$/.test(key)) return keyOf(key);
@@ -176,7 +176,7 @@ export async function unpickle(
     const callee = isTag(value, 'global') ? value : UNNAMED;
     if (!isTag(value, 'global') && !isTag(value, 'call')) fail('it calls something that is not a name');
     if (!Array.isArray(args)) return fail(`it calls ${qualifiedName(callee)} without a tuple of arguments`);
-    return callOf(callee, args, spend);
+    return callOf(callee, args, spend, keyIn);
   };
   /** Reads NEWOBJ: an instance becomes a tag, without arguments; one of a dict class, an empty dict. */
   const instance = (): Pickled => {
@@ -283,13 +283,13 @@ export async function unpickle(
       case Op.INST: {
         const module = source.line();
         const callee: Global = { kind: 'global', module, name: source.line() };
-        pushNew(callOf(callee, popMark(), spend));
+        pushNew(callOf(callee, popMark(), spend, keyIn));
         break;
       }
       case Op.OBJ: {
         const [callee, ...args] = popMark();
         if (!isTag(callee, 'global')) return fail('it calls something that is not a name');
-        pushNew(callOf(callee, args, spend));
+        pushNew(callOf(callee, args, spend, keyIn));
         break;
       }
       case Op.REDUCE:

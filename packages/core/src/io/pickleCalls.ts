@@ -2,12 +2,15 @@
  * The calls that a pickle may make. None is executed: those of Python's dicts and lists become plain ones,
  * all others are recorded as data, whatever their name.
  */
-import { type Global, isTag, keyOf, type Pickled } from './pickleValue.js';
+import { type Global, isTag, type Pickled } from './pickleValue.js';
 
 const dicts = /^(collections (OrderedDict|defaultdict|Counter)|(__builtin__|builtins) dict)$/;
 const lists = /^((__builtin__|builtins) (set|frozenset|list|tuple)|torch Size|collections deque)$/;
 
 const reconstructor = /^copy_?reg _reconstructor$/;
+
+/** Gives a value as a key of a dict. */
+export type KeyIn = (dict: ReadonlyMap<Pickled, Pickled>, key: Pickled) => Pickled;
 
 /** True if instances of that class are dicts, whose items are kept. */
 export const isDictClass = ({ module, name }: Global): boolean => dicts.test(`${module} ${name}`);
@@ -15,8 +18,14 @@ export const isDictClass = ({ module, name }: Global): boolean => dicts.test(`${
 /**
  * Gives the value that a call is read as.
  * @param spend - called with the number of items copied, which count towards the limit on objects.
+ * @param keyIn - makes the keys of the dict.
  */
-export function callOf(callee: Global, args: readonly Pickled[], spend: (items: number) => void): Pickled {
+export function callOf(
+  callee: Global,
+  args: readonly Pickled[],
+  spend: (items: number) => void,
+  keyIn: KeyIn,
+): Pickled {
   const name = `${callee.module} ${callee.name}`;
   if (lists.test(name)) {
     const items = args[0];
@@ -40,6 +49,6 @@ export function callOf(callee: Global, args: readonly Pickled[], spend: (items: 
   if (!Array.isArray(items)) return result;
   spend(items.length);
   for (const item of items as readonly Pickled[])
-    if (Array.isArray(item) && item.length === 2) result.set(keyOf(item[0]), item[1]);
+    if (Array.isArray(item) && item.length === 2) result.set(keyIn(result, item[0]), item[1]);
   return result;
 }

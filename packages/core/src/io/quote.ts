@@ -1,3 +1,4 @@
+/** Texts from files in messages. */
 import { printable } from '../printable.js';
 
 /**
@@ -6,3 +7,7 @@ import { printable } from '../printable.js';
  */
 export const quote = (text: string): string =>
   `'${printable(text.length > 120 ? `${text.slice(0, 120)}...` : text)}'`;
+
+/** Lists the first ten values for a message, each as `show` gives it. */
+export const listed = <T>(values: readonly T[], show: (value: T) => string): string =>
+  `${values.slice(0, 10).map(show).join(', ')}${values.length > 10 ? ', ...' : ''}`;

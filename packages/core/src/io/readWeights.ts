@@ -4,22 +4,21 @@
  */
 import { FileFormatError } from '../errors.js';
 import { printable } from '../printable.js';
+import { sizeOf } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import { withoutUnused } from './convert.js';
 import { describeFile } from './describeFile.js';
 import type { Progress } from './fetch.js';
 import { requireHashOption } from './hash.js';
-import { type Limits, OverLimit, resolveLimits } from './limits.js';
-import type { Listing, ReadOptions } from './listing.js';
+import { type Limits, OverLimit, resolveLimits, withinLimit } from './limits.js';
+import { chosenBy, type Listing, type ReadOptions } from './listing.js';
 import { Notes, type WeightsNote } from './notes.js';
 import { isNpz, listNpz } from './npz.js';
 import { openOnDemand } from './onDemand.js';
-
 import { type Rename, understandNames } from './rename.js';
 import { listSafetensors, looksLikeSafetensors } from './safetensors.js';
 import { shardsOf } from './shards.js';
 import { besideSource, pathOf, readSource, sourceOfThisRealm, type WeightSource } from './source.js';
-
 import {
   isTorchZip,
   listLegacyTorch,
@@ -138,13 +137,13 @@ async function readFrom(
     const lazy = await openOnDemand(path, { ...options, limits }).catch((error: unknown) =>
       fail(error, path),
     );
-    if (lazy) return chosenOf(lazy, options, notes).catch((error: unknown) => fail(error, path));
+    if (lazy) return chosenOf(lazy, options, notes, isShard).catch((error: unknown) => fail(error, path));
   }
   const { bytes, owned, place, forget } = await readSource(source, { ...options, limits });
   const shards = isShard || looksLikeSafetensors(bytes) ? undefined : shardsOf(bytes, limits);
   if (shards) return readShards(source, shards, options, limits, notes);
   try {
-    const weights = await parse(bytes, { limits, owned, signal, from, notes }, options);
+    const weights = await parse(bytes, { limits, owned, signal, from, notes }, options, isShard);
     return await withoutUnused(weights, signal);
   } catch (error) {
     if (error instanceof FileFormatError && !(error instanceof OverLimit)) await forget();
@@ -152,13 +151,19 @@ async function readFrom(
   }
 }
 
-/** Reads the tensors of a listing that the names and rules of the options leave. */
+/**
+ * Reads the tensors of a listing that the names and rules of the options leave.
+ * @param isShard - reads all tensors, under their names in the file: names are understood over all files of an index.
+ */
 function chosenOf<T>(
   { tensors, within, isScalar, read }: Listing<T>,
   { rename }: ReadWeightsOptions,
   notes: Notes,
+  isShard: boolean,
 ): Promise<Weights> {
-  return Promise.resolve(read(understandNames(tensors, { rename, within, isScalar }, notes)));
+  return Promise.resolve(
+    read(isShard ? tensors : understandNames(tensors, { rename, within, isScalar }, notes)),
+  );
 }
 
 /** Reads the files of an index beside it, one after the other. */
@@ -170,7 +175,9 @@ async function readShards(
   notes: Notes,
 ): Promise<Weights> {
   const all: Weights = new Map();
-  const { sha256: _, rename: __, ...rest } = options;
+  // The prefixes, the rules and `from` are those of all files together: a file may hold no tensor under `from`.
+  const { sha256: _, rename, from, ...rest } = options;
+  let elements = 0;
   for (const file of files) {
     const shard = besideSource(source, file);
     if (shard === undefined)
@@ -178,11 +185,16 @@ async function readShards(
         'weight',
         `it is the index of weights in ${files.length} other files; pass its path or URL, so that they are found beside it`,
       );
-    // Prefixes are those of all files together.
-    const weights = await readFrom(shard, { ...rest, rename: [] }, limits, new Notes(), true);
-    for (const [name, value] of weights) all.set(name, value);
+    const weights = await readFrom(shard, rest, limits, notes, true);
+    for (const [name, value] of weights) {
+      all.set(name, value);
+      elements += sizeOf(value.shape);
+    }
+    withinLimit('weight', limits, 'maxTensors', all.size);
+    withinLimit('weight', limits, 'maxElements', elements);
   }
-  return understandNames(all, { rename: options.rename, isScalar: ({ shape }) => shape.length === 0 }, notes);
+  const chosen = chosenBy('weight', all, from);
+  return understandNames(chosen, { rename, isScalar: ({ shape }) => shape.length === 0 }, notes);
 }
 
 /** Throws the error; adds the path or URL of the file to a FileFormatError. */
@@ -196,8 +208,10 @@ async function parse(
   bytes: Uint8Array,
   options: ReadOptions,
   { rename }: ReadWeightsOptions,
+  isShard: boolean,
 ): Promise<Weights> {
-  const finish = <T>(listing: Listing<T>): Promise<Weights> => chosenOf(listing, { rename }, options.notes);
+  const finish = <T>(listing: Listing<T>): Promise<Weights> =>
+    chosenOf(listing, { rename }, options.notes, isShard);
   if (looksLikeZip(bytes)) {
     const entries = readZip(bytes, options.limits);
     if (isNpz(entries) && !isTorchZip(entries)) return finish(listNpz(bytes, entries, options));

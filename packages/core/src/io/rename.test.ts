@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
+import { prefixesOf } from '../nn/walk.js';
 import { tensor, type Weights } from '../tensor/tensor.js';
 import { Notes } from './notes.js';
-import { type NamesOptions, prefixesOf, type Rename, understandNames } from './rename.js';
+import { type NamesOptions, type Rename, understandNames } from './rename.js';
 
 const named = (...names: readonly string[]): Weights =>
   new Map(names.map((name, i) => [name, tensor([i], [1])]));

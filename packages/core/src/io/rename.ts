@@ -4,7 +4,7 @@
  */
 import type { Weights } from '../tensor/tensor.js';
 import { Notes } from './notes.js';
-import { quote } from './quote.js';
+import { listed, quote } from './quote.js';
 
 /**
  * Maps a name in the file to the name in the model: a function (`undefined` leaves the tensor out), or a list
@@ -79,10 +79,7 @@ export function understandNames<T>(
     removed.add(prefix);
     if (beside.length > 0)
       notes.names(
-        `Left out, as they belong to no part of the network under ${quote(prefix)}: ${beside
-          .slice(0, 10)
-          .map(([original]) => quote(original))
-          .join(', ')}${beside.length > 10 ? ', ...' : ''}.`,
+        `Left out, as they belong to no part of the network under ${quote(prefix)}: ${listed(beside, ([original]) => quote(original))}.`,
       );
     names = names.flatMap(([original, name]): [string, string][] =>
       name.startsWith(prefix) ? [[original, name.slice(prefix.length)]] : [],
@@ -155,16 +152,4 @@ function wrappedParents(names: readonly string[]): ReadonlySet<string> {
       if (parents.has(parent) && !name.startsWith('module.', dot + 1)) parents.delete(parent);
     }
   return parents;
-}
-
-/**
- * Finds the prefixes under which the weights have names of a model: `'encoder.'` for `encoder.conv1.weight`
- * and a model with `conv1.weight`. For choosing a part of weights that hold more than the model.
- * @param expected - the model's names.
- * @returns the prefixes, each with its dot, under which the first of the model's names is found.
- */
-export function prefixesOf(names: Iterable<string>, expected: readonly string[]): readonly string[] {
-  const [first] = expected;
-  if (first === undefined) return [];
-  return [...names].flatMap((name) => (name.endsWith(`.${first}`) ? [name.slice(0, -first.length)] : []));
 }

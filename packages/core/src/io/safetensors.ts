@@ -9,9 +9,9 @@ import { converter, countOf } from './convert.js';
 import { aligned, bytesPerValue, type DType, isDType, littleEndianBytes, toFloat32 } from './dtype.js';
 import { type JsonHeader, parseHeader } from './jsonHeader.js';
 import { isCount, isShape, type Limits, requireElements, resolveLimits, withinLimit } from './limits.js';
-import { type Listing, type ReadOptions, under } from './listing.js';
+import { chosenBy, type Listing, type ReadOptions } from './listing.js';
 import { quote } from './quote.js';
-import { requireBuiltin } from './requireBuiltin.js';
+import { withFile } from './source.js';
 import { textDecoder, utf8Bytes } from './text.js';
 
 const format = 'safetensors';
@@ -92,13 +92,7 @@ export function listing(
   read: Listing<Entry>['read'],
 ): Listing<Entry> {
   const all = new Map(entries.map((entry) => [entry.name, entry]));
-  const tensors = from === undefined ? all : under(all, from);
-  if (!tensors)
-    throw new FileFormatError(
-      format,
-      `no name in it starts with ${quote(`${from}.`)}, which the option 'from' (cnn: --weights-key) names`,
-    );
-  return { tensors, isScalar: ({ shape }) => shape.length === 0, read };
+  return { tensors: chosenBy(format, all, from), isScalar: ({ shape }) => shape.length === 0, read };
 }
 
 /** Checks the number of chosen tensors and of their values. @param size - of the file, in bytes. */
@@ -168,15 +162,9 @@ export async function readSafetensorsMetadata(
   limits?: Partial<Limits>,
 ): Promise<Readonly<Record<string, string>>> {
   const bounds = resolveLimits(limits);
-  const file = await requireBuiltin<typeof import('node:fs/promises')>(
-    'node:fs/promises',
-    'Reading a file',
-  ).open(path, 'r');
-  try {
-    return metadataOf(headerOf(await headerBytes(file, bounds), bounds).entries.__metadata__);
-  } finally {
-    await file.close();
-  }
+  return withFile(path, async (file) =>
+    metadataOf(headerOf(await headerBytes(file, bounds), bounds).entries.__metadata__),
+  );
 }
 
 /** Reads the bytes of a file up to the end of its header. */

@@ -8,9 +8,9 @@ import { bytesOf, describeValue, isBlob, isUrl } from '../realms.js';
 import { type CacheOptions, openCache } from './cache.js';
 import { download, type Progress, requireDownloadOptions } from './fetch.js';
 import { HashMismatch, requireHash, sha256 } from './hash.js';
-import { type Limits, withinLimit } from './limits.js';
+import { allocated, type Limits, withinLimit } from './limits.js';
 import { requireBuiltin } from './requireBuiltin.js';
-import { addressOf, isUrlText, shownUrl } from './url.js';
+import { addressOf, isUrlText, parseUrl, shownUrl } from './url.js';
 
 /**
  * A source of weights. A string is a URL if it starts with `http:`, `https:`, `file:`, `data:`, `blob:`, `ftp:`
@@ -55,7 +55,9 @@ export function pathOf(source: WeightSource): string | undefined {
   const url = source instanceof URL ? source.href : source;
   if (typeof url !== 'string') return undefined;
   if (/^\s*file:/i.test(url))
-    return requireBuiltin<typeof import('node:url')>('node:url', 'Reading a file: URL').fileURLToPath(url);
+    return requireBuiltin<typeof import('node:url')>('node:url', 'Reading a file: URL').fileURLToPath(
+      parseUrl(url),
+    );
   if (source instanceof URL || isUrlText(url)) return undefined;
   return builtin<typeof import('node:fs/promises')>('node:fs/promises') || !globalThis.location
     ? url
@@ -68,7 +70,7 @@ export function besideSource(source: WeightSource, file: string): string | undef
   if (path !== undefined) return path.replace(/[^/\\]*$/, '') + file;
   const url = source instanceof URL ? source.href : source;
   if (typeof url !== 'string' || /^\s*(data|blob):/i.test(url)) return undefined;
-  return new URL(file, new URL(url, globalThis.location?.href)).href;
+  return new URL(file, parseUrl(url, globalThis.location?.href)).href;
 }
 
 /**
@@ -90,7 +92,7 @@ export async function readSource(source: WeightSource, options: SourceOptions): 
   if (path !== undefined) return own(readFile(path, options), path);
   if (source instanceof URL) return readUrl(source.href, options);
   if (typeof source === 'string')
-    return readUrl(isUrlText(source) ? source : new URL(source, globalThis.location?.href).href, options);
+    return readUrl(isUrlText(source) ? source : parseUrl(source, globalThis.location?.href).href, options);
   if (isBlob(source)) return own(readBlob(source, options));
   return { ...(await own(givenBytes(source, options))), owned: false };
 }
@@ -137,19 +139,6 @@ async function readPieces(
   signal?.throwIfAborted();
   if (hash && expected !== undefined) requireHash(await hash.digest(bytes), expected);
   return bytes;
-}
-
-/** Makes an array for a whole file. @throws FileFormatError if no array can be that long. */
-function allocated(size: number): Uint8Array<ArrayBuffer> {
-  try {
-    return new Uint8Array(size);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new FileFormatError(
-      'weight',
-      `its ${size.toLocaleString('en-US')} bytes are more than memory, or one array here, can hold. Save the weights alone as safetensors, and read them with onDemand: true, as cnn does`,
-    );
-  }
 }
 
 async function readBlob(blob: Blob, options: SourceOptions): Promise<Uint8Array> {

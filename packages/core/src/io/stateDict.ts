@@ -2,12 +2,14 @@
  * Finds the state dict in the pickle of a training checkpoint, and notes its choice and the alternatives. It looks
  * at the structure only: it neither checks nor reads arrays.
  */
-import { timeSlices } from '../backends/common/yield.js';
+
 import { FileFormatError } from '../errors.js';
+import { timeSlices } from '../yield.js';
 import { isArray, isScalar } from './arrays.js';
+import { under } from './listing.js';
 import type { Notes } from './notes.js';
 import { describe, isTag, itemsOf, type Pickled } from './pickleValue.js';
-import { quote } from './quote.js';
+import { listed, quote } from './quote.js';
 
 /** A state dict: the arrays of a dict, by name. */
 export interface StateDict {
@@ -209,10 +211,6 @@ function joinSiblings(candidates: readonly Candidate[]): readonly Candidate[] {
   return [joined, ...others];
 }
 
-/** Gives the first ten keys or paths, for a message. */
-const listed = (names: readonly string[]): string =>
-  `${names.slice(0, 10).map(quote).join(', ')}${names.length > 10 ? ', ...' : ''}`;
-
 /**
  * Finds the dict that holds the weights: with `from` the one it names; else, in this order, the one under a
  * usual key (averaged weights first, if they are complete; accuracies beside it can be tensors too) unless another
@@ -246,7 +244,7 @@ export async function findStateDict(
   const take = ({ path, dict }: Candidate): StateDict => {
     const rest = others(path).map((other) => other.path);
     const held = [
-      ...(rest.length > 0 ? [listed(rest)] : []),
+      ...(rest.length > 0 ? [listed(rest, quote)] : []),
       ...(hasTensorsAtTop ? ['tensors at its top'] : []),
     ];
     if (held.length > 0)
@@ -264,7 +262,7 @@ export async function findStateDict(
   if (top && (!largest || top.size > largest.size)) {
     const rest = candidates.filter(({ size }) => size > 0).map(({ path }) => path);
     if (rest.length > 0)
-      notes.choice(`The weights are those at the top of the file; it also holds ${listed(rest)}.`);
+      notes.choice(`The weights are those at the top of the file; it also holds ${listed(rest, quote)}.`);
     return { arrays: arraysOf(format, top.dict, notes), within: 'file' };
   }
   const found = candidates.filter(({ size, path }) => size > 0 && path !== beside?.path);
@@ -293,7 +291,7 @@ async function several(
     const arrays = new Map<string, Pickled>();
     for (const { path, dict } of candidates)
       for (const [name, value] of arraysOf(format, dict, notes)) arrays.set(`${path}.${name}`, value);
-    notes.choice(`The weights are those under ${listed(candidates.map(({ path }) => path))}, joined.`);
+    notes.choice(`The weights are those under ${listed(candidates, ({ path }) => quote(path))}, joined.`);
     return { arrays, within: 'checkpoint' };
   };
   if (names.every((all) => [...all].every((name) => layerNames.test(name)))) return join();
@@ -309,7 +307,7 @@ async function several(
   if (first.size >= MUCH_SMALLER * second.size) return take(first);
   throw new FileFormatError(
     format,
-    `it holds several dicts of tensors: ${listed(candidates.map(({ path }) => path))}. Choose one with the option 'from' (cnn: --weights-key).`,
+    `it holds several dicts of tensors: ${listed(candidates, ({ path }) => quote(path))}. Choose one with the option 'from' (cnn: --weights-key).`,
   );
 }
 
@@ -326,12 +324,12 @@ function none(format: string, root: Pickled): StateDict {
   const whole = [...childrenOf(root)].find(([, value]) => isWholeModule(value));
   if (whole)
     return fail(
-      `its ${quote(whole[0])} is a whole module, ${describe(whole[1])}, no state dict; its code is not run. In PyTorch load it where its class is defined, and save its state dict: torch.save(checkpoint['${whole[0]}'].state_dict(), file).`,
+      `its ${quote(whole[0])} is a whole module, ${describe(whole[1])}, no state dict; its code is not run. In PyTorch load it where its class is defined, and save its state dict: torch.save(checkpoint[${quote(whole[0])}].state_dict(), file).`,
     );
   if (!items) return fail(`it holds ${describe(root)}, no dict of tensors. ${SAVE}`);
   if (items.size === 0) return { arrays: new Map(), within: 'file' };
   return fail(
-    `it holds no tensors at its top or in a dict there; its keys are ${[...items.keys()].slice(0, 10).map(describe).join(', ')}. ${SAVE}`,
+    `it holds no tensors at its top or in a dict there; its keys are ${listed([...items.keys()], describe)}. ${SAVE}`,
   );
 }
 
@@ -372,14 +370,12 @@ async function named(
   );
   for (const { path, dict } of candidates) {
     const prefix = path && from.startsWith(`${path}.`) ? from.slice(path.length + 1) : from;
-    const chosen = [...arraysOf(format, dict, notes)].flatMap(([name, value]): [string, Pickled][] =>
-      name.startsWith(`${prefix}.`) ? [[name.slice(prefix.length + 1), value]] : [],
-    );
-    if (chosen.length > 0) return new Map(chosen);
+    const chosen = under(arraysOf(format, dict, notes), prefix);
+    if (chosen) return chosen;
   }
   const paths = candidates.flatMap(({ path }) => (path ? [path] : []));
   return fail(
-    `it has no dict of tensors under ${quote(from)}, which the option 'from' (cnn: --weights-key) names; ${paths.length > 0 ? `it has ${listed(paths)}` : 'it has none under a key'}.`,
+    `it has no dict of tensors under ${quote(from)}, which the option 'from' (cnn: --weights-key) names; ${paths.length > 0 ? `it has ${listed(paths, quote)}` : 'it has none under a key'}.`,
   );
 }
 
@@ -420,10 +416,7 @@ function arraysOf(format: string, dict: ReadonlyMap<Pickled, Pickled>, notes: No
   }
   if (unnamed.length > 0 && arrays.size === 0)
     throw new FileFormatError(format, `a tensor has the key ${describe(unnamed[0])}; keys are names`);
-  if (unnamed.length > 0)
-    notes.names(
-      `Left out, as their keys are no names: ${unnamed.slice(0, 10).map(describe).join(', ')}${unnamed.length > 10 ? ', ...' : ''}.`,
-    );
+  if (unnamed.length > 0) notes.names(`Left out, as their keys are no names: ${listed(unnamed, describe)}.`);
   return arrays;
 }
 

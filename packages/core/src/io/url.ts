@@ -1,4 +1,5 @@
 /** URLs of downloads: their parts for fetch, and how messages show them. */
+import { printable } from '../printable.js';
 import { utf8Bytes } from './text.js';
 
 /** The parts of a URL for a request. */
@@ -11,7 +12,7 @@ export interface Address {
 
 /** Splits a URL. @throws TypeError if it is none; the message shows no password. */
 export function addressOf(text: string): Address {
-  const url = parse(text);
+  const url = parseUrl(text);
   const { username, password } = url;
   if (!username && !password) return { href: url.href, headers: {} };
   url.username = '';
@@ -20,9 +21,10 @@ export function addressOf(text: string): Address {
   return { href: url.href, headers: { Authorization: `Basic ${btoa(String.fromCharCode(...bytes))}` } };
 }
 
-function parse(text: string): URL {
+/** Parses a URL. @param base - of a relative one. @throws TypeError if it is none; the message shows no password. */
+export function parseUrl(text: string, base?: string): URL {
   try {
-    return new URL(text);
+    return new URL(text, base);
   } catch {
     // Without the cause, which holds the whole text.
     throw new TypeError(`${shownUrl(text)} is not a complete URL; check it.`);
@@ -44,12 +46,13 @@ export const isUrlText = (text: string): boolean =>
 
 /**
  * Shows a URL in messages, without what may be secret: user and password, query (signatures, tokens) and fragment.
+ * Control characters are escaped: the URL of a redirect comes from a server.
  * @example
  * shownUrl('https://me:secret@example.org/x.pth?token=secret') // 'https://example.org/x.pth?...'
  */
 export function shownUrl(text: string): string {
   const whole = withoutUser(text.trim()).replace(/#.*$/s, '').replace(/\?.*$/s, '?...');
-  return whole.length > 200 ? `${whole.slice(0, 200)}...` : whole;
+  return printable(whole.length > 200 ? `${whole.slice(0, 200)}...` : whole);
 }
 
 /** Removes the user and password as the URL parser finds them; up to the last `@` of a text that it refuses. */

@@ -78,8 +78,8 @@ function zip64(view: DataView, from: number, end: number, values: readonly numbe
 
 /**
  * Reads the central directory: all entries by name. Sizes and offsets must lie within the file, entries may
- * not overlap, and all unpacked sizes together may not exceed `maxBytes`, nor 32 times the file. The CRC-32 of entries is not
- * checked; a SHA-256 of the file is (`sha256` of `readWeights`).
+ * not overlap, and all unpacked sizes together may not exceed `maxBytes`, nor 32 times the file. The CRC-32 of
+ * entries is not checked; a SHA-256 of the file is (`sha256` of `readWeights`).
  * @throws FileFormatError if a check fails, or for an encrypted entry.
  */
 export function readZip(bytes: Uint8Array, limits: Limits): ReadonlyMap<string, ZipEntry> {

@@ -1,11 +1,8 @@
 /** Walks over a model's tree of modules: lists, draws and matches its parameters, and replaces modules. */
 import { ShapeError, WeightsMismatch } from '../errors.js';
 import type { Param } from '../graph/graph.js';
-
 import { printable } from '../printable.js';
-
 import { describeValue, floatsOf, kindOf } from '../realms.js';
-
 import { random } from '../tensor/random.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
 import { isLazy, type Weights } from '../tensor/tensor.js';
@@ -75,8 +72,8 @@ export function initialise(model: Module, { seed = 0 }: { readonly seed?: number
  * const tuned = replace(resnet18(), 'fc', linear(512, 10));
  */
 export function replace(model: Module, path: string, replacement: Module): Module {
-  const known = [...modules(model)].map(([at]) => at);
   if (path === '') return replacement;
+  const known = [...modules(model)].map(([at]) => at);
   if (!known.includes(path)) {
     const parent = path.slice(0, Math.max(0, path.lastIndexOf('.')));
     const near = known.filter((at) => at && at.slice(0, Math.max(0, at.lastIndexOf('.'))) === parent);
@@ -184,16 +181,24 @@ export function requireMatch(
   );
 }
 
+/**
+ * Finds the prefixes under which the weights have names of a model: `'encoder.'` for `encoder.conv1.weight`
+ * and a model with `conv1.weight`. For choosing a part of weights that hold more than the model.
+ * @param expected - the model's names.
+ * @returns the prefixes, each with its dot, under which the first of the model's names is found.
+ */
+export function prefixesOf(names: Iterable<string>, expected: readonly string[]): readonly string[] {
+  const [first] = expected;
+  if (first === undefined) return [];
+  return [...names].flatMap((name) => (name.endsWith(`.${first}`) ? [name.slice(0, -first.length)] : []));
+}
+
 /** Says by which prefix all missing names differ from unknown ones, in a sentence; empty if by none. */
 function prefixHint(missing: readonly string[], unexpected: readonly string[]): string {
   /** The prefix before all of `short` that gives names in `long`. */
   const between = (short: readonly string[], long: readonly string[]): string | undefined => {
-    const [first] = short;
     const known = new Set(long);
-    const prefixes = long.flatMap((name) =>
-      first !== undefined && name.endsWith(`.${first}`) ? [name.slice(0, -first.length)] : [],
-    );
-    return prefixes.find((prefix) => short.every((name) => known.has(prefix + name)));
+    return prefixesOf(long, short).find((prefix) => short.every((name) => known.has(prefix + name)));
   };
   const tooMuch = between(missing, unexpected);
   if (tooMuch)

@@ -51,7 +51,9 @@ export function weaklyCached<T extends object>(compute: () => T): () => T {
   }
   let cached: WeakRef<T> | undefined;
   return () => {
-    const value = cached?.deref() ?? compute();
+    const known = cached?.deref();
+    if (known) return known;
+    const value = compute();
     cached = new WeakRef(value);
     return value;
   };

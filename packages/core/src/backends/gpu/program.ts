@@ -2,11 +2,11 @@
 import { type Graph, inputsOf, type Node, parametersOf } from '../../graph/graph.js';
 import { lastReads } from '../../graph/liveness.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
+import { yieldToEventLoop } from '../../yield.js';
 import type { ProfileStep, Program } from '../backend.js';
 import { stepOf } from '../common/describe.js';
 import { valuesFor } from '../common/feeds.js';
 import { Lifetime } from '../common/lifetime.js';
-import { yieldToEventLoop } from '../common/yield.js';
 import type { CompiledCall, DeviceRuntime } from './device/runtime.js';
 import type { Layout } from './layout/types.js';
 import type { HostValues, Plan, PlannedTensor, WriteStaged } from './plan/plan.js';

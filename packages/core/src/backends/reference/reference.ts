@@ -9,11 +9,11 @@ import type { Values } from '../../ops/define.js';
 import { computeReference } from '../../ops/index.js';
 import { sizeOf } from '../../tensor/shape.js';
 import type { Tensor, Weights } from '../../tensor/tensor.js';
+import { timeSlices } from '../../yield.js';
 import type { Backend, CompileOptions, ProfileStep, Program } from '../backend.js';
 import { stepOf } from '../common/describe.js';
 import { valuesFor } from '../common/feeds.js';
 import { Lifetime } from '../common/lifetime.js';
-import { timeSlices } from '../common/yield.js';
 
 /** Options of {@link referenceBackend}. */
 export interface ReferenceOptions {

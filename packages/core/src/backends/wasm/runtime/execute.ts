@@ -1,5 +1,5 @@
 /** Executes command lists phase by phase, on a worker or on the calling thread. */
-import { SLICE_MS, yieldToEventLoop } from '../../common/yield.js';
+import { SLICE_MS, yieldToEventLoop } from '../../../yield.js';
 
 /** The commands of one thread in memory. */
 export interface CommandList {

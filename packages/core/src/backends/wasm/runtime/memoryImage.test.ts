@@ -4,7 +4,7 @@ import { Graph } from '../../../graph/graph.js';
 import { emit } from '../../../ops/define.js';
 import { ops } from '../../../ops/index.js';
 import type { LazyTensor, Tensor } from '../../../tensor/tensor.js';
-import { SLICE_MS } from '../../common/yield.js';
+import { SLICE_MS } from '../../../yield.js';
 import { CONSTANTS_AT } from '../codegen/constants.js';
 import { detectFeatures, engineFor } from '../codegen/engine.js';
 import { CACHE_LINE } from '../codegen/kernel.js';

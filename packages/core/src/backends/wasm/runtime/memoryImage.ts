@@ -1,5 +1,5 @@
 /** Lays out a plan in memory (control words, commands, constants, I/O region, arena) and builds its module. */
-import { timeSlices } from '../../common/yield.js';
+import { timeSlices } from '../../../yield.js';
 import { CONSTANTS, CONSTANTS_AT, MAX_CONSTANTS } from '../codegen/constants.js';
 import { buildModule } from '../codegen/index.js';
 import { argumentsOf, FLOAT, kernelFunction } from '../codegen/kernel.js';
