@@ -7,7 +7,8 @@ import type { Engine } from '../../codegen/engine.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { type Pixels, pixelRuns } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
-import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
+import { type LoweringContext, shareOf } from '../../schedule/context.js';
+import type { Call } from '../../schedule/kernelCache.js';
 import { matmulSeconds } from '../conv/costModel.js';
 import type { CopyLoop } from '../data/copyKernel.js';
 import { type PackedPart, pack } from '../data/pack.js';
@@ -58,7 +59,7 @@ function panelLoops(order: InnerOrder, width: number, columns: number, columnStr
  * @param start - offset of the first value in the weight, in floats.
  */
 export function packPanels(
-  p: Planner,
+  p: LoweringContext,
   weight: Node,
   columns: number,
   panel: number,
@@ -142,7 +143,7 @@ const MIN_TILE_FILL = 0.85;
 const meanTileRows = (pixels: number, { tileRows }: Engine): number => pixels / Math.ceil(pixels / tileRows);
 
 /** A table of the offset of each pixel from the first, in bytes. */
-function pixelOffsets(p: Planner, { n, h, w, imageStride, rowStride, pixelStride }: Pixels): Pointer {
+function pixelOffsets(p: LoweringContext, { n, h, w, imageStride, rowStride, pixelStride }: Pixels): Pointer {
   const shape = [n, h, w, imageStride, rowStride, pixelStride];
   return p.internConstant(`offsets ${shape.join()}`, n * h * w, (target) => {
     const offsets = new Int32Array(target.buffer, target.byteOffset, target.length);
@@ -153,7 +154,7 @@ function pixelOffsets(p: Planner, { n, h, w, imageStride, rowStride, pixelStride
 }
 
 /** Chooses tile and panel sizes of a product, packs its weights and generates its kernel. */
-export function planMatmul(p: Planner, layer: MatmulLayer): PlannedMatmul {
+export function planMatmul(p: LoweringContext, layer: MatmulLayer): PlannedMatmul {
   const { name, inner, columns, x, y, residual, activation, bias } = layer;
   const { engine } = p;
   const results = residual ? [y, residual] : [y];
@@ -273,15 +274,14 @@ function* blocks([from, to]: Range, size: number): Generator<Range> {
  * panels if the weights are most of the memory traffic, so that each core reads only a part of them; else the
  * pixels.
  */
-export function matmulPhase(p: Planner, ...layers: readonly MatmulLayer[]): void {
+export function matmulPhase(p: LoweringContext, ...layers: readonly MatmulLayer[]): void {
   const planned = layers.map((layer) => planMatmul(p, layer));
   const [{ algorithm, units, block, panels, weightBound }] = planned as [PlannedMatmul];
   const overlapping = layers.some(({ overlaps }) => overlaps);
   // Layers that overlap must run on the same thread, in order.
   const byPanels = !overlapping && panels >= p.threads && (weightBound || units < 2 * p.threads);
-  p.setAlgorithm(algorithm);
   p.addExpectedSeconds(planned.reduce((sum, { seconds }) => sum + seconds, 0));
-  p.addPhase((thread) => {
+  p.addPhase(algorithm, (thread) => {
     const panelRange: Range = byPanels ? shareOf(panels, thread, p.threads) : [0, panels];
     const unitRange: Range = byPanels ? [0, units] : shareOf(units, thread, p.threads);
     if (panelRange[0] === panelRange[1]) return [];

@@ -8,7 +8,8 @@ import type { AvgPoolAttrs, MaxPoolAttrs } from '../../../../ops/pool.js';
 import { CHANNEL_BLOCK, FLOAT } from '../../codegen/kernel.js';
 import { MAX_WINDOW_ROWS } from '../../codegen/windowRow.js';
 import type { Pixels } from '../../memory/layout.js';
-import type { Call, Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
+import type { Call } from '../../schedule/kernelCache.js';
 import { insideWindow } from '../data/padding.js';
 import { channelGroups, type Lowering, pixelsOf } from '../lowering.js';
 import { poolArea, poolRow, type Reduction } from './poolKernel.js';
@@ -41,7 +42,7 @@ export function poolDivisor(
 }
 
 function lowerSliding(
-  p: Planner,
+  p: LoweringContext,
   node: Node,
   attrs: MaxPoolAttrs | AvgPoolAttrs,
   reduction: Reduction,
@@ -67,8 +68,7 @@ function lowerSliding(
     });
     return;
   }
-  p.setAlgorithm(`${reduction} pool ${kernel.join('x')}`);
-  p.parallelFor(y.n * y.h, (from, to) =>
+  p.parallelFor(`${reduction} pool ${kernel.join('x')}`, y.n * y.h, (from, to) =>
     Array.from({ length: to - from }, (_, i): Call => {
       const [image, row] = [Math.floor((from + i) / y.h), (from + i) % y.h];
       const top = row * stride[0] - padding[0];
@@ -113,7 +113,7 @@ interface Area {
  * @param areaOf - gives the window of an output pixel.
  */
 function areasPhase(
-  p: Planner,
+  p: LoweringContext,
   x: Pixels,
   y: Pixels,
   reduction: Reduction,
@@ -144,16 +144,18 @@ function areasPhase(
     });
   };
   const pixels = y.n * y.h * y.w;
-  p.setAlgorithm(`${reduction} pool`);
+  const algorithm = `${reduction} pool`;
   if (pixels < 2 * p.threads)
-    p.parallelFor(groups, (from, to) => Array.from({ length: pixels }, (_, pixel) => call(pixel, from, to)));
+    p.parallelFor(algorithm, groups, (from, to) =>
+      Array.from({ length: pixels }, (_, pixel) => call(pixel, from, to)),
+    );
   else
-    p.parallelFor(pixels, (from, to) =>
+    p.parallelFor(algorithm, pixels, (from, to) =>
       Array.from({ length: to - from }, (_, i) => call(from + i, 0, groups)),
     );
 }
 
-function lowerAdaptive(p: Planner, node: Node, reduction: Reduction): void {
+function lowerAdaptive(p: LoweringContext, node: Node, reduction: Reduction): void {
   const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
   areasPhase(p, x, y, reduction, [1, 1], (row, column) => {
     const [top, bottom] = adaptiveRange(row, x.h, y.h);

@@ -9,7 +9,8 @@ import type { SumToAttrs } from '../../../../ops/reduce.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { type Pixels, pixelRuns, stridesOf } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
-import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
+import { type LoweringContext, shareOf } from '../../schedule/context.js';
+import type { Call } from '../../schedule/kernelCache.js';
 import { channelGroups, type Lowering, pixelsOf } from '../lowering.js';
 import { finishSums, pixelCounts, type Summand, sumPixels, sumValues } from './reduceKernel.js';
 
@@ -33,7 +34,7 @@ interface PixelSums {
 }
 
 /** Adds the phases of one or more sums over pixels of the same extents. */
-export function sumPixelsPhases(p: Planner, all: readonly PixelSums[]): void {
+export function sumPixelsPhases(p: LoweringContext, all: readonly PixelSums[]): void {
   const [{ x: first }] = all as [PixelSums];
   const pixels = first.n * first.h * first.w;
   const count = Math.min(MAX_PARTS, Math.ceil(pixels / PART_PIXELS));
@@ -67,11 +68,10 @@ export function sumPixelsPhases(p: Planner, all: readonly PixelSums[]): void {
     };
     return { at, calls };
   });
-  p.setAlgorithm('sum over pixels');
-  p.parallelFor(count, (from, to) =>
+  p.parallelFor('sum over pixels', count, (from, to) =>
     Array.from({ length: to - from }, (_, i) => sums.flatMap(({ calls }) => calls(from + i))).flat(),
   );
-  p.parallelFor(groups, (from, to) =>
+  p.parallelFor('sum over pixels', groups, (from, to) =>
     all.map(({ y, factor = 1, deviation }, index) => {
       const at = (pointer: Pointer) => pointer.plus(from * CHANNEL_BLOCK * FLOAT);
       const finish = p.kernel(finishSums, { parts: count, partBytes, eps: deviation?.eps });
@@ -134,7 +134,6 @@ export const lowerSumTo: Lowering<SumToAttrs> = (p, node) => {
   const outer = remaining.slice(0, -1);
   const add = p.kernel(sumValues, { loops, from: innermost.from, to: innermost.to });
   const rows = outer.reduce((product, { count }) => product * count, 1);
-  p.setAlgorithm('sum');
   const call = (row: number, start: number, end: number): Call => {
     let rest = row;
     let [x, y] = [start * innermost.from, start * innermost.to];
@@ -146,11 +145,11 @@ export const lowerSumTo: Lowering<SumToAttrs> = (p, node) => {
     return add({ x: p.value(input).at.plus(x), y: p.value(node).at.plus(y), count: end - start });
   };
   if (rows >= innermost.count)
-    p.parallelFor(rows, (first, end) =>
+    p.parallelFor('sum', rows, (first, end) =>
       Array.from({ length: end - first }, (_, i) => call(first + i, 0, innermost.count)),
     );
   else
-    p.parallelFor(innermost.count, (start, end) =>
+    p.parallelFor('sum', innermost.count, (start, end) =>
       Array.from({ length: rows }, (_, row) => call(row, start, end)),
     );
 };

@@ -3,7 +3,8 @@
 import { FLOAT, LANES, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
-import type { Call, Planner } from '../../../schedule/planner.js';
+import type { LoweringContext } from '../../../schedule/context.js';
+import type { Call } from '../../../schedule/kernelCache.js';
 import { pack } from '../../data/pack.js';
 import { insideWindow } from '../../data/padding.js';
 import { biasOf, pixelsOf } from '../../lowering.js';
@@ -46,7 +47,7 @@ type RowShape = Pick<Pixels, 'h' | 'w' | 'pixelStride'>;
  * @param options.sums - true to sum each channel along every row as well.
  */
 export function planDepthwise(
-  p: Planner,
+  p: LoweringContext,
   { attrs, weight, order, bias, kernel, channels }: ConvolutionLayer,
   x: RowShape,
   y: RowShape,
@@ -114,7 +115,7 @@ export function planDepthwise(
   };
 }
 
-export function lowerDepthwise(p: Planner, convolution: Convolution): void {
+export function lowerDepthwise(p: LoweringContext, convolution: Convolution): void {
   const { residual, kernel, y } = convolution;
   const x = convolution.x();
   const residualPixels = residual && pixelsOf(p, residual);
@@ -129,12 +130,13 @@ export function lowerDepthwise(p: Planner, convolution: Convolution): void {
     return call(row, (xRow) => at(x, xRow), at(y, row), range, residualPixels && at(residualPixels, row));
   };
   const rows = y.n * y.h;
-  p.setAlgorithm(`depthwise ${kernel.join('x')}`);
   // Few rows would not divide evenly among threads, so channel groups are divided.
   if (rows < 8 * p.threads && groups >= p.threads)
-    p.parallelFor(groups, (from, to) => Array.from({ length: rows }, (_, row) => rowCall(row, [from, to])));
+    p.parallelFor(`depthwise ${kernel.join('x')}`, groups, (from, to) =>
+      Array.from({ length: rows }, (_, row) => rowCall(row, [from, to])),
+    );
   else
-    p.parallelFor(rows, (from, to) =>
+    p.parallelFor(`depthwise ${kernel.join('x')}`, rows, (from, to) =>
       Array.from({ length: to - from }, (_, i) => rowCall(from + i, [0, groups])),
     );
 }

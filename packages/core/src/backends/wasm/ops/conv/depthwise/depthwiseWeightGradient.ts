@@ -6,7 +6,8 @@
 import type { Node } from '../../../../../graph/graph.js';
 import type { Conv2dGradAttrs } from '../../../../../ops/conv2d.js';
 import { FLOAT, LANES, paddedChannels } from '../../../codegen/kernel.js';
-import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
+import { type LoweringContext, shareOf } from '../../../schedule/context.js';
+import type { Call } from '../../../schedule/kernelCache.js';
 import { pixelsOf } from '../../lowering.js';
 import { sumPartsPhase } from '../../reduce/sumParts.js';
 import { depthwiseVectors } from './depthwiseKernel.js';
@@ -15,7 +16,7 @@ import { depthwiseWeightGradientRow } from './depthwiseWeightGradientKernel.js';
 /** Maximum number of output pixels of a part, as far as whole rows allow. */
 const PART_PIXELS = 1024;
 
-export function lowerDepthwiseWeightGradient(p: Planner, node: Node<Conv2dGradAttrs>): void {
+export function lowerDepthwiseWeightGradient(p: LoweringContext, node: Node<Conv2dGradAttrs>): void {
   const [gradient, input] = node.inputs as [Node, Node];
   const { stride, dilation, padding, shape } = node.attrs;
   const [channels, , rows, columns] = shape as [number, number, number, number];
@@ -54,11 +55,11 @@ export function lowerDepthwiseWeightGradient(p: Planner, node: Node<Conv2dGradAt
       groups,
     });
   };
-  p.setAlgorithm(`depthwise ${rows}x${columns} over pixels`);
-  p.parallelFor(count, (from, to) =>
+  const algorithm = `depthwise ${rows}x${columns} over pixels`;
+  p.parallelFor(algorithm, count, (from, to) =>
     Array.from({ length: (to - from) * rows }, (_, i) => call(from + Math.floor(i / rows), i % rows)),
   );
-  sumPartsPhase(p, { at, count, bytes: taps * tap }, p.value(node).at, [{ from: 0, to: 0 }], {
+  sumPartsPhase(p, { at, count, bytes: taps * tap, algorithm }, p.value(node).at, [{ from: 0, to: 0 }], {
     channels: taps,
     taps: 1,
     columns: channels,

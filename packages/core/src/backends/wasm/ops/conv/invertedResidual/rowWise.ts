@@ -7,7 +7,8 @@
 
 import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
-import type { Call, Planner } from '../../../schedule/planner.js';
+import type { LoweringContext } from '../../../schedule/context.js';
+import type { Call } from '../../../schedule/kernelCache.js';
 import { type RowMatmul, type Rows, rowMatmulCalls } from '../../matmul/rowMatmul.js';
 import type { DepthwiseRows } from '../depthwise/depthwise.js';
 import type { FirstConvRows } from '../firstConv.js';
@@ -44,7 +45,12 @@ interface RingBuffer {
  * @param x - input of the first stage; undefined if that is a first convolution.
  * @param y - output of the last stage.
  */
-export function rowWisePhase(p: Planner, stages: readonly Stage[], x: Pixels | undefined, y: Pixels): void {
+export function rowWisePhase(
+  p: LoweringContext,
+  stages: readonly Stage[],
+  x: Pixels | undefined,
+  y: Pixels,
+): void {
   const last = stages.at(-1)!;
   const share = Math.ceil((y.n * y.h) / p.threads);
   const step = Math.max(1, Math.min(share, y.h, Math.ceil(STEP_PIXELS / y.w)));
@@ -63,7 +69,7 @@ export function rowWisePhase(p: Planner, stages: readonly Stage[], x: Pixels | u
     buffers.set(stage, { rows, rowStride, at: p.workspacePerThread(rows * rowStride) });
   }
 
-  p.parallelFor(y.n * y.h, (from, to, thread) => {
+  p.parallelFor('row-wise', y.n * y.h, (from, to, thread) => {
     const calls: Call[] = [];
     for (let row = from; row < to; ) {
       const image = Math.floor(row / y.h);

@@ -2,17 +2,16 @@
  * Transforms and packs weights of a Winograd convolution that change, as in training: a phase of every run.
  */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
-import type { Call, TransformChangingWeights } from '../../../schedule/planner.js';
+import type { Call } from '../../../schedule/kernelCache.js';
 import { winogradWeights } from './changingWeightsKernel.js';
 import { elementCount } from './transforms.js';
+import { elementStrideOf, type TransformWeights, transformConstantWeights } from './weights.js';
 
-export const transformChangingWeights: TransformChangingWeights = (
-  p,
-  { weight, order, channels, out },
-  method,
-  panel,
-  elementStride,
-) => {
+/** Transforms weights that may change. */
+export const transformWeights: TransformWeights = (p, convolution, method, panel) => {
+  const { weight, order, channels, out } = convolution;
+  if (p.constantValue(weight)) return transformConstantWeights(p, convolution, method, panel);
+  const elementStride = elementStrideOf(convolution);
   const from = p.value(weight).at;
   const padded = paddedChannels(out);
   const target = p.workspace(elementCount(method) * elementStride);
@@ -20,8 +19,7 @@ export const transformChangingWeights: TransformChangingWeights = (
   // memory.
   const rotated = order.column < 0;
   const start = order.start + (rotated ? 2 * (order.row + order.column) : 0);
-  p.setAlgorithm('pack');
-  p.parallelFor(Math.ceil(padded / panel) * channels, (first, last) => {
+  p.parallelFor('pack', Math.ceil(padded / panel) * channels, (first, last) => {
     const calls: Call[] = [];
     for (let item = first; item < last; ) {
       const column = Math.floor(item / channels) * panel;
@@ -48,5 +46,5 @@ export const transformChangingWeights: TransformChangingWeights = (
     }
     return calls;
   });
-  return target;
+  return { at: target, elementStride };
 };

@@ -13,7 +13,8 @@
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
-import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
+import { type LoweringContext, shareOf } from '../../../schedule/context.js';
+import type { Call } from '../../../schedule/kernelCache.js';
 import { type MatmulShape, matmulKernel, panelColumns, tilingOf } from '../../matmul/matmulKernel.js';
 import { conflictFreeStride } from '../conflictFreeStride.js';
 import { tileWorkspaceBytes, winogradInput } from './inputKernel.js';
@@ -74,7 +75,7 @@ interface TransformedTiles {
 }
 
 /** Returns functions that make the kernel calls of each step. */
-function stepsOf(p: Planner, { x, dy, top, left, to }: WeightGradient, method: WinogradMethod) {
+function stepsOf(p: LoweringContext, { x, dy, top, left, to }: WeightGradient, method: WinogradMethod) {
   const { engine } = p;
   const { outputTile } = winogradAlgorithms[method];
   const elements = elementCount(method);
@@ -241,13 +242,13 @@ function stepsOf(p: Planner, { x, dy, top, left, to }: WeightGradient, method: W
  * blocks of the weight.
  */
 export function lowerWinogradWeightGradient(
-  p: Planner,
+  p: LoweringContext,
   gradient: WeightGradient,
   method: WinogradMethod,
 ): void {
+  const algorithm = `${winogradAlgorithms[method].name} over tiles`;
   const steps = stepsOf(p, gradient, method);
   const [channels, out] = [gradient.x.c, paddedChannels(gradient.dy.c)];
-  p.setAlgorithm(`${winogradAlgorithms[method].name} over tiles`);
   const whole: WeightBlock = { input: [0, channels], output: [0, out] };
   const bytes = steps.sumBytes(whole);
   if (bytes <= PRIVATE_SUM_BYTES) {
@@ -261,7 +262,7 @@ export function lowerWinogradWeightGradient(
     const sums = p.workspace(count * bytes);
     const xs = p.workspacePerThread(capacity.x);
     const dys = p.workspacePerThread(capacity.dy);
-    p.parallelFor(count, (from, to, thread) => {
+    p.parallelFor(algorithm, count, (from, to, thread) => {
       const at = { x: xs[thread]!, dy: dys[thread]! };
       return parts
         .slice(from, to)
@@ -273,7 +274,7 @@ export function lowerWinogradWeightGradient(
         );
     });
     const groups = out / CHANNEL_BLOCK;
-    p.parallelFor(groups * channels, (from, to) => {
+    p.parallelFor(algorithm, groups * channels, (from, to) => {
       const calls: Call[] = [];
       for (let item = from; item < to; ) {
         const group = Math.floor(item / channels);
@@ -302,10 +303,10 @@ export function lowerWinogradWeightGradient(
   const threadSums = ranges.length > 1 ? undefined : p.workspacePerThread(blockBytes);
   const blockSums = ranges.length > 1 ? p.workspace(blocks.length * blockBytes) : undefined;
   for (const [i, range] of ranges.entries()) {
-    p.parallelFor(range[1] - range[0], (from, to, thread) =>
+    p.parallelFor(algorithm, range[1] - range[0], (from, to, thread) =>
       steps.transform(at, range, [range[0] + from, range[0] + to], thread),
     );
-    p.parallelFor(blocks.length, (from, to, thread) =>
+    p.parallelFor(algorithm, blocks.length, (from, to, thread) =>
       blocks.slice(from, to).flatMap((block, index) => {
         const sums = blockSums?.plus((from + index) * blockBytes) ?? threadSums![thread]!;
         const [rows, columns] = [block.input[1] - block.input[0], block.output[1] - block.output[0]];

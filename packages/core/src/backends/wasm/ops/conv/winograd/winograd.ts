@@ -5,7 +5,8 @@
  */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pointer } from '../../../memory/region.js';
-import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
+import { type LoweringContext, shareOf } from '../../../schedule/context.js';
+import type { Call } from '../../../schedule/kernelCache.js';
 import { biasOf, pixelsOf } from '../../lowering.js';
 import { type MatmulShape, matmulKernel, panelColumns, tilingOf } from '../../matmul/matmulKernel.js';
 import { planPrefetch, prefetchLinesPerIteration, shouldPrefetch } from '../../matmul/prefetch.js';
@@ -15,7 +16,7 @@ import { fastestMethod, SHARED_WEIGHTS, winogradSeconds } from '../costModel.js'
 import { tileWorkspaceBytes, winogradInput } from './inputKernel.js';
 import { winogradOutput } from './outputKernel.js';
 import { elementCount, type WinogradMethod, winogradAlgorithms } from './transforms.js';
-import { transformWeights } from './weights.js';
+import type { TransformWeights } from './weights.js';
 
 /** Bytes of a thread's caches that its transformed tiles, before and after the matrix products, may take. */
 const PRIVATE_BYTES = 600 * 1024;
@@ -37,7 +38,7 @@ const SHARED_BYTES = 24e6;
  * exact as PyTorch's. Weight gradients may use it (`fastestWeightGradient`): no activation depends on them.
  */
 export function chooseWinograd(
-  p: Planner,
+  p: LoweringContext,
   { attrs, kernel, channels, out, order, y: { n, h, w }, weight }: Convolution,
 ): WinogradMethod | undefined {
   const { stride, dilation, groups } = attrs;
@@ -86,8 +87,14 @@ export function tilesByImage(tiles: number, from: number, count: number): readon
  * Plans a Winograd convolution. Small transformed weights stay in each core's cache: every thread takes its
  * tiles through all three steps, without a barrier. Large ones are divided among threads by element of the
  * transformed tile, with a barrier between the steps.
+ * @param transformWeights - for weights that may change: `transformWeights` of `changingWeights.ts`.
  */
-export function lowerWinograd(p: Planner, convolution: Convolution, method: WinogradMethod): void {
+export function lowerWinograd(
+  p: LoweringContext,
+  convolution: Convolution,
+  method: WinogradMethod,
+  transformWeights: TransformWeights,
+): void {
   const { attrs, bias, residual, channels, out, y } = convolution;
   const { engine, threads } = p;
   const { outputTile, name } = winogradAlgorithms[method];
@@ -229,8 +236,7 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
     const { input, output } = transforms(capacity);
     const transformed = p.workspacePerThread(elements * inputStride(capacity));
     const multiplied = p.workspacePerThread(elements * outputStride(capacity));
-    p.setAlgorithm(name);
-    p.addPhase((thread) => {
+    p.addPhase(name, (thread) => {
       const [from, to] = shareOf(total, thread, threads);
       const calls: Call[] = [];
       for (let first = from; first < to; first += capacity) {
@@ -254,18 +260,17 @@ export function lowerWinograd(p: Planner, convolution: Convolution, method: Wino
   const { input, output } = transforms(capacity);
   const transformed = p.workspace(elements * inputStride(capacity));
   const multiplied = p.workspace(elements * outputStride(capacity));
-  p.setAlgorithm(name);
   for (let first = 0; first < total; first += capacity) {
     const count = Math.min(capacity, total - first);
-    p.parallelFor(count, (from, to, thread) =>
+    p.parallelFor(name, count, (from, to, thread) =>
       transformInput(input, thread, transformed.plus(from * inPadded * FLOAT), first + from, to - from),
     );
-    p.parallelFor(elements, (from, to) =>
+    p.parallelFor(name, elements, (from, to) =>
       Array.from({ length: to - from }, (_, i) =>
         multiply(from + i, transformed, multiplied, capacity, count, to),
       ),
     );
-    p.parallelFor(count, (from, to) =>
+    p.parallelFor(name, count, (from, to) =>
       transformOutput(output, multiplied.plus(from * outPadded * FLOAT), first + from, to - from),
     );
   }
