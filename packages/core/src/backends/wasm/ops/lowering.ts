@@ -8,6 +8,7 @@ import { isDense, isPixelShape, type PixelRuns, type Pixels, storedFloats } from
 import type { Pointer } from '../memory/region.js';
 import type { LoweringContext } from '../schedule/context.js';
 import type { Call } from '../schedule/kernelCache.js';
+import { indices, type Range, splitByUnit } from '../schedule/ranges.js';
 import { copyPhase } from './data/copy.js';
 
 /** Adds the phases that compute a node of one op. */
@@ -65,14 +66,49 @@ export function parallelForPixels(
   runs: PixelRuns,
   call: (run: number, first: number, pixels: number, thread: number) => Call,
 ): void {
-  p.parallelFor(algorithm, runs.count * runs.pixels, (from, to, thread) => {
-    const calls: Call[] = [];
-    for (let at = from; at < to; ) {
-      const run = Math.floor(at / runs.pixels);
-      const end = Math.min(to, (run + 1) * runs.pixels);
-      calls.push(call(run, at - run * runs.pixels, end - at, thread));
-      at = end;
-    }
-    return calls;
-  });
+  p.parallelFor(algorithm, runs.count * runs.pixels, (from, to, thread) =>
+    splitByUnit([from, to], runs.pixels).map(({ unit, first, count }) => call(unit, first, count, thread)),
+  );
+}
+
+/**
+ * Adds a phase whose threads share the rows of all images.
+ * @param algorithm - label in profiles.
+ * @param call - makes the call for a row of an image.
+ */
+export function parallelForRows(
+  p: LoweringContext,
+  algorithm: string,
+  { n, h }: Pixels,
+  call: (image: number, row: number) => Call,
+): void {
+  p.parallelFor(algorithm, n * h, (from, to) =>
+    indices([from, to]).map((index) => call(Math.floor(index / h), index % h)),
+  );
+}
+
+/** Items of work, each of which can be divided into parts: rows into channel groups, for example. */
+export interface DivisibleItems {
+  /** Number of items. */
+  readonly items: number;
+  /** Number of parts of each item. */
+  readonly parts: number;
+  /** True if threads share the parts of all items, as for few items; false if they share the items. */
+  readonly shareParts: boolean;
+}
+
+/**
+ * Adds a phase of one call for each item, or for a thread's parts of each item.
+ * @param algorithm - label in profiles.
+ */
+export function parallelForItems(
+  p: LoweringContext,
+  algorithm: string,
+  { items, parts, shareParts }: DivisibleItems,
+  call: (item: number, parts: Range) => Call,
+): void {
+  if (shareParts)
+    p.parallelFor(algorithm, parts, (from, to) => indices([0, items]).map((item) => call(item, [from, to])));
+  else
+    p.parallelFor(algorithm, items, (from, to) => indices([from, to]).map((item) => call(item, [0, parts])));
 }

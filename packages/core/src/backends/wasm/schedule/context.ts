@@ -10,19 +10,10 @@ import { type ConstantFill, ConstantPool } from '../memory/constantPool.js';
 import type { Dense, Pixels, Value } from '../memory/layout.js';
 import { Arena, type Pointer } from '../memory/region.js';
 import { type Call, type CallMaker, KernelCache } from './kernelCache.js';
+import { shareOf } from './ranges.js';
 import { Recorder } from './recorder.js';
 import type { Schedule } from './schedule.js';
 import { ValueTable } from './valueTable.js';
-
-/** Returns a thread's share of `total` units of work: from `from` up to but not including `to`. */
-export const shareOf = (
-  total: number,
-  thread: number,
-  threads: number,
-): readonly [from: number, to: number] => [
-  Math.floor((total * thread) / threads),
-  Math.floor((total * (thread + 1)) / threads),
-];
 
 /** A plan under construction, shared by the contexts of all nodes. */
 export class PlanParts {

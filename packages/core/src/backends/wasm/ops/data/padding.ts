@@ -1,7 +1,7 @@
 /** Zero padding: images copied into larger ones with zeros around them, or windows clipped to the image. */
 import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
-import type { Pixels } from '../../memory/layout.js';
+import { type Pixels, rowAt } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
 import type { LoweringContext } from '../../schedule/context.js';
 import type { Call, CallMaker } from '../../schedule/kernelCache.js';
@@ -74,8 +74,8 @@ export function padPixels(
   });
   p.parallelFor('pad', x.n * height, (from, to) =>
     padCalls(pad, height, top, Math.min(x.h, height - top), from, to, {
-      source: (image, y) => x.at.plus(image * x.imageStride + y * x.rowStride),
-      target: (image, y) => padded.at.plus(image * padded.imageStride + y * rowStride),
+      source: (image, y) => rowAt(x, image, y),
+      target: (image, y) => rowAt(padded, image, y),
     }),
   );
   return padded;

@@ -2,7 +2,7 @@
 import type { Node } from '../../../../graph/graph.js';
 import type { RandomMaskAttrs } from '../../../../ops/dropout.js';
 import { CHANNEL_BLOCK, FLOAT } from '../../codegen/kernel.js';
-import { pixelRuns, storedFloats } from '../../memory/layout.js';
+import { pixelRuns, rowAt, storedFloats } from '../../memory/layout.js';
 import { channelGroups, type Lowering, parallelForPixels, pixelsOf } from '../lowering.js';
 import { randomMaskKernel } from './randomMaskKernel.js';
 
@@ -52,7 +52,7 @@ export const lowerRandomMask: Lowering<RandomMaskAttrs> = (p, node) => {
         const [image, row] = [Math.floor(index / y.h), index % y.h];
         return call({
           seed,
-          y: y.at.plus(image * y.imageStride + row * y.rowStride + first * y.pixelStride),
+          y: rowAt(y, image, row).plus(first * y.pixelStride),
           index: image * y.c * plane + row * y.w + first,
           pixels,
           groups,

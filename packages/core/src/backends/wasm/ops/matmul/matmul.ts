@@ -7,8 +7,9 @@ import type { Engine } from '../../codegen/engine.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { type Pixels, pixelRuns } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
-import { type LoweringContext, shareOf } from '../../schedule/context.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import type { Call } from '../../schedule/kernelCache.js';
+import { type Range, shareOf, splitByUnit } from '../../schedule/ranges.js';
 import { matmulSeconds } from '../conv/costModel.js';
 import type { CopyLoop } from '../data/copyKernel.js';
 import { type PackedPart, pack } from '../data/pack.js';
@@ -114,9 +115,6 @@ export interface MatmulLayer {
    */
   readonly overlaps?: boolean;
 }
-
-/** A range from its first index up to but not including its end. */
-type Range = readonly [from: number, to: number];
 
 /** A product with its kernel and packed weights, and the units it can be divided into. */
 export interface PlannedMatmul {
@@ -252,15 +250,10 @@ export function planMatmul(p: LoweringContext, layer: MatmulLayer): PlannedMatmu
     panels,
     weightBound,
     seconds,
-    calls([from, to], panelRange) {
-      const calls: Call[] = [];
-      for (let run = from; run < to; ) {
-        const end = Math.min(to, (Math.floor(run / rowsPerCall) + 1) * rowsPerCall);
-        calls.push(call(run, end - run, [0, tiles], panelRange));
-        run = end;
-      }
-      return calls;
-    },
+    calls: (range, panelRange) =>
+      splitByUnit(range, rowsPerCall).map(({ before, count }) =>
+        call(range[0] + before, count, [0, tiles], panelRange),
+      ),
   };
 }
 

@@ -5,9 +5,10 @@
  */
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { pixelRuns } from '../../memory/layout.js';
-import { type LoweringContext, shareOf } from '../../schedule/context.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import type { NormMatmul } from '../../schedule/fusions.js';
 import type { Call } from '../../schedule/kernelCache.js';
+import { shareOf } from '../../schedule/ranges.js';
 import { conflictFreeStride } from '../conv/conflictFreeStride.js';
 import { matmulSeconds } from '../conv/costModel.js';
 import { channelGroups, pixelsOf } from '../lowering.js';

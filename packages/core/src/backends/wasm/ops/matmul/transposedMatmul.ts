@@ -7,8 +7,8 @@
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import type { Pixels } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
-import { type LoweringContext, shareOf } from '../../schedule/context.js';
-import type { Call } from '../../schedule/kernelCache.js';
+import type { LoweringContext } from '../../schedule/context.js';
+import { shareOf, splitByUnit } from '../../schedule/ranges.js';
 import { type Copy, copiesPhase } from '../data/copy.js';
 import type { CopyLoop } from '../data/copyKernel.js';
 import type { PartialSums } from '../reduce/sumParts.js';
@@ -171,15 +171,9 @@ export function transposedMatmuls(
   });
   const { algorithm, panels } = parts[0]![0]!;
   p.parallelFor(algorithm, count * panels, (from, to) => {
-    const calls: Call[] = [];
-    for (let item = from; item < to; ) {
-      const part = Math.floor(item / panels);
-      const end = Math.min(to, (part + 1) * panels);
-      for (const { units, calls: callsFor } of parts[part]!)
-        calls.push(...callsFor([0, units], [item - part * panels, end - part * panels]));
-      item = end;
-    }
-    return calls;
+    return splitByUnit([from, to], panels).flatMap(({ unit: part, first, count: width }) =>
+      parts[part]!.flatMap(({ units, calls }) => calls([0, units], [first, first + width])),
+    );
   });
   return { at, count, bytes: partBytes, algorithm };
 }

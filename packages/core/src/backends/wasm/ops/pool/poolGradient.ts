@@ -7,8 +7,9 @@ import { type AdaptivePoolAttrs, adaptiveRange } from '../../../../ops/adaptiveP
 import type { AvgPoolAttrs, MaxPoolAttrs } from '../../../../ops/pool.js';
 import { CHANNEL_BLOCK, FLOAT } from '../../codegen/kernel.js';
 import type { Pixels } from '../../memory/layout.js';
-import { type LoweringContext, shareOf } from '../../schedule/context.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import type { Call } from '../../schedule/kernelCache.js';
+import { shareOf } from '../../schedule/ranges.js';
 import { copyLoops, copyPhaseOf, zeroPhase } from '../data/copy.js';
 import { insideWindow } from '../data/padding.js';
 import { channelGroups, type Lowering, pixelsOf, zeros } from '../lowering.js';

@@ -6,8 +6,10 @@
 import type { Node } from '../../../../../graph/graph.js';
 import type { Conv2dGradAttrs } from '../../../../../ops/conv2d.js';
 import { FLOAT, LANES, paddedChannels } from '../../../codegen/kernel.js';
-import { type LoweringContext, shareOf } from '../../../schedule/context.js';
+import { rowAt } from '../../../memory/layout.js';
+import type { LoweringContext } from '../../../schedule/context.js';
 import type { Call } from '../../../schedule/kernelCache.js';
+import { shareOf } from '../../../schedule/ranges.js';
 import { pixelsOf } from '../../lowering.js';
 import { sumPartsPhase } from '../../reduce/sumParts.js';
 import { depthwiseVectors } from './depthwiseKernel.js';
@@ -48,8 +50,8 @@ export function lowerDepthwiseWeightGradient(p: LoweringContext, node: Node<Conv
     const end = Math.max(first, Math.min(to, Math.ceil((x.h - shift) / stride[0])));
     const xRow = end > first ? first * stride[0] + shift : 0;
     return sumRows({
-      x: x.at.plus(image * x.imageStride + xRow * x.rowStride),
-      dy: dy.at.plus(image * dy.imageStride + (end > first ? first : 0) * dy.rowStride),
+      x: rowAt(x, image, xRow),
+      dy: rowAt(dy, image, end > first ? first : 0),
       result: at.plus((part * taps + windowRow * columns) * tap),
       rows: end - first,
       groups,

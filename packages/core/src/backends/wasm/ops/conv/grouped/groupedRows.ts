@@ -2,10 +2,10 @@
 
 import { FLOAT } from '../../../codegen/kernel.js';
 import { MAX_WINDOW_ROWS } from '../../../codegen/windowRow.js';
-import type { Pixels } from '../../../memory/layout.js';
-import type { Pointer } from '../../../memory/region.js';
-import { type LoweringContext, shareOf } from '../../../schedule/context.js';
+import { rowAt } from '../../../memory/layout.js';
+import type { LoweringContext } from '../../../schedule/context.js';
 import type { Call } from '../../../schedule/kernelCache.js';
+import { shareOf } from '../../../schedule/ranges.js';
 import { pack } from '../../data/pack.js';
 import { insideWindow } from '../../data/padding.js';
 import { biasOf, pixelsOf } from '../../lowering.js';
@@ -69,8 +69,6 @@ export function lowerGroupedRows(p: LoweringContext, convolution: Convolution, l
   /** Computes a row, counted through all images, for a range of sets. */
   const call = (index: number, [first, end]: readonly [number, number]): Call => {
     const [image, row] = [Math.floor(index / y.h), index % y.h];
-    const at = (value: Pixels, row: number): Pointer =>
-      value.at.plus(image * value.imageStride + row * value.rowStride);
     const inputRow = (tap: number): number => row * stride[0] - padding[0] + tap * dilation[0];
     const [firstRow, endRow] = insideWindow(inputRow(0), windowRows, dilation[0], x.h);
     const shape: GroupedRow = {
@@ -89,15 +87,15 @@ export function lowerGroupedRows(p: LoweringContext, convolution: Convolution, l
       activation,
     };
     const rows = Array.from({ length: endRow - firstRow }, (_, tap) =>
-      at(x, inputRow(firstRow + tap)).plus(first * setIn * FLOAT),
+      rowAt(x, image, inputRow(firstRow + tap)).plus(first * setIn * FLOAT),
     );
     const computeRow = p.kernel(groupedRow, shape);
     return computeRow({
       x: rows,
-      y: at(y, row).plus(first * setOut * FLOAT),
+      y: rowAt(y, image, row).plus(first * setOut * FLOAT),
       weights: weights.plus(first * setFloats * FLOAT),
       bias: biasAt.plus(first * setOut * FLOAT),
-      residual: residualPixels && at(residualPixels, row).plus(first * setOut * FLOAT),
+      residual: residualPixels && rowAt(residualPixels, image, row).plus(first * setOut * FLOAT),
       sets: end - first,
     });
   };

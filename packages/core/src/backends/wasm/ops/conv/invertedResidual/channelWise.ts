@@ -4,7 +4,7 @@
  * and no row is computed twice.
  */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
-import type { Pixels } from '../../../memory/layout.js';
+import { type Pixels, rowAt } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
 import type { LoweringContext } from '../../../schedule/context.js';
 import type { Call } from '../../../schedule/kernelCache.js';
@@ -78,7 +78,7 @@ export function channelWisePhase(
           const xRow = (inputRow: number): Pointer =>
             expanded
               ? expanded.plus((rowImage - image) * imageStride + inputRow * rowStride)
-              : x.at.plus(rowImage * x.imageStride + inputRow * x.rowStride);
+              : rowAt(x, rowImage, inputRow);
           const yRow = y.at.plus(row * y.rowStride);
           calls.push(depthwise.call(row % y.h, xRow, yRow, groups, sums?.plus(row * y.pixelStride)));
         }

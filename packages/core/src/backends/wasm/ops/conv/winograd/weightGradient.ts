@@ -13,14 +13,14 @@
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
-import { type LoweringContext, shareOf } from '../../../schedule/context.js';
+import type { LoweringContext } from '../../../schedule/context.js';
 import type { Call } from '../../../schedule/kernelCache.js';
+import { type Range, shareOf, splitByUnit } from '../../../schedule/ranges.js';
 import { type MatmulShape, matmulKernel, panelColumns, tilingOf } from '../../matmul/matmulKernel.js';
 import { conflictFreeStride } from '../conflictFreeStride.js';
 import { tileWorkspaceBytes, winogradInput } from './inputKernel.js';
 import { elementCount, type WinogradMethod, winogradAlgorithms } from './transforms.js';
 import { winogradOutputGradient, winogradWeightGradient } from './weightGradientKernel.js';
-import { tilesByImage } from './winograd.js';
 
 /** Operands of a weight gradient. */
 export interface WeightGradient {
@@ -48,9 +48,6 @@ const MIN_PART_TILES = 16;
  */
 const SHARED_TILES = 128;
 const BLOCK_CHANNELS = { input: 64, output: 32 } as const;
-
-/** A range that excludes `to`. */
-type Range = readonly [from: number, to: number];
 
 /** Splits 0..total into equal ranges of at most `maxLength`, at multiples of `unit`. */
 function splitEvenly(total: number, maxLength: number, unit = 1): readonly Range[] {
@@ -146,8 +143,8 @@ function stepsOf(p: LoweringContext, { x, dy, top, left, to }: WeightGradient, m
         tileStride: panel * FLOAT,
         panel: { channels: panel, bytes: count * panel * FLOAT },
       });
-      return tilesByImage(tiles, part[0], part[1] - part[0]).flatMap(
-        ({ image, first, before, count: imageTiles }): readonly Call[] => {
+      return splitByUnit(part, tiles).flatMap(
+        ({ unit: image, first, before, count: imageTiles }): readonly Call[] => {
           const row = part[0] - range[0] + before;
           const imagePart = { workspace: tileWorkspace[thread]!, first, count: imageTiles };
           return [
@@ -275,15 +272,9 @@ export function lowerWinogradWeightGradient(
     });
     const groups = out / CHANNEL_BLOCK;
     p.parallelFor(algorithm, groups * channels, (from, to) => {
-      const calls: Call[] = [];
-      for (let item = from; item < to; ) {
-        const group = Math.floor(item / channels);
-        const end = Math.min(to, (group + 1) * channels);
-        const range: Range = [item - group * channels, end - group * channels];
-        calls.push(...steps.transformSums(whole, sums, count, range, [group, group + 1]));
-        item = end;
-      }
-      return calls;
+      return splitByUnit([from, to], channels).flatMap(({ unit: group, first, count: rows }) =>
+        steps.transformSums(whole, sums, count, [first, first + rows], [group, group + 1]),
+      );
     });
     return;
   }

@@ -5,8 +5,9 @@
  */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pointer } from '../../../memory/region.js';
-import { type LoweringContext, shareOf } from '../../../schedule/context.js';
+import type { LoweringContext } from '../../../schedule/context.js';
 import type { Call } from '../../../schedule/kernelCache.js';
+import { indices, shareOf, splitByUnit } from '../../../schedule/ranges.js';
 import { biasOf, pixelsOf } from '../../lowering.js';
 import { type MatmulShape, matmulKernel, panelColumns, tilingOf } from '../../matmul/matmulKernel.js';
 import { planPrefetch, prefetchLinesPerIteration, shouldPrefetch } from '../../matmul/prefetch.js';
@@ -55,32 +56,6 @@ export function chooseWinograd(
   const changing = !p.constantValue(weight);
   const cost = { n, h, w, channels, out, changing, precise: p.hasGradients, stride: stride[0] };
   return suits ? fastestMethod(p.engine, cost) : undefined;
-}
-
-/** Consecutive tiles of one image. */
-interface ImageTiles {
-  readonly image: number;
-  /** Index of the first tile in the image. */
-  readonly first: number;
-  /** Number of tiles of the range that come before these. */
-  readonly before: number;
-  readonly count: number;
-}
-
-/**
- * Splits a range of tiles at the borders between images.
- * @param tiles - number of tiles of an image.
- * @param from - first tile, counted through all images.
- */
-export function tilesByImage(tiles: number, from: number, count: number): readonly ImageTiles[] {
-  const parts = [];
-  for (let tile = from; tile < from + count; ) {
-    const image = Math.floor(tile / tiles);
-    const end = Math.min(from + count, (image + 1) * tiles);
-    parts.push({ image, first: tile - image * tiles, before: tile - from, count: end - tile });
-    tile = end;
-  }
-  return parts;
 }
 
 /**
@@ -200,7 +175,7 @@ export function lowerWinograd(
     from: number,
     tileCount: number,
   ) =>
-    tilesByImage(tiles, from, tileCount).map(({ image, first, before, count }) =>
+    splitByUnit([from, from + tileCount], tiles).map(({ unit: image, first, before, count }) =>
       input({
         x: x.at.plus(image * x.imageStride),
         result: to.plus(before * inPadded * FLOAT),
@@ -215,7 +190,7 @@ export function lowerWinograd(
     from: number,
     tileCount: number,
   ) =>
-    tilesByImage(tiles, from, tileCount).map(({ image, first, before, count }) =>
+    splitByUnit([from, from + tileCount], tiles).map(({ unit: image, first, before, count }) =>
       output({
         products: products.plus(before * outPadded * FLOAT),
         y: y.at.plus(image * y.imageStride),
@@ -243,7 +218,7 @@ export function lowerWinograd(
         const count = Math.min(capacity, to - first);
         calls.push(
           ...transformInput(input, thread, transformed[thread]!, first, count),
-          ...Array.from({ length: elements }, (_, element) =>
+          ...indices([0, elements]).map((element) =>
             multiply(element, transformed[thread]!, multiplied[thread]!, capacity, count),
           ),
           ...transformOutput(output, multiplied[thread]!, first, count),
@@ -266,9 +241,7 @@ export function lowerWinograd(
       transformInput(input, thread, transformed.plus(from * inPadded * FLOAT), first + from, to - from),
     );
     p.parallelFor(name, elements, (from, to) =>
-      Array.from({ length: to - from }, (_, i) =>
-        multiply(from + i, transformed, multiplied, capacity, count, to),
-      ),
+      indices([from, to]).map((element) => multiply(element, transformed, multiplied, capacity, count, to)),
     );
     p.parallelFor(name, count, (from, to) =>
       transformOutput(output, multiplied.plus(from * outPadded * FLOAT), first + from, to - from),
