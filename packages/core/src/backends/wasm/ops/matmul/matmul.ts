@@ -151,10 +151,8 @@ function pixelOffsets(p: LoweringContext, { n, h, w, imageStride, rowStride, pix
   });
 }
 
-/** Chooses tile and panel sizes of a product, packs its weights and generates its kernel. */
-export function planMatmul(p: LoweringContext, layer: MatmulLayer): PlannedMatmul {
-  const { name, inner, columns, x, y, residual, activation, bias } = layer;
-  const { engine } = p;
+/** Chooses the runs of pixels, and tile and panel sizes, from the layouts of the operands and the weight's size. */
+function chooseTiles(engine: Engine, { columns, inner, x, y, residual }: MatmulLayer) {
   const results = residual ? [y, residual] : [y];
   const commonRuns = pixelRuns(x, ...results);
   const resultRuns = pixelRuns(...results);
@@ -164,8 +162,7 @@ export function planMatmul(p: LoweringContext, layer: MatmulLayer): PlannedMatmu
     meanTileRows(commonRuns.pixels, engine) < MIN_TILE_FILL * engine.tileRows;
   const runs = indirect ? resultRuns : commonRuns;
   const padded = paddedChannels(columns);
-  const size = innerSize({ inner });
-  const weightBytes = size * padded * FLOAT;
+  const weightBytes = innerSize({ inner }) * padded * FLOAT;
   const fromMemory = weightBytes > STREAMED_WEIGHT_BYTES;
   const tall =
     fromMemory &&
@@ -175,6 +172,16 @@ export function planMatmul(p: LoweringContext, layer: MatmulLayer): PlannedMatmu
     runs.pixels <= TALL_TILE;
   const tiling = tilingOf(runs.pixels, tall ? TALL_TILE : engine.tileRows);
   const panel = tall ? CHANNEL_BLOCK : panelColumns(engine, tiling.tileRows, padded);
+  return { runs, indirect, tall, tiling, panel, weightBytes, fromMemory };
+}
+
+/** Chooses tile and panel sizes of a product, packs its weights and generates its kernel. */
+export function planMatmul(p: LoweringContext, layer: MatmulLayer): PlannedMatmul {
+  const { name, inner, columns, x, y, residual, activation, bias } = layer;
+  const { engine } = p;
+  const { runs, indirect, tall, tiling, panel, weightBytes, fromMemory } = chooseTiles(engine, layer);
+  const padded = paddedChannels(columns);
+  const size = innerSize({ inner });
   const tiles = tiling.large + tiling.small;
   const weightBound = weightBytes > layer.inputBytes;
   // Rows of an image have a constant stride: one call can compute all of them.
