@@ -1,7 +1,9 @@
 /** An image folder as a dataset: every picture is decoded and resized once and kept in memory for all epochs. */
 import { FileFormatError, type Shape } from '@cnn/core';
+import { printable } from '@cnn/core/io';
 import type { RgbImage } from './image.js';
 import type { FolderEntry, ImageFolder } from './imageFolder.js';
+import { DecoderUnavailable } from './jpegDecoder.js';
 import { type Interpolation, resizeShorter } from './resize.js';
 import { planesOf } from './transform.js';
 
@@ -75,6 +77,7 @@ export interface FolderDataset {
  * Reads every picture in the `entries` of an image folder.
  * @throws UnreadablePictures that names the first of them and counts all, unless `onBadImage` is `'skip'`.
  * @throws FileFormatError if a class is left without pictures.
+ * @throws Error if the JPEG decoder cannot be loaded: then no picture is to blame.
  * @example
  * const dataset = await folderDataset(await imageFolder('flowers'), { onBadImage: 'skip' });
  */
@@ -106,7 +109,9 @@ export async function folderDataset(
       kept.push(bytes <= maxBytes ? example : undefined);
     } catch (error) {
       signal?.throwIfAborted();
-      skipped.push({ path: entry.path, reason: error instanceof Error ? error.message : String(error) });
+      if (error instanceof DecoderUnavailable) throw error;
+      const reason = printable(error instanceof Error ? error.message : String(error));
+      skipped.push({ path: entry.path, reason });
     }
     options.onProgress?.({ loaded: index + 1, total: entries.length });
   }
@@ -117,7 +122,7 @@ export async function folderDataset(
   if (missing.length > 0)
     throw new FileFormatError(
       'image folder',
-      `no picture of the class ${missing.join(', ')} can be read${skipped.length > 0 ? `; the first that failed: ${skipped[0]!.reason}` : ''}`,
+      `no picture of the class ${missing.map(printable).join(', ')} can be read${skipped.length > 0 ? `; the first that failed: ${skipped[0]!.reason}` : ''}`,
     );
   return {
     size: good.length,

@@ -21,11 +21,13 @@ export {
   compareCodePoints,
   countLeftOut,
   type FolderEntry,
+  type FolderItem,
   type ImageFolder,
   type ImageFolderOptions,
   imageFolder,
   isHidden,
   type LeftOut,
+  listFolder,
 } from './imageFolder.js';
 export { imagenetLabels } from './labels.js';
 export { encodePng } from './png.js';

@@ -1,5 +1,8 @@
 /** JPEG without data files: two pictures of 20x12 pixels that Pillow 9.4 wrote, and the hash of the pixels it reads. */
 import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { FileFormatError } from '@cnn/core';
@@ -231,10 +234,17 @@ describe('JPEG', () => {
     vi.doMock('@jsquash/jpeg/codec/dec/mozjpeg_dec.js', () => ({
       default: () => Promise.reject(new Error('404')),
     }));
-    const { decodeImage: decode } = await import('./index.js');
-    await expect(decode(baseline)).rejects.toThrow(
-      /^The JPEG decoder could not be loaded \(404\)\. Its files are those of the package @jsquash\/jpeg\./,
-    );
+    const { decodeImage: decode, folderDataset, imageFolder } = await import('./index.js');
+    const message =
+      /^The JPEG decoder could not be loaded \(404\)\. Its files are those of the package @jsquash\/jpeg\./;
+    await expect(decode(baseline)).rejects.toThrow(message);
+    // No picture of a folder is to blame.
+    const folder = mkdtempSync(join(tmpdir(), 'cnn-jpeg-'));
+    mkdirSync(join(folder, 'cat'));
+    writeFileSync(join(folder, 'cat', '1.jpg'), baseline);
+    const reading = folderDataset(await imageFolder(folder), { onBadImage: 'skip' });
+    await expect(reading).rejects.toThrow(message);
+    rmSync(folder, { recursive: true });
     vi.doUnmock('@jsquash/jpeg/codec/dec/mozjpeg_dec.js');
     expect(hash(await decode(baseline))).toBe(pixels);
   });

@@ -46,6 +46,11 @@ const nodeFiles = (): Promise<NodeFiles | undefined> => {
   return files;
 };
 
+/** Error of a decoder that cannot be loaded, so that no JPEG can be read. */
+export class DecoderUnavailable extends Error {
+  override readonly name = 'DecoderUnavailable';
+}
+
 /** The last line that the decoder wrote: the reason if it gives up. */
 let lastLine = '';
 
@@ -72,7 +77,7 @@ async function load(): Promise<Decoder> {
     });
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0]! : String(error);
-    throw new Error(
+    throw new DecoderUnavailable(
       `The JPEG decoder could not be loaded (${reason}). ${jpegAdvice(String(error), builtin('node:fs') !== undefined)}`,
       { cause: error },
     );
@@ -163,7 +168,8 @@ async function decodeInWorker(
   signal: AbortSignal,
 ): Promise<Uint8ClampedArray | undefined> {
   const threads = builtin<typeof import('node:worker_threads')>('node:worker_threads');
-  const found = threads && (await nodeFiles());
+  // Missing files are reported by the decoder of this thread.
+  const found = threads && (await nodeFiles().catch(() => undefined));
   if (!found) return undefined;
   // An abort while the files were read has no listener yet.
   signal.throwIfAborted();

@@ -50,7 +50,8 @@ export interface TrainingRequest extends SourceRequest {
 
 /**
  * Opens the pictures of a training run.
- * @throws UsageError for a folder of an unknown kind, and if nothing is left to evaluate on.
+ * @throws UsageError for a folder of an unknown kind or without training pictures, and if nothing is left to
+ * evaluate on.
  */
 export async function openTrainingData(
   request: TrainingRequest,
@@ -59,11 +60,14 @@ export async function openTrainingData(
 ): Promise<TrainingData> {
   const source = await findSource(request, terminal, signal);
   const { kind, parts } = source;
-  // With test files alone, these are what there is to train on.
-  const first: PartName = parts.has('train') ? 'train' : parts.has('validation') ? 'validation' : 'test';
-  const whole = await parts.get(first)!();
+  const readTrain = parts.get('train');
+  if (!readTrain)
+    throw new UsageError(
+      `${request.data} has no train part, only ${[...parts.keys()].join(' and ')}. ${kind === 'image folder' ? 'Put the training pictures in a folder train beside them, or give --data the folder of one part to train on that.' : `Add the training files of ${kind}.`}`,
+    );
+  const whole = await readTrain();
   const readOther = async (name: PartName): Promise<Part | undefined> => {
-    const part = name === first ? undefined : await parts.get(name)?.();
+    const part = await parts.get(name)?.();
     return part && inClassesOf(whole, part, request.data);
   };
   const [given, test] = [await readOther('validation'), await readOther('test')];
@@ -154,10 +158,14 @@ export async function openEvaluationData(
  */
 function inClassesOf(whole: Part, part: Part, data: string): Part {
   const places = part.classes.map((name) => whole.classes.indexOf(name));
-  if (places.includes(-1))
+  const unknown = part.classes.filter((_, label) => places[label] === -1);
+  if (unknown.length > 0) {
+    const normal = new Set(whole.classes.map((name) => name.normalize()));
+    const alike = unknown.find((name) => normal.has(name.normalize()));
     throw new UsageError(
-      `The folders ${basename(whole.place)} and ${basename(part.place)} of ${data} have different classes: ${whole.classes.map(printable).join(', ')} and ${part.classes.map(printable).join(', ')}.`,
+      `The folder ${basename(part.place)} of ${data} has classes that ${basename(whole.place)} lacks: ${shortList(unknown)}; ${basename(whole.place)} has ${shortList(whole.classes)}.${alike === undefined ? '' : ` The names ${printable(alike)} look alike, but are different Unicode characters; rename one of the folders.`}`,
     );
+  }
   if (places.every((place, label) => place === label)) return { ...part, classes: whole.classes };
   return {
     ...part,
@@ -229,7 +237,11 @@ function holdBack(whole: Part, { data, validation, seed }: TrainingRequest): Hel
   };
 }
 
-/** Most classes whose pictures are counted one by one. */
+/** Gives the first names of a list: `one, two, ... (5 more)`. */
+const shortList = (names: readonly string[]): string =>
+  `${names.slice(0, COUNTED).map(printable).join(', ')}${names.length > COUNTED ? `, ... (${names.length - COUNTED} more)` : ''}`;
+
+/** Most classes whose pictures are counted one by one, or that an error names. */
 const COUNTED = 12;
 
 /** Gives the size of a part in words: `18 pictures of flowers in 3 classes (one 6, seven 6, zero 6)`. */

@@ -77,47 +77,6 @@ describe('parts of a folder', () => {
     expect(readFileSync(at('runs', 'parts', 'report.html'), 'utf8')).toContain('on 6 pictures');
   });
 
-  test('without a validation part the test part is used, and it is said when it chooses', async () => {
-    cpSync(at('parts'), at('tested'), { recursive: true });
-    rmSync(at('tested', 'valid'), { recursive: true });
-    const made = await train(at('tested'), 'tested', '--json', '--patience', '1');
-    expect(resultOf(made)).toMatchObject({ evaluation: { count: 6 } });
-    expect(resultOf(made).test).toBeUndefined();
-    expect(made.notes).toContain('these test pictures also choose weights or learning rates');
-  });
-
-  test('a single train folder with class folders is a part, one with pictures is a class', async () => {
-    writeFolder(at('single', 'train'), two, 5);
-    expect(resultOf(await train(at('single'), 'single', '--json'))).toMatchObject({
-      classes: ['one', 'two'],
-    });
-    writeFolder(at('vehicles'), { bus: 1, train: 2 }, 5);
-    expect(resultOf(await train(at('vehicles'), 'vehicles', '--json'))).toMatchObject({
-      classes: ['bus', 'train'],
-    });
-    writeFolder(at('transport'), { bus: 1, test: 3, train: 2 }, 5);
-    expect(resultOf(await train(at('transport'), 'transport', '--json'))).toMatchObject({
-      classes: ['bus', 'test', 'train'],
-    });
-  });
-
-  test('a validation part may lack classes, and is counted by name', async () => {
-    writeFolder(at('few', 'train'), two, 4);
-    writeFolder(at('few', 'dev'), { two: 2 }, 4);
-    const made = await train(at('few'), 'few', '--json');
-    const { evaluation } = JSON.parse(made.out) as { evaluation: { confusion: number[][] } };
-    expect(evaluation.confusion[0]).toEqual([0, 0]);
-    expect(evaluation.confusion[1]![0]! + evaluation.confusion[1]![1]!).toBe(4);
-  });
-
-  test('two folders for one part are refused', async () => {
-    writeFolder(at('double', 'train'), two, 1);
-    writeFolder(at('double', 'val'), two, 1);
-    writeFolder(at('double', 'valid'), two, 1);
-    const { code, notes } = await train(at('double'), 'double');
-    expect([code, notes]).toEqual([2, expect.stringMatching(/has the folders val and valid, and both/)]);
-  });
-
   test('evaluate reads only its part', async () => {
     await train(at('parts'), 'for-evaluate');
     const weights = at('runs', 'for-evaluate', 'model.safetensors');
@@ -130,6 +89,7 @@ describe('parts of a folder', () => {
     expect(tested.notes).toContain('the test part (--part reads');
     expect((await evaluate('--part', 'validation')).out).toMatch(/on 4 pictures/);
     expect((await evaluate('--part', 'train')).code).toBe(1);
+    writeFolder(at('single', 'train'), two, 1);
     const none = await cnn(words`evaluate --weights ${weights} --data ${at('single')} --part test`);
     expect([none.code, none.notes]).toEqual([2, expect.stringMatching(/no test part; it has train/)]);
   });
@@ -158,61 +118,30 @@ describe('the folder of a run', () => {
   });
 });
 
-describe('what a folder holds besides pictures', () => {
-  test('is left out and named; links are followed', async () => {
-    writeFolder(at('mixed'), two, 5);
-    writeFolder(at('elsewhere'), { three: 3 }, 5);
-    symlinkSync(at('elsewhere', 'three'), at('mixed', 'three'));
-    mkdirSync(at('mixed', '.ipynb_checkpoints'));
-    mkdirSync(at('mixed', '__MACOSX'));
-    writeFileSync(at('mixed', 'one', 'a.webp'), '');
-    mkdirSync(at('mixed', 'one', 'x.png'));
-    const made = await train(at('mixed'), 'mixed', '--json');
-    expect(resultOf(made)).toMatchObject({ classes: ['one', 'three', 'two'], steps: 3 });
-    expect(made.notes).toContain('2 x hidden folder: .ipynb_checkpoints, __MACOSX');
-    expect(made.notes).toContain(`1 x .webp picture: ${join('one', 'a.webp')}`);
-    expect(resultOf(made).leftOut.length).toBe(3);
-  });
-
-  test.skipIf(process.platform === 'win32')('names of folders cannot fake lines', async () => {
-    writeFolder(at('escapes'), { 'a\ncnn: done\x1b]0;x\x07': 1, b: 2 }, 3);
-    const { notes } = await train(at('escapes'), 'escapes');
-    expect(notes).toContain('in 2 classes (a\\ncnn: done\\x1b]0;x\\x07 2, b 2)');
-  });
-
-  test('unreadable pictures are counted, and the error names the option', async () => {
+describe('pictures', () => {
+  test('that cannot be read end the command before it makes a folder', async () => {
     writeFolder(at('damaged'), two, 6);
     for (const name of ['1', '2']) writeFileSync(at('damaged', 'two', `${name}.png`), 'no picture');
     const { code, notes } = await train(at('damaged'), 'damaged');
-    expect(code).toBe(1);
-    expect(notes).toContain(
-      '2 of 12 pictures cannot be read. Mend or remove them, or add --on-bad-image skip',
-    );
-    expect(notes).toContain(at('damaged', 'two', '2.png'));
+    expect([code, notes]).toEqual([1, expect.stringContaining('2 of 12 pictures cannot be read.')]);
     expect(existsSync(at('runs', 'damaged'))).toBe(false);
   });
 
-  test('one picture per class is refused with the cure, and patience without evaluation too', async () => {
+  test('--patience without pictures to evaluate on is refused', async () => {
     writeFolder(at('lonely'), two, 1);
-    const refused = await train(at('lonely'), 'lonely');
-    expect([refused.code, refused.notes]).toEqual([
-      2,
-      expect.stringContaining(`No class in ${at('lonely')} has two pictures`),
-    ]);
     const patient = await train(at('lonely'), 'lonely', '--validation', '0', '--patience', '2');
     expect([patient.code, patient.notes]).toEqual([2, expect.stringMatching(/--patience watches/)]);
     expect((await train(at('lonely'), 'lonely', '--validation', '0')).code).toBe(0);
   });
 
-  test('a single class and pictures that fill no batch are said', async () => {
+  test('that fill no batch are said', async () => {
     writeFolder(at('class'), { one: 1 }, 12);
     const { code, notes } = await train(at('class'), 'class');
     expect(code).toBe(0);
-    expect(notes).toContain('There is only one class, one, so every answer is right');
     expect(notes).toContain('Each epoch leaves out 2 of 10 pictures');
   });
 
-  test('small pictures are shifted, from a folder as from files of MNIST', async () => {
+  test('of at most 64 pixels are shifted, from a folder as from files of MNIST', async () => {
     writeMnist(at('mnist'), 'train', 20);
     writeFolder(at('small'), two, 10);
     const words = 'Augmentation: shifts by at most 2 pixels (the pictures have at most 64 a side).';
@@ -247,8 +176,33 @@ describe('a continued run', () => {
     cpSync(at('changing', 'b', '0.png'), at('changing', 'b', 'x.png'));
     expect((await cnn(args(more))).notes).toContain('b had 5 train pictures and has 6');
     rmSync(at('changing', 'b', '0.png'));
-    expect((await cnn(args(more))).notes).toContain('files of the train part were renamed or exchanged');
+    expect((await cnn(args(more))).notes).toContain('files of b in the train part were renamed or exchanged');
+    renameSync(at('changing', 'b', 'x.png'), at('changing', 'b', '0.png'));
     expect(readdirSync(at('runs', 'changing'))).not.toContain('run.lock');
+  });
+
+  test('is refused when files of equal names were exchanged between classes, or replaced', async () => {
+    const [a, c, aside] = [at('changing', 'a', '1.png'), at('changing', 'c', '1.png'), at('aside.png')];
+    const exchange = () => {
+      renameSync(a, aside);
+      renameSync(c, a);
+      renameSync(aside, c);
+    };
+    exchange();
+    const { code, notes } = await cnn(args(more));
+    expect([code, notes]).toEqual([
+      2,
+      expect.stringContaining(
+        'files of a in the train part have other sizes; files of c in the train part have other sizes. Restore them',
+      ),
+    ]);
+    exchange();
+    const old = readFileSync(a);
+    // Bytes after the end of a PNG are no part of the picture.
+    writeFileSync(a, Buffer.concat([old, Buffer.alloc(1)]));
+    expect((await cnn(args(more))).notes).toContain('files of a in the train part have other sizes. Restore');
+    writeFileSync(a, old);
+    expect((await cnn(args('--resume --epochs 4'.split(' ')))).code).toBe(0);
   });
 });
 

@@ -1,14 +1,16 @@
 /** Finds the parts of a data folder (training, validation, test) and reads one: MNIST, CIFAR-10, class folders. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import type { Transform } from '@cnn/core';
 import {
   type Dataset as BytesDataset,
   compareCodePoints,
+  type FolderItem,
   folderDataset,
   imageFolder,
   isHidden,
   type LeftOut,
+  listFolder,
   readCifar10,
   readMnist,
   type SkippedPicture,
@@ -19,8 +21,18 @@ import { UsageError } from '../errors.js';
 import { reasonOf } from '../files.js';
 import { printable, progressOf, type Terminal } from '../terminal.js';
 
+/** Most pictures and folders that a message names. */
+const NAMED = 5;
+
 /** Part of a data folder. */
 export type PartName = 'train' | 'validation' | 'test';
+
+/** File of a part. */
+export interface PartFile {
+  /** Path relative to the data folder. */
+  readonly path: string;
+  readonly bytes: number;
+}
 
 /** Pictures of one part. */
 export interface Part {
@@ -31,8 +43,8 @@ export interface Part {
   readonly dataset: Dataset;
   /** Label of each picture. */
   readonly labels: readonly number[];
-  /** Names of the files, relative to the data folder; with the labels they tell datasets apart. */
-  readonly files: readonly string[];
+  /** Files: one for each picture, in order, or the few that hold them all. */
+  readonly files: readonly PartFile[];
   /** Pictures that could not be read. */
   readonly skipped: readonly SkippedPicture[];
   /** Files and folders that are no pictures of a class. */
@@ -68,13 +80,14 @@ export async function findSource(
   signal?: AbortSignal,
 ): Promise<Source> {
   const { data } = request;
-  const names = await readdir(data).catch((error: unknown) => {
-    throw new UsageError(`Cannot list the data folder ${data}: ${reasonOf(error)}.`);
+  const items = await listFolder(data).catch((error: Error) => {
+    throw new UsageError(`Cannot list the data folder ${data}: ${reasonOf(error.cause)}.`);
   });
+  const names = items.map(({ name }) => name);
   const source =
-    findMnist(request, names) ??
-    findCifar10(request, names) ??
-    (await findFolders(request, names, terminal, signal));
+    findMnist(request, names, signal) ??
+    findCifar10(request, names, signal) ??
+    (await findFolders(request, items, terminal, signal));
   if (!source)
     throw new UsageError(
       `${data} holds no data of a known kind. Looked for: the four files of MNIST (train-images-idx3-ubyte and the like, plain or .gz), CIFAR-10's binary batches (data_batch_1.bin, ..., test_batch.bin), and one folder of pictures per class (or such folders under train, val and test).`,
@@ -106,7 +119,7 @@ function withChannels(dataset: BytesDataset, channels: number): Dataset {
 const partOf = (
   dataset: BytesDataset,
   place: string,
-  files: readonly string[],
+  files: readonly PartFile[],
   { preset }: SourceRequest,
 ): Part => ({
   place,
@@ -119,7 +132,11 @@ const partOf = (
   longestSide: Math.max(...dataset.shape.slice(1)),
 });
 
-function findMnist(request: SourceRequest, names: readonly string[]): Source | undefined {
+function findMnist(
+  request: SourceRequest,
+  names: readonly string[],
+  signal: AbortSignal | undefined,
+): Source | undefined {
   const { data } = request;
   const parts = new Map<PartName, () => Promise<Part>>();
   for (const [name, prefix] of [
@@ -135,15 +152,23 @@ function findMnist(request: SourceRequest, names: readonly string[]): Source | u
         `${data} has ${images ?? labels}, but not the ${images ? 'labels' : 'images'} that belong to it.`,
       );
     parts.set(name, async () => {
-      const [first, second] = [await readFile(join(data, images)), await readFile(join(data, labels))];
-      const files = [`${images} ${first.length}`, `${labels} ${second.length}`];
+      const read = (file: string) => readFile(join(data, file), { signal });
+      const [first, second] = [await read(images), await read(labels)];
+      const files = [
+        { path: images, bytes: first.length },
+        { path: labels, bytes: second.length },
+      ];
       return partOf(await readMnist(first, second), join(data, images), files, request);
     });
   }
   return parts.size > 0 ? { kind: 'MNIST', parts, leftOut: [] } : undefined;
 }
 
-function findCifar10(request: SourceRequest, names: readonly string[]): Source | undefined {
+function findCifar10(
+  request: SourceRequest,
+  names: readonly string[],
+  signal: AbortSignal | undefined,
+): Source | undefined {
   const { data } = request;
   const parts = new Map<PartName, () => Promise<Part>>();
   for (const [part, pattern] of [
@@ -153,15 +178,15 @@ function findCifar10(request: SourceRequest, names: readonly string[]): Source |
     const files = names.filter((name) => pattern.test(name)).sort(compareCodePoints);
     if (files.length === 0) continue;
     parts.set(part, async () => {
-      const bytes = await Promise.all(files.map((name) => readFile(join(data, name))));
-      const sizes = files.map((name, index) => `${name} ${bytes[index]!.length}`);
-      return partOf(readCifar10(Buffer.concat(bytes)), join(data, files.join(', ')), sizes, request);
+      const read = await Promise.all(files.map((name) => readFile(join(data, name), { signal })));
+      const sizes = files.map((path, index) => ({ path, bytes: read[index]!.length }));
+      return partOf(readCifar10(Buffer.concat(read)), join(data, files.join(', ')), sizes, request);
     });
   }
   return parts.size > 0 ? { kind: 'CIFAR-10', parts, leftOut: [] } : undefined;
 }
 
-/** Names of folders that hold a part, in small letters. */
+/** Names of folders that hold a part, in small letters: those that Hugging Face's loader of image folders knows. */
 const partNames: Readonly<Record<string, PartName>> = {
   train: 'train',
   training: 'train',
@@ -171,6 +196,8 @@ const partNames: Readonly<Record<string, PartName>> = {
   dev: 'validation',
   test: 'test',
   testing: 'test',
+  eval: 'test',
+  evaluation: 'test',
 };
 
 /** Gives the part that a folder's name stands for, in letters of any case. */
@@ -179,31 +206,28 @@ const partNamed = (folder: string): PartName | undefined => {
   return Object.hasOwn(partNames, name) ? partNames[name] : undefined;
 };
 
-/** Gives the visible folders among some names, symbolic links followed. */
-async function foldersAmong(folder: string, names: readonly string[]): Promise<readonly string[]> {
-  const kept = await Promise.all(
-    names.map(async (name) => {
-      if (isHidden(name)) return false;
-      const status = await stat(join(folder, name)).catch(() => undefined);
-      return status?.isDirectory() ?? false;
-    }),
-  );
-  return names.filter((_, index) => kept[index]).sort(compareCodePoints);
-}
+/** Gives the names of the visible folders. */
+const foldersAmong = (items: readonly FolderItem[]): readonly string[] =>
+  items.flatMap(({ name, kind }) => (kind === 'folder' && !isHidden(name) ? [name] : []));
+
+/** True if a folder holds folders. */
+const holdsFolders = async (folder: string): Promise<boolean> =>
+  foldersAmong(await listFolder(folder)).length > 0;
 
 /**
- * Finds class folders, or parts with class folders in them. Folders called train and val are parts if
- * train holds folders or there are no others; a single one of such a name is a part if it holds folders, and there
- * are no others: a class may be called "train".
+ * Finds class folders, or parts with class folders in them. Folders called train and val are parts if train holds
+ * folders, or if there are no others; a single one of such a name is a part if it holds folders, and there are no
+ * others: a class may be called "train". Parts without class folders, such as the test pictures of a competition, are
+ * left out.
  */
 async function findFolders(
   request: SourceRequest,
-  names: readonly string[],
+  items: readonly FolderItem[],
   terminal: Terminal,
   signal: AbortSignal | undefined,
 ): Promise<Source | undefined> {
   const { data } = request;
-  const folders = await foldersAmong(data, names);
+  const folders = foldersAmong(items);
   if (folders.length === 0) return undefined;
   const read = (folder: string) => (): Promise<Part> => readFolder(folder, request, terminal, signal);
   const byPart = new Map<PartName, string>();
@@ -217,32 +241,33 @@ async function findFolders(
       );
     byPart.set(part, folder);
   }
-  const onlyParts = byPart.size === folders.length;
-  const trained = byPart.get('train');
-  // Beside other folders, train and test with pictures directly in them are classes.
-  const parted =
-    trained !== undefined && byPart.size > 1
-      ? onlyParts || (await holdFolders(data, [trained]))
-      : onlyParts && (await holdFolders(data, [...byPart.values()]));
-  if (!parted) return { kind: 'image folder', parts: new Map([['train', read(data)]]), leftOut: [] };
   const others = folders.filter((folder) => !partNamed(folder));
+  const trained = byPart.get('train');
+  const nested = new Set<string>();
+  for (const folder of byPart.values()) if (await holdsFolders(join(data, folder))) nested.add(folder);
+  // Beside other folders, train and test with pictures directly in them are classes.
+  const several = trained !== undefined && byPart.size > 1;
+  const parted = others.length > 0 ? several && nested.has(trained) : several || nested.size > 0;
+  if (!parted) {
+    for (const folder of nested)
+      terminal.note(
+        `The folder ${folder} of ${data} is taken for a class, because there are others beside it (${others.slice(0, NAMED).map(printable).join(', ')}). If it is a part of the data, move them away.`,
+      );
+    return { kind: 'image folder', parts: new Map([['train', read(data)]]), leftOut: [] };
+  }
+  // Without class folders, training pictures are an error.
+  const labelled = [...byPart].filter(([part, folder]) => part === 'train' || nested.has(folder));
+  const names = labelled.map(([, folder]) => folder);
   return {
     kind: 'image folder',
-    parts: new Map([...byPart].map(([part, folder]) => [part, read(join(data, folder))])),
-    leftOut: others.map((name) => ({
-      path: join(data, name),
-      reason: `folder beside ${[...byPart.values()].join(' and ')}`,
-    })),
+    parts: new Map(labelled.map(([part, folder]) => [part, read(join(data, folder))])),
+    leftOut: folders
+      .filter((folder) => !names.includes(folder))
+      .map((folder) => ({
+        path: join(data, folder),
+        reason: partNamed(folder) ? 'part without class folders' : `folder beside ${names.join(' and ')}`,
+      })),
   };
-}
-
-/** True if every folder holds folders. */
-async function holdFolders(data: string, folders: readonly string[]): Promise<boolean> {
-  for (const folder of folders) {
-    const path = join(data, folder);
-    if ((await foldersAmong(path, await readdir(path))).length === 0) return false;
-  }
-  return true;
 }
 
 /** Reads a folder of class folders. */
@@ -263,20 +288,22 @@ async function readFolder(
   }).catch((error: unknown) => {
     throw error instanceof UnreadablePictures ? unreadable(error) : error;
   });
+  const files: PartFile[] = [];
+  for (const { path } of read.entries) {
+    signal?.throwIfAborted();
+    files.push({ path: relative(data, path).replaceAll('\\', '/'), bytes: (await stat(path)).size });
+  }
   return {
     place: folder,
     classes: read.classes,
     dataset: read,
     labels: read.entries.map(({ label }) => label),
-    files: read.entries.map(({ path }) => relative(data, path)),
+    files,
     skipped: read.skipped,
     leftOut: listed.leftOut,
     longestSide: read.longestSide,
   };
 }
-
-/** Most pictures that an error names. */
-const NAMED = 5;
 
 /** Gives the error of a folder with unreadable pictures, with the advice of the command line. */
 function unreadable({ pictures, total }: UnreadablePictures): Error {
