@@ -1,5 +1,5 @@
 /** Finds the origin of a loss that is infinite or NaN, with the reference kernels, and names a remedy. */
-import { type Node, sizeOf, type Weights } from '@cnn/core';
+import { type Module, type Node, parameters, sizeOf, type Weights } from '@cnn/core';
 import {
   computeReference,
   type Graph,
@@ -13,17 +13,22 @@ import { CLASS_WEIGHTS } from './loss.js';
 import { compileStep, type Feeds, type PlaceOptions } from './program.js';
 import { stepInputs } from './step.js';
 
-/** Error of a training whose loss became infinite or NaN. The message names step, layer and remedy. */
+/**
+ * Error of a training whose loss or parameters became infinite or NaN. The message names step, layer and remedy. The
+ * run cannot be saved any more: restore a checkpoint.
+ */
 export class TrainingDiverged extends Error {
   override readonly name = 'TrainingDiverged';
   constructor(
     message: string,
-    /** Step whose loss is not finite, from 1. */
+    /** Step whose loss, or after which a parameter, is not finite, from 1. */
     readonly step: number,
     /** Loss of that step. */
     readonly loss: number,
     /** Path of the layer, or name of the parameter or input, of the first such value; empty if not found. */
     readonly path: string,
+    /** Number of steps after which everything was still finite; undefined if not known. */
+    readonly lastGoodStep: number | undefined,
   ) {
     super(message);
   }
@@ -35,11 +40,40 @@ interface Culprit {
   readonly value: number;
 }
 
+/**
+ * Checks the trained parameters of a state, before it replaces a good one on a disk: an update may overflow although
+ * the loss of its step is finite.
+ * @param at - the last step, and its loss.
+ * @throws TrainingDiverged that names the first such parameter.
+ */
+export function requireFinite(
+  model: Module,
+  state: Weights,
+  { step, lastLoss }: { readonly step: number; readonly lastLoss: number },
+): void {
+  for (const [name, { trainable }] of parameters(model)) {
+    const value = trainable ? state.get(name)!.data.find((item) => !Number.isFinite(item)) : undefined;
+    if (value !== undefined)
+      throw new TrainingDiverged(
+        `The parameter ${name} holds ${value} after step ${step}, so the state is not saved. ${advice}`,
+        step,
+        lastLoss,
+        name,
+        undefined,
+      );
+  }
+}
+
 /** Runs a graph op by op in float32 until a value is not finite; undefined when all are. */
-async function firstNonFinite(graph: Graph, state: Weights, feeds: Feeds): Promise<Culprit | undefined> {
+async function firstNonFinite(
+  graph: Graph,
+  state: Weights,
+  feeds: Feeds,
+  signal: AbortSignal | undefined,
+): Promise<Culprit | undefined> {
   const lastUse = lastUses(graph);
   const values = new Map<Node, Values>();
-  const yieldIfDue = timeSlices();
+  const yieldIfDue = timeSlices(signal);
   for (const [index, node] of graph.nodes.entries()) {
     await yieldIfDue();
     const output = valuesAt(node, values, state, feeds);
@@ -67,20 +101,24 @@ const advice =
  */
 function diverged(step: number, loss: number, culprit: Culprit | undefined, at: number): TrainingDiverged {
   const start = `The loss of step ${step} is ${loss}.`;
+  const good = at - 1;
+  const lastGood = good > 0 ? ` After step ${good} all values were still finite.` : '';
   if (!culprit)
     return new TrainingDiverged(
-      `${start} Running the step again on the reference back end gave finite values everywhere, so the rounding of the back end in use is the cause. ${advice}`,
+      `${start} Running the step again on the reference back end gave finite values everywhere, so the rounding of the back end in use is the cause.${lastGood} ${advice}`,
       step,
       loss,
       '',
+      good,
     );
   const { node, value } = culprit;
   if (isInput(node))
     return new TrainingDiverged(
-      `${start} The input '${node.attrs.name}' already holds ${value}; check the pictures, 'augment', 'prepare' and 'normalise' (a deviation of 0 divides by zero).`,
+      `${start} The input '${node.attrs.name}' already holds ${value}; check the pictures, 'augment', 'prepare' and 'normalise' (a deviation of 0 divides by zero).${lastGood}`,
       step,
       loss,
       node.attrs.name,
+      good,
     );
   if (isParameter(node))
     return new TrainingDiverged(
@@ -88,10 +126,17 @@ function diverged(step: number, loss: number, culprit: Culprit | undefined, at: 
       step,
       loss,
       node.attrs.name,
+      undefined,
     );
   const place = node.path || 'the loss';
   const where = `${value} first appeared in ${place} (${node.op})${at === step ? '' : `, at step ${at}`}.`;
-  return new TrainingDiverged(`${start} ${where} ${advice}`, step, loss, node.path || node.op);
+  return new TrainingDiverged(
+    `${start} ${where}${lastGood} ${advice}`,
+    step,
+    loss,
+    node.path || node.op,
+    good,
+  );
 }
 
 /** Gives the classes of a batch if the loss gives all of them the weight 0, else undefined. */
@@ -114,18 +159,49 @@ export interface Snapshot {
   readonly step: number;
 }
 
+/** A step that failed: its number from 0, and its loss. */
+interface Failure {
+  readonly step: number;
+  readonly loss: number;
+}
+
 /**
  * Finds the cause of a loss that is not finite. Replays the steps since the snapshot and looks for the first
  * such value. If that is a parameter, an earlier step has overflowed, so the search goes back step by step.
- * @param failed - the failed step, counted from 0, and its loss.
  * @param feedsOf - makes the feeds of a step again.
+ * @param signal - ends the search, which may replay 50 steps some times; the error then names no cause.
  */
 export async function explain(
   graph: Graph,
   place: PlaceOptions,
-  { state: before, step: first }: Snapshot,
-  { step: failed, loss }: { readonly step: number; readonly loss: number },
+  snapshot: Snapshot,
+  failure: Failure,
   feedsOf: (step: number) => Promise<Feeds>,
+  signal?: AbortSignal,
+): Promise<TrainingDiverged> {
+  try {
+    return await findCause(graph, place, snapshot, failure, feedsOf, signal);
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+    const step = failure.step + 1;
+    const stopped = 'The search for the layer was interrupted.';
+    return new TrainingDiverged(
+      `The loss of step ${step} is ${failure.loss}. ${stopped} ${advice}`,
+      step,
+      failure.loss,
+      '',
+      undefined,
+    );
+  }
+}
+
+async function findCause(
+  graph: Graph,
+  place: PlaceOptions,
+  { state: before, step: first }: Snapshot,
+  { step: failed, loss }: Failure,
+  feedsOf: (step: number) => Promise<Feeds>,
+  signal: AbortSignal | undefined,
 ): Promise<TrainingDiverged> {
   const unweighted = await weightlessBatch(before, failed, feedsOf);
   if (unweighted)
@@ -134,14 +210,23 @@ export async function explain(
       failed + 1,
       loss,
       CLASS_WEIGHTS,
+      failed,
     );
   for (let target = failed; ; target--) {
-    const { program } = await compileStep(graph, before, place);
-    for (let step = first; step < target; step++) await program.run(await feedsOf(step));
-    const state = new Map([...before, ...(await program.parameters())]);
-    await program.dispose();
-    const culprit = await firstNonFinite(graph, state, await feedsOf(target));
+    const state = await stateAt(target);
+    const culprit = await firstNonFinite(graph, state, await feedsOf(target), signal);
     if (culprit?.node.op !== 'parameter' || target === first)
       return diverged(failed + 1, loss, culprit, target + 1);
+  }
+
+  /** Gives the state after `target` steps. */
+  async function stateAt(target: number): Promise<Weights> {
+    const { program } = await compileStep(graph, before, place, signal);
+    try {
+      for (let step = first; step < target; step++) await program.run(await feedsOf(step), signal);
+      return new Map([...before, ...(await program.parameters())]);
+    } finally {
+      await program.dispose();
+    }
   }
 }

@@ -32,10 +32,11 @@ export {
   type ConfusionMatrix,
   classReports,
   confusionMatrix,
-  topK,
+  topKAccuracy,
 } from './metrics.js';
 export * from './optimizers.js';
 export type { CheckpointOptions, FitOptions, Progress, TrainerOptions } from './options.js';
+export { isUnder } from './paths.js';
 export type { EpochRecord } from './position.js';
 export type { PlaceOptions } from './program.js';
 export * from './schedules.js';

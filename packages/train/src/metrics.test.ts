@@ -8,15 +8,15 @@ import {
   type Dataset,
   evaluate,
   sgd,
-  topK,
+  topKAccuracy,
   trainer,
 } from './index.js';
 
 test('top-k counts the label among the k highest, the first of equal ones', () => {
   const logits = tensor([0.1, 0.7, 0.2, 0.5, 0.3, 0.2, 1, 1, 1, Number.NaN, 0, 0], [4, 3]);
-  expect(topK(logits, [1, 1, 0, 0], 1)).toBe(2 / 4);
-  expect(topK(logits, [1, 1, 1, 0], 2)).toBe(3 / 4);
-  expect(topK(logits, [0, 2, 2, 1], 3)).toBe(4 / 4);
+  expect(topKAccuracy(logits, [1, 1, 0, 0], 1)).toBe(2 / 4);
+  expect(topKAccuracy(logits, [1, 1, 1, 0], 2)).toBe(3 / 4);
+  expect(topKAccuracy(logits, [0, 2, 2, 1], 3)).toBe(4 / 4);
 });
 
 test('a confusion matrix counts by true and predicted class, and gives precision and recall', () => {

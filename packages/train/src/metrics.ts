@@ -26,9 +26,9 @@ export function isInTop(scores: ArrayLike<number>, label: number, k: number): bo
 /**
  * Gives the fraction of rows whose label is among the k highest scores.
  * @example
- * topK(tensor([0.1, 0.7, 0.2, 0.5, 0.3, 0.2], [2, 3]), [1, 1], 1) // 0.5
+ * topKAccuracy(tensor([0.1, 0.7, 0.2, 0.5, 0.3, 0.2], [2, 3]), [1, 1], 1) // 0.5
  */
-export function topK(logits: Tensor, labels: ArrayLike<number>, k: number): number {
+export function topKAccuracy(logits: Tensor, labels: ArrayLike<number>, k: number): number {
   let right = 0;
   let row = 0;
   for (const scores of rowsOf(logits)) if (isInTop(scores, labels[row++]!, k)) right++;

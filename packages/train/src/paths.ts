@@ -1,7 +1,10 @@
 /** Prefixes of parameter paths, which name parts of a model in `freeze` and `groups`. */
 import type { Weights } from '@cnn/core';
 
-/** True if a path is a prefix or lies under one: `layer1` covers `layer1.0.conv1.weight`, not `layer10`. */
+/**
+ * True if a path is a prefix or lies under one: `layer1` covers `layer1.0.conv1.weight`, not `layer10`. `freeze` and
+ * `groups` select parameters by it.
+ */
 export const isUnder = (path: string, prefixes: readonly string[]): boolean =>
   prefixes.some((prefix) => prefix === '' || path === prefix || path.startsWith(`${prefix}.`));
 

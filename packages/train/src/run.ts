@@ -4,7 +4,7 @@ import { matchParameters, type Program, requireMatch, type Selected } from '@cnn
 import type { Limits } from '@cnn/core/io';
 import { loadCheckpoint, readCheckpoint, saveCheckpoint, writeCheckpoint } from './checkpoint.js';
 import { type Dataset, epochOrder } from './data.js';
-import { explain, type Snapshot } from './diagnose.js';
+import { explain, requireFinite, type Snapshot } from './diagnose.js';
 import { watch } from './earlyStopping.js';
 import { type Evaluation, type EvaluationOptions, evaluate } from './evaluate.js';
 import { featureEvaluation } from './featureEvaluation.js';
@@ -37,6 +37,8 @@ export function createRun(options: RunOptions) {
   let selected: Selected | undefined;
   let best: Weights | undefined;
   let snapshot: Snapshot | undefined;
+  /** Step whose loss was not finite, from 1. */
+  let diverged: number | undefined;
   let busy = false;
   let disposed = false;
   let position: Position = {
@@ -150,11 +152,13 @@ export function createRun(options: RunOptions) {
     const lastLoss = results.get('loss')!.data[0]!;
     if (!Number.isFinite(lastLoss)) {
       const failed = position;
+      diverged = failed.step + 1;
       const replayed = async (at: number): Promise<Feeds> => {
         const within = failed.within - (failed.step - at);
         return (await feeds.at({ ...failed, step: at, within }, source(at), hostState)).feeds;
       };
-      throw await explain(plan.graph, options, snapshot, { step: failed.step, loss: lastLoss }, replayed);
+      const failure = { step: failed.step, loss: lastLoss };
+      throw await explain(plan.graph, options, snapshot, failure, replayed, signal);
     }
     const labels = given.get(stepInputs.labels)!.data;
     const rows = [...rowsOf(results.get('logits')!)];
@@ -204,8 +208,15 @@ export function createRun(options: RunOptions) {
     return evaluate({ ...options, ...what, weights, dataset, backend: trainingBackend(options.backend) });
   };
 
-  const checkpointBytes = async (): Promise<Uint8Array> =>
-    writeCheckpoint({ position, optimizer: optimizer.name, state: withBest(await currentState(), best) });
+  const checkpointBytes = async (): Promise<Uint8Array> => {
+    if (diverged !== undefined)
+      throw new Error(
+        `Training diverged at step ${diverged}, so its state is not saved; restore a checkpoint.`,
+      );
+    const state = await currentState();
+    requireFinite(model, state, position);
+    return writeCheckpoint({ position, optimizer: optimizer.name, state: withBest(state, best) });
+  };
   const save = async (path: string): Promise<void> => saveCheckpoint(path, await checkpointBytes());
 
   async function restore(
@@ -228,7 +239,7 @@ export function createRun(options: RunOptions) {
     const parts = withoutBest(read.state);
     requireMatch("the trainer's model and options", matchParameters(hostState, parts.state));
     await release();
-    [hostState, best, position] = [parts.state, parts.best, read.position];
+    [hostState, best, position, diverged] = [parts.state, parts.best, read.position, undefined];
   }
 
   /** Frees what was made from the state: program, cached features and snapshot. */

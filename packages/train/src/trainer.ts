@@ -27,7 +27,8 @@ export interface Trainer {
   /**
    * Trains until `epochs` are done and yields after every step. Leaving the loop pauses the run; another
    * `fit` on the same data continues it.
-   * @throws TrainingDiverged if a loss is infinite or NaN.
+   * @throws TrainingDiverged if a loss is infinite or NaN, or a trained parameter when a checkpoint is due; the
+   * file keeps the last good state.
    * @throws RangeError for a label without a class in the model, a dataset smaller than a batch, an empty
    * validation set, options out of range, and other data, batch or `monitor` than the run began with.
    */
@@ -43,9 +44,15 @@ export interface Trainer {
    * @throws Error before the first such epoch.
    */
   bestWeights(): Promise<Weights>;
-  /** Gives the whole state as bytes: weights, optimizer state, position, seed, history. */
+  /**
+   * Gives the whole state as bytes: weights, optimizer state, position, seed, history.
+   * @throws Error after a step that diverged, TrainingDiverged if a trained parameter is infinite or NaN.
+   */
   checkpoint(): Promise<Uint8Array>;
-  /** Writes the state to a file. A crash leaves the old file or the new one. Node only. */
+  /**
+   * Writes the state to a file. A crash leaves the old file or the new one. Node only.
+   * @throws as `checkpoint` does; the file then stays as it was.
+   */
   save(path: string): Promise<void>;
   /**
    * Replaces the state, the seed included, by that of a checkpoint. The run then gives the same numbers, bit

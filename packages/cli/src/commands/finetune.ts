@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { initialise, type ModelEntry, parameters, type Weights } from '@cnn/core';
 import { requireMatch, sameShape } from '@cnn/core/graph';
-import type { ParameterGroup } from '@cnn/train';
+import { isUnder, type ParameterGroup } from '@cnn/train';
 import { buildModel, parseModelOptions } from '../modelOptions.js';
 import { type ModelRequest, type OpenModel, openModel } from '../openModel.js';
 import { printable, type Terminal } from '../terminal.js';
@@ -98,9 +98,7 @@ export async function finetune(
   const trainable = [...parameters(model)].flatMap(([key, param]) => (param.trainable ? [key] : []));
   const trunk = [...fresh.keys()].filter((key) => !classifier.has(key));
   const frozen = frozenOf(freeze, trunk);
-  const isFrozen = (key: string): boolean =>
-    frozen.some((prefix) => key === prefix || key.startsWith(`${prefix}.`));
-  const slow = trainable.filter((key) => !classifier.has(key) && !isFrozen(key));
+  const slow = trainable.filter((key) => !classifier.has(key) && !isUnder(key, frozen));
   const groups: ParameterGroup[] =
     slow.length > 0 ? [{ paths: slow, learningRate: trunkLr ?? settings.lr / 10 }] : [];
   await runTraining(
