@@ -110,21 +110,34 @@ async function recognised(
   );
 }
 
+/** Error of a command whose pictures are all missing. */
+export class MissingPictures extends Error {
+  override readonly name = 'MissingPictures';
+  constructor(
+    /** Name of the model. */
+    readonly model: string,
+    /** Each picture with the reason. */
+    readonly faults: readonly { readonly file: string; readonly error: string }[],
+  ) {
+    super(faults.map(({ file, error }) => `${printable(file)}: ${printable(error)}`).join('\n'));
+  }
+}
+
 /**
  * Checks that at least one picture is there, since weights may be a download of hundreds of megabytes.
- * @throws Error with the reason for each picture if all are missing.
+ * @throws MissingPictures if all are missing.
  */
-async function requireSomePicture(pictures: readonly string[]): Promise<void> {
-  const faults: string[] = [];
-  for (const picture of pictures) {
-    const fault = await requirePicture(picture).then(
+async function requireSomePicture(pictures: readonly string[], { name }: ModelEntry): Promise<void> {
+  const faults: { file: string; error: string }[] = [];
+  for (const file of pictures) {
+    const error = await requirePicture(file).then(
       () => undefined,
-      (error: Error) => `${printable(picture)}: ${printable(error.message)}`,
+      (reason: Error) => reason.message,
     );
-    if (fault === undefined) return;
-    faults.push(fault);
+    if (error === undefined) return;
+    faults.push({ file, error });
   }
-  if (faults.length > 0) throw new Error(faults.join('\n'));
+  if (faults.length > 0) throw new MissingPictures(name, faults);
 }
 
 /** True if two hashes are equal as far as both go. */
@@ -135,7 +148,7 @@ const agree = (a: string, b: string): boolean => a.startsWith(b) || b.startsWith
  * classes and preprocessing.
  * @param replaced - names of the model that the weights need not have, for a model built with these options.
  * @throws UsageError if neither the request nor the file names the model, or if they differ.
- * @throws Error if all pictures of the request are missing.
+ * @throws MissingPictures if all pictures of the request are missing.
  */
 export async function openModel(
   {
@@ -165,7 +178,7 @@ export async function openModel(
   const options = [...(saved?.options ?? []), ...option];
   const parsed = parseModelOptions(options);
   const record = recordOf(entry, source) ?? (saved ? undefined : await recognised(entry, source!, signal));
-  await requireSomePicture(pictures);
+  await requireSomePicture(pictures, entry);
   const reading = saved
     ? { preset: saved.transform, labels: saved.classes }
     : record

@@ -154,6 +154,17 @@ describe('classify', () => {
       expect(notes).toContain(`${none}: there is no such file or folder`);
       expect(notes).not.toContain('0.0.0.0');
     }
+    const { code, out, notes } = await cnn(
+      ...words`classify ${none} ${folder} --model vgg16 --weights https://0.0.0.0:1/x.pth --json`,
+    );
+    expect([code, notes]).toEqual([1, '']);
+    expect(JSON.parse(out)).toEqual({
+      model: 'vgg16',
+      results: [
+        { file: none, error: 'there is no such file or folder' },
+        { file: folder, error: 'it is a folder; name the pictures in it, such as folder/*.jpg' },
+      ],
+    });
   });
 
   test('weights that do not fit are refused with their keys', async () => {

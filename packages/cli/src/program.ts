@@ -11,7 +11,7 @@ import { finetune } from './commands/finetune.js';
 import { list } from './commands/list.js';
 import { summary } from './commands/summary.js';
 import { train } from './commands/train.js';
-import { UsageError } from './errors.js';
+import { isInterrupt, UsageError } from './errors.js';
 import { provideGpu } from './gpu.js';
 import { choice, count, option, share, shared } from './options.js';
 import { readingOptions } from './reading.js';
@@ -222,7 +222,7 @@ export async function run(
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     terminal.progress('');
-    if (signal?.aborted) {
+    if (isInterrupt(error, signal)) {
       terminal.note('Interrupted.');
       return 130;
     }

@@ -3,7 +3,7 @@ import { compile } from '@cnn/core';
 import { transform } from '@cnn/image';
 import { type Ranked, rank } from '../classes.js';
 import { readPicture } from '../files.js';
-import { type ModelRequest, openModel } from '../openModel.js';
+import { MissingPictures, type ModelRequest, openModel } from '../openModel.js';
 import type { PlaceOptions } from '../options.js';
 import { labelsOf, presetWith, type ReadingOptions } from '../reading.js';
 import { noteFallback, printable, printJson, type Terminal, topLines } from '../terminal.js';
@@ -26,9 +26,16 @@ export async function classify(
   signal?: AbortSignal,
 ): Promise<number> {
   const { top, backend, threads } = options;
-  // With --json the result states the reason for each picture.
-  const required = options.json ? [] : pictures;
-  const opened = await openModel({ ...options, pictures: required }, terminal, signal);
+  const opened = await openModel({ ...options, pictures }, terminal, signal).catch((error: unknown) => {
+    if (!(options.json && error instanceof MissingPictures)) throw error;
+    return error;
+  });
+  if (opened instanceof MissingPictures) {
+    // The result states the reason for each picture.
+    const { model, faults } = opened;
+    printJson(terminal, { model, results: faults });
+    return 1;
+  }
   const { entry, model, weights } = opened;
   const preset = presetWith(opened.preset, options);
   requireSize(entry.name, model, preset, opened.preset.crop, '--crop');

@@ -13,20 +13,20 @@ import {
   TrainingDiverged,
   trainer,
 } from '@cnn/train';
-import { UsageError } from '../errors.js';
-import { writeResult } from '../files.js';
+import { isInterrupt, UsageError } from '../errors.js';
+import { reasonOf, writeResult } from '../files.js';
 import { metadataOf } from '../savedModel.js';
-import { noteFallback, printJson, type Terminal, threadsOf } from '../terminal.js';
+import { noteFallback, printable, printJson, type Terminal, threadsOf } from '../terminal.js';
 import { curves } from './chart.js';
 import { classWeightsFor } from './classWeights.js';
 import type { TrainingData } from './data.js';
-import { type Fingerprint, requireSameData } from './fingerprint.js';
+import { type Fingerprint, isFingerprint, requireSameData } from './fingerprint.js';
 import { lockFolder, requireUnlocked } from './lock.js';
 import type { TrainingOptions } from './options.js';
 import { duration, trainingProgress } from './progress.js';
 import { optimizers, preparationOf, schedules } from './recipes.js';
 import { evaluationLine, reportPage } from './report.js';
-import { flagOf, requireSame, type Settings } from './settings.js';
+import { faultOfSettings, flagOf, requireSame, type Settings } from './settings.js';
 
 /** Model, data and settings of a run. */
 export interface Job {
@@ -45,8 +45,11 @@ const CHECKPOINT = 'checkpoint.safetensors';
 const SETTINGS = 'run.json';
 const MODEL = 'model.safetensors';
 
+/** Advice for a file of settings that cannot be used. */
+const WAY_OUT = 'Put back a copy of it, or begin again with another --out.';
+
 /** Content of the file of settings: the settings, and the fingerprint of the data. */
-type StoredSettings = Settings & { readonly pictures?: Fingerprint };
+type StoredSettings = Settings & { readonly pictures: Fingerprint };
 
 /**
  * Checks the folder of the run, before anything is loaded.
@@ -68,22 +71,38 @@ async function checkOut(out: string, resume: boolean, settings: Settings): Promi
       `${out} already holds a run. Add --resume to continue it, or give another folder with --out.`,
     );
   if (!resume) return undefined;
-  const text = await readFile(join(out, SETTINGS), 'utf8').catch((error: Error) => {
-    throw new UsageError(`The settings of the run in ${out} cannot be read: ${error.message}.`);
-  });
-  let before: StoredSettings | null;
-  try {
-    before = JSON.parse(text) as StoredSettings | null;
-  } catch {
-    before = null;
-  }
-  if (before === null)
-    throw new UsageError(
-      `${join(out, SETTINGS)} is not the JSON of a run's settings, without which it cannot continue.`,
-    );
-  const { pictures, ...stored } = before;
+  const { pictures, ...stored } = await readSettings(join(out, SETTINGS));
   requireSame(stored, settings, out);
   return pictures;
+}
+
+/**
+ * Reads the file of settings.
+ * @throws UsageError that names the fault and the way out.
+ */
+async function readSettings(path: string): Promise<StoredSettings> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw new UsageError(
+      `The settings of the run cannot be read from ${path}: ${reasonOf(error)}. ${WAY_OUT}`,
+    );
+  });
+  const fail = (reason: string): never => {
+    throw new UsageError(
+      `${path} does not hold the settings of a run, without which it cannot continue: ${printable(reason)}. ${WAY_OUT}`,
+    );
+  };
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return fail('it is not JSON');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return fail('it is no object');
+  const { pictures, ...settings } = value as Readonly<Record<string, unknown>>;
+  const fault = faultOfSettings(settings);
+  if (fault !== undefined) return fail(fault);
+  if (!isFingerprint(pictures)) return fail("its 'pictures' are not the classes and files of the data");
+  return value as StoredSettings;
 }
 
 /** Folder of a run that no other command writes into. */
@@ -203,15 +222,21 @@ export async function runTraining(
     });
     say(`Continuing after ${run.step} steps, in epoch ${run.epoch + 1}.`);
   }
+  // A restored run has its file; another one has none before the end of its first epoch.
+  let savedSteps = options.resume ? run.step : undefined;
+  const onSaved = (): void => {
+    savedSteps = run.step;
+  };
   try {
-    const evaluation = await fit(job, run, { epochs, checkpoint }, context);
+    const evaluation = await fit(job, run, { epochs, checkpoint, onSaved }, context);
     await finish(job, run, evaluation, context);
   } catch (error) {
     terminal.progress('');
-    if (error instanceof TrainingDiverged && existsSync(checkpoint))
-      terminal.note(`The state after the last complete epoch is in ${checkpoint}.`);
-    // After a divergence the state holds values that are not finite: it must not replace the last good one.
-    if (!signal?.aborted || error instanceof TrainingDiverged) throw error;
+    if (error instanceof TrainingDiverged && savedSteps !== undefined)
+      terminal.note(
+        `The last good state, after ${savedSteps} steps, is in ${checkpoint}. Begin again with a lower --lr and another --out${existsSync(join(out, MODEL)) ? `, or fine-tune the weights of the last epoch: cnn finetune --weights ${quoted(join(out, MODEL))}` : ''}.`,
+      );
+    if (!isInterrupt(error, signal)) throw error;
     await run.save(checkpoint);
     const usable = run.epoch > 0 ? `, the weights after epoch ${run.epoch} in ${join(out, MODEL)}` : '';
     terminal.note(
@@ -221,11 +246,19 @@ export async function runTraining(
   }
 }
 
+/** Epochs of a run, and the file of its state. */
+interface FitFiles {
+  readonly epochs: number;
+  readonly checkpoint: string;
+  /** Called when the state of an epoch's end is in the file. */
+  onSaved(): void;
+}
+
 /** Trains the remaining epochs, and gives the evaluation of the last one. */
 async function fit(
   job: Job,
   run: Trainer,
-  { epochs, checkpoint }: { readonly epochs: number; readonly checkpoint: string },
+  { epochs, checkpoint, onSaved }: FitFiles,
   { options: { backend, patience }, terminal, signal, say }: RunContext,
 ): Promise<Evaluation | undefined> {
   const { data } = job;
@@ -247,6 +280,7 @@ async function fit(
     noted = true;
     show(progress);
     if (!progress.epochDone) continue;
+    onSaved();
     evaluation = progress.validation;
     await writeModel(job, await usableWeights(job, run, patience !== undefined));
     await writeReport(job, run, evaluation);

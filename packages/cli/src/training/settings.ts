@@ -1,9 +1,17 @@
 /** Settings of a training run: made from the options, stored with the run, compared when it continues. */
 import { type Module, ShapeError, type Transform, trace } from '@cnn/core';
 import { UsageError } from '../errors.js';
-import { printable } from '../terminal.js';
+import { printable, shortened } from '../terminal.js';
 import type { TrainingOptions } from './options.js';
-import { type AugmentName, type OptimizerName, optimizers, type ScheduleName } from './recipes.js';
+import {
+  type AugmentName,
+  augmentNames,
+  type OptimizerName,
+  optimizerNames,
+  optimizers,
+  type ScheduleName,
+  scheduleNames,
+} from './recipes.js';
 
 /** Everything that determines the numbers of a run, as plain data; undefined for options not given. */
 export interface Settings {
@@ -56,6 +64,60 @@ export function settingsOf(
     augment: options.augment ?? defaults.augment,
     size: options.size ?? defaults.size,
   };
+}
+
+/** Kind of value of a setting: its description, and the test of a value read from a file. */
+interface Kind {
+  readonly words: string;
+  holds(value: unknown): boolean;
+}
+
+const isText = (value: unknown): boolean => typeof value === 'string';
+const text: Kind = { words: 'a text', holds: isText };
+const texts: Kind = {
+  words: 'a list of texts',
+  holds: (value) => Array.isArray(value) && value.every(isText),
+};
+const number: Kind = { words: 'a number', holds: (value) => typeof value === 'number' };
+const oneOf = (names: readonly string[]): Kind => ({
+  words: `one of ${names.join(', ')}`,
+  holds: (value) => isText(value) && names.includes(String(value)),
+});
+const optional = ({ words, holds }: Kind): Kind => ({
+  words: `${words}, or left out`,
+  holds: (value) => value === undefined || holds(value),
+});
+
+const kinds: Readonly<Record<keyof Settings, Kind>> = {
+  model: text,
+  options: texts,
+  data: text,
+  batch: number,
+  optimizer: oneOf(optimizerNames),
+  lr: number,
+  weightDecay: number,
+  schedule: oneOf(scheduleNames),
+  clip: optional(number),
+  ema: optional(number),
+  labelSmoothing: optional(number),
+  classWeights: optional(text),
+  augment: oneOf(augmentNames),
+  size: number,
+  validation: number,
+  seed: number,
+  weights: optional(text),
+  freeze: optional(text),
+  trunkLr: optional(number),
+};
+
+/** Gives what is wrong with settings that were read from a file, as the end of a sentence; undefined if nothing is. */
+export function faultOfSettings(stored: Readonly<Record<string, unknown>>): string | undefined {
+  const unknown = Object.keys(stored).find((key) => !Object.hasOwn(kinds, key));
+  if (unknown !== undefined) return `it has '${shortened(unknown)}', which is no setting`;
+  for (const [key, { words, holds }] of Object.entries(kinds))
+    if (!holds(stored[key]))
+      return `its '${key}' is ${shortened(JSON.stringify(stored[key]) ?? 'missing')}, and must be ${words}`;
+  return undefined;
 }
 
 /** Gives the name of a setting's option: `weight-decay` for `weightDecay`. */
