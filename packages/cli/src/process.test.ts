@@ -4,8 +4,10 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findBrowser } from '@cnn/testing/browser';
@@ -20,6 +22,7 @@ const folder = mkdtempSync(join(tmpdir(), 'cnn-process-'));
 // One bundle that finds the optional packages, and one in a folder without packages.
 const installed = mkdtempSync(join(import.meta.dirname, '../node_modules/.cnn-process-'));
 const mnist = join(folder, 'mnist');
+const digits = join(folder, 'digits');
 const running = new Set<ReturnType<typeof spawn>>();
 
 beforeAll(async () => {
@@ -41,7 +44,7 @@ beforeAll(async () => {
       },
     });
   writeMnist(mnist, 'train', 60);
-  writeFolder(join(folder, 'digits'), { seven: 7 }, 1);
+  writeFolder(digits, { one: 1, seven: 7 }, 6);
 });
 afterAll(() => {
   for (const child of running) child.kill('SIGKILL');
@@ -81,34 +84,78 @@ function start(args: readonly string[], { from = installed, env = {} } = {}) {
   };
 }
 
-test('Ctrl-C saves the run, and the printed command continues it to the same bits', async () => {
-  // The run never ends without Ctrl-C, and its learning rate does not depend on the number of epochs.
-  const training = (out: string, epochs: number) => words`
-    train lenet5 --data ${mnist} --batch 20 --schedule constant --threads 1
-    --ema 0.9 --out ${join(folder, out)} --epochs ${epochs}
-  `;
-  const first = start(training('stopped', 1_000_000));
-  await first.says('epoch 1/');
-  first.interrupt();
-  const { code, notes } = await first.ended;
-  expect([code, notes]).toEqual([
-    130,
-    expect.stringMatching(/^Training on .*\nStopping.*\nInterrupted\.\n$/s),
-  ]);
+test.each([
+  ['train', words`train lenet5 --data ${mnist} --batch 20 --ema 0.9`],
+  ['fine-tune', words`finetune lenet5 --data ${digits} --batch 4 --freeze none`],
+  ['fine-tune a classifier', words`finetune lenet5 --data ${digits} --batch 4`],
+])(
+  '%s: Ctrl-C saves the run, and the printed command continues it to the same bits',
+  async (name, command) => {
+    // The run never ends without Ctrl-C, and its learning rate does not depend on the number of epochs.
+    const training = (out: string, epochs: number) => [
+      ...command,
+      ...words`--schedule constant --threads 1 --out ${join(folder, `${name} ${out}`)} --epochs ${epochs}`,
+    ];
+    const first = start(training('stopped', 1_000_000));
+    await first.says('epoch 1/');
+    first.interrupt();
+    const { code, notes } = await first.ended;
+    expect([code, notes]).toEqual([
+      130,
+      expect.stringMatching(/^Training on .*\nStopping.*\nInterrupted\.\n$/s),
+    ]);
 
-  const [, stopped, line] = /Stopped after \d+ steps, in epoch (\d+);.* Continue with:\n {2}cnn (.*)\n/.exec(
-    notes,
-  )!;
-  const epochs = Number(stopped) + 1;
-  const second = await start(line!.replace('1000000', String(epochs)).split(' ')).ended;
-  expect(second.out).toMatch(/^Continuing after \d+ steps/);
-  const said = { code: 0, notes: expect.stringMatching(/^Training on 60 pictures.*\nAugmentation: .*\n$/) };
-  expect(second).toMatchObject(said);
-  expect(await start(training('whole', epochs)).ended).toMatchObject(said);
-  for (const file of ['model.safetensors', 'checkpoint.safetensors'])
-    expect(
-      readFileSync(join(folder, 'stopped', file)).equals(readFileSync(join(folder, 'whole', file))),
-    ).toBe(true);
+    const [, stopped] =
+      /Stopped after \d+ steps, in epoch (\d+);.* Continue with:\n {2}cnn .* --resume\n/.exec(notes)!;
+    const epochs = Number(stopped) + 1;
+    const second = await start([...training('stopped', epochs), '--resume']).ended;
+    expect(second.out).toMatch(/^Continuing after \d+ steps/);
+    const said = { code: 0, notes: expect.stringMatching(/^Training on \d+ pictures/) };
+    expect(second).toMatchObject(said);
+    expect(await start(training('whole', epochs)).ended).toMatchObject(said);
+    for (const file of ['model.safetensors', 'checkpoint.safetensors'])
+      expect(
+        readFileSync(join(folder, `${name} stopped`, file)).equals(
+          readFileSync(join(folder, `${name} whole`, file)),
+        ),
+      ).toBe(true);
+  },
+);
+
+test('Ctrl-C during an evaluation ends it', async () => {
+  const many = join(folder, 'many');
+  writeMnist(many, 't10k', 5000);
+  // Fifty thousand pictures one by one take some ten seconds.
+  const child = start(words`evaluate lenet5 --data ${many} --batch 1 --ten-crop --threads 1`);
+  await child.says('Evaluating on');
+  child.interrupt();
+  expect(await child.ended).toMatchObject({
+    code: 130,
+    out: '',
+    notes: expect.stringMatching(/\nStopping.*\nInterrupted\.\n$/),
+  });
+});
+
+test('Ctrl-C during a download ends it, and leaves nothing in the cache', async () => {
+  const server = createServer((_, response) => {
+    response.writeHead(200, { 'Content-Length': '1000000' }).write('begun');
+    child.interrupt();
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const cache = join(folder, 'cache');
+  const weights = `http://127.0.0.1:${port}/lenet5.safetensors`;
+  const child = start(
+    words`classify digits/seven/0.png --model lenet5 --weights ${weights} --cache ${cache}`,
+  );
+  expect(await child.ended).toMatchObject({
+    code: 130,
+    out: '',
+    notes: expect.stringMatching(/^Stopping.*\nInterrupted\.\n$/),
+  });
+  server.closeAllConnections();
+  server.close();
+  expect(existsSync(cache) ? readdirSync(cache) : []).toEqual([]);
 });
 
 test.skipIf(process.platform === 'win32')('a second Ctrl-C quits at once', async () => {

@@ -1,5 +1,5 @@
 /** Tests the trainer on a task that it learns in a second: which third of a noisy picture is bright. */
-import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runInNewContext } from 'node:vm';
@@ -16,6 +16,7 @@ import {
   pipe,
   referenceBackend,
   relu,
+  tensor,
   type Weights,
   wasmBackend,
   writeSafetensors,
@@ -268,20 +269,89 @@ test("a checkpoint of another model's names is refused as such", async () => {
   );
 });
 
-test('a loss that is not finite stops the run, naming step, layer and remedy', async () => {
-  await using run = make({ optimizer: sgd({ learningRate: 1e38 }) });
-  const fit = async () => {
-    for await (const _ of run.fit(trained, { epochs: 5 }));
-  };
-  const error = await fit().then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(TrainingDiverged);
-  const { message, step, path } = error as TrainingDiverged;
-  expect(message).toMatch(/^The loss of step \d+ is (NaN|-?Infinity)\..*Lower the learning rate/);
-  expect(step).toBeGreaterThan(1);
-  expect(path).not.toBe('');
+/** Trains until an error, and gives it. */
+const failureOf = (run: Trainer, data: Dataset, options: FitOptions): Promise<unknown> =>
+  (async () => {
+    for await (const _ of run.fit(data, options));
+  })().catch((error: unknown) => error);
+
+describe('a loss that is not finite', () => {
+  const diverging = { optimizer: sgd({ learningRate: 1e38 }) };
+
+  test('stops the run, naming step, layer, remedy and the last good step', async () => {
+    await using run = make(diverging);
+    const error = await failureOf(run, trained, { epochs: 5 });
+    expect(error).toBeInstanceOf(TrainingDiverged);
+    const { message, step, path, lastGoodStep } = error as TrainingDiverged;
+    expect(message).toMatch(/^The loss of step \d+ is (NaN|-?Infinity)\..*Lower the learning rate/);
+    expect(step).toBeGreaterThan(1);
+    expect(path).not.toBe('');
+    expect(lastGoodStep).toBe(step - 1);
+    expect(message).toContain(`After step ${lastGoodStep} all values were still finite.`);
+  });
+
+  test('leaves the checkpoint as it was, and the run is saved again after a restore', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'cnn-train-'));
+    try {
+      const path = join(folder, 'run.safetensors');
+      await using run = make(diverging);
+      await run.save(path);
+      const before = readFileSync(path);
+      const error = await failureOf(run, trained, { epochs: 5 });
+      const refused = `Training diverged at step ${(error as TrainingDiverged).step}, so its state is not saved`;
+      await expect(run.save(path)).rejects.toThrow(refused);
+      await expect(run.checkpoint()).rejects.toThrow(refused);
+      expect(readFileSync(path).equals(before)).toBe(true);
+      await run.restore(path);
+      expect(await run.checkpoint()).toEqual(new Uint8Array(before));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('an abort ends the search for its cause, and the error says so', async () => {
+    await using first = make(diverging);
+    const { step } = (await failureOf(first, trained, { epochs: 5 })) as TrainingDiverged;
+    const controller = new AbortController();
+    let loaded = 0;
+    const watched: Dataset = {
+      ...trained,
+      at(index) {
+        // The search replays the steps from the first one on.
+        if (++loaded === step * 8 + 1) controller.abort();
+        return trained.at(index);
+      },
+    };
+    await using second = make(diverging);
+    const error = await failureOf(second, watched, { epochs: 5, signal: controller.signal });
+    expect(error).toBeInstanceOf(TrainingDiverged);
+    expect(error).toMatchObject({ step, path: '', lastGoodStep: undefined });
+    expect((error as Error).message).toContain('The search for the layer was interrupted.');
+    expect(loaded).toBe((step + 1) * 8);
+    await expect(second.checkpoint()).rejects.toThrow(`Training diverged at step ${step}`);
+  });
+});
+
+test('parameters that overflow in the last step of an epoch do not replace a checkpoint', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'cnn-train-'));
+  try {
+    const path = join(folder, 'run.safetensors');
+    writeFileSync(path, 'good');
+    // Activations of some 100 make gradients above 1.
+    const weights = new Map(initialise(model, { seed: 3 })).set(
+      'norm.weight',
+      tensor([100, 100, 100, 100], [4]),
+    );
+    await using run = make({ optimizer: sgd({ learningRate: 3e38 }), weights });
+    const error = await failureOf(run, dataset(8, 1), { epochs: 2, checkpoint: { path } });
+    expect(error).toBeInstanceOf(TrainingDiverged);
+    expect((error as Error).message).toMatch(
+      /^The parameter (conv|norm|fc)\.\w+ holds -?Infinity after step 1, so the state is not saved\. Lower/,
+    );
+    expect(readFileSync(path, 'utf8')).toBe('good');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test.each([

@@ -1,5 +1,4 @@
 /** Parses `--class-weights`, the weights of the classes in the loss. */
-import type { Dataset } from '@cnn/train';
 import { InvalidArgumentError } from 'commander';
 import { UsageError } from '../errors.js';
 import { printable } from '../terminal.js';
@@ -30,23 +29,20 @@ export function parseClassWeights(text: string): ClassWeights {
  * Gives one weight per class; undefined without the option.
  * @param weights - text of the option. `balanced` gives all classes the same total weight, whatever their
  * numbers of pictures; the mean weight of a picture is 1.
+ * @param labels - label of each training picture.
  * @throws UsageError for a name without a class, and if there is not one weight per class.
  */
-export async function classWeightsFor(
+export function classWeightsFor(
   weights: string | undefined,
   classes: readonly string[],
-  pictures: Dataset,
-): Promise<readonly number[] | undefined> {
+  labels: readonly number[],
+): readonly number[] | undefined {
   if (weights === undefined) return undefined;
   const parsed = parseClassWeights(weights);
   if (parsed === 'balanced') {
     const counts = new Array<number>(classes.length).fill(0);
-    for (let index = 0; index < pictures.size; index++) {
-      const { label } = await pictures.at(index);
-      // A label without a class is reported by training, with its index.
-      if (label < counts.length) counts[label]!++;
-    }
-    return counts.map((count) => (count === 0 ? 0 : pictures.size / (classes.length * count)));
+    for (const label of labels) counts[label]!++;
+    return counts.map((count) => (count === 0 ? 0 : labels.length / (classes.length * count)));
   }
   if (parsed instanceof Map) {
     const unknown = [...parsed.keys()].filter((name) => !classes.includes(name));

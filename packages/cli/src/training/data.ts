@@ -24,6 +24,8 @@ interface LabelledData {
 /** Pictures of a training run. */
 export interface TrainingData extends LabelledData {
   readonly train: Dataset;
+  /** Label of each training picture. */
+  readonly labels: readonly number[];
   /** Evaluated after each epoch; undefined if there are none. */
   readonly validation: Dataset | undefined;
   /** Evaluated once, with the final weights; undefined if there are none, or if they are the validation set. */
@@ -100,6 +102,7 @@ export async function openTrainingData(
     kind,
     classes: whole.classes,
     train: held.train.dataset,
+    labels: held.train.labels,
     validation: held.validation?.dataset,
     test: given && test?.dataset,
     skipped,

@@ -175,7 +175,7 @@ export async function runTraining(
     throw new UsageError(
       `--patience watches the accuracy on pictures for evaluation, and ${settings.data} has none; put some in a folder val, or hold some back with --validation 0.2.`,
     );
-  const classWeights = await classWeightsFor(settings.classWeights, data.classes, data.train);
+  const classWeights = classWeightsFor(settings.classWeights, data.classes, data.labels);
   const { words, ...preparation } = preparationOf(settings.augment, preset, data);
   const checkpoint = join(out, CHECKPOINT);
   const say = (line: string): void => (options.json ? terminal.note(line) : terminal.print(line));

@@ -1,9 +1,10 @@
 /** Tests training on the command line: results, interrupts, resumed runs, and errors. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { initialise, parameters, tensor, writeSafetensors } from '@cnn/core';
 import { readSafetensors } from '@cnn/core/io';
+import { encodePng } from '@cnn/image';
 import { lenet5 } from '@cnn/lenet';
 import { realData } from '@cnn/testing';
 import colours from 'picocolors';
@@ -18,7 +19,7 @@ const root = mkdtempSync(join(tmpdir(), 'cnn-training-'));
 const at = (...path: string[]) => join(root, ...path);
 afterAll(() => rmSync(root, { recursive: true }));
 
-/** Runs a command line; `watch` gets every line when it is printed. */
+/** Runs a command line; `watch` gets every line when it is printed, and every line of progress. */
 async function cnn(
   args: readonly string[],
   { signal, watch }: { signal?: AbortSignal; watch?: (line: string) => void } = {},
@@ -34,7 +35,7 @@ async function cnn(
       print: into(out),
       note: into(notes),
       live: false,
-      progress: () => undefined,
+      progress: (line) => watch?.(line),
       colours: colours.createColors(false),
     },
     signal,
@@ -96,6 +97,21 @@ describe('train', () => {
     expect(readFileSync(at('parts', 'model.safetensors'))).toEqual(
       readFileSync(at('whole', 'model.safetensors')),
     );
+  });
+
+  test('an interrupt ends the decoding of pictures, and no run is begun', async () => {
+    const photo = at('photo.png');
+    writeFileSync(photo, encodePng({ width: 1000, height: 1000, data: new Uint8Array(3e6) }));
+    mkdirSync(at('photos', 'one'), { recursive: true });
+    // Without the interrupt they take a minute.
+    for (let index = 0; index < 3000; index++) linkSync(photo, at('photos', 'one', `${index}.png`));
+    const interrupted = new AbortController();
+    const { code, out, notes } = await cnn(words`train lenet5 --data ${at('photos')} --out ${at('none')}`, {
+      signal: interrupted.signal,
+      watch: (line) => line.startsWith('pictures of photos') && interrupted.abort(),
+    });
+    expect([code, out, notes]).toEqual([130, '', 'Interrupted.']);
+    expect(existsSync(at('none'))).toBe(false);
   });
 
   test.each([
@@ -317,16 +333,11 @@ describe('the effect of an option on a run of one step', () => {
   });
 });
 
-test('balanced class weights make rare classes count as much as common ones', async () => {
+test('balanced class weights make rare classes count as much as common ones', () => {
   const labels = [0, 0, 0, 1];
-  const pictures = { size: 4, at: (index: number) => ({ pixels: new Uint8Array(1), label: labels[index]! }) };
-  expect(await classWeightsFor('balanced', ['common', 'rare', 'absent'], pictures)).toEqual([
-    4 / 9,
-    4 / 3,
-    0,
-  ]);
-  expect(await classWeightsFor('rare=3', ['common', 'rare'], pictures)).toEqual([1, 3]);
-  await expect(classWeightsFor('x=3', ['com\nmon', 'rare'], pictures)).rejects.toThrow(
+  expect(classWeightsFor('balanced', ['common', 'rare', 'absent'], labels)).toEqual([4 / 9, 4 / 3, 0]);
+  expect(classWeightsFor('rare=3', ['common', 'rare'], labels)).toEqual([1, 3]);
+  expect(() => classWeightsFor('x=3', ['com\nmon', 'rare'], labels)).toThrow(
     'the classes are com\\nmon, rare',
   );
 });
