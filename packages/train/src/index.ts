@@ -38,6 +38,20 @@ export * from './optimizers.js';
 export type { CheckpointOptions, FitOptions, Progress, TrainerOptions } from './options.js';
 export type { EpochRecord } from './position.js';
 export type { PlaceOptions } from './program.js';
-export * from './schedules.js';
+export {
+  type CosineOptions,
+  constantRate,
+  cosine,
+  type Moment,
+  type OneCycleOptions,
+  oneCycle,
+  type PlateauOptions,
+  reduceOnPlateau,
+  type Schedule,
+  type StepDecayOptions,
+  stepDecay,
+  type WarmUpOptions,
+  warmUp,
+} from './schedules.js';
 export { type ParameterGroup, type StepOptions, trainingStep, withOptimizerState } from './step.js';
 export * from './trainer.js';
