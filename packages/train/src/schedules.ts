@@ -14,7 +14,7 @@ export interface Moment {
 
 /** Learning-rate schedule. */
 export interface Schedule {
-  /** Name, which checkpoints store, so that a run continues with the kind of schedule it began with. Default: `'custom'`. */
+  /** Name, which checkpoints store: a run continues with the schedule it began with. Default `'custom'`. */
   readonly name?: string;
   /** Gives the factor on the learning rate of the next step; `memory` is the state. */
   factor(moment: Moment, memory: readonly number[]): number;
