@@ -1,7 +1,9 @@
 /** Writes and reads checkpoints: the whole state of a run as one safetensors file. */
 import { FileFormatError, type Weights, writeSafetensors } from '@cnn/core';
 import { builtin, defaultLimits, type Limits, readSafetensors, writeAtomically } from '@cnn/core/io';
+import type { RunOptions } from './options.js';
 import type { EpochRecord, Position } from './position.js';
+import { scheduleName } from './schedules.js';
 
 /**
  * Texts of the numbers that JSON cannot hold: a position has them after an evaluation loss of NaN, and JSON would
@@ -24,6 +26,8 @@ export interface Checkpoint {
   readonly position: Position;
   /** Name of the optimizer. */
   readonly optimizer: string;
+  /** Name of the schedule. */
+  readonly schedule: string;
   /** Weights by parameter name, and `optimizer.*`, `average.*` and `best.*`. */
   readonly state: Weights;
 }
@@ -33,8 +37,8 @@ const FORMAT = 'cnn training checkpoint 1';
 const CHUNK = 1 << 24;
 
 /** Gives the bytes of a checkpoint. Equal states give equal bytes. */
-export const writeCheckpoint = ({ position, optimizer, state }: Checkpoint): Uint8Array =>
-  writeSafetensors(state, { format: FORMAT, optimizer, position: textOf(position) });
+export const writeCheckpoint = ({ position, optimizer, schedule, state }: Checkpoint): Uint8Array =>
+  writeSafetensors(state, { format: FORMAT, optimizer, schedule, position: textOf(position) });
 
 /**
  * Reads the bytes of a checkpoint.
@@ -42,13 +46,40 @@ export const writeCheckpoint = ({ position, optimizer, state }: Checkpoint): Uin
  */
 export function readCheckpoint(bytes: Uint8Array, limits?: Partial<Limits>): Checkpoint {
   const { weights, metadata } = readSafetensors(bytes, limits);
-  const { format, optimizer = '', position = '' } = metadata;
+  const { format, optimizer, schedule, position = '' } = metadata;
   if (format !== FORMAT)
     throw new FileFormatError(
       'checkpoint',
       `its metadata has ${format === undefined ? "no 'format'" : `the format '${format}'`}, expected '${FORMAT}'; pass plain weights to trainer as 'weights'`,
     );
-  return { state: weights, optimizer, position: positionOf(position) };
+  if (optimizer === undefined || schedule === undefined)
+    throw new FileFormatError(
+      'checkpoint',
+      `its metadata has no '${optimizer === undefined ? 'optimizer' : 'schedule'}', without which a run cannot continue. Begin the run again`,
+    );
+  return { state: weights, optimizer, schedule, position: positionOf(position) };
+}
+
+/** Throws an Error if a checkpoint was written by a run with another optimizer or schedule. */
+export function requireSameRecipe(
+  { optimizer, schedule, position: { memory } }: Checkpoint,
+  options: Pick<RunOptions, 'optimizer' | 'schedule'>,
+): void {
+  const pairs = [
+    ['optimizer', optimizer, options.optimizer.name],
+    ['schedule', schedule, scheduleName(options.schedule)],
+  ] as const;
+  for (const [what, written, own] of pairs)
+    if (written !== own)
+      throw new Error(
+        `The checkpoint was written by a run with the ${what} ${written}, but this trainer has ${own}; use the same.`,
+      );
+  const { memory: start = [] } = options.schedule;
+  // Schedules that others write may share a name.
+  if (memory.length !== start.length)
+    throw new Error(
+      `The checkpoint holds ${memory.length} numbers of the state of the schedule ${schedule}, but the schedule of this trainer has ${start.length}; use the same.`,
+    );
 }
 
 const isNumber = (value: unknown): boolean => typeof value === 'number';

@@ -1,30 +1,36 @@
-/**
- * Evaluates a model with a frozen trunk, whose features are computed once per picture, not once per epoch.
- */
+/** Evaluates the weights of a run. The features of a frozen trunk are computed once per picture, not per epoch. */
 import { type Tensor, trace, type Weights } from '@cnn/core';
 import { forInference } from '@cnn/core/graph';
 import type { Dataset } from './data.js';
-import { type Evaluation, type EvaluationOptions, evaluateScores } from './evaluate.js';
+import { type Evaluation, type EvaluationOptions, evaluate, evaluateScores } from './evaluate.js';
 import type { RunOptions } from './options.js';
-import { compileFixed, type FeatureCache, featureCache } from './program.js';
+import { compileFixed, type FeatureCache, featureCache, type StepPlan, trainingBackend } from './program.js';
 import { splitFrozen } from './split.js';
 import { stepInputs } from './step.js';
 
-/** Evaluates repeatedly, and caches the features of the last dataset. */
-export interface FeatureEvaluation {
+/** Evaluates repeatedly, and may cache the features of the last dataset. */
+export interface RunEvaluation {
   evaluate(weights: Weights, dataset: Dataset, what: EvaluationOptions): Promise<Evaluation>;
   /** Drops the features, after a change of the trunk's weights. */
   clear(): Promise<void>;
+}
+
+/** Makes the evaluation of a run's weights. */
+export function runEvaluation(options: RunOptions, { split, graph }: StepPlan): RunEvaluation {
+  // Features are not cached with `views`: ten crops of a picture need ten times the memory.
+  if (split && !options.views) return featureEvaluation(options, (name) => graph.updates.has(name));
+  const backend = trainingBackend(options.backend);
+  return {
+    evaluate: (weights, dataset, what) => evaluate({ ...options, ...what, weights, dataset, backend }),
+    clear: async () => {},
+  };
 }
 
 /**
  * Makes an evaluation for a model of which only some parameters change.
  * @param changing - true for the names of those parameters.
  */
-export function featureEvaluation(
-  options: RunOptions,
-  changing: (name: string) => boolean,
-): FeatureEvaluation {
+function featureEvaluation(options: RunOptions, changing: (name: string) => boolean): RunEvaluation {
   const graph = forInference(trace(options.model, options.input));
   const split = splitFrozen(graph, changing);
   const { shape } = graph.output;

@@ -15,12 +15,11 @@ import {
 import type { Moment } from './schedules.js';
 import { stepInputs, warmDecay } from './step.js';
 
-/** Data and schedule position of a step. */
-export interface StepSource {
+/** Data and length of the run that a step is one of. */
+export interface StepSource extends Omit<Moment, 'step'> {
   readonly dataset: Dataset;
   /** Indices of the epoch's examples, in order. */
   readonly order: Uint32Array;
-  readonly moment: Moment;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -46,7 +45,8 @@ export function stepFeeds(plan: StepPlan, options: RunOptions): StepFeeds {
   const batch = input[0]!;
   let cache: FeatureCache | undefined;
   return {
-    async at({ seed, epoch, within, step, memory }, { dataset, order, moment, signal }, weights) {
+    async at({ seed, epoch, within, step, memory }, source, weights) {
+      const { dataset, order, stepsPerEpoch, totalSteps, signal } = source;
       const indices = [...order.subarray(within * batch, (within + 1) * batch)];
       const load = () =>
         loadBatch(dataset, indices, input, plan.classes, (picture, index) => {
@@ -55,10 +55,10 @@ export function stepFeeds(plan: StepPlan, options: RunOptions): StepFeeds {
         });
       if (plan.split) cache ??= await featureCache(plan.split, weights, options);
       const values = cache ? await cache.feeds(dataset, indices, load, signal) : feedsOfBatch(await load());
-      const factor = schedule.factor(moment, memory);
+      const factor = schedule.factor({ step, stepsPerEpoch, totalSteps }, memory);
       if (!Number.isFinite(factor))
         throw new RangeError(
-          `The schedule gives the learning rate of step ${moment.step + 1} the factor ${factor}; correct the schedule, or the state of it that the checkpoint holds.`,
+          `The schedule gives the learning rate of step ${step + 1} the factor ${factor}; correct the schedule, or the state of it that the checkpoint holds.`,
         );
       const rates = [...groups, optimizer].map(({ learningRate }) => learningRate * factor);
       const shares = ema !== undefined && emaWarmUp ? [1 - warmDecay(ema, step)] : [];

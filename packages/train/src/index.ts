@@ -39,6 +39,20 @@ export type { CheckpointOptions, FitOptions, Progress, TrainerOptions } from './
 export { isUnder } from './paths.js';
 export type { EpochRecord } from './position.js';
 export type { PlaceOptions } from './program.js';
-export * from './schedules.js';
+export {
+  type CosineOptions,
+  constantRate,
+  cosine,
+  type Moment,
+  type OneCycleOptions,
+  oneCycle,
+  type PlateauOptions,
+  reduceOnPlateau,
+  type Schedule,
+  type StepDecayOptions,
+  stepDecay,
+  type WarmUpOptions,
+  warmUp,
+} from './schedules.js';
 export { type ParameterGroup, type StepOptions, trainingStep, withOptimizerState } from './step.js';
 export * from './trainer.js';

@@ -1,4 +1,4 @@
-/** State of a run without its tensors, as a checkpoint stores it. */
+/** State of a run without its tensors, as a checkpoint stores it, and how a step changes it. */
 import type { Best } from './earlyStopping.js';
 
 /** Result of an epoch. */
@@ -43,3 +43,56 @@ export interface Position {
   /** State of early stopping; undefined without it, and before the first finite value. */
   readonly best: Best | undefined;
 }
+
+/** Gives the position of a run before its first step. */
+export const startOf = (seed: number, batch: number, memory: readonly number[] = []): Position => ({
+  seed,
+  step: 0,
+  epoch: 0,
+  within: 0,
+  size: 0,
+  batch,
+  lossSum: 0,
+  right: 0,
+  lastLoss: 0,
+  lastRate: 0,
+  history: [],
+  memory,
+  best: undefined,
+});
+
+/** Result of a step. */
+export interface StepResult {
+  /** Examples in the dataset of the step. */
+  readonly size: number;
+  /** Examples in the step. */
+  readonly batch: number;
+  readonly loss: number;
+  readonly rate: number;
+  /** Right answers in the batch. */
+  readonly right: number;
+}
+
+/** Gives the position after a step. */
+export const afterStep = (position: Position, { size, batch, loss, rate, right }: StepResult): Position => ({
+  ...position,
+  size,
+  batch,
+  lastLoss: loss,
+  lastRate: rate,
+  step: position.step + 1,
+  within: position.within + 1,
+  lossSum: position.lossSum + loss,
+  right: position.right + right,
+});
+
+/** Means of the epoch so far. */
+export type Means = Pick<EpochRecord, 'epoch' | 'loss' | 'accuracy' | 'learningRate'>;
+
+/** Gives the means of the current epoch; NaN before its first step. */
+export const meansOf = ({ epoch, within, batch, lossSum, right, lastRate }: Position): Means => ({
+  epoch: epoch + 1,
+  loss: lossSum / within,
+  accuracy: right / (within * batch),
+  learningRate: lastRate,
+});

@@ -14,6 +14,8 @@ export interface Moment {
 
 /** Learning-rate schedule. */
 export interface Schedule {
+  /** Name, which checkpoints store: a run continues with the schedule it began with. Default `'custom'`. */
+  readonly name?: string;
   /** Gives the factor on the learning rate of the next step; `memory` is the state. */
   factor(moment: Moment, memory: readonly number[]): number;
   /** Initial state. Default: empty. */
@@ -25,8 +27,11 @@ export interface Schedule {
   observe?(memory: readonly number[], loss: number): readonly number[];
 }
 
+/** Gives the name of a schedule. */
+export const scheduleName = ({ name = 'custom' }: Schedule): string => name;
+
 /** Keeps the optimizer's learning rate. */
-export const constantRate = (): Schedule => ({ factor: () => 1 });
+export const constantRate = (): Schedule => ({ name: 'constantRate', factor: () => 1 });
 
 /** Options of {@link stepDecay}. */
 export interface StepDecayOptions {
@@ -40,6 +45,7 @@ export interface StepDecayOptions {
 export function stepDecay({ epochs, gamma = 0.1 }: StepDecayOptions): Schedule {
   if (typeof epochs === 'number') requirePositive("'epochs' of stepDecay", epochs);
   return {
+    name: 'stepDecay',
     factor({ step, stepsPerEpoch }) {
       const epoch = Math.floor(step / stepsPerEpoch);
       const drops =
@@ -57,6 +63,7 @@ export interface CosineOptions {
 
 /** Falls along half a cosine over all steps of the run: PyTorch's CosineAnnealingLR, T_max = total steps. */
 export const cosine = ({ end = 0 }: CosineOptions = {}): Schedule => ({
+  name: 'cosine',
   factor: ({ step, totalSteps }) => along(1, end, step / totalSteps),
 });
 
@@ -87,6 +94,7 @@ export function oneCycle(options: OneCycleOptions = {}): Schedule {
       ? along
       : (start: number, end: number, share: number) => start + (end - start) * Math.min(1, share);
   return {
+    name: 'oneCycle',
     factor({ step, totalSteps }) {
       const top = rise * totalSteps - 1;
       const first = 1 / startDivisor;
@@ -111,6 +119,7 @@ export function warmUp({ steps, start = 0.01, after = constantRate() }: WarmUpOp
   requirePositive("'steps' of warmUp", steps);
   return {
     ...after,
+    name: `warmUp(${scheduleName(after)})`,
     factor: (moment, memory) =>
       moment.step < steps
         ? start + ((1 - start) * moment.step) / steps
@@ -137,6 +146,7 @@ export interface PlateauOptions {
 export function reduceOnPlateau(options: PlateauOptions = {}): Schedule {
   const { gamma = 0.1, patience = 10, threshold = 1e-4, minimum = 0 } = options;
   return {
+    name: 'reduceOnPlateau',
     // Factor, epochs without a better loss, best loss, and 1 if there is a best loss, else -1.
     memory: [1, 0, 0, -1],
     factor: (_, [factor]) => factor!,

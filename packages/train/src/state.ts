@@ -14,6 +14,10 @@ export const ownOf = (state: Weights, names: Iterable<string>): Weights =>
 export const averagedOf = (state: Weights, names: Iterable<string>): Weights =>
   new Map([...ownOf(state, names), ...stripped(state, AVERAGE)]);
 
+/** Gives the weights to evaluate from a state: the average if it has one. */
+export const evaluatedOf = (state: Weights, names: Iterable<string>, ema: number | undefined): Weights =>
+  ema === undefined ? ownOf(state, names) : averagedOf(state, names);
+
 /** Adds the best weights to a state, for a checkpoint. */
 export const withBest = (state: Weights, best: Weights | undefined): Weights =>
   new Map([...state, ...Array.from(best ?? [], ([name, value]) => [BEST + name, value] as const)]);

@@ -588,7 +588,7 @@ test('a checkpoint of another schedule is refused, and so is a schedule without 
   for await (const _ of first.fit(trained, { epochs: 1 }));
   await using second = make({ schedule: reduceOnPlateau() });
   await expect(second.restore(await first.checkpoint())).rejects.toThrow(
-    "holds 0 numbers of the schedule's state, but the schedule of this trainer has 4; use the same",
+    'was written by a run with the schedule constantRate, but this trainer has reduceOnPlateau; use the same',
   );
   await using third = make({ schedule: { factor: () => Number.NaN } });
   await expect(third.fit(trained, { epochs: 1 }).next()).rejects.toThrow(

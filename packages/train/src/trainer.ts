@@ -1,4 +1,4 @@
-/** The trainer's interface, and the function that makes one; run.ts implements it. */
+/** The public face of a training run: its interface, and the function that makes one from a run (run.ts). */
 import { initialise, parameters, type Weights } from '@cnn/core';
 import { matchParameters, requireMatch } from '@cnn/core/graph';
 import type { Limits } from '@cnn/core/io';
@@ -7,8 +7,9 @@ import type { Evaluation, EvaluationOptions } from './evaluate.js';
 import { crossEntropy } from './loss.js';
 import type { FitOptions, Progress, TrainerOptions } from './options.js';
 import type { EpochRecord } from './position.js';
-import { createRun } from './run.js';
+import { checkpointOf, createRun, dispose, evaluateRun, fit, type Run, restore, save } from './run.js';
 import { constantRate } from './schedules.js';
+import { averagedOf, ownOf } from './state.js';
 
 /** Training run of a model. */
 export interface Trainer {
@@ -89,11 +90,58 @@ export function trainer(options: TrainerOptions): Trainer {
     throw new RangeError(
       "'cacheFeatures' computes the frozen layers once per picture, but 'augment' changes the pictures in every epoch; leave one of the two out.",
     );
-  return createRun({
-    ...options,
-    weights,
-    seed,
-    loss: options.loss ?? crossEntropy(),
-    schedule: options.schedule ?? constantRate(),
-  });
+  return trainerOf(
+    createRun({
+      ...options,
+      weights,
+      seed,
+      loss: options.loss ?? crossEntropy(),
+      schedule: options.schedule ?? constantRate(),
+    }),
+  );
+}
+
+/** Gives the trainer of a run. */
+function trainerOf(run: Run): Trainer {
+  const { state, names, options } = run;
+  return {
+    get backend() {
+      return state.tensors.selected?.program.backend;
+    },
+    get threads() {
+      return state.tensors.selected?.program.threads;
+    },
+    get fallbackReason() {
+      return state.tensors.selected?.fallbackReason;
+    },
+    get step() {
+      return state.position.step;
+    },
+    get epoch() {
+      return state.position.epoch;
+    },
+    get history() {
+      return state.position.history;
+    },
+    fit: (dataset, fitOptions) => fit(run, dataset, fitOptions),
+    evaluate: (dataset, what) => evaluateRun(run, dataset, what),
+    weights: async () => ownOf(await state.tensors.current(), names),
+    async averagedWeights() {
+      if (options.ema === undefined)
+        throw new Error("There is no average of the weights; give trainer the option 'ema'.");
+      return averagedOf(await state.tensors.current(), names);
+    },
+    async bestWeights() {
+      if (!state.best)
+        throw new Error(
+          "There are no best weights yet; fit keeps them from its first epoch on if 'earlyStopping' is given.",
+        );
+      return state.best;
+    },
+    checkpoint: () => checkpointOf(run),
+    save: (path) => save(run, path),
+    restore: (source, { limits } = {}) => restore(run, source, limits),
+    dispose: () => dispose(run),
+    [Symbol.asyncDispose]: () => dispose(run),
+  };
 }
