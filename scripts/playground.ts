@@ -36,7 +36,7 @@ async function serveOnFreePort(find: Parameters<typeof serve>[0]): Promise<Site>
   const ports = Array.from({ length: requested === undefined ? PORTS : 1 }, (_, i) => first + i);
   for (const port of ports)
     try {
-      return await serve(find, isolation, port);
+      return await serve(find, { headers: isolation, port });
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       if (code === 'EACCES') refuse(`port ${port} needs more rights; give another one with --port 8080.`);

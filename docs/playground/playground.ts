@@ -15,6 +15,7 @@ import { models as mobilenet } from '@cnn/mobilenet';
 import { models as resnet } from '@cnn/resnet';
 import { models as shufflenet } from '@cnn/shufflenet';
 import { drawDigit } from '../../packages/cli/src/digits.js';
+import { coalesced } from './coalesced.js';
 
 /** The networks to choose from. The page includes the weights of the first, LeNet-5. */
 const entries: readonly ModelEntry[] = [
@@ -41,9 +42,21 @@ function say(text: string, isError = false): void {
   status.classList.toggle('error', isError);
 }
 
-/** Runs `work` and shows an error of it in the page. */
-const attempt = (work: () => Promise<void>): void =>
-  void work().catch((error: unknown) => say(error instanceof Error ? error.message : String(error), true));
+/** Runs `work` and shows an error of it in the page, unless the signal is aborted. */
+const attempt = (work: () => Promise<void>, signal?: AbortSignal): void =>
+  void work().catch((error: unknown) => {
+    if (!signal?.aborted) say(error instanceof Error ? error.message : String(error), true);
+  });
+
+/** Aborted when another network or another file of weights is chosen. */
+let loading = new AbortController();
+
+/** Ends the loading of what was chosen before, and returns the signal for what is chosen now. */
+function beginLoading(): AbortSignal {
+  loading.abort();
+  loading = new AbortController();
+  return loading.signal;
+}
 
 const recordOf = ({ weights }: ModelEntry): WeightsRecord => Object.values(weights)[0]!;
 
@@ -58,19 +71,19 @@ async function endCurrent(): Promise<void> {
 }
 
 /** Compiles a network, replaces the current one, and classifies the picture. */
-async function use(entry: ModelEntry, weights: Weights): Promise<void> {
+async function use(entry: ModelEntry, weights: Weights, signal: AbortSignal): Promise<void> {
   const record = recordOf(entry);
   const { build, input } = entry;
-  const session = await compile(build(record.options), { weights, input });
-  await endCurrent();
-  // Another network may have been chosen while this one was loaded.
-  if (entry !== chosen()) return session.dispose();
+  const session = await compile(build(record.options), { weights, input, signal });
+  if (signal.aborted) return session.dispose();
+  const ended = current;
   current = { entry, record, session };
+  await ended?.session.dispose();
   await classify();
 }
 
 /** Prepares the page for the chosen network: loads its weights, or asks for a file of them. */
-async function choose(): Promise<void> {
+async function choose(signal: AbortSignal): Promise<void> {
   const entry = chosen();
   const digits = entry === lenet.lenet5;
   const [, , height, width] = entry.input as readonly [number, number, number, number];
@@ -83,14 +96,13 @@ async function choose(): Promise<void> {
   for (const id of ['samples', 'draw-hint']) element(id).hidden = !digits;
   element('weights').hidden = digits;
   await endCurrent();
+  if (signal.aborted) return;
   element('classes').replaceChildren();
   element('layers').replaceChildren();
   element('why').hidden = true;
   if (digits) {
     say('Loading the weights…');
-    const answer = await fetch('lenet5.safetensors');
-    if (!answer.ok) throw new Error(`The weights could not be loaded (${answer.status}).`);
-    await use(entry, await readWeights(new Uint8Array(await answer.arrayBuffer())));
+    await use(entry, await readWeights('lenet5.safetensors', { signal }), signal);
     return;
   }
   const { url } = recordOf(entry);
@@ -99,31 +111,49 @@ async function choose(): Promise<void> {
   say('This network needs weights.');
 }
 
-/** Number of calls of {@link classify}. */
-let requests = 0;
-
-/** Classifies the canvas. Of overlapping calls, only the last shows its result. */
-async function classify(): Promise<void> {
+/** Classifies the canvas as it is when the call starts; a pointer moves faster than networks run. */
+const classify = coalesced(async () => {
   if (!current) return;
-  const request = ++requests;
   const { entry, record, session } = current;
+  const isCurrent = (): boolean => session === current?.session;
   const [, , size] = entry.input as readonly [number, number, number];
+  requireReadableCanvas();
   // The canvas already has the input size of the network, so nothing is resized.
   const picture = pen.getImageData(0, 0, canvas.width, canvas.height);
   const input = transform(picture, { ...record.transform, resize: size, crop: size });
-  const start = performance.now();
-  const { data } = await session.run(input);
-  const milliseconds = performance.now() - start;
-  const isSuperseded = (): boolean => request !== requests || session !== current?.session;
-  if (isSuperseded()) return;
-  const { steps } = await session.profile(input);
-  if (isSuperseded()) return;
-  showClasses(data, record.categories === 'imagenet' ? imagenetLabels : record.categories);
-  showLayers(steps);
-  const threads = `${session.threads} thread${session.threads > 1 ? 's' : ''}`;
-  element('why').hidden = !session.fallbackReason;
-  element('reason').textContent = session.fallbackReason ?? '';
-  say(`${entry.name} on ${session.backend}, ${threads}: ${milliseconds.toFixed(1)} ms.`);
+  try {
+    const start = performance.now();
+    const { data } = await session.run(input);
+    const milliseconds = performance.now() - start;
+    const { steps } = await session.profile(input);
+    if (!isCurrent()) return;
+    showClasses(data, record.categories === 'imagenet' ? imagenetLabels : record.categories);
+    showLayers(steps);
+    const threads = `${session.threads} thread${session.threads > 1 ? 's' : ''}`;
+    element('why').hidden = !session.fallbackReason;
+    element('reason').textContent = session.fallbackReason ?? '';
+    say(`${entry.name} on ${session.backend}, ${threads}: ${milliseconds.toFixed(1)} ms.`);
+  } catch (error) {
+    // The run of a network that has been replaced meanwhile ends with an error.
+    if (isCurrent()) throw error;
+  }
+});
+
+/** Largest difference of pixels that are read back, of 255: browsers against fingerprinting change the lowest bits. */
+const MAX_NOISE = 8;
+
+/** Throws if the browser hides the pixels of canvases from pages: it gives random ones instead. */
+function requireReadableCanvas(): void {
+  const probe = Object.assign(document.createElement('canvas'), { width: 16, height: 16 });
+  const probePen = probe.getContext('2d', { willReadFrequently: true })!;
+  const written = new ImageData(16, 16);
+  for (const i of written.data.keys()) written.data[i] = i % 4 === 3 ? 255 : (i * 37) % 256;
+  probePen.putImageData(written, 0, 0);
+  const { data } = probePen.getImageData(0, 0, 16, 16);
+  if (data.some((value, i) => Math.abs(value - written.data[i]!) > MAX_NOISE))
+    throw new Error(
+      'The browser hides the pixels of the picture from this page, against fingerprinting. Allow it to read canvas data, by the icon in the address bar, and choose a sample again.',
+    );
 }
 
 function showClasses(logits: Float32Array, labels: readonly string[]): void {
@@ -230,13 +260,18 @@ element('file').addEventListener('change', ({ target }) => {
 element('weights-file').addEventListener('change', ({ target }) => {
   const [file] = (target as HTMLInputElement).files ?? [];
   const entry = chosen();
-  if (file)
-    attempt(async () => {
-      say('Reading the weights…');
-      const { rename } = recordOf(entry);
-      await use(entry, await readWeights(file, rename ? { rename } : {}));
-    });
+  if (!file) return;
+  const signal = beginLoading();
+  attempt(async () => {
+    say('Reading the weights…');
+    const { rename } = recordOf(entry);
+    await use(entry, await readWeights(file, { signal, ...(rename ? { rename } : {}) }), signal);
+  }, signal);
 });
-modelChoice.addEventListener('change', () => attempt(choose));
+function load(): void {
+  const signal = beginLoading();
+  attempt(() => choose(signal), signal);
+}
+modelChoice.addEventListener('change', load);
 putDigit(pen, 3);
-attempt(choose);
+load();

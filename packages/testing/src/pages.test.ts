@@ -1,7 +1,7 @@
 /**
  * Tests the built packages in pages: with an import map, bundled, minified, from CommonJS, cross-origin
  * isolated or not, and with content security policies. Each page runs LeNet-5, which must give PyTorch's
- * logits.
+ * logits. `storage.test.ts` tests pages without storage.
  */
 import { existsSync } from 'node:fs';
 import { type BuildOptions, build } from 'esbuild';
@@ -33,8 +33,6 @@ interface Classified {
   readonly backend: string;
   readonly threads: number;
   readonly fallbackReason?: string;
-  /** True if the page may use Web Locks. */
-  readonly hasLocks: boolean;
 }
 
 /** Global variable through which the test calls the page. */
@@ -55,8 +53,7 @@ globalThis.classify = async ({ weights, picture, backend, workerUrl, threads }) 
   });
   const { data } = await session.run(Float32Array.from(picture));
   const { backend: ran, fallbackReason } = session;
-  const hasLocks = await navigator.locks.request('test', () => true).catch(() => false);
-  const result = { logits: [...data], backend: ran, threads: session.threads, fallbackReason, hasLocks };
+  const result = { logits: [...data], backend: ran, threads: session.threads, fallbackReason };
   await session.dispose();
   return result;
 };
@@ -113,21 +110,19 @@ describe.runIf(found && built)('a page', () => {
     headers: Readonly<Record<string, string>>,
     options: { readonly backend?: string; readonly workerUrl?: string; readonly threads?: number } = {},
   ) {
-    site = await serve((path) => texts[path] ?? distOf(path), headers);
+    site = await serve((path) => texts[path] ?? distOf(path), { headers });
     const page = await browser.newPage();
     const problems: string[] = [];
     page.on('pageerror', ({ message }) => problems.push(message));
     try {
       await page.goto(site.origin);
-      // The program runs in the page, or in the only frame of it.
-      const frame = page.frames().at(-1)!;
-      await frame.waitForFunction('globalThis.classify').catch(() => undefined);
+      await page.waitForFunction('globalThis.classify').catch(() => undefined);
       expect(problems).toEqual([]);
       const weights = [...schemeWeights(stateOf(golden), golden.gain2)].map(
         ([name, { shape, data }]) => [name, shape, [...data]] as const,
       );
       const picture = [...schemeInput([1, ...run!.input.slice(1)]).data];
-      const result = await frame.evaluate((given) => (globalThis as PageGlobals).classify!(given), {
+      const result = await page.evaluate((given) => (globalThis as PageGlobals).classify!(given), {
         weights,
         picture,
         backend: 'wasm',
@@ -168,31 +163,6 @@ describe.runIf(found && built)('a page', () => {
     expect(await classify(page, isolation, { backend: 'auto' })).toMatchObject({ backend: 'wasm' });
   });
 
-  // As if the user blocks all cookies, which cannot be set up in a headless browser.
-  describe('that may not use Web Locks', () => {
-    const framed = async () => ({
-      '/': '<!doctype html><iframe sandbox="allow-scripts" src="/frame"></iframe>',
-      '/frame': '<!doctype html><script src="/program.js"></script>',
-      '/program.js': await minified,
-    });
-
-    test('in a sandboxed frame: runs on a worker', async () => {
-      const result = await classify(await framed(), {}, { threads: 2 });
-      expect(result).toMatchObject({ threads: 1, hasLocks: false });
-      expect(result.fallbackReason).toMatch(/^It runs on 1 thread, not 2: memory cannot be shared/);
-    });
-
-    test('with a policy of sandbox: runs on workers', async () => {
-      const headers = {
-        ...isolation,
-        'Cross-Origin-Resource-Policy': 'cross-origin',
-        'Content-Security-Policy': 'sandbox allow-scripts',
-      };
-      const result = await classify(script(await minified), headers, { threads: 2 });
-      expect(result).toMatchObject({ backend: 'wasm', threads: 2, hasLocks: false });
-    });
-  });
-
   describe('with a content security policy', () => {
     const policy = (scripts: string) => ({
       ...isolation,
@@ -204,6 +174,16 @@ describe.runIf(found && built)('a page', () => {
       const { threads, fallbackReason } = await classify(page, policy("'wasm-unsafe-eval'"), { threads: 2 });
       expect(threads).toBe(1);
       expect(fallbackReason).toMatch(/a worker could not be started .*'worker-src blob:'.* workerUrl/);
+    });
+
+    test('and a workerUrl to something else: runs on the calling thread, and says what it has to be', async () => {
+      const page = { ...script(await minified), '/wrong.js': '<!doctype html>' };
+      const options = { workerUrl: '/wrong.js', threads: 2 };
+      const { threads, fallbackReason } = await classify(page, policy("'wasm-unsafe-eval'"), options);
+      expect(threads).toBe(1);
+      expect(fallbackReason).toMatch(
+        /could not start from \/wrong\.js, which has to be @cnn\/core\/worker\.js .*SyntaxError/,
+      );
     });
 
     test('and a workerUrl: runs on workers', async () => {

@@ -8,9 +8,15 @@ import { decodeImage, encodePng } from '@cnn/image';
 import { models } from '@cnn/mobilenet';
 import { type Browser, chromium, type Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { coalesced } from '../../../docs/playground/coalesced.js';
 import { findBrowser } from './browser.js';
 import { playgroundFiles } from './playgroundSite.js';
 import { isolation, type Site, serve } from './site.js';
+
+/** Global variable of the page: how many pictures it took of its canvas. */
+interface Counted {
+  pictures?: number;
+}
 
 const found = await findBrowser();
 const run = promisify(execFile);
@@ -30,6 +36,31 @@ test('a taken or impossible port is a sentence without a stack', async () => {
   await expect(start('x')).rejects.toMatchObject({ stderr: expect.stringContaining("--port is 'x'") });
 });
 
+test('of calls during a run one waits, and sees the newest state', async () => {
+  let [state, running] = [0, 0];
+  const seen: number[] = [];
+  const call = coalesced(async () => {
+    seen.push(state);
+    expect(++running).toBe(1);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    running--;
+    if (seen.at(-1) === 3) throw new Error('three');
+  });
+  const calls = Array.from({ length: 4 }, (_, i) => {
+    state = i;
+    return call();
+  });
+  expect(await Promise.allSettled(calls)).toEqual([
+    { status: 'fulfilled' },
+    ...Array(3).fill({ status: 'rejected', reason: new Error('three') }),
+  ]);
+  expect(seen).toEqual([0, 3]);
+  // Called by whoever waited, before and after the next one has started.
+  state = 4;
+  await call().then(call);
+  expect(seen).toEqual([0, 3, 4, 4]);
+});
+
 describe.runIf(found)('the playground', () => {
   let browser: Browser;
   let site: Site;
@@ -37,7 +68,7 @@ describe.runIf(found)('the playground', () => {
   const problems: string[] = [];
   beforeAll(async () => {
     const files = await playgroundFiles();
-    site = await serve((path) => files.get(path.slice(1) || 'index.html'), isolation);
+    site = await serve((path) => files.get(path.slice(1) || 'index.html'), { headers: isolation });
     browser = await chromium.launch({ ...found! });
     page = await browser.newPage({ viewport: { width: 1100, height: 900 } });
     page.on('pageerror', ({ message }) => problems.push(message));
@@ -89,6 +120,69 @@ describe.runIf(found)('the playground', () => {
     await waitForFirst('1');
   });
 
+  test('of a hundred moves of the pointer the first and the last picture are classified', async () => {
+    await page.evaluate(() => {
+      const scope = globalThis as Counted;
+      const canvas = document.querySelector<HTMLCanvasElement>('#picture')!;
+      const pen = canvas.getContext('2d')!;
+      const { getImageData } = pen;
+      scope.pictures = 0;
+      pen.getImageData = (...area: Parameters<typeof getImageData>) => {
+        scope.pictures!++;
+        return getImageData.apply(pen, area);
+      };
+      // Events made by scripts have no pointer that could be captured.
+      canvas.setPointerCapture = () => undefined;
+      document.querySelector<HTMLElement>('#clear')!.click();
+      const { left, top, width } = canvas.getBoundingClientRect();
+      for (let i = 0; i <= 100; i++) {
+        const at = { clientX: left + width / 2, clientY: top + width * (0.2 + (0.6 * i) / 100) };
+        const type = i === 0 ? 'pointerdown' : 'pointermove';
+        canvas.dispatchEvent(new PointerEvent(type, { buttons: 1, ...at }));
+      }
+    });
+    await waitForFirst('1');
+    expect(await page.evaluate(() => (globalThis as Counted).pictures)).toBe(2);
+    await page.reload();
+    await waitForFirst('3');
+  });
+
+  const weightsFile = () => ({
+    name: 'weights.safetensors',
+    mimeType: '',
+    buffer: Buffer.from(writeSafetensors(initialise(models.mobilenet_v3_small.build(), { seed: 1 }))),
+  });
+
+  test('a network chosen while another one loads stays', async () => {
+    await page.selectOption('#model', 'mobilenet_v3_small');
+    await page.getByText('This network needs weights.').waitFor();
+    await page.setInputFiles('#weights-file', weightsFile());
+    await page.selectOption('#model', 'lenet5');
+    await page.getByText(/^lenet5 on wasm/).waitFor();
+    // Long enough for the other one, whose end must not show.
+    await page.waitForTimeout(1000);
+    await page.getByRole('button', { name: 'Sample 3' }).click();
+    await waitForFirst('3');
+    expect(await page.textContent('#status')).toMatch(/^lenet5 on wasm/);
+  });
+
+  test('a browser that hides the pixels of canvases is told apart from a bad classification', async () => {
+    const hiding = await browser.newPage();
+    // As Firefox with privacy.resistFingerprinting, and the browsers that set it: random pixels.
+    await hiding.addInitScript(() => {
+      const { getImageData } = CanvasRenderingContext2D.prototype;
+      CanvasRenderingContext2D.prototype.getImageData = function (...area: Parameters<typeof getImageData>) {
+        const found = getImageData.apply(this, area);
+        for (const i of found.data.keys()) found.data[i] = Math.random() * 256;
+        return found;
+      };
+    });
+    await hiding.goto(site.origin);
+    await hiding.getByText('The browser hides the pixels of the picture').waitFor();
+    expect(await hiding.locator('#classes li').count()).toBe(0);
+    await hiding.close();
+  });
+
   test('a file that is not a picture is rejected with a message', async () => {
     await page.setInputFiles('#file', { name: 'x.png', mimeType: 'image/png', buffer: Buffer.from('no') });
     await page.getByText('The browser cannot read this file as a picture.').waitFor();
@@ -99,12 +193,7 @@ describe.runIf(found)('the playground', () => {
     await page.getByText('This network needs weights.').waitFor();
     await page.setInputFiles('#weights-file', { name: 'x.pth', mimeType: '', buffer: Buffer.from('no') });
     await page.locator('#status.error').waitFor();
-    const weights = writeSafetensors(initialise(models.mobilenet_v3_small.build(), { seed: 1 }));
-    await page.setInputFiles('#weights-file', {
-      name: 'weights.safetensors',
-      mimeType: '',
-      buffer: Buffer.from(weights),
-    });
+    await page.setInputFiles('#weights-file', weightsFile());
     await page.getByText(/^mobilenet_v3_small on wasm/).waitFor();
     const photo = { width: 300, height: 200, data: new Uint8Array(180_000).map((_, i) => i % 251) };
     const buffer = Buffer.from(await encodePng(photo));
