@@ -21,13 +21,17 @@ test('control words lie before the constants, each in a cache line', () => {
   expect(addresses.length * CACHE_LINE).toBeLessThanOrEqual(CONSTANTS_AT);
 });
 
+const emptyPlan = (threads: number): PlanParts =>
+  new PlanParts(scheduleGraph({ graph: new Graph() }), new Map(), engineFor(detectFeatures()), threads);
+
+test('one thread needs no instructions for shared memory', () => {
+  const modules = [1, 2].map((threads) => Buffer.from(layOutMemory(emptyPlan(threads), threads > 1).module));
+  // i32.atomic.rmw.add
+  expect(modules.map((module) => module.includes(Buffer.of(0xfe, 0x1e)))).toEqual([false, true]);
+});
+
 test('a constant is packed piece by piece, and the signal aborts it between pieces', async () => {
-  const plan = new PlanParts(
-    scheduleGraph({ graph: new Graph() }),
-    new Map(),
-    engineFor(detectFeatures()),
-    1,
-  );
+  const plan = emptyPlan(1);
   const controller = new AbortController();
   const packed: number[] = [];
   plan.constants.add(

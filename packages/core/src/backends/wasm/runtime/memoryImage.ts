@@ -49,7 +49,9 @@ export function layOutMemory(plan: PlanParts, shared: boolean): MemoryImage {
   const { io } = plan.values;
   const { phases, computePhaseCount } = plan.recorder;
   const kernels = [...plan.kernels.functions];
-  const barrierIndex = kernels.push(kernelFunction(barrier, { engine, shape: {} })) - 1;
+  const barrierIndex = kernels.length;
+  // Engines that cannot share memory may not know its instructions.
+  if (threads > 1) kernels.push(kernelFunction(barrier, { engine, shape: {} }));
   const commands = new Region();
   const times = new Region();
   times.reserve((phases.length + 1) * 8);
