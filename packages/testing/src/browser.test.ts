@@ -1,7 +1,8 @@
-/** Tests the browser finder: the order of browsers, and the GPU interfaces of the Chromium from npm. */
+/** Tests the finders of browsers: their order, and the GPU interfaces of the Chromium from npm. */
 import { chromium } from 'playwright';
 import { afterEach, expect, test, vi } from 'vitest';
 import { findBrowser } from './browser.js';
+import { findFirefox } from './firefox.js';
 
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -42,6 +43,17 @@ test('without a browser, tests are skipped with a message; with CI set it is an 
   expect(warn.mock.calls.flat().join()).toMatch(/No browser was found.*Install Chromium.*are skipped/);
   vi.stubEnv('CI', 'true');
   await expect(findBrowser()).rejects.toThrow('No browser was found');
+});
+
+test('Firefox is that of FIREFOX_PATH; without one its tests are skipped with a message', () => {
+  vi.stubEnv('FIREFOX_PATH', process.execPath);
+  expect(findFirefox()).toBe(process.execPath);
+  vi.stubEnv('FIREFOX_PATH', '/nowhere/firefox');
+  expect(findFirefox).toThrow('FIREFOX_PATH is /nowhere/firefox, but there is no such file');
+  const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+  vi.stubEnv('FIREFOX_PATH', '');
+  expect(findFirefox()).toBeUndefined();
+  expect(warn.mock.calls.flat().join()).toContain('The tests in Firefox are skipped.');
 });
 
 test.runIf(process.platform === 'linux' && process.arch === 'x64')(

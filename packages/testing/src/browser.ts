@@ -19,7 +19,7 @@ export interface FoundBrowser {
 }
 
 /** Package with a Chromium for Linux on x64; `CHROMIUM_PATH` may name it to skip all other browsers. */
-const PACKED = '@sparticuz/chromium';
+export const PACKED = '@sparticuz/chromium';
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 const require = createRequire(import.meta.url);
