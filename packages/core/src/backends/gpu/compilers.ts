@@ -3,10 +3,10 @@ import type { Graph } from '../../graph/graph.js';
 import type { Weights } from '../../tensor/tensor.js';
 import type { Program } from '../backend.js';
 import type { Adapter } from './adapter.js';
-import type { DeviceRuntime } from './device/runtime.js';
-import { webgl2Runtime } from './device/webgl2/runtime.js';
+import type { Block, DeviceRuntime } from './device/runtime.js';
+import { WebGl2Runtime } from './device/webgl2/runtime.js';
 import { sharedContext } from './device/webgl2/sharedContext.js';
-import { webgpuRuntime } from './device/webgpu/runtime.js';
+import { WebGpuRuntime } from './device/webgpu/runtime.js';
 import { sharedDevice } from './device/webgpu/sharedDevice.js';
 import type { GpuLibrary } from './library.js';
 import type { GpuMode } from './mode.js';
@@ -24,9 +24,9 @@ interface CompileRequest {
 /** Loaded with the compilers, since only programs on a GPU are compared. */
 export { compareWithCpu } from './compare.js';
 
-const compileOn = <Handle>(
+const compileOn = <B extends Block>(
   mode: GpuMode,
-  runtime: DeviceRuntime<Handle>,
+  runtime: DeviceRuntime<B>,
   { graph, weights, ...options }: CompileRequest,
 ) => compilePlan(graph, weights, planKernels(graph, weights, mode), runtime, options);
 
@@ -38,7 +38,7 @@ export const compilers: Readonly<
   >
 > = {
   webgpu: async (library, _, request) =>
-    compileOn('webgpu', webgpuRuntime(await sharedDevice(await library)), request),
+    compileOn('webgpu', new WebGpuRuntime(await sharedDevice(await library)), request),
   webgl2: async (library, adapter, request) =>
-    compileOn('webgl2', webgl2Runtime(sharedContext(adapter), library), request),
+    compileOn('webgl2', new WebGl2Runtime(sharedContext(adapter), library), request),
 };

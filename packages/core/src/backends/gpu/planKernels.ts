@@ -1,32 +1,39 @@
-/** Plans a graph: decides which padding each tensor is stored with, and lowers node by node. */
+/** Plans a graph: assigns kernels, decides which padding each tensor is stored with, and lowers node by node. */
 import { type Graph, isInput, isParameter, type Node, parametersOf } from '../../graph/graph.js';
 import { weightOf } from '../../graph/weightOf.js';
-import { isOp } from '../../ops/index.js';
 import type { Padding } from '../../ops/window.js';
 import type { Weights } from '../../tensor/tensor.js';
+import { assignKernels, type Kernels } from './assignKernels.js';
 import { equalPadding, noPadding } from './layout/types.js';
 import type { GpuMode } from './mode.js';
-import { hasGlslKernel } from './ops/conv/conv2dGlsl.js';
-import { lowerNode } from './ops/index.js';
+import { lowerNode, paddedInputOf } from './ops/index.js';
 import { PlanBuilder } from './plan/builder.js';
-import type { Plan, PlannedTensor } from './plan/plan.js';
+import type { KernelCall, Plan, PlannedTensor } from './plan/plan.js';
 
-/** Gives the padding that a convolution, or its weight gradient, reads around its image. */
-function requestedPadding(
-  graph: Graph,
-  node: Node,
-  mode: GpuMode,
-): readonly [input: Node, padding: Padding] | undefined {
-  if (isOp(node, 'conv2d')) {
-    const { padding, groups } = node.attrs;
-    const [x, w] = node.inputs as [Node, Node];
-    const isConstant = isParameter(w) && !graph.updates.has(w.attrs.name);
-    // The GLSL kernel masks the columns outside of an image instead of reading zeros.
-    const rowsOnly = mode === 'webgl2' && isConstant && hasGlslKernel(w.shape, groups);
-    return [x, rowsOnly ? [padding[0], 0, padding[2], 0] : padding];
-  }
-  if (isOp(node, 'conv2dGradWeight')) return [node.inputs[1]!, node.attrs.padding];
-  return undefined;
+/** Plans the kernels of a graph for a mode. Weights are read when they are uploaded, not here. */
+export function planKernels(graph: Graph, weights: Weights, mode: GpuMode): Plan {
+  const kernels = assignKernels(graph, mode);
+  const paddings = storedPaddings(graph, kernels);
+  const calls: KernelCall[] = [];
+  const checks: Plan['checks'][number][] = [];
+  const planOf = (node: Node): PlanBuilder => new PlanBuilder(mode, node, calls, checks);
+  const tensors = new Map<Node, PlannedTensor>();
+  const planNode = (node: Node): PlannedTensor => {
+    const plan = planOf(node);
+    const { attrs, shape } = node;
+    const storedPadding = paddings.get(node) ?? noPadding;
+    if (isInput(node)) return plan.fed(shape, (host) => host(node.attrs.name), storedPadding);
+    if (isParameter(node)) {
+      const weight = weightOf(node, weights);
+      const { name } = node.attrs;
+      return graph.updates.has(name) ? plan.state(name, weight) : plan.constant(weight, storedPadding);
+    }
+    const inputs = node.inputs.map((input) => tensors.get(input)!);
+    return lowerNode({ node, attrs, shape, storedPadding, inputs, kernels, plan });
+  };
+  for (const node of graph.nodes) tensors.set(node, planNode(node));
+  const outputs = new Map([...graph.outputs].map(([name, node]) => [name, tensors.get(node)!]));
+  return { calls, checks, outputs, updates: planUpdates(graph, planOf, tensors) };
 }
 
 const widest = (a: Padding, b: Padding): Padding => [
@@ -36,52 +43,16 @@ const widest = (a: Padding, b: Padding): Padding => [
   Math.max(a[3], b[3]),
 ];
 
-/** Gives the padding to store around each tensor: the widest that a reader requests. */
-function storedPaddings(graph: Graph, mode: GpuMode): ReadonlyMap<Node, Padding> {
+/** Gives the padding to store around each tensor: the widest that a reader wants. */
+function storedPaddings(graph: Graph, kernels: Kernels): ReadonlyMap<Node, Padding> {
   const paddings = new Map<Node, Padding>();
   for (const node of graph.nodes) {
-    const request = requestedPadding(graph, node, mode);
-    if (!request) continue;
-    const [input, padding] = request;
-    paddings.set(input, widest(paddings.get(input) ?? noPadding, padding));
+    const wanted = paddedInputOf(node, kernels);
+    if (!wanted) continue;
+    const input = node.inputs[wanted.input]!;
+    paddings.set(input, widest(paddings.get(input) ?? noPadding, wanted.padding));
   }
   return paddings;
-}
-
-/** Plans the kernels of a graph for a mode. Weights are read when they are uploaded, not here. */
-export function planKernels(graph: Graph, weights: Weights, mode: GpuMode): Plan {
-  const paddings = storedPaddings(graph, mode);
-  const tensors = new Map<Node, PlannedTensor>();
-  let current = graph.nodes[0]!;
-  const plan = new PlanBuilder(mode, () => current);
-  for (const node of graph.nodes) {
-    current = node;
-    const padding = paddings.get(node) ?? noPadding;
-    const inputs = node.inputs.map((input) => tensors.get(input)!);
-    if (isInput(node)) {
-      const { name } = node.attrs;
-      tensors.set(
-        node,
-        plan.fed(node.shape, (host) => host(name), padding),
-      );
-    } else if (isParameter(node)) {
-      const { name } = node.attrs;
-      const weight = weightOf(node, weights);
-      tensors.set(node, graph.updates.has(name) ? plan.state(name, weight) : plan.constant(weight, padding));
-    } else
-      tensors.set(
-        node,
-        lowerNode({ node, attrs: node.attrs, shape: node.shape, storedPadding: padding, inputs, plan }),
-      );
-  }
-  return {
-    calls: plan.calls,
-    checks: plan.checks,
-    outputs: new Map([...graph.outputs].map(([name, node]) => [name, tensors.get(node)!])),
-    updates: planUpdates(graph, plan, tensors, (node) => {
-      current = node;
-    }),
-  };
 }
 
 /**
@@ -90,15 +61,14 @@ export function planKernels(graph: Graph, weights: Weights, mode: GpuMode): Plan
  */
 function planUpdates(
   graph: Graph,
-  plan: PlanBuilder,
+  planOf: (node: Node) => PlanBuilder,
   tensors: ReadonlyMap<Node, PlannedTensor>,
-  setCurrentNode: (node: Node) => void,
 ): Plan['updates'] {
   const parameters = parametersOf(graph);
   const owned = new Set<PlannedTensor>();
   return new Map(
     [...graph.updates].map(([name, node]) => {
-      setCurrentNode(node);
+      const plan = planOf(node);
       const tensor = tensors.get(node)!;
       const canReplace =
         tensor.origin.kind === 'call' &&
@@ -106,7 +76,7 @@ function planUpdates(
         !owned.has(tensor);
       const next = canReplace
         ? tensor
-        : plan.kernel({ inputs: [tensor], shape: node.shape, body: ([x], at) => ({ value: x!(at) }) });
+        : plan.kernel({ inputs: [tensor], shape: node.shape, body: ([x], at) => ({ value: x(at) }) });
       owned.add(next);
       return [name, { state: tensors.get(parameters.get(name)!)!, next }];
     }),

@@ -7,13 +7,31 @@ import type { ProfileStep, Program } from '../backend.js';
 import { stepOf } from '../common/describe.js';
 import { valuesFor } from '../common/feeds.js';
 import { Lifetime } from '../common/lifetime.js';
-import type { CompiledCall, DeviceRuntime } from './device/runtime.js';
+import type { Block, CompiledCall, DeviceRuntime, DeviceTensor } from './device/runtime.js';
 import type { Layout } from './layout/types.js';
 import type { HostValues, Plan, PlannedTensor, WriteStaged } from './plan/plan.js';
 
-/** Kernel call whose tensors are given by slot number. */
-interface Step<Handle> {
-  readonly run: CompiledCall<Handle>;
+/** Tensor of a program. Slots number all tensors that the calls of a plan need. */
+interface Slot {
+  readonly slot: number;
+  readonly layout: Layout;
+}
+
+/** Slots of a plan, by the source of their values. */
+interface Slots {
+  readonly of: ReadonlyMap<PlannedTensor, number>;
+  /** Uploaded once, during compilation. */
+  readonly constants: readonly (Slot & { readonly write: WriteStaged })[];
+  /** Uploaded for each run. */
+  readonly fed: readonly (Slot & { readonly of: (host: HostValues) => Float32Array })[];
+  readonly outputs: ReadonlyMap<string, Slot>;
+  /** Parameters that runs update, each with the slot of its next value. */
+  readonly states: ReadonlyMap<string, Slot & { readonly next: number }>;
+}
+
+/** Kernel call whose tensors are given by slot. */
+interface Step<B extends Block> {
+  readonly run: CompiledCall<B>;
   readonly inputs: readonly number[];
   readonly result: number;
   /** Tensors that no later step reads. */
@@ -30,39 +48,68 @@ interface PlanOptions {
 }
 
 /** Compiles a plan. The program owns the runtime: it is disposed of with it, or if compiling fails. */
-export async function compilePlan<Handle>(
+export async function compilePlan<B extends Block>(
   graph: Graph,
   weights: Weights,
   plan: Plan,
-  runtime: DeviceRuntime<Handle>,
-  options: PlanOptions,
+  runtime: DeviceRuntime<B>,
+  { signal, fallbackReason }: PlanOptions,
 ): Promise<Program> {
   try {
-    return await build(graph, weights, plan, runtime, options);
+    const slots = assignSlots(plan);
+    const { calls, resident } = await prepare(plan, slots, runtime, signal);
+    const steps = stepsOf(plan, calls, slots, resident);
+    return programOf(new Execution(graph, plan, slots, steps, resident, runtime), weights, fallbackReason);
   } catch (error) {
     runtime.dispose();
     throw error;
   }
 }
 
-async function build<Handle>(
-  graph: Graph,
-  weights: Weights,
-  plan: Plan,
-  runtime: DeviceRuntime<Handle>,
-  { signal, fallbackReason }: PlanOptions,
-): Promise<Program> {
-  const calls = plan.calls.map(({ kernel, layout, inputs }) => ({
-    kernel,
-    layout,
-    inputs: inputs.map((input) => input.layout),
-  }));
-  const { slots, constants, fed, states, outputs } = assignSlots(plan);
-  /** Tensors that stay on the device, by slot. */
-  const resident = new Map<number, Handle>();
+/** Numbers all tensors that the calls need, and lists those to upload once and those to upload for each run. */
+function assignSlots(plan: Plan): Slots {
+  const of = new Map<PlannedTensor, number>();
+  const constants: Slots['constants'][number][] = [];
+  const fed: Slots['fed'][number][] = [];
+  const slotOf = (tensor: PlannedTensor): number => {
+    const known = of.get(tensor);
+    if (known !== undefined) return known;
+    const slot = of.size;
+    of.set(tensor, slot);
+    const { layout, origin } = tensor;
+    if (origin.kind === 'fed') fed.push({ slot, layout, of: origin.of });
+    else if (origin.kind === 'prepacked') constants.push({ slot, layout, write: origin.write });
+    else if (origin.kind !== 'call')
+      constants.push({ slot, layout, write: (staged) => layout.toDevice(origin.values.data, staged) });
+    return slot;
+  };
+  const named = (tensor: PlannedTensor): Slot => ({ slot: slotOf(tensor), layout: tensor.layout });
+  for (const { inputs } of plan.calls) inputs.forEach(slotOf);
+  const outputs = new Map([...plan.outputs].map(([name, tensor]) => [name, named(tensor)]));
+  const states = new Map(
+    [...plan.updates].map(([name, { state, next }]) => [name, { ...named(state), next: slotOf(next) }]),
+  );
+  return { of, constants, fed, outputs, states };
+}
+
+/** Compiles the kernels of a plan and uploads its constants. Gives the tensors that stay on the device by slot. */
+async function prepare<B extends Block>(
+  { calls }: Plan,
+  { constants }: Slots,
+  runtime: DeviceRuntime<B>,
+  signal: AbortSignal | undefined,
+) {
+  const resident = new Map<number, DeviceTensor<B>>();
   // The host computes and packs weights while the device compiles.
   let failed = false;
-  const preparing = runtime.prepare(calls, signal);
+  const preparing = runtime.prepare(
+    calls.map(({ kernel, layout, inputs }) => ({
+      kernel,
+      layout,
+      inputs: inputs.map((input) => input.layout),
+    })),
+    signal,
+  );
   preparing.catch(() => {
     failed = true;
   });
@@ -77,38 +124,76 @@ async function build<Handle>(
     // No work may go on after an error is thrown.
     await preparing.catch(() => undefined);
   }
-  const prepared = await preparing;
+  const compiled = await preparing;
   await runtime.check();
   signal?.throwIfAborted();
-  const steps = stepsOf(plan, prepared, slots, new Set([...resident.keys(), ...outputs.values()]));
-  const kept = new Map([...parametersOf(graph).keys()].map((name) => [name, weights.get(name)!]));
-  const shapes = new Map([...graph.outputs].map(([name, node]) => [name, node.shape]));
-  const { checks } = plan;
-  const inputs = inputsOf(graph);
-  const layouts = new Map([...plan.outputs].map(([name, value]) => [name, value.layout]));
-  const lifetime = new Lifetime();
+  return { calls: compiled, resident };
+}
+
+/** Gives the calls whose results are used, each with the tensors to free after it. */
+function stepsOf<B extends Block>(
+  plan: Plan,
+  prepared: readonly CompiledCall<B>[],
+  { of, outputs, states }: Slots,
+  resident: ReadonlyMap<number, object>,
+): readonly Step<B>[] {
+  const results = new Map<object, number>();
+  for (const [{ origin }, slot] of of) if (origin.kind === 'call') results.set(origin.call, slot);
+  const needed = plan.calls.flatMap((call, index) => {
+    const result = results.get(call);
+    return result === undefined ? [] : [{ call, run: prepared[index]!, result }];
+  });
+  const inputsOfSteps = needed.map(({ call }) => call.inputs.map((input) => of.get(input)!));
+  const last = lastReads(inputsOfSteps);
+  const kept = new Set(resident.keys());
+  for (const { slot } of outputs.values()) kept.add(slot);
+  for (const { next } of states.values()) kept.add(next);
+  return needed.map(({ call: { node, algorithm }, run, result }, index) => {
+    const inputs = inputsOfSteps[index]!;
+    const dead = [...new Set(inputs)].filter((slot) => last.get(slot) === index && !kept.has(slot));
+    return { run, inputs, result, dead, node, algorithm };
+  });
+}
+
+/** Steps of a plan on a device, with the tensors that stay there between runs. */
+class Execution<B extends Block> {
+  readonly lifetime = new Lifetime();
+  readonly #inputs: ReadonlyMap<string, Node>;
+
+  constructor(
+    readonly graph: Graph,
+    readonly plan: Plan,
+    readonly slots: Slots,
+    readonly steps: readonly Step<B>[],
+    readonly resident: Map<number, DeviceTensor<B>>,
+    readonly runtime: DeviceRuntime<B>,
+  ) {
+    this.#inputs = inputsOf(graph);
+  }
 
   /**
-   * Runs all steps.
-   * @param finish - called after the last step with the tensors by slot; those it leaves are freed.
+   * Runs all steps, and replaces the parameters by their new values, all at once.
+   * @param finish - called after the last step with a function that reads the outputs. If it rejects, nothing is
+   * replaced.
    * @param after - called after each step.
    */
-  async function runSteps<T>(
+  async run<T>(
     feeds: ReadonlyMap<string, Tensor>,
-    finish: (tensors: Map<number, Handle>) => Promise<T>,
-    after?: (step: Step<Handle>) => Promise<void>,
+    finish: (outputs: () => Promise<readonly Float32Array[]>) => Promise<T>,
+    after?: (step: Step<B>) => Promise<void>,
   ): Promise<T> {
-    lifetime.requireAlive();
-    const host: HostValues = (name) => valuesFor(graph, name, inputs.get(name)!.shape, feeds);
-    for (const check of checks) check(host);
+    this.lifetime.requireAlive();
+    const { runtime, resident, slots } = this;
+    const host: HostValues = (name) => valuesFor(this.graph, name, this.#inputs.get(name)!.shape, feeds);
+    for (const check of this.plan.checks) check(host);
     const tensors = new Map(resident);
     try {
-      for (const { slot, layout, of } of fed)
+      for (const { slot, layout, of } of slots.fed)
         tensors.set(
           slot,
           runtime.upload(layout, (staged) => layout.toDevice(of(host), staged)),
         );
-      for (const step of steps) {
+      for (const step of this.steps) {
         tensors.set(step.result, step.run(step.inputs.map((slot) => tensors.get(slot)!)));
         await after?.(step);
         for (const slot of step.dead) {
@@ -116,40 +201,45 @@ async function build<Handle>(
           tensors.delete(slot);
         }
       }
-      return await finish(tensors);
+      const result = await finish(() => this.read(slots.outputs, tensors));
+      for (const { slot, next } of slots.states.values()) {
+        runtime.free(resident.get(slot)!);
+        resident.set(slot, tensors.get(next)!);
+        tensors.delete(next);
+      }
+      return result;
     } finally {
-      if (!lifetime.ended)
+      if (!this.lifetime.ended)
         for (const [slot, tensor] of tensors) if (!resident.has(slot)) runtime.free(tensor);
     }
   }
 
-  /** Replaces the parameters by their new values, all at once. */
-  function commitUpdates(tensors: Map<number, Handle>): void {
-    for (const { slot, next } of states.values()) {
-      const old = resident.get(slot)!;
-      resident.set(slot, tensors.get(next)!);
-      tensors.delete(next);
-      runtime.free(old);
-    }
+  /** Reads tensors in the order of the device. Default: tensors that stay there. */
+  read(
+    named: ReadonlyMap<string, Slot>,
+    tensors: ReadonlyMap<number, DeviceTensor<B>> = this.resident,
+  ): Promise<readonly Float32Array[]> {
+    return this.runtime.read([...named.values()].map(({ slot }) => tensors.get(slot)!));
   }
+}
 
-  async function run(feeds: ReadonlyMap<string, Tensor>, signal?: AbortSignal) {
-    signal?.throwIfAborted();
-    return runSteps(feeds, async (tensors) => {
-      const staged = await abortable(
-        runtime.read([...outputs.values()].map((slot) => tensors.get(slot)!)),
-        signal,
-      );
-      commitUpdates(tensors);
-      return new Map(
-        [...outputs.keys()].map((name, index): [string, Tensor] => [
-          name,
-          { shape: shapes.get(name)!, data: layouts.get(name)!.toHost(staged[index]!) },
-        ]),
-      );
-    });
-  }
+/** Gives tensors as the host knows them, from the values in the order of the device. */
+const toHost = (named: ReadonlyMap<string, Slot>, staged: readonly Float32Array[]): Map<string, Tensor> =>
+  new Map(
+    [...named].map(([name, { layout }], index) => [
+      name,
+      { shape: layout.shape, data: layout.toHost(staged[index]!) },
+    ]),
+  );
 
+function programOf<B extends Block>(
+  execution: Execution<B>,
+  weights: Weights,
+  fallbackReason: string | undefined,
+): Program {
+  const { graph, lifetime, runtime, resident } = execution;
+  const { outputs, states } = execution.slots;
+  const kept = new Map([...parametersOf(graph).keys()].map((name) => [name, weights.get(name)!]));
   return {
     backend: runtime.backend,
     threads: 1,
@@ -157,25 +247,20 @@ async function build<Handle>(
     get memory() {
       return lifetime.ended ? 0 : runtime.memory;
     },
-    run,
+    async run(feeds, signal) {
+      signal?.throwIfAborted();
+      return toHost(outputs, await execution.run(feeds, (read) => abortable(read(), signal)));
+    },
     async parameters() {
       lifetime.requireAlive();
-      const staged = await runtime.read([...states.values()].map(({ slot }) => resident.get(slot)!));
-      const changed = [...states].map(([name, { layout }], index): [string, Tensor] => [
-        name,
-        { shape: layout.shape, data: layout.toHost(staged[index]!) },
-      ]);
-      return new Map([...kept, ...changed]);
+      return new Map([...kept, ...toHost(states, await execution.read(states))]);
     },
     async profile(feeds) {
       const times = new Map<Node, ProfileStep>();
       let since = performance.now();
-      await runSteps(
+      await execution.run(
         feeds,
-        async (tensors) => {
-          await runtime.read([...outputs.values()].map((slot) => tensors.get(slot)!));
-          commitUpdates(tensors);
-        },
+        (read) => read(),
         async ({ node, algorithm }) => {
           await runtime.read([]);
           const now = performance.now();
@@ -200,65 +285,6 @@ async function build<Handle>(
         runtime.dispose();
       }),
   };
-}
-
-/**
- * Numbers all tensors that the calls need, and lists those to upload once and those to upload for each run.
- */
-function assignSlots(plan: Plan) {
-  const slots = new Map<PlannedTensor, number>();
-  const constants: { slot: number; layout: Layout; write: WriteStaged }[] = [];
-  const fed: { slot: number; layout: Layout; of: (host: HostValues) => Float32Array }[] = [];
-  const slotOf = (tensor: PlannedTensor): number => {
-    const known = slots.get(tensor);
-    if (known !== undefined) return known;
-    const slot = slots.size;
-    slots.set(tensor, slot);
-    const { layout, origin } = tensor;
-    if (origin.kind === 'fed') fed.push({ slot, layout, of: origin.of });
-    else if (origin.kind === 'prepacked') constants.push({ slot, layout, write: origin.write });
-    else if (origin.kind !== 'call')
-      constants.push({ slot, layout, write: (staged) => layout.toDevice(origin.values.data, staged) });
-    return slot;
-  };
-  for (const { inputs } of plan.calls) inputs.forEach(slotOf);
-  const outputs = new Map([...plan.outputs].map(([name, tensor]) => [name, slotOf(tensor)]));
-  const states = new Map(
-    [...plan.updates].map(([name, { state, next }]) => [
-      name,
-      { slot: slotOf(state), next: slotOf(next), layout: state.layout },
-    ]),
-  );
-  return { slots, constants, fed, outputs, states };
-}
-
-/**
- * Gives the calls whose results are used, each with the tensors to free after it. `kept` are slots that are
- * never freed.
- */
-function stepsOf<Handle>(
-  plan: Plan,
-  prepared: readonly CompiledCall<Handle>[],
-  slots: ReadonlyMap<PlannedTensor, number>,
-  kept: ReadonlySet<number>,
-): readonly Step<Handle>[] {
-  const results = new Map<object, number>();
-  for (const [{ origin }, slot] of slots) if (origin.kind === 'call') results.set(origin.call, slot);
-  const needed = plan.calls.flatMap((call, index) => {
-    const result = results.get(call);
-    return result === undefined ? [] : [{ call, run: prepared[index]!, result }];
-  });
-  const inputsOf = needed.map(({ call }) => call.inputs.map((input) => slots.get(input)!));
-  const last = lastReads(inputsOf);
-  const forever = new Set([...kept, ...[...plan.updates.values()].map(({ next }) => slots.get(next)!)]);
-  return needed.map(({ call, run, result }, index) => ({
-    run,
-    inputs: inputsOf[index]!,
-    result,
-    dead: [...new Set(inputsOf[index])].filter((slot) => last.get(slot) === index && !forever.has(slot)),
-    node: call.node,
-    algorithm: call.algorithm,
-  }));
 }
 
 /** Rejects when the signal aborts. The device finishes the work, and its results are dropped. */

@@ -1,12 +1,14 @@
 /** Lowering of each op. The compiler reports an op that is missing. */
-import type { AttrsOf, OpName } from '../../../ops/index.js';
+import type { Node } from '../../../graph/graph.js';
+import { type AttrsOf, isOp, type OpName } from '../../../ops/index.js';
+import type { Kernels } from '../assignKernels.js';
 import type { PlannedTensor } from '../plan/plan.js';
-import { lowerConv2d } from './conv/conv2d.js';
+import { lowerConv2d, paddedInputOfConv2d } from './conv/conv2d.js';
 import * as convGradient from './conv/gradient.js';
 import * as arrange from './data/arrange.js';
 import { lowerRandomMask } from './dropout/randomMask.js';
 import * as loss from './loss/loss.js';
-import type { Lowering, LoweringContext } from './lowering.js';
+import type { Lowering, LoweringContext, PaddedInput } from './lowering.js';
 import { lowerLinear } from './matmul/linear.js';
 import { lowerMatmul } from './matmul/matmul.js';
 import * as batchNorm from './norm/batchNorm.js';
@@ -85,3 +87,10 @@ export const lowerNode = (context: LoweringContext): PlannedTensor => {
   const lowering = (lowerings as Readonly<Record<string, unknown>>)[context.node.op] as Lowering;
   return lowering(context);
 };
+
+/** Gives the padding that the kernel of a node reads; undefined for ops that read none. */
+export function paddedInputOf(node: Node, kernels: Kernels): PaddedInput | undefined {
+  if (isOp(node, 'conv2d')) return paddedInputOfConv2d(node, kernels);
+  if (isOp(node, 'conv2dGradWeight')) return convGradient.paddedInputOfConv2dGradWeight(node);
+  return undefined;
+}

@@ -2,8 +2,9 @@
 import type { Node } from '../../../graph/graph.js';
 import type { Padding } from '../../../ops/window.js';
 import type { Shape } from '../../../tensor/shape.js';
-import type { KernelBody, Read } from '../kernels/javascript.js';
-import type { PlanBuilder } from '../plan/builder.js';
+import type { Kernels } from '../assignKernels.js';
+import type { KernelBody } from '../kernels/javascript.js';
+import type { PlanBuilder, Reads } from '../plan/builder.js';
 import type { PlannedTensor } from '../plan/plan.js';
 
 /** Node to lower, with its inputs. */
@@ -14,17 +15,25 @@ export interface LoweringContext<A extends object = object> {
   /** Padding to store around the result, for the convolutions that read it. */
   readonly storedPadding: Padding;
   readonly inputs: readonly PlannedTensor[];
+  /** Hand-written kernels of the graph. */
+  readonly kernels: Kernels;
   readonly plan: PlanBuilder;
 }
 
 /** Adds the kernel calls of a node of one op to the plan. Gives the node's result. */
 export type Lowering<A extends object = object> = (context: LoweringContext<A>) => PlannedTensor;
 
+/** Padding that the kernel of a node reads around one of its inputs. */
+export interface PaddedInput {
+  readonly input: number;
+  readonly padding: Padding;
+}
+
 /** Adds the last kernel of a node, which writes the result and its padding. */
-export const writeResult = (
+export const writeResult = <const Inputs extends readonly PlannedTensor[]>(
   { plan, shape, storedPadding }: LoweringContext,
-  inputs: readonly PlannedTensor[],
-  body: (read: readonly Read[], at: readonly string[]) => KernelBody,
+  inputs: Inputs,
+  body: (read: Reads<Inputs>, at: readonly string[]) => KernelBody,
 ): PlannedTensor => plan.kernel({ inputs, shape, padding: storedPadding, body });
 
 /** Makes the lowering of an op whose inputs all have the result's shape. */

@@ -1,5 +1,4 @@
 /** Collects the kernel calls of a plan. Lowerings add tensors and calls here, node by node. */
-import { BackendUnavailable } from '../../../errors.js';
 import type { Node } from '../../../graph/graph.js';
 import type { Padding } from '../../../ops/window.js';
 import type { Shape } from '../../../tensor/shape.js';
@@ -10,11 +9,15 @@ import { layouts } from '../layout/layouts.js';
 import { PACK } from '../layout/packed.js';
 import { EXACT_INTEGERS, type Layout } from '../layout/types.js';
 import type { GpuMode } from '../mode.js';
+import { unavailable } from '../unavailable.js';
 import type { HostValues, Kernel, KernelCall, PlannedTensor, WriteStaged } from './plan.js';
 
+/** One function for each input, which reads it. */
+export type Reads<Inputs extends readonly PlannedTensor[]> = { readonly [I in keyof Inputs]: Read };
+
 /** Kernel for gpu.js, described by what it computes for one element. */
-export interface ElementKernel {
-  readonly inputs: readonly PlannedTensor[];
+export interface ElementKernel<Inputs extends readonly PlannedTensor[]> {
+  readonly inputs: Inputs;
   /** Shape of the result. */
   readonly shape: Shape;
   /** Padding to store around the result. Default none. */
@@ -24,28 +27,26 @@ export interface ElementKernel {
    * @param read - one function for each input.
    * @param at - coordinates of the element.
    */
-  readonly body: (read: readonly Read[], at: readonly string[]) => KernelBody;
+  readonly body: (read: Reads<Inputs>, at: readonly string[]) => KernelBody;
 }
 
 /** Most arrays that a kernel may read: WebGPU guarantees eight storage buffers, and the result takes one. */
 export const MAX_INPUTS = 7;
 
-/** Plan under construction. */
+/** Plan under construction, as the lowering of a node sees it. */
 export class PlanBuilder {
-  readonly calls: KernelCall[] = [];
-  readonly checks: ((host: HostValues) => void)[] = [];
-  readonly #currentNode: () => Node;
-
   /**
    * @param mode - interface that kernels are generated for.
-   * @param currentNode - gives the node that is being lowered.
+   * @param node - node that the calls are for.
+   * @param calls - calls of all nodes.
+   * @param checks - checks before each run.
    */
   constructor(
     readonly mode: GpuMode,
-    currentNode: () => Node,
-  ) {
-    this.#currentNode = currentNode;
-  }
+    readonly node: Node,
+    readonly calls: KernelCall[],
+    readonly checks: ((host: HostValues) => void)[],
+  ) {}
 
   /** Gives the layout of a shape in this mode. */
   layout(shape: Shape, padding?: Padding): Layout {
@@ -53,13 +54,19 @@ export class PlanBuilder {
   }
 
   /** Adds the call of a kernel that gpu.js translates. */
-  kernel({ inputs, shape, padding, body }: ElementKernel): PlannedTensor {
+  kernel<const Inputs extends readonly PlannedTensor[]>({
+    inputs,
+    shape,
+    padding,
+    body,
+  }: ElementKernel<Inputs>): PlannedTensor {
     const layout = this.layout(shape, padding);
     const { statements, at, inside } = layout.outputCoordinates();
     const names = inputs.map((_, index) => `a${index}`);
+    // An array that maps a tuple has its length, which the type of `map` does not tell.
     const read = inputs.map(
       (input, index) => (where: readonly Coordinate[]) => `${names[index]}${input.layout.indexOf(where)}`,
-    );
+    ) as Reads<Inputs>;
     const { statements: before = '', value } = body(read, at);
     const work = `${before}\nresult = ${value};`;
     const text = `function (${names.join(', ')}) {
@@ -76,17 +83,15 @@ return result;
    * @throws BackendUnavailable where an extent is too large for indices in float32, and for too many inputs.
    */
   call(kernel: Kernel, inputs: readonly PlannedTensor[], layout: Layout, algorithm: string): PlannedTensor {
-    const node = this.#currentNode();
+    const { node } = this;
     for (const { dims, shape } of [layout, ...inputs.map((input) => input.layout)])
       if (dims.some((extent) => extent >= EXACT_INTEGERS))
-        throw new BackendUnavailable(
-          'gpu',
-          `${node.graph.at(node.path)}: ${node.op} has a tensor of ${shape.join('x')}, with ${Math.max(...dims)} values along a dimension of its kernel; the gpu back end has indices up to ${EXACT_INTEGERS - 1}. Use the wasm back end.`,
+        throw unavailable(
+          `${node.graph.at(node.path)}: ${node.op} has a tensor of ${shape.join('x')}, with ${Math.max(...dims)} values along a dimension of its kernel; the gpu back end has indices up to ${EXACT_INTEGERS - 1}.`,
         );
     if (inputs.length > MAX_INPUTS)
-      throw new BackendUnavailable(
-        'gpu',
-        `${node.graph.at(node.path)}: a kernel of ${node.op} reads ${inputs.length} arrays; the gpu back end reads at most ${MAX_INPUTS}. Use the wasm back end.`,
+      throw unavailable(
+        `${node.graph.at(node.path)}: a kernel of ${node.op} reads ${inputs.length} arrays; the gpu back end reads at most ${MAX_INPUTS}.`,
       );
     const call: KernelCall = { kernel, layout, inputs, node, algorithm };
     this.calls.push(call);

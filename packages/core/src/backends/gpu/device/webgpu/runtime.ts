@@ -1,32 +1,31 @@
 /**
- * Device runtime on WebGPU. All kernels of a run go into one command buffer, over buffers from a pool. gpu.js
- * provides the device and translates kernels. Its pipelines are not used: their results always pass through
- * the host, and they cannot run hand-written shaders.
+ * Device runtime on WebGPU. All kernels of a run go into one command buffer. gpu.js provides the device and translates
+ * kernels. Its pipelines are not used: their results always pass through the host, and they cannot run hand-written
+ * shaders.
  */
-import { BackendUnavailable } from '../../../../errors.js';
 import { hasPadding, type Layout, storedFloats } from '../../layout/types.js';
-import type { CallSpec, CompiledCall, DeviceRuntime } from '../runtime.js';
-import { StagingBuffer } from '../staging.js';
+import type { WriteStaged } from '../../plan/plan.js';
+import { unavailable } from '../../unavailable.js';
+import {
+  type Block,
+  type CallSpec,
+  type CompiledCall,
+  DeviceRuntime,
+  type DeviceTensor,
+} from '../runtime.js';
 import type { SharedDevice } from './sharedDevice.js';
 
 /** Flags of GPUBufferUsage, which is defined only where WebGPU is. */
 const usage = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128 } as const;
 
-const TENSOR_USAGE = usage.storage | usage.copySource | usage.copyTarget;
-
-/** Tensor in a storage buffer. */
-export interface BufferTensor {
+/** Storage buffer of a tensor, or another buffer that is freed on disposal. */
+export interface BufferBlock extends Block {
   readonly buffer: GPUBuffer;
-  readonly bytes: number;
-  /** Key in the pool of free buffers. */
-  readonly key: string;
 }
 
-/** Names the buffers a layout may use. Kernels write no padding, so padded layouts share none with others. */
-const poolKey = (layout: Layout): string =>
-  hasPadding(layout)
-    ? `${layout.paddedShape.join('x')} ${layout.padding.join()}`
-    : String(storedFloats(layout));
+type Tensor = DeviceTensor<BufferBlock>;
+
+const bytesOf = (layout: Layout): number => storedFloats(layout) * 4;
 
 /** True for GPUOutOfMemoryError, which is defined only where WebGPU is. */
 const isOutOfMemory = (error: GPUError): boolean =>
@@ -36,7 +35,7 @@ const isOutOfMemory = (error: GPUError): boolean =>
 interface Dispatch {
   readonly wgsl: string;
   /** Contents of the uniform buffer. */
-  readonly parameters: Uint32Array;
+  readonly parameters: Uint32Array<ArrayBuffer>;
   readonly workgroups: readonly [number, number, number];
 }
 
@@ -47,134 +46,120 @@ const threeDims = (dims: readonly number[]): readonly [number, number, number] =
   dims[2] ?? 1,
 ];
 
-/** Makes a runtime on a device. */
-export function webgpuRuntime(shared: SharedDevice): DeviceRuntime<BufferTensor> {
-  const { device, adapter } = shared;
-  const { limits, queue } = device;
-  const maxBytes = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  const pool = new Map<string, BufferTensor[]>();
-  const buffers = new Set<GPUBuffer>();
-  const staging = new StagingBuffer();
+/** Gives the workgroups of a kernel that gpu.js translates: 64 threads along a vector, else 8 x 8. */
+function elementWorkgroups({ dims }: Layout, limit: number): readonly [number, number, number] {
+  const [x, y, z] = threeDims(dims);
+  if (dims.length > 1) return [Math.ceil(x / 8), Math.ceil(y / 8), z];
+  const groups = Math.ceil(x / 64);
+  const rows = Math.ceil(groups / limit);
+  return [Math.ceil(groups / rows), rows, 1];
+}
+
+/** Runtime on a device. */
+export class WebGpuRuntime extends DeviceRuntime<BufferBlock> {
+  readonly #shared: SharedDevice;
+  readonly #device: GPUDevice;
   /** Results of error scopes that have not been looked at; the device reports errors asynchronously. */
-  let pendingErrors: Promise<GPUError | null>[] = [];
-  let encoder: GPUCommandEncoder | undefined;
-  let pass: GPUComputePassEncoder | undefined;
-  let memory = 0;
-  let kernels = 0;
+  #pendingErrors: Promise<GPUError | null>[] = [];
+  #encoder: GPUCommandEncoder | undefined;
+  #pass: GPUComputePassEncoder | undefined;
 
-  const inErrorScope = <T>(filter: GPUErrorFilter, work: () => T): T => {
-    device.pushErrorScope(filter);
-    try {
-      return work();
-    } finally {
-      pendingErrors.push(device.popErrorScope().catch(() => null));
-    }
-  };
-
-  function create(size: number, flags: number): GPUBuffer {
-    const buffer = inErrorScope('out-of-memory', () => device.createBuffer({ size, usage: flags }));
-    buffers.add(buffer);
-    memory += size;
-    return buffer;
+  constructor(shared: SharedDevice) {
+    super('webgpu', shared.adapter);
+    this.#shared = shared;
+    this.#device = shared.device;
   }
 
-  function destroy(buffer: GPUBuffer): void {
-    if (!buffers.delete(buffer)) return;
-    memory -= buffer.size;
+  override dispose(): void {
+    this.#encoder = undefined;
+    this.#pass = undefined;
+    super.dispose();
+  }
+
+  protected lost(): string | undefined {
+    const reason = this.#shared.lost;
+    return reason === undefined ? undefined : `The GPU device was lost (${reason})`;
+  }
+
+  /**
+   * Sizes are multiples of 16 bytes, since shaders read whole vectors. Kernels write no padding, so padded layouts share
+   * no buffers with others.
+   */
+  protected blockFor(layout: Layout): Block {
+    const { shape, paddedShape, padding } = layout;
+    const bytes = bytesOf(layout);
+    const { maxStorageBufferBindingSize, maxBufferSize } = this.#device.limits;
+    const limit = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+    if (bytes > limit)
+      throw unavailable(
+        `A tensor of ${shape.join('x')} takes ${bytes} bytes; a buffer of this GPU has at most ${limit}.`,
+      );
+    const key = hasPadding(layout) ? `${paddedShape.join('x')} ${padding.join()}` : String(bytes);
+    return { key, bytes: Math.ceil(bytes / 16) * 16 };
+  }
+
+  protected create(layout: Layout): BufferBlock {
+    return this.#createBuffer(this.blockFor(layout), usage.storage | usage.copySource | usage.copyTarget);
+  }
+
+  #createBuffer({ key, bytes }: Block, flags: number): BufferBlock {
+    const create = () => this.#device.createBuffer({ size: bytes, usage: flags });
+    return { key, bytes, buffer: this.#inErrorScope('out-of-memory', create) };
+  }
+
+  protected destroy({ buffer }: BufferBlock): void {
     buffer.destroy();
   }
 
-  function acquire(layout: Layout): BufferTensor {
-    const key = poolKey(layout);
-    const free = pool.get(key)?.pop();
-    if (free) return free;
-    const bytes = storedFloats(layout) * 4;
-    // Shaders read whole vectors.
-    return { key, bytes, buffer: create(Math.ceil(bytes / 16) * 16, TENSOR_USAGE) };
+  upload(layout: Layout, write: WriteStaged): Tensor {
+    // Recorded commands may read what the buffer holds.
+    this.#flush();
+    const tensor = this.allocate(layout);
+    const staged = this.zeros(storedFloats(layout));
+    write(staged);
+    this.#device.queue.writeBuffer(tensor.block.buffer, 0, staged);
+    return tensor;
   }
 
-  function flush(): void {
-    if (!encoder) return;
-    pass?.end();
-    const commands = encoder.finish();
-    encoder = undefined;
-    pass = undefined;
-    inErrorScope('validation', () => queue.submit([commands]));
+  protected compile(calls: readonly CallSpec[]): Promise<readonly CompiledCall<BufferBlock>[]> {
+    const dispatches = calls.map((call) => this.#dispatchOf(call));
+    this.kernels = new Set(dispatches.map(({ wgsl }) => wgsl)).size;
+    return this.#settle(Promise.all(calls.map((call, index) => this.#compileCall(call, dispatches[index]!))));
   }
 
-  /** Waits for work on the device, and throws the errors that it reported. */
-  async function settle<T>(work: Promise<T>): Promise<T> {
-    try {
-      const [result] = await Promise.all([work, checkErrors()]);
-      if (shared.lost() === undefined) return result;
-    } catch (error) {
-      // A loss may be reported a moment after the errors that it causes.
-      await Promise.race([device.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
-      if (shared.lost() === undefined) throw error;
-    }
-    throw new Error(`The GPU device was lost (${shared.lost()}); compile the model again.`);
-  }
-
-  async function checkErrors(): Promise<void> {
-    const pending = pendingErrors;
-    pendingErrors = [];
-    const error = (await Promise.all(pending)).find((reported) => reported !== null);
-    if (!error) return;
-    if (isOutOfMemory(error))
-      throw new BackendUnavailable('gpu', 'The GPU is out of memory; use the wasm back end.');
-    throw new Error(`The GPU reports an error: ${error.message}`);
-  }
-
-  function dispatchOf({ kernel, layout, inputs }: CallSpec): Dispatch {
+  #dispatchOf({ kernel, layout, inputs }: CallSpec): Dispatch {
     if (kernel.language === 'glsl') throw new Error('A kernel in GLSL does not run on WebGPU.');
-    const limit = limits.maxComputeWorkgroupsPerDimension;
-    const [x, y, z] = threeDims(layout.dims);
-    const isVector = layout.dims.length === 1;
-    const groups: [number, number, number] = isVector
-      ? [Math.ceil(x / 64), 1, 1]
-      : [Math.ceil(x / 8), Math.ceil(y / 8), z];
-    if (isVector && groups[0] > limit) {
-      groups[1] = Math.ceil(groups[0] / limit);
-      groups[0] = Math.ceil(groups[0] / groups[1]);
-    }
-    const workgroups = kernel.language === 'wgsl' ? kernel.workgroups : groups;
+    const limit = this.#device.limits.maxComputeWorkgroupsPerDimension;
+    const isWritten = kernel.language === 'wgsl';
+    const workgroups = isWritten ? kernel.workgroups : elementWorkgroups(layout, limit);
     if (workgroups.some((count) => count > limit))
-      throw new BackendUnavailable(
-        'gpu',
-        `A tensor of ${layout.shape.join('x')} needs ${workgroups.join('x')} workgroups; this GPU has at most ${limit} along a dimension. Use the wasm back end.`,
+      throw unavailable(
+        `A tensor of ${layout.shape.join('x')} needs ${workgroups.join('x')} workgroups; this GPU has at most ${limit} along a dimension.`,
       );
-    if (kernel.language === 'wgsl')
-      return { wgsl: kernel.text, parameters: Uint32Array.from(kernel.sizes), workgroups };
-    const threadsAcross = isVector ? groups[0] * 64 : 0;
+    if (isWritten) return { wgsl: kernel.text, parameters: Uint32Array.from(kernel.sizes), workgroups };
+    const threadsAcross = layout.dims.length === 1 ? workgroups[0] * 64 : 0;
     const operands = inputs.flatMap((input) => [...threeDims(input.dims), storedFloats(input)]);
     return {
-      wgsl: shared.translate(kernel.text, layout.dims.length),
+      wgsl: this.#shared.translate(kernel.text, layout.dims.length),
+      parameters: Uint32Array.from([...threeDims(layout.dims), threadsAcross, ...operands]),
       workgroups,
-      parameters: Uint32Array.from([x, y, z, threadsAcross, ...operands]),
     };
   }
 
-  function requireFit(layout: Layout): void {
-    const bytes = storedFloats(layout) * 4;
-    if (bytes > maxBytes)
-      throw new BackendUnavailable(
-        'gpu',
-        `A tensor of ${layout.shape.join('x')} takes ${bytes} bytes; a buffer of this GPU has at most ${maxBytes}. Use the wasm back end.`,
-      );
-  }
-
-  async function compileCall(
+  async #compileCall(
     { layout, inputs: operands }: CallSpec,
     { wgsl, parameters, workgroups }: Dispatch,
-  ): Promise<CompiledCall<BufferTensor>> {
-    const { pipeline, bindings } = await shared.pipeline(wgsl, operands.length);
-    const uniform = create(Math.ceil(parameters.byteLength / 16) * 16, usage.uniform | usage.copyTarget);
-    queue.writeBuffer(uniform, 0, parameters as Uint32Array<ArrayBuffer>);
+  ): Promise<CompiledCall<BufferBlock>> {
+    const device = this.#device;
+    const { pipeline, bindings } = await this.#shared.pipeline(wgsl, operands.length);
+    const block = { key: '', bytes: Math.ceil(parameters.byteLength / 16) * 16 };
+    const uniform = this.own(this.#createBuffer(block, usage.uniform | usage.copyTarget)).buffer;
+    device.queue.writeBuffer(uniform, 0, parameters);
     let bound: readonly GPUBuffer[] = [];
     let group: GPUBindGroup | undefined;
     return (inputs) => {
-      const result = acquire(layout);
-      const wanted = [...inputs, result].map(({ buffer }) => buffer);
+      const result = this.allocate(layout);
+      const wanted = [...inputs, result].map(({ block }) => block.buffer);
       // The pool gives the same buffers in every run, so one bind group serves all runs.
       if (!group || wanted.some((buffer, index) => buffer !== bound[index])) {
         bound = wanted;
@@ -183,86 +168,89 @@ export function webgpuRuntime(shared: SharedDevice): DeviceRuntime<BufferTensor>
           entries: [uniform, ...wanted].map((buffer, binding) => ({ binding, resource: { buffer } })),
         });
       }
-      encoder ??= device.createCommandEncoder();
-      pass ??= encoder.beginComputePass();
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(...workgroups);
+      this.#encoder ??= device.createCommandEncoder();
+      this.#pass ??= this.#encoder.beginComputePass();
+      this.#pass.setPipeline(pipeline);
+      this.#pass.setBindGroup(0, group);
+      this.#pass.dispatchWorkgroups(...workgroups);
       return result;
     };
   }
 
-  return {
-    backend: 'gpu:webgpu',
-    notes: [adapter.name, ...(adapter.software ? ['software adapter'] : [])],
-    get memory() {
-      return memory;
-    },
-    get kernels() {
-      return kernels;
-    },
-    async prepare(calls, signal) {
-      signal?.throwIfAborted();
-      for (const { layout, inputs } of calls) [layout, ...inputs].forEach(requireFit);
-      const dispatches = calls.map(dispatchOf);
-      kernels = new Set(dispatches.map(({ wgsl }) => wgsl)).size;
-      return settle(Promise.all(calls.map((call, index) => compileCall(call, dispatches[index]!))));
-    },
-    upload(layout, write) {
-      // Recorded commands may read what the buffer holds.
-      flush();
-      const tensor = acquire(layout);
-      const staged = staging.zeros(storedFloats(layout));
-      write(staged);
-      queue.writeBuffer(tensor.buffer, 0, staged);
-      return tensor;
-    },
-    check() {
-      staging.clear();
-      return settle(Promise.resolve());
-    },
-    free(tensor) {
-      const free = pool.get(tensor.key);
-      if (free) free.push(tensor);
-      else pool.set(tensor.key, [tensor]);
-    },
-    async read(tensors) {
-      if (shared.lost() !== undefined)
-        throw new Error(`The GPU device was lost (${shared.lost()}); compile the model again.`);
-      if (tensors.length === 0) {
-        flush();
-        await settle(queue.onSubmittedWorkDone());
-        return [];
-      }
-      encoder ??= device.createCommandEncoder();
-      pass?.end();
-      pass = undefined;
-      const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
-      const readback = create(bytes, usage.mapRead | usage.copyTarget);
-      let start = 0;
-      for (const tensor of tensors) {
-        encoder.copyBufferToBuffer(tensor.buffer, 0, readback, start, tensor.bytes);
-        start += tensor.bytes;
-      }
-      flush();
-      try {
-        await settle(readback.mapAsync(usage.mapRead));
-        const mapped = readback.getMappedRange();
-        let at = 0;
-        return tensors.map((tensor) => {
-          const data = new Float32Array(mapped.slice(at, at + tensor.bytes));
-          at += tensor.bytes;
-          return data;
-        });
-      } finally {
-        destroy(readback);
-      }
-    },
-    dispose() {
-      encoder = undefined;
-      pass = undefined;
-      for (const buffer of [...buffers]) destroy(buffer);
-      pool.clear();
-    },
-  };
+  /** Submits the recorded commands. */
+  #flush(): void {
+    const encoder = this.#encoder;
+    if (!encoder) return;
+    this.#pass?.end();
+    this.#encoder = undefined;
+    this.#pass = undefined;
+    const commands = encoder.finish();
+    this.#inErrorScope('validation', () => this.#device.queue.submit([commands]));
+  }
+
+  #inErrorScope<T>(filter: GPUErrorFilter, work: () => T): T {
+    const device = this.#device;
+    device.pushErrorScope(filter);
+    try {
+      return work();
+    } finally {
+      this.#pendingErrors.push(device.popErrorScope().catch(() => null));
+    }
+  }
+
+  protected async checkErrors(): Promise<void> {
+    await this.#settle(Promise.resolve());
+  }
+
+  protected async finish(): Promise<void> {
+    this.#flush();
+    await this.#settle(this.#device.queue.onSubmittedWorkDone());
+  }
+
+  /** Waits for work on the device, and throws the errors that it reported. */
+  async #settle<T>(work: Promise<T>): Promise<T> {
+    try {
+      const [result] = await Promise.all([work, this.#throwReported()]);
+      this.requireDevice();
+      return result;
+    } catch (error) {
+      // A loss may be reported a moment after the errors that it causes.
+      await Promise.race([this.#device.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
+      this.requireDevice();
+      throw error;
+    }
+  }
+
+  async #throwReported(): Promise<void> {
+    const pending = this.#pendingErrors;
+    this.#pendingErrors = [];
+    const error = (await Promise.all(pending)).find((reported) => reported !== null);
+    if (error) this.fail(isOutOfMemory(error), `The GPU reports an error: ${error.message}`);
+  }
+
+  protected async readBack(tensors: readonly Tensor[]): Promise<readonly Float32Array[]> {
+    this.#encoder ??= this.#device.createCommandEncoder();
+    this.#pass?.end();
+    this.#pass = undefined;
+    const sizes = tensors.map(({ layout }) => bytesOf(layout));
+    const block = { key: '', bytes: sizes.reduce((sum, bytes) => sum + bytes, 0) };
+    const readback = this.own(this.#createBuffer(block, usage.mapRead | usage.copyTarget));
+    let start = 0;
+    for (const [index, { block }] of tensors.entries()) {
+      this.#encoder.copyBufferToBuffer(block.buffer, 0, readback.buffer, start, sizes[index]!);
+      start += sizes[index]!;
+    }
+    this.#flush();
+    try {
+      await this.#settle(readback.buffer.mapAsync(usage.mapRead));
+      const mapped = readback.buffer.getMappedRange();
+      let at = 0;
+      return sizes.map((bytes) => {
+        at += bytes;
+        return new Float32Array(mapped.slice(at - bytes, at));
+      });
+    } finally {
+      this.disown(readback);
+    }
+  }
 }

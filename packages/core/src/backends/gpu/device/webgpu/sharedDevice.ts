@@ -14,18 +14,6 @@ export interface CompiledKernel {
   readonly bindings: GPUBindGroupLayout;
 }
 
-/** Device, and what programs share on it. */
-export interface SharedDevice {
-  readonly device: GPUDevice;
-  readonly adapter: Adapter;
-  /** Gives the reason why the device was lost; undefined while it is not. */
-  readonly lost: () => string | undefined;
-  /** Compiles a shader that reads `inputs` arrays. */
-  readonly pipeline: (wgsl: string, inputs: number) => Promise<CompiledKernel>;
-  /** Translates a kernel for gpu.js, whose result has `rank` dimensions, to WGSL. */
-  readonly translate: (source: string, rank: number) => string;
-}
-
 const devices = new WeakMap<GPUDevice, SharedDevice>();
 
 /**
@@ -37,38 +25,48 @@ export async function sharedDevice(library: GpuLibrary): Promise<SharedDevice> {
     const reason = error instanceof Error ? error.message : String(error);
     throw new BackendUnavailable('gpu', `WebGPU provides no device (${reason}).`);
   });
-  const known = devices.get(device);
-  if (known) return known;
-  let lost: string | undefined;
-  void device.lost.then(({ message, reason }) => {
-    lost = message || reason;
-  });
-  const layouts: Record<number, GPUBindGroupLayout> = {};
-  const bindingsOf = (inputs: number): GPUBindGroupLayout => {
-    layouts[inputs] ??= device.createBindGroupLayout({
-      entries: [
-        'uniform' as const,
-        ...Array.from({ length: inputs }, () => 'read-only-storage' as const),
-        'storage' as const,
-      ].map((type, binding) => ({ binding, visibility: COMPUTE, buffer: { type } })),
-    });
-    return layouts[inputs];
-  };
-  const shared: SharedDevice = {
-    device,
-    adapter: adapterOf(adapter),
-    lost: () => lost,
-    // A failure may be cached: a shader that does not compile never will.
-    pipeline: memoize(async (wgsl, inputs) => {
-      const bindings = bindingsOf(inputs);
-      const pipeline = await device.createComputePipelineAsync({
-        layout: device.createPipelineLayout({ bindGroupLayouts: [bindings] }),
-        compute: { module: device.createShaderModule({ code: wgsl }), entryPoint: 'main' },
-      });
-      return { pipeline, bindings };
-    }),
-    translate: translatorOf(library),
-  };
+  const shared = devices.get(device) ?? new SharedDevice(device, adapterOf(adapter), translatorOf(library));
   devices.set(device, shared);
   return shared;
+}
+
+/** Device, and what programs share on it. */
+export class SharedDevice {
+  readonly #bindings: Record<number, GPUBindGroupLayout> = {};
+  /** Reason why the device was lost; undefined while it is not. */
+  lost: string | undefined;
+
+  /** @param translate - translates a kernel for gpu.js, whose result has `rank` dimensions, to WGSL. */
+  constructor(
+    readonly device: GPUDevice,
+    readonly adapter: Adapter,
+    readonly translate: (source: string, rank: number) => string,
+  ) {
+    void device.lost.then(({ message, reason }) => {
+      this.lost = message || reason;
+    });
+  }
+
+  /** Compiles a shader that reads `inputs` arrays. A failure may be cached: such a shader never compiles. */
+  readonly pipeline = memoize(async (wgsl: string, inputs: number): Promise<CompiledKernel> => {
+    const { device } = this;
+    const bindings = this.#bindingsOf(inputs);
+    const pipeline = await device.createComputePipelineAsync({
+      layout: device.createPipelineLayout({ bindGroupLayouts: [bindings] }),
+      compute: { module: device.createShaderModule({ code: wgsl }), entryPoint: 'main' },
+    });
+    return { pipeline, bindings };
+  });
+
+  #bindingsOf(inputs: number): GPUBindGroupLayout {
+    const types = [
+      'uniform',
+      ...Array<'read-only-storage'>(inputs).fill('read-only-storage'),
+      'storage',
+    ] as const;
+    this.#bindings[inputs] ??= this.device.createBindGroupLayout({
+      entries: types.map((type, binding) => ({ binding, visibility: COMPUTE, buffer: { type } })),
+    });
+    return this.#bindings[inputs];
+  }
 }

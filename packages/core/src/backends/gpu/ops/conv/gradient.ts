@@ -1,10 +1,12 @@
 /** Gradients of a convolution: a thread computes one value. */
+import type { Node } from '../../../../graph/graph.js';
 import type { Conv2dGradAttrs } from '../../../../ops/conv2d.js';
 import { pictureShape } from '../../../../ops/define.js';
 import { sumOf, times } from '../../kernels/expression.js';
 import { loop } from '../../kernels/javascript.js';
-import { type Lowering, writeResult } from '../lowering.js';
-import { groupOf } from './conv2d.js';
+import { tuple } from '../../tuple.js';
+import { type Lowering, type PaddedInput, writeResult } from '../lowering.js';
+import { groupOf } from './common.js';
 
 /** Window along one axis. */
 interface WindowAxis {
@@ -49,7 +51,7 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (context) => {
   const { stride, padding, dilation, groups } = attrs;
   const outPerGroup = out / groups;
   return writeResult(context, inputs, ([dy, w], at) => {
-    const [n, c, row, column] = at as [string, string, string, string];
+    const [n, c, row, column] = tuple(at, 4);
     const axis = (index: 0 | 1, outputs: number): WindowAxis => ({
       stride: stride[index],
       dilation: dilation[index],
@@ -78,6 +80,12 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (context) => {
   });
 };
 
+/** Gives the padding that the gradient of the weight reads around x. */
+export const paddedInputOfConv2dGradWeight = ({ attrs }: Node<Conv2dGradAttrs>): PaddedInput => ({
+  input: 1,
+  padding: attrs.padding,
+});
+
 /** dw: sums over the pixels that a weight is multiplied with, row by row. Inputs: dy, x. */
 export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (context) => {
   const { attrs, inputs, node, shape } = context;
@@ -85,7 +93,7 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (context) => {
   const [out, perGroup] = pictureShape('the weight of conv2d', shape);
   const { stride, padding, dilation, groups } = attrs;
   return writeResult(context, inputs, ([dy, x], at) => {
-    const [o, inner, ky, kx] = at as [string, string, string, string];
+    const [o, inner, ky, kx] = tuple(at, 4);
     const product = `${dy!(['n', o, 'y', 'x'])} * ${x!([
       'n',
       'channel',

@@ -1,5 +1,4 @@
 /** Ops that move values. Each kernel maps the coordinates of the result to those of an input. */
-import { BackendUnavailable } from '../../../../errors.js';
 import type {
   ChannelShuffleAttrs,
   ConcatAttrs,
@@ -13,6 +12,7 @@ import { divide } from '../../kernels/expression.js';
 import { EXACT_INTEGERS, equalPadding, noPadding } from '../../layout/types.js';
 import { MAX_INPUTS } from '../../plan/builder.js';
 import type { PlannedTensor } from '../../plan/plan.js';
+import { unavailable } from '../../unavailable.js';
 import { type Lowering, type LoweringContext, withCoordinate, writeResult } from '../lowering.js';
 
 /** Concatenates the inputs. More than a kernel can read are first concatenated in groups. */
@@ -156,9 +156,8 @@ export const lowerReshape: Lowering<ReshapeAttrs> = (context) => {
   const [from, to] = commonLeadingAxes(source, context.shape);
   const blockSize = sizeOf(source.slice(from));
   if (blockSize >= EXACT_INTEGERS)
-    throw new BackendUnavailable(
-      'gpu',
-      `${context.node.graph.at(context.node.path)}: the gpu back end cannot reshape ${source.join('x')} to ${context.shape.join('x')}: that takes indices of ${blockSize} values, and it has indices up to ${EXACT_INTEGERS - 1}. Use the wasm back end.`,
+    throw unavailable(
+      `${context.node.graph.at(context.node.path)}: the gpu back end cannot reshape ${source.join('x')} to ${context.shape.join('x')}: that takes indices of ${blockSize} values, and it has indices up to ${EXACT_INTEGERS - 1}.`,
     );
   return writeResult(context, context.inputs, ([x], at) => {
     const leadIndex = flatten(at.slice(0, to), context.shape.slice(0, to));

@@ -1,8 +1,8 @@
 /** Masks of dropout. The host draws them: their hash needs 32-bit integers, and a kernel's have 24 bits. */
-import { BackendUnavailable } from '../../../../errors.js';
 import { maskKeeps, maskKey, type RandomMaskAttrs } from '../../../../ops/dropout.js';
 import { sizeOf } from '../../../../tensor/shape.js';
 import type { HostValues, PlannedTensor } from '../../plan/plan.js';
+import { unavailable } from '../../unavailable.js';
 import type { Lowering } from '../lowering.js';
 
 /** Gives a function that reads a tensor when a run starts; undefined if only the device has its values. */
@@ -20,9 +20,8 @@ export const lowerRandomMask: Lowering<RandomMaskAttrs> = ({
 }) => {
   const seed = hostReader(inputs[0]!);
   if (!seed)
-    throw new BackendUnavailable(
-      'gpu',
-      `${node.graph.at(node.path)}: the gpu back end draws masks on the host, so their seed must be an input or a parameter, not a computed value. Use the wasm back end.`,
+    throw unavailable(
+      `${node.graph.at(node.path)}: the gpu back end draws masks on the host, so their seed must be an input or a parameter, not a computed value.`,
     );
   return plan.fed(
     shape,

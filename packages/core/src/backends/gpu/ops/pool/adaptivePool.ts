@@ -1,30 +1,25 @@
-/**
- * Adaptive and global pooling. The bins of adaptive pooling may overlap, so its gradients go over the bins
- * that contain a pixel.
- */
+/** Adaptive and global pooling. The bins of adaptive pooling may overlap. */
 import type { AdaptivePoolAttrs } from '../../../../ops/adaptivePool.js';
 import { pictureShape } from '../../../../ops/define.js';
 import type { Shape } from '../../../../tensor/shape.js';
 import { type KernelBody, loop, type Read } from '../../kernels/javascript.js';
-import type { PlannedTensor } from '../../plan/plan.js';
 import { type Lowering, writeResult } from '../lowering.js';
-import { keepMaximum, maximumStart, pixelOf } from './common.js';
+import { inPlane, lowerMaximum, lowerMaximumGrad, type Pixel, pixelOf, type Regions } from './common.js';
+
+/** Bins. A pixel's number is its index in the image. */
+const bins = (_: object, image: Shape, result: Shape): Regions => ({
+  over: (bin, inner) => overBin(image, result, bin, inner),
+  containing: (pixel, inner) => overContainingBins(image, result, pixel, inner),
+  numberOf: ([row, column]) => `${row} * ${image[3]} + ${column}`,
+});
 
 /** Declares the first row (or column) of a bin, `yFrom`, and the first after it, `yTo`. */
 const declareBin = (name: string, index: string, extent: number, bins: number): string =>
   `const ${name}From = Math.floor((${index} * ${extent} + 0.5) / ${bins});
 const ${name}To = Math.floor((${index} * ${extent} + ${extent + bins - 1} + 0.5) / ${bins});`;
 
-/**
- * Writes loops over the pixels of a bin.
- * @param inner - statements that use the pixel `y`, `x`.
- */
-function overBin(
-  [, , h, w]: Shape,
-  [, , oh, ow]: Shape,
-  [row, column]: readonly [string, string],
-  inner: string,
-): string {
+/** Writes loops over the pixels of a bin. */
+function overBin([, , h, w]: Shape, [, , oh, ow]: Shape, [row, column]: Pixel, inner: string): string {
   const along = (name: string, index: string, extent: number, bins: number, body: string): string => {
     const largestBin = Math.min(extent, Math.ceil(extent / bins) + 1);
     return `${declareBin(name, index, extent, bins)}
@@ -33,37 +28,20 @@ ${loop(`${name}Step`, largestBin, `const ${name} = ${name}From + ${name}Step;\ni
   return along('y', row, h!, oh!, along('x', column, w!, ow!, inner));
 }
 
-/**
- * Writes loops over the bins that contain a pixel.
- * @param inner - statements that use the bin `oy`, `ox` and its bounds `yFrom`, `yTo`, `xFrom`, `xTo`.
- */
-function overContainingBins(
-  [, , h, w]: Shape,
-  [, , oh, ow]: Shape,
-  [row, column]: readonly [string, string],
-  inner: string,
-): string {
-  const columns = loop(
-    'ox',
-    ow!,
-    `${declareBin('x', 'ox', w!, ow!)}\nif (${column} >= xFrom && ${column} < xTo) {\n${inner}\n}`,
-  );
-  return loop(
-    'oy',
-    oh!,
-    `${declareBin('y', 'oy', h!, oh!)}\nif (${row} >= yFrom && ${row} < yTo) {\n${columns}\n}`,
-  );
+/** Writes loops over the bins that contain a pixel, with their bounds `yFrom`, `yTo`, `xFrom`, `xTo`. */
+function overContainingBins([, , h, w]: Shape, [, , oh, ow]: Shape, pixel: Pixel, inner: string): string {
+  const along = (name: string, at: string, extent: number, bins: number, body: string): string =>
+    loop(
+      `o${name}`,
+      bins,
+      `${declareBin(name, `o${name}`, extent, bins)}\nif (${at} >= ${name}From && ${at} < ${name}To) {\n${body}\n}`,
+    );
+  return along('y', pixel[0], h!, oh!, along('x', pixel[1], w!, ow!, inner));
 }
 
-const meanOfBin = (
-  x: Read,
-  at: readonly string[],
-  source: Shape,
-  bins: Shape,
-  bin: readonly [string, string],
-): KernelBody => ({
+const meanOfBin = (x: Read, at: readonly string[], image: Shape, result: Shape, bin: Pixel): KernelBody => ({
   statements: `let sum = 0.0;\nlet count = 0.0;
-${overBin(source, bins, bin, `sum += ${x([at[0]!, at[1]!, 'y', 'x'])};\ncount += 1.0;`)}`,
+${overBin(image, result, bin, `sum += ${x(inPlane(at, 'y', 'x'))};\ncount += 1.0;`)}`,
   value: 'sum / count',
 });
 
@@ -76,14 +54,14 @@ export const lowerAdaptiveAvgPool: Lowering<AdaptivePoolAttrs> = (context) =>
 /** y[n, c] = mean over height and width. */
 export const lowerGlobalAvgPool: Lowering = (context) =>
   writeResult(context, context.inputs, ([x], at) => {
-    const [n, c, h, w] = pictureShape('globalAvgPool', context.node.inputs[0]!.shape);
+    const [n, c, h, w] = pictureShape('globalAvgPool', context.node.inputs[0]?.shape);
     return meanOfBin(x!, at, [n, c, h, w], [n, c, 1, 1], ['0', '0']);
   });
 
 /** Gradient of global average pooling. Inputs: dy (n x c), x (for its shape). */
 export const lowerGlobalAvgPoolGrad: Lowering = (context) =>
   writeResult(context, [context.inputs[0]!], ([dy], at) => ({
-    value: `${dy!([at[0]!, at[1]!])} / ${context.shape[2]! * context.shape[3]!}`,
+    value: `${dy(at.slice(0, 2))} / ${context.shape[2]! * context.shape[3]!}`,
   }));
 
 /** Gradient of adaptive average pooling. Inputs: dy, x (for its shape). */
@@ -93,51 +71,13 @@ export const lowerAdaptiveAvgPoolGrad: Lowering<AdaptivePoolAttrs> = (context) =
       context.shape,
       context.node.inputs[0]!.shape,
       pixelOf(at),
-      `sum += ${dy!([at[0]!, at[1]!, 'oy', 'ox'])} / ((yTo - yFrom) * (xTo - xFrom));`,
+      `sum += ${dy(inPlane(at, 'oy', 'ox'))} / ((yTo - yFrom) * (xTo - xFrom));`,
     )}`,
     value: 'sum',
   }));
 
 /** y = maximum of each bin. */
-export const lowerAdaptiveMaxPool: Lowering<AdaptivePoolAttrs> = (context) =>
-  writeResult(context, context.inputs, ([x], at) => ({
-    statements: `${maximumStart}\n${overBin(
-      context.node.inputs[0]!.shape,
-      context.shape,
-      pixelOf(at),
-      keepMaximum(x!([at[0]!, at[1]!, 'y', 'x'])),
-    )}`,
-    value: 'best',
-  }));
+export const lowerAdaptiveMaxPool = lowerMaximum<AdaptivePoolAttrs>(bins);
 
 /** Gradient of adaptive max pooling. Inputs: dy, x. */
-export const lowerAdaptiveMaxPoolGrad: Lowering<AdaptivePoolAttrs> = (context) => {
-  const [dy, x] = context.inputs as [PlannedTensor, PlannedTensor];
-  const bins = context.node.inputs[0]!.shape;
-  const width = context.shape[3]!;
-  const argmaxPixels = context.plan.kernel({
-    inputs: [x],
-    shape: bins,
-    body: ([read], at) => ({
-      statements: `${maximumStart}\nlet winner = 0.0;\n${overBin(
-        context.shape,
-        bins,
-        pixelOf(at),
-        keepMaximum(read!([at[0]!, at[1]!, 'y', 'x']), `y * ${width} + x`),
-      )}`,
-      value: 'winner',
-    }),
-  });
-  return writeResult(context, [dy, argmaxPixels], ([readDy, argmax], at) => {
-    const bin = [at[0]!, at[1]!, 'oy', 'ox'];
-    return {
-      statements: `let sum = 0.0;\n${overContainingBins(
-        context.shape,
-        bins,
-        pixelOf(at),
-        `if (Math.abs(${argmax!(bin)} - (${at[2]} * ${width} + ${at[3]})) < 0.5) { sum += ${readDy!(bin)}; }`,
-      )}`,
-      value: 'sum',
-    };
-  });
-};
+export const lowerAdaptiveMaxPoolGrad = lowerMaximumGrad<AdaptivePoolAttrs>(bins);
