@@ -1,0 +1,93 @@
+/** Judges how a reader treats a file: the time and memory that it takes, its errors, and its result. */
+import { writeFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { cpuTime } from '@cnn/testing/cpuTime';
+import { Contradiction, type Crafted, type Format, type Size } from './format.js';
+
+/** Limits for reading one file: CPU time in milliseconds, memory in bytes, and characters of a message. */
+const MS_PER_BYTE = 2000 / 1e6;
+const MS_PER_VALUE = 2000 / 10e6;
+const MS_FOR_ANY = 100;
+const MEMORY_PER_BYTE = 8;
+const MEMORY_PER_RESULT_BYTE = 2;
+const MEMORY_FOR_ANY = 64e6;
+const MAX_MESSAGE = 2000;
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+/** Starts a new measurement of the process's largest memory. On other systems than Linux it grows for ever. */
+function resetPeak(): void {
+  try {
+    writeFileSync('/proc/self/clear_refs', '5');
+  } catch {
+    // There is no such file, and only the first large case is seen.
+  }
+}
+
+/** Returns the process's largest memory in bytes since {@link resetPeak}. */
+const peak = (): number => 1024 * process.resourceUsage().maxRSS;
+
+/** What came of reading a file. */
+interface Measured {
+  readonly outcome: Size | Error;
+  readonly milliseconds: number;
+  /** Memory in bytes beyond what the process had before. */
+  readonly memory: number;
+}
+
+async function measure({ read }: Format, bytes: Uint8Array): Promise<Measured> {
+  resetPeak();
+  const [before, started] = [peak(), cpuTime()];
+  const outcome = await read(bytes).catch((error: unknown) =>
+    error instanceof Error ? error : new Error(`no error but ${String(error)} is thrown`),
+  );
+  return { outcome, milliseconds: cpuTime() - started, memory: peak() - before };
+}
+
+/** Gives what exceeds a limit, as the end of a sentence. */
+function excess(size: number, result: Size, { milliseconds, memory }: Measured): string | undefined {
+  const time = MS_PER_BYTE * size + MS_PER_VALUE * result.values + MS_FOR_ANY;
+  if (milliseconds > time)
+    return `it took ${milliseconds.toFixed(0)} ms of CPU time, over ${time.toFixed(0)} ms for ${size} bytes and ${result.values} values`;
+  const most = Math.max(MEMORY_PER_BYTE * size, MEMORY_PER_RESULT_BYTE * result.bytes) + MEMORY_FOR_ANY;
+  if (memory > most)
+    return `it took ${(memory / 1e6).toFixed(0)} MB, over ${(most / 1e6).toFixed(0)} MB for ${size} bytes and a result of ${result.bytes} bytes`;
+  return undefined;
+}
+
+/** The judgement of one file. */
+export interface Verdict {
+  readonly isRead: boolean;
+  /** True if the file got beyond the signature: it was read, or the error lies after the signature's bytes. */
+  readonly isBeyond: boolean;
+  readonly problem?: string | undefined;
+}
+
+/** Reads a file, and again, alone, if it takes more than it may: other work of the process may have been counted. */
+export async function judge(format: Format, { bytes, isValid }: Crafted): Promise<Verdict> {
+  let measured = await measure(format, bytes);
+  const { outcome } = measured;
+  const isRead = !(outcome instanceof Error);
+  const result = isRead ? outcome : format.stated(bytes);
+  let over = excess(bytes.length, result, measured);
+  for (let again = 0; over !== undefined && again < 2; again++) {
+    collectGarbage();
+    measured = await measure(format, bytes);
+    over = excess(bytes.length, result, measured);
+  }
+  const offset = !isRead && 'offset' in outcome ? outcome.offset : undefined;
+  const isBeyond = isRead || !(typeof offset === 'number' && offset < format.signature);
+  const problem = over ?? (isRead ? undefined : faultOf(format, outcome, isValid));
+  return { isRead, isBeyond, problem };
+}
+
+function faultOf(format: Format, error: Error, isValid: boolean): string | undefined {
+  if (error instanceof Contradiction) return error.message;
+  if (isValid) return `a valid file is rejected: ${error.message}`;
+  if (!format.isPromised(error))
+    return `${error.name} instead of an error of ours: ${error.stack ?? error.message}`;
+  if (error.message.length > MAX_MESSAGE) return `a message of ${error.message.length} characters`;
+  return undefined;
+}
