@@ -1,7 +1,7 @@
 /** Tells datasets apart by their classes and files, so that a run continues only on the pictures it began with. */
 import { createHash } from 'node:crypto';
 import { UsageError } from '../errors.js';
-import { printable } from '../terminal.js';
+import { printable, shortened } from '../terminal.js';
 import type { Part, PartName } from './sources.js';
 
 /** Pictures of a part: their number in each class, and a hash of the names of all files. */
@@ -35,6 +35,29 @@ export function fingerprintOf(
   return { classes, parts: Object.fromEntries(prints) };
 }
 
+/** True if a value from a file is a fingerprint. */
+export function isFingerprint(value: unknown): value is Fingerprint {
+  const { classes, parts } = (value ?? {}) as Partial<Record<keyof Fingerprint, unknown>>;
+  const isPart = (part: unknown): boolean => {
+    const { pictures, files } = (part ?? {}) as Partial<Record<keyof PartPrint, unknown>>;
+    return (
+      Array.isArray(pictures) &&
+      pictures.every((count) => typeof count === 'number') &&
+      typeof files === 'string'
+    );
+  };
+  return (
+    Array.isArray(classes) &&
+    classes.every((name) => typeof name === 'string') &&
+    typeof parts === 'object' &&
+    parts !== null &&
+    Object.values(parts).every(isPart)
+  );
+}
+
+/** Gives the name of a class for a message. */
+const shown = (name: string): string => shortened(printable(name));
+
 /** Most differences that are named. */
 const NAMED = 8;
 
@@ -47,10 +70,10 @@ export function requireSameData(before: Fingerprint, now: Fingerprint, data: str
   const differences = [
     ...before.classes
       .filter((name) => !now.classes.includes(name))
-      .map((name) => `the class ${printable(name)} is gone`),
+      .map((name) => `the class ${shown(name)} is gone`),
     ...now.classes
       .filter((name) => !before.classes.includes(name))
-      .map((name) => `the class ${printable(name)} is new`),
+      .map((name) => `the class ${shown(name)} is new`),
   ];
   for (const part of ['train', 'validation', 'test'] as const) {
     const [old, current] = [before.parts[part], now.parts[part]];
@@ -62,9 +85,7 @@ export function requireSameData(before: Fingerprint, now: Fingerprint, data: str
     const changes = before.classes.flatMap((name, label) => {
       const place = now.classes.indexOf(name);
       const [was, is] = [old.pictures[label], current.pictures[place]];
-      return place === -1 || was === is
-        ? []
-        : [`${printable(name)} had ${was} ${part} pictures and has ${is}`];
+      return place === -1 || was === is ? [] : [`${shown(name)} had ${was} ${part} pictures and has ${is}`];
     });
     differences.push(...changes);
     if (differences.length === 0 && old.files !== current.files)

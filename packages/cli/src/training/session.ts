@@ -20,7 +20,7 @@ import { noteFallback, printJson, type Terminal, threadsOf } from '../terminal.j
 import { curves } from './chart.js';
 import { classWeightsFor } from './classWeights.js';
 import type { TrainingData } from './data.js';
-import { type Fingerprint, requireSameData } from './fingerprint.js';
+import { type Fingerprint, isFingerprint, requireSameData } from './fingerprint.js';
 import { lockFolder, requireUnlocked } from './lock.js';
 import type { TrainingOptions } from './options.js';
 import { duration, trainingProgress } from './progress.js';
@@ -71,17 +71,17 @@ async function checkOut(out: string, resume: boolean, settings: Settings): Promi
   const text = await readFile(join(out, SETTINGS), 'utf8').catch((error: Error) => {
     throw new UsageError(`The settings of the run in ${out} cannot be read: ${error.message}.`);
   });
-  let before: StoredSettings | null;
+  let before: unknown;
   try {
-    before = JSON.parse(text) as StoredSettings | null;
+    before = JSON.parse(text);
   } catch {
-    before = null;
+    before = undefined;
   }
-  if (before === null)
+  const { pictures, ...stored } = (before ?? {}) as StoredSettings;
+  if (!before || typeof before !== 'object' || (pictures !== undefined && !isFingerprint(pictures)))
     throw new UsageError(
       `${join(out, SETTINGS)} is not the JSON of a run's settings, without which it cannot continue.`,
     );
-  const { pictures, ...stored } = before;
   requireSame(stored, settings, out);
   return pictures;
 }

@@ -150,8 +150,11 @@ export function crc32(bytes: Uint8Array): number {
 }
 
 /** Encodes an unsigned big-endian integer of `width` bytes. */
-export const bigEndian = (value: number, width: number): number[] =>
-  Array.from({ length: width }, (_, i) => Math.floor(value / 256 ** (width - 1 - i)) % 256);
+export function bigEndian(value: number, width: number): number[] {
+  const bytes: number[] = [];
+  for (let i = width - 1; i >= 0; i--) bytes.push(Math.floor(value / 256 ** i) % 256);
+  return bytes;
+}
 
 /**
  * Gives texts of array indices that V8 before 13 hashes to one bucket of any Map of up to 100,000 entries: they are

@@ -1,8 +1,7 @@
 /** Judges how a reader treats a file: the time and memory that it takes, its errors, and its result. */
-import { writeFileSync } from 'node:fs';
+import { openSync, writeSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { cpuTime } from '@cnn/testing/cpuTime';
 import { Contradiction, type Crafted, type Format, type Size } from './format.js';
 
 /** Limits for reading one file: CPU time in milliseconds, memory in bytes, and characters of a message. */
@@ -17,17 +16,27 @@ const MAX_MESSAGE = 2000;
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-/** Starts a new measurement of the process's largest memory. On other systems than Linux it grows for ever. */
-function resetPeak(): void {
+/** Linux's file that starts a new measurement of the process's largest memory; -1 where there is none. */
+function openPeak(): number {
   try {
-    writeFileSync('/proc/self/clear_refs', '5');
+    return openSync('/proc/self/clear_refs', 'w');
   } catch {
-    // There is no such file, and only the first large case is seen.
+    return -1;
   }
 }
 
-/** Returns the process's largest memory in bytes since {@link resetPeak}. */
-const peak = (): number => 1024 * process.resourceUsage().maxRSS;
+const peakFile = openPeak();
+
+/** Starts a new measurement of the process's largest memory. On other systems than Linux it only ever grows. */
+function resetPeak(): void {
+  if (peakFile >= 0) writeSync(peakFile, '5');
+}
+
+/** Gives the CPU time of the process in milliseconds, and its largest memory in bytes since {@link resetPeak}. */
+function usage(): { readonly time: number; readonly peak: number } {
+  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
+  return { time: (userCPUTime + systemCPUTime) / 1000, peak: 1024 * maxRSS };
+}
 
 /** What came of reading a file. */
 interface Measured {
@@ -39,11 +48,12 @@ interface Measured {
 
 async function measure({ read }: Format, bytes: Uint8Array): Promise<Measured> {
   resetPeak();
-  const [before, started] = [peak(), cpuTime()];
+  const before = usage();
   const outcome = await read(bytes).catch((error: unknown) =>
     error instanceof Error ? error : new Error(`no error but ${String(error)} is thrown`),
   );
-  return { outcome, milliseconds: cpuTime() - started, memory: peak() - before };
+  const after = usage();
+  return { outcome, milliseconds: after.time - before.time, memory: after.peak - before.peak };
 }
 
 /** Gives what exceeds a limit, as the end of a sentence. */

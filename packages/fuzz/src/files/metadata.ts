@@ -38,6 +38,8 @@ const unusual: readonly ((draw: Draw) => string)[] = [
   (draw) => `[${Array<string>(repetitions(draw, 200_000)).fill('"cat"').join()}]`,
   (draw) => JSON.stringify('x'.repeat(repetitions(draw, 2_000_000))),
   (draw) => '['.repeat(repetitions(draw, 100_000)),
+  (draw) => '['.repeat(repetitions(draw, 100_000)).replace(/.+/, (open) => open + ']'.repeat(open.length)),
+  () => '{"toString":1}',
   () => '"NaN"',
   () => '"Infinity"',
   () => '["\\u001b]0;title\\u0007\\r\\n"]',
