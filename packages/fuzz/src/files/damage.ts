@@ -60,22 +60,19 @@ export function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 export const indexOf = (list: { readonly length: number }, draw: Draw): number =>
   draw.between(0, Math.max(0, list.length - 1));
 
-/** Damages to the order and number of the items of a list, in place. */
-const rearrangements: readonly (<T>(list: T[], draw: Draw) => void)[] = [
-  (list, draw) => list.splice(indexOf(list, draw), draw.between(1, 3)),
-  (list, draw) => {
-    const item = list[indexOf(list, draw)];
-    const count = repetitions(draw, 20_000);
-    if (item !== undefined) list.splice(indexOf(list, draw), 0, ...Array<typeof item>(count).fill(item));
-  },
-  (list, draw) => {
-    const [from, to] = [indexOf(list, draw), indexOf(list, draw)];
-    list.splice(to, 0, ...list.splice(from, 1));
-  },
-];
+/** Draws a number of copies of an item of `size` bytes, 2 MB together at most. */
+export const copies = (draw: Draw, size: number): number =>
+  repetitions(draw, Math.max(1, Math.min(20_000, Math.floor(2e6 / (size + 1)))));
 
-/** Removes, repeats or moves items of a list, in place. */
-export const rearrange = <T>(list: T[], draw: Draw): void => draw.pick(rearrangements)(list, draw);
+/** Removes, repeats or moves items of a list, in place. @param sizeOf - gives the size of an item in bytes. */
+export function rearrange<T>(list: T[], draw: Draw, sizeOf: (item: T) => number): void {
+  const [from, to] = [indexOf(list, draw), indexOf(list, draw)];
+  const item = list[from];
+  const choice = draw.between(0, 2);
+  if (choice === 0) list.splice(from, draw.between(1, 3));
+  else if (choice === 1) list.splice(to, 0, ...list.splice(from, 1));
+  else if (item !== undefined) list.splice(to, 0, ...Array<T>(copies(draw, sizeOf(item))).fill(item));
+}
 
 /** Texts in the place of a digit. */
 const numerals = ['0', '-1', '1e9', '0.5', '4294967296', '99999999999999999999', '1e400', 'null', '[[[['];

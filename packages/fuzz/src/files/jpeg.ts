@@ -141,9 +141,11 @@ const within =
     change(segment.data, draw);
   };
 
+const sizeOf = ({ data, coded }: Segment): number => 4 + (data?.length ?? 0) + (coded?.length ?? 0);
+
 const damages: readonly Damage<Segment[]>[] = [
-  rearrange,
-  rearrange,
+  (segments, draw) => rearrange(segments, draw, sizeOf),
+  (segments, draw) => rearrange(segments, draw, sizeOf),
   // The frame: size, precision, number of components, sampling, tables, kind.
   within(isFrame, (data, draw) => data.set(bigEndian(statedExtent(draw), 2), draw.pick([1, 3]))),
   within(isFrame, (data, draw) => {

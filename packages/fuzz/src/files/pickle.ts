@@ -272,9 +272,11 @@ const replaced =
 
 const numbers = [-1, 0, 1, 2, 3, 7, 255, 65_536, 2 ** 31, 2 ** 32, 2 ** 53, 2 ** 53 + 2, 1e18, 2.5, 1e308];
 
+const lengthOf = ({ length }: Uint8Array): number => length;
+
 /** Damages to the opcodes of a pickle. */
 export const pickleDamages: readonly Damage<Ops>[] = [
-  rearrange,
+  (ops, draw) => rearrange(ops, draw, lengthOf),
   (ops, draw) => ops.splice(indexOf(ops, draw), draw.between(0, 1), draw.pick(loose)),
   replaced(isNumber, (draw) => numberOp(draw.pick(numbers), 2, draw)),
   replaced(isNumber, (draw) => numberOp(draw.pick(numbers), 2, draw)),
@@ -351,8 +353,8 @@ export const legacy = format<Legacy>({
         ({ pickles }, draw) =>
           damage(pickles[draw.pick([0, 1, 2, 2, 2, 2, 3])] ?? [], draw),
     ),
-    ({ pickles }, draw) => rearrange(pickles, draw),
-    ({ storages }, draw) => rearrange(storages, draw),
+    ({ pickles }, draw) => rearrange(pickles, draw, () => 1e5),
+    ({ storages }, draw) => rearrange(storages, draw, lengthOf),
     ({ storages }, draw) => {
       const index = indexOf(storages, draw);
       const storage = storages[index];

@@ -5,6 +5,7 @@ import { bytesOf } from '@cnn/testing/weightFiles';
 import type { Draw } from '../draw.js';
 import {
   bigEndian,
+  copies,
   crc32,
   damagedBytes,
   extreme,
@@ -189,9 +190,11 @@ function replaceStream(chunks: Chunk[], draw: Draw, change: (stream: Uint8Array)
   );
 }
 
+const sizeOf = ({ data }: Chunk): number => 12 + data.length;
+
 const damages: readonly Damage<Chunk[]>[] = [
-  rearrange,
-  rearrange,
+  (chunks, draw) => rearrange(chunks, draw, sizeOf),
+  (chunks, draw) => rearrange(chunks, draw, sizeOf),
   // A field of the header, whose checksum is right.
   (chunks, draw) => {
     const header = chunks.find(({ type, data }) => type === 'IHDR' && data.length >= 13);
@@ -209,7 +212,7 @@ const damages: readonly Damage<Chunk[]>[] = [
     const chunk = draw.chance(0.5)
       ? metadata(draw, false)
       : { type: draw.pick(types), data: noise(draw, draw.between(0, 30)) };
-    const count = repetitions(draw, 20_000);
+    const count = copies(draw, sizeOf(chunk));
     chunks.splice(indexOf(chunks, draw), 0, ...Array<Chunk>(count).fill(chunk));
   },
   (chunks, draw) => {

@@ -98,7 +98,7 @@ export function replaceJson(text: string, draw: Draw): string {
 }
 
 export const safetensorsDamages: readonly Damage<Safetensors>[] = [
-  ({ header }, draw) => rearrange(header, draw),
+  ({ header }, draw) => rearrange(header, draw, ([name, json]) => name.length + json.length),
   ...Array<Damage<Safetensors>>(5).fill(({ header }, draw) => {
     const entry = header[indexOf(header, draw)];
     if (entry) entry[1] = replaceJson(entry[1], draw);
@@ -269,7 +269,7 @@ export const index = (folder: string): Format => {
         .slice(),
     }),
     damages: [
-      ({ map }, draw) => rearrange(map, draw),
+      ({ map }, draw) => rearrange(map, draw, ([name, file]) => name.length + file.length),
       ({ map }, draw) =>
         map.push([draw.pick(['a.weight', 'c', '__proto__', '0']), draw.pick([...files, ...jsonValues])]),
       ({ map }, draw) => map.push([draw.pick(['a.weight', 'c', '__proto__', '0']), draw.pick(files)]),

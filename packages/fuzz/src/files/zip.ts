@@ -162,7 +162,7 @@ const fields = [
 ] as const;
 
 const damages: readonly Damage<Archive>[] = [
-  ({ entries }, draw) => rearrange(entries, draw),
+  ({ entries }, draw) => rearrange(entries, draw, ({ content }) => 100 + content.length),
   // A field of one of the two headers, or of both.
   ...(['local', 'central', 'both'] as const).map(
     (which): Damage<Archive> =>
