@@ -37,10 +37,17 @@ export interface Unpickled {
 }
 
 /**
- * Limit on the lists, dicts, tags, byte strings and memo entries of a pickle: 50 for each of `maxTensors`, at
- * least 10,000. PyTorch makes about 25 for a tensor, and about 25 more for each value of optimizer state.
+ * Limit on the lists, dicts, entries of dicts, tags, byte strings and memo entries of a pickle, and on its stack: 50 for
+ * each of `maxTensors`, at least 10,000. PyTorch makes about 30 for a tensor, and about 30 more for each value of
+ * optimizer state.
  */
 const maxObjects = ({ maxTensors }: Limits): number => Math.max(10_000, 50 * maxTensors);
+
+/** Objects that a value counts as: a dict takes about 200 bytes of memory, a byte string 150, others 50. */
+const countOf = (value: Pickled): number => (value instanceof Map ? 4 : value instanceof Uint8Array ? 3 : 1);
+
+/** Items that calls may copy in any pickle; beyond, a byte for each: an honest list is copied once. */
+const FEW_COPIES = 10_000;
 
 /**
  * Texts of array indices ('0', '65536') that a dict holds as texts. V8 before 13 hashes them by value, so that they
@@ -111,18 +118,32 @@ export async function unpickle(
   const sliced = timeSlices(signal);
   const references: Persistent[] = [];
   const keyIn = dictKeys();
+  const most = maxObjects(limits);
+  const requireFew = (count: number): void => {
+    if (count > most)
+      fail(
+        `it makes more than ${most} objects, 50 for each of maxTensors. Raise the limit if you trust the file.`,
+      );
+  };
   let objects = 0;
   const spend = (count: number): void => {
     objects += count;
-    if (objects > maxObjects(limits))
+    requireFew(objects);
+  };
+
+  let copied = 0;
+  const spendCopies = (items: number): void => {
+    copied += items;
+    if (copied > FEW_COPIES + source.position() - start)
       fail(
-        `it makes more than ${maxObjects(limits)} objects, 50 for each of maxTensors. Raise the limit if you trust the file.`,
+        `its calls copy ${copied.toLocaleString('en-US')} items of lists and dicts, more than it has bytes. Save the state dict alone: torch.save(model.state_dict(), file).`,
       );
+    spend(items);
   };
 
   const push = (value: Pickled): void => void stack.push(value);
   const pushNew = (value: Pickled): void => {
-    spend(1);
+    spend(countOf(value));
     stack.push(value);
   };
   const top = (): Pickled => {
@@ -134,6 +155,12 @@ export async function unpickle(
     const value = top();
     stack.pop();
     return value;
+  };
+  const popMany = (count: number): Pickled[] => {
+    const items = stack.slice(-count);
+    if (items.length < count || items.includes(MARK)) fail('it pops an empty stack');
+    stack.length -= count;
+    return items as Pickled[];
   };
   const popMark = (): Pickled[] => {
     const mark = stack.lastIndexOf(MARK);
@@ -152,10 +179,16 @@ export async function unpickle(
     const dict = top();
     if (items.length % 2 === 1) fail('it sets a key without a value');
     const isObject = isTag(dict, 'instance') || isTag(dict, 'call');
-    if (isObject) dict.items ??= new Map();
+    if (isObject && !dict.items) {
+      dict.items = new Map();
+      spend(countOf(dict.items));
+    }
     const target = isObject ? dict.items : dict;
     if (!(target instanceof Map)) fail('it sets items of something that is not a dict');
-    else for (let i = from; i < to; i += 2) target.set(keyIn(target, items[i]!), items[i + 1]!);
+    else {
+      spend((to - from) / 2);
+      for (let i = from; i < to; i += 2) target.set(keyIn(target, items[i]!), items[i + 1]!);
+    }
   };
   /** Sets many items; hears the signal between them. */
   const setAll = async (items: readonly Pickled[]): Promise<void> => {
@@ -176,7 +209,7 @@ export async function unpickle(
     const callee = isTag(value, 'global') ? value : UNNAMED;
     if (!isTag(value, 'global') && !isTag(value, 'call')) fail('it calls something that is not a name');
     if (!Array.isArray(args)) return fail(`it calls ${qualifiedName(callee)} without a tuple of arguments`);
-    return callOf(callee, args, spend, keyIn);
+    return callOf(callee, args, spendCopies, keyIn);
   };
   /** Reads NEWOBJ: an instance becomes a tag, without arguments; one of a dict class, an empty dict. */
   const instance = (): Pickled => {
@@ -194,6 +227,7 @@ export async function unpickle(
 
   for (let count = 1; ; count++) {
     if (count % STRIDE === 0) await sliced();
+    requireFew(stack.length);
     const op = source.opcode();
     if (op === Op.STOP) return { value: pop(), references, end: source.position() };
     const operand = literal(op, source);
@@ -245,8 +279,7 @@ export async function unpickle(
       case Op.TUPLE1:
       case Op.TUPLE2:
       case Op.TUPLE3: {
-        const items = Array.from({ length: op - Op.TUPLE1 + 1 }, pop).reverse();
-        pushNew(items);
+        pushNew(popMany(op - Op.TUPLE1 + 1));
         break;
       }
       case Op.APPEND: {
@@ -283,13 +316,13 @@ export async function unpickle(
       case Op.INST: {
         const module = source.line();
         const callee: Global = { kind: 'global', module, name: source.line() };
-        pushNew(callOf(callee, popMark(), spend, keyIn));
+        pushNew(callOf(callee, popMark(), spendCopies, keyIn));
         break;
       }
       case Op.OBJ: {
         const [callee, ...args] = popMark();
         if (!isTag(callee, 'global')) return fail('it calls something that is not a name');
-        pushNew(callOf(callee, args, spend, keyIn));
+        pushNew(callOf(callee, args, spendCopies, keyIn));
         break;
       }
       case Op.REDUCE:
