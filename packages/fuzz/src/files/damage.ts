@@ -74,6 +74,13 @@ export function rearrange<T>(list: T[], draw: Draw, sizeOf: (item: T) => number)
   else if (item !== undefined) list.splice(to, 0, ...Array<T>(copies(draw, sizeOf(item))).fill(item));
 }
 
+/** Replaces an item of a list by a changed one. The item itself stays: it may be in the list more than once. */
+export function change<T>(list: T[], draw: Draw, by: (item: T) => NoInfer<T>): void {
+  const index = indexOf(list, draw);
+  const item = list[index];
+  if (item !== undefined) list[index] = by(item);
+}
+
 /** Texts in the place of a digit. */
 const numerals = ['0', '-1', '1e9', '0.5', '4294967296', '99999999999999999999', '1e400', 'null', '[[[['];
 

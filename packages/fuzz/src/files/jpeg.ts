@@ -5,9 +5,19 @@
 import { decodeImage } from '@cnn/image';
 import { bytesOf } from '@cnn/testing/weightFiles';
 import type { Draw } from '../draw.js';
-import { bigEndian, damagedBytes, indexOf, joined, noise, rearrange, repetitions, wrong } from './damage.js';
+import {
+  bigEndian,
+  change,
+  damagedBytes,
+  indexOf,
+  joined,
+  noise,
+  rearrange,
+  repetitions,
+  wrong,
+} from './damage.js';
 import { exifBlock, xmpText } from './exif.js';
-import { type Damage, format } from './format.js';
+import { type Damage, format, type Size } from './format.js';
 import { sizeOfPicture, sizeOfPixels, statedExtent } from './png.js';
 
 /** A marker and its segment, whose length is right unless it is stated. */
@@ -97,7 +107,9 @@ function make(draw: Draw): Segment[] {
       noise(draw, 64).map((value) => Math.max(1, value)),
     ),
   });
-  const ac = (id: number): Segment => huffman(id, [0, 1, ...noise(draw, draw.between(1, 120))]);
+  // The first code ends a block, or a run of 16,384 blocks and more.
+  const ac = (id: number): Segment =>
+    huffman(id, [draw.pick([0, 0xe0]), 1, ...noise(draw, draw.between(1, 120))]);
   const interleaved = draw.chance(0.7);
   return [
     ...(draw.chance(0.3) ? [draw.pick(extras.slice(0, 4))(draw)] : []),
@@ -129,23 +141,20 @@ const isFrame = ({ marker }: Segment): boolean => marker >= SOF0 && marker <= SO
 
 /** Damages the segment of one kind, whose length stays. */
 const within =
-  (
-    isKind: (segment: Segment) => boolean,
-    change: (data: Uint8Array, draw: Draw) => void,
-  ): Damage<Segment[]> =>
+  (isKind: (segment: Segment) => boolean, spoil: (data: Uint8Array, draw: Draw) => void): Damage<Segment[]> =>
   (segments, draw) => {
     const found = segments.filter((segment) => isKind(segment) && segment.data && segment.data.length > 5);
     if (found.length === 0) return;
     const segment = draw.pick(found);
     segment.data = segment.data!.slice();
-    change(segment.data, draw);
+    spoil(segment.data, draw);
   };
 
-const sizeOf = ({ data, coded }: Segment): number => 4 + (data?.length ?? 0) + (coded?.length ?? 0);
+const lengthOf = ({ data, coded }: Segment): number => 4 + (data?.length ?? 0) + (coded?.length ?? 0);
 
 const damages: readonly Damage<Segment[]>[] = [
-  (segments, draw) => rearrange(segments, draw, sizeOf),
-  (segments, draw) => rearrange(segments, draw, sizeOf),
+  (segments, draw) => rearrange(segments, draw, lengthOf),
+  (segments, draw) => rearrange(segments, draw, lengthOf),
   // The frame: size, precision, number of components, sampling, tables, kind.
   within(isFrame, (data, draw) => data.set(bigEndian(statedExtent(draw), 2), draw.pick([1, 3]))),
   within(isFrame, (data, draw) => {
@@ -177,9 +186,8 @@ const damages: readonly Damage<Segment[]>[] = [
       data[draw.chance(0.5) ? 0 : indexOf(data, draw)] = draw.between(0, 255);
     },
   ),
-  // More scans, without data; thousands of them seldom.
+  // More scans, without data or with runs of blocks; thousands of them seldom.
   (segments, draw) => {
-    const first = segments.find(({ marker }) => marker === SOS);
     const id = draw.between(1, 3);
     const range = draw.pick<readonly [number, number, number, number]>([
       [0, 0, 1, 0],
@@ -187,11 +195,15 @@ const damages: readonly Damage<Segment[]>[] = [
       [1, 63, 1, 0],
       [0, 63, 0, 0],
     ]);
-    const next =
-      draw.chance(0.5) && first
-        ? { ...first, coded: new Uint8Array(0) }
-        : { ...scan(draw, [id], range), coded: new Uint8Array(0) };
-    segments.splice(-1, 0, ...Array<Segment>(repetitions(draw, 5000)).fill(next));
+    const next = {
+      ...scan(draw, [id], range),
+      coded: bytesOf(...draw.pick([[], [0x3f, 0xfe], [0x3f, 0xfe, 0x3f, 0xfe]])),
+    };
+    const count = repetitions(draw, 5000);
+    segments.splice(-1, 0, ...Array<Segment>(count).fill(next));
+    const frame = segments.find(isFrame);
+    if (count > 20 && frame?.data && draw.chance(0.3))
+      frame.data = bytesOf(8, 3, 232, 3, 232, frame.data.subarray(5));
   },
   (segments, draw) => {
     segments.splice(
@@ -206,17 +218,15 @@ const damages: readonly Damage<Segment[]>[] = [
       data: bytesOf(bigEndian(draw.pick([0, 1, 2, 0xffff]), 2)),
     });
   },
-  (segments, draw) => {
-    const index = indexOf(segments, draw);
-    const segment = segments[index];
-    if (!segment) return;
-    segments[index] = draw.pick<() => Segment>([
-      () => ({ ...segment, length: wrong(draw, 2, 2 + (segment.data?.length ?? 0)) }),
-      () => ({ ...segment, data: damagedBytes(segment.data ?? new Uint8Array(4), draw) }),
-      () => ({ ...segment, coded: damagedBytes(segment.coded ?? noise(draw, 9), draw) }),
-      () => ({ ...segment, marker: draw.between(0, 255) }),
-    ])();
-  },
+  (segments, draw) =>
+    change(segments, draw, (segment) =>
+      draw.pick<() => Segment>([
+        () => ({ ...segment, length: wrong(draw, 2, 2 + (segment.data?.length ?? 0)) }),
+        () => ({ ...segment, data: damagedBytes(segment.data ?? new Uint8Array(4), draw) }),
+        () => ({ ...segment, coded: damagedBytes(segment.coded ?? noise(draw, 9), draw) }),
+        () => ({ ...segment, marker: draw.between(0, 255) }),
+      ])(),
+    ),
 ];
 
 /** Finds height and width in the first frame header; zeros without one. */
@@ -230,6 +240,15 @@ function frameOf(bytes: Uint8Array): readonly [number, number] {
   }
   return [0, 0];
 }
+
+/**
+ * Gives the size of a picture within the limit. The decoder's own results count as half of its: 6 bytes a pixel of
+ * coefficients, and 4 of red, green, blue and alpha, twice.
+ */
+const sizeOf = (pixels: number): Size => {
+  const { values, bytes } = sizeOfPixels(pixels);
+  return { values, bytes: bytes + 7 * values };
+};
 
 export const jpeg = format<Segment[]>({
   name: 'JPEG',
@@ -245,9 +264,12 @@ export const jpeg = format<Segment[]>({
         ),
       ),
     ),
-  read: async (bytes) => sizeOfPicture(await decodeImage(bytes, { upright: true }), frameOf(bytes)),
+  async read(bytes) {
+    const { values } = sizeOfPicture(await decodeImage(bytes, { upright: true }), frameOf(bytes));
+    return sizeOf(values);
+  },
   stated: (bytes) => {
     const [height, width] = frameOf(bytes);
-    return sizeOfPixels(width * height);
+    return sizeOf(height * width);
   },
 });

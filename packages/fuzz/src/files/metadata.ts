@@ -13,7 +13,7 @@ import { claimFolder } from '../../../cli/src/training/session.js';
 import type { Settings } from '../../../cli/src/training/settings.js';
 import { readCheckpoint } from '../../../train/src/checkpoint.js';
 import type { Draw } from '../draw.js';
-import { repetitions } from './damage.js';
+import { change, repetitions } from './damage.js';
 import { type Damage, type Format, format, NOTHING, require, sizeOfWeights } from './format.js';
 import {
   encodeSafetensors,
@@ -50,14 +50,13 @@ const unusual: readonly ((draw: Draw) => string)[] = [
 
 const damageFields: readonly Damage<Fields>[] = [
   (fields, draw) => fields.splice(draw.between(0, fields.length - 1), 1),
-  ...Array<Damage<Fields>>(4).fill((fields, draw) => {
-    const field = fields[draw.between(0, fields.length - 1)];
-    if (field) field[1] = draw.chance(0.5) ? replaceJson(field[1], draw) : draw.pick(jsonValues);
-  }),
-  (fields, draw) => {
-    const field = fields[draw.between(0, fields.length - 1)];
-    if (field) field[1] = draw.pick(unusual)(draw);
-  },
+  ...Array<Damage<Fields>>(4).fill((fields, draw) =>
+    change(fields, draw, ([name, json]) => [
+      name,
+      draw.chance(0.5) ? replaceJson(json, draw) : draw.pick(jsonValues),
+    ]),
+  ),
+  (fields, draw) => change(fields, draw, ([name]) => [name, draw.pick(unusual)(draw)]),
   (fields, draw) =>
     fields.push([draw.pick(['model', '__proto__', 'mean', 'history', 'toString']), draw.pick(jsonValues)]),
 ];

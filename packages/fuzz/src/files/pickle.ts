@@ -2,7 +2,7 @@
 import { readWeights } from '@cnn/core';
 import { bytesOf, rowMajor, text, u16, u32, u64 } from '@cnn/testing/weightFiles';
 import type { Draw } from '../draw.js';
-import { collidingTexts, extreme, indexOf, joined, noise, rearrange, repetitions } from './damage.js';
+import { change, collidingTexts, extreme, indexOf, joined, noise, rearrange, repetitions } from './damage.js';
 import { type Damage, format, sizeOfWeights } from './format.js';
 import { float64, global, numberOp, type Ops, pickled, textOp, type Value } from './pickler.js';
 
@@ -355,12 +355,10 @@ export const legacy = format<Legacy>({
     ),
     ({ pickles }, draw) => rearrange(pickles, draw, () => 1e5),
     ({ storages }, draw) => rearrange(storages, draw, lengthOf),
-    ({ storages }, draw) => {
-      const index = indexOf(storages, draw);
-      const storage = storages[index];
-      if (storage)
-        storages[index] = bytesOf(u64(Number(BigInt.asUintN(64, extreme(draw)))), storage.subarray(8));
-    },
+    ({ storages }, draw) =>
+      change(storages, draw, (storage) =>
+        bytesOf(u64(Number(BigInt.asUintN(64, extreme(draw)))), storage.subarray(8)),
+      ),
     (model, draw) => {
       model.storages.push(noise(draw, draw.between(1, 40)), bytesOf(u16(3)));
     },

@@ -5,6 +5,7 @@ import { bytesOf } from '@cnn/testing/weightFiles';
 import type { Draw } from '../draw.js';
 import {
   bigEndian,
+  change,
   copies,
   crc32,
   damagedBytes,
@@ -176,7 +177,7 @@ const types = [
 ];
 
 /** Replaces the stream of pixels, which may lie in several chunks. */
-function replaceStream(chunks: Chunk[], draw: Draw, change: (stream: Uint8Array) => Uint8Array): void {
+function replaceStream(chunks: Chunk[], draw: Draw, by: (stream: Uint8Array) => Uint8Array): void {
   const first = chunks.findIndex(({ type }) => type === 'IDAT');
   if (first < 0) return;
   const stream = joined(chunks.filter(({ type }) => type === 'IDAT').map(({ data }) => data));
@@ -185,7 +186,7 @@ function replaceStream(chunks: Chunk[], draw: Draw, change: (stream: Uint8Array)
     0,
     chunks.length,
     ...others.slice(0, first),
-    ...divided(change(stream), draw),
+    ...divided(by(stream), draw),
     ...others.slice(first),
   );
 }
@@ -215,17 +216,15 @@ const damages: readonly Damage<Chunk[]>[] = [
     const count = copies(draw, sizeOf(chunk));
     chunks.splice(indexOf(chunks, draw), 0, ...Array<Chunk>(count).fill(chunk));
   },
-  (chunks, draw) => {
-    const index = indexOf(chunks, draw);
-    const chunk = chunks[index];
-    if (!chunk) return;
-    chunks[index] = draw.pick<() => Chunk>([
-      () => ({ ...chunk, length: wrong(draw, 4, chunk.data.length) }),
-      () => ({ ...chunk, crc: Number(BigInt.asUintN(32, extreme(draw))) }),
-      () => ({ ...chunk, type: draw.pick(types) }),
-      () => ({ ...chunk, data: damagedBytes(chunk.data, draw) }),
-    ])();
-  },
+  (chunks, draw) =>
+    change(chunks, draw, (chunk) =>
+      draw.pick<() => Chunk>([
+        () => ({ ...chunk, length: wrong(draw, 4, chunk.data.length) }),
+        () => ({ ...chunk, crc: Number(BigInt.asUintN(32, extreme(draw))) }),
+        () => ({ ...chunk, type: draw.pick(types) }),
+        () => ({ ...chunk, data: damagedBytes(chunk.data, draw) }),
+      ])(),
+    ),
   // The compressed stream.
   (chunks, draw) => replaceStream(chunks, draw, (stream) => damagedBytes(stream, draw)),
   // The rows within it: other filters, too few, too many, or zeros that inflate to megabytes.

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { FileFormatError, readWeights, type Weights } from '@cnn/core';
 import { bytesOf, safetensorsFile, u64 } from '@cnn/testing/weightFiles';
 import type { Draw } from '../draw.js';
-import { collidingTexts, damagedBytes, indexOf, noise, rearrange, repetitions, wrong } from './damage.js';
+import { change, collidingTexts, damagedBytes, noise, rearrange, repetitions, wrong } from './damage.js';
 import { type Damage, type Format, format, require, sizeOfWeights } from './format.js';
 import { smallShape } from './pickle.js';
 
@@ -97,36 +97,36 @@ export function replaceJson(text: string, draw: Draw): string {
   return text.slice(0, index) + draw.pick(jsonValues) + text.slice(index + value.length);
 }
 
+const unusualNames = [
+  '__metadata__',
+  '__proto__',
+  'constructor',
+  '',
+  '0',
+  'conv.weight',
+  'num_batches_tracked',
+  'module.',
+  '\u0000',
+];
+
 export const safetensorsDamages: readonly Damage<Safetensors>[] = [
   ({ header }, draw) => rearrange(header, draw, ([name, json]) => name.length + json.length),
-  ...Array<Damage<Safetensors>>(5).fill(({ header }, draw) => {
-    const entry = header[indexOf(header, draw)];
-    if (entry) entry[1] = replaceJson(entry[1], draw);
-  }),
+  ...Array<Damage<Safetensors>>(5).fill(({ header }, draw) =>
+    change(header, draw, ([name, json]) => [name, replaceJson(json, draw)]),
+  ),
   // Offsets one beside the right ones.
-  ({ header }, draw) => {
-    const entry = header[indexOf(header, draw)];
-    if (entry)
-      entry[1] = entry[1].replace(/\d+(?=[\],])/g, (digits) =>
-        draw.chance(0.3) ? String(Number(digits) + draw.between(-2, 2)) : digits,
-      );
-  },
-  ({ header }, draw) => {
-    const entry = header[indexOf(header, draw)];
-    if (entry)
-      entry[0] = draw.pick([
-        '__metadata__',
-        '__proto__',
-        'constructor',
-        '',
-        '0',
-        header[0]![0],
-        'num_batches_tracked',
-        'module.',
-        '\u0000',
-        'a.module.'.repeat(repetitions(draw, 20_000)),
-      ]);
-  },
+  ({ header }, draw) =>
+    change(header, draw, ([name, json]) => [
+      name,
+      json.replace(/\b\d{1,9}(?=[\],])/g, (digits) =>
+        String(Number(digits) + (draw.chance(0.3) ? draw.between(-2, 2) : 0)),
+      ),
+    ]),
+  ({ header }, draw) =>
+    change(header, draw, ([name, json]) => [
+      draw.pick([...unusualNames, name.slice(1), 'a.module.'.repeat(repetitions(draw, 20_000))]),
+      json,
+    ]),
   ({ header }, draw) => {
     header.unshift([
       '__metadata__',

@@ -3,10 +3,10 @@ import { deflateRawSync } from 'node:zlib';
 import { bytesOf, u16, u32, u64 } from '@cnn/testing/weightFiles';
 import type { Draw } from '../draw.js';
 import {
+  change,
   collidingTexts,
   crc32,
   damagedBytes,
-  indexOf,
   joined,
   noise,
   rearrange,
@@ -161,33 +161,45 @@ const fields = [
   'offset',
 ] as const;
 
+const unusualNames = [
+  '../x',
+  'data.pkl',
+  'a/b/data.pkl',
+  '',
+  '\u0000\u001b',
+  'x/constants.pkl',
+  'archive/byteorder',
+  'a.npy',
+  '.npy',
+  '\u00fc'.repeat(300),
+];
+
 const damages: readonly Damage<Archive>[] = [
   ({ entries }, draw) => rearrange(entries, draw, ({ content }) => 100 + content.length),
   // A field of one of the two headers, or of both.
-  ...(['local', 'central', 'both'] as const).map(
-    (which): Damage<Archive> =>
-      ({ entries }, draw) => {
-        const found = entries[indexOf(entries, draw)];
-        if (!found) return;
-        const field = draw.pick(fields);
-        const right = {
-          size: found.content.length,
-          packed: found.content.length,
-          nameLength: found.name.length,
-        }[field as string];
-        const value = draw.pick([
-          wrong(draw, 4, right),
-          wrong(draw, found.is64 ? 8 : 4, right),
-          draw.pick([0, 1, 8, 9, 12]),
-        ]);
-        const stated = { [field]: value };
-        const index = entries.indexOf(found);
-        entries[index] = {
-          ...found,
-          ...(which === 'central' ? {} : { local: { ...found.local, ...stated } }),
-          ...(which === 'local' ? {} : { central: { ...found.central, ...stated } }),
-        };
-      },
+  ...(
+    [
+      [1, 0],
+      [0, 1],
+      [1, 1],
+    ] as const
+  ).map(
+    ([inLocal, inCentral]): Damage<Archive> =>
+      ({ entries }, draw) =>
+        change(entries, draw, (found) => {
+          const field = draw.pick(fields);
+          const right = field === 'nameLength' ? found.name.length : found.content.length;
+          const value = draw.pick([
+            wrong(draw, 4, right),
+            wrong(draw, found.is64 ? 8 : 4, right),
+            draw.pick([0, 1, 8, 9, 12]),
+          ]);
+          return {
+            ...found,
+            local: inLocal ? { ...found.local, [field]: value } : found.local,
+            central: inCentral ? { ...found.central, [field]: value } : found.central,
+          };
+        }),
   ),
   ({ end }, draw) => {
     end[draw.pick(['count', 'size', 'start', 'record'] as const)] = wrong(draw, 8, draw.between(0, 500));
@@ -202,25 +214,8 @@ const damages: readonly Damage<Archive>[] = [
       : noise(draw, draw.between(0, 99));
   },
   // Names: of another entry, outside the folder, unusual, colliding.
-  ({ entries }, draw) => {
-    const index = indexOf(entries, draw);
-    const found = entries[index];
-    if (!found) return;
-    const name = draw.pick([
-      entries[0]!.name,
-      '../x',
-      'data.pkl',
-      'a/b/data.pkl',
-      '',
-      '\u0000\u001b',
-      'x/constants.pkl',
-      'archive/byteorder',
-      'a.npy',
-      '.npy',
-      'ü'.repeat(300),
-    ]);
-    entries[index] = { ...found, name };
-  },
+  ({ entries }, draw) =>
+    change(entries, draw, (found) => ({ ...found, name: draw.pick([entries[0]!.name, ...unusualNames]) })),
   ({ entries }, draw) => {
     const ending = draw.pick(['', '', '.npy']);
     const names = collidingTexts(repetitions(draw, 30_000));
@@ -229,21 +224,22 @@ const damages: readonly Damage<Archive>[] = [
       entries.push({ name: name + ending, content, method: 0, local: {}, central: {} });
   },
   // Contents: damaged compressed data, and zeros that deflate to a thousandth.
-  ({ entries }, draw) => {
-    const index = indexOf(entries, draw);
-    const found = entries[index];
-    if (!found) return;
-    entries[index] = draw.pick<() => Entry>([
-      () => ({ ...found, method: 8, packed: damagedBytes(deflateRawSync(found.content), draw) }),
-      () => ({ ...found, content: damagedBytes(found.content, draw) }),
-      () => ({
-        ...found,
-        method: 8,
-        content: new Uint8Array(draw.chance(0.97) ? 2 ** 14 : 2 ** draw.between(14, 25)),
-      }),
-      () => ({ ...found, content: bytesOf(draw.pick(['little', 'big', 'big\n', 'middle', 'x'.repeat(20)])) }),
-    ])();
-  },
+  ({ entries }, draw) =>
+    change(entries, draw, (found) =>
+      draw.pick<() => Entry>([
+        () => ({ ...found, method: 8, packed: damagedBytes(deflateRawSync(found.content), draw) }),
+        () => ({ ...found, content: damagedBytes(found.content, draw) }),
+        () => ({
+          ...found,
+          method: 8,
+          content: new Uint8Array(draw.chance(0.97) ? 2 ** 14 : 2 ** draw.between(14, 25)),
+        }),
+        () => ({
+          ...found,
+          content: bytesOf(draw.pick(['little', 'big', 'big\n', 'middle', 'x'.repeat(20)])),
+        }),
+      ])(),
+    ),
 ];
 
 /** A file of torch.save: the opcodes of its pickle apart, so that they can be damaged too. */
@@ -343,13 +339,11 @@ export const npz = format<Archive>({
     ),
   damages: [
     ...damages,
-    ...Array<Damage<Archive>>(8).fill(({ entries }, draw) => {
-      entries[indexOf(entries, draw)] = entry(
-        draw.pick(['x.npy', 'conv.bias.npy', '0.npy']),
-        npyFile(draw, false),
-        draw,
-      );
-    }),
+    ...Array<Damage<Archive>>(8).fill(({ entries }, draw) =>
+      change(entries, draw, () =>
+        entry(draw.pick(['x.npy', 'conv.bias.npy', '0.npy']), npyFile(draw, false), draw),
+      ),
+    ),
   ],
   encode,
   read: readAll,
