@@ -75,7 +75,7 @@ export function rearrange<T>(list: T[], draw: Draw, sizeOf: (item: T) => number)
 }
 
 /** Replaces an item of a list by a changed one. The item itself stays: it may be in the list more than once. */
-export function change<T>(list: T[], draw: Draw, by: (item: T) => NoInfer<T>): void {
+export function change<T>(list: T[], draw: Draw, by: (item: T) => T): void {
   const index = indexOf(list, draw);
   const item = list[index];
   if (item !== undefined) list[index] = by(item);

@@ -48,7 +48,7 @@ const idxDamages: readonly Damage<Idx>[] = [
   (model, draw) => {
     model.data = draw.chance(0.95)
       ? damagedBytes(model.data, draw)
-      : new Uint8Array(2 ** draw.between(10, 24));
+      : new Uint8Array(2 ** draw.between(10, 22));
   },
 ];
 

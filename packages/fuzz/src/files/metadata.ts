@@ -51,12 +51,12 @@ const unusual: readonly ((draw: Draw) => string)[] = [
 const damageFields: readonly Damage<Fields>[] = [
   (fields, draw) => fields.splice(draw.between(0, fields.length - 1), 1),
   ...Array<Damage<Fields>>(4).fill((fields, draw) =>
-    change(fields, draw, ([name, json]) => [
+    change<[string, string]>(fields, draw, ([name, json]) => [
       name,
       draw.chance(0.5) ? replaceJson(json, draw) : draw.pick(jsonValues),
     ]),
   ),
-  (fields, draw) => change(fields, draw, ([name]) => [name, draw.pick(unusual)(draw)]),
+  (fields, draw) => change<[string, string]>(fields, draw, ([name]) => [name, draw.pick(unusual)(draw)]),
   (fields, draw) =>
     fields.push([draw.pick(['model', '__proto__', 'mean', 'history', 'toString']), draw.pick(jsonValues)]),
 ];

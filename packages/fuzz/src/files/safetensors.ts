@@ -112,18 +112,18 @@ const unusualNames = [
 export const safetensorsDamages: readonly Damage<Safetensors>[] = [
   ({ header }, draw) => rearrange(header, draw, ([name, json]) => name.length + json.length),
   ...Array<Damage<Safetensors>>(5).fill(({ header }, draw) =>
-    change(header, draw, ([name, json]) => [name, replaceJson(json, draw)]),
+    change<[string, string]>(header, draw, ([name, json]) => [name, replaceJson(json, draw)]),
   ),
   // Offsets one beside the right ones.
   ({ header }, draw) =>
-    change(header, draw, ([name, json]) => [
+    change<[string, string]>(header, draw, ([name, json]) => [
       name,
       json.replace(/\b\d{1,9}(?=[\],])/g, (digits) =>
         String(Number(digits) + (draw.chance(0.3) ? draw.between(-2, 2) : 0)),
       ),
     ]),
   ({ header }, draw) =>
-    change(header, draw, ([name, json]) => [
+    change<[string, string]>(header, draw, ([name, json]) => [
       draw.pick([...unusualNames, name.slice(1), 'a.module.'.repeat(repetitions(draw, 20_000))]),
       json,
     ]),

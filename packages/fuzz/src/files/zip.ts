@@ -52,7 +52,7 @@ interface Archive {
 const entry = (name: string, content: Uint8Array, draw: Draw): Entry => ({
   name,
   content,
-  method: draw.pick([0, 0, 8]),
+  method: draw.chance(0.15) ? 8 : 0,
   is64: draw.chance(0.1),
   local: {},
   central: {},
