@@ -33,8 +33,11 @@ const MAX_OPTIONS = 100;
 const MAX_CHANNELS = 1000;
 const MAX_TEXT = 1000;
 
-/** Gives a value as JSON for a message, cut if it is long. */
-const shown = (value: unknown): string => shortened(JSON.stringify(value) ?? 'missing');
+/** Gives a value for a message: simple ones and lists of numbers as JSON, cut if it is long. Others may be deep. */
+const shown = (value: unknown): string =>
+  typeof value === 'object' && value !== null && !isList(value, 'number')
+    ? 'a list or object'
+    : shortened(JSON.stringify(value) ?? 'missing');
 
 const isList = (value: unknown, type: 'string' | 'number'): boolean =>
   Array.isArray(value) && value.every((item) => typeof item === type);

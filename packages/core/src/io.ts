@@ -5,6 +5,7 @@ export { defaultCacheDirectory } from './io/cache.js';
 export { littleEndianBytes } from './io/dtype.js';
 export { defaultLimits, type Limits } from './io/limits.js';
 export { makeFolder } from './io/makeFolder.js';
+export { quote } from './io/quote.js';
 export { renameWeights } from './io/rename.js';
 export { readSafetensors, readSafetensorsMetadata, type Safetensors } from './io/safetensors.js';
 export { pathOf, type WeightSource } from './io/source.js';

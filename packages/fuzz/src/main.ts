@@ -3,7 +3,7 @@ import { enableWideSimd } from '@cnn/core';
 import { Command, InvalidArgumentError } from 'commander';
 import { fuzzFiles } from './files.js';
 import { fuzzGraphs } from './graphs.js';
-import type { Report } from './report.js';
+import type { FormatCounts, Report } from './report.js';
 
 interface Options {
   readonly seed: number;
@@ -38,8 +38,32 @@ const program = new Command('fuzz')
     '\nFor each failing case the command prints the seed; for the first one also its graph, shrunk while it still fails.\n\nExamples:\n  npm run fuzz -- --cases 500\n  npm run fuzz -- --seed 133 --cases 1\n  npm run fuzz -- --python python3\n  npm run fuzz -- --files --cases 100000',
   );
 
+/** Formats the numbers of files by format as a table. */
+function tableOf(formats: NonNullable<Report['formats']>): string[] {
+  const counts = Object.values(formats);
+  const sum = (key: keyof FormatCounts): number =>
+    counts.reduce((total, { [key]: count }) => total + count, 0);
+  const rows: readonly (readonly (string | number)[])[] = [
+    ['format', 'files', 'beyond the signature', 'read', 'failed'],
+    ...Object.entries(formats).map(([name, { files, beyond, read, failed }]) => [
+      name,
+      files,
+      beyond,
+      read,
+      failed,
+    ]),
+    ['all', sum('files'), sum('beyond'), sum('read'), sum('failed')],
+  ];
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => String(row[column]).length)));
+  return rows.map((row) =>
+    row
+      .map((cell, i) => (i === 0 ? String(cell).padEnd(widths[i]!) : String(cell).padStart(widths[i]!)))
+      .join('  '),
+  );
+}
+
 /** Formats the report for people. */
-function textOf({ cases, skipped, failures, seconds, notes }: Report): string {
+function textOf({ cases, skipped, failures, seconds, notes, formats }: Report): string {
   const uncompared = Object.entries(skipped).map(([reason, count]) => `${count} not compared: ${reason}`);
   return [
     ...notes,
@@ -47,6 +71,7 @@ function textOf({ cases, skipped, failures, seconds, notes }: Report): string {
       `seed ${seed}: ${problem}`,
       ...(graph ? [graph] : []),
     ]),
+    ...(formats ? tableOf(formats) : []),
     [`${cases} cases, ${failures.length} failed`, ...uncompared, `${seconds.toFixed(0)} s`].join('; '),
   ].join('\n');
 }

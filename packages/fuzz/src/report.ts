@@ -18,6 +18,18 @@ export interface Report {
   readonly seconds: number;
   /** Further messages, such as a missing PyTorch. */
   readonly notes: readonly string[];
+  /** Numbers of files by format; only for files. */
+  readonly formats?: Readonly<Record<string, FormatCounts>>;
+}
+
+/** Numbers of files of a format. */
+export interface FormatCounts {
+  readonly files: number;
+  /** Files that got beyond the format's signature. */
+  readonly beyond: number;
+  /** Files that gave a result. */
+  readonly read: number;
+  readonly failed: number;
 }
 
 /** Options of {@link runCases}. */

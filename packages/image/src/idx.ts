@@ -24,6 +24,10 @@ interface Header {
   readonly length: number;
 }
 
+/** Writes a shape for a message; the first extents of up to 255. */
+const shown = (shape: Shape): string =>
+  `${shape.slice(0, 8).join(' x ')}${shape.length > 8 ? ` x ... (${shape.length} extents)` : ''}`;
+
 /** Reads a header. Returns undefined if the bytes end within it. @throws FileFormatError if it is wrong. */
 function headerOf(file: Uint8Array): Header | undefined {
   if (file.length < 4) return undefined;
@@ -49,7 +53,7 @@ function lengthOf(start: Uint8Array): number | undefined {
   if (length > MAX_BYTES)
     throw new FileFormatError(
       'IDX',
-      `${header.shape.join(' x ')} bytes are promised, over the limit of ${MAX_BYTES}`,
+      `${shown(header.shape)} bytes are promised, over the limit of ${MAX_BYTES}`,
       4,
     );
   return length;
@@ -72,7 +76,7 @@ export async function readIdx(
   if (file.length !== length + sizeOf(shape))
     throw new FileFormatError(
       'IDX',
-      `${shape.join(' x ')} bytes were promised, but ${file.length - length} follow the header`,
+      `${shown(shape)} bytes were promised, but ${file.length - length} follow the header`,
       length,
     );
   return { shape, data: file.subarray(length) };

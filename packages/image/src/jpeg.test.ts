@@ -157,6 +157,12 @@ describe('JPEG', () => {
     expect(new Set((await decodeImage(scanned(100, 0), { limits })).data)).toEqual(new Set([128]));
   });
 
+  test('scans without detail, a dozen bytes each, are bounded by the bytes of the file', async () => {
+    await expect(decodeImage(scanned(1000, 500))).rejects.toThrow(
+      /it has more than 4\d scans of 1000 x 1000 pixels, which would take too long\. Save it as a baseline JPEG\.$/,
+    );
+  });
+
   test('a long run of 255 after damage is searched once', async () => {
     const damage = [0xff, 0xfe, 0, 0];
     const run = Array<number>(100_000).fill(0xff);

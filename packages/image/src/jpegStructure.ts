@@ -62,14 +62,32 @@ function checkSize({ width, height }: Frame, { maxPixels }: ImageLimits): void {
     );
 }
 
-/** Largest sum of pixels over all scans, for each pixel of the limit: the decoder goes through the whole picture for each. */
+/**
+ * Largest sum of pixels over all scans, for each pixel of the limit: the decoder goes through the whole picture for each,
+ * which takes about 2 ns a pixel.
+ */
 const SCANS_AT_LIMIT = 10;
 
-function checkScans(scans: number, { width, height }: Frame, { maxPixels }: ImageLimits): void {
-  const most = Math.floor((SCANS_AT_LIMIT * maxPixels) / (width * height));
-  if (scans > most)
+/**
+ * Scans that any picture may have, and pixels over all scans beyond, for each byte of the file and in all. Progressive
+ * files have about 10 scans; a scan without detail takes 12 bytes however many pixels the picture has.
+ */
+const SCANS = 32;
+const SCANNED_PER_BYTE = 300;
+const SCANNED_IN_ALL = 10_000_000;
+
+function checkScans(
+  scans: number,
+  bytes: number,
+  { width, height }: Frame,
+  { maxPixels }: ImageLimits,
+): void {
+  const pixels = width * height;
+  const most = SCANS + Math.floor((SCANNED_PER_BYTE * bytes + SCANNED_IN_ALL) / pixels);
+  const mostAtLimit = Math.floor((SCANS_AT_LIMIT * maxPixels) / pixels);
+  if (scans > Math.min(most, mostAtLimit))
     failJpeg(
-      `it has more than ${most} scans of ${width} x ${height} pixels, which would take too long. Save it as a baseline JPEG, or raise maxPixels if you trust it.`,
+      `it has more than ${Math.min(most, mostAtLimit)} scans of ${width} x ${height} pixels, which would take too long. Save it as a baseline JPEG${mostAtLimit < most ? ', or raise maxPixels if you trust it' : ''}.`,
     );
 }
 
@@ -185,7 +203,7 @@ async function countScans(
   let isDamaged = false;
   for (let at = first, count = 1; ; count++) {
     if (count % MARKERS_PER_SLICE === 0) await slice();
-    checkScans(scans, frame, limits);
+    checkScans(scans, bytes.length, frame, limits);
     const start = at;
     while (at < bytes.length && bytes[at] !== 0xff && at - start < SEARCH_BYTES) at++;
     if (at - start === SEARCH_BYTES) {

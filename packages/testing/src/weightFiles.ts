@@ -1,35 +1,33 @@
 /** Writes small weight files, valid and invalid: pickles, PyTorch's two formats, zip, safetensors. */
 import type { Weights } from '@cnn/core';
 
-const join = (parts: readonly (Uint8Array | readonly number[])[]): Uint8Array => {
-  const result = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    result.set(part, at);
-    at += part.length;
-  }
-  return result;
-};
-
 export type Part = string | number | Uint8Array | readonly number[];
 
 /** Concatenates strings (one byte per character), numbers (one byte each) and byte arrays. */
-export const bytesOf = (...parts: readonly Part[]): Uint8Array =>
-  join(
-    parts.map((part) =>
-      typeof part === 'string'
-        ? Array.from(part, (character) => character.charCodeAt(0))
-        : typeof part === 'number'
-          ? [part]
-          : part,
-    ),
-  );
+export function bytesOf(...parts: readonly Part[]): Uint8Array<ArrayBuffer> {
+  let length = 0;
+  for (const part of parts) length += typeof part === 'number' ? 1 : part.length;
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    if (typeof part === 'number') bytes[at++] = part;
+    else if (typeof part === 'string') for (let i = 0; i < part.length; i++) bytes[at++] = part.charCodeAt(i);
+    else {
+      bytes.set(part, at);
+      at += part.length;
+    }
+  }
+  return bytes;
+}
 
 /** Encodes an unsigned little-endian integer of `width` bytes. */
 const unsigned =
   (width: number) =>
-  (value: number): number[] =>
-    Array.from({ length: width }, (_, i) => Math.floor(value / 2 ** (8 * i)) % 256);
+  (value: number): number[] => {
+    const bytes: number[] = [];
+    for (let i = 0; i < width; i++) bytes.push(Math.floor(value / 2 ** (8 * i)) % 256);
+    return bytes;
+  };
 export const u16 = unsigned(2);
 export const u32 = unsigned(4);
 export const u64 = unsigned(8);

@@ -1,6 +1,6 @@
 /** Writes and reads checkpoints: the whole state of a run as one safetensors file. */
 import { FileFormatError, type Weights, writeSafetensors } from '@cnn/core';
-import { builtin, defaultLimits, type Limits, readSafetensors, writeAtomically } from '@cnn/core/io';
+import { builtin, defaultLimits, type Limits, quote, readSafetensors, writeAtomically } from '@cnn/core/io';
 import type { RunOptions } from './options.js';
 import type { EpochRecord, Position } from './position.js';
 import { scheduleName } from './schedules.js';
@@ -50,7 +50,7 @@ export function readCheckpoint(bytes: Uint8Array, limits?: Partial<Limits>): Che
   if (format !== FORMAT)
     throw new FileFormatError(
       'checkpoint',
-      `its metadata has ${format === undefined ? "no 'format'" : `the format '${format}'`}, expected '${FORMAT}'; pass plain weights to trainer as 'weights'`,
+      `its metadata has ${format === undefined ? "no 'format'" : `the format ${quote(format)}`}, expected '${FORMAT}'; pass plain weights to trainer as 'weights'`,
     );
   if (optimizer === undefined || schedule === undefined)
     throw new FileFormatError(
@@ -81,6 +81,14 @@ export function requireSameRecipe(
       `The checkpoint holds ${memory.length} numbers of the state of the schedule ${schedule}, but the schedule of this trainer has ${start.length}; use the same.`,
     );
 }
+
+/** Gives a value from a file for a message, without looking into it: it may be long, deep, or no text at all. */
+const shown = (value: unknown): string =>
+  typeof value === 'string'
+    ? quote(value)
+    : typeof value === 'object' && value !== null
+      ? 'a list or object'
+      : String(value);
 
 const isNumber = (value: unknown): boolean => typeof value === 'number';
 
@@ -115,7 +123,7 @@ function positionOf(text: string): Position {
   for (const key of Object.keys(counts) as (keyof typeof counts)[]) {
     const count = numbers[key];
     if (count === undefined || !Number.isSafeInteger(count) || count < 0)
-      return fail(`has '${key}' ${count}, which must be a whole number from 0 up`);
+      return fail(`has '${key}' ${shown(count)}, which must be a whole number from 0 up`);
     counts[key] = count;
   }
   const { within, batch, size } = counts;
@@ -127,7 +135,7 @@ function positionOf(text: string): Position {
   if (best !== undefined && (typeof best?.value !== 'number' || typeof best.waited !== 'number'))
     fail("has no numbers in 'best'");
   if (best !== undefined && best.monitor !== 'loss' && best.monitor !== 'accuracy')
-    fail(`has '${best.monitor}' as the monitor of 'best', which must be loss or accuracy`);
+    fail(`has ${shown(best.monitor)} as the monitor of 'best', which must be loss or accuracy`);
   return value as Position;
 }
 

@@ -1,7 +1,7 @@
 /** Tells datasets apart by their classes and files, so that a run continues only on the pictures it began with. */
 import { createHash } from 'node:crypto';
 import { UsageError } from '../errors.js';
-import { printable } from '../terminal.js';
+import { printable, shortened } from '../terminal.js';
 import type { Part, PartFile, PartName } from './sources.js';
 
 /**
@@ -90,8 +90,8 @@ function changesOf(
     const place = current.indexOf(name);
     if (place === -1) return [];
     const [was, is] = [before.pictures[label], now.pictures[place]];
-    if (was !== is) return [`${printable(name)} had ${was} ${part} pictures and has ${is}`];
-    return separate ? filesOf(`${printable(name)} in the ${part} part`, label, place) : [];
+    if (was !== is) return [`${shown(name)} had ${was} ${part} pictures and has ${is}`];
+    return separate ? filesOf(`${shown(name)} in the ${part} part`, label, place) : [];
   });
   if (!separate && changes.length === 0) changes.push(...filesOf(`the ${part} part`, 0, 0));
   const sameClasses = JSON.stringify(classes) === JSON.stringify(current);
@@ -99,6 +99,9 @@ function changesOf(
     changes.push(`labels of the ${part} part were exchanged`);
   return changes;
 }
+
+/** Gives the name of a class for a message. */
+const shown = (name: string): string => shortened(printable(name));
 
 /** Most differences that are named. */
 const NAMED = 8;
@@ -112,10 +115,10 @@ export function requireSameData(before: Fingerprint, now: Fingerprint, data: str
   const differences = [
     ...before.classes
       .filter((name) => !now.classes.includes(name))
-      .map((name) => `the class ${printable(name)} is gone`),
+      .map((name) => `the class ${shown(name)} is gone`),
     ...now.classes
       .filter((name) => !before.classes.includes(name))
-      .map((name) => `the class ${printable(name)} is new`),
+      .map((name) => `the class ${shown(name)} is new`),
   ];
   for (const part of ['train', 'validation', 'test'] as const) {
     const [old, current] = [before.parts[part], now.parts[part]];

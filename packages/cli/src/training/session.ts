@@ -111,7 +111,7 @@ export interface ClaimedFolder extends AsyncDisposable {
    * Checks the data of a continued run.
    * @throws UsageError if they differ from the data at its start, naming the difference.
    */
-  requireSameData(data: TrainingData): void;
+  requireSameData(data: Pick<TrainingData, 'fingerprint'>): void;
 }
 
 /** Checks the folder of a run again and locks it until the result is disposed of. */

@@ -152,16 +152,29 @@ export function requireSize(
   }
 }
 
+/** Gives a setting for a message. One from a file may be of any type. */
+function shown(value: unknown): string {
+  if (value === undefined) return 'none';
+  const isList = Array.isArray(value) && value.every((item) => typeof item === 'string');
+  if (typeof value === 'object' && !isList) return 'no setting';
+  return shortened(printable(String(value)));
+}
+
+/** True if two settings are the same: texts, numbers or lists of texts. */
+const isSame = (a: unknown, b: unknown): boolean =>
+  Array.isArray(a) && Array.isArray(b)
+    ? a.length === b.length && a.every((item, i) => item === b[i])
+    : a === b;
+
 /**
  * Compares the settings of a continued run with the settings at its start.
  * @throws UsageError that names every difference.
  */
 export function requireSame(before: Settings, now: Settings, out: string): void {
   const keys = [...new Set([...Object.keys(before), ...Object.keys(now)])] as (keyof Settings)[];
-  const shown = (value: unknown): string => (value === undefined ? 'none' : printable(String(value)));
-  const changed = keys.filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]));
+  const changed = keys.filter((key) => !isSame(before[key], now[key]));
   if (changed.length > 0)
     throw new UsageError(
-      `The run in ${out} cannot continue with other settings: ${changed.map((key) => `${flagOf(key)} was ${shown(before[key])} and is ${shown(now[key])}`).join('; ')}. Give the same settings, or start a new run with another --out.`,
+      `The run in ${out} cannot continue with other settings: ${changed.map((key) => `${shortened(printable(flagOf(key)))} was ${shown(before[key])} and is ${shown(now[key])}`).join('; ')}. Give the same settings, or start a new run with another --out.`,
     );
 }

@@ -336,11 +336,20 @@ describe('bombs', () => {
     ['memo entries', memo],
     ['byte runs', () => many(1_100_000, 'C', 0)],
     ['names', () => many(1_100_000, 'c\n\n')],
-    ['copied items', () => copies(bytesOf('N'), 'builtins', 'set')],
-    ['copied entries', () => copies(bytesOf('NN', 0x86), 'collections', 'OrderedDict')],
+    ['calls that make dicts', () => bytesOf(name('builtins', 'dict'), many(400_000, 0x71, 0, 0x29, 'Rh', 0))],
+    ['entries of dicts', () => bytesOf('}(', many(1_100_000, 'K', 0, 'N'), 'u')],
+    ['values on the stack', () => many(1_100_000, 'N')],
   ])('millions of %s are stopped by their number', async (_, bomb) => {
     const bytes = bomb();
     await expect(quickly(() => read(bytes))).rejects.toThrow(/more than 1000000 objects/);
+  });
+
+  test.each<[string, () => Uint8Array, RegExp]>([
+    ['items', () => copies(bytesOf('N'), 'builtins', 'set'), /calls copy 200,000 items/],
+    ['entries', () => copies(bytesOf('NN', 0x86), 'collections', 'OrderedDict'), /calls copy 400,000 items/],
+  ])('%s copied again and again are stopped by the number of bytes', async (_, bomb, reason) => {
+    const bytes = bomb();
+    await expect(quickly(() => read(bytes))).rejects.toThrow(reason);
   });
 
   test('a pickle longer than a header may be is stopped there', async () => {

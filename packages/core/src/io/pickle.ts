@@ -52,7 +52,7 @@ export async function unpickle(
   const source = pickleBytes(bytes, start, limits);
   const { fail } = source;
   const sliced = timeSlices(signal);
-  const stack = new PickleStack(fail, limits, sliced);
+  const stack = new PickleStack(fail, limits, sliced, () => source.position() - start);
   const references: Persistent[] = [];
   for (let count = 1; ; count++) {
     if (count % STRIDE === 0) await sliced();
@@ -107,8 +107,7 @@ export async function unpickle(
       case Op.TUPLE1:
       case Op.TUPLE2:
       case Op.TUPLE3: {
-        const items = Array.from({ length: op - Op.TUPLE1 + 1 }, () => stack.pop());
-        stack.pushNew(items.reverse());
+        stack.pushNew(stack.popMany(op - Op.TUPLE1 + 1));
         break;
       }
       case Op.APPEND: {

@@ -14,10 +14,17 @@ const UNNAMED: Global = { kind: 'global', module: 'unnamed', name: 'method' };
 const STRIDE = 1024;
 
 /**
- * Limit on the lists, dicts, tags, byte strings and memo entries of a pickle: 50 for each of `maxTensors`, at
- * least 10,000. PyTorch makes about 25 for a tensor, and about 25 more for each value of optimizer state.
+ * Limit on the lists, dicts, entries of dicts, tags, byte strings and memo entries of a pickle, and on its stack: 50 for
+ * each of `maxTensors`, at least 10,000. PyTorch makes about 30 for a tensor, and about 30 more for each value of
+ * optimizer state.
  */
 const maxObjects = ({ maxTensors }: Limits): number => Math.max(10_000, 50 * maxTensors);
+
+/** Objects that a value counts as: a dict takes about 200 bytes of memory, a byte string 150, others 50. */
+const countOf = (value: Pickled): number => (value instanceof Map ? 4 : value instanceof Uint8Array ? 3 : 1);
+
+/** Items that calls may copy in any pickle; beyond, a byte for each: an honest list is copied once. */
+const FEW_COPIES = 10_000;
 
 /**
  * Texts of array indices ('0', '65536') that a dict holds as texts. V8 before 13 hashes them by value, so that they
@@ -68,35 +75,46 @@ export class PickleStack {
   readonly #fail: PickleBytes['fail'];
   readonly #maxObjects: number;
   readonly #sliced: ReturnType<typeof timeSlices>;
+  readonly #bytesRead: () => number;
   readonly #stack: (Pickled | typeof MARK)[] = [];
   readonly #memo = new Memo();
   readonly #keyIn = dictKeys();
   #objects = 0;
+  /** Items of lists and dicts that calls have copied. */
+  #copied = 0;
 
   /**
    * @param fail - throws the error of a broken pickle.
    * @param limits - `maxTensors` bounds the objects (`maxObjects`).
    * @param sliced - awaited between parts of long work.
+   * @param bytesRead - gives the bytes of the pickle up to here, which bound what calls copy.
    */
-  constructor(fail: PickleBytes['fail'], limits: Limits, sliced: ReturnType<typeof timeSlices>) {
+  constructor(
+    fail: PickleBytes['fail'],
+    limits: Limits,
+    sliced: ReturnType<typeof timeSlices>,
+    bytesRead: () => number,
+  ) {
     this.#fail = fail;
     this.#maxObjects = maxObjects(limits);
     this.#sliced = sliced;
+    this.#bytesRead = bytesRead;
   }
 
-  push(value: Pickled): void {
+  push(value: Pickled | typeof MARK): void {
     this.#stack.push(value);
+    this.#requireFew(this.#stack.length);
   }
 
   /** Pushes a value that the opcode made, which counts towards the limit. */
   pushNew(value: Pickled): void {
-    this.#spend(1);
-    this.#stack.push(value);
+    this.#spend(countOf(value));
+    this.push(value);
   }
 
   /** Begins a group. */
   mark(): void {
-    this.#stack.push(MARK);
+    this.push(MARK);
   }
 
   top(): Pickled {
@@ -108,6 +126,14 @@ export class PickleStack {
     const value = this.top();
     this.#stack.pop();
     return value;
+  }
+
+  /** Pops values, in the order in which they were pushed. */
+  popMany(count: number): Pickled[] {
+    const items = this.#stack.slice(-count);
+    if (items.length < count || items.includes(MARK)) this.#fail('it pops an empty stack');
+    this.#stack.length -= count;
+    return items as Pickled[];
   }
 
   /** Pops a value or the mark of an empty group. */
@@ -137,10 +163,16 @@ export class PickleStack {
     const dict = this.top();
     if (items.length % 2 === 1) this.#fail('it sets a key without a value');
     const isObject = isTag(dict, 'instance') || isTag(dict, 'call');
-    if (isObject) dict.items ??= new Map();
+    if (isObject && !dict.items) {
+      dict.items = new Map();
+      this.#spend(countOf(dict.items));
+    }
     const target = isObject ? dict.items : dict;
     if (!(target instanceof Map)) this.#fail('it sets items of something that is not a dict');
-    else for (let i = from; i < to; i += 2) target.set(this.#keyIn(target, items[i]!), items[i + 1]!);
+    else {
+      this.#spend((to - from) / 2);
+      for (let i = from; i < to; i += 2) target.set(this.#keyIn(target, items[i]!), items[i + 1]!);
+    }
   }
 
   /** Sets many items; hears the signal between them. */
@@ -154,7 +186,7 @@ export class PickleStack {
 
   /** Pushes what the call of a named function with these arguments is read as. */
   call(callee: Pickled | undefined, args: readonly Pickled[]): void {
-    this.pushNew(callOf(this.#named(callee), args, (count) => this.#spend(count), this.#keyIn));
+    this.pushNew(callOf(this.#named(callee), args, (count) => this.#spendCopies(count), this.#keyIn));
   }
 
   /** Reduces the callee and the tuple of its arguments on top to what the call is read as. */
@@ -200,7 +232,20 @@ export class PickleStack {
 
   #spend(count: number): void {
     this.#objects += count;
-    if (this.#objects > this.#maxObjects)
+    this.#requireFew(this.#objects);
+  }
+
+  #spendCopies(items: number): void {
+    this.#copied += items;
+    if (this.#copied > FEW_COPIES + this.#bytesRead())
+      this.#fail(
+        `its calls copy ${this.#copied.toLocaleString('en-US')} items of lists and dicts, more than it has bytes. Save the state dict alone: torch.save(model.state_dict(), file).`,
+      );
+    this.#spend(items);
+  }
+
+  #requireFew(count: number): void {
+    if (count > this.#maxObjects)
       this.#fail(
         `it makes more than ${this.#maxObjects} objects, 50 for each of maxTensors. Raise the limit if you trust the file.`,
       );

@@ -1,7 +1,6 @@
 /** The safetensors format: header length (8 bytes), JSON header with each tensor's offsets, values. */
 import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
-import { printable } from '../printable.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import { stridesOf } from './arrays.js';
@@ -10,7 +9,7 @@ import { aligned, bytesPerValue, type DType, isDType, littleEndianBytes, toFloat
 import { type JsonHeader, parseHeader } from './jsonHeader.js';
 import { isCount, isShape, type Limits, requireElements, resolveLimits, withinLimit } from './limits.js';
 import { chosenBy, type Listing, type ReadOptions } from './listing.js';
-import { quote } from './quote.js';
+import { quote, shown } from './quote.js';
 import { withFile } from './source.js';
 import { textDecoder, utf8Bytes } from './text.js';
 
@@ -106,7 +105,7 @@ export function dtypeOf({ name, dtype }: Entry): DType {
   if (isDType(dtype)) return dtype;
   throw new FileFormatError(
     format,
-    `the entry ${quote(name)} has the type ${printable(JSON.stringify(dtype))}, which is not supported. Save it as float32, or leave it out with the 'rename' option.`,
+    `the entry ${quote(name)} has the type "${shown(dtype)}", which is not supported. Save it as float32, or leave it out with the 'rename' option.`,
   );
 }
 

@@ -23,8 +23,8 @@ export function shardsOf(bytes: Uint8Array, limits: Limits): readonly string[] |
   }
   const { weight_map: map } = (index ?? {}) as { readonly weight_map?: unknown };
   if (typeof map !== 'object' || map === null) return undefined;
-  const files = new Set(Object.values(map));
   withinLimit(format, limits, 'maxTensors', Object.keys(map).length);
+  const files = new Set(Object.values(map));
   return [...files].map((file) => {
     // Only files beside the index: the names come from outside.
     if (typeof file === 'string' && /^[\w.-]+$/.test(file) && !file.startsWith('.')) return file;

@@ -11,7 +11,7 @@ import { isCount, type Limits, requireElements, withinLimit } from './limits.js'
 import { type Listing, type ReadOptions, under } from './listing.js';
 import { unpickle } from './pickle.js';
 import { describe, type Pickled } from './pickleValue.js';
-import { quote } from './quote.js';
+import { quote, shown } from './quote.js';
 import { findStateDict, scriptedArrays } from './stateDict.js';
 import { textDecoder } from './text.js';
 import { entryBytes, type ZipEntry } from './zip.js';
@@ -36,6 +36,13 @@ export const looksLikeZip = (bytes: Uint8Array): boolean =>
   bytes[0] === 0x50 && bytes[1] === 0x4b && ((bytes[2] === 3 && bytes[3] === 4) || bytes[2] === 5);
 
 /**
+ * Bytes that a deflated pickle may unpack to, and more for each byte in the archive: reading a pickle takes the time of
+ * its unpacked bytes. Names of layers, the most regular part of one, deflate to a tenth.
+ */
+const SMALL_PICKLE = 2 ** 15;
+const MAX_RATIO = 32;
+
+/**
  * Lists the format since PyTorch 1.6: a zip file of `<name>/data.pkl`, which pickles the object saved, one
  * file `<name>/data/<key>` for each storage, and in recent versions `<name>/byteorder` (default: little). Of a
  * TorchScript program, which has `<name>/constants.pkl` too, it lists the parameters and buffers.
@@ -50,6 +57,12 @@ export async function listTorchZip(
   const pickle = pickleEntry(format, entries);
   if (pickle.packedBytes !== pickle.bytes)
     withinLimit(format, limits, 'maxHeaderBytes', pickle.bytes, pickle.start);
+  if (pickle.bytes > SMALL_PICKLE + MAX_RATIO * pickle.packedBytes)
+    throw new FileFormatError(
+      format,
+      `its ${quote(pickle.name)} unpacks from ${pickle.packedBytes} bytes to ${pickle.bytes}, more than ${MAX_RATIO} times as many. Unpack it yourself if you trust it, and zip it without compression.`,
+      pickle.start,
+    );
   const folder = pickle.name.slice(0, -'data.pkl'.length);
   const littleEndian = await isLittleEndian(format, bytes, entries.get(`${folder}byteorder`));
   const { value } = await unpickle(await entryBytes(bytes, pickle, signal), 0, limits, signal);
@@ -170,7 +183,7 @@ export async function listLegacyTorch(
         if (width === undefined)
           throw new FileFormatError(
             format,
-            `its storage ${quote(storage.key)} is of the type torch.${storage.type}, which is not supported`,
+            `its storage ${quote(storage.key)} is of the type torch.${shown(storage.type)}, which is not supported`,
           );
         if ((widths.get(entryOf(storage.key)) ?? width) !== width)
           throw new FileFormatError(format, `the storage ${quote(storage.key)} has two element types`);
