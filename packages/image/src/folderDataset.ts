@@ -117,7 +117,7 @@ export async function folderDataset(
   if (missing.length > 0)
     throw new FileFormatError(
       'image folder',
-      `no picture of the class ${missing.join(', ')} can be read${skipped.length > 0 ? `; the first that failed: ${skipped[0]!.reason}` : ''}`,
+      `no picture of the class ${missing.slice(0, 5).join(', ')}${missing.length > 5 ? ` and ${missing.length - 5} more` : ''} can be read${skipped.length > 0 ? `; the first that failed: ${skipped[0]!.reason}` : ''}`,
     );
   return {
     size: good.length,

@@ -1,5 +1,5 @@
 /** Lists a folder that holds a folder of pictures for each class, as torchvision's ImageFolder does. Node only. */
-import { builtin } from '@cnn/core/io';
+import { builtin, printable } from '@cnn/core/io';
 import { decodeImage } from './decode.js';
 import type { RgbImage } from './image.js';
 
@@ -77,7 +77,7 @@ function node() {
 async function itemsOf(folder: string): Promise<readonly Item[]> {
   const { fs, join } = node();
   const listing = await fs.readdir(folder, { withFileTypes: true }).catch((error: Error) => {
-    throw new Error(`Cannot list the image folder ${folder}: ${error.message}.`);
+    throw new Error(`Cannot list the image folder ${printable(folder)}: ${printable(error.message)}.`);
   });
   const items = listing.map(async (found): Promise<Item> => {
     const path = join(folder, found.name);
@@ -118,7 +118,7 @@ async function collect(folder: string, into: Found, above: readonly string[] = [
   into.files.set(folder, files);
   if (into.files.size > MAX_FOLDERS)
     throw new Error(
-      `${above[0] ?? folder} holds more than ${MAX_FOLDERS.toLocaleString('en-US')} folders, each link counted; are there links in a circle?`,
+      `${printable(above[0] ?? folder)} holds more than ${MAX_FOLDERS.toLocaleString('en-US')} folders, each link counted; are there links in a circle?`,
     );
 }
 
@@ -162,7 +162,7 @@ export async function imageFolder(
   const folders = items.filter(({ name, kind }) => kind === 'folder' && !isHidden(name));
   if (folders.length === 0)
     throw new Error(
-      `${folder} has no class folders; put the pictures of each class in a folder of its name.`,
+      `${printable(folder)} has no class folders; put the pictures of each class in a folder of its name.`,
     );
   const leftOut: LeftOut[] = items.flatMap(({ name, path, kind }) => {
     if (kind === 'folder') return isHidden(name) ? [{ path, reason: 'hidden folder' }] : [];
@@ -182,7 +182,7 @@ export async function imageFolder(
     if (paths.length === 0) {
       const instead = others.length > 0 ? `, but ${countLeftOut(others)}` : '';
       throw new Error(
-        `The class folder ${folders[label]!.path} holds no JPEG or PNG pictures${instead}; remove it or fill it.`,
+        `The class folder ${printable(folders[label]!.path)} holds no JPEG or PNG pictures${instead}; remove it or fill it.`,
       );
     }
     leftOut.push(...others);
@@ -202,9 +202,8 @@ export async function imageFolder(
         return await decodeImage(await fs.readFile(path, options), { upright, ...options });
       } catch (error) {
         options.signal?.throwIfAborted();
-        throw new Error(`${path}: ${error instanceof Error ? error.message : String(error)}`, {
-          cause: error,
-        });
+        const reason = error instanceof Error ? error.message : String(error);
+        throw new Error(printable(`${path}: ${reason}`), { cause: error });
       }
     },
   };

@@ -3,6 +3,7 @@
  * judged only when it is used.
  */
 import { FileFormatError } from '../errors.js';
+import { excerpt } from '../printable.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import { bytesPerValue, type DType } from './dtype.js';
 import { isCount, isShape } from './limits.js';
@@ -182,7 +183,9 @@ export function arrayReference(format: string, name: string, value: Pickled): Ar
   if (!rebuild) return fail(`is ${describe(value)}, no tensor`);
   if (/^_(reconstruct|frombuffer)$/.test(rebuild.name)) return numpyReference(rebuild, fail);
   if (!/^_rebuild_tensor(_v2|_v3)?$/.test(rebuild.name))
-    return fail(`is made by ${rebuild.name}; save it as a dense tensor with .dequantize() or .to_dense()`);
+    return fail(
+      `is made by ${excerpt(rebuild.name)}; save it as a dense tensor with .dequantize() or .to_dense()`,
+    );
   const typed = rebuild.name === '_rebuild_tensor_v3';
   const args = rebuild.args as readonly (Pickled | undefined)[];
   const [reference, offset, shape, strides] = args;
@@ -197,7 +200,7 @@ export function arrayReference(format: string, name: string, value: Pickled): Ar
   const dtype = typed ? named : storage.dtype;
   if (!dtype)
     return fail(
-      `is of the type ${typed ? describe(type) : `torch.${storage.type}`}, which is not supported. Save it as float32 with .float() or .dequantize(), or leave it out with the 'rename' option.`,
+      `is of the type ${typed ? describe(type) : excerpt(`torch.${storage.type}`)}, which is not supported. Save it as float32 with .float() or .dequantize(), or leave it out with the 'rename' option.`,
     );
   if (!isCount(offset) || !isShape(shape) || !isShape(strides) || shape.length !== strides.length)
     return fail('has no proper offset, shape and strides');
