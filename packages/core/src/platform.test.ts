@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import { compile, initialise, linear, readWeights, writeSafetensors } from './index.js';
 import { writeAtomically } from './io/atomicFile.js';
+import { makeFolder } from './io/makeFolder.js';
 import { requireBuiltin } from './io/requireBuiltin.js';
 import { builtin } from './platform.js';
 import { platformName } from './platformName.js';
@@ -27,6 +28,12 @@ test('a process whose built-in modules throw counts as having none', async () =>
   expect(builtin('node:os')).toBeUndefined();
   expect(() => requireBuiltin('node:fs', 'Reading the file x.pt')).toThrow(
     'Reading the file x.pt needs Node 20.16 or newer, and this is an edge runtime; pass a URL, a Blob or bytes.',
+  );
+  await expect(writeAtomically('x.pt', new Uint8Array(1))).rejects.toThrow(
+    'Writing the file x.pt needs Node 20.16 or newer, and this is an edge runtime; offer the bytes as a download instead.',
+  );
+  await expect(makeFolder('x')).rejects.toThrow(
+    'Making the folder x needs Node 20.16 or newer, and this is an edge runtime; pages have no folders.',
   );
   expect((await readWeights(writeSafetensors(weights))).size).toBe(2);
   await using session = await compile(model, { weights, input: [1, 4] });

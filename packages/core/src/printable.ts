@@ -18,3 +18,10 @@ export const printable = (text: string): string =>
     const digits = code.toString(16);
     return short ?? (code < 256 ? `\\x${digits.padStart(2, '0')}` : `\\u${digits.padStart(4, '0')}`);
   });
+
+/** Characters of a text that a message shows. */
+const SHOWN = 120;
+
+/** Escapes a text as {@link printable} does, cut after 120 characters: every text from a file may be megabytes. */
+export const excerpt = (text: string): string =>
+  printable(text.length > SHOWN ? `${text.slice(0, SHOWN)}...` : text);

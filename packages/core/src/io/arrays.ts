@@ -3,11 +3,12 @@
  * judged only when it is used.
  */
 import { FileFormatError } from '../errors.js';
+import { excerpt } from '../printable.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import { bytesPerValue, type DType } from './dtype.js';
 import { isCount, isShape } from './limits.js';
 import { describe, isTag, type Persistent, type Pickled } from './pickleValue.js';
-import { quote, shown } from './quote.js';
+import { quote } from './quote.js';
 
 /** A storage, as a persistent id of a pickle names it: `('storage', type, key, device, count, view)`. */
 export interface StorageReference {
@@ -183,7 +184,7 @@ export function arrayReference(format: string, name: string, value: Pickled): Ar
   if (/^_(reconstruct|frombuffer)$/.test(rebuild.name)) return numpyReference(rebuild, fail);
   if (!/^_rebuild_tensor(_v2|_v3)?$/.test(rebuild.name))
     return fail(
-      `is made by ${shown(rebuild.name)}; save it as a dense tensor with .dequantize() or .to_dense()`,
+      `is made by ${excerpt(rebuild.name)}; save it as a dense tensor with .dequantize() or .to_dense()`,
     );
   const typed = rebuild.name === '_rebuild_tensor_v3';
   const args = rebuild.args as readonly (Pickled | undefined)[];
@@ -199,7 +200,7 @@ export function arrayReference(format: string, name: string, value: Pickled): Ar
   const dtype = typed ? named : storage.dtype;
   if (!dtype)
     return fail(
-      `is of the type ${typed ? describe(type) : `torch.${shown(storage.type)}`}, which is not supported. Save it as float32 with .float() or .dequantize(), or leave it out with the 'rename' option.`,
+      `is of the type ${typed ? describe(type) : excerpt(`torch.${storage.type}`)}, which is not supported. Save it as float32 with .float() or .dequantize(), or leave it out with the 'rename' option.`,
     );
   if (!isCount(offset) || !isShape(shape) || !isShape(strides) || shape.length !== strides.length)
     return fail('has no proper offset, shape and strides');

@@ -1,5 +1,6 @@
 /** Writes files atomically: at any moment either the old or the new file exists, complete. Node only. */
-import { builtin } from '../platform.js';
+import { printable } from '../printable.js';
+import { requireBuiltin } from './requireBuiltin.js';
 
 /**
  * Writes a file atomically: writes a temporary file in the same folder, flushes it to disk (fsync), and
@@ -7,10 +8,11 @@ import { builtin } from '../platform.js';
  * @throws Error in a browser, and Node's own if the folder cannot be written to.
  */
 export async function writeAtomically(path: string, bytes: Uint8Array): Promise<void> {
-  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
-  const dirname = builtin<typeof import('node:path')>('node:path')?.dirname;
-  const randomUUID = builtin<typeof import('node:crypto')>('node:crypto')?.randomUUID;
-  if (!fs || !dirname || !randomUUID) throw new Error(`Writing the file ${path} needs Node 20.16 or newer.`);
+  const load = <T>(name: `node:${string}`): T =>
+    requireBuiltin<T>(name, `Writing the file ${printable(path)}`, 'offer the bytes as a download instead');
+  const fs = load<typeof import('node:fs/promises')>('node:fs/promises');
+  const { dirname } = load<typeof import('node:path')>('node:path');
+  const { randomUUID } = load<typeof import('node:crypto')>('node:crypto');
   const temporary = `${path}.${randomUUID()}.partial`;
   try {
     const file = await fs.open(temporary, 'wx');

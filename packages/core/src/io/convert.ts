@@ -17,6 +17,33 @@ const STRIDE = 2 ** 16;
 /** Number of values. 0 if any extent is 0: the product of the others may be Infinity. */
 export const countOf = (shape: Shape): number => (shape.includes(0) ? 0 : sizeOf(shape));
 
+/**
+ * Requires that an array lies within its storage; gives the offset after its last byte there.
+ * @param name - for errors.
+ * @param storageBytes - size of the storage.
+ */
+export function endOf(
+  format: string,
+  name: string,
+  { dtype, offset, shape, strides }: Omit<ArrayReference, 'storage'>,
+  storageBytes: number,
+): number {
+  const reach = 1 + shape.reduce((sum, extent, axis) => sum + (extent - 1) * strides[axis]!, 0);
+  const end = (offset + reach) * bytesPerValue(dtype);
+  if (!(end <= storageBytes))
+    throw new FileFormatError(
+      format,
+      `the tensor ${quote(name)} reaches to byte ${end} of a storage of ${storageBytes}`,
+    );
+  return end;
+}
+
+/** True if the values of an array lie one after the other in its storage. */
+export function isContiguous({ shape, strides }: Omit<ArrayReference, 'storage'>): boolean {
+  const axes = merged(shape, strides);
+  return axes.length === 0 || (axes.length === 1 && axes[0]!.stride === 1);
+}
+
 /** Converts arrays one after the other. */
 export interface Converter {
   /**
@@ -42,19 +69,11 @@ export function converter(format: string, signal: AbortSignal | undefined): Conv
       await sliced();
       const { dtype, offset, shape, negated, littleEndian = fileIsLittleEndian } = array;
       if (countOf(shape) === 0) return { shape, data: new Float32Array(0) };
-      const width = bytesPerValue(dtype);
-      const reach = 1 + shape.reduce((sum, extent, axis) => sum + (extent - 1) * array.strides[axis]!, 0);
-      const end = (offset + reach) * width;
-      if (!(end <= storage.length))
-        throw new FileFormatError(
-          format,
-          `the tensor ${quote(name)} reaches to byte ${end} of a storage of ${storage.length}`,
-        );
-      const bytes = storage.subarray(offset * width, end);
-      const axes = merged(shape, array.strides);
-      const isContiguous = axes.length === 0 || (axes.length === 1 && axes[0]!.stride === 1);
-      const view = isContiguous && !negated ? floatsAt(bytes, dtype, littleEndian) : undefined;
+      const end = endOf(format, name, array, storage.length);
+      const bytes = storage.subarray(offset * bytesPerValue(dtype), end);
+      const view = isContiguous(array) && !negated ? floatsAt(bytes, dtype, littleEndian) : undefined;
       if (view) return { shape, data: view };
+      const axes = merged(shape, array.strides);
       const data = new Float32Array(sizeOf(shape));
       for (let first = 0; first < data.length; first += STRIDE) {
         const last = Math.min(first + STRIDE, data.length);

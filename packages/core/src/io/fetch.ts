@@ -1,6 +1,6 @@
 /** Downloads files: resumes broken connections, detects stalled ones, and reports errors with advice. */
 import { platformName } from '../platformName.js';
-import { printable } from '../printable.js';
+import { excerpt } from '../printable.js';
 import { describeValue } from '../realms.js';
 import { type Hash, requireHash, sha256 } from './hash.js';
 import { allocated, type Limits, withinLimit } from './limits.js';
@@ -281,7 +281,7 @@ function permanentFailure(error: unknown): string | undefined {
   const { code, message } =
     (error as { readonly cause?: { readonly code?: string; readonly message?: string } }).cause ?? {};
   const found = permanentFailures.find(([pattern]) => pattern.test(code ?? message ?? ''));
-  return found && `${found[1]} (${code ?? message})`;
+  return found && `${found[1]} (${excerpt(code ?? message ?? '')})`;
 }
 
 /** Gives the code of the cause of a failure. */
@@ -292,7 +292,7 @@ const codeOf = (error: unknown): string | undefined =>
 function requireOk(url: string, { ok, status, statusText }: Response): void {
   const isEmpty = status === 204 || status === 205;
   if (ok && status !== 206 && !isEmpty) return;
-  const answer = `the server answered ${status}${statusText && ` ${printable(statusText)}`}`;
+  const answer = `the server answered ${status}${statusText && ` ${excerpt(statusText)}`}`;
   if (ok)
     throw new DownloadError(
       `Could not download ${shownUrl(url)}: ${answer}, ${isEmpty ? 'which has no content' : 'a part of the file, to a request for the whole'}. Check the URL, or download the file by other means and pass its path.`,
@@ -328,5 +328,7 @@ function broken(error: unknown): BrokenConnection {
     readonly message?: string;
     readonly cause?: { readonly message?: string; readonly code?: string };
   };
-  return new BrokenConnection(cause?.code || cause?.message || message || String(error), { cause: error });
+  return new BrokenConnection(excerpt(cause?.code || cause?.message || message || String(error)), {
+    cause: error,
+  });
 }

@@ -3,7 +3,8 @@
  * whatever the text describes; so the text is scanned first.
  */
 import { FileFormatError } from '../errors.js';
-import { type Limits, withinLimit } from './limits.js';
+import { excerpt } from '../printable.js';
+import { type Limits, nameCounter, withinLimit } from './limits.js';
 import { quote } from './quote.js';
 
 const format = 'safetensors';
@@ -30,11 +31,7 @@ export function parseHeader(text: string, limits: Limits): JsonHeader {
   try {
     entries = JSON.parse(text);
   } catch (error) {
-    throw new FileFormatError(
-      format,
-      `its header is not JSON (${(error as Error).message.slice(0, 120)})`,
-      8,
-    );
+    throw new FileFormatError(format, `its header is not JSON (${excerpt((error as Error).message)})`, 8);
   }
   if (typeof entries !== 'object' || entries === null || Array.isArray(entries))
     throw new FileFormatError(format, 'its header is not a JSON object', 8);
@@ -51,6 +48,7 @@ function scan(text: string, limits: Limits): readonly string[] {
   const names: string[] = [];
   /** Names seen so far in each open object, outermost first; undefined for an open list. */
   const open: (Set<string> | undefined)[] = [];
+  const countName = nameCounter(format);
   let containers = 0;
   for (let at = 0; at < text.length; at++) {
     switch (text[at]) {
@@ -72,6 +70,7 @@ function scan(text: string, limits: Limits): readonly string[] {
         if (seen && isName(text, end)) {
           const name = decoded(text.slice(at, end)) ?? fail('its header is not JSON (a broken text)', at);
           if (seen.has(name)) fail(`its header has the name ${quote(name)} twice`, at);
+          countName(name);
           seen.add(name);
           // Metadata too: one name more than there may be tensors is its own.
           withinLimit(format, limits, 'maxTensors', seen.size - 1, 8 + at);

@@ -45,18 +45,22 @@ export function resolveLimits(given: Partial<Limits> = {}): Limits {
 /** A file over a limit. It may be sound, so that a cached download of it is kept. */
 export class OverLimit extends FileFormatError {}
 
-/** Throws an OverLimit if a number that a file states exceeds its limit, or is NaN. */
+/**
+ * Throws an OverLimit if a number that a file states exceeds its limit, or is NaN.
+ * @param advice - further sentence of the error.
+ */
 export function withinLimit(
   format: string,
   limits: Limits,
   limit: keyof Limits,
   value: number,
   offset?: number,
+  advice = '',
 ): void {
   if (!(value <= limits[limit]))
     throw new OverLimit(
       format,
-      `it asks for ${value.toLocaleString('en-US')}, over the limit ${limit} of ${limits[limit].toLocaleString('en-US')}. If you trust the file, raise it: readWeights(source, { limits: { ${limit}: ... } }).`,
+      `it asks for ${value.toLocaleString('en-US')}, over the limit ${limit} of ${limits[limit].toLocaleString('en-US')}. If you trust the file, raise it: readWeights(source, { limits: { ${limit}: ... } }).${advice}`,
       offset,
     );
 }
@@ -73,6 +77,25 @@ export function allocated(size: number): Uint8Array<ArrayBuffer> {
     );
   }
 }
+
+/** Names of a file that may be array indices: see {@link nameCounter}. */
+export const MAX_INDEX_NAMES = 256;
+
+/**
+ * Gives a function that counts the names of a file which are array indices ('0', '65536') and throws at the 257th.
+ * Many releases of V8 (Node 20.16, 24.4) hash such texts by value, so that they can be made to collide: 65,000 take
+ * 50 seconds in a Map. A network has few parameters with such names (ParameterList).
+ */
+export function nameCounter(format: string): (name: string) => void {
+  let count = 0;
+  return (name) => {
+    if (isIndexText(name) && ++count > MAX_INDEX_NAMES)
+      throw new FileFormatError(format, `more than ${MAX_INDEX_NAMES} of its names are whole numbers`);
+  };
+}
+
+/** True if a text can be an array index, which has at most ten digits. */
+export const isIndexText = (text: string): boolean => text.length <= 10 && /^\d+$/.test(text);
 
 /** Number of values that any file may describe: an expanded tensor has more values than its file stores. */
 const SMALL = 2 ** 20;

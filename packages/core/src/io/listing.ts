@@ -1,7 +1,7 @@
 /** The tensors of a file before they are read: found and named, but not yet judged. */
 import { FileFormatError } from '../errors.js';
 import type { Weights } from '../tensor/tensor.js';
-import type { Limits } from './limits.js';
+import { type Limits, nameCounter } from './limits.js';
 import type { Notes } from './notes.js';
 import { quote } from './quote.js';
 
@@ -37,10 +37,15 @@ export interface Listing<T> {
  * @returns undefined if there is none.
  */
 export function under<T>(tensors: ReadonlyMap<string, T>, prefix: string): Map<string, T> | undefined {
-  const chosen = [...tensors].flatMap(([name, value]): [string, T][] =>
-    name.startsWith(`${prefix}.`) ? [[name.slice(prefix.length + 1), value]] : [],
-  );
-  return chosen.length > 0 ? new Map(chosen) : undefined;
+  const countName = nameCounter('weight');
+  const chosen = new Map<string, T>();
+  for (const [name, value] of tensors) {
+    if (!name.startsWith(`${prefix}.`)) continue;
+    const rest = name.slice(prefix.length + 1);
+    countName(rest);
+    chosen.set(rest, value);
+  }
+  return chosen.size > 0 ? chosen : undefined;
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Makes folders. Node only. */
-import { builtin } from '../platform.js';
+import { printable } from '../printable.js';
+import { requireBuiltin } from './requireBuiltin.js';
 
 /**
  * Makes a folder, unless it exists, and its missing parents. Makes them one by one: Node's own `recursive`
@@ -7,9 +8,10 @@ import { builtin } from '../platform.js';
  * @throws Error in a browser, and Node's own if the folder cannot be made.
  */
 export async function makeFolder(path: string): Promise<void> {
-  const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises');
-  const { dirname, resolve } = builtin<typeof import('node:path')>('node:path') ?? {};
-  if (!fs || !dirname || !resolve) throw new Error(`Making the folder ${path} needs Node 20.16 or newer.`);
+  const load = <T>(name: `node:${string}`): T =>
+    requireBuiltin<T>(name, `Making the folder ${printable(path)}`, 'pages have no folders');
+  const fs = load<typeof import('node:fs/promises')>('node:fs/promises');
+  const { dirname, resolve } = load<typeof import('node:path')>('node:path');
   /** Makes one folder; succeeds too if it exists, or another process makes it in the meantime. */
   const makeOne = (folder: string): Promise<void> =>
     fs.mkdir(folder).catch(async (error: unknown) => {

@@ -5,7 +5,8 @@ import type { Weights } from '../tensor/tensor.js';
 import { type ArrayReference, numpyType, stridesOf } from './arrays.js';
 import { converter, countOf } from './convert.js';
 import { bytesPerValue } from './dtype.js';
-import { isShape, requireElements, withinLimit } from './limits.js';
+import type { FileBytes } from './fileBytes.js';
+import { isShape, nameCounter, requireElements, withinLimit } from './limits.js';
 import { chosenBy, type Listing, type ReadOptions } from './listing.js';
 import { quote } from './quote.js';
 import { textDecoder } from './text.js';
@@ -19,11 +20,18 @@ export const isNpz = (entries: ReadonlyMap<string, ZipEntry>): boolean =>
 
 /** Lists the arrays of an archive, by the names of their files without `.npy`. */
 export function listNpz(
-  bytes: Uint8Array,
+  file: FileBytes,
   entries: ReadonlyMap<string, ZipEntry>,
   { limits, from, signal }: ReadOptions,
 ): Listing<ZipEntry> {
-  const all = new Map([...entries].map(([name, entry]) => [name.slice(0, -'.npy'.length), entry]));
+  const count = nameCounter(format);
+  const all = new Map(
+    [...entries].map(([path, entry]) => {
+      const name = path.slice(0, -'.npy'.length);
+      count(name);
+      return [name, entry];
+    }),
+  );
   return {
     tensors: chosenBy(format, all, from),
     isScalar: () => false,
@@ -33,11 +41,11 @@ export function listNpz(
       const weights: Weights = new Map();
       let elements = 0;
       for (const [name, entry] of chosen) {
-        const file = await entryBytes(bytes, entry, signal);
-        const { array, start } = headerOf(name, file);
+        const bytes = await entryBytes(file, entry, signal);
+        const { array, start } = headerOf(name, bytes);
         elements += countOf(array.shape);
-        requireElements(format, limits, elements, bytes.length);
-        weights.set(name, await convert.tensor(name, array, file.subarray(start), true));
+        requireElements(format, limits, elements, file.length);
+        weights.set(name, await convert.tensor(name, array, bytes.subarray(start), true));
       }
       return weights;
     },

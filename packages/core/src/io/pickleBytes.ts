@@ -3,6 +3,7 @@
  */
 import { FileFormatError } from '../errors.js';
 import { type Limits, withinLimit } from './limits.js';
+import { quote } from './quote.js';
 import { textDecoder } from './text.js';
 
 /** A cursor in a pickle. Every method but `position` and `fail` advances it. */
@@ -120,8 +121,7 @@ export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): P
       const special = { inf: Number.POSITIVE_INFINITY, '-inf': Number.NEGATIVE_INFINITY, nan: Number.NaN };
       if (digits === 'inf' || digits === '-inf' || digits === 'nan') return special[digits];
       // No two parts of the expression match the same digits: a line of 16 MB fails without backtracking.
-      if (!/^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?L?$/i.test(digits))
-        fail(`'${digits.slice(0, 40)}' is not a number`);
+      if (!/^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?L?$/i.test(digits)) fail(`${quote(digits)} is not a number`);
       return Number(digits.replace(/L$/, ''));
     },
   };

@@ -1,6 +1,7 @@
 /** The opcodes of Python's pickle format, and the values that opcodes of literals push. */
 import type { PickleBytes } from './pickleBytes.js';
 import type { Pickled } from './pickleValue.js';
+import { quote } from './quote.js';
 
 /** The supported opcodes of protocols 0 to 5, under the names of Python's pickletools. */
 export const Op = {
@@ -81,7 +82,7 @@ export function literal(op: number, source: PickleBytes): Pickled | undefined {
     case Op.INT: {
       const text = source.line();
       if (text === '00' || text === '01') return text === '01';
-      return /^-?\d+$/.test(text) ? Number(text) : source.fail(`'${text.slice(0, 40)}' is not a number`);
+      return /^-?\d+$/.test(text) ? Number(text) : source.fail(`${quote(text)} is not a number`);
     }
     case Op.LONG:
     case Op.FLOAT:

@@ -1,6 +1,6 @@
 /** Stack and memo of a pickle, with the operations that its opcodes apply to them. */
 import type { timeSlices } from '../yield.js';
-import type { Limits } from './limits.js';
+import { isIndexText, type Limits, MAX_INDEX_NAMES } from './limits.js';
 import type { PickleBytes } from './pickleBytes.js';
 import { callOf, isDictClass, type KeyIn } from './pickleCalls.js';
 import { type Global, isTag, keyOf, type Pickled, qualifiedName } from './pickleValue.js';
@@ -27,19 +27,16 @@ const countOf = (value: Pickled): number => (value instanceof Map ? 4 : value in
 const FEW_COPIES = 10_000;
 
 /**
- * Texts of array indices ('0', '65536') that a dict holds as texts. V8 before 13 hashes them by value, so that they
- * can be made to collide: 65,000 take 26 seconds. A network has few parameters with such names (ParameterList).
+ * Gives a function that makes keys of dicts: numbers become `NumberKey`s, and so do further texts of array indices
+ * (`nameCounter`): those of an optimizer's state refuse no file.
  */
-const MAX_INDEX_TEXTS = 256;
-
-/** Gives a function that makes keys of dicts: numbers, and further texts of array indices, become `NumberKey`s. */
 function dictKeys(): KeyIn {
   const counts = new Map<ReadonlyMap<Pickled, Pickled>, number>();
   return (dict, key) => {
-    if (typeof key !== 'string' || key.length > 10 || !/^\d+$/.test(key)) return keyOf(key);
+    if (typeof key !== 'string' || !isIndexText(key)) return keyOf(key);
     const count = (counts.get(dict) ?? 0) + 1;
     counts.set(dict, count);
-    return count <= MAX_INDEX_TEXTS ? key : keyOf(Number(key));
+    return count <= MAX_INDEX_NAMES ? key : keyOf(Number(key));
   };
 }
 

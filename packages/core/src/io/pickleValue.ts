@@ -1,5 +1,6 @@
 /** The values that a pickle is read as: plain data, with inert tags for classes, calls and persistent ids. */
-import { quote, shown } from './quote.js';
+import { excerpt } from '../printable.js';
+import { quote } from './quote.js';
 
 /** The name of a Python class or function (GLOBAL). */
 export interface Global {
@@ -92,4 +93,4 @@ export function describe(value: Pickled | undefined): string {
 }
 
 /** Writes the full name of a class or function: `torch._utils._rebuild_tensor_v2`. */
-export const qualifiedName = ({ module, name }: Global): string => shown(`${module}.${name}`);
+export const qualifiedName = ({ module, name }: Global): string => excerpt(`${module}.${name}`);

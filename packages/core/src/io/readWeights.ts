@@ -9,15 +9,15 @@ import type { Weights } from '../tensor/tensor.js';
 import { withoutUnused } from './convert.js';
 import { describeFile } from './describeFile.js';
 import type { Progress } from './fetch.js';
+import { type FileBytes, inMemory, onDisk } from './fileBytes.js';
 import { requireHashOption } from './hash.js';
 import { type Limits, OverLimit, resolveLimits, withinLimit } from './limits.js';
 import { chosenBy, type Listing, type ReadOptions } from './listing.js';
 import { Notes, type WeightsNote } from './notes.js';
 import { isNpz, listNpz } from './npz.js';
-import { openOnDemand } from './onDemand.js';
 import { type Rename, understandNames } from './rename.js';
 import { listSafetensors, looksLikeSafetensors } from './safetensors.js';
-import { shardsOf } from './shards.js';
+import { requireShard, type Shards, shardsOf } from './shards.js';
 import { besideSource, pathOf, readSource, sourceOfThisRealm, type WeightSource } from './source.js';
 import {
   isTorchZip,
@@ -56,8 +56,9 @@ export interface ReadWeightsOptions {
   readonly onProgress?: (progress: Progress) => void;
   /**
    * Leaves the values in their file until they are used: the tensors are `LazyTensor`s, and `compile` holds
-   * no second copy of a large network's weights. Applies to safetensors files on disk, in Node; all others
-   * are read whole. Do not change the file while the weights are in use: reading values of a changed file
+   * no second copy of a large network's weights. Applies to safetensors files and PyTorch's zip files on disk, in
+   * Node, of any size; all others are read whole. Values that are compressed, or not contiguous, are read at once. Do
+   * not change the file while the weights are in use: reading values of a changed file
    * throws a FileFormatError. With `sha256` the file is read whole too, since values read later could differ
    * from the hashed ones. Below some 40 MB, reading in parts leaves more garbage than a second copy takes.
    * Default false.
@@ -129,72 +130,123 @@ async function readFrom(
   options: ReadWeightsOptions,
   limits: Limits,
   notes: Notes,
-  isShard = false,
 ): Promise<Weights> {
-  const { signal, from } = options;
-  const path = options.onDemand && options.sha256 === undefined ? pathOf(source) : undefined;
-  if (path !== undefined) {
-    const lazy = await openOnDemand(path, { ...options, limits }).catch((error: unknown) =>
-      fail(error, path),
-    );
-    if (lazy) return chosenOf(lazy, options, notes, isShard).catch((error: unknown) => fail(error, path));
+  const { signal, rename, from } = options;
+  const opened = await open(source, options, limits);
+  const shards = await shardsOf(opened.bytes, limits);
+  if (!shards) {
+    const file = await list(opened, { limits, owned: opened.owned, signal, from, notes });
+    const names = { rename, within: file.within, isScalar: (tensor: FileTensor) => tensor.isScalar };
+    return file.read(understandNames(file.tensors, names, notes));
   }
-  const { bytes, owned, place, forget } = await readSource(source, { ...options, limits });
-  const shards = isShard || looksLikeSafetensors(bytes) ? undefined : shardsOf(bytes, limits);
-  if (shards) return readShards(source, shards, options, limits, notes);
-  try {
-    const weights = await parse(bytes, { limits, owned, signal, from, notes }, options, isShard);
-    return await withoutUnused(weights, signal);
-  } catch (error) {
-    if (error instanceof FileFormatError && !(error instanceof OverLimit)) await forget();
-    return fail(error, place);
+  const parts = await openShards(source, shards, options, limits, notes);
+  const weights: Weights = new Map();
+  let elements = 0;
+  // The bytes of a file whose values are converted are freed before the next one is read.
+  for (let part = parts.shift(); part; part = parts.shift()) {
+    for (const [name, value] of await part()) {
+      weights.set(name, value);
+      elements += sizeOf(value.shape);
+    }
+    withinLimit('weight', limits, 'maxElements', elements);
   }
+  return weights;
 }
 
-/**
- * Reads the tensors of a listing that the names and rules of the options leave.
- * @param isShard - reads all tensors, under their names in the file: names are understood over all files of an index.
- */
-function chosenOf<T>(
-  { tensors, within, isScalar, read }: Listing<T>,
-  { rename }: ReadWeightsOptions,
-  notes: Notes,
-  isShard: boolean,
-): Promise<Weights> {
-  return Promise.resolve(
-    read(isShard ? tensors : understandNames(tensors, { rename, within, isScalar }, notes)),
-  );
-}
-
-/** Reads the files of an index beside it, one after the other. */
-async function readShards(
+/** Opens the files of an index beside it; gives functions that read the chosen tensors of each. */
+async function openShards(
   source: WeightSource,
-  files: readonly string[],
+  shards: Shards,
   options: ReadWeightsOptions,
   limits: Limits,
   notes: Notes,
-): Promise<Weights> {
-  const all: Weights = new Map();
+): Promise<(() => Promise<Weights>)[]> {
   // The prefixes, the rules and `from` are those of all files together: a file may hold no tensor under `from`.
   const { sha256: _, rename, from, ...rest } = options;
-  let elements = 0;
-  for (const file of files) {
-    const shard = besideSource(source, file);
+  const all = new Map<string, { readonly file: OpenFile; readonly tensor: FileTensor }>();
+  for (const name of shards.keys()) {
+    const shard = besideSource(source, name);
     if (shard === undefined)
       throw new FileFormatError(
         'weight',
-        `it is the index of weights in ${files.length} other files; pass its path or URL, so that they are found beside it`,
+        `it is the index of weights in ${shards.size} other files; pass its path or URL, so that they are found beside it`,
       );
-    const weights = await readFrom(shard, rest, limits, notes, true);
-    for (const [name, value] of weights) {
-      all.set(name, value);
-      elements += sizeOf(value.shape);
-    }
-    withinLimit('weight', limits, 'maxTensors', all.size);
-    withinLimit('weight', limits, 'maxElements', elements);
+    const opened = await open(shard, rest, limits);
+    const file = await list(opened, { limits, owned: opened.owned, signal: rest.signal, notes });
+    requireShard(shards, name, file.tensors);
+    for (const [key, tensor] of file.tensors) all.set(key, { file, tensor });
   }
-  const chosen = chosenBy('weight', all, from);
-  return understandNames(chosen, { rename, isScalar: ({ shape }) => shape.length === 0 }, notes);
+  const chosen = understandNames(
+    chosenBy('weight', all, from),
+    { rename, isScalar: ({ tensor }) => tensor.isScalar },
+    notes,
+  );
+  withinLimit('weight', limits, 'maxTensors', chosen.size);
+  const files = new Map<OpenFile, Map<string, FileTensor>>();
+  for (const [name, { file, tensor }] of chosen)
+    files.set(file, (files.get(file) ?? new Map<string, FileTensor>()).set(name, tensor));
+  return [...files].map(
+    ([file, own]) =>
+      () =>
+        file.read(own),
+  );
+}
+
+/** Bytes of a source, in memory or on disk. */
+interface OpenSource {
+  readonly bytes: FileBytes;
+  /** True if a reader may overwrite them. */
+  readonly owned: boolean;
+  /** Throws an error of a reader; adds the place to it, and deletes a cached download that cannot be read. */
+  failed(error: unknown): Promise<never>;
+}
+
+async function open(source: WeightSource, options: ReadWeightsOptions, limits: Limits): Promise<OpenSource> {
+  const path = options.onDemand && options.sha256 === undefined ? pathOf(source) : undefined;
+  if (path !== undefined) {
+    const bytes = await onDisk(path, options);
+    const start = await bytes.read(0, Math.min(bytes.length, 9));
+    if (looksLikeZip(start) || looksLikeSafetensors(start))
+      return { bytes, owned: true, failed: async (error) => fail(error, path) };
+  }
+  const { bytes, owned, place, forget } = await readSource(source, { ...options, limits });
+  return {
+    bytes: inMemory(bytes),
+    owned,
+    async failed(error) {
+      if (error instanceof FileFormatError && !(error instanceof OverLimit)) await forget();
+      return fail(error, place);
+    },
+  };
+}
+
+/** A weight file whose tensors are listed, and not read yet. */
+interface OpenFile {
+  /** By their names in the file. */
+  readonly tensors: ReadonlyMap<string, FileTensor>;
+  /** See `Listing.within`. */
+  readonly within: Listing<unknown>['within'];
+  /** Reads some of the tensors, under new names. */
+  read(chosen: ReadonlyMap<string, FileTensor>): Promise<Weights>;
+}
+
+/** A tensor of an open file. */
+interface FileTensor {
+  readonly name: string;
+  readonly isScalar: boolean;
+}
+
+/** Lists the tensors of a file of any format. */
+async function list({ bytes, failed }: OpenSource, options: ReadOptions): Promise<OpenFile> {
+  const opened = <T>({ tensors, within, isScalar: isScalarOf, read }: Listing<T>): OpenFile => ({
+    tensors: new Map([...tensors].map(([name, tensor]) => [name, { name, isScalar: isScalarOf(tensor) }])),
+    within,
+    read: (chosen) =>
+      read(new Map([...chosen].map(([name, tensor]) => [name, tensors.get(tensor.name)!])))
+        .then((weights) => (bytes.lazy ? weights : withoutUnused(weights, options.signal)))
+        .catch(failed),
+  });
+  return parse(bytes, options, opened).catch(failed);
 }
 
 /** Throws the error; adds the path or URL of the file to a FileFormatError. */
@@ -204,22 +256,22 @@ function fail(error: unknown, place: string | undefined): never {
     : error;
 }
 
+/** Lists the tensors of a file. @param opened - called with the listing. */
 async function parse(
-  bytes: Uint8Array,
+  file: FileBytes,
   options: ReadOptions,
-  { rename }: ReadWeightsOptions,
-  isShard: boolean,
-): Promise<Weights> {
-  const finish = <T>(listing: Listing<T>): Promise<Weights> =>
-    chosenOf(listing, { rename }, options.notes, isShard);
-  if (looksLikeZip(bytes)) {
-    const entries = readZip(bytes, options.limits);
-    if (isNpz(entries) && !isTorchZip(entries)) return finish(listNpz(bytes, entries, options));
-    return finish(await listTorchZip(bytes, entries, options));
+  opened: <T>(listing: Listing<T>) => OpenFile,
+): Promise<OpenFile> {
+  const start = await file.read(0, Math.min(file.length, 64));
+  if (looksLikeZip(start)) {
+    const entries = await readZip(file, options.limits, options.signal);
+    if (isNpz(entries) && !isTorchZip(entries)) return opened(listNpz(file, entries, options));
+    return opened(await listTorchZip(file, entries, options));
   }
-  if (looksLikeLegacyTorch(bytes)) return finish(await listLegacyTorch(bytes, options));
-  if (looksLikeSafetensors(bytes)) return finish(listSafetensors(bytes, options));
-  if (bytes[0] === 0x80) return finish(await otherPickle(bytes, options));
+  if (looksLikeSafetensors(start)) return opened(await listSafetensors(file, options));
+  const bytes = await file.read(0, file.length);
+  if (looksLikeLegacyTorch(bytes)) return opened(await listLegacyTorch(bytes, options));
+  if (bytes[0] === 0x80) return opened(await otherPickle(bytes, options));
   throw new FileFormatError('weight', describeFile(bytes), 0);
 }
 

@@ -1,3 +1,4 @@
+import { cpuTime } from '@cnn/testing/cpuTime';
 import { expect, test } from 'vitest';
 import { prefixesOf } from '../nn/walk.js';
 import { tensor, type Weights } from '../tensor/tensor.js';
@@ -89,14 +90,14 @@ test('prefixes under which a model is found in other weights', () => {
 
 test('names of many dots take no time', () => {
   const names = Array.from({ length: 60 }, (_, i) => `${'a.'.repeat(8000)}${i}.module.w`);
-  const start = performance.now();
+  const start = cpuTime();
   expect(renamed(named('b.module.w', ...names)).slice(0, 1)).toEqual(['b.w']);
-  expect(performance.now() - start).toBeLessThan(1000);
+  expect(cpuTime() - start).toBeLessThan(1000);
 });
 
 test('many wrapped parts take no time', () => {
   const names = Array.from({ length: 20_000 }, (_, i) => `p${i}.module.w`);
-  const start = performance.now();
+  const start = cpuTime();
   expect(renamed(named(...names)).at(-1)).toBe('p19999.w');
-  expect(performance.now() - start).toBeLessThan(2000);
+  expect(cpuTime() - start).toBeLessThan(2000);
 });

@@ -3,6 +3,7 @@
  * out counters, and applies the rules of the caller.
  */
 import type { Weights } from '../tensor/tensor.js';
+import { nameCounter } from './limits.js';
 import { Notes } from './notes.js';
 import { listed, quote } from './quote.js';
 
@@ -30,6 +31,21 @@ const asFunction = (rename: Rename): ((name: string) => string | undefined) =>
 const wrapperParts =
   /(?<=^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\./g;
 
+/** Gives a name up to its first dot, with it; empty if there is none. */
+const firstPart = (name: string): string => name.slice(0, name.indexOf('.') + 1);
+
+/** True for a first part that a wrapper adds to all names: DataParallel, AveragedModel; in a checkpoint, Lightning. */
+const isWrapper = (part: string, within: NamesOptions<unknown>['within']): boolean =>
+  part === 'module.' || (part === 'model.' && within !== 'file');
+
+/** Removes all that wrappers may have added to a name in a checkpoint, to compare two state dicts. */
+export function withoutWrappers(name: string): string {
+  let plain = name.replace(wrapperParts, '');
+  for (let part = firstPart(plain); isWrapper(part, 'checkpoint'); part = firstPart(plain))
+    plain = plain.slice(part.length);
+  return plain;
+}
+
 /** Characters of the longest name that wrappers within the network are looked for in. */
 const MAX_NAME = 1024;
 
@@ -54,6 +70,7 @@ export interface NamesOptions<T> {
  * 2. Batch norm's `num_batches_tracked` is left out, which inference does not need.
  * 3. `rename` is applied.
  * @throws Error if two tensors would get one name.
+ * @throws FileFormatError if hundreds would get numbers as names: see `nameCounter`.
  */
 export function understandNames<T>(
   tensors: ReadonlyMap<string, T>,
@@ -90,20 +107,20 @@ export function understandNames<T>(
     for (const [part] of name.matchAll(wrapperParts)) removed.add(part);
     return name.replace(wrapperParts, '');
   });
-  const first = (name: string): string => name.slice(0, name.indexOf('.') + 1);
-  const known = within === 'file' ? ['module.'] : ['module.', 'model.'];
-  const wrapper = (name: string): string | undefined => known.find((prefix) => prefix === first(name));
+  const wrapper = (name: string): string | undefined => {
+    const part = firstPart(name);
+    return isWrapper(part, within) ? part : undefined;
+  };
   while (strip(wrapper));
   // A LightningModule keeps its network under a name of its own: `net.`, `backbone.`.
-  if (within === 'lightning' && !removed.has('model.') && strip(first)) while (strip(wrapper));
+  if (within === 'lightning' && !removed.has('model.') && strip(firstPart)) while (strip(wrapper));
   const wrapped = wrappedParents(names.map(([, name]) => name));
   // A name has at most one of these parents, before its first `.module.`.
   replace((name) => {
-    const at = name.indexOf('.module.');
-    const parent = name.slice(0, Math.max(0, at));
+    const parent = name.slice(0, name.indexOf('.module.') + 1);
     if (!wrapped.has(parent)) return name;
-    removed.add(`${parent}.module.`);
-    return `${parent}.${name.slice(at + '.module.'.length)}`;
+    removed.add(`${parent}module.`);
+    return parent + name.slice(parent.length + 'module.'.length);
   });
   if (removed.size > 0)
     notes.names(`Removed from the names, as wrappers add it: ${[...removed].map(quote).join(', ')}.`);
@@ -111,9 +128,11 @@ export function understandNames<T>(
   const newName = asFunction(rename);
   const result = new Map<string, T>();
   const originals = new Map<string, string>();
+  const countName = nameCounter('weight');
   for (const [original, plain] of names) {
     const name = newName(plain);
     if (name === undefined) continue;
+    countName(name);
     const other = originals.get(name);
     if (other !== undefined)
       throw new Error(
@@ -133,7 +152,7 @@ export const renameWeights = (weights: Weights, rename: Rename): Weights =>
   understandNames(weights, { rename }, new Notes());
 
 /**
- * Finds the parts of a network that are wrapped by themselves: `features` where all names below it start with
+ * Finds the parts of a network that are wrapped by themselves: `features.` where all names below it start with
  * `features.module.`, as PyTorch's ImageNet example saves AlexNet and VGG.
  */
 function wrappedParents(names: readonly string[]): ReadonlySet<string> {
@@ -142,13 +161,13 @@ function wrappedParents(names: readonly string[]): ReadonlySet<string> {
   const parents = new Set(
     judged.flatMap((name) => {
       const at = name.indexOf('.module.');
-      return at > 0 ? [name.slice(0, at)] : [];
+      return at > 0 ? [name.slice(0, at + 1)] : [];
     }),
   );
   if (parents.size === 0) return parents;
   for (const name of judged)
     for (let dot = name.indexOf('.'); dot > 0; dot = name.indexOf('.', dot + 1)) {
-      const parent = name.slice(0, dot);
+      const parent = name.slice(0, dot + 1);
       if (parents.has(parent) && !name.startsWith('module.', dot + 1)) parents.delete(parent);
     }
   return parents;

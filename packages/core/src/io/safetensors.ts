@@ -1,16 +1,15 @@
 /** The safetensors format: header length (8 bytes), JSON header with each tensor's offsets, values. */
-import type { FileHandle } from 'node:fs/promises';
 import { FileFormatError } from '../errors.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import { stridesOf } from './arrays.js';
 import { converter, countOf } from './convert.js';
 import { aligned, bytesPerValue, type DType, isDType, littleEndianBytes, toFloat32 } from './dtype.js';
+import { type FileBytes, onDisk } from './fileBytes.js';
 import { type JsonHeader, parseHeader } from './jsonHeader.js';
 import { isCount, isShape, type Limits, requireElements, resolveLimits, withinLimit } from './limits.js';
 import { chosenBy, type Listing, type ReadOptions } from './listing.js';
-import { quote, shown } from './quote.js';
-import { withFile } from './source.js';
+import { quote } from './quote.js';
 import { textDecoder, utf8Bytes } from './text.js';
 
 const format = 'safetensors';
@@ -64,48 +63,48 @@ export function readSafetensors(bytes: Uint8Array, limits?: Partial<Limits>): Sa
 }
 
 /** Lists the tensors of a file. */
-export function listSafetensors(
-  bytes: Uint8Array,
+export async function listSafetensors(
+  file: FileBytes,
   { limits, owned, from, signal }: ReadOptions,
-): Listing<Entry> {
-  const { entries, start } = layoutOf(bytes, bytes.length, limits);
-  return listing(entries, from, async (chosen) => {
-    requireEntries(chosen, bytes.length, limits);
-    // Moving the values down to a multiple of 4 overwrites up to 3 bytes of the header, which has been read.
-    const data = aligned(bytes.subarray(start), owned);
-    const convert = converter(format, signal);
-    const weights: Weights = new Map();
-    for (const [name, entry] of chosen) {
-      const { shape, begin, end } = entry;
-      const array = { dtype: dtypeOf(entry), offset: 0, shape, strides: stridesOf(shape), negated: false };
-      weights.set(name, await convert.tensor(name, array, data.subarray(begin, end), true));
-    }
-    return weights;
-  });
-}
-
-/** Lists entries, read by `read`. */
-export function listing(
-  entries: readonly Entry[],
-  from: string | undefined,
-  read: Listing<Entry>['read'],
-): Listing<Entry> {
+): Promise<Listing<Entry>> {
+  const { entries, start } = layoutOf(await headerBytes(file, limits), file.length, limits);
   const all = new Map(entries.map((entry) => [entry.name, entry]));
-  return { tensors: chosenBy(format, all, from), isScalar: ({ shape }) => shape.length === 0, read };
+  return {
+    tensors: chosenBy(format, all, from),
+    isScalar: ({ shape }) => shape.length === 0,
+    async read(chosen) {
+      requireEntries(chosen, file.length, limits);
+      const { lazy } = file;
+      if (lazy)
+        return new Map(
+          [...chosen].map(([name, entry]) => [name, lazy(start + entry.begin, dtypeOf(entry), entry.shape)]),
+        );
+      // Moving the values down to a multiple of 4 overwrites up to 3 bytes of the header, which has been read.
+      const data = aligned(await file.read(start, file.length - start), owned);
+      const convert = converter(format, signal);
+      const weights: Weights = new Map();
+      for (const [name, entry] of chosen) {
+        const { shape, begin, end } = entry;
+        const array = { dtype: dtypeOf(entry), offset: 0, shape, strides: stridesOf(shape), negated: false };
+        weights.set(name, await convert.tensor(name, array, data.subarray(begin, end), true));
+      }
+      return weights;
+    },
+  };
 }
 
 /** Checks the number of chosen tensors and of their values. @param size - of the file, in bytes. */
-export function requireEntries(chosen: ReadonlyMap<string, Entry>, size: number, limits: Limits): void {
+function requireEntries(chosen: ReadonlyMap<string, Entry>, size: number, limits: Limits): void {
   const elements = [...chosen.values()].reduce((sum, { shape }) => sum + countOf(shape), 0);
   requireElements(format, limits, elements, size);
 }
 
 /** Gives the type of an entry. @throws FileFormatError for an unsupported one. */
-export function dtypeOf({ name, dtype }: Entry): DType {
+function dtypeOf({ name, dtype }: Entry): DType {
   if (isDType(dtype)) return dtype;
   throw new FileFormatError(
     format,
-    `the entry ${quote(name)} has the type "${shown(dtype)}", which is not supported. Save it as float32, or leave it out with the 'rename' option.`,
+    `the entry ${quote(name)} has the type ${quote(dtype)}, which is not supported. Save it as float32, or leave it out with the 'rename' option.`,
   );
 }
 
@@ -115,7 +114,7 @@ export function dtypeOf({ name, dtype }: Entry): DType {
  * @param length - size of the whole file in bytes.
  * @returns the tensors, the offset of the values in the file (`start`, bytes), and the metadata.
  */
-export function layoutOf(
+function layoutOf(
   bytes: Uint8Array,
   length: number,
   limits: Limits,
@@ -161,23 +160,17 @@ export async function readSafetensorsMetadata(
   limits?: Partial<Limits>,
 ): Promise<Readonly<Record<string, string>>> {
   const bounds = resolveLimits(limits);
-  return withFile(path, async (file) =>
-    metadataOf(headerOf(await headerBytes(file, bounds), bounds).entries.__metadata__),
-  );
+  const header = await headerBytes(await onDisk(path, {}), bounds);
+  return metadataOf(headerOf(header, bounds).entries.__metadata__);
 }
 
-/** Reads the bytes of a file up to the end of its header. */
-export async function headerBytes(file: FileHandle, limits: Limits): Promise<Uint8Array> {
-  const read = async (count: number): Promise<Uint8Array> => {
-    const bytes = new Uint8Array(count);
-    const { bytesRead } = await file.read(bytes, 0, count, 0);
-    return bytes.subarray(0, bytesRead);
-  };
-  const start = await read(8);
-  if (start.length < 8) throw new FileFormatError(format, 'it ends before its header length', start.length);
-  const headerLength = Number(new DataView(start.buffer).getBigUint64(0, true));
+/** Reads the bytes of a file up to the end of its header, or of the file. */
+async function headerBytes(file: FileBytes, limits: Limits): Promise<Uint8Array> {
+  if (file.length < 8) throw new FileFormatError(format, 'it ends before its header length', file.length);
+  const { buffer, byteOffset } = await file.read(0, 8);
+  const headerLength = Number(new DataView(buffer, byteOffset).getBigUint64(0, true));
   withinLimit(format, limits, 'maxHeaderBytes', headerLength, 0);
-  return read(8 + headerLength);
+  return file.read(0, Math.min(8 + headerLength, file.length));
 }
 
 function decode(bytes: Uint8Array): string {

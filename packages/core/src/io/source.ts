@@ -160,7 +160,7 @@ export async function withFile<T>(
 ): Promise<T> {
   const fs = requireBuiltin<typeof import('node:fs/promises')>(
     'node:fs/promises',
-    `Reading the file ${path}`,
+    `Reading the file ${printable(path)}`,
   );
   const file = await fs.open(path, 'r').catch((error: NodeJS.ErrnoException) => {
     throw new Error(
@@ -179,14 +179,19 @@ export async function withFile<T>(
   }
 }
 
+/** Advice for a large file on disk. */
+const ON_DEMAND =
+  ' Or leave its values on disk with onDemand: true, if it is a safetensors file or a zip file of PyTorch (since 1.6).';
+
 const readFile = (path: string, options: SourceOptions): Promise<Uint8Array> =>
-  withFile(path, (file, info) =>
-    readPieces(
+  withFile(path, (file, info) => {
+    withinLimit('weight', options.limits, 'maxBytes', info.size, undefined, ON_DEMAND);
+    return readPieces(
       info.size,
       options,
       async (bytes, at, count) => (await file.read(bytes, at, count, at)).bytesRead,
-    ),
-  );
+    );
+  });
 
 async function readUrl(url: string, options: SourceOptions): Promise<SourceBytes> {
   const cache = /^\s*https?:/i.test(url) ? openCache(options) : undefined;

@@ -10,6 +10,7 @@ import { under } from './listing.js';
 import type { Notes } from './notes.js';
 import { describe, isTag, itemsOf, type Pickled } from './pickleValue.js';
 import { listed, quote } from './quote.js';
+import { withoutWrappers } from './rename.js';
 
 /** A state dict: the arrays of a dict, by name. */
 export interface StateDict {
@@ -48,7 +49,7 @@ function isOtherState(key: string): boolean {
 const MAX_KEY = 1024;
 
 /** Names of a layer's own arrays: a dict of these alone is one layer, not a network. */
-const layerNames = /^(weight|bias|running_mean|running_var|num_batches_tracked|gamma|beta|mean|var)$/;
+const layerNames = /^\.(weight|bias|running_mean|running_var|num_batches_tracked|gamma|beta|mean|var)$/;
 
 /** Keys between two looks at the clock. */
 const STRIDE = 1024;
@@ -155,13 +156,11 @@ class Dicts {
   }
 }
 
-/** Names of arrays with dimensions, without the prefix of wrappers. */
+/** Names of arrays with dimensions, without what wrappers add; each after a dot, so that none is a number (`nameCounter`). */
 const namesIn = (dict: ReadonlyMap<Pickled, Pickled>): Set<string> =>
   new Set(
     [...dict].flatMap(([key, value]) =>
-      typeof key === 'string' && isArray(value) && !isScalar(value)
-        ? [key.replace(/^((module|_orig_mod|model)\.)+/, '')]
-        : [],
+      typeof key === 'string' && isArray(value) && !isScalar(value) ? [`.${withoutWrappers(key)}`] : [],
     ),
   );
 
@@ -182,16 +181,28 @@ const MUCH_SMALLER = 10;
 function isBeside({ dict, size }: Candidate, other: Candidate | undefined): boolean {
   if (!other || other.size <= size) return false;
   if (other.size >= MUCH_SMALLER * size) return true;
-  const isDotted = (name: string): boolean => name.includes('.');
+  const isDotted = (name: string): boolean => name.includes('.', 1);
   return (
     size === 1 && ![...namesIn(dict)].some(isDotted) && [...namesIn(other.dict)].filter(isDotted).length > 1
   );
 }
 
-/**
- * Joins the largest dict with the others under the same key, as parts of one network (`net.backbone`, `net.head`),
- * if no name occurs in two of them.
- */
+/** True if dicts can be parts of one network: no name occurs in two of them, or each is one layer. */
+const arePieces = (names: readonly ReadonlySet<string>[]): boolean =>
+  new Set(names.flatMap((all) => [...all])).size === names.reduce((sum, { size }) => sum + size, 0) ||
+  names.every((all) => [...all].every((name) => layerNames.test(name)));
+
+/** Joins dicts into one: the names of each begin with its path below the key `parent` (empty: in the file). */
+function joined(pieces: readonly Candidate[], parent: string): Candidate {
+  const dict = new Map<Pickled, Pickled>();
+  for (const { path, dict: piece } of pieces) {
+    const prefix = parent ? path.slice(parent.length + 1) : path;
+    for (const [key, value] of piece) dict.set(typeof key === 'string' ? `${prefix}.${key}` : key, value);
+  }
+  return { path: parent, dict, size: pieces.reduce((sum, { size }) => sum + size, 0) };
+}
+
+/** Joins the largest dict with the others under the same key (`net.backbone`, `net.head`), if they are pieces. */
 function joinSiblings(candidates: readonly Candidate[]): readonly Candidate[] {
   const parentOf = ({ path }: Candidate): string => path.slice(0, Math.max(0, path.lastIndexOf('.')));
   const largest = candidates.reduce((a, b) => (b.size > a.size ? b : a));
@@ -199,16 +210,8 @@ function joinSiblings(candidates: readonly Candidate[]): readonly Candidate[] {
   if (parent === '') return candidates;
   const siblings = candidates.filter((candidate) => parentOf(candidate) === parent);
   const others = candidates.filter((candidate) => parentOf(candidate) !== parent);
-  if (siblings.length < 2) return candidates;
-  const names = siblings.map(({ dict }) => namesIn(dict));
-  const sum = names.reduce((count, { size }) => count + size, 0);
-  if (new Set(names.flatMap((all) => [...all])).size < sum) return candidates;
-  const dict = new Map<Pickled, Pickled>();
-  for (const { path, dict: part } of siblings)
-    for (const [key, value] of part)
-      if (typeof key === 'string') dict.set(`${path.slice(parent.length + 1)}.${key}`, value);
-  const joined: Candidate = { path: parent, dict, size: sum };
-  return [joined, ...others];
+  if (siblings.length < 2 || !arePieces(siblings.map(({ dict }) => namesIn(dict)))) return candidates;
+  return [joined(siblings, parent), ...others];
 }
 
 /**
@@ -287,24 +290,17 @@ async function several(
     await sliced();
     names.push(namesIn(dict));
   }
-  const join = (): StateDict => {
-    const arrays = new Map<string, Pickled>();
-    for (const { path, dict } of candidates)
-      for (const [name, value] of arraysOf(format, dict, notes)) arrays.set(`${path}.${name}`, value);
-    notes.choice(`The weights are those under ${listed(candidates, ({ path }) => quote(path))}, joined.`);
-    return { arrays, within: 'checkpoint' };
-  };
-  if (names.every((all) => [...all].every((name) => layerNames.test(name)))) return join();
   const [first, second] = [...candidates].sort((a, b) => b.size - a.size) as [Candidate, Candidate];
-  const total = new Set(names.flatMap((all) => [...all])).size;
-  const sum = names.reduce((count, all) => count + all.size, 0);
-  if (total === sum) return first.size >= MUCH_SMALLER * second.size ? take(first) : join();
+  if (first.size >= MUCH_SMALLER * second.size) return take(first);
+  if (arePieces(names)) {
+    notes.choice(`The weights are those under ${listed(candidates, ({ path }) => quote(path))}, joined.`);
+    return { arrays: arraysOf(format, joined(candidates, '').dict, notes), within: 'checkpoint' };
+  }
   const averaged = candidates.filter(({ path }) => /ema|averag|swa/i.test(path));
   if (averaged.length === 1) {
     const all = namesIn(averaged[0]!.dict);
     if (names.every((others) => covers(all, others))) return take(averaged[0]!);
   }
-  if (first.size >= MUCH_SMALLER * second.size) return take(first);
   throw new FileFormatError(
     format,
     `it holds several dicts of tensors: ${listed(candidates, ({ path }) => quote(path))}. Choose one with the option 'from' (cnn: --weights-key).`,
@@ -350,15 +346,7 @@ async function named(
     const candidate = dicts.candidate(at, from);
     if (candidate) return arraysOf(format, candidate.dict, notes);
     const pieces = await dicts.below(at, signal);
-    if (pieces.length > 0)
-      return new Map(
-        pieces.flatMap(({ path, dict }) =>
-          [...arraysOf(format, dict, notes)].map(([name, value]): [string, Pickled] => [
-            `${path}.${name}`,
-            value,
-          ]),
-        ),
-      );
+    if (pieces.length > 0) return arraysOf(format, joined(pieces, '').dict, notes);
     if (isWholeModule(at))
       return fail(
         `its ${quote(from)} is a whole module, ${describe(at)}, no state dict. Save its state dict: torch.save(model.state_dict(), file).`,

@@ -3,18 +3,20 @@
  * before: five pickles in a row, then the storages.
  */
 import { FileFormatError } from '../errors.js';
-import type { Weights } from '../tensor/tensor.js';
+import { excerpt } from '../printable.js';
+import type { LazyTensor, Weights } from '../tensor/tensor.js';
 import { type ArrayReference, arrayReference, isScalar, storageOf, widthOfUnsupported } from './arrays.js';
-import { converter, countOf } from './convert.js';
+import { converter, countOf, endOf, isContiguous } from './convert.js';
 import { aligned, bytesPerValue } from './dtype.js';
+import type { FileBytes } from './fileBytes.js';
 import { isCount, type Limits, requireElements, withinLimit } from './limits.js';
 import { type Listing, type ReadOptions, under } from './listing.js';
 import { unpickle } from './pickle.js';
 import { describe, type Pickled } from './pickleValue.js';
-import { quote, shown } from './quote.js';
+import { quote } from './quote.js';
 import { findStateDict, scriptedArrays } from './stateDict.js';
 import { textDecoder } from './text.js';
-import { entryBytes, type ZipEntry } from './zip.js';
+import { entryBytes, isStored, startOf, type ZipEntry } from './zip.js';
 
 /** PyTorch's magic number 0x1950a86a20f9469cfc6c, as pickle protocols 2 and up write it (LONG1, 10 bytes). */
 const magicBytes = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -49,23 +51,23 @@ const MAX_RATIO = 32;
  * @throws FileFormatError for anything else, and over a limit.
  */
 export async function listTorchZip(
-  bytes: Uint8Array,
+  file: FileBytes,
   entries: ReadonlyMap<string, ZipEntry>,
   { limits, owned, from, notes, signal }: ReadOptions,
 ): Promise<Listing<Pickled>> {
   const format = 'torch zip';
   const pickle = pickleEntry(format, entries);
   if (pickle.packedBytes !== pickle.bytes)
-    withinLimit(format, limits, 'maxHeaderBytes', pickle.bytes, pickle.start);
+    withinLimit(format, limits, 'maxHeaderBytes', pickle.bytes, pickle.header);
   if (pickle.bytes > SMALL_PICKLE + MAX_RATIO * pickle.packedBytes)
     throw new FileFormatError(
       format,
       `its ${quote(pickle.name)} unpacks from ${pickle.packedBytes} bytes to ${pickle.bytes}, more than ${MAX_RATIO} times as many. Unpack it yourself if you trust it, and zip it without compression.`,
-      pickle.start,
+      pickle.header,
     );
   const folder = pickle.name.slice(0, -'data.pkl'.length);
-  const littleEndian = await isLittleEndian(format, bytes, entries.get(`${folder}byteorder`));
-  const { value } = await unpickle(await entryBytes(bytes, pickle, signal), 0, limits, signal);
+  const littleEndian = await isLittleEndian(format, file, entries.get(`${folder}byteorder`));
+  const { value } = await unpickle(await entryBytes(file, pickle, signal), 0, limits, signal);
   const { arrays, within } = entries.has(`${folder}constants.pkl`)
     ? { arrays: scripted(format, value, from, limits), within: 'file' as const }
     : await findStateDict(format, value, from, notes, signal);
@@ -86,14 +88,50 @@ export async function listTorchZip(
           );
         needed.set(entryOf(storage), entry);
       }
-      requireTensors(format, limits, references, bytes.length);
+      requireTensors(format, limits, references, file.length);
+      const lazy = await lazyTensors(format, file, references, needed, littleEndian);
+      const eager = new Map([...references].filter(([name]) => !lazy.has(name)));
       const storages = new Map<string, Uint8Array>();
-      // Moving the bytes of an entry down overwrites up to 3 bytes of its name, which is not read again.
-      for (const [key, entry] of needed)
-        storages.set(key, aligned(await entryBytes(bytes, entry, signal), owned && entry.method === 0));
-      return tensorsOf(format, references, storages, littleEndian, signal);
+      let size = 0;
+      for (const { storage } of eager.values()) {
+        const key = typeof storage === 'string' ? entryOf(storage) : '';
+        const entry = needed.get(key);
+        if (!entry || storages.has(key)) continue;
+        size += entry.bytes;
+        withinLimit(format, limits, 'maxBytes', size);
+        // Moving the bytes of an entry down overwrites up to 3 bytes of its name, which is not read again.
+        storages.set(key, aligned(await entryBytes(file, entry, signal), owned && isStored(entry)));
+      }
+      const read = await tensorsOf(format, eager, storages, littleEndian, signal);
+      return new Map([...references.keys()].map((name) => [name, lazy.get(name) ?? read.get(name)!]));
     },
   };
+}
+
+/**
+ * Leaves the values of a file on disk there, where they are contiguous in stored storages and in the usual byte order.
+ * @param entries - entries of the storages, by `entryOf` their keys.
+ */
+async function lazyTensors(
+  format: string,
+  file: FileBytes,
+  references: ReadonlyMap<string, ArrayReference>,
+  entries: ReadonlyMap<string, ZipEntry>,
+  littleEndian: boolean,
+): Promise<ReadonlyMap<string, LazyTensor>> {
+  const tensors = new Map<string, LazyTensor>();
+  if (!file.lazy || !littleEndian) return tensors;
+  const starts = new Map<ZipEntry, number>();
+  for (const [name, array] of references) {
+    const { storage, shape, dtype, offset, negated } = array;
+    const entry = typeof storage === 'string' ? entries.get(entryOf(storage)) : undefined;
+    if (!entry || !isStored(entry) || negated || countOf(shape) === 0 || !isContiguous(array)) continue;
+    endOf(format, name, array, entry.bytes);
+    const start = starts.get(entry) ?? (await startOf(file, entry));
+    starts.set(entry, start);
+    tensors.set(name, file.lazy(start + offset * bytesPerValue(dtype), dtype, shape));
+  }
+  return tensors;
 }
 
 /** Gives the parameters and buffers of a TorchScript program. */
@@ -126,17 +164,18 @@ function pickleEntry(format: string, entries: ReadonlyMap<string, ZipEntry>): Zi
   );
 }
 
-async function isLittleEndian(format: string, bytes: Uint8Array, entry?: ZipEntry): Promise<boolean> {
+async function isLittleEndian(format: string, file: FileBytes, entry?: ZipEntry): Promise<boolean> {
   if (!entry) return true;
-  if (entry.bytes > 16) throw new FileFormatError(format, 'its byteorder is longer than a word', entry.start);
+  if (entry.bytes > 16)
+    throw new FileFormatError(format, 'its byteorder is longer than a word', entry.header);
   const order = textDecoder()
-    .decode(await entryBytes(bytes, entry))
+    .decode(await entryBytes(file, entry))
     .trim();
   if (order !== 'little' && order !== 'big')
     throw new FileFormatError(
       format,
       `its byteorder is ${quote(order)}; little and big are supported`,
-      entry.start,
+      entry.header,
     );
   return order === 'little';
 }
@@ -183,7 +222,7 @@ export async function listLegacyTorch(
         if (width === undefined)
           throw new FileFormatError(
             format,
-            `its storage ${quote(storage.key)} is of the type torch.${shown(storage.type)}, which is not supported`,
+            `its storage ${quote(storage.key)} is of the type ${excerpt(`torch.${storage.type}`)}, which is not supported`,
           );
         if ((widths.get(entryOf(storage.key)) ?? width) !== width)
           throw new FileFormatError(format, `the storage ${quote(storage.key)} has two element types`);

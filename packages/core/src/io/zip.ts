@@ -3,7 +3,9 @@
  * entries, which may not exceed the size stated in the directory.
  */
 import { FileFormatError } from '../errors.js';
-import { type Limits, withinLimit } from './limits.js';
+import { timeSlices } from '../yield.js';
+import type { FileBytes } from './fileBytes.js';
+import { type Limits, nameCounter, withinLimit } from './limits.js';
 import { quote } from './quote.js';
 import { textDecoder } from './text.js';
 
@@ -14,8 +16,10 @@ export interface ZipEntry {
   readonly name: string;
   /** Compression method: 0 for stored, 8 for deflated. */
   readonly method: number;
-  /** Offset in the archive of the contents, after the local header, in bytes. */
-  readonly start: number;
+  /** Offset in the archive of the local header, which the contents follow, in bytes. */
+  readonly header: number;
+  /** Offset in the archive after the last byte that the contents may have: where the next entry begins. */
+  readonly end: number;
   /** Size in the archive, in bytes. */
   readonly packedBytes: number;
   /** Size of the unpacked contents, in bytes. */
@@ -35,27 +39,46 @@ const fail = (reason: string, offset?: number): never => {
   throw new FileFormatError(format, reason, offset);
 };
 
-/** Finds the end-of-central-directory record: 22 bytes, followed by a comment of at most 65,535 bytes. */
-function endOfDirectory(view: DataView): number {
-  for (let at = view.byteLength - 22; at >= Math.max(0, view.byteLength - 22 - 65535); at--)
-    if (view.getUint32(at, true) === 0x06054b50) return at;
-  return fail('it has no directory at its end; the file is cut short', view.byteLength);
+/** Bytes of the end-of-central-directory record, and of the longest comment after it. */
+const END_BYTES = 22;
+const MAX_COMMENT = 65_535;
+/** Bytes of the locator of the 64-bit record, which lies before the end record, and of that record. */
+const LOCATOR_BYTES = 20;
+const RECORD_BYTES = 56;
+/** Bytes of an entry's local header without its name and extra field. */
+const LOCAL_BYTES = 30;
+
+const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
+  new DataView(buffer, byteOffset, byteLength);
+
+/** Place of the central directory: number of entries, offsets of its first byte and after its last. */
+interface Directory {
+  readonly count: number;
+  readonly start: number;
+  readonly end: number;
 }
 
-/**
- * Gives the offset of the central directory, in bytes, and its number of entries; reads zip64 records too.
- */
-function directoryOf(view: DataView): { count: number; start: number } {
-  const end = endOfDirectory(view);
-  const locator = end - 20;
+/** Finds the central directory by the record at the end of the archive; reads zip64 records too. */
+async function directoryOf(file: FileBytes): Promise<Directory> {
+  if (file.length < END_BYTES) fail('it is shorter than an empty zip file', file.length);
+  const from = Math.max(0, file.length - END_BYTES - MAX_COMMENT - LOCATOR_BYTES);
+  const view = viewOf(await file.read(from, file.length - from));
+  let at = view.byteLength - END_BYTES;
+  const least = Math.max(0, at - MAX_COMMENT);
+  while (at >= least && view.getUint32(at, true) !== 0x06054b50) at--;
+  if (at < least) fail('it has no directory at its end; the file is cut short', file.length);
+  const locator = at - LOCATOR_BYTES;
   if (locator < 0 || view.getUint32(locator, true) !== 0x07064b50)
-    return { count: view.getUint16(end + 10, true), start: view.getUint32(end + 16, true) };
-  const record = Number(view.getBigUint64(locator + 8, true));
-  if (record + 56 > view.byteLength || view.getUint32(record, true) !== 0x06064b50)
-    fail('its 64-bit directory is not where it says', locator);
+    return { count: view.getUint16(at + 10, true), start: view.getUint32(at + 16, true), end: from + at };
+  const recordAt = Number(view.getBigUint64(locator + 8, true));
+  const record =
+    recordAt + RECORD_BYTES <= file.length ? viewOf(await file.read(recordAt, RECORD_BYTES)) : undefined;
+  if (record?.getUint32(0, true) !== 0x06064b50)
+    return fail('its 64-bit directory is not where it says', from + locator);
   return {
-    count: Number(view.getBigUint64(record + 32, true)),
-    start: Number(view.getBigUint64(record + 48, true)),
+    count: Number(record.getBigUint64(32, true)),
+    start: Number(record.getBigUint64(48, true)),
+    end: recordAt,
   };
 }
 
@@ -76,90 +99,132 @@ function zip64(view: DataView, from: number, end: number, values: readonly numbe
   return [...values];
 }
 
+/** Entries of the directory between two looks at the clock. */
+const STRIDE = 1024;
+
 /**
  * Reads the central directory: all entries by name. Sizes and offsets must lie within the file, entries may
- * not overlap, and all unpacked sizes together may not exceed `maxBytes`, nor 32 times the file. The CRC-32 of
- * entries is not checked; a SHA-256 of the file is (`sha256` of `readWeights`).
+ * not overlap, and all unpacked sizes together may not exceed `maxBytes` (of a file on disk, which is read entry by
+ * entry, those that are deflated), nor 32 times the file. The CRC-32 of entries is not checked; a SHA-256 of the file
+ * is (`sha256` of `readWeights`).
  * @throws FileFormatError if a check fails, or for an encrypted entry.
  */
-export function readZip(bytes: Uint8Array, limits: Limits): ReadonlyMap<string, ZipEntry> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < 22) fail('it is shorter than an empty zip file', bytes.length);
-  const { count, start } = directoryOf(view);
+export async function readZip(
+  file: FileBytes,
+  limits: Limits,
+  signal?: AbortSignal,
+): Promise<ReadonlyMap<string, ZipEntry>> {
+  const { count, start, end } = await directoryOf(file);
   withinLimit(format, limits, 'maxHeaderBytes', count * 46, start);
+  // A directory that goes beyond the limit is refused before its end is looked for.
+  const length = Math.max(0, Math.min(end - start, limits.maxHeaderBytes));
+  const directory = await file.read(Math.min(start, end), length);
+  const view = viewOf(directory);
   const decoder = textDecoder();
-  const entries = new Map<string, ZipEntry>();
+  const sliced = timeSlices(signal);
+  const countName = nameCounter(format);
+  const entries: Omit<ZipEntry, 'end'>[] = [];
+  const names = new Set<string>();
   let unpacked = 0;
-  let at = start;
+  let inMemory = 0;
+  let at = 0;
   for (let index = 0; index < count; index++) {
-    if (at + 46 > bytes.length || view.getUint32(at, true) !== 0x02014b50)
-      fail(`entry ${index} of its directory is not where it should be`, at);
+    if (index % STRIDE === STRIDE - 1) await sliced();
+    const place = start + at;
+    if (at + 46 > length || view.getUint32(at, true) !== 0x02014b50)
+      fail(`entry ${index} of its directory is not where it should be`, place);
     const nameEnd = at + 46 + view.getUint16(at + 28, true);
     const extraEnd = nameEnd + view.getUint16(at + 30, true);
     const next = extraEnd + view.getUint16(at + 32, true);
-    if (next > bytes.length) fail(`entry ${index} of its directory is cut short`, at);
-    withinLimit(format, limits, 'maxHeaderBytes', next - start, at);
-    const name = decoder.decode(bytes.subarray(at + 46, nameEnd));
+    withinLimit(format, limits, 'maxHeaderBytes', next, place);
+    if (next > length) fail(`entry ${index} of its directory is cut short`, place);
+    const name = decoder.decode(directory.subarray(at + 46, nameEnd));
     const [size, packedBytes, header] = zip64(view, nameEnd, extraEnd, [
       view.getUint32(at + 24, true),
       view.getUint32(at + 20, true),
       view.getUint32(at + 42, true),
     ]) as [number, number, number];
     const method = view.getUint16(at + 10, true);
-    if (view.getUint16(at + 8, true) & 1) fail(`${quote(name)} is encrypted`, at);
-    if (header + 30 > bytes.length || view.getUint32(header, true) !== 0x04034b50)
-      fail(`${quote(name)} is not where the directory says`, at);
-    const data = header + 30 + view.getUint16(header + 26, true) + view.getUint16(header + 28, true);
-    if (data + packedBytes > bytes.length)
-      fail(`${quote(name)} of ${packedBytes} bytes goes beyond the end of the file`, at);
+    if (view.getUint16(at + 8, true) & 1) fail(`${quote(name)} is encrypted`, place);
+    if (header + LOCAL_BYTES > file.length) fail(`${quote(name)} is not where the directory says`, place);
+    if (header + LOCAL_BYTES + packedBytes > file.length)
+      fail(`${quote(name)} of ${packedBytes} bytes goes beyond the end of the file`, place);
     if (method === STORED && size !== packedBytes)
-      fail(`${quote(name)} is stored uncompressed, but gives two sizes, ${packedBytes} and ${size}`, at);
+      fail(`${quote(name)} is stored uncompressed, but gives two sizes, ${packedBytes} and ${size}`, place);
     // Deflate compresses at most 1032-fold. A larger size is a lie, refused before memory is allocated.
     if (size > packedBytes * 1032 + 64)
-      fail(`${quote(name)} claims ${size} bytes from ${packedBytes}, more than deflate can hold`, at);
+      fail(`${quote(name)} claims ${size} bytes from ${packedBytes}, more than deflate can hold`, place);
     unpacked += size;
-    withinLimit(format, limits, 'maxBytes', unpacked, at);
-    if (unpacked > budgetOf(bytes.length))
+    if (!file.lazy || method !== STORED) inMemory += size;
+    withinLimit(format, limits, 'maxBytes', inMemory, place);
+    if (unpacked > budgetOf(file.length))
       fail(
-        `its entries unpack to ${unpacked.toLocaleString('en-US')} bytes and more, over 32 times the ${bytes.length.toLocaleString('en-US')} of the file. Unpack it yourself if you trust it, and zip it without compression.`,
-        at,
+        `its entries unpack to ${unpacked.toLocaleString('en-US')} bytes and more, over 32 times the ${file.length.toLocaleString('en-US')} of the file. Unpack it yourself if you trust it, and zip it without compression.`,
+        place,
       );
-    if (entries.has(name)) fail(`${quote(name)} occurs twice`, at);
-    entries.set(name, { name, method, start: data, packedBytes, bytes: size });
+    countName(name);
+    if (names.has(name)) fail(`${quote(name)} occurs twice`, place);
+    names.add(name);
+    entries.push({ name, method, header, packedBytes, bytes: size });
     at = next;
   }
-  requireApart(entries);
-  return entries;
-}
-
-/** Refuses overlapping entries: zip bombs share bytes between entries, and no honest writer does. */
-function requireApart(entries: ReadonlyMap<string, ZipEntry>): void {
-  let previousEnd = 0;
-  for (const { name, start, packedBytes } of [...entries.values()].sort((a, b) => a.start - b.start)) {
-    // A local header of at least 30 bytes precedes the contents of an entry.
-    if (start - 30 < previousEnd) fail(`${quote(name)} overlaps the entry before it`, start);
-    previousEnd = start + packedBytes;
-  }
+  return apart(entries, file.length);
 }
 
 /**
- * Gives the contents of an entry: a view of `file` if it is stored, a new array if it is deflated.
+ * Gives entries by name, in the order of the directory, with the ends of their contents. Refuses overlapping ones:
+ * zip bombs share bytes between entries, and no honest writer does.
+ */
+function apart(entries: readonly Omit<ZipEntry, 'end'>[], length: number): ReadonlyMap<string, ZipEntry> {
+  const sorted = [...entries].sort((a, b) => a.header - b.header);
+  const ends = new Map<Omit<ZipEntry, 'end'>, number>();
+  for (const [i, entry] of sorted.entries()) {
+    const next = sorted[i + 1];
+    if (next && entry.header + LOCAL_BYTES + entry.packedBytes > next.header)
+      fail(`${quote(next.name)} overlaps the entry before it`, next.header);
+    ends.set(entry, next?.header ?? length);
+  }
+  return new Map(entries.map((entry) => [entry.name, { ...entry, end: ends.get(entry)! }]));
+}
+
+/**
+ * Finds the contents of an entry: gives the offset of their first byte.
+ * @throws FileFormatError if its local header is not where the directory says.
+ */
+export async function startOf(
+  file: FileBytes,
+  { name, header, packedBytes, end }: ZipEntry,
+): Promise<number> {
+  const view = viewOf(await file.read(header, LOCAL_BYTES));
+  if (view.getUint32(0, true) !== 0x04034b50) fail(`${quote(name)} is not where the directory says`, header);
+  const start = header + LOCAL_BYTES + view.getUint16(26, true) + view.getUint16(28, true);
+  if (start + packedBytes > end)
+    fail(`${quote(name)} of ${packedBytes} bytes goes beyond the end of its place`, header);
+  return start;
+}
+
+/** True if the contents of an entry are stored as they are. */
+export const isStored = ({ method }: ZipEntry): boolean => method === STORED;
+
+/**
+ * Gives the contents of an entry: of a stored one as `file.read` does, of a deflated one in a new array.
  * @throws FileFormatError for other methods, and for contents of another size than the directory states.
  */
 export async function entryBytes(
-  file: Uint8Array,
+  file: FileBytes,
   entry: ZipEntry,
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
-  const { name, method, start, packedBytes, bytes } = entry;
+  const { name, method, packedBytes, bytes } = entry;
   signal?.throwIfAborted();
-  const packed = file.subarray(start, start + packedBytes);
-  if (method === STORED) return packed;
-  if (method !== DEFLATED)
+  const start = await startOf(file, entry);
+  if (method !== STORED && method !== DEFLATED)
     return fail(
       `${quote(name)} is compressed by method ${method}; stored and deflated entries are supported`,
       start,
     );
+  const packed = await file.read(start, packedBytes);
+  if (method === STORED) return packed;
   const result = new Uint8Array(bytes);
   const reader = new Blob([packed as Uint8Array<ArrayBuffer>])
     .stream()

@@ -1,7 +1,7 @@
 /** Walks over a model's tree of modules: lists, draws and matches its parameters, and replaces modules. */
 import { ShapeError, WeightsMismatch } from '../errors.js';
 import type { Param } from '../graph/graph.js';
-import { printable } from '../printable.js';
+import { excerpt } from '../printable.js';
 import { describeValue, floatsOf, kindOf } from '../realms.js';
 import { random } from '../tensor/random.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
@@ -165,7 +165,7 @@ export function requireMatch(
   if (missing.length + unexpected.length + shapeMismatch.length === 0) return;
   const list = (title: string, names: readonly string[]): string => {
     if (names.length === 0) return '';
-    const first = names.slice(0, LISTED).map(printable).join(', ');
+    const first = names.slice(0, LISTED).map(excerpt).join(', ');
     const more = names.length > LISTED ? ` and ${names.length - LISTED} more` : '';
     return `\n  ${title} (${names.length}): ${first}${more}`;
   };
@@ -202,7 +202,7 @@ function prefixHint(missing: readonly string[], unexpected: readonly string[]): 
   };
   const tooMuch = between(missing, unexpected);
   if (tooMuch)
-    return `The names in the weights have the prefix '${printable(tooMuch)}', those of the model do not. `;
+    return `The names in the weights have the prefix '${excerpt(tooMuch)}', those of the model do not. `;
   const tooLittle = between(unexpected, missing);
   return tooLittle
     ? `The names of the model have the prefix '${tooLittle}', those in the weights do not. `

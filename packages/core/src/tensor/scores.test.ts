@@ -1,6 +1,5 @@
 /** Probabilities and rankings of one row of logits. */
 import { expect, test } from 'vitest';
-import { roundHalfEven } from './round.js';
 import { probabilities, topK } from './scores.js';
 
 test('probabilities add up to 1, and large logits do not overflow', () => {
@@ -17,8 +16,4 @@ test('the largest values come first, of equal ones the earlier, and NaN last', (
   ]);
   expect(topK([2, Number.NaN, -1], 5).map(({ index }) => index)).toEqual([0, 2, 1]);
   expect(topK([-Infinity, Number.NaN, 0], 5).map(({ index }) => index)).toEqual([2, 0, 1]);
-});
-
-test('halves are rounded to the even neighbour', () => {
-  expect([0.5, 1.5, 2.5, -0.5, -1.5, 0.4, 0.6].map(roundHalfEven)).toEqual([0, 2, 2, 0, -2, 0, 1]);
 });

@@ -2,11 +2,23 @@ import { appendFile, mkdtemp, rm, truncate, utimes, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { bytesOf, legacyFile, pickle, pickledTensor, plain, safetensorsFile } from '@cnn/testing/weightFiles';
+import { deflateRawSync } from 'node:zlib';
+import {
+  bytesOf,
+  legacyFile,
+  pickle,
+  pickledTensor,
+  plain,
+  safetensorsFile,
+  six,
+  sixStorage,
+  torchZip,
+  zipFile,
+} from '@cnn/testing/weightFiles';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FileFormatError } from '../errors.js';
 import { matchParameters } from '../nn/walk.js';
-import { tensor, valuesOf, type Weights } from '../tensor/tensor.js';
+import { isLazy, tensor, valuesOf, type Weights } from '../tensor/tensor.js';
 import { readWeights } from './readWeights.js';
 import { writeSafetensors } from './safetensors.js';
 
@@ -26,6 +38,26 @@ afterAll(() => rm(folder, { recursive: true }));
 async function written(name: string, bytes: Uint8Array): Promise<string> {
   const path = join(folder, name);
   await writeFile(path, bytes);
+  return path;
+}
+
+/** Writes a PyTorch file whose storage '0' has six values, after a storage '1' of `gap` zeros that take no place. */
+async function writtenWithGap(name: string, object: Uint8Array, gap: number): Promise<string> {
+  const zip = Buffer.from(
+    zipFile({ 'archive/data.pkl': object, 'archive/data/1': bytesOf(), 'archive/data/0': six }),
+  );
+  const cut = zip.indexOf('archive/data/0') - 30;
+  /** Adds the gap to 32-bit numbers of a directory entry, by their offsets from the entry's name. */
+  const add = (key: string, ...offsets: readonly number[]): void => {
+    const at = zip.lastIndexOf(key);
+    for (const offset of offsets) zip.writeUInt32LE(zip.readUInt32LE(at + offset) + gap, at + offset);
+  };
+  add('archive/data/1', 20 - 46, 24 - 46);
+  add('archive/data/0', 42 - 46);
+  add('PK\x05\x06', 16);
+  const path = await written(name, zip.subarray(0, cut));
+  await truncate(path, cut + gap);
+  await appendFile(path, zip.subarray(cut));
   return path;
 }
 
@@ -52,7 +84,47 @@ test('other numbers become float32', async () => {
   expect([...valuesOf(weights.get('x')!, 1, 2)]).toEqual([-2]);
 });
 
-test('what is no safetensors file, or has to have a hash, is read whole', async () => {
+test('a PyTorch file: values that are contiguous stay in it, others are read', async () => {
+  const storages = { ...sixStorage, half: { bytes: bytesOf([0, 0x3c, 0, 0xc0]) } };
+  const object = pickle({
+    'module.plain': pickledTensor(),
+    'module.tail': pickledTensor({ shape: [2], offset: 4 }),
+    'module.half': pickledTensor({ key: 'half', type: 'HalfStorage', shape: [2] }),
+    'module.turned': pickledTensor({ shape: [3, 2], strides: [1, 3] }),
+    'module.none': pickledTensor({ shape: [0] }),
+  });
+  const path = await written('torch', torchZip(object, storages, 'little'));
+  const weights = await readWeights(path, { onDemand: true });
+  expect(plain(weights)).toEqual(plain(await readWeights(path)));
+  expect([...weights].flatMap(([name, value]) => (isLazy(value) ? [name] : []))).toEqual([
+    'plain',
+    'tail',
+    'half',
+  ]);
+  expect([...valuesOf(weights.get('half')!, 1, 9)]).toEqual([-2]);
+  const big = await written('big', torchZip(object, storages, 'big'));
+  expect(plain(await readWeights(big, { onDemand: true }))).toEqual(plain(await readWeights(big)));
+  const deflated = { bytes: deflateRawSync(six), method: 8, claims: six.length };
+  const packed = zipFile({ 'a/data.pkl': pickle({ x: pickledTensor() }), 'a/data/0': deflated });
+  expect(plain(await readWeights(await written('packed', packed), { onDemand: true }))).toEqual({
+    x: [
+      [2, 3],
+      [1, 2, 3, 4, 5, 6],
+    ],
+  });
+  const long = torchZip(pickle({ x: pickledTensor({ shape: [7] }) }));
+  await expect(readWeights(await written('long', long), { onDemand: true })).rejects.toThrow(
+    /'x' reaches to byte 28 of a storage of 24 \(.*long\)/,
+  );
+  const moved = torchZip(object, storages);
+  const place = Buffer.from(moved).indexOf('archive/data/half');
+  moved[place - 30] = 0;
+  await expect(readWeights(await written('moved', moved), { onDemand: true })).rejects.toThrow(
+    /'archive\/data\/half' is not where the directory says/,
+  );
+});
+
+test('what is neither safetensors nor a zip file, or has to have a hash, is read whole', async () => {
   const legacy = await written('legacy', legacyFile(pickle({ x: pickledTensor() })));
   expect(plain(await readWeights(legacy, { onDemand: true }))).toEqual(plain(await readWeights(legacy)));
   const wrong = readWeights(await written('small', file), { onDemand: true, sha256: '0000aaaa' });
@@ -104,6 +176,15 @@ test.runIf(process.platform === 'linux')(
     const weights = await readWeights(path, { onDemand: true, limits });
     expect([...valuesOf(weights.get('last')!, 0, 2)]).toEqual([7, 8]);
     expect([...valuesOf(weights.get('large')!, values - 1, values)]).toEqual([0]);
+    // A checkpoint whose weights are small beside the state of its optimizer.
+    const zip = await writtenWithGap('zip', pickle({ model: { x: pickledTensor() } }), 2.5 * 2 ** 30);
+    expect(plain(await readWeights(zip, { onDemand: true }))).toEqual({
+      x: [
+        [2, 3],
+        [1, 2, 3, 4, 5, 6],
+      ],
+    });
+    await expect(readWeights(zip)).rejects.toThrow(/over the limit maxBytes .* onDemand: true/);
     await truncate(path, 2 ** 43);
     await expect(readWeights(path, { limits: { maxBytes: Infinity } })).rejects.toThrow(
       /its 8,796,093,022,208 bytes are more than memory, or one array here, can hold\. Save/,
