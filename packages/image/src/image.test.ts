@@ -146,7 +146,7 @@ describe('datasets', () => {
 
   test('a folder that is missing', async () => {
     await expect(imageFolder('/no/such/folder')).rejects.toThrow(
-      'Cannot list the image folder /no/such/folder',
+      'Cannot list the folder /no/such/folder',
     );
   });
 });

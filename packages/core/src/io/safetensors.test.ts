@@ -117,7 +117,7 @@ describe('a wrong file is an error that says what is wrong', () => {
     [
       'an unknown type',
       safetensorsFile(one({ dtype: 'F8_E4M3' }), four),
-      /"F8_E4M3", which is not supported/,
+      /'F8_E4M3', which is not supported/,
     ],
     ['a type of JavaScript', safetensorsFile(one({ dtype: 'constructor' }), four), /which is not supported/],
     [
