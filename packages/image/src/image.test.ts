@@ -145,9 +145,7 @@ describe('datasets', () => {
   });
 
   test('a folder that is missing', async () => {
-    await expect(imageFolder('/no/such/folder')).rejects.toThrow(
-      'Cannot list the folder /no/such/folder',
-    );
+    await expect(imageFolder('/no/such/folder')).rejects.toThrow('Cannot list the folder /no/such/folder');
   });
 });
 
