@@ -2,8 +2,10 @@
 import { createQueue } from '../../common/queue.js';
 import { startDeadline } from './deadline.js';
 import type { Answer, Feed, Request, ValueRange } from './messages.js';
-import { ENDED, type LoadedPlan, type Runner, restartFailed } from './runner.js';
+import type { LoadedPlan, Runner } from './runner.js';
 import { readyWorker, type WorkerHandle } from './workerHandle.js';
+
+const ENDED = 'The worker of the wasm back end has been ended.';
 
 /**
  * Starts a runner on one worker. It keeps the memory image, to fill the memory of a new worker if this one is
@@ -18,8 +20,6 @@ export async function ownMemoryRunner(
   const commands = image.commands[0]!;
   const hasUpdates = computePhaseCount < commands.ends.length;
   let worker: WorkerHandle | undefined;
-  /** Reason why the last worker was lost. */
-  let failure: Error | undefined;
   /** True if a lost worker's memory contained updated parameters. */
   let parametersLost = false;
   let ended = false;
@@ -30,39 +30,26 @@ export async function ownMemoryRunner(
     const bytes = new ArrayBuffer(image.filled);
     await image.fill(bytes, signal);
     const first: Request = { own: { module, pages: image.pages, image: bytes } };
-    const started = await readyWorker(first, { transfer: [bytes], workerUrl, signal });
-    if (ended) {
-      await started.terminate();
-      throw new Error(ENDED);
-    }
-    worker = started;
-    started.onMessage((message) => pending?.resolve(message as Answer));
+    const started = await readyWorker(first, { transfer: [bytes], workerUrl });
+    started.onMessage((message) => pending.resolve(message as Answer));
     started.onFailure((reason) => lose(started, reason));
     return started;
   };
-  const lose = (lost: WorkerHandle, reason: Error): void => {
+  const lose = (lost: WorkerHandle, { message }: Error): void => {
     worker = undefined;
-    failure = reason;
     void lost.terminate();
     parametersLost = hasUpdates;
     pending?.reject(
-      new Error(
-        `The worker of the wasm back end is gone (${reason.message}); the next run starts a new one.`,
-      ),
+      new Error(`The worker of the wasm back end is gone (${message}); the next run starts a new one.`),
     );
   };
-  const restart = (signal?: AbortSignal): Promise<WorkerHandle> =>
-    start(signal).catch((error: Error) => {
-      signal?.throwIfAborted();
-      throw ended ? error : restartFailed(failure, error);
-    });
   /** Posts a message and returns the worker's answer; starts a new worker if the last one was lost. */
   const request = async (message: Request, signal?: AbortSignal): Promise<Answer> => {
     if (ended) throw new Error(ENDED);
-    signal?.throwIfAborted();
     if (parametersLost)
       throw new Error('The worker of the wasm back end is gone with its parameters; compile again.');
-    const asked = worker ?? (await restart(signal));
+    worker ??= await start();
+    const asked = worker;
     const { keepAlive, post } = asked;
     const abort = (): void => post({ stop: true });
     signal?.addEventListener('abort', abort);
@@ -87,7 +74,7 @@ export async function ownMemoryRunner(
   const enqueueRun = (feeds: readonly Feed[], outputs: readonly ValueRange[], signal?: AbortSignal) =>
     enqueue(() => request({ run: { feeds, outputs, commands, computePhaseCount } }, signal));
 
-  await start(loading);
+  worker = await start(loading);
   return {
     threads: 1,
     fallbackReason,

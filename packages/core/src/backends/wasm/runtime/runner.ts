@@ -44,18 +44,6 @@ export interface LoadedPlan {
   readonly signal?: AbortSignal;
 }
 
-/** Message of runs that have no worker any more. */
-export const ENDED = 'The workers of the wasm back end have been ended.';
-
-/**
- * Returns the error of a run whose lost workers could not be replaced.
- * @param lost - why the last workers were lost.
- */
-export const restartFailed = (lost: Error | undefined, { message }: Error): Error =>
-  new Error(
-    `A worker of the wasm back end is gone (${lost?.message}), and a new one could not be started (${message}); the next run tries again.`,
-  );
-
 /** Returns copies of values in memory. */
 export const readAll = (memory: WebAssembly.Memory, ranges: readonly ValueRange[]): readonly Float32Array[] =>
   ranges.map(({ at, floats }) => new Float32Array(memory.buffer, at, floats).slice());

@@ -5,7 +5,7 @@
 import { Command, control } from './controlWords.js';
 import { startDeadline } from './deadline.js';
 import { durations } from './execute.js';
-import { ENDED, type LoadedPlan, type Runner, readAll, restartFailed, writeAll } from './runner.js';
+import { type LoadedPlan, type Runner, readAll, writeAll } from './runner.js';
 import { readyWorker, type WorkerHandle } from './workerHandle.js';
 
 type WaitAsync = (
@@ -14,11 +14,8 @@ type WaitAsync = (
   value: number,
 ) => { readonly async: boolean; readonly value: Promise<string> | string };
 
-/**
- * `Atomics.waitAsync`; undefined in engines without it. TypeScript's libraries do not declare it yet. Engines
- * without shared memory may have no `Atomics`, and this module is loaded there too.
- */
-const { waitAsync } = (globalThis.Atomics ?? {}) as { readonly waitAsync?: WaitAsync };
+/** `Atomics.waitAsync`; undefined in engines without it. TypeScript's libraries do not declare it yet. */
+const waitAsync = (Atomics as unknown as { readonly waitAsync?: WaitAsync }).waitAsync;
 
 /** Added to the arrivals to open every barrier: more than the arrivals of any plan. */
 const OPEN_BARRIERS = 2 ** 28;
@@ -41,7 +38,6 @@ export async function sharedMemoryRunner({
   let workers: readonly WorkerHandle[] = [];
   /** Reason why a worker was lost; undefined once new ones are started. */
   let failure: Error | undefined;
-  let ended = false;
   /**
    * Ends the wait for the current run. Called when a worker is lost, when the runner ends, and, without
    * `waitAsync`, when a worker posts 'done'.
@@ -61,22 +57,21 @@ export async function sharedMemoryRunner({
     wake();
   };
 
-  /** Starts all workers, or none. */
-  const start = async (signal?: AbortSignal): Promise<void> => {
+  const start = async (): Promise<void> => {
+    failure = undefined;
     const started = await Promise.allSettled(
       commandLists.map((commands, thread) => {
         const byMessage = waitAsync === undefined;
         const share = { module, memory, thread, threads, commands, computePhaseCount, times, byMessage };
-        return readyWorker({ share }, { workerUrl, signal });
+        return readyWorker({ share }, { workerUrl });
       }),
     );
     workers = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const rejected = started.find((result) => result.status === 'rejected');
-    if (rejected || ended) {
+    if (rejected) {
       await stop();
-      throw rejected ? rejected.reason : new Error(ENDED);
+      throw rejected.reason;
     }
-    failure = undefined;
     for (const worker of workers) {
       worker.onFailure(lose);
       worker.onMessage((message) => {
@@ -98,14 +93,9 @@ export async function sharedMemoryRunner({
 
   /** Has all workers execute a command; resolves when the last of them has finished. */
   const runCommand = async (command: number, signal?: AbortSignal): Promise<void> => {
-    if (ended) throw new Error(ENDED);
     if (failure) {
-      const lost = failure;
       await stop();
-      await start(signal).catch((error: Error) => {
-        signal?.throwIfAborted();
-        throw ended ? error : restartFailed(lost, error);
-      });
+      await start();
     }
     for (const name of ['arrived', 'finished', 'waiting', 'stop'] as const)
       Atomics.store(words, word(name), 0);
@@ -156,7 +146,7 @@ export async function sharedMemoryRunner({
   };
   // Workers start after the memory is filled: starting them at the same time makes the peak of memory higher.
   await image.fill(memory.buffer, loading);
-  await start(loading);
+  await start();
   return {
     threads,
     async run(feeds, outputs, signal) {
@@ -185,7 +175,6 @@ export async function sharedMemoryRunner({
       return [...computeTimes, ...readTimes(updatePhaseCount)];
     },
     async dispose() {
-      ended = true;
       failure = new Error('it has been ended');
       await stop();
       wake();

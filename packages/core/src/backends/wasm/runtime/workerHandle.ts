@@ -11,8 +11,8 @@ export interface WorkerHandle {
   /** Calls the listener with each message of the worker. */
   onMessage(listener: (message: unknown) => void): void;
   /**
-   * Calls the listener once if the worker fails, or ends before `terminate`; at once if it has failed before.
-   * If `watched` is false, a worker that the browser kills may go unnoticed.
+   * Calls the listener once if the worker fails, or ends before `terminate`. If `watched` is false, a worker
+   * that the browser kills may go unnoticed.
    */
   onFailure(listener: (reason: Error) => void): void;
   /** True if every end of the worker is noticed. Known once the worker is ready. */
@@ -36,39 +36,20 @@ export interface WorkerStart {
   readonly transfer?: ArrayBuffer[];
   /** Browsers only: URL of the worker's program. Default: a blob of its text. */
   readonly workerUrl?: string | URL;
-  /** Ends the start; the promise rejects with its reason. */
-  readonly signal?: AbortSignal;
-}
-
-/** The first failure of a worker, for listeners that may come later. */
-function createFailure() {
-  let reason: Error | undefined;
-  const listeners: ((reason: Error) => void)[] = [];
-  return {
-    fail(message: string | Error): void {
-      if (reason) return;
-      reason = message instanceof Error ? message : new Error(message);
-      for (const listener of listeners) listener(reason);
-    },
-    listen(listener: (reason: Error) => void): void {
-      if (reason) listener(reason);
-      else listeners.push(listener);
-    },
-  };
 }
 
 function nodeWorker({ Worker: NodeWorker }: NodeWorkers): WorkerHandle {
   const worker = new NodeWorker(workerText, { eval: true, name: 'cnn wasm' });
   let ending = false;
-  const failure = createFailure();
-  worker.once('error', failure.fail);
-  worker.once('exit', (code) => {
-    if (!ending) failure.fail(`it ended with code ${code}`);
-  });
   return {
     post: (message, transfer) => worker.postMessage(message, transfer ?? []),
     onMessage: (listener) => worker.on('message', listener),
-    onFailure: failure.listen,
+    onFailure(listener) {
+      worker.once('error', listener);
+      worker.once('exit', (code) => {
+        if (!ending) listener(new Error(`it ended with code ${code}`));
+      });
+    },
     watched: true,
     keepAlive: (busy) => (busy ? worker.ref() : worker.unref()),
     async terminate() {
@@ -86,19 +67,15 @@ function browserWorker(workerUrl?: string | URL): WorkerHandle {
   const url = text ? URL.createObjectURL(text) : workerUrl!;
   const worker = new Worker(url);
   let ending = false;
-  const failure = createFailure();
+  const failureListeners: ((reason: Error) => void)[] = [];
   const fail = (reason: string): void => {
-    if (!ending) failure.fail(reason);
+    if (!ending) for (const listener of failureListeners.splice(0)) listener(new Error(reason));
   };
   // Shortens the URL for error messages: bundlers inline small files as `data:` URLs of thousands of characters.
   const startFailure = text
     ? "it could not start: a content security policy has to allow 'worker-src blob:', or wasmBackend needs a workerUrl"
-    : `it could not start from ${String(workerUrl).slice(0, 99)}, which has to be @cnn/core/worker.js of this version, for a cross-origin isolated page with the header Cross-Origin-Embedder-Policy`;
-  worker.addEventListener('error', ({ message }) => {
-    if (!message) fail(startFailure);
-    // Servers answer unknown paths with a page.
-    else fail(message.includes('SyntaxError') ? `${startFailure}; ${message}` : message);
-  });
+    : `it could not start from ${String(workerUrl).slice(0, 99)}`;
+  worker.addEventListener('error', (event) => fail(event.message || startFailure));
   // If the browser ends a worker, for instance when memory is short, there is no event. But the browser
   // releases the Web Locks that the worker held. Only secure contexts (https, localhost) have Web Locks, and
   // sandboxed frames and pages whose cookies are blocked may not use them: then some ends are not noticed.
@@ -123,7 +100,7 @@ function browserWorker(workerUrl?: string | URL): WorkerHandle {
       worker.addEventListener('message', ({ data }) => {
         if (data !== LOCKED) listener(data);
       }),
-    onFailure: failure.listen,
+    onFailure: (listener) => void failureListeners.push(listener),
     get watched() {
       return watched;
     },
@@ -141,25 +118,18 @@ function browserWorker(workerUrl?: string | URL): WorkerHandle {
 
 /**
  * Starts a worker and resolves when it has answered `ready` to its first message; rejects if it fails before,
- * has not answered after 30 seconds, or the signal is aborted.
+ * or has not answered after 30 seconds.
  */
 export async function readyWorker(
   first: Request,
-  { transfer, workerUrl, signal }: WorkerStart = {},
+  { transfer, workerUrl }: WorkerStart = {},
 ): Promise<WorkerHandle> {
-  signal?.throwIfAborted();
   const threads = builtin<NodeWorkers>('node:worker_threads');
   const worker = threads ? nodeWorker(threads) : browserWorker(workerUrl);
   let cancel: () => void = () => undefined;
   try {
     await new Promise<void>((resolve, reject) => {
-      const end = startDeadline(START_MS, reject);
-      const abort = (): void => reject(signal?.reason);
-      signal?.addEventListener('abort', abort);
-      cancel = () => {
-        end();
-        signal?.removeEventListener('abort', abort);
-      };
+      cancel = startDeadline(START_MS, reject);
       worker.onFailure(reject);
       worker.onMessage((message) => {
         if (message === 'ready') resolve();
