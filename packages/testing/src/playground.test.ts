@@ -142,7 +142,7 @@ describe.runIf(found)('the playground', () => {
       }
     });
     await waitForFirst('1');
-    expect(await page.evaluate(() => (globalThis as Counted).pictures)).toBe(2);
+    await expect.poll(() => page.evaluate(() => (globalThis as Counted).pictures)).toBe(2);
     await page.reload();
     await waitForFirst('3');
   });
