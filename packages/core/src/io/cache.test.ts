@@ -97,7 +97,26 @@ test('in a browser it is the Cache storage, when asked for', async () => {
     await expect(cache.keep('https://example.org/x?token=secret', Uint8Array.of(1))).rejects.toThrow(
       'Cannot keep https://example.org/x?... in the Cache storage of this page (full)',
     );
+    // Chromium refuses `caches` itself in sandboxed pages, and all browsers refuse `open` if cookies are blocked.
+    const refuse = (): never => {
+      throw new DOMException('The operation is insecure.', 'SecurityError');
+    };
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+    for (const refused of [{ get: refuse }, { value: { open: async () => refuse() } }]) {
+      vi.unstubAllGlobals();
+      Object.defineProperty(globalThis, 'caches', { configurable: true, ...refused });
+      const none = openCache({ cache: true })!;
+      expect(await none.find('https://example.org/x')).toBeUndefined();
+      await none.keep('https://example.org/x', Uint8Array.of(1));
+      await none.forget('https://example.org/x');
+    }
+    expect(warn.mock.calls).toEqual(
+      Array(2).fill([
+        expect.stringMatching(/^Downloads are not kept, .* \(The operation is insecure\.\)\.$/),
+      ]),
+    );
   } finally {
     process.getBuiltinModule = getBuiltinModule;
+    Reflect.deleteProperty(globalThis, 'caches');
   }
 });

@@ -120,24 +120,42 @@ function folder(directory: string): DownloadCache {
   };
 }
 
-/** Caches in the Cache storage of the page's origin, which stores a whole response or nothing. */
+/**
+ * Caches in the Cache storage of the page's origin, which stores a whole response or nothing. Sandboxed pages have
+ * none, nor those whose cookies the user blocks: there it keeps nothing, with a warning.
+ */
 function browserCache(): DownloadCache {
-  if (typeof caches === 'undefined')
+  // Not read yet, since sandboxed pages may not even do that.
+  if (!('caches' in globalThis))
     throw new Error(
       'The cache option needs a browser with Cache storage, on a page served over https; leave it out.',
     );
-  const open = (): Promise<Cache> => caches.open('cnn');
+  let warned = false;
+  const open = async (): Promise<Cache | undefined> => {
+    try {
+      return await caches.open('cnn');
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      if (!warned)
+        console.warn(
+          `Downloads are not kept, since this page may not use Cache storage: it is sandboxed, or cookies are blocked (${reason}).`,
+        );
+      warned = true;
+      return undefined;
+    }
+  };
   return {
     prepare: () => Promise.resolve(),
-    find: async (url) => (await (await open()).match(url))?.blob(),
+    find: async (url) => (await (await open())?.match(url))?.blob(),
     async keep(url, bytes) {
-      await (await open()).put(url, new Response(bytes as Uint8Array<ArrayBuffer>)).catch((error: Error) => {
+      const cache = await open();
+      await cache?.put(url, new Response(bytes as Uint8Array<ArrayBuffer>)).catch((error: Error) => {
         throw new Error(
           `Cannot keep ${shownUrl(url)} in the Cache storage of this page (${error.message}); free storage of the site, or leave the cache option out.`,
           { cause: error },
         );
       });
     },
-    forget: async (url) => void (await (await open()).delete(url)),
+    forget: async (url) => void (await (await open())?.delete(url)),
   };
 }
