@@ -24,7 +24,8 @@ export const lowerLocalResponseNormGrad: Lowering<LocalResponseNormAttrs> = (p, 
     beta,
     k,
   });
-  parallelForPixels(p, 'local response norm', runs, (run, first, pixels, thread) =>
+  p.setAlgorithm('local response norm');
+  parallelForPixels(p, runs, (run, first, pixels, thread) =>
     call({
       dy: runs.at(dy, run, first),
       x: runs.at(x, run, first),

@@ -2,10 +2,9 @@
 
 import { FLOAT } from '../../../codegen/kernel.js';
 import { MAX_WINDOW_ROWS } from '../../../codegen/windowRow.js';
-import { rowAt } from '../../../memory/layout.js';
-import type { LoweringContext } from '../../../schedule/context.js';
-import type { Call } from '../../../schedule/kernelCache.js';
-import { shareOf } from '../../../schedule/ranges.js';
+import type { Pixels } from '../../../memory/layout.js';
+import type { Pointer } from '../../../memory/region.js';
+import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
 import { pack } from '../../data/pack.js';
 import { insideWindow } from '../../data/padding.js';
 import { biasOf, pixelsOf } from '../../lowering.js';
@@ -27,7 +26,7 @@ const MAX_OUTPUTS = 32;
  * advantage.
  */
 export function chooseGroupedRows(
-  p: LoweringContext,
+  p: Planner,
   { attrs: { groups }, kernel, channels, out }: Convolution,
 ): GroupedLanes | undefined {
   const [inEach, outEach] = [channels / groups, out / groups];
@@ -39,7 +38,7 @@ export function chooseGroupedRows(
 }
 
 /** Plans a row-wise grouped convolution. */
-export function lowerGroupedRows(p: LoweringContext, convolution: Convolution, lanes: GroupedLanes): void {
+export function lowerGroupedRows(p: Planner, convolution: Convolution, lanes: GroupedLanes): void {
   const { attrs, weight, order, bias, residual, kernel, channels, out, y } = convolution;
   const { stride, dilation, padding, groups, activation } = attrs;
   const [windowRows, columns] = kernel;
@@ -69,6 +68,8 @@ export function lowerGroupedRows(p: LoweringContext, convolution: Convolution, l
   /** Computes a row, counted through all images, for a range of sets. */
   const call = (index: number, [first, end]: readonly [number, number]): Call => {
     const [image, row] = [Math.floor(index / y.h), index % y.h];
+    const at = (value: Pixels, row: number): Pointer =>
+      value.at.plus(image * value.imageStride + row * value.rowStride);
     const inputRow = (tap: number): number => row * stride[0] - padding[0] + tap * dilation[0];
     const [firstRow, endRow] = insideWindow(inputRow(0), windowRows, dilation[0], x.h);
     const shape: GroupedRow = {
@@ -87,15 +88,15 @@ export function lowerGroupedRows(p: LoweringContext, convolution: Convolution, l
       activation,
     };
     const rows = Array.from({ length: endRow - firstRow }, (_, tap) =>
-      rowAt(x, image, inputRow(firstRow + tap)).plus(first * setIn * FLOAT),
+      at(x, inputRow(firstRow + tap)).plus(first * setIn * FLOAT),
     );
     const computeRow = p.kernel(groupedRow, shape);
     return computeRow({
       x: rows,
-      y: rowAt(y, image, row).plus(first * setOut * FLOAT),
+      y: at(y, row).plus(first * setOut * FLOAT),
       weights: weights.plus(first * setFloats * FLOAT),
       bias: biasAt.plus(first * setOut * FLOAT),
-      residual: residualPixels && rowAt(residualPixels, image, row).plus(first * setOut * FLOAT),
+      residual: residualPixels && at(residualPixels, row).plus(first * setOut * FLOAT),
       sets: end - first,
     });
   };
@@ -105,6 +106,7 @@ export function lowerGroupedRows(p: LoweringContext, convolution: Convolution, l
   // Threads divide the sets instead of the rows if there are few rows, which would not divide evenly, or if
   // the weights are larger than the input: each weight is then read by one core.
   const bySets = sets >= p.threads && (rows < 8 * p.threads || sets * setBytes > x.n * x.imageStride);
+  p.setAlgorithm(`grouped ${kernel.join('x')}`);
   p.addExpectedSeconds(
     groupedSeconds(p.engine, {
       pixels: y.n * y.h * y.w,
@@ -113,7 +115,7 @@ export function lowerGroupedRows(p: LoweringContext, convolution: Convolution, l
       columns: outEach,
     }),
   );
-  p.addPhase(`grouped ${kernel.join('x')}`, (thread) => {
+  p.addPhase((thread) => {
     const [from, to] = bySets ? shareOf(sets, thread, p.threads) : [0, sets];
     const [top, bottom] = bySets ? [0, rows] : shareOf(rows, thread, p.threads);
     const calls: Call[] = [];

@@ -4,10 +4,9 @@
  * and no row is computed twice.
  */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
-import { type Pixels, rowAt } from '../../../memory/layout.js';
+import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
-import type { LoweringContext } from '../../../schedule/context.js';
-import type { Call } from '../../../schedule/kernelCache.js';
+import type { Call, Planner } from '../../../schedule/planner.js';
 import { type RowMatmul, rowMatmulCalls } from '../../matmul/rowMatmul.js';
 import type { DepthwiseRows } from '../depthwise/depthwise.js';
 
@@ -40,10 +39,7 @@ export interface ChannelWisePlan {
 }
 
 /** Adds the phase of the expansion and the depthwise convolution. */
-export function channelWisePhase(
-  p: LoweringContext,
-  { x, y, expand, depthwise, sums }: ChannelWisePlan,
-): void {
+export function channelWisePhase(p: Planner, { x, y, expand, depthwise, sums }: ChannelWisePlan): void {
   const { groupChannels } = depthwise;
   // Contiguous images are expanded together, so that weights are read once for all of them.
   const imageBlock =
@@ -54,7 +50,7 @@ export function channelWisePhase(
   const imageStride = x.h * rowStride;
   const workspace = expand && p.workspacePerThread(Math.min(imageBlock, x.n) * imageStride);
   const units = Math.ceil(paddedChannels(y.c) / UNIT_CHANNELS);
-  p.parallelFor('expand, depthwise', units, (from, to, thread) => {
+  p.parallelFor(units, (from, to, thread) => {
     const calls: Call[] = [];
     for (let image = 0; image < x.n; image += imageBlock) {
       const end = Math.min(image + imageBlock, x.n);
@@ -78,7 +74,7 @@ export function channelWisePhase(
           const xRow = (inputRow: number): Pointer =>
             expanded
               ? expanded.plus((rowImage - image) * imageStride + inputRow * rowStride)
-              : rowAt(x, rowImage, inputRow);
+              : x.at.plus(rowImage * x.imageStride + inputRow * x.rowStride);
           const yRow = y.at.plus(row * y.rowStride);
           calls.push(depthwise.call(row % y.h, xRow, yRow, groups, sums?.plus(row * y.pixelStride)));
         }

@@ -1,7 +1,9 @@
-/** Transforms the weights of a Winograd convolution, G g G^T, once, when the program is loaded. */
+/**
+ * Transforms the weights of a Winograd convolution, G g G^T: once if they are constant, else in every run.
+ */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pointer } from '../../../memory/region.js';
-import type { LoweringContext } from '../../../schedule/context.js';
+import type { Planner } from '../../../schedule/planner.js';
 import { columnPlace } from '../../matmul/matmul.js';
 import { conflictFreeStride } from '../conflictFreeStride.js';
 import type { Convolution } from '../convolution.js';
@@ -18,29 +20,20 @@ export interface TransformedWeights {
 }
 
 /**
- * Transforms and packs the weights of a convolution.
+ * Transforms and packs the weights.
  * @param panel - output channels of a panel.
  */
-export type TransformWeights = (
-  p: LoweringContext,
+export function transformWeights(
+  p: Planner,
   convolution: Convolution,
   method: WinogradMethod,
   panel: number,
-) => TransformedWeights;
-
-/** Returns the bytes from the matrix of one element to the next. */
-export const elementStrideOf = ({ channels, out }: Convolution): number =>
-  conflictFreeStride(channels * paddedChannels(out));
-
-/** Transforms weights that no run changes. */
-export const transformConstantWeights: TransformWeights = (p, convolution, method, panel) => {
+): TransformedWeights {
   const { weight, order, channels, out } = convolution;
-  const elementStride = elementStrideOf(convolution);
+  const elementStride = conflictFreeStride(channels * paddedChannels(out));
   const constant = p.constantValue(weight);
   if (!constant)
-    throw new Error(
-      `${weight.graph.at(weight.path)}: the weight changes; lower it with the ops of training.`,
-    );
+    return { at: p.transformChangingWeights!(p, convolution, method, panel, elementStride), elementStride };
   const { weightMatrix: g } = winogradAlgorithms[method];
   const elementFloats = elementStride / FLOAT;
   // Each call of `fill` transforms one panel of output channels: it reads the panel's columns, and writes the panel
@@ -85,4 +78,4 @@ export const transformConstantWeights: TransformWeights = (p, convolution, metho
     }
   };
   return { at: p.addConstant(g.length ** 2 * elementFloats, fill, Math.ceil(out / panel)), elementStride };
-};
+}
