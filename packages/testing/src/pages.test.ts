@@ -176,16 +176,6 @@ describe.runIf(found && built)('a page', () => {
       expect(fallbackReason).toMatch(/a worker could not be started .*'worker-src blob:'.* workerUrl/);
     });
 
-    test('and a workerUrl to something else: runs on the calling thread, and says what it has to be', async () => {
-      const page = { ...script(await minified), '/wrong.js': '<!doctype html>' };
-      const options = { workerUrl: '/wrong.js', threads: 2 };
-      const { threads, fallbackReason } = await classify(page, policy("'wasm-unsafe-eval'"), options);
-      expect(threads).toBe(1);
-      expect(fallbackReason).toMatch(
-        /could not start from \/wrong\.js, which has to be @cnn\/core\/worker\.js .*SyntaxError/,
-      );
-    });
-
     test('and a workerUrl: runs on workers', async () => {
       const page = script(await minified);
       const options = { workerUrl: '/core/worker.js', threads: 2 };
