@@ -85,22 +85,23 @@ const digests: Record<string, string> = {};
 
 /** Adds the digests of a graph; `filled` includes its packed weights for some engines. */
 async function add(name: string, graph: Graph, weights: Weights, filled: boolean): Promise<void> {
-  const lower = await lowererFor(graph);
+  const lowerer = await lowererFor(graph);
   const tiled = tileBatch(graph);
   for (const [index, engine] of engines.entries())
     for (const threads of [1, 2, 3]) {
-      const { planner } = planGraph(tiled, weights, engine, threads, lower);
-      const fills = planner.constantFills.splice(0);
+      const { parts } = planGraph(tiled, weights, engine, threads, lowerer);
+      const { fills: all, region } = parts.constants;
+      const fills = all.splice(0);
       const fill = filled && index % 2 === 1 && threads === 2;
-      if (fill) planner.constantFills.push(...fills);
-      const image = layOutMemory(planner, threads > 1);
+      if (fill) all.push(...fills);
+      const image = layOutMemory(parts, threads > 1);
       const memory = new ArrayBuffer(image.filled);
       await image.fill(memory);
       const { pages, commands, computePhaseCount, times } = image;
       const places = fills.map(({ at, floats, pieces }) => [at.address, floats, pieces]);
       const hash = createHash('sha256').update(withoutExports(image.module));
       hash.update(JSON.stringify([pages, commands, computePhaseCount, times, image.filled, places]));
-      hash.update(new Uint8Array(memory, 0, fill ? image.filled : planner.constants.base));
+      hash.update(new Uint8Array(memory, 0, fill ? image.filled : region.base));
       digests[`${name}, ${threads} threads, ${JSON.stringify(engine)}`] = hash.digest('hex').slice(0, 16);
     }
 }

@@ -48,11 +48,11 @@ test('a missing file, a wrong import between packages and one between layers are
 test('a wrong import between the folders of the wasm back end is found; tests may have any', () => {
   const wasm = 'packages/core/src/backends/wasm';
   write('packages/core/package.json', '{ "private": true }');
-  write(`${wasm}/codegen/kernel.ts`, "import type { Planner } from '../schedule/planner.js';\n");
-  write(`${wasm}/codegen/kernel.test.ts`, "import { Planner } from '../schedule/planner.js';\n");
+  write(`${wasm}/codegen/kernel.ts`, "import type { Fusion } from '../schedule/fusions.js';\n");
+  write(`${wasm}/codegen/kernel.test.ts`, "import { findFusions } from '../schedule/fusions.js';\n");
   write(`${wasm}/runtime/runner.ts`, "import { lowererFor } from '../ops/index.js';\n");
   write(
-    `${wasm}/schedule/planner.ts`,
+    `${wasm}/schedule/fusions.ts`,
     "import { Region } from '../memory/region.js';\nimport { Graph } from '../../../graph/graph.js';\n",
   );
   write(
@@ -60,7 +60,7 @@ test('a wrong import between the folders of the wasm back end is found; tests ma
     "import { Runner } from './runtime/runner.js';\nimport { wasmProgram } from './program.js';\n",
   );
   expect(problemsOf(root).filter((problem) => problem.includes(': wasm/'))).toEqual([
-    `${wasm}/codegen/kernel.ts imports ../schedule/planner.js: wasm/codegen may not know wasm/schedule.`,
+    `${wasm}/codegen/kernel.ts imports ../schedule/fusions.js: wasm/codegen may not know wasm/schedule.`,
     `${wasm}/runtime/runner.ts imports ../ops/index.js: wasm/runtime may not know wasm/ops.`,
   ]);
 });

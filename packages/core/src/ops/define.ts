@@ -1,6 +1,6 @@
 /**
  * The definition of an op: one record with everything about it, so that a new op is one record and one line
- * in the op table. The compiler then requires a kernel of every back end; passes and planners read its
+ * in the op table. The compiler then requires a kernel of every back end; passes and schedules read its
  * traits.
  */
 import { ShapeError } from '../errors.js';

@@ -10,8 +10,8 @@ import { describe, flopsOf } from '../common/describe.js';
 import { valuesFor } from '../common/feeds.js';
 import { Lifetime } from '../common/lifetime.js';
 import type { Engine } from './codegen/engine.js';
-import type { PlannedGraph } from './planGraph.js';
-import type { MemoryImage } from './runtime/memoryImage.js';
+import type { Plan } from './planGraph.js';
+import { type MemoryImage, PAGE_BYTES } from './runtime/memoryImage.js';
 import type { Runner } from './runtime/runner.js';
 
 /**
@@ -23,21 +23,23 @@ export function wasmProgram(
   graph: Graph,
   weights: Weights,
   engine: Engine,
-  { image, outputs, planner, state }: PlannedGraph & { readonly image: MemoryImage },
+  { image, outputs, parts, state }: Plan & { readonly image: MemoryImage },
   runner: Runner,
 ): Program {
   const lifetime = new Lifetime();
-  // The program holds on to neither the planner nor the memory image, since both refer to the weights that
+  // The program holds on to neither the plan's parts nor the memory image, since both refer to the weights that
   // fill memory. It keeps the weights only if some of them change, as `parameters` also returns the
   // unchanged ones.
   const { pages, phases, computePhaseCount } = image;
-  const { fusions, expectedSeconds, tileCounts, updateChains, hostChecks } = planner;
+  const { fusions, updateChains } = parts.schedule;
+  const { expectedSeconds, tileCounts } = parts.recorder;
+  const { hostChecks } = parts;
   const updateFlops = updateChains
     .flatMap(({ nodes }) => nodes)
     .reduce((sum, node) => sum + flopsOf(node), 0);
   const initialWeights = graph.updates.size > 0 ? weights : undefined;
   const inputs = new Map(
-    [...planner.inputs].map(([name, { at, shape }]) => [name, { at: at.address, shape }]),
+    [...parts.values.inputs].map(([name, { at, shape }]) => [name, { at: at.address, shape }]),
   );
   const outputRanges = [...outputs.values()].map(({ node, value }) => ({
     at: value.at.address,
@@ -58,7 +60,7 @@ export function wasmProgram(
     threads: runner.threads,
     fallbackReason: runner.fallbackReason,
     get memory() {
-      return lifetime.ended ? 0 : pages * 65536;
+      return lifetime.ended ? 0 : pages * PAGE_BYTES;
     },
     async run(feeds, signal) {
       signal?.throwIfAborted();

@@ -14,7 +14,7 @@ import { planGraph } from './planGraph.js';
 import { wasmProgram } from './program.js';
 import { callingThreadRunner } from './runtime/callingThread.js';
 import { runMilliseconds } from './runtime/deadline.js';
-import { layOutMemory } from './runtime/memoryImage.js';
+import { layOutMemory, PAGE_BYTES } from './runtime/memoryImage.js';
 import { ownMemoryRunner } from './runtime/ownMemory.js';
 import type { Runner } from './runtime/runner.js';
 import { sharedMemoryRunner } from './runtime/sharedMemory.js';
@@ -79,7 +79,7 @@ async function compileWasm(
       `${prefix}memory cannot be shared between threads here; a page has to be cross-origin isolated for that.`,
   };
 
-  const lower = await lowererFor(graph);
+  const lowerer = await lowererFor(graph);
   const tiled = tileBatch(graph);
   const answerMilliseconds = runMilliseconds(graph.nodes.reduce((sum, node) => sum + flopsOf(node), 0));
   const tooLarge = (reason: string): string =>
@@ -87,18 +87,18 @@ async function compileWasm(
   /** Plans the graph and lays out memory. A plan over 4 GiB fails on every CPU back end. */
   const lay = (threads: number, shared: boolean) => {
     try {
-      const planned = planGraph(tiled, weights, engine, threads, lower);
-      return { planned, image: layOutMemory(planned.planner, shared) };
+      const plan = planGraph(tiled, weights, engine, threads, lowerer);
+      return { plan, image: layOutMemory(plan.parts, shared) };
     } catch (error) {
       throw error instanceof RangeError ? new ShapeError(tooLarge(error.message)) : error;
     }
   };
   /** Plans the graph, lays out memory and compiles the module. */
   const load = async (threads: number, shared: boolean) => {
-    const { planned, image } = lay(threads, shared);
+    const { plan, image } = lay(threads, shared);
     const module = await WebAssembly.compile(image.module);
     signal?.throwIfAborted();
-    return { ...planned, image, module, workerUrl, answerMilliseconds, signal };
+    return { ...plan, image, module, workerUrl, answerMilliseconds, signal };
   };
   type LoadedPlan = Awaited<ReturnType<typeof load>>;
   /** Loads a plan and starts its runner. A memory that cannot be allocated makes the back end unavailable. */
@@ -112,7 +112,10 @@ async function compileWasm(
       return { plan, runner: await startRunner(plan) };
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      throw new BackendUnavailable('wasm', tooLarge(`${plan.image.pages / 16} MiB: ${error.message}`));
+      throw new BackendUnavailable(
+        'wasm',
+        tooLarge(`${(plan.image.pages * PAGE_BYTES) / 2 ** 20} MiB: ${error.message}`),
+      );
     }
   };
   const onCallingThread = (reason?: string) =>

@@ -1,8 +1,7 @@
 import { KernelMemory } from '@cnn/testing/fixtures';
 import { describe, expect, test } from 'vitest';
-import { Graph } from '../../../graph/graph.js';
 import { Pointer, Region } from '../memory/region.js';
-import { Planner } from '../schedule/planner.js';
+import { KernelCache } from '../schedule/kernelCache.js';
 import { detectFeatures, engineFor } from './engine.js';
 import { i32 } from './index.js';
 import { addressList, argumentsOf, buildFunction, defineKernel, type Variant } from './kernel.js';
@@ -66,21 +65,20 @@ describe('arguments', () => {
   });
 });
 
-describe('a planner', () => {
-  const planner = () => new Planner(new Graph(), new Map(), engine, 1);
+describe('a kernel cache', () => {
   const at = new Pointer(new Region(), 0);
 
   test('generates a kernel once for each shape', () => {
-    const p = planner();
+    const p = new KernelCache(engine);
     const [first, second, same] = [1, 2, 1].map((factor) => p.kernel(kernel, { factor }));
     const args = { to: at, from: [at], count: 1 };
     expect([first!(args).kernel, second!(args).kernel, same!(args).kernel]).toEqual([0, 1, 0]);
-    expect(p.kernels).toHaveLength(2);
+    expect(p.functions).toHaveLength(2);
     expect(first!(args).parameters).toEqual([at, at, 0, 0, 1, 0, 0]);
   });
 
   test('makes calls whose arguments the compiler checks', () => {
-    const p = planner();
+    const p = new KernelCache(engine);
     const call = p.kernel(kernel, { factor: 1 });
     const from = [at];
     call({ to: at, from, count: 1 });

@@ -104,6 +104,10 @@ export function isDense(value: Value, shape: Shape): boolean {
   return shape.every((extent, axis) => extent === 1 || strides[axis] === dense[axis]);
 }
 
+/** Returns the address of a row of an image. */
+export const rowAt = ({ at, imageStride, rowStride }: Pixels, image: number, row: number): Pointer =>
+  at.plus(image * imageStride + row * rowStride);
+
 /** The pixels of a batch, divided into runs with a constant stride between neighbouring pixels. */
 export interface PixelRuns {
   /** Number of runs. */

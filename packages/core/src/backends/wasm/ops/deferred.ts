@@ -3,9 +3,10 @@
  * compiler checks that the two tables cover all ops.
  */
 import type { AttrsOf } from '../../../ops/index.js';
+import { conv2dLowering } from './conv/conv2d.js';
 import { lowerConv2dGradInput } from './conv/conv2dInputGradient.js';
 import { lowerConv2dGradWeight } from './conv/conv2dWeightGradient.js';
-import { transformChangingWeights } from './conv/winograd/changingWeights.js';
+import { transformWeights } from './conv/winograd/changingWeights.js';
 import { lowerSliceGrad } from './data/arrange.js';
 import { lowerRandomMask } from './dropout/randomMask.js';
 import { lowerCrossEntropy, lowerNllLoss } from './loss/loss.js';
@@ -50,6 +51,8 @@ export const deferredLowerings = {
   channelSum: lowerChannelSum,
   channelVariance: lowerChannelVariance,
   clipByNorm: lowerOptimizerStep,
+  // Replaces the common lowering, whose weights never change.
+  conv2d: conv2dLowering(transformWeights),
   conv2dGradInput: lowerConv2dGradInput,
   conv2dGradWeight: lowerConv2dGradWeight,
   crossEntropy: lowerCrossEntropy,
@@ -73,6 +76,6 @@ export const deferredLowerings = {
   squareAverage: lowerOptimizerStep,
   sumOfSquares: lowerSumOfSquares,
   sumTo: lowerSumTo,
-} as const satisfies { readonly [K in DeferredOp]: Lowering<AttrsOf<K>> };
+} as const satisfies { readonly [K in DeferredOp | 'conv2d']: Lowering<AttrsOf<K>> };
 
-export { lowerUpdateChains, transformChangingWeights };
+export { lowerUpdateChains };

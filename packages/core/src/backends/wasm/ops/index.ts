@@ -4,9 +4,12 @@
  */
 import { type Graph, isParameter, type Node } from '../../../graph/graph.js';
 import { type AttrsOf, findDefinition, isOp, type OpName } from '../../../ops/index.js';
-import type { Planner } from '../schedule/planner.js';
-import { lowerConv2d } from './conv/conv2d.js';
+import type { LoweringContext } from '../schedule/context.js';
+import type { Fusion } from '../schedule/fusions.js';
+import type { UpdateChain } from '../schedule/updates.js';
+import { conv2dLowering } from './conv/conv2d.js';
 import { lowerInvertedResidual } from './conv/invertedResidual/invertedResidual.js';
+import { transformConstantWeights } from './conv/winograd/weights.js';
 import { lowerConcat, lowerFill, lowerPad, lowerReshape, lowerSlice } from './data/arrange.js';
 import { lowerChannelShuffle, lowerShuffledConcat } from './data/shuffledConcat.js';
 import type { CommonOp, Lowering } from './lowering.js';
@@ -33,7 +36,7 @@ const lowerings = {
   batchNorm: lowerBatchNorm,
   channelShuffle: lowerChannelShuffle,
   concat: lowerConcat,
-  conv2d: lowerConv2d,
+  conv2d: conv2dLowering(transformConstantWeights),
   dropout: lowerNeutral,
   fill: lowerFill,
   globalAvgPool: lowerGlobalAvgPool,
@@ -48,13 +51,19 @@ const lowerings = {
   stochasticDepth: lowerNeutral,
 } as const satisfies { readonly [K in CommonOp]: Lowering<AttrsOf<K>> };
 
-/** Adds phases to a planner. */
+/** Adds the phases of nodes. */
 export interface Lowerer {
   /** Adds the phases of a node, or of the fusion that the node ends. */
-  node(planner: Planner, node: Node): void;
+  readonly node: (context: LoweringContext, node: Node, fusion: Fusion | undefined) => void;
   /** Adds the phase that applies chains of updates. */
-  updates(planner: Planner): void;
-  readonly transformChangingWeights: Planner['transformChangingWeights'];
+  readonly updates: (context: LoweringContext, chains: readonly UpdateChain[]) => void;
+}
+
+/** Adds the phases of a fusion, which `node` ends. */
+function lowerFusion(context: LoweringContext, fusion: Fusion, node: Node): void {
+  if (fusion.kind === 'invertedResidual') lowerInvertedResidual(context, fusion);
+  else if (fusion.kind === 'shuffledConcat') lowerShuffledConcat(context, fusion, node);
+  else lowerNormMatmul(context, fusion);
 }
 
 /**
@@ -69,21 +78,16 @@ export async function lowererFor({ nodes, updates }: Graph): Promise<Lowerer> {
       : findDefinition(node) && !Object.hasOwn(lowerings, node.op),
   );
   const deferred = needsDeferred ? await import('./deferred.js') : undefined;
-  const table = { ...lowerings, ...deferred?.deferredLowerings };
+  // This cast drops the types of attributes; a node's attributes always are those of its op.
+  const table = { ...lowerings, ...deferred?.deferredLowerings } as Record<string, unknown> as Record<
+    OpName,
+    Lowering<object>
+  >;
   return {
-    node(planner, node) {
-      const fusion = planner.fusions.get(node);
-      if (fusion?.kind === 'invertedResidual') lowerInvertedResidual(planner, fusion);
-      else if (fusion?.kind === 'shuffledConcat') lowerShuffledConcat(planner, fusion, node);
-      else if (fusion?.kind === 'normMatmul') lowerNormMatmul(planner, fusion);
-      // This cast drops the types of attributes; a node's attributes always are those of its op.
-      else
-        (table as Record<string, unknown> as Record<OpName, Lowering<object>>)[node.op as OpName](
-          planner,
-          node,
-        );
+    node(context, node, fusion) {
+      if (fusion) lowerFusion(context, fusion, node);
+      else table[node.op as OpName](context, node);
     },
-    transformChangingWeights: deferred?.transformChangingWeights,
-    updates: (planner) => deferred?.lowerUpdateChains(planner, planner.updateChains),
+    updates: (context, chains) => deferred?.lowerUpdateChains(context, chains),
   };
 }

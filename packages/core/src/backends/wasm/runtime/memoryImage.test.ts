@@ -8,10 +8,12 @@ import { SLICE_MS } from '../../../yield.js';
 import { CONSTANTS_AT } from '../codegen/constants.js';
 import { detectFeatures, engineFor } from '../codegen/engine.js';
 import { CACHE_LINE } from '../codegen/kernel.js';
-import { PIECE_VALUES, Planner } from '../schedule/planner.js';
+import { PIECE_VALUES } from '../memory/constantPool.js';
+import { PlanParts } from '../schedule/context.js';
+import { scheduleGraph } from '../schedule/schedule.js';
 import { wasmBackend } from '../wasm.js';
 import { control } from './controlWords.js';
-import { layOutMemory } from './memoryImage.js';
+import { layOutMemory, PAGE_BYTES } from './memoryImage.js';
 
 test('control words lie before the constants, each in a cache line', () => {
   const addresses = Object.values(control).sort((a, b) => a - b);
@@ -19,11 +21,20 @@ test('control words lie before the constants, each in a cache line', () => {
   expect(addresses.length * CACHE_LINE).toBeLessThanOrEqual(CONSTANTS_AT);
 });
 
+const emptyPlan = (threads: number): PlanParts =>
+  new PlanParts(scheduleGraph({ graph: new Graph() }), new Map(), engineFor(detectFeatures()), threads);
+
+test('one thread needs no instructions for shared memory', () => {
+  const modules = [1, 2].map((threads) => Buffer.from(layOutMemory(emptyPlan(threads), threads > 1).module));
+  // i32.atomic.rmw.add
+  expect(modules.map((module) => module.includes(Buffer.of(0xfe, 0x1e)))).toEqual([false, true]);
+});
+
 test('a constant is packed piece by piece, and the signal aborts it between pieces', async () => {
-  const planner = new Planner(new Graph(), new Map(), engineFor(detectFeatures()), 1);
+  const plan = emptyPlan(1);
   const controller = new AbortController();
   const packed: number[] = [];
-  planner.addConstant(
+  plan.constants.add(
     16,
     (_, piece) => {
       packed.push(piece);
@@ -32,8 +43,10 @@ test('a constant is packed piece by piece, and the signal aborts it between piec
     },
     9,
   );
-  const image = layOutMemory(planner, false);
-  await expect(image.fill(new ArrayBuffer(image.pages * 65536), controller.signal)).rejects.toThrow('enough');
+  const image = layOutMemory(plan, false);
+  await expect(image.fill(new ArrayBuffer(image.pages * PAGE_BYTES), controller.signal)).rejects.toThrow(
+    'enough',
+  );
   expect(packed).toEqual([0, 1, 2]);
 });
 

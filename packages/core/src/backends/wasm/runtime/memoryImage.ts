@@ -4,7 +4,8 @@ import { CONSTANTS, CONSTANTS_AT, MAX_CONSTANTS } from '../codegen/constants.js'
 import { buildModule } from '../codegen/index.js';
 import { argumentsOf, FLOAT, kernelFunction } from '../codegen/kernel.js';
 import { aligned, Region, requireAddressable } from '../memory/region.js';
-import type { Phase, Planner } from '../schedule/planner.js';
+import type { PlanParts } from '../schedule/context.js';
+import type { Phase } from '../schedule/recorder.js';
 import { barrier, COMMAND_BYTES, executeCommands } from './commandList.js';
 import type { CommandList } from './execute.js';
 
@@ -12,7 +13,7 @@ import type { CommandList } from './execute.js';
 const SLACK = 4096;
 
 /** Bytes of a page of memory. */
-const PAGE_BYTES = 65536;
+export const PAGE_BYTES = 65536;
 
 /** A plan whose addresses are known. */
 export interface MemoryImage {
@@ -39,20 +40,21 @@ export interface MemoryImage {
 }
 
 /**
- * Assigns the base addresses of the planner's regions and builds the module.
+ * Assigns the base addresses of the plan's regions and builds the module.
  * @param shared - true if threads share the memory.
  * @throws RangeError if the plan needs more than 4 GiB.
  */
-export function layOutMemory(planner: Planner, shared: boolean): MemoryImage {
-  const { threads, phases } = planner;
-  const kernels = [...planner.kernels];
+export function layOutMemory(plan: PlanParts, shared: boolean): MemoryImage {
+  const { engine, threads, constants, arena } = plan;
+  const { io } = plan.values;
+  const { phases, computePhaseCount } = plan.recorder;
+  const kernels = [...plan.kernels.functions];
   const barrierIndex = kernels.length;
   // Engines that cannot share memory may not know its instructions.
-  if (threads > 1) kernels.push(kernelFunction(barrier, { engine: planner.engine, shape: {} }));
+  if (threads > 1) kernels.push(kernelFunction(barrier, { engine, shape: {} }));
   const commands = new Region();
   const times = new Region();
   times.reserve((phases.length + 1) * 8);
-  const { computePhaseCount } = planner;
   // A barrier follows each phase but the last compute phase and the last update phase, which end a run.
   const hasBarrier = (phase: number): boolean =>
     threads > 1 && phase !== computePhaseCount - 1 && phase !== phases.length - 1;
@@ -62,7 +64,7 @@ export function layOutMemory(planner: Planner, shared: boolean): MemoryImage {
     return { start, counts };
   });
   let top = aligned(CONSTANTS_AT + MAX_CONSTANTS * FLOAT);
-  for (const region of [commands, times, planner.constants, planner.io, planner.arena]) {
+  for (const region of [commands, times, constants.region, io, arena]) {
     region.base = top;
     top = aligned(top + region.bytes);
   }
@@ -84,9 +86,9 @@ export function layOutMemory(planner: Planner, shared: boolean): MemoryImage {
       return { from: start.address, ends };
     }),
     times: times.base,
-    filled: planner.io.base,
+    filled: io.base,
     async fill(memory, signal) {
-      const words = new Int32Array(memory, 0, planner.io.base / 4);
+      const words = new Int32Array(memory, 0, io.base / 4);
       new Float32Array(memory, CONSTANTS_AT, CONSTANTS.length).set(CONSTANTS);
       for (const [thread, { start }] of lists.entries()) {
         let at = start.address / 4;
@@ -104,7 +106,7 @@ export function layOutMemory(planner: Planner, shared: boolean): MemoryImage {
         }
       }
       const yieldIfDue = timeSlices(signal);
-      for (const { at, floats, fill, pieces } of planner.constantFills) {
+      for (const { at, floats, fill, pieces } of constants.fills) {
         const target = new Float32Array(memory, at.address, floats);
         for (let piece = 0; piece < pieces; piece++) {
           fill(target, piece);

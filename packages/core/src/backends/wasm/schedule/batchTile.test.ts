@@ -17,8 +17,7 @@ import { wasmProgram } from '../program.js';
 import { callingThreadRunner } from '../runtime/callingThread.js';
 import { layOutMemory } from '../runtime/memoryImage.js';
 import { wasmBackend } from '../wasm.js';
-import { tileBatch } from './batchTile.js';
-import { isBatchTile } from './placement.js';
+import { type TiledGraph, tileBatch } from './batchTile.js';
 
 /** A graph under construction. Its weights do not depend on the batch size. */
 class Network {
@@ -88,8 +87,7 @@ const small = (images: number, build?: (network: Network, x: Node) => Node): Net
     return network.linear(flatten(build?.(network, x) ?? network.maxPool(x)), 64);
   });
 
-const tilesOf = ({ graph }: Network, cachedBytes?: number) =>
-  tileBatch(graph, cachedBytes).nodes.find(isBatchTile)?.attrs.tiles;
+const tilesOf = ({ graph }: Network, cachedBytes?: number) => tileBatch(graph, cachedBytes).tiling?.tiles;
 
 describe('the boundary', () => {
   /** Bytes that a layer of `small` reads and writes for one image. */
@@ -97,7 +95,7 @@ describe('the boundary', () => {
 
   test('is where activations become smaller than weights; tiles are as large as the caches allow', () => {
     expect(
-      printGraph(tileBatch(small(4).graph, 2 * imageBytes))
+      printGraph(tileBatch(small(4).graph, 2 * imageBytes).graph)
         .split('\n')
         .slice(0, 6),
     ).toEqual([
@@ -105,8 +103,8 @@ describe('the boundary', () => {
       expect.stringMatching(/^%1 = conv2d\(%x, .*: 2x8x8x8$/),
       expect.stringMatching(/^%2 = conv2d\(%1, .*: 2x8x8x8$/),
       expect.stringMatching(/^%3 = maxPool\(%2\) .*: 2x8x4x4$/),
-      '%4 = batchTile(%3) tiles=2 : 4x8x4x4',
-      expect.stringMatching(/^%5 = reshape\(%4\) .*: 4x128$/),
+      '%all tiles of x = input : 4x8x4x4',
+      expect.stringMatching(/^%\d = reshape\(%all tiles of x\) .*: 4x128$/),
     ]);
   });
 
@@ -133,13 +131,12 @@ describe('the boundary', () => {
 });
 
 /**
- * Computes the output for a batch on the calling thread, and profiles it; `order` returns the graph that
- * runs.
+ * Computes the output for a batch on the calling thread, and profiles it; `tile` tiles the graph or not.
  */
-async function run({ graph, weights, x }: Network, data: Float32Array, order: (graph: Graph) => Graph) {
+async function run({ graph, weights, x }: Network, data: Float32Array, tile: (graph: Graph) => TiledGraph) {
   const engine = engineFor(detectFeatures());
-  const planned = planGraph(order(graph), weights, engine, 1, await lowererFor(graph));
-  const image = layOutMemory(planned.planner, false);
+  const planned = planGraph(tile(graph), weights, engine, 1, await lowererFor(graph));
+  const image = layOutMemory(planned.parts, false);
   const module = await WebAssembly.compile(image.module);
   const runner = await callingThreadRunner({ image, module, answerMilliseconds: 1000 });
   const program = wasmProgram(graph, weights, engine, { ...planned, image }, runner);
@@ -196,11 +193,13 @@ describe.each(Object.entries(networks))('batch tiles of %s', (_, build) => {
       const data = noise(sizeOf(network.x.shape), 99);
       data[data.length >> 1] = Number.NaN;
       const tiled = await run(network, data, (graph) => tileBatch(graph, cachedBytes));
-      const whole = await run(network, data, (graph) => graph);
+      const whole = await run(network, data, (graph) => ({ graph }));
       const each = data.length / tiles;
       const alone: number[] = [];
       for (let from = 0; from < data.length; from += each)
-        alone.push(...(await run(build(images / tiles), data.slice(from, from + each), (graph) => graph)).y);
+        alone.push(
+          ...(await run(build(images / tiles), data.slice(from, from + each), (graph) => ({ graph }))).y,
+        );
       expect([...tiled.y]).toEqual(alone);
       const steps = ({ steps }: typeof tiled) => steps.map(({ path, op, flops }) => ({ path, op, flops }));
       expect(steps(tiled)).toEqual(steps(whole));

@@ -10,7 +10,24 @@ import { findDefinition, isOp } from '../../../ops/index.js';
 import { sizeOf } from '../../../tensor/shape.js';
 import { FLOAT } from '../codegen/kernel.js';
 import { isPixelShape } from '../memory/layout.js';
-import { findFusions } from './fusions.js';
+import { findFusions, MAX_FIRST_CHANNELS } from './fusions.js';
+
+/** The boundary between the nodes that run once per tile and those that run once. */
+export interface BatchTiling {
+  /** Number of tiles. */
+  readonly tiles: number;
+  /** The last node that runs once per tile: its value for one tile. */
+  readonly part: Node;
+  /** The input of the rest of the graph: the values of `part` for all tiles, one after the other. */
+  readonly whole: Node;
+}
+
+/** A graph whose first part may run tile by tile. */
+export interface TiledGraph {
+  readonly graph: Graph;
+  /** Undefined if the whole graph runs once, for the whole batch. */
+  readonly tiling?: BatchTiling;
+}
 
 /**
  * Bytes that a layer may read and write before they leave the caches. Measured on a Xeon with 4 MB of
@@ -33,20 +50,46 @@ function imagesPerTile(images: number, bytes: number, cachedBytes: number): numb
   return tile;
 }
 
+/** The last node to run tile by tile, and the images of a tile. */
+interface Boundary {
+  readonly last: Node;
+  readonly images: number;
+}
+
 /**
- * Returns the graph with a `batchTile` node where tiling pays, else the graph itself. All nodes before the
- * `batchTile` node have the shapes of one tile. Exactly one of their values is read after it, so a graph has
- * one boundary. Tiling reads weights once per tile; this must cost less than the activations that would leave
- * the caches.
+ * Tiles the batch where that pays; returns the graph itself elsewhere. The nodes before the boundary get the
+ * shapes of one tile, and the nodes after it read a new input instead of the last of them.
  * @param cachedBytes - bytes that stay in the caches; tests set it.
  */
-export function tileBatch(graph: Graph, cachedBytes = CACHED_BYTES): Graph {
+export function tileBatch(graph: Graph, cachedBytes = CACHED_BYTES): TiledGraph {
+  const boundary = findBoundary(graph, cachedBytes);
+  if (!boundary) return { graph };
+  const { last, images } = boundary;
+  const [inputName] = inputsOf(graph).keys();
+  let isTiled = true;
+  let tiling: BatchTiling | undefined;
+  const tiled = rewrite(graph, (node, inputs, target, copy) => {
+    if (!isTiled || isParameter(node)) return copy();
+    const part = copyNode({ ...node, shape: [images, ...node.shape.slice(1)] }, inputs, target);
+    if (node !== last) return part;
+    isTiled = false;
+    const whole = target.input(`all tiles of ${inputName}`, node.shape);
+    tiling = { tiles: node.shape[0]! / images, part, whole };
+    return whole;
+  });
+  return { graph: tiled, tiling };
+}
+
+/**
+ * Finds the boundary that saves most memory traffic. Exactly one of the values before it is read after it.
+ * Tiling reads weights once per tile; this must cost less than the activations that would leave the caches.
+ */
+function findBoundary(graph: Graph, cachedBytes: number): Boundary | undefined {
   const [input, ...otherInputs] = inputsOf(graph).values();
   const images = input?.shape[0] ?? 1;
-  if (!input || images === 1 || otherInputs.length > 0 || graph.updates.size > 0) return graph;
+  if (!input || images === 1 || otherInputs.length > 0 || graph.updates.size > 0) return undefined;
   const fusions = findFusions(graph);
   const fusedInside = new Set([...fusions.values()].flatMap(({ nodes }) => nodes.slice(0, -1)));
-  const index = new Map(graph.nodes.map((node, i) => [node, i]));
   const outputs = new Set(graph.outputs.values());
   const lastUse = lastUses(graph);
 
@@ -62,6 +105,13 @@ export function tileBatch(graph: Graph, cachedBytes = CACHED_BYTES): Graph {
       )
     );
   };
+  /** True if a tile can be written straight into the whole value. The first convolution takes inputs of few
+   * channels for pictures in the host's order. */
+  const canEndTile = (node: Node): boolean =>
+    !outputs.has(node) &&
+    isPixelShape(node.shape) &&
+    node.shape[1]! > MAX_FIRST_CHANNELS &&
+    !isOp(node, 'slice');
   let weightBytes = 0;
   /** Bytes moved by layers whose values leave the caches when the batch is not tiled. */
   let uncachedBytes = 0;
@@ -69,7 +119,7 @@ export function tileBatch(graph: Graph, cachedBytes = CACHED_BYTES): Graph {
   let largestLayer = 0;
   /** Index of the last node that reads any value before the current node. */
   let lastReader = 0;
-  let best: { readonly last: number; readonly tile: number; readonly gain: number } | undefined;
+  let best: (Boundary & { readonly gain: number }) | undefined;
   for (const [i, node] of graph.nodes.entries()) {
     if (isParameter(node)) continue;
     if (node !== input && !isTileable(node)) break;
@@ -92,20 +142,10 @@ export function tileBatch(graph: Graph, cachedBytes = CACHED_BYTES): Graph {
       weightBytes += bytesOf(inputs.filter(isParameter));
       const tile = imagesPerTile(images, largestLayer, cachedBytes);
       const gain = uncachedBytes - (images / tile - 1) * weightBytes;
-      const isBoundary =
-        lastReader <= i && !outputs.has(node) && isPixelShape(node.shape) && !isOp(node, 'slice');
-      if (isBoundary && gain > 0 && gain >= (best?.gain ?? 0)) best = { last: i, tile, gain };
+      const isBoundary = lastReader <= i && canEndTile(node);
+      if (isBoundary && gain > 0 && gain >= (best?.gain ?? 0)) best = { last: node, images: tile, gain };
     }
     lastReader = Math.max(lastReader, lastUse.get(node)!);
   }
-  if (!best) return graph;
-  const { last, tile } = best;
-  return rewrite(graph, (node, inputs, target, copy) => {
-    const i = index.get(node)!;
-    if (i > last || isParameter(node)) return copy();
-    const ofTile = copyNode({ ...node, shape: [tile, ...node.shape.slice(1)] }, inputs, target);
-    return i < last
-      ? ofTile
-      : target.add('batchTile', [ofTile], { tiles: images / tile }, node.shape, node.path);
-  });
+  return best;
 }

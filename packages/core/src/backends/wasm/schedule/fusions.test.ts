@@ -35,7 +35,7 @@ describe('inverted residuals', () => {
 
   test('are fused, and only the last value is stored', () => {
     expect(found(residual)).toEqual([['conv2d', 'conv2d', 'conv2d']]);
-    const { values, skipped } = placeValues(residual, findFusions(residual));
+    const { values, skipped } = placeValues(residual, { fusions: findFusions(residual) });
     expect([...values.keys()]).toEqual([residual.output]);
     expect(skipped.size).toBe(2);
   });

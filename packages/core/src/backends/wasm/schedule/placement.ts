@@ -4,10 +4,13 @@
  */
 import { type Graph, isInput, isParameter, type Node, readersOf } from '../../../graph/graph.js';
 import { lastUses } from '../../../graph/liveness.js';
+import type { SliceAttrs } from '../../../ops/arrange.js';
 import { findDefinition, isOp } from '../../../ops/index.js';
+import type { Shape } from '../../../tensor/shape.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../codegen/kernel.js';
 import { denseFloats, extents, isPixelShape, storedFloats, type Value, valueAt } from '../memory/layout.js';
 import { Pointer, Region } from '../memory/region.js';
+import type { BatchTiling } from './batchTile.js';
 import type { Fusion } from './fusions.js';
 
 /** Memory for one value, or for several that share it, from the first write to the last read. */
@@ -54,17 +57,8 @@ export const isFlattenForLinear = (node: Node, readers: readonly Node[]): boolea
     (reader) => isOp(reader, 'linear') && reader.inputs[0] === node && isParameter(reader.inputs[1]!),
   );
 
-/**
- * True if a node is the boundary of the tiled part of the graph, which `tileBatch` adds: nodes before it run
- * once per batch tile, and its value holds the whole batch. Each tile writes its part of the value, so it is
- * allocated before the first node.
- */
-export const isBatchTile = (node: Node): node is Node<{ readonly tiles: number }> => node.op === 'batchTile';
-
 /** True if a node's result is its input, unchanged. */
 const isNeutral = (node: Node): boolean => findDefinition(node)?.neutral === true;
-
-const isLeaf = (node: Node): boolean => isInput(node) || isParameter(node);
 
 /**
  * Returns the nodes whose values are row-major like parameters, whatever their shape: gradients of weights,
@@ -81,6 +75,10 @@ export function weightNodes(graph: Graph): ReadonlySet<Node> {
   return found;
 }
 
+/** True if a node is an input of the host or a parameter: these have places of their own. */
+const isLeaf = (node: Node, tiling: BatchTiling | undefined): boolean =>
+  isParameter(node) || (isInput(node) && node !== tiling?.whole);
+
 /** True if a reshape keeps the order in memory: between rows and 1x1 images, or between row-major values. */
 function isSameOrder(node: Node): boolean {
   const [from, to] = [node.inputs[0]!.shape, node.shape];
@@ -89,157 +87,204 @@ function isSameOrder(node: Node): boolean {
   return a.n === b.n && a.c === b.c && a.h === b.h && a.w === b.w;
 }
 
-/**
- * Assigns an allocation to each value.
- * @param fusions - fusions by their last node. The values of their other nodes are never stored.
- * @param inUpdates - nodes that the update phases compute. Their values go straight to the parameters, and
- *   what they read lives to the end of the run.
- */
-export function placeValues(
-  graph: Graph,
-  fusions: ReadonlyMap<Node, Fusion> = new Map(),
-  inUpdates: ReadonlySet<Node> = new Set(),
-): Placement {
-  const readers = readersOf(graph);
-  const lastOfFusion = new Map(
-    [...fusions].flatMap(([last, { nodes }]) => nodes.map((node) => [node, last])),
-  );
-  const isInner = (node: Node): boolean => lastOfFusion.has(node) && lastOfFusion.get(node) !== node;
-  const readByUpdates = [...inUpdates].flatMap(({ inputs }) => inputs);
-  // Outputs are read after the compute phases, and updates are applied after them.
-  const readAtEnd = new Set([...graph.outputs.values(), ...graph.updates.values(), ...readByUpdates]);
-  const weights = weightNodes(graph);
-  const { targets, leading } = findInPlaceConcats(graph, weights, isInner);
-  const values = new Map<Node, PlacedValue>();
-  const skipped = new Set<Node>();
-  const index = new Map(graph.nodes.map((node, i) => [node, i]));
-  const lastUse = lastUses(graph, {
-    computedAt: (node) => lastOfFusion.get(node) ?? node,
-    kept: readByUpdates,
-  });
-  /** Returns the index of the first node that writes a value; it may be the first part of a concatenation. */
-  const firstWrite = (node: Node): number =>
-    isBatchTile(node)
-      ? 0
-      : Math.min(
-          index.get(node)!,
-          ...node.inputs.filter((part) => targets.get(part)?.whole === node).map(firstWrite),
-        );
-  /** Places a node's value in the allocation of another node and extends the allocation's lifetime. */
-  const alias = (node: Node, of: Node, value: (start: Pointer) => Value): void => {
-    const { allocation } = values.get(of)!;
-    allocation.lastRead = Math.max(allocation.lastRead, lastUse.get(node)!);
-    values.set(node, { allocation, value });
-  };
+/** What placement has to know besides the graph. */
+export interface PlacementOptions {
+  /** Fusions by their last node. The values of their other nodes are never stored. Default: none. */
+  readonly fusions?: ReadonlyMap<Node, Fusion>;
+  /**
+   * Nodes that the update phases compute. Their values go straight to the parameters, and what they read
+   * lives to the end of the run. Default: none.
+   */
+  readonly inUpdates?: ReadonlySet<Node>;
+  /** The boundary of a tiled graph. Default: the graph runs once, for the whole batch. */
+  readonly tiling?: BatchTiling;
+}
 
-  /** Places a value. Parts of a concatenation come before it, so the first part also places the whole. */
-  const place = (node: Node): PlacedValue => {
-    const known = values.get(node);
-    if (known) return known;
-    const target = targets.get(node) ?? leading.get(node);
-    if (target) {
-      const { whole, channel } = target;
-      const outer = place(whole);
-      alias(node, whole, (start) => {
-        const outerValue = outer.value(start);
-        if (outerValue.kind !== 'pixels') return outerValue;
-        const { at, imageStride, pixelStride } = outerValue;
-        const first = isBatchTile(whole) ? at.withTileStride(node.shape[0]! * imageStride) : at;
-        return valueAt(first.plus(channel * FLOAT), node.shape, pixelStride);
-      });
-    } else {
-      const rowMajor = weights.has(node);
-      const allocation: Allocation = {
-        floats: rowMajor ? denseFloats(node.shape) : storedFloats(node.shape),
-        firstWrite: firstWrite(node),
-        lastRead: lastUse.get(node)!,
-      };
-      values.set(node, {
-        allocation,
-        value: (at) => (rowMajor ? { kind: 'dense', at, shape: node.shape } : valueAt(at, node.shape)),
-      });
-    }
-    return values.get(node)!;
-  };
+/** Assigns an allocation to each value but inputs and parameters. */
+export function placeValues(graph: Graph, options: PlacementOptions = {}): Placement {
+  const placer = new Placer(graph, options);
+  for (const node of graph.nodes) placer.visit(node);
+  return placer;
+}
 
-  for (const node of graph.nodes) {
-    if (isLeaf(node)) continue;
-    if (isInner(node) || inUpdates.has(node)) {
-      skipped.add(node);
-      continue;
+/** Places the nodes in order; each rule is a method. */
+class Placer implements Placement {
+  readonly values = new Map<Node, PlacedValue>();
+  readonly skipped = new Set<Node>();
+  readonly #fusions: ReadonlyMap<Node, Fusion>;
+  readonly #lastOfFusion: ReadonlyMap<Node, Node>;
+  readonly #inUpdates: ReadonlySet<Node>;
+  readonly #tiling: BatchTiling | undefined;
+  readonly #readers: ReadonlyMap<Node, readonly Node[]>;
+  /** Values that are read after the compute phases: outputs, updates, and what update phases read. */
+  readonly #readAtEnd: ReadonlySet<Node>;
+  /** Values in row-major order. */
+  readonly #weights: ReadonlySet<Node>;
+  readonly #concats: InPlaceConcats;
+  readonly #index: ReadonlyMap<Node, number>;
+  readonly #lastUse: ReadonlyMap<Node, number>;
+
+  constructor(graph: Graph, { fusions = new Map(), inUpdates = new Set(), tiling }: PlacementOptions) {
+    this.#fusions = fusions;
+    this.#lastOfFusion = new Map(
+      [...fusions].flatMap(([last, { nodes }]) => nodes.map((node) => [node, last])),
+    );
+    this.#inUpdates = inUpdates;
+    this.#tiling = tiling;
+    this.#readers = readersOf(graph);
+    const readByUpdates = [...inUpdates].flatMap(({ inputs }) => inputs);
+    this.#readAtEnd = new Set([...graph.outputs.values(), ...graph.updates.values(), ...readByUpdates]);
+    this.#weights = weightNodes(graph);
+    this.#concats = findInPlaceConcats(graph, this.#weights, (node) => this.#isInner(node), tiling);
+    this.#index = new Map(graph.nodes.map((node, i) => [node, i]));
+    this.#lastUse = lastUses(graph, {
+      computedAt: (node) => this.#lastOfFusion.get(node) ?? node,
+      kept: readByUpdates,
+    });
+  }
+
+  /** Places a node's value, if it has one of its own. */
+  visit(node: Node): void {
+    if (isLeaf(node, this.#tiling)) return;
+    if (this.#isInner(node) || this.#inUpdates.has(node)) {
+      this.skipped.add(node);
+      return;
     }
+    if (this.#placeAsView(node)) {
+      this.skipped.add(node);
+      return;
+    }
+    const { targets, leading } = this.#concats;
+    const overwritten = targets.has(node) || leading.has(node) ? undefined : this.#overwrittenInput(node);
+    if (overwritten) this.#alias(node, overwritten, this.values.get(overwritten)!.value);
+    else this.#place(node);
+    // The parts of a concatenation, or the nodes before the boundary, have written the value.
+    if (leading.has(node) || node === this.#tiling?.whole) this.skipped.add(node);
+  }
+
+  /** True if a node is fused with a later one, so that its value is never stored. */
+  #isInner(node: Node): boolean {
+    return this.#lastOfFusion.has(node) && this.#lastOfFusion.get(node) !== node;
+  }
+
+  /** Places a value that is its input in other words, or a slice of it. Returns false if it is neither. */
+  #placeAsView(node: Node): boolean {
     const [input] = node.inputs;
-    const source = input && !isLeaf(input) && !weights.has(input) ? values.get(input) : undefined;
-    const hasTarget = targets.has(node);
-    const flattened = isFlattenForLinear(node, readAtEnd.has(node) ? [] : readers.get(node)!);
-    const keepsOrder = isNeutral(node) || flattened || (isOp(node, 'reshape') && isSameOrder(node));
-    if (source && !hasTarget && keepsOrder) {
-      alias(node, input!, (start) => {
+    const source =
+      input && !isLeaf(input, this.#tiling) && !this.#weights.has(input) ? this.values.get(input) : undefined;
+    if (!source || this.#concats.targets.has(node)) return false;
+    const flattened = isFlattenForLinear(node, this.#readAtEnd.has(node) ? [] : this.#readers.get(node)!);
+    if (isNeutral(node) || flattened || (isOp(node, 'reshape') && isSameOrder(node))) {
+      this.#alias(node, input!, (start) => {
         const value = source.value(start);
         if (flattened || isNeutral(node)) return value;
         return value.kind === 'pixels' ? value : { ...value, shape: node.shape };
       });
-      skipped.add(node);
-    } else if (source && !hasTarget && isOp(node, 'slice') && isPixelShape(node.shape)) {
-      const { axis, start, step } = node.attrs;
-      if (axis === 1 && step !== 1) place(node);
-      else {
-        alias(node, input!, (at) => {
-          const value = source.value(at);
-          if (value.kind !== 'pixels') return value;
-          const strides = [value.imageStride, FLOAT, value.rowStride, value.pixelStride];
-          const { n, c, h, w } = extents(node.shape);
-          const scale = (stride: number, of: number): number => (of === axis ? stride * step : stride);
-          return {
-            ...value,
-            at: value.at.plus(start * strides[axis]!),
-            n,
-            c,
-            h,
-            w,
-            imageStride: scale(value.imageStride, 0),
-            rowStride: scale(value.rowStride, 2),
-            pixelStride: scale(value.pixelStride, 3),
-          };
-        });
-        skipped.add(node);
-      }
-    } else {
-      const overwritten = hasTarget || leading.has(node) ? undefined : overwrittenInput(node);
-      if (overwritten) alias(node, overwritten, values.get(overwritten)!.value);
-      else place(node);
-      if (leading.has(node) || isBatchTile(node)) skipped.add(node);
+      return true;
     }
+    if (!isOp(node, 'slice') || !isPixelShape(node.shape)) return false;
+    // Values with gaps between their channels have no layout.
+    if (node.attrs.axis === 1 && node.attrs.step !== 1) return false;
+    this.#alias(node, input!, (start) => sliced(source.value(start), node.attrs, node.shape));
+    return true;
   }
-  return { values, skipped };
+
+  /** Places a value in the allocation of another node and extends the allocation's lifetime. */
+  #alias(node: Node, of: Node, value: (start: Pointer) => Value): void {
+    const { allocation } = this.values.get(of)!;
+    allocation.lastRead = Math.max(allocation.lastRead, this.#lastUse.get(node)!);
+    this.values.set(node, { allocation, value });
+  }
+
+  /**
+   * Places a value in the larger one that holds it, or in an allocation of its own. Parts come before the
+   * whole, so the first part also places the whole.
+   */
+  #place(node: Node): PlacedValue {
+    const known = this.values.get(node);
+    if (known) return known;
+    const { targets, leading } = this.#concats;
+    const target = targets.get(node) ?? leading.get(node);
+    if (target) this.#placeInside(node, target);
+    else {
+      const rowMajor = this.#weights.has(node);
+      const allocation: Allocation = {
+        floats: rowMajor ? denseFloats(node.shape) : storedFloats(node.shape),
+        firstWrite: this.#firstWrite(node),
+        lastRead: this.#lastUse.get(node)!,
+      };
+      this.values.set(node, {
+        allocation,
+        value: (at) => (rowMajor ? { kind: 'dense', at, shape: node.shape } : valueAt(at, node.shape)),
+      });
+    }
+    return this.values.get(node)!;
+  }
+
+  #placeInside(node: Node, { whole, channel }: ConcatTarget): void {
+    const outer = this.#place(whole);
+    const isTile = node === this.#tiling?.part;
+    this.#alias(node, whole, (start) => {
+      const outerValue = outer.value(start);
+      if (outerValue.kind !== 'pixels') return outerValue;
+      const { at, imageStride, pixelStride } = outerValue;
+      const first = isTile ? at.withTileStride(node.shape[0]! * imageStride) : at;
+      return valueAt(first.plus(channel * FLOAT), node.shape, pixelStride);
+    });
+  }
+
+  /**
+   * Returns the index of the first node that writes a value; it may be the first part of a concatenation. The
+   * first tile is written before the whole, and phases that are repeated may not share its memory.
+   */
+  #firstWrite(node: Node): number {
+    if (node === this.#tiling?.whole) return 0;
+    const parts = node.inputs.filter((part) => this.#concats.targets.get(part)?.whole === node);
+    return Math.min(this.#index.get(node)!, ...parts.map((part) => this.#firstWrite(part)));
+  }
 
   /**
    * Returns an input whose buffer the result may overwrite: same layout, last use here, and no element is read
    * after it is overwritten.
    */
-  function overwrittenInput(node: Node): Node | undefined {
-    if (!isPixelShape(node.shape) || weights.has(node)) return undefined;
+  #overwrittenInput(node: Node): Node | undefined {
+    if (!isPixelShape(node.shape) || this.#weights.has(node)) return undefined;
     const inPlace = findDefinition(node)?.inPlace ?? [];
     // Inputs read in another order than the result is written: in fusions, all inputs of the first node.
-    const first = fusions.get(node)?.nodes[0] ?? node;
+    const first = this.#fusions.get(node)?.nodes[0] ?? node;
     const others = first.inputs.filter((_, i) => first !== node || !inPlace.includes(i));
     return node.inputs.find((candidate, i) => {
-      const found = inPlace.includes(i) ? values.get(candidate) : undefined;
+      const found = inPlace.includes(i) ? this.values.get(candidate) : undefined;
       if (!found) return false;
       const { allocation } = found;
-      if (allocation.lastRead !== index.get(node) || allocation.floats !== storedFloats(node.shape))
+      if (allocation.lastRead !== this.#index.get(node) || allocation.floats !== storedFloats(node.shape))
         return false;
       // A slice of later channels begins inside a pixel: whole channel blocks written there would end beyond
       // the allocation.
       if (found.value(ALLOCATION_START).at !== ALLOCATION_START) return false;
-      return others.every((other) => values.get(other)?.allocation !== allocation);
+      return others.every((other) => this.values.get(other)?.allocation !== allocation);
     });
   }
 }
 
+/** Returns the part of a value that a slice selects. */
+function sliced(value: Value, { axis, start, step }: SliceAttrs, shape: Shape): Value {
+  if (value.kind !== 'pixels') return value;
+  const strides = [value.imageStride, FLOAT, value.rowStride, value.pixelStride];
+  const scale = (stride: number, of: number): number => (of === axis ? stride * step : stride);
+  return {
+    ...value,
+    ...extents(shape),
+    at: value.at.plus(start * strides[axis]!),
+    imageStride: scale(value.imageStride, 0),
+    rowStride: scale(value.rowStride, 2),
+    pixelStride: scale(value.pixelStride, 3),
+  };
+}
+
 /** The channels of a larger value in which a node's value lies. */
 interface ConcatTarget {
-  /** A concatenation, or the batch-tile boundary. */
+  /** A concatenation, or the whole of a batch tile. */
   readonly whole: Node;
   /** First channel of the node's value in the whole. */
   readonly channel: number;
@@ -256,24 +301,25 @@ interface InPlaceConcats {
   readonly leading: ReadonlyMap<Node, ConcatTarget>;
 }
 
-/** Finds the values that can be written straight into a concatenation or a batch-tile boundary. */
+/** Finds the values that can be written straight into a concatenation or the whole of a batch tile. */
 function findInPlaceConcats(
   graph: Graph,
   weights: ReadonlySet<Node>,
   isInner: (node: Node) => boolean,
+  tiling: BatchTiling | undefined,
 ): InPlaceConcats {
   const targets = new Map<Node, ConcatTarget>();
   const leading = new Map<Node, ConcatTarget>();
   /** True if a node's kernels write its value, so that they can write it elsewhere. */
   const computes = (node: Node): boolean =>
-    !isLeaf(node) &&
+    !isLeaf(node, tiling) &&
     !weights.has(node) &&
     !isNeutral(node) &&
     !isOp(node, 'reshape') &&
     !isOp(node, 'slice') &&
     !isOp(node, 'fill');
   for (const node of [...graph.nodes].reverse()) {
-    if (isBatchTile(node)) targets.set(node.inputs[0]!, { whole: node, channel: 0 });
+    if (node === tiling?.whole) targets.set(tiling.part, { whole: node, channel: 0 });
     if (!isOp(node, 'concat') || isInner(node) || node.attrs.axis !== 1 || !isPixelShape(node.shape))
       continue;
     let channels = 0;

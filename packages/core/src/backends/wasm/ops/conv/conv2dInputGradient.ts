@@ -6,13 +6,14 @@ import type { Node } from '../../../../graph/graph.js';
 import type { Conv2dGradAttrs } from '../../../../ops/conv2d.js';
 import { FLOAT } from '../../codegen/kernel.js';
 import type { Pixels } from '../../memory/layout.js';
-import type { Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import { copyLoops, copyPhaseOf } from '../data/copy.js';
 import { weightStrides } from '../data/pack.js';
 import { type Lowering, pixelsOf, zeros } from '../lowering.js';
 import { lowerConvolution } from './conv2d.js';
 import type { Convolution } from './convolution.js';
 import { directSeconds, winogradSeconds } from './costModel.js';
+import { transformWeights } from './winograd/changingWeights.js';
 import { lowerWinograd } from './winograd/winograd.js';
 
 /**
@@ -94,7 +95,7 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
     kernel: [kernelRows, kernelColumns],
   };
   if (winogradPays(p, node.attrs, transposed)) {
-    lowerWinograd(p, transposed, 'f4x4TransposedStride2');
+    lowerWinograd(p, transposed, 'f4x4TransposedStride2', transformWeights);
     return;
   }
   for (const rows of stridePhases(dx.h, kernelRows, along(0)))
@@ -122,7 +123,7 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
       }
       const after = ({ count, taps, dilation: step }: StridePhase, before: number, extent: number): number =>
         Math.max(0, count + (taps - 1) * step - before - extent);
-      lowerConvolution(p, {
+      const convolution: Convolution = {
         ...transposed,
         attrs: {
           ...transposed.attrs,
@@ -138,7 +139,8 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
           column: -columns.tapStep * column,
         },
         kernel: [rows.taps, columns.taps],
-      });
+      };
+      lowerConvolution(p, convolution, transformWeights);
     }
 };
 
@@ -147,7 +149,7 @@ export const lowerConv2dGradInput: Lowering<Conv2dGradAttrs> = (p, node) => {
  * convolutions.
  */
 function winogradPays(
-  p: Planner,
+  p: LoweringContext,
   { stride, dilation, padding: [top, left], groups }: Conv2dGradAttrs,
   { kernel, order, channels, out, weight, y: { n, h, w } }: Convolution,
 ): boolean {
@@ -165,8 +167,7 @@ function winogradPays(
 }
 
 /** Sets positions that no tap reaches to zero. */
-function zeroPixels(p: Planner, y: Pixels): void {
-  p.setAlgorithm('zero');
+function zeroPixels(p: LoweringContext, y: Pixels): void {
   const strides = [y.imageStride, y.rowStride, y.pixelStride, FLOAT].map((bytes) => bytes / FLOAT);
   copyPhaseOf(p, zeros(p, y.c), y.at, copyLoops([y.n, y.h, y.w, y.c], [0, 0, 0, 1], strides));
 }

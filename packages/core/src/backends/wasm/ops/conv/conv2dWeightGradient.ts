@@ -8,7 +8,7 @@ import type { Conv2dGradAttrs } from '../../../../ops/conv2d.js';
 import { CACHE_LINE, FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { MAX_WINDOW_ROWS } from '../../codegen/windowRow.js';
 import { type Pixels, stridesOf } from '../../memory/layout.js';
-import type { Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import { copyLoops, copyPhaseOf, zeroPhase } from '../data/copy.js';
 import { paddedExtents, padPixels } from '../data/padding.js';
 import { type Lowering, pixelsOf } from '../lowering.js';
@@ -108,7 +108,7 @@ export const lowerConv2dGradWeight: Lowering<Conv2dGradAttrs> = (p, node) => {
  * at least 16 input and output channels in whole panels.
  */
 function chooseWinogradWeightGradient(
-  p: Planner,
+  p: LoweringContext,
   { attrs }: Node<Conv2dGradAttrs>,
   { n, c, h, w }: Pixels,
 ): WinogradMethod | undefined {
@@ -145,7 +145,7 @@ function conflictFreePixelStride(channels: number, columns: number): number | un
  * contiguous.
  */
 function padWithoutGaps(
-  p: Planner,
+  p: LoweringContext,
   input: Node,
   [top, left]: Conv2dGradAttrs['padding'],
   [height, width]: readonly [number, number],
@@ -158,7 +158,6 @@ function padWithoutGaps(
   const [rows, columns] = [Math.min(h, height - top), Math.min(w, width - left)];
   const value = p.value(input);
   const strides = [image, FLOAT, row, pixel].map((bytes) => bytes / FLOAT);
-  p.setAlgorithm('pad');
   if (n * rows * columns * pixel < n * image) zeroPhase(p, at, n * image);
   copyPhaseOf(
     p,

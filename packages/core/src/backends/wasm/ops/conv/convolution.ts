@@ -2,7 +2,7 @@
 import type { Node } from '../../../../graph/graph.js';
 import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
 import type { Pixels } from '../../memory/layout.js';
-import type { Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import { weightStrides } from '../data/pack.js';
 
 /** Offset of a weight's first value, and strides along its dimensions, in floats. Strides may be negative. */
@@ -43,7 +43,7 @@ export interface Convolution extends ConvolutionLayer {
 }
 
 /** Describes the convolution of a node. */
-export function layerOf(p: Planner, node: Node<Conv2dAttrs>): ConvolutionLayer {
+export function layerOf(p: LoweringContext, node: Node<Conv2dAttrs>): ConvolutionLayer {
   const [, weight, bias, residual] = node.inputs as [Node, Node, Node | undefined, Node | undefined];
   const { attrs } = node;
   const [out, perGroup, ...kernel] = weight.shape as [number, number, number, number];
@@ -69,7 +69,7 @@ export function layerOf(p: Planner, node: Node<Conv2dAttrs>): ConvolutionLayer {
 
 /** Describes the convolution of a node with the given input and output. */
 export const convolutionOf = (
-  p: Planner,
+  p: LoweringContext,
   node: Node<Conv2dAttrs>,
   x: () => Pixels,
   y: Pixels,

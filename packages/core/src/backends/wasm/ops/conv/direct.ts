@@ -5,7 +5,7 @@
  */
 import { FLOAT } from '../../codegen/kernel.js';
 import type { Pixels } from '../../memory/layout.js';
-import type { Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import { paddedExtents, padPixels } from '../data/padding.js';
 import { biasOf, pixelsOf } from '../lowering.js';
 import { type InnerOrder, type MatmulLayer, matmulPhase, packPanels } from '../matmul/matmul.js';
@@ -27,7 +27,7 @@ export interface DirectWindow {
  * @param name - algorithm label in profiles.
  */
 export function directConvolution(
-  p: Planner,
+  p: LoweringContext,
   { weight, order, bias, residual, attrs, out, y }: Convolution,
   window: DirectWindow,
   inputBytes: number,
@@ -53,7 +53,7 @@ export function directConvolution(
  * @param channels - input channels of a group.
  */
 export function directWindow(
-  p: Planner,
+  p: LoweringContext,
   { attrs, order: weight, kernel, y: { h, w } }: Convolution,
   x: Pixels,
   channels: number,

@@ -3,7 +3,8 @@ import type { Node } from '../../../../graph/graph.js';
 import { FLOAT } from '../../codegen/kernel.js';
 import { type Dense, extents } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
-import type { Call, Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
+import type { Call } from '../../schedule/kernelCache.js';
 import { padCalls, paddedExtents } from '../data/padding.js';
 import { paddedRows } from '../data/paddingKernel.js';
 import { biasOf } from '../lowering.js';
@@ -28,7 +29,7 @@ interface NchwInput {
 }
 
 function nchwInputOf(
-  p: Planner,
+  p: LoweringContext,
   { attrs, kernel, channels }: ConvolutionLayer,
   x: Node,
   y: { readonly h: number; readonly w: number },
@@ -89,14 +90,13 @@ function windowOn(
 }
 
 /** Adds the phases of a first convolution. */
-export function lowerFirstConv(p: Planner, convolution: Convolution, x: Node): void {
+export function lowerFirstConv(p: LoweringContext, convolution: Convolution, x: Node): void {
   const { attrs, channels, y } = convolution;
   const input = nchwInputOf(p, convolution, x, y);
   const { at, height, planeStride, rowStride, padRows } = input;
   const rows = y.n * channels * height;
   if (padRows(0, rows).length > 0) {
-    p.setAlgorithm('pad');
-    p.parallelFor(rows, padRows);
+    p.parallelFor('pad', rows, padRows);
   }
   directConvolution(
     p,
@@ -137,7 +137,7 @@ export interface FirstConvRows {
 
 /** Plans a row-wise first convolution: packs its weights. Each thread pads the input rows that it reads. */
 export function planFirstConvRows(
-  p: Planner,
+  p: LoweringContext,
   layer: ConvolutionLayer,
   x: Node,
   y: { readonly h: number; readonly w: number; readonly pixelStride: number },

@@ -6,12 +6,13 @@ import { type Shape, sizeOf } from '../../../../tensor/shape.js';
 import { FLOAT } from '../../codegen/kernel.js';
 import { storedFloats, stridesOf } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
-import type { Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import type { Lowering } from '../lowering.js';
 import { copyLoops, copyPhase, copyPhaseOf, zeroPhase } from './copy.js';
 
 /** A node's strides in floats. */
-const stridesOfNode = (p: Planner, node: Node): readonly number[] => stridesOf(p.value(node), node.shape);
+const stridesOfNode = (p: LoweringContext, node: Node): readonly number[] =>
+  stridesOf(p.value(node), node.shape);
 
 /** Multiplies the stride of one axis by the step of a slice. */
 const withStep = (strides: readonly number[], axis: number, step: number): readonly number[] =>
@@ -25,8 +26,7 @@ interface Box {
 }
 
 /** Adds a phase that copies a box of values of this shape. */
-function copyBox(p: Planner, shape: Shape, from: Box, to: Box): void {
-  p.setAlgorithm('copy');
+function copyBox(p: LoweringContext, shape: Shape, from: Box, to: Box): void {
   copyPhaseOf(
     p,
     p.value(from.node).at.plus(from.offset * FLOAT),
@@ -69,7 +69,6 @@ export const lowerSliceGrad: Lowering<SliceAttrs> = (p, node) => {
   const [dy] = node.inputs as [Node];
   const { axis, start, step } = node.attrs;
   const strides = stridesOfNode(p, node);
-  p.setAlgorithm('copy');
   zeroPhase(p, p.value(node).at, storedFloats(node.shape) * FLOAT);
   copyBox(
     p,
@@ -83,7 +82,6 @@ export const lowerPad: Lowering<PadAttrs> = (p, node) => {
   const [x] = node.inputs as [Node];
   const strides = stridesOfNode(p, node);
   const offset = node.attrs.before.reduce((sum, count, axis) => sum + count * strides[axis]!, 0);
-  p.setAlgorithm('copy');
   zeroPhase(p, p.value(node).at, storedFloats(node.shape) * FLOAT);
   copyBox(p, x.shape, { node: x, offset: 0, strides: stridesOfNode(p, x) }, { node, offset, strides });
 };
@@ -91,14 +89,12 @@ export const lowerPad: Lowering<PadAttrs> = (p, node) => {
 export const lowerFill: Lowering<FillAttrs> = (p, node) => {
   const { value } = node.attrs;
   const constant = p.addConstant(1, (target) => target.fill(value));
-  p.setAlgorithm('copy');
   copyPhaseOf(p, constant, p.value(node).at, [{ count: storedFloats(node.shape), from: 0, to: 1 }]);
 };
 
 /** Copies x to another shape through row-major order, where the result cannot alias x. */
 export const lowerReshape: Lowering<object> = (p, node) => {
   const [x] = node.inputs as [Node];
-  p.setAlgorithm('copy');
   const dense = (shape: Shape, at: Pointer) => ({ kind: 'dense', at, shape }) as const;
   const temporary = p.workspace(sizeOf(node.shape) * FLOAT);
   copyPhase(p, x.shape, p.value(x), dense(x.shape, temporary));

@@ -3,7 +3,8 @@ import type { Shape } from '../../../../tensor/shape.js';
 import { CACHE_LINE, FLOAT } from '../../codegen/kernel.js';
 import { stridesOf, type Value } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
-import type { Call, Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
+import type { Call } from '../../schedule/kernelCache.js';
 import { type CopyLoop, copyKernel, mergeLoops, zeroKernel } from './copyKernel.js';
 
 /** Loops for `copyKernel`, which needs at least one: adjacent loops merged, or one iteration for a single value. */
@@ -27,12 +28,17 @@ export interface Copy {
   readonly loops: readonly CopyLoop[];
 }
 
-/** Adds a phase of one copy with the given loops. */
-export const copyPhaseOf = (p: Planner, from: Pointer, to: Pointer, loops: readonly CopyLoop[]): void =>
-  copiesPhase(p, [{ from, to, loops }]);
+/** Adds a phase of one copy with the given loops. `algorithm` is its label in profiles. */
+export const copyPhaseOf = (
+  p: LoweringContext,
+  from: Pointer,
+  to: Pointer,
+  loops: readonly CopyLoop[],
+  algorithm?: string,
+): void => copiesPhase(p, [{ from, to, loops }], algorithm);
 
 /** Adds a phase of copies with disjoint targets. Threads share the iterations of all outermost loops. */
-export function copiesPhase(p: Planner, copies: readonly Copy[]): void {
+export function copiesPhase(p: LoweringContext, copies: readonly Copy[], algorithm = 'copy'): void {
   const planned = copies.map(({ loops, ...places }) => ({
     ...places,
     outermost: loops[0]!,
@@ -40,7 +46,7 @@ export function copiesPhase(p: Planner, copies: readonly Copy[]): void {
     call: p.kernel(copyKernel, [{ ...loops[0]!, count: 0 }, ...loops.slice(1)]),
   }));
   const iterations = planned.reduce((sum, { outermost }) => sum + outermost.count, 0);
-  p.parallelFor(iterations, (first, last) => {
+  p.parallelFor(algorithm, iterations, (first, last) => {
     const calls: Call[] = [];
     let before = 0;
     for (const { from, to, outermost, call } of planned) {
@@ -61,14 +67,14 @@ export function copiesPhase(p: Planner, copies: readonly Copy[]): void {
 }
 
 /** Adds a phase that copies a value of this shape from one layout to another. */
-export const copyPhase = (p: Planner, shape: Shape, from: Value, to: Value): void =>
+export const copyPhase = (p: LoweringContext, shape: Shape, from: Value, to: Value): void =>
   copyPhaseOf(p, from.at, to.at, copyLoops(shape, stridesOf(from, shape), stridesOf(to, shape)));
 
 /** Adds a phase that fills memory with zeros. Threads share the cache lines. */
-export function zeroPhase(p: Planner, at: Pointer, bytes: number): void {
+export function zeroPhase(p: LoweringContext, at: Pointer, bytes: number, algorithm = 'copy'): void {
   const lines = Math.ceil(bytes / CACHE_LINE);
   const zero = p.kernel(zeroKernel, {});
-  p.parallelFor(lines, (from, to) => [
+  p.parallelFor(algorithm, lines, (from, to) => [
     zero({
       at: at.plus(from * CACHE_LINE),
       bytes: Math.min(bytes, to * CACHE_LINE) - from * CACHE_LINE,

@@ -2,9 +2,10 @@
 import type { Node } from '../../../../graph/graph.js';
 import { valuesOf } from '../../../../tensor/tensor.js';
 import { FLOAT } from '../../codegen/kernel.js';
+import { PIECE_VALUES } from '../../memory/constantPool.js';
 import { denseStrides, stridesOf } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
-import { PIECE_VALUES, type Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import { copiesPhase, copyKernelLoops, zeroPhase } from './copy.js';
 import { type CopyLoop, copyValues } from './copyKernel.js';
 
@@ -37,14 +38,19 @@ function splitPart({ loops, from, to }: PackedPart): readonly PackedPart[] {
 /**
  * Strides of a weight in floats: row-major, as on the host, if it is constant; else those of its value in memory.
  */
-export const weightStrides = (p: Planner, weight: Node): readonly number[] =>
+export const weightStrides = (p: LoweringContext, weight: Node): readonly number[] =>
   p.constantValue(weight) ? denseStrides(weight.shape) : stridesOf(p.value(weight), weight.shape);
 
 /**
  * Packs a weight: once when the program is loaded if it is constant, else in every run.
  * @param floats - size of the packed weight; floats that no part writes are zero.
  */
-export function pack(p: Planner, weight: Node, floats: number, parts: readonly PackedPart[]): Pointer {
+export function pack(
+  p: LoweringContext,
+  weight: Node,
+  floats: number,
+  parts: readonly PackedPart[],
+): Pointer {
   const constant = p.constantValue(weight);
   if (constant) {
     const pieces = parts.flatMap(splitPart);
@@ -65,7 +71,6 @@ export function pack(p: Planner, weight: Node, floats: number, parts: readonly P
     (sum, { loops }) => sum + loops.reduce((product, { count }) => product * count, 1),
     0,
   );
-  p.setAlgorithm('pack');
   if (written < floats) zeroPhase(p, target, floats * FLOAT);
   copiesPhase(
     p,

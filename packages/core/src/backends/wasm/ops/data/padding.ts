@@ -1,9 +1,10 @@
 /** Zero padding: images copied into larger ones with zeros around them, or windows clipped to the image. */
 import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
-import type { Pixels } from '../../memory/layout.js';
+import { type Pixels, rowAt } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
-import type { Call, CallMaker, Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
+import type { Call, CallMaker } from '../../schedule/kernelCache.js';
 import { paddedRows } from './paddingKernel.js';
 
 /**
@@ -42,7 +43,7 @@ export const paddedExtents = (
  * @param stride - pixel stride of the result in bytes; by default the smallest.
  */
 export function padPixels(
-  p: Planner,
+  p: LoweringContext,
   x: Pixels,
   [top, left, bottom, right]: Conv2dAttrs['padding'],
   [height, width]: readonly [number, number],
@@ -71,11 +72,10 @@ export function padPixels(
     runBytes: sameStride ? columns * pixelStride : pixelStride,
     runFrom: x.pixelStride,
   });
-  p.setAlgorithm('pad');
-  p.parallelFor(x.n * height, (from, to) =>
+  p.parallelFor('pad', x.n * height, (from, to) =>
     padCalls(pad, height, top, Math.min(x.h, height - top), from, to, {
-      source: (image, y) => x.at.plus(image * x.imageStride + y * x.rowStride),
-      target: (image, y) => padded.at.plus(image * padded.imageStride + y * rowStride),
+      source: (image, y) => rowAt(x, image, y),
+      target: (image, y) => rowAt(padded, image, y),
     }),
   );
   return padded;

@@ -3,8 +3,8 @@ import type { Node } from '../../../../graph/graph.js';
 import type { ChannelShuffleAttrs } from '../../../../ops/arrange.js';
 import { FLOAT } from '../../codegen/kernel.js';
 import { type Pixels, pixelRuns } from '../../memory/layout.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import type { ShuffledConcat } from '../../schedule/fusions.js';
-import type { Planner } from '../../schedule/planner.js';
 import { type Lowering, parallelForPixels, pixelsOf } from '../lowering.js';
 import { copyLoops, copyPhaseOf } from './copy.js';
 import { shuffledConcatKernel } from './shuffledConcatKernel.js';
@@ -23,7 +23,6 @@ export const lowerChannelShuffle: Lowering<ChannelShuffleAttrs> = (p, node) => {
     shuffledConcatPhase(p, half, { ...half, at: x.at.plus(channels * FLOAT) }, y);
     return;
   }
-  p.setAlgorithm('copy');
   copyPhaseOf(
     p,
     x.at,
@@ -37,14 +36,13 @@ export const lowerChannelShuffle: Lowering<ChannelShuffleAttrs> = (p, node) => {
 };
 
 /** Concatenates and shuffles in one pass: channel j * groups + g of y is channel j of part g. */
-export function lowerShuffledConcat(p: Planner, { parts }: ShuffledConcat, node: Node): void {
+export function lowerShuffledConcat(p: LoweringContext, { parts }: ShuffledConcat, node: Node): void {
   const y = pixelsOf(p, node);
   const sources = parts.map((part) => pixelsOf(p, part));
   if (parts.length === 2) {
     shuffledConcatPhase(p, sources[0]!, sources[1]!, y);
     return;
   }
-  p.setAlgorithm('copy');
   for (const [index, x] of sources.entries())
     copyPhaseOf(
       p,
@@ -55,12 +53,11 @@ export function lowerShuffledConcat(p: Planner, { parts }: ShuffledConcat, node:
 }
 
 /** Adds a phase that interleaves the channels of two values. */
-function shuffledConcatPhase(p: Planner, first: Pixels, second: Pixels, y: Pixels): void {
+function shuffledConcatPhase(p: LoweringContext, first: Pixels, second: Pixels, y: Pixels): void {
   const runs = pixelRuns(first, second, y);
   const shape = { channels: first.c, first: first.pixelStride, second: second.pixelStride, y: y.pixelStride };
   const call = p.kernel(shuffledConcatKernel, shape);
-  p.setAlgorithm('interleave');
-  parallelForPixels(p, runs, (run, from, pixels) =>
+  parallelForPixels(p, 'interleave', runs, (run, from, pixels) =>
     call({
       first: runs.at(first, run, from),
       second: runs.at(second, run, from),

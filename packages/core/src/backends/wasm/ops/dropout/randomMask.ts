@@ -2,7 +2,7 @@
 import type { Node } from '../../../../graph/graph.js';
 import type { RandomMaskAttrs } from '../../../../ops/dropout.js';
 import { CHANNEL_BLOCK, FLOAT } from '../../codegen/kernel.js';
-import { pixelRuns, storedFloats } from '../../memory/layout.js';
+import { pixelRuns, rowAt, storedFloats } from '../../memory/layout.js';
 import { channelGroups, type Lowering, parallelForPixels, pixelsOf } from '../lowering.js';
 import { randomMaskKernel } from './randomMaskKernel.js';
 
@@ -10,12 +10,11 @@ export const lowerRandomMask: Lowering<RandomMaskAttrs> = (p, node) => {
   const { keep, stream } = node.attrs;
   const value = p.value(node);
   const seed = p.value(node.inputs[0] as Node).at;
-  p.setAlgorithm('random mask');
   const kernelFor = (channelStep: number, pixelStep: number, pixel: number) =>
     p.kernel(randomMaskKernel, { keep, stream, channelStep, pixelStep, pixel });
   if (value.kind === 'dense') {
     const call = kernelFor(1, 0, 0);
-    p.parallelFor(storedFloats(node.shape) / CHANNEL_BLOCK, (from, to) => [
+    p.parallelFor('random mask', storedFloats(node.shape) / CHANNEL_BLOCK, (from, to) => [
       call({
         seed,
         y: value.at.plus(from * CHANNEL_BLOCK * FLOAT),
@@ -35,7 +34,7 @@ export const lowerRandomMask: Lowering<RandomMaskAttrs> = (p, node) => {
   const call = kernelFor(plane, 1, y.pixelStride);
   const groups = channelGroups(y.c);
   if (contiguousRows)
-    parallelForPixels(p, images, (image, first, pixels) =>
+    parallelForPixels(p, 'random mask', images, (image, first, pixels) =>
       call({
         seed,
         y: y.at.plus(image * y.imageStride + first * y.pixelStride),
@@ -45,14 +44,19 @@ export const lowerRandomMask: Lowering<RandomMaskAttrs> = (p, node) => {
       }),
     );
   else
-    parallelForPixels(p, { ...runs, count: y.n * y.h, pixels: y.w }, (index, first, pixels) => {
-      const [image, row] = [Math.floor(index / y.h), index % y.h];
-      return call({
-        seed,
-        y: y.at.plus(image * y.imageStride + row * y.rowStride + first * y.pixelStride),
-        index: image * y.c * plane + row * y.w + first,
-        pixels,
-        groups,
-      });
-    });
+    parallelForPixels(
+      p,
+      'random mask',
+      { ...runs, count: y.n * y.h, pixels: y.w },
+      (index, first, pixels) => {
+        const [image, row] = [Math.floor(index / y.h), index % y.h];
+        return call({
+          seed,
+          y: rowAt(y, image, row).plus(first * y.pixelStride),
+          index: image * y.c * plane + row * y.w + first,
+          pixels,
+          groups,
+        });
+      },
+    );
 };

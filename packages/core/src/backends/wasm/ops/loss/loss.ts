@@ -4,7 +4,7 @@ import { type CrossEntropyAttrs, type NllLossAttrs, requireLabels } from '../../
 import { FLOAT } from '../../codegen/kernel.js';
 import type { Pixels } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
-import type { Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import { type Lowering, pixelsOf } from '../lowering.js';
 import { fillClassIndices, type LossShape, labelWeights, rowLosses, sumRows } from './lossKernel.js';
 
@@ -36,7 +36,7 @@ interface LossOperands {
  * @param inputs - x, labels and, if there are any, class weights.
  */
 export function prepareLoss(
-  p: Planner,
+  p: LoweringContext,
   inputs: readonly Node[],
   logits: boolean,
   { reduction, labelSmoothing }: CrossEntropyAttrs,
@@ -50,9 +50,8 @@ export function prepareLoss(
   const classIndices = p.addConstant(classes, fillClassIndices);
   const weighted = weightsNode !== undefined;
   const results = p.workspace(rows * FLOAT);
-  p.setAlgorithm('loss');
   const call = p.kernel(labelWeights, { classes, weighted });
-  p.parallelFor(rows, (from, to) => [
+  p.parallelFor('loss', rows, (from, to) => [
     call({
       labels: labels.plus(from * FLOAT),
       classWeights,
@@ -65,19 +64,19 @@ export function prepareLoss(
   if (reduction === 'mean') {
     divisor = p.workspace(FLOAT);
     const add = p.kernel(sumRows, { rows });
-    p.parallelFor(1, () => [add({ values: results, sum: divisor })]);
+    p.parallelFor('loss', 1, () => [add({ values: results, sum: divisor })]);
   }
   const shape = { classes, logits, labelSmoothing, weighted, row: x.imageStride };
   const common = { classWeights, classIndices, divisor };
   return { shape, rows, x, common, labels, labelWeights: results };
 }
 
-function lowerLoss(p: Planner, node: Node, logits: boolean, attrs: CrossEntropyAttrs): void {
+function lowerLoss(p: LoweringContext, node: Node, logits: boolean, attrs: CrossEntropyAttrs): void {
   const { shape, rows, x, common, ...perRow } = prepareLoss(p, node.inputs, logits, attrs);
   const y = p.value(node).at;
   const losses = attrs.reduction === 'none' ? y : p.workspace(rows * FLOAT);
   const call = p.kernel(rowLosses, shape);
-  p.parallelFor(rows, (from, to) => [
+  p.parallelFor('loss', rows, (from, to) => [
     call({
       ...common,
       x: x.at.plus(from * x.imageStride),
@@ -89,5 +88,5 @@ function lowerLoss(p: Planner, node: Node, logits: boolean, attrs: CrossEntropyA
   ]);
   if (attrs.reduction === 'none') return;
   const add = p.kernel(sumRows, { rows });
-  p.parallelFor(1, () => [add({ values: losses, sum: y })]);
+  p.parallelFor('loss', 1, () => [add({ values: losses, sum: y })]);
 }

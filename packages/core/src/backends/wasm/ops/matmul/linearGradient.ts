@@ -3,7 +3,7 @@ import type { Node } from '../../../../graph/graph.js';
 import type { MatmulAttrs } from '../../../../ops/linear.js';
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { type Pixels, stridesOf, valueAt } from '../../memory/layout.js';
-import type { Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import { copyLoops, copyPhaseOf } from '../data/copy.js';
 import { weightStrides } from '../data/pack.js';
 import { type Lowering, pixelsOf } from '../lowering.js';
@@ -17,7 +17,7 @@ export const lowerMatmul: Lowering<MatmulAttrs> = (p, node) => {
 };
 
 /** y = a b, with b optionally transposed. */
-function lowerPlain(p: Planner, node: Node<MatmulAttrs>): void {
+function lowerPlain(p: LoweringContext, node: Node<MatmulAttrs>): void {
   const [a, b] = node.inputs as [Node, Node];
   const [columns] = node.shape.slice(1) as [number];
   const [x, y] = [pixelsOf(p, a), pixelsOf(p, node)];
@@ -45,7 +45,7 @@ function lowerPlain(p: Planner, node: Node<MatmulAttrs>): void {
 }
 
 /** y = a^T b, with b optionally transposed. */
-function lowerTransposed(p: Planner, node: Node<MatmulAttrs>): void {
+function lowerTransposed(p: LoweringContext, node: Node<MatmulAttrs>): void {
   const [a, b] = node.inputs as [Node, Node];
   const [rows, columns] = node.shape as [number, number];
   const x = pixelsOf(p, a);
@@ -84,7 +84,7 @@ function lowerTransposed(p: Planner, node: Node<MatmulAttrs>): void {
 }
 
 /** Copies the transpose of a matrix into a workspace. */
-function transposed(p: Planner, node: Node): Pixels {
+function transposed(p: LoweringContext, node: Node): Pixels {
   const [rows, columns] = node.shape as [number, number];
   const shape = [columns, rows];
   const at = p.workspace(columns * paddedChannels(rows) * FLOAT);

@@ -7,7 +7,9 @@ import type { Engine } from '../../codegen/engine.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { type Pixels, pixelRuns } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
-import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
+import type { Call } from '../../schedule/kernelCache.js';
+import { type Range, shareOf, splitByUnit } from '../../schedule/ranges.js';
 import { matmulSeconds } from '../conv/costModel.js';
 import type { CopyLoop } from '../data/copyKernel.js';
 import { type PackedPart, pack } from '../data/pack.js';
@@ -58,7 +60,7 @@ function panelLoops(order: InnerOrder, width: number, columns: number, columnStr
  * @param start - offset of the first value in the weight, in floats.
  */
 export function packPanels(
-  p: Planner,
+  p: LoweringContext,
   weight: Node,
   columns: number,
   panel: number,
@@ -114,9 +116,6 @@ export interface MatmulLayer {
   readonly overlaps?: boolean;
 }
 
-/** A range from its first index up to but not including its end. */
-type Range = readonly [from: number, to: number];
-
 /** A product with its kernel and packed weights, and the units it can be divided into. */
 export interface PlannedMatmul {
   readonly algorithm: string;
@@ -142,7 +141,7 @@ const MIN_TILE_FILL = 0.85;
 const meanTileRows = (pixels: number, { tileRows }: Engine): number => pixels / Math.ceil(pixels / tileRows);
 
 /** A table of the offset of each pixel from the first, in bytes. */
-function pixelOffsets(p: Planner, { n, h, w, imageStride, rowStride, pixelStride }: Pixels): Pointer {
+function pixelOffsets(p: LoweringContext, { n, h, w, imageStride, rowStride, pixelStride }: Pixels): Pointer {
   const shape = [n, h, w, imageStride, rowStride, pixelStride];
   return p.internConstant(`offsets ${shape.join()}`, n * h * w, (target) => {
     const offsets = new Int32Array(target.buffer, target.byteOffset, target.length);
@@ -152,10 +151,8 @@ function pixelOffsets(p: Planner, { n, h, w, imageStride, rowStride, pixelStride
   });
 }
 
-/** Chooses tile and panel sizes of a product, packs its weights and generates its kernel. */
-export function planMatmul(p: Planner, layer: MatmulLayer): PlannedMatmul {
-  const { name, inner, columns, x, y, residual, activation, bias } = layer;
-  const { engine } = p;
+/** Chooses the runs of pixels, and tile and panel sizes, from the layouts of the operands and the weight's size. */
+function chooseTiles(engine: Engine, { columns, inner, x, y, residual }: MatmulLayer) {
   const results = residual ? [y, residual] : [y];
   const commonRuns = pixelRuns(x, ...results);
   const resultRuns = pixelRuns(...results);
@@ -165,8 +162,7 @@ export function planMatmul(p: Planner, layer: MatmulLayer): PlannedMatmul {
     meanTileRows(commonRuns.pixels, engine) < MIN_TILE_FILL * engine.tileRows;
   const runs = indirect ? resultRuns : commonRuns;
   const padded = paddedChannels(columns);
-  const size = innerSize({ inner });
-  const weightBytes = size * padded * FLOAT;
+  const weightBytes = innerSize({ inner }) * padded * FLOAT;
   const fromMemory = weightBytes > STREAMED_WEIGHT_BYTES;
   const tall =
     fromMemory &&
@@ -176,6 +172,16 @@ export function planMatmul(p: Planner, layer: MatmulLayer): PlannedMatmul {
     runs.pixels <= TALL_TILE;
   const tiling = tilingOf(runs.pixels, tall ? TALL_TILE : engine.tileRows);
   const panel = tall ? CHANNEL_BLOCK : panelColumns(engine, tiling.tileRows, padded);
+  return { runs, indirect, tall, tiling, panel, weightBytes, fromMemory };
+}
+
+/** Chooses tile and panel sizes of a product, packs its weights and generates its kernel. */
+export function planMatmul(p: LoweringContext, layer: MatmulLayer): PlannedMatmul {
+  const { name, inner, columns, x, y, residual, activation, bias } = layer;
+  const { engine } = p;
+  const { runs, indirect, tall, tiling, panel, weightBytes, fromMemory } = chooseTiles(engine, layer);
+  const padded = paddedChannels(columns);
+  const size = innerSize({ inner });
   const tiles = tiling.large + tiling.small;
   const weightBound = weightBytes > layer.inputBytes;
   // Rows of an image have a constant stride: one call can compute all of them.
@@ -251,15 +257,10 @@ export function planMatmul(p: Planner, layer: MatmulLayer): PlannedMatmul {
     panels,
     weightBound,
     seconds,
-    calls([from, to], panelRange) {
-      const calls: Call[] = [];
-      for (let run = from; run < to; ) {
-        const end = Math.min(to, (Math.floor(run / rowsPerCall) + 1) * rowsPerCall);
-        calls.push(call(run, end - run, [0, tiles], panelRange));
-        run = end;
-      }
-      return calls;
-    },
+    calls: (range, panelRange) =>
+      splitByUnit(range, rowsPerCall).map(({ before, count }) =>
+        call(range[0] + before, count, [0, tiles], panelRange),
+      ),
   };
 }
 
@@ -273,15 +274,14 @@ function* blocks([from, to]: Range, size: number): Generator<Range> {
  * panels if the weights are most of the memory traffic, so that each core reads only a part of them; else the
  * pixels.
  */
-export function matmulPhase(p: Planner, ...layers: readonly MatmulLayer[]): void {
+export function matmulPhase(p: LoweringContext, ...layers: readonly MatmulLayer[]): void {
   const planned = layers.map((layer) => planMatmul(p, layer));
   const [{ algorithm, units, block, panels, weightBound }] = planned as [PlannedMatmul];
   const overlapping = layers.some(({ overlaps }) => overlaps);
   // Layers that overlap must run on the same thread, in order.
   const byPanels = !overlapping && panels >= p.threads && (weightBound || units < 2 * p.threads);
-  p.setAlgorithm(algorithm);
   p.addExpectedSeconds(planned.reduce((sum, { seconds }) => sum + seconds, 0));
-  p.addPhase((thread) => {
+  p.addPhase(algorithm, (thread) => {
     const panelRange: Range = byPanels ? shareOf(panels, thread, p.threads) : [0, panels];
     const unitRange: Range = byPanels ? [0, units] : shareOf(units, thread, p.threads);
     if (panelRange[0] === panelRange[1]) return [];

@@ -5,8 +5,10 @@
  */
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { pixelRuns } from '../../memory/layout.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import type { NormMatmul } from '../../schedule/fusions.js';
-import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
+import type { Call } from '../../schedule/kernelCache.js';
+import { shareOf } from '../../schedule/ranges.js';
 import { conflictFreeStride } from '../conv/conflictFreeStride.js';
 import { matmulSeconds } from '../conv/costModel.js';
 import { channelGroups, pixelsOf } from '../lowering.js';
@@ -17,7 +19,7 @@ import { pointwiseRowMatmul } from './rowMatmul.js';
 /** Bytes of the L2 cache for the normalised pixels of a thread. */
 const NORMALISED_BLOCK_BYTES = 192 * 1024;
 
-export function lowerNormMatmul(p: Planner, { norm, conv }: NormMatmul): void {
+export function lowerNormMatmul(p: LoweringContext, { norm, conv }: NormMatmul): void {
   const x = pixelsOf(p, norm.inputs[0]!);
   const y = pixelsOf(p, conv);
   const runs = pixelRuns(x, y);
@@ -38,9 +40,8 @@ export function lowerNormMatmul(p: Planner, { norm, conv }: NormMatmul): void {
   const weightBound = weightBytes > total * x.c * FLOAT;
   // As in `matmulPhase`: weight-bound products are divided by panels. Then every thread normalises all pixels.
   const byPanels = product.panels >= p.threads && (weightBound || total < 2 * p.threads * tileRows);
-  p.setAlgorithm(`norm, gemm ${product.algorithm}`);
   p.addExpectedSeconds(matmulSeconds(p.engine, { pixels: total, inner: x.c, columns: y.c }));
-  p.addPhase((thread) => {
+  p.addPhase(`norm, gemm ${product.algorithm}`, (thread) => {
     const panels = byPanels ? shareOf(product.panels, thread, p.threads) : ([0, product.panels] as const);
     const [from, to] = byPanels ? [0, total] : shareOf(total, thread, p.threads);
     const calls: Call[] = [];

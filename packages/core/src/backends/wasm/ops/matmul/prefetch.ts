@@ -2,7 +2,7 @@
 import type { Engine } from '../../codegen/engine.js';
 import { CACHE_LINE, FLOAT } from '../../codegen/kernel.js';
 import type { Pointer } from '../../memory/region.js';
-import type { Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import { iterationsOf, type MatmulShape } from './matmulKernel.js';
 import { fillFirstBytes } from './prefetchKernel.js';
 
@@ -39,7 +39,7 @@ export type PrefetchArguments = (
 ) => { readonly lastLine: Pointer; readonly firstBytes: Pointer };
 
 /** Adds the table of the first bytes of all cache lines of packed weights. */
-export function planPrefetch(p: Planner, weights: Pointer, bytes: number): PrefetchArguments {
+export function planPrefetch(p: LoweringContext, weights: Pointer, bytes: number): PrefetchArguments {
   const lines = Math.floor(bytes / CACHE_LINE);
   const table = p.addConstant(Math.ceil(lines / FLOAT), ({ buffer, byteOffset }) =>
     fillFirstBytes(new Uint8Array(buffer, byteOffset, lines), new Uint8Array(buffer, weights.address, bytes)),

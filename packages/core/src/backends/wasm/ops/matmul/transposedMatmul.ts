@@ -7,7 +7,8 @@
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import type { Pixels } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
-import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
+import { shareOf, splitByUnit } from '../../schedule/ranges.js';
 import { type Copy, copiesPhase } from '../data/copy.js';
 import type { CopyLoop } from '../data/copyKernel.js';
 import type { PartialSums } from '../reduce/sumParts.js';
@@ -109,7 +110,7 @@ export interface TransposedMatmul {
  * @param result - address to write to if there is only one part; a workspace is used otherwise.
  */
 export function transposedMatmuls(
-  p: Planner,
+  p: LoweringContext,
   products: readonly TransposedMatmul[],
   result?: Pointer,
 ): PartialSums {
@@ -169,19 +170,12 @@ export function transposedMatmuls(
     );
   });
   const { algorithm, panels } = parts[0]![0]!;
-  p.setAlgorithm(algorithm);
-  p.parallelFor(count * panels, (from, to) => {
-    const calls: Call[] = [];
-    for (let item = from; item < to; ) {
-      const part = Math.floor(item / panels);
-      const end = Math.min(to, (part + 1) * panels);
-      for (const { units, calls: callsFor } of parts[part]!)
-        calls.push(...callsFor([0, units], [item - part * panels, end - part * panels]));
-      item = end;
-    }
-    return calls;
+  p.parallelFor(algorithm, count * panels, (from, to) => {
+    return splitByUnit([from, to], panels).flatMap(({ unit: part, first, count: width }) =>
+      parts[part]!.flatMap(({ units, calls }) => calls([0, units], [first, first + width])),
+    );
   });
-  return { at, count, bytes: partBytes };
+  return { at, count, bytes: partBytes, algorithm };
 }
 
 /**
@@ -189,7 +183,7 @@ export function transposedMatmuls(
  * C.
  */
 function packRows(
-  p: Planner,
+  p: LoweringContext,
   blocks: readonly Block[],
   b: Pointer,
   padded: number,
@@ -198,7 +192,6 @@ function packRows(
 ): Pointer {
   const target = p.workspace(total * padded * FLOAT);
   const full = Math.floor(padded / panel);
-  p.setAlgorithm('pack');
   copiesPhase(
     p,
     blocks.flatMap(({ loops, b: offset, before, rows }): readonly Copy[] => {

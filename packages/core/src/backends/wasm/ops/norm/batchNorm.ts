@@ -3,7 +3,7 @@ import type { Node } from '../../../../graph/graph.js';
 import type { BatchNormTrainAttrs, EpsAttrs } from '../../../../ops/batchNorm.js';
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import type { Pointer } from '../../memory/region.js';
-import type { Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import { channelGroups, type Lowering, pixelsOf } from '../lowering.js';
 import { perChannel, pointwisePhase } from '../pointwise/pointwise.js';
 import { normCoefficients } from './batchNormKernel.js';
@@ -15,7 +15,7 @@ interface NormCoefficients {
 }
 
 /** Computes coefficients once, if all four statistics are constant; returns undefined otherwise. */
-export function constantCoefficients(p: Planner, node: Node<EpsAttrs>): NormCoefficients | undefined {
+export function constantCoefficients(p: LoweringContext, node: Node<EpsAttrs>): NormCoefficients | undefined {
   const statistics = node.inputs.slice(1).map((statistic) => p.constantValue(statistic)?.data);
   const [weight, bias, mean, variance] = statistics;
   if (!weight || !bias || !mean || !variance) return undefined;
@@ -31,13 +31,13 @@ export function constantCoefficients(p: Planner, node: Node<EpsAttrs>): NormCoef
 }
 
 /** Adds a phase that computes the coefficients in every run. */
-function coefficientsPhase(p: Planner, node: Node<EpsAttrs>): NormCoefficients {
+function coefficientsPhase(p: LoweringContext, node: Node<EpsAttrs>): NormCoefficients {
   const channels = node.shape[1]!;
   const bytes = paddedChannels(channels) * FLOAT;
   const [scale, shift] = [p.workspace(bytes), p.workspace(bytes)];
   const [, weight, bias, mean, variance] = node.inputs as [Node, Node, Node, Node, Node];
   const call = p.kernel(normCoefficients, { eps: node.attrs.eps });
-  p.parallelFor(1, () => [
+  p.parallelFor('elementwise', 1, () => [
     call({
       weight: p.value(weight).at,
       bias: p.value(bias).at,
@@ -55,7 +55,6 @@ function coefficientsPhase(p: Planner, node: Node<EpsAttrs>): NormCoefficients {
 export const lowerBatchNorm: Lowering<BatchNormTrainAttrs> = (p, node) => {
   const [x] = node.inputs as [Node];
   const y = pixelsOf(p, node);
-  p.setAlgorithm('elementwise');
   const { scale, shift } = constantCoefficients(p, node) ?? coefficientsPhase(p, node);
   const operands = [pixelsOf(p, x), perChannel(y, scale), perChannel(y, shift)];
   pointwisePhase(p, 'affine', operands, y, node.attrs.activation);

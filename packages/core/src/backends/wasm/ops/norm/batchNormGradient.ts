@@ -11,9 +11,8 @@ export const lowerBatchNormGradInput: Lowering<EpsAttrs> = (p, node) => {
   const dx = pixelsOf(p, node);
   const dy = pixelsOf(p, gradient);
   const scale = p.workspace(paddedChannels(dx.c) * FLOAT);
-  p.setAlgorithm('elementwise');
   const call = p.kernel(normGradientCoefficients, { eps: node.attrs.eps });
-  p.parallelFor(1, () => [
+  p.parallelFor('elementwise', 1, () => [
     call({
       weight: p.value(weight).at,
       variance: p.value(variance).at,
@@ -38,9 +37,8 @@ export const lowerBatchNormTrainGradInput: Lowering<EpsAttrs> = (p, node) => {
   const bytes = paddedChannels(dx.c) * FLOAT;
   const [scale, slope, shift] = [p.workspace(bytes), p.workspace(bytes), p.workspace(bytes)];
   const at = (statistic: Node) => p.value(statistic).at;
-  p.setAlgorithm('elementwise');
   const call = p.kernel(normGradientCoefficients, { eps: node.attrs.eps, pixels: dx.n * dx.h * dx.w });
-  p.parallelFor(1, () => [
+  p.parallelFor('elementwise', 1, () => [
     call({
       weight: at(weight),
       variance: at(variance),

@@ -12,8 +12,7 @@ export const lowerFoldedWeight: Lowering<EpsAttrs> = (p, node) => {
   const outputs = node.shape[0]!;
   const perOutput = sizeOf(node.shape) / outputs;
   const call = p.kernel(foldWeight, { eps: node.attrs.eps, perOutput });
-  p.setAlgorithm('elementwise');
-  p.parallelFor(outputs, (from, to) => [
+  p.parallelFor('elementwise', outputs, (from, to) => [
     call({
       w: w.plus(from * perOutput * FLOAT),
       weight: weight.plus(from * FLOAT),
@@ -28,8 +27,7 @@ export const lowerFoldedBias: Lowering<EpsAttrs> = (p, node) => {
   const [weight, bias, mean, variance, layerBias] = node.inputs as [Node, Node, Node, Node, Node | undefined];
   const channels = node.shape[0]!;
   const call = p.kernel(foldBias, { eps: node.attrs.eps });
-  p.setAlgorithm('elementwise');
-  p.parallelFor(1, () => [
+  p.parallelFor('elementwise', 1, () => [
     call({
       weight: p.value(weight).at,
       bias: p.value(bias).at,

@@ -11,8 +11,7 @@ export const lowerLocalResponseNorm: Lowering<LocalResponseNormAttrs> = (p, node
   const workspace = p.workspacePerThread(localResponseNormWorkspace(x.c, size));
   const shape = { channels: x.c, x: x.pixelStride, y: y.pixelStride, size, alpha, beta, k };
   const call = p.kernel(localResponseNormKernel, shape);
-  p.setAlgorithm('local response norm');
-  parallelForPixels(p, runs, (run, first, pixels, thread) =>
+  parallelForPixels(p, 'local response norm', runs, (run, first, pixels, thread) =>
     call({ x: runs.at(x, run, first), y: runs.at(y, run, first), workspace: workspace[thread]!, pixels }),
   );
 };

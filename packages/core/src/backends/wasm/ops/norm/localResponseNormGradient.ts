@@ -24,8 +24,7 @@ export const lowerLocalResponseNormGrad: Lowering<LocalResponseNormAttrs> = (p, 
     beta,
     k,
   });
-  p.setAlgorithm('local response norm');
-  parallelForPixels(p, runs, (run, first, pixels, thread) =>
+  parallelForPixels(p, 'local response norm', runs, (run, first, pixels, thread) =>
     call({
       dy: runs.at(dy, run, first),
       x: runs.at(x, run, first),

@@ -11,7 +11,8 @@ import type {
 import { sizeOf } from '../../../../tensor/shape.js';
 import { CHANNEL_BLOCK, FLOAT, VECTOR } from '../../codegen/kernel.js';
 import type { Pointer } from '../../memory/region.js';
-import type { Call, Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
+import type { Call } from '../../schedule/kernelCache.js';
 import type { UpdateChain } from '../../schedule/updates.js';
 import { denseOf, type Lowering } from '../lowering.js';
 import {
@@ -59,7 +60,6 @@ const stepOf = (node: Node): Step => (steps[node.op as OptimizerOp] as (attrs: o
 
 /** Lowers a step that belongs to no chain of updates. */
 export const lowerOptimizerStep: Lowering<object> = (p, node) => {
-  p.setAlgorithm('elementwise');
   chainsPhase(p, [{ nodes: [node], results: [{ node, to: p.value(node).at }] }]);
 };
 
@@ -70,12 +70,13 @@ interface PlacedChain {
 }
 
 /** Adds a phase of independent chains. Threads share the values of all chains. */
-function chainsPhase(p: Planner, chains: readonly PlacedChain[]): void {
+function chainsPhase(p: LoweringContext, chains: readonly PlacedChain[]): void {
   const planned = chains.map((chain) => ({
     ...planChain(p, chain),
     groups: Math.ceil(sizeOf(chain.nodes[0]!.shape) / CHANNEL_BLOCK),
   }));
   p.parallelFor(
+    'elementwise',
     planned.reduce((sum, { groups }) => sum + groups, 0),
     (first, last) => {
       const calls: Call[] = [];
@@ -98,7 +99,7 @@ function chainsPhase(p: Planner, chains: readonly PlacedChain[]): void {
  * Generates a chain's kernel and lists its addresses: operands first, then learning rates and corrections, then
  * results that do not overwrite an operand.
  */
-function planChain(p: Planner, { nodes, results }: PlacedChain) {
+function planChain(p: LoweringContext, { nodes, results }: PlacedChain) {
   const operandsOf = (node: Node): readonly Node[] => node.inputs.slice(0, stepOf(node).operands);
   const operands = [...new Set(nodes.flatMap(operandsOf))].filter((node) => !nodes.includes(node));
   const values = [...operands, ...nodes];
@@ -132,9 +133,8 @@ function planChain(p: Planner, { nodes, results }: PlacedChain) {
 }
 
 /** Adds the phase that applies the chains of `updateChains`. It reads and writes every value once. */
-export function lowerUpdateChains(p: Planner, chains: readonly UpdateChain[]): void {
+export function lowerUpdateChains(p: LoweringContext, chains: readonly UpdateChain[]): void {
   const parameters = parametersOf(p.graph);
-  p.setAlgorithm('elementwise');
   chainsPhase(
     p,
     chains.map(({ nodes, updates }) => ({
@@ -153,8 +153,7 @@ export const lowerSumOfSquares: Lowering<object> = (p, node) => {
   const full = Math.floor(size / PARTIAL_SUM_VALUES);
   const sums = p.workspace(parts * VECTOR);
   const addSquares = p.kernel(partialSumsOfSquares, { rest: size % PARTIAL_SUM_VALUES });
-  p.setAlgorithm('sum of squares');
-  p.parallelFor(parts, (from, to) => [
+  p.parallelFor('sum of squares', parts, (from, to) => [
     addSquares({
       x: x.plus(from * PARTIAL_SUM_VALUES * FLOAT),
       sums: sums.plus(from * VECTOR),
@@ -163,5 +162,7 @@ export const lowerSumOfSquares: Lowering<object> = (p, node) => {
     }),
   ]);
   const addParts = p.kernel(sumVectors, {});
-  p.parallelFor(1, () => [addParts({ vectors: sums, sum: p.value(node).at, count: parts })]);
+  p.parallelFor('sum of squares', 1, () => [
+    addParts({ vectors: sums, sum: p.value(node).at, count: parts }),
+  ]);
 };

@@ -9,10 +9,9 @@ import { activationGradient } from './activationGradientKernel.js';
 export const lowerActivationGrad: Lowering<Activation> = (p, node) => {
   const [gradient, input] = node.inputs as [Node, Node];
   const activation = node.attrs;
-  p.setAlgorithm('elementwise');
   if (p.value(node).kind === 'dense') {
     const call = p.kernel(activationGradient, { activation, pixel: { dy: 0, x: 0, dx: 0 } });
-    p.parallelFor(storedFloats(node.shape) / CHANNEL_BLOCK, (from, to) => {
+    p.parallelFor('elementwise', storedFloats(node.shape) / CHANNEL_BLOCK, (from, to) => {
       const at = (value: Node) => p.value(value).at.plus(from * CHANNEL_BLOCK * FLOAT);
       return [call({ dy: at(gradient), x: at(input), dx: at(node), pixels: 1, groups: to - from })];
     });
@@ -23,7 +22,7 @@ export const lowerActivationGrad: Lowering<Activation> = (p, node) => {
   const call = p.kernel(activationGradient, { activation, pixel });
   const runs = pixelRuns(dy, x, dx);
   const groups = channelGroups(dx.c);
-  parallelForPixels(p, runs, (run, first, pixels) =>
+  parallelForPixels(p, 'elementwise', runs, (run, first, pixels) =>
     call({
       dy: runs.at(dy, run, first),
       x: runs.at(x, run, first),

@@ -13,7 +13,7 @@ import {
   storedFloats,
 } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
-import type { Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import { copyLoops, copyPhaseOf } from '../data/copy.js';
 import { channelGroups, type Lowering, parallelForPixels, pixelsOf } from '../lowering.js';
 import { broadcastStrides } from './broadcast.js';
@@ -27,8 +27,12 @@ export const lowerAdd: Lowering<AddAttrs> = (p, node) =>
 /** Copies the input of an op that is the identity in inference, where the result cannot alias it. */
 export const lowerNeutral: Lowering<object> = (p, node) => lowerPointwise(p, node, 'copy');
 
-function lowerPointwise(p: Planner, node: Node, compute: PointwiseFunction, activation?: Activation): void {
-  p.setAlgorithm('elementwise');
+function lowerPointwise(
+  p: LoweringContext,
+  node: Node,
+  compute: PointwiseFunction,
+  activation?: Activation,
+): void {
   if (p.value(node).kind === 'pixels') {
     pointwisePhase(
       p,
@@ -51,7 +55,7 @@ function lowerPointwise(p: Planner, node: Node, compute: PointwiseFunction, acti
 
 /** Adds a pointwise phase over contiguous values of the same layout. */
 function contiguousPhase(
-  p: Planner,
+  p: LoweringContext,
   compute: PointwiseFunction,
   operands: readonly Pointer[],
   y: Pointer,
@@ -60,7 +64,7 @@ function contiguousPhase(
 ): void {
   const shape = { compute, operands: operands.map(() => ({ pixel: 0 })), pixel: 0, activation };
   const call = p.kernel(pointwiseKernel, shape);
-  p.parallelFor(floats / CHANNEL_BLOCK, (from, to) => {
+  p.parallelFor('elementwise', floats / CHANNEL_BLOCK, (from, to) => {
     const at = (pointer: Pointer) => pointer.plus(from * CHANNEL_BLOCK * FLOAT);
     return [call({ y: at(y), operands: operands.map(at), pixels: 1, groups: to - from })];
   });
@@ -72,7 +76,7 @@ function contiguousPhase(
  * `scalar` is true if they are broadcast along the channels.
  */
 export function pointwisePhase(
-  p: Planner,
+  p: LoweringContext,
   compute: PointwiseFunction,
   operands: readonly (Pixels & { readonly scalar?: boolean })[],
   y: Pixels,
@@ -101,7 +105,7 @@ export function pointwisePhase(
     activation,
   });
   const groups = channelGroups(y.c);
-  parallelForPixels(p, runs, (run, first, pixels) => {
+  parallelForPixels(p, 'elementwise', runs, (run, first, pixels) => {
     const at = (value: Pixels) => runs.at(value, run, first);
     return call({ y: at(y), operands: operands.map(at), pixels, groups });
   });
@@ -114,7 +118,6 @@ export const lowerMul: Lowering<object> = (p, node) => {
     lowerPointwise(p, node, 'mul');
     return;
   }
-  p.setAlgorithm('elementwise');
   if (isPixelShape(node.shape)) {
     const y = pixelsOf(p, node);
     const small = pixelsOf(p, b);

@@ -7,10 +7,12 @@ import { type AdaptivePoolAttrs, adaptiveRange } from '../../../../ops/adaptiveP
 import type { AvgPoolAttrs, MaxPoolAttrs } from '../../../../ops/pool.js';
 import { CHANNEL_BLOCK, FLOAT } from '../../codegen/kernel.js';
 import { MAX_WINDOW_ROWS } from '../../codegen/windowRow.js';
-import type { Pixels } from '../../memory/layout.js';
-import type { Call, Planner } from '../../schedule/planner.js';
+import { type Pixels, rowAt } from '../../memory/layout.js';
+import type { LoweringContext } from '../../schedule/context.js';
+import type { Call } from '../../schedule/kernelCache.js';
+import type { Range } from '../../schedule/ranges.js';
 import { insideWindow } from '../data/padding.js';
-import { channelGroups, type Lowering, pixelsOf } from '../lowering.js';
+import { channelGroups, type Lowering, parallelForItems, parallelForRows, pixelsOf } from '../lowering.js';
 import { poolArea, poolRow, type Reduction } from './poolKernel.js';
 
 export const lowerMaxPool: Lowering<MaxPoolAttrs> = (p, node) => lowerSliding(p, node, node.attrs, 'max');
@@ -41,7 +43,7 @@ export function poolDivisor(
 }
 
 function lowerSliding(
-  p: Planner,
+  p: LoweringContext,
   node: Node,
   attrs: MaxPoolAttrs | AvgPoolAttrs,
   reduction: Reduction,
@@ -67,34 +69,30 @@ function lowerSliding(
     });
     return;
   }
-  p.setAlgorithm(`${reduction} pool ${kernel.join('x')}`);
-  p.parallelFor(y.n * y.h, (from, to) =>
-    Array.from({ length: to - from }, (_, i): Call => {
-      const [image, row] = [Math.floor((from + i) / y.h), (from + i) % y.h];
-      const top = row * stride[0] - padding[0];
-      const [first, end] = insideWindow(top, kernel[0], dilation[0], x.h);
-      const shape = {
-        reduction,
-        rows: end - first,
-        columns: kernel[1],
-        stride: stride[1],
-        dilation: dilation[1],
-        left: padding[1],
-        width: x.w,
-        outputWidth: y.w,
-        pixel: { x: x.pixelStride, y: y.pixelStride },
-        divisors:
-          reduction === 'mean'
-            ? Array.from({ length: y.w }, (_, column) => divisor(0, row) * divisor(1, column))
-            : undefined,
-      };
-      const rows = Array.from({ length: end - first }, (_, tap) =>
-        x.at.plus(image * x.imageStride + (top + (first + tap) * dilation[0]) * x.rowStride),
-      );
-      const computeRow = p.kernel(poolRow, shape);
-      return computeRow({ x: rows, y: y.at.plus(image * y.imageStride + row * y.rowStride), groups });
-    }),
-  );
+  parallelForRows(p, `${reduction} pool ${kernel.join('x')}`, y, (image, row) => {
+    const top = row * stride[0] - padding[0];
+    const [first, end] = insideWindow(top, kernel[0], dilation[0], x.h);
+    const shape = {
+      reduction,
+      rows: end - first,
+      columns: kernel[1],
+      stride: stride[1],
+      dilation: dilation[1],
+      left: padding[1],
+      width: x.w,
+      outputWidth: y.w,
+      pixel: { x: x.pixelStride, y: y.pixelStride },
+      divisors:
+        reduction === 'mean'
+          ? Array.from({ length: y.w }, (_, column) => divisor(0, row) * divisor(1, column))
+          : undefined,
+    };
+    const rows = Array.from({ length: end - first }, (_, tap) =>
+      rowAt(x, image, top + (first + tap) * dilation[0]),
+    );
+    const computeRow = p.kernel(poolRow, shape);
+    return computeRow({ x: rows, y: rowAt(y, image, row), groups });
+  });
 }
 
 /**
@@ -113,7 +111,7 @@ interface Area {
  * @param areaOf - gives the window of an output pixel.
  */
 function areasPhase(
-  p: Planner,
+  p: LoweringContext,
   x: Pixels,
   y: Pixels,
   reduction: Reduction,
@@ -126,7 +124,7 @@ function areasPhase(
     column: x.pixelStride * dilation[1],
   });
   const groups = channelGroups(x.c);
-  const call = (pixel: number, firstGroup: number, endGroup: number): Call => {
+  const call = (pixel: number, [firstGroup, endGroup]: Range): Call => {
     const [image, row, column] = [
       Math.floor(pixel / (y.h * y.w)),
       Math.floor(pixel / y.w) % y.h,
@@ -135,8 +133,8 @@ function areasPhase(
     const area = areaOf(row, column);
     const channel = firstGroup * CHANNEL_BLOCK * FLOAT;
     return reduce({
-      x: x.at.plus(image * x.imageStride + area.row * x.rowStride + area.column * x.pixelStride + channel),
-      y: y.at.plus(image * y.imageStride + row * y.rowStride + column * y.pixelStride + channel),
+      x: rowAt(x, image, area.row).plus(area.column * x.pixelStride + channel),
+      y: rowAt(y, image, row).plus(column * y.pixelStride + channel),
       rows: area.rows,
       columns: area.columns,
       factor: 1 / area.divisor,
@@ -144,16 +142,11 @@ function areasPhase(
     });
   };
   const pixels = y.n * y.h * y.w;
-  p.setAlgorithm(`${reduction} pool`);
-  if (pixels < 2 * p.threads)
-    p.parallelFor(groups, (from, to) => Array.from({ length: pixels }, (_, pixel) => call(pixel, from, to)));
-  else
-    p.parallelFor(pixels, (from, to) =>
-      Array.from({ length: to - from }, (_, i) => call(from + i, 0, groups)),
-    );
+  const work = { items: pixels, parts: groups, shareParts: pixels < 2 * p.threads };
+  parallelForItems(p, `${reduction} pool`, work, call);
 }
 
-function lowerAdaptive(p: Planner, node: Node, reduction: Reduction): void {
+function lowerAdaptive(p: LoweringContext, node: Node, reduction: Reduction): void {
   const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
   areasPhase(p, x, y, reduction, [1, 1], (row, column) => {
     const [top, bottom] = adaptiveRange(row, x.h, y.h);

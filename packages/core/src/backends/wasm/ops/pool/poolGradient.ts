@@ -7,7 +7,9 @@ import { type AdaptivePoolAttrs, adaptiveRange } from '../../../../ops/adaptiveP
 import type { AvgPoolAttrs, MaxPoolAttrs } from '../../../../ops/pool.js';
 import { CHANNEL_BLOCK, FLOAT } from '../../codegen/kernel.js';
 import type { Pixels } from '../../memory/layout.js';
-import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
+import type { Call } from '../../schedule/kernelCache.js';
+import { shareOf } from '../../schedule/ranges.js';
 import { copyLoops, copyPhaseOf, zeroPhase } from '../data/copy.js';
 import { insideWindow } from '../data/padding.js';
 import { channelGroups, type Lowering, pixelsOf, zeros } from '../lowering.js';
@@ -37,7 +39,7 @@ interface Extent {
 }
 
 function lowerSlidingGradient(
-  p: Planner,
+  p: LoweringContext,
   node: Node,
   attrs: MaxPoolAttrs | AvgPoolAttrs,
   reduction: Reduction,
@@ -62,7 +64,7 @@ function lowerSlidingGradient(
   );
 }
 
-function lowerAdaptiveGradient(p: Planner, node: Node, reduction: Reduction): void {
+function lowerAdaptiveGradient(p: LoweringContext, node: Node, reduction: Reduction): void {
   const extent = (size: number, index: number, outputs: number): Extent => {
     const [first, end] = adaptiveRange(index, size, outputs);
     return { first, count: end - first, divisor: end - first };
@@ -75,7 +77,7 @@ type ExtentOf = (size: number, index: number, outputs: number) => Extent;
 
 /** Adds the phases that fill dx with zeros and then add the gradients of all windows. */
 function poolGradientPhases(
-  p: Planner,
+  p: LoweringContext,
   node: Node,
   reduction: Reduction,
   dilation: readonly [number, number],
@@ -103,12 +105,11 @@ function poolGradientPhases(
       runs[runs.length - 1] = { start: last.start, count: last.count + 1, step };
     else runs.push({ start: column, count: 1, step: next ? next.first - extent.first : 0 });
   }
-  p.setAlgorithm(`${reduction} pool`);
   fillWithZeros(p, dx);
   const groups = channelGroups(dx.c);
   // If there are fewer images than threads, threads share their channels too.
   const chunks = Math.min(groups, Math.max(1, Math.ceil(p.threads / dx.n)));
-  p.parallelFor(dx.n * chunks, (from, to) =>
+  p.parallelFor(`${reduction} pool`, dx.n * chunks, (from, to) =>
     Array.from({ length: to - from }, (_, i) => {
       const [image, chunk] = [Math.floor((from + i) / chunks), (from + i) % chunks];
       const [firstGroup, endGroup] = shareOf(groups, chunk, chunks);
@@ -148,7 +149,7 @@ function poolGradientPhases(
 }
 
 /** Fills images with zeros: as one range of memory if they are contiguous, else channel by channel. */
-function fillWithZeros(p: Planner, value: Pixels): void {
+function fillWithZeros(p: LoweringContext, value: Pixels): void {
   const { n, c, h, w, imageStride, rowStride, pixelStride } = value;
   const contiguous =
     rowStride === w * pixelStride &&

@@ -9,8 +9,10 @@ import type { SumToAttrs } from '../../../../ops/reduce.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import { type Pixels, pixelRuns, stridesOf } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
-import { type Call, type Planner, shareOf } from '../../schedule/planner.js';
-import { channelGroups, type Lowering, pixelsOf } from '../lowering.js';
+import type { LoweringContext } from '../../schedule/context.js';
+import type { Call } from '../../schedule/kernelCache.js';
+import { indices, type Range, shareOf, splitByUnit } from '../../schedule/ranges.js';
+import { channelGroups, type Lowering, parallelForItems, pixelsOf } from '../lowering.js';
 import { finishSums, pixelCounts, type Summand, sumPixels, sumValues } from './reduceKernel.js';
 
 /** Pixels of a partial sum, more only if there would be more than `MAX_PARTS`. */
@@ -33,7 +35,7 @@ interface PixelSums {
 }
 
 /** Adds the phases of one or more sums over pixels of the same extents. */
-export function sumPixelsPhases(p: Planner, all: readonly PixelSums[]): void {
+export function sumPixelsPhases(p: LoweringContext, all: readonly PixelSums[]): void {
   const [{ x: first }] = all as [PixelSums];
   const pixels = first.n * first.h * first.w;
   const count = Math.min(MAX_PARTS, Math.ceil(pixels / PART_PIXELS));
@@ -44,34 +46,24 @@ export function sumPixelsPhases(p: Planner, all: readonly PixelSums[]): void {
     const runs = pixelRuns(x, dy);
     const addPixels = p.kernel(sumPixels, { summand, pixel: { x: x.pixelStride, dy: dy.pixelStride } });
     const calls = (part: number): readonly Call[] => {
-      const [from, to] = shareOf(pixels, part, count);
-      const result: Call[] = [];
-      for (let pixel = from; pixel < to; ) {
-        const run = Math.floor(pixel / runs.pixels);
-        const end = Math.min(to, (run + 1) * runs.pixels);
-        const within = pixel - run * runs.pixels;
-        result.push(
-          addPixels({
-            sums: at.plus(part * partBytes),
-            x: runs.at(x, run, within),
-            dy: runs.at(dy, run, within),
-            mean,
-            ...pixelCounts(end - pixel),
-            groups,
-            first: pixel === from ? 1 : 0,
-          }),
-        );
-        pixel = end;
-      }
-      return result;
+      return splitByUnit(shareOf(pixels, part, count), runs.pixels).map((piece) =>
+        addPixels({
+          sums: at.plus(part * partBytes),
+          x: runs.at(x, piece.unit, piece.first),
+          dy: runs.at(dy, piece.unit, piece.first),
+          mean,
+          ...pixelCounts(piece.count),
+          groups,
+          first: piece.before === 0 ? 1 : 0,
+        }),
+      );
     };
     return { at, calls };
   });
-  p.setAlgorithm('sum over pixels');
-  p.parallelFor(count, (from, to) =>
-    Array.from({ length: to - from }, (_, i) => sums.flatMap(({ calls }) => calls(from + i))).flat(),
+  p.parallelFor('sum over pixels', count, (from, to) =>
+    indices([from, to]).flatMap((part) => sums.flatMap(({ calls }) => calls(part))),
   );
-  p.parallelFor(groups, (from, to) =>
+  p.parallelFor('sum over pixels', groups, (from, to) =>
     all.map(({ y, factor = 1, deviation }, index) => {
       const at = (pointer: Pointer) => pointer.plus(from * CHANNEL_BLOCK * FLOAT);
       const finish = p.kernel(finishSums, { parts: count, partBytes, eps: deviation?.eps });
@@ -134,8 +126,7 @@ export const lowerSumTo: Lowering<SumToAttrs> = (p, node) => {
   const outer = remaining.slice(0, -1);
   const add = p.kernel(sumValues, { loops, from: innermost.from, to: innermost.to });
   const rows = outer.reduce((product, { count }) => product * count, 1);
-  p.setAlgorithm('sum');
-  const call = (row: number, start: number, end: number): Call => {
+  const call = (row: number, [start, end]: Range): Call => {
     let rest = row;
     let [x, y] = [start * innermost.from, start * innermost.to];
     for (const axis of [...outer].reverse()) {
@@ -145,12 +136,6 @@ export const lowerSumTo: Lowering<SumToAttrs> = (p, node) => {
     }
     return add({ x: p.value(input).at.plus(x), y: p.value(node).at.plus(y), count: end - start });
   };
-  if (rows >= innermost.count)
-    p.parallelFor(rows, (first, end) =>
-      Array.from({ length: end - first }, (_, i) => call(first + i, 0, innermost.count)),
-    );
-  else
-    p.parallelFor(innermost.count, (start, end) =>
-      Array.from({ length: rows }, (_, row) => call(row, start, end)),
-    );
+  const work = { items: rows, parts: innermost.count, shareParts: rows < innermost.count };
+  parallelForItems(p, 'sum', work, call);
 };

@@ -1,7 +1,8 @@
 /** Adds up the partial sums of a weight's gradient. */
 import { FLOAT } from '../../codegen/kernel.js';
 import type { Pointer } from '../../memory/region.js';
-import type { Call, Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
+import { splitByUnit } from '../../schedule/ranges.js';
 import { type SumParts, sumParts } from './sumPartsKernel.js';
 
 /** Partial sums of a matrix, as [part][row][column], with rows padded to a multiple of eight columns. */
@@ -11,6 +12,8 @@ export interface PartialSums {
   readonly count: number;
   /** Bytes of a part. */
   readonly bytes: number;
+  /** Algorithm label of the phases that compute them. */
+  readonly algorithm: string;
 }
 
 /**
@@ -25,7 +28,7 @@ const SCATTERED_COLUMNS = 16;
  * @param shape - layout of one matrix; threads share its `channels`, of `taps` rows each.
  */
 export function sumPartsPhase(
-  p: Planner,
+  p: LoweringContext,
   partial: PartialSums,
   to: Pointer,
   matrices: readonly { readonly from: number; readonly to: number }[],
@@ -39,24 +42,16 @@ export function sumPartsPhase(
       columns: Math.min(width, columns - index * width),
     })),
   );
-  p.parallelFor(pieces.length * channels, (first, last) => {
-    const calls: Call[] = [];
-    for (let item = first; item < last; ) {
-      const index = Math.floor(item / channels);
-      const end = Math.min(last, (index + 1) * channels);
-      const channel = item - index * channels;
-      const piece = pieces[index]!;
+  p.parallelFor(partial.algorithm, pieces.length * channels, (from, end) =>
+    splitByUnit([from, end], channels).map(({ unit, first, count }) => {
+      const piece = pieces[unit]!;
       const shape = { ...layout, columns: piece.columns, parts: partial.count, partBytes: partial.bytes };
       const add = p.kernel(sumParts, shape);
-      calls.push(
-        add({
-          from: partial.at.plus(piece.from + channel * layout.from.channel),
-          to: to.plus(piece.to + channel * layout.to.channel),
-          channels: end - item,
-        }),
-      );
-      item = end;
-    }
-    return calls;
-  });
+      return add({
+        from: partial.at.plus(piece.from + first * layout.from.channel),
+        to: to.plus(piece.to + first * layout.to.channel),
+        channels: count,
+      });
+    }),
+  );
 }

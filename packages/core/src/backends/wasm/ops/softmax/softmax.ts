@@ -1,7 +1,7 @@
 /** Softmax and log softmax. */
 import type { Node } from '../../../../graph/graph.js';
 import { pixelRuns } from '../../memory/layout.js';
-import type { Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import { type Lowering, parallelForPixels, pixelsOf, requirePixels } from '../lowering.js';
 import { softmaxKernel } from './softmaxKernel.js';
 
@@ -9,13 +9,12 @@ export const lowerSoftmax: Lowering<object> = (p, node) => softmaxPhase(p, node,
 
 export const lowerLogSoftmax: Lowering<object> = (p, node) => softmaxPhase(p, node, true);
 
-function softmaxPhase(p: Planner, node: Node, logarithmic: boolean): void {
+function softmaxPhase(p: LoweringContext, node: Node, logarithmic: boolean): void {
   requirePixels(node);
   const [x, y] = [pixelsOf(p, node.inputs[0]!), pixelsOf(p, node)];
   const runs = pixelRuns(x, y);
   const call = p.kernel(softmaxKernel, { channels: x.c, x: x.pixelStride, y: y.pixelStride, logarithmic });
-  p.setAlgorithm('softmax');
-  parallelForPixels(p, runs, (run, first, pixels) =>
+  parallelForPixels(p, 'softmax', runs, (run, first, pixels) =>
     call({ x: runs.at(x, run, first), y: runs.at(y, run, first), pixels }),
   );
 }

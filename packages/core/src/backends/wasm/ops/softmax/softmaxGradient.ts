@@ -1,7 +1,7 @@
 /** Gradients of softmax and log softmax. */
 import type { Node } from '../../../../graph/graph.js';
 import { pixelRuns } from '../../memory/layout.js';
-import type { Planner } from '../../schedule/planner.js';
+import type { LoweringContext } from '../../schedule/context.js';
 import { type Lowering, parallelForPixels, pixelsOf, requirePixels } from '../lowering.js';
 import { softmaxGradient } from './softmaxGradientKernel.js';
 
@@ -9,7 +9,7 @@ export const lowerSoftmaxGrad: Lowering<object> = (p, node) => softmaxGradientPh
 
 export const lowerLogSoftmaxGrad: Lowering<object> = (p, node) => softmaxGradientPhase(p, node, true);
 
-function softmaxGradientPhase(p: Planner, node: Node, logarithmic: boolean): void {
+function softmaxGradientPhase(p: LoweringContext, node: Node, logarithmic: boolean): void {
   requirePixels(node);
   const [gradient, output] = node.inputs as [Node, Node];
   const [dy, y, dx] = [pixelsOf(p, gradient), pixelsOf(p, output), pixelsOf(p, node)];
@@ -21,8 +21,7 @@ function softmaxGradientPhase(p: Planner, node: Node, logarithmic: boolean): voi
     dx: dx.pixelStride,
     logarithmic,
   });
-  p.setAlgorithm('softmax');
-  parallelForPixels(p, runs, (run, first, pixels) =>
+  parallelForPixels(p, 'softmax', runs, (run, first, pixels) =>
     call({ dy: runs.at(dy, run, first), y: runs.at(y, run, first), dx: runs.at(dx, run, first), pixels }),
   );
 }

@@ -1,12 +1,13 @@
 /** Depthwise convolutions: each kernel call computes one row of output pixels. */
 
 import { FLOAT, LANES, paddedChannels } from '../../../codegen/kernel.js';
-import type { Pixels } from '../../../memory/layout.js';
+import { type Pixels, rowAt } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
-import type { Call, Planner } from '../../../schedule/planner.js';
+import type { LoweringContext } from '../../../schedule/context.js';
+import type { Call } from '../../../schedule/kernelCache.js';
 import { pack } from '../../data/pack.js';
 import { insideWindow } from '../../data/padding.js';
-import { biasOf, pixelsOf } from '../../lowering.js';
+import { biasOf, parallelForItems, pixelsOf } from '../../lowering.js';
 import type { Convolution, ConvolutionLayer } from '../convolution.js';
 import { depthwiseRow, depthwiseVectors, depthwiseWeightIndex } from './depthwiseKernel.js';
 
@@ -46,7 +47,7 @@ type RowShape = Pick<Pixels, 'h' | 'w' | 'pixelStride'>;
  * @param options.sums - true to sum each channel along every row as well.
  */
 export function planDepthwise(
-  p: Planner,
+  p: LoweringContext,
   { attrs, weight, order, bias, kernel, channels }: ConvolutionLayer,
   x: RowShape,
   y: RowShape,
@@ -114,7 +115,7 @@ export function planDepthwise(
   };
 }
 
-export function lowerDepthwise(p: Planner, convolution: Convolution): void {
+export function lowerDepthwise(p: LoweringContext, convolution: Convolution): void {
   const { residual, kernel, y } = convolution;
   const x = convolution.x();
   const residualPixels = residual && pixelsOf(p, residual);
@@ -124,17 +125,11 @@ export function lowerDepthwise(p: Planner, convolution: Convolution): void {
   /** Computes a row, counted through all images, for a range of channel groups. */
   const rowCall = (index: number, range: readonly [number, number]): Call => {
     const [image, row] = [Math.floor(index / y.h), index % y.h];
-    const at = (value: Pixels, row: number): Pointer =>
-      value.at.plus(image * value.imageStride + row * value.rowStride);
-    return call(row, (xRow) => at(x, xRow), at(y, row), range, residualPixels && at(residualPixels, row));
+    const residualRow = residualPixels && rowAt(residualPixels, image, row);
+    return call(row, (xRow) => rowAt(x, image, xRow), rowAt(y, image, row), range, residualRow);
   };
   const rows = y.n * y.h;
-  p.setAlgorithm(`depthwise ${kernel.join('x')}`);
-  // Few rows would not divide evenly among threads, so channel groups are divided.
-  if (rows < 8 * p.threads && groups >= p.threads)
-    p.parallelFor(groups, (from, to) => Array.from({ length: rows }, (_, row) => rowCall(row, [from, to])));
-  else
-    p.parallelFor(rows, (from, to) =>
-      Array.from({ length: to - from }, (_, i) => rowCall(from + i, [0, groups])),
-    );
+  // Few rows would not divide evenly among threads.
+  const shareParts = rows < 8 * p.threads && groups >= p.threads;
+  parallelForItems(p, `depthwise ${kernel.join('x')}`, { items: rows, parts: groups, shareParts }, rowCall);
 }

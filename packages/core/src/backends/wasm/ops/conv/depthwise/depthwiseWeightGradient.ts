@@ -6,7 +6,10 @@
 import type { Node } from '../../../../../graph/graph.js';
 import type { Conv2dGradAttrs } from '../../../../../ops/conv2d.js';
 import { FLOAT, LANES, paddedChannels } from '../../../codegen/kernel.js';
-import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
+import { rowAt } from '../../../memory/layout.js';
+import type { LoweringContext } from '../../../schedule/context.js';
+import type { Call } from '../../../schedule/kernelCache.js';
+import { shareOf } from '../../../schedule/ranges.js';
 import { pixelsOf } from '../../lowering.js';
 import { sumPartsPhase } from '../../reduce/sumParts.js';
 import { depthwiseVectors } from './depthwiseKernel.js';
@@ -15,7 +18,7 @@ import { depthwiseWeightGradientRow } from './depthwiseWeightGradientKernel.js';
 /** Maximum number of output pixels of a part, as far as whole rows allow. */
 const PART_PIXELS = 1024;
 
-export function lowerDepthwiseWeightGradient(p: Planner, node: Node<Conv2dGradAttrs>): void {
+export function lowerDepthwiseWeightGradient(p: LoweringContext, node: Node<Conv2dGradAttrs>): void {
   const [gradient, input] = node.inputs as [Node, Node];
   const { stride, dilation, padding, shape } = node.attrs;
   const [channels, , rows, columns] = shape as [number, number, number, number];
@@ -47,18 +50,18 @@ export function lowerDepthwiseWeightGradient(p: Planner, node: Node<Conv2dGradAt
     const end = Math.max(first, Math.min(to, Math.ceil((x.h - shift) / stride[0])));
     const xRow = end > first ? first * stride[0] + shift : 0;
     return sumRows({
-      x: x.at.plus(image * x.imageStride + xRow * x.rowStride),
-      dy: dy.at.plus(image * dy.imageStride + (end > first ? first : 0) * dy.rowStride),
+      x: rowAt(x, image, xRow),
+      dy: rowAt(dy, image, end > first ? first : 0),
       result: at.plus((part * taps + windowRow * columns) * tap),
       rows: end - first,
       groups,
     });
   };
-  p.setAlgorithm(`depthwise ${rows}x${columns} over pixels`);
-  p.parallelFor(count, (from, to) =>
+  const algorithm = `depthwise ${rows}x${columns} over pixels`;
+  p.parallelFor(algorithm, count, (from, to) =>
     Array.from({ length: (to - from) * rows }, (_, i) => call(from + Math.floor(i / rows), i % rows)),
   );
-  sumPartsPhase(p, { at, count, bytes: taps * tap }, p.value(node).at, [{ from: 0, to: 0 }], {
+  sumPartsPhase(p, { at, count, bytes: taps * tap, algorithm }, p.value(node).at, [{ from: 0, to: 0 }], {
     channels: taps,
     taps: 1,
     columns: channels,

@@ -2,7 +2,7 @@
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pixels } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
-import type { Planner } from '../../../schedule/planner.js';
+import type { LoweringContext } from '../../../schedule/context.js';
 import { type PackedPart, pack } from '../../data/pack.js';
 import { biasOf, pixelsOf } from '../../lowering.js';
 import { columnPlace, matmulPhase } from '../../matmul/matmul.js';
@@ -25,7 +25,7 @@ function groupsPerSet(groups: number, outEach: number, residual: boolean): numbe
 }
 
 /** Plans a grouped convolution as one matrix product for each set of groups. */
-export function lowerGroupedMatmul(p: Planner, convolution: Convolution): void {
+export function lowerGroupedMatmul(p: LoweringContext, convolution: Convolution): void {
   const { attrs, weight, order, bias, residual, kernel, channels, out, y } = convolution;
   const { groups } = attrs;
   const [outEach, inEach] = [out / groups, channels / groups];

@@ -2,9 +2,10 @@
 
 import { FLOAT } from '../../../codegen/kernel.js';
 import { MAX_WINDOW_ROWS } from '../../../codegen/windowRow.js';
-import type { Pixels } from '../../../memory/layout.js';
-import type { Pointer } from '../../../memory/region.js';
-import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
+import { rowAt } from '../../../memory/layout.js';
+import type { LoweringContext } from '../../../schedule/context.js';
+import type { Call } from '../../../schedule/kernelCache.js';
+import { shareOf } from '../../../schedule/ranges.js';
 import { pack } from '../../data/pack.js';
 import { insideWindow } from '../../data/padding.js';
 import { biasOf, pixelsOf } from '../../lowering.js';
@@ -26,7 +27,7 @@ const MAX_OUTPUTS = 32;
  * advantage.
  */
 export function chooseGroupedRows(
-  p: Planner,
+  p: LoweringContext,
   { attrs: { groups }, kernel, channels, out }: Convolution,
 ): GroupedLanes | undefined {
   const [inEach, outEach] = [channels / groups, out / groups];
@@ -38,7 +39,7 @@ export function chooseGroupedRows(
 }
 
 /** Plans a row-wise grouped convolution. */
-export function lowerGroupedRows(p: Planner, convolution: Convolution, lanes: GroupedLanes): void {
+export function lowerGroupedRows(p: LoweringContext, convolution: Convolution, lanes: GroupedLanes): void {
   const { attrs, weight, order, bias, residual, kernel, channels, out, y } = convolution;
   const { stride, dilation, padding, groups, activation } = attrs;
   const [windowRows, columns] = kernel;
@@ -68,8 +69,6 @@ export function lowerGroupedRows(p: Planner, convolution: Convolution, lanes: Gr
   /** Computes a row, counted through all images, for a range of sets. */
   const call = (index: number, [first, end]: readonly [number, number]): Call => {
     const [image, row] = [Math.floor(index / y.h), index % y.h];
-    const at = (value: Pixels, row: number): Pointer =>
-      value.at.plus(image * value.imageStride + row * value.rowStride);
     const inputRow = (tap: number): number => row * stride[0] - padding[0] + tap * dilation[0];
     const [firstRow, endRow] = insideWindow(inputRow(0), windowRows, dilation[0], x.h);
     const shape: GroupedRow = {
@@ -88,15 +87,15 @@ export function lowerGroupedRows(p: Planner, convolution: Convolution, lanes: Gr
       activation,
     };
     const rows = Array.from({ length: endRow - firstRow }, (_, tap) =>
-      at(x, inputRow(firstRow + tap)).plus(first * setIn * FLOAT),
+      rowAt(x, image, inputRow(firstRow + tap)).plus(first * setIn * FLOAT),
     );
     const computeRow = p.kernel(groupedRow, shape);
     return computeRow({
       x: rows,
-      y: at(y, row).plus(first * setOut * FLOAT),
+      y: rowAt(y, image, row).plus(first * setOut * FLOAT),
       weights: weights.plus(first * setFloats * FLOAT),
       bias: biasAt.plus(first * setOut * FLOAT),
-      residual: residualPixels && at(residualPixels, row).plus(first * setOut * FLOAT),
+      residual: residualPixels && rowAt(residualPixels, image, row).plus(first * setOut * FLOAT),
       sets: end - first,
     });
   };
@@ -106,7 +105,6 @@ export function lowerGroupedRows(p: Planner, convolution: Convolution, lanes: Gr
   // Threads divide the sets instead of the rows if there are few rows, which would not divide evenly, or if
   // the weights are larger than the input: each weight is then read by one core.
   const bySets = sets >= p.threads && (rows < 8 * p.threads || sets * setBytes > x.n * x.imageStride);
-  p.setAlgorithm(`grouped ${kernel.join('x')}`);
   p.addExpectedSeconds(
     groupedSeconds(p.engine, {
       pixels: y.n * y.h * y.w,
@@ -115,7 +113,7 @@ export function lowerGroupedRows(p: Planner, convolution: Convolution, lanes: Gr
       columns: outEach,
     }),
   );
-  p.addPhase((thread) => {
+  p.addPhase(`grouped ${kernel.join('x')}`, (thread) => {
     const [from, to] = bySets ? shareOf(sets, thread, p.threads) : [0, sets];
     const [top, bottom] = bySets ? [0, rows] : shareOf(rows, thread, p.threads);
     const calls: Call[] = [];

@@ -4,9 +4,10 @@
  * and no row is computed twice.
  */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
-import type { Pixels } from '../../../memory/layout.js';
+import { type Pixels, rowAt } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
-import type { Call, Planner } from '../../../schedule/planner.js';
+import type { LoweringContext } from '../../../schedule/context.js';
+import type { Call } from '../../../schedule/kernelCache.js';
 import { type RowMatmul, rowMatmulCalls } from '../../matmul/rowMatmul.js';
 import type { DepthwiseRows } from '../depthwise/depthwise.js';
 
@@ -39,7 +40,10 @@ export interface ChannelWisePlan {
 }
 
 /** Adds the phase of the expansion and the depthwise convolution. */
-export function channelWisePhase(p: Planner, { x, y, expand, depthwise, sums }: ChannelWisePlan): void {
+export function channelWisePhase(
+  p: LoweringContext,
+  { x, y, expand, depthwise, sums }: ChannelWisePlan,
+): void {
   const { groupChannels } = depthwise;
   // Contiguous images are expanded together, so that weights are read once for all of them.
   const imageBlock =
@@ -50,7 +54,7 @@ export function channelWisePhase(p: Planner, { x, y, expand, depthwise, sums }: 
   const imageStride = x.h * rowStride;
   const workspace = expand && p.workspacePerThread(Math.min(imageBlock, x.n) * imageStride);
   const units = Math.ceil(paddedChannels(y.c) / UNIT_CHANNELS);
-  p.parallelFor(units, (from, to, thread) => {
+  p.parallelFor('expand, depthwise', units, (from, to, thread) => {
     const calls: Call[] = [];
     for (let image = 0; image < x.n; image += imageBlock) {
       const end = Math.min(image + imageBlock, x.n);
@@ -74,7 +78,7 @@ export function channelWisePhase(p: Planner, { x, y, expand, depthwise, sums }: 
           const xRow = (inputRow: number): Pointer =>
             expanded
               ? expanded.plus((rowImage - image) * imageStride + inputRow * rowStride)
-              : x.at.plus(rowImage * x.imageStride + inputRow * x.rowStride);
+              : rowAt(x, rowImage, inputRow);
           const yRow = y.at.plus(row * y.rowStride);
           calls.push(depthwise.call(row % y.h, xRow, yRow, groups, sums?.plus(row * y.pixelStride)));
         }

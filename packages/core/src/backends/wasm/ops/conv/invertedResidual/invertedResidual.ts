@@ -9,8 +9,8 @@ import type { Conv2dAttrs } from '../../../../../ops/conv2d.js';
 import { sizeOf } from '../../../../../tensor/shape.js';
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import { extents, type Pixels, storedFloats, valueAt } from '../../../memory/layout.js';
+import type { LoweringContext } from '../../../schedule/context.js';
 import { type InvertedResidual, isFirstConv } from '../../../schedule/fusions.js';
-import type { Planner } from '../../../schedule/planner.js';
 import { pixelsOf } from '../../lowering.js';
 import { pointwiseRowMatmul, ROW_MATMUL_WEIGHT_BYTES } from '../../matmul/rowMatmul.js';
 import { lowerConvolution } from '../conv2d.js';
@@ -34,7 +34,7 @@ const MAX_REPEATED_EXPANDED = 1 / 6;
 const MAX_REPEATED_PROJECTED = 1 / 100;
 
 /** Plans a block, row-wise or channel-wise. */
-export function lowerInvertedResidual(p: Planner, block: InvertedResidual): void {
+export function lowerInvertedResidual(p: LoweringContext, block: InvertedResidual): void {
   const rowWise = rowWisePays(p, block);
   const { expand, depthwise, squeeze, filter } = block;
   const depthwiseLabel = (node: Conv): string => `depthwise ${node.inputs[1]!.shape.slice(2).join('x')}`;
@@ -48,9 +48,9 @@ export function lowerInvertedResidual(p: Planner, block: InvertedResidual): void
     'project',
     ...(filter ? [depthwiseLabel(filter)] : []),
   ];
-  p.withAlgorithm(`${steps.join(', ')}${barrier ? '' : suffix}`, () =>
-    rowWise ? lowerRowWise(p, block) : lowerChannelWise(p, block),
-  );
+  const context = p.withAlgorithm(`${steps.join(', ')}${barrier ? '' : suffix}`);
+  if (rowWise) lowerRowWise(context, block);
+  else lowerChannelWise(context, block);
 }
 
 /** Fraction of a convolution's input rows that are computed twice. */
@@ -63,7 +63,10 @@ function repeatedRows({ inputs, attrs }: Conv, threads: number): number {
  * True if the block is computed row-wise: if rows divide evenly among threads, few rows are computed twice,
  * and the weights are small enough to stay in a cache.
  */
-function rowWisePays({ threads }: Planner, { expand, depthwise, project }: InvertedResidual): boolean {
+function rowWisePays(
+  { threads }: LoweringContext,
+  { expand, depthwise, project }: InvertedResidual,
+): boolean {
   const { n, h } = extents(depthwise.shape);
   const bytes = (node: Conv | undefined): number => (node ? sizeOf(node.inputs[1]!.shape) * FLOAT : 0);
   return (
@@ -77,7 +80,7 @@ function rowWisePays({ threads }: Planner, { expand, depthwise, project }: Inver
 const pixelBytes = (node: Node): number => paddedChannels(node.shape[1]!) * FLOAT;
 
 /** Allocates workspace for an intermediate value of a block. */
-const intermediateValue = (p: Planner, node: Node): Pixels =>
+const intermediateValue = (p: LoweringContext, node: Node): Pixels =>
   valueAt(p.workspace(storedFloats(node.shape) * FLOAT), node.shape) as Pixels;
 
 /**
@@ -85,7 +88,7 @@ const intermediateValue = (p: Planner, node: Node): Pixels =>
  * @param pixel - pixel strides of its input and output, in bytes.
  */
 function depthwiseRows(
-  p: Planner,
+  p: LoweringContext,
   node: Conv,
   pixel: { readonly x: number; readonly y: number },
   sums = false,
@@ -99,7 +102,10 @@ function depthwiseRows(
 }
 
 /** Plans the stages up to the projection, or up to squeeze-and-excitation, as one row-wise phase. */
-function lowerRowWise(p: Planner, { expand, depthwise, squeeze, project, filter }: InvertedResidual): void {
+function lowerRowWise(
+  p: LoweringContext,
+  { expand, depthwise, squeeze, project, filter }: InvertedResidual,
+): void {
   const y = pixelsOf(p, filter ?? project);
   const filtered = squeeze && intermediateValue(p, depthwise);
   const sums = filtered && p.workspace(filtered.n * filtered.h * filtered.pixelStride);
@@ -152,7 +158,7 @@ function lowerRowWise(p: Planner, { expand, depthwise, squeeze, project, filter 
  * next.
  */
 function lowerChannelWise(
-  p: Planner,
+  p: LoweringContext,
   { expand, depthwise, squeeze, project, filter }: InvertedResidual,
 ): void {
   const y = pixelsOf(p, filter ?? project);

@@ -5,9 +5,11 @@
  * need.
  */
 
-import type { Pixels } from '../../../memory/layout.js';
+import { type Pixels, rowAt } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
-import type { Call, Planner } from '../../../schedule/planner.js';
+import type { LoweringContext } from '../../../schedule/context.js';
+import type { Call } from '../../../schedule/kernelCache.js';
+import { splitByUnit } from '../../../schedule/ranges.js';
 import { type RowMatmul, type Rows, rowMatmulCalls } from '../../matmul/rowMatmul.js';
 import type { DepthwiseRows } from '../depthwise/depthwise.js';
 import type { FirstConvRows } from '../firstConv.js';
@@ -44,7 +46,12 @@ interface RingBuffer {
  * @param x - input of the first stage; undefined if that is a first convolution.
  * @param y - output of the last stage.
  */
-export function rowWisePhase(p: Planner, stages: readonly Stage[], x: Pixels | undefined, y: Pixels): void {
+export function rowWisePhase(
+  p: LoweringContext,
+  stages: readonly Stage[],
+  x: Pixels | undefined,
+  y: Pixels,
+): void {
   const last = stages.at(-1)!;
   const share = Math.ceil((y.n * y.h) / p.threads);
   const step = Math.max(1, Math.min(share, y.h, Math.ceil(STEP_PIXELS / y.w)));
@@ -63,15 +70,10 @@ export function rowWisePhase(p: Planner, stages: readonly Stage[], x: Pixels | u
     buffers.set(stage, { rows, rowStride, at: p.workspacePerThread(rows * rowStride) });
   }
 
-  p.parallelFor(y.n * y.h, (from, to, thread) => {
-    const calls: Call[] = [];
-    for (let row = from; row < to; ) {
-      const image = Math.floor(row / y.h);
-      const end = Math.min(to, (image + 1) * y.h);
-      calls.push(...imageCalls(image, row - image * y.h, end - image * y.h, thread));
-      row = end;
-    }
-    return calls;
+  p.parallelFor('row-wise', y.n * y.h, (from, to, thread) => {
+    return splitByUnit([from, to], y.h).flatMap(({ unit: image, first, count }) =>
+      imageCalls(image, first, first + count, thread),
+    );
   });
 
   /** Returns the calls that compute rows `from` to `to` of one image. */
@@ -83,9 +85,6 @@ export function rowWisePhase(p: Planner, stages: readonly Stage[], x: Pixels | u
       const { at, rows, rowStride } = buffers.get(stage)!;
       return at[thread]!.plus((row % rows) * rowStride);
     };
-    const imageRow = (value: Pixels, row: number): Pointer =>
-      value.at.plus(image * value.imageStride + row * value.rowStride);
-
     /**
      * Computes the missing rows of a stage before `end`, in pieces that do not wrap around its ring buffer.
      */
@@ -109,7 +108,8 @@ export function rowWisePhase(p: Planner, stages: readonly Stage[], x: Pixels | u
         calls.push(...algorithm.rows.calls(image, [first, end], computedEnd.has(stage), output));
       } else if (algorithm.kind === 'depthwise') {
         if (previous) computeUntil(index - 1, ...algorithm.rows.inputRows(first, end));
-        const xRow = (row: number): Pointer => (previous ? bufferedRow(previous, row) : imageRow(x!, row));
+        const xRow = (row: number): Pointer =>
+          previous ? bufferedRow(previous, row) : rowAt(x!, image, row);
         for (let row = first; row < end; row++) {
           const sums = algorithm.sums?.plus((image * stage.h + row) * stage.pixelStride);
           const yRow = output.at.plus((row - first) * output.rowStride);
@@ -121,18 +121,18 @@ export function rowWisePhase(p: Planner, stages: readonly Stage[], x: Pixels | u
         const buffer = previous && buffers.get(previous)!;
         const input = buffer
           ? { at: buffer.at[thread]!, rowStride: buffer.rowStride, pixelStride: previous.pixelStride }
-          : { ...x!, at: imageRow(x!, first) };
+          : { ...x!, at: rowAt(x!, image, first) };
         if (previous) compute(index - 1, first, end, input);
         const { matmul, residual } = algorithm;
         calls.push(
           ...rowMatmulCalls(matmul, end - first, w, input, output, {
-            residual: residual && { ...residual, at: imageRow(residual, first) },
+            residual: residual && { ...residual, at: rowAt(residual, image, first) },
           }),
         );
       }
     };
     for (let row = from; row < to; row += step)
-      compute(stages.length - 1, row, Math.min(row + step, to), { ...y, at: imageRow(y, row) });
+      compute(stages.length - 1, row, Math.min(row + step, to), { ...y, at: rowAt(y, image, row) });
     return calls;
   }
 }

@@ -7,8 +7,8 @@ import type { Conv2dAttrs } from '../../../../../ops/conv2d.js';
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import { type Pixels, valueAt } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
+import type { LoweringContext } from '../../../schedule/context.js';
 import type { SqueezeExcitation } from '../../../schedule/fusions.js';
-import type { Planner } from '../../../schedule/planner.js';
 import { weightStrides } from '../../data/pack.js';
 import { biasOf, channelGroups, pixelsOf } from '../../lowering.js';
 import { matmulPhase, packPanels } from '../../matmul/matmul.js';
@@ -27,7 +27,7 @@ import { convolutionOf } from '../convolution.js';
  * @param options.y - output of the projection.
  */
 export function squeezeExciteAndProject(
-  p: Planner,
+  p: LoweringContext,
   { pool, reduce, gate }: SqueezeExcitation,
   project: Node<Conv2dAttrs>,
   { value, sums, y }: { readonly value: Pixels; readonly sums: Pointer; readonly y: Pixels },
@@ -43,7 +43,7 @@ export function squeezeExciteAndProject(
   ];
   const mean = p.kernel(poolArea, { reduction: 'mean', row: value.pixelStride, column: 0 });
   const factor = 1 / (value.h * value.w);
-  p.parallelFor(channelGroups(value.c), (from, to) =>
+  p.parallelFor('mean', channelGroups(value.c), (from, to) =>
     Array.from({ length: value.n }, (_, image) =>
       mean({
         x: sums.plus(image * value.h * value.pixelStride + from * CHANNEL_BLOCK * FLOAT),
@@ -90,7 +90,7 @@ export function squeezeExciteAndProject(
       const scaledWeights = p.workspace(columns * channels * FLOAT);
       const full = Math.floor(columns / panel);
       const scale = p.kernel(scalePanels, { inner: channels, panel, narrowPanel: columns % panel });
-      p.parallelFor(Math.ceil(columns / panel), (from, to) => {
+      p.parallelFor('scale weights', Math.ceil(columns / panel), (from, to) => {
         const at = from * panel * channels * FLOAT;
         return [
           scale({

@@ -23,9 +23,11 @@ import {
   type V128,
 } from '../../../codegen/index.js';
 import { multiplyAdd } from '../../../codegen/kernel.js';
-import type { WinogradMethod } from '../../../schedule/planner.js';
 
 type Vector = Local<'v128'>;
+
+/** Key of {@link winogradAlgorithms}. */
+export type WinogradMethod = 'f2x2' | 'f4x4' | 'f2x2Stride2' | 'f4x4TransposedStride2';
 
 /**
  * A one-dimensional transform: multiplies a column of a tile by B^T or A^T. A two-dimensional transform
@@ -206,8 +208,6 @@ export const winogradAlgorithms: Readonly<Record<WinogradMethod, WinogradAlgorit
   f2x2Stride2,
   f4x4TransposedStride2,
 };
-
-export type { WinogradMethod };
 
 /** Number of elements of a transformed tile, each of which is a matrix product. */
 export const elementCount = (method: WinogradMethod): number =>

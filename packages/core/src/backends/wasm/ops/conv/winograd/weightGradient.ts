@@ -11,15 +11,16 @@
  */
 
 import { CHANNEL_BLOCK, FLOAT, paddedChannels } from '../../../codegen/kernel.js';
-import type { Pixels } from '../../../memory/layout.js';
+import { type Pixels, rowAt } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
-import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
-import { type MatmulShape, matmulKernel, panelColumns, tilingOf } from '../../matmul/matmulKernel.js';
+import type { LoweringContext } from '../../../schedule/context.js';
+import type { Call } from '../../../schedule/kernelCache.js';
+import { indices, type Range, shareOf, splitByUnit } from '../../../schedule/ranges.js';
+import { matmulKernel, panelColumns, tilingOf } from '../../matmul/matmulKernel.js';
 import { conflictFreeStride } from '../conflictFreeStride.js';
 import { tileWorkspaceBytes, winogradInput } from './inputKernel.js';
 import { elementCount, type WinogradMethod, winogradAlgorithms } from './transforms.js';
 import { winogradOutputGradient, winogradWeightGradient } from './weightGradientKernel.js';
-import { tilesByImage } from './winograd.js';
 
 /** Operands of a weight gradient. */
 export interface WeightGradient {
@@ -48,9 +49,6 @@ const MIN_PART_TILES = 16;
 const SHARED_TILES = 128;
 const BLOCK_CHANNELS = { input: 64, output: 32 } as const;
 
-/** A range that excludes `to`. */
-type Range = readonly [from: number, to: number];
-
 /** Splits 0..total into equal ranges of at most `maxLength`, at multiples of `unit`. */
 function splitEvenly(total: number, maxLength: number, unit = 1): readonly Range[] {
   const units = Math.ceil(total / unit);
@@ -73,166 +71,213 @@ interface TransformedTiles {
   readonly dy: Pointer;
 }
 
-/** Returns functions that make the kernel calls of each step. */
-function stepsOf(p: Planner, { x, dy, top, left, to }: WeightGradient, method: WinogradMethod) {
-  const { engine } = p;
+/** A weight gradient, divided into tiles. */
+interface GradientPlan extends WeightGradient {
+  readonly method: WinogradMethod;
+  /** Tiles in a row of an image, in an image, and in all images. */
+  readonly tiles: { readonly row: number; readonly image: number; readonly all: number };
+  /** Output channels of a panel. */
+  readonly panel: number;
+  /** Channels of x and dY, padded. */
+  readonly padded: { readonly x: number; readonly dy: number };
+  /** Bytes between tiles of x: a matrix product reads the same channels of consecutive tiles. */
+  readonly tileStride: number;
+  /** Memory of each thread for the transform of a tile. */
+  readonly tileWorkspace: readonly Pointer[];
+}
+
+function planGradient(p: LoweringContext, gradient: WeightGradient, method: WinogradMethod): GradientPlan {
+  const { x, dy } = gradient;
   const { outputTile } = winogradAlgorithms[method];
-  const elements = elementCount(method);
-  const [inPadded, outPadded] = [paddedChannels(x.c), paddedChannels(dy.c)];
-  const panel = panelColumns(engine, engine.tileRows, outPadded);
-  const tileColumns = Math.ceil(dy.w / outputTile);
-  const tiles = tileColumns * Math.ceil(dy.h / outputTile);
-  // A matrix product reads the same channels of consecutive tiles.
-  const tileStride = conflictFreeStride(inPadded);
-  const elementStride = {
-    x: (count: number): number => conflictFreeStride((count * tileStride) / FLOAT),
-    dy: (count: number): number => conflictFreeStride(count * outPadded),
-  };
-  const tileWorkspace = p.workspacePerThread(
-    Math.max(
-      tileWorkspaceBytes({ method, side: 'input', channels: inPadded }),
-      tileWorkspaceBytes({ method, side: 'output', channels: outPadded }),
-    ),
-  );
-  const sumStride = ({ input, output }: WeightBlock): number =>
-    conflictFreeStride((input[1] - input[0]) * (output[1] - output[0]));
-
+  const padded = { x: paddedChannels(x.c), dy: paddedChannels(dy.c) };
+  const row = Math.ceil(dy.w / outputTile);
+  const image = row * Math.ceil(dy.h / outputTile);
   return {
-    total: dy.n * tiles,
-    panel,
-    /** Bytes of `count` transformed tiles. */
-    transformedBytes: (count: number) => ({
-      x: elements * elementStride.x(count),
-      dy: elements * elementStride.dy(count),
-    }),
-    /** Bytes of the sums of a block. */
-    sumBytes: (block: WeightBlock): number => elements * sumStride(block),
-
-    /**
-     * Transforms tiles of x and dY.
-     * @param at - address of all tiles of `range`.
-     * @param range - tiles that are multiplied together.
-     * @param part - the tiles of `range` to transform.
-     */
-    transform(at: TransformedTiles, range: Range, part: Range, thread: number): Call[] {
-      const count = range[1] - range[0];
-      const transformInput = p.kernel(winogradInput, {
-        method,
-        tileColumns,
-        side: 'input',
-        height: x.h,
-        width: x.w,
-        channels: inPadded,
-        top,
-        left,
-        rowStride: x.rowStride,
-        pixelStride: x.pixelStride,
-        elementStride: elementStride.x(count),
-        tileStride,
-      });
-      const transformOutputGradient = p.kernel(winogradOutputGradient, {
-        method,
-        tileColumns,
-        side: 'output',
-        height: dy.h,
-        width: dy.w,
-        channels: outPadded,
-        top: 0,
-        left: 0,
-        rowStride: dy.rowStride,
-        pixelStride: dy.pixelStride,
-        elementStride: elementStride.dy(count),
-        tileStride: panel * FLOAT,
-        panel: { channels: panel, bytes: count * panel * FLOAT },
-      });
-      return tilesByImage(tiles, part[0], part[1] - part[0]).flatMap(
-        ({ image, first, before, count: imageTiles }): readonly Call[] => {
-          const row = part[0] - range[0] + before;
-          const imagePart = { workspace: tileWorkspace[thread]!, first, count: imageTiles };
-          return [
-            transformInput({
-              x: x.at.plus(image * x.imageStride),
-              result: at.x.plus(row * tileStride),
-              ...imagePart,
-            }),
-            transformOutputGradient({
-              x: dy.at.plus(image * dy.imageStride),
-              result: at.dy.plus(row * panel * FLOAT),
-              ...imagePart,
-            }),
-          ];
-        },
-      );
-    },
-
-    /**
-     * Multiplies the transformed tiles of a range for a block of the weight.
-     * @param first - true to write the sums, false to add to them.
-     */
-    multiply(at: TransformedTiles, range: Range, block: WeightBlock, sums: Pointer, first: boolean): Call[] {
-      const count = range[1] - range[0];
-      const columns = block.output[1] - block.output[0];
-      const { tileRows, large, small } = tilingOf(block.input[1] - block.input[0], engine.tileRows);
-      const shape: MatmulShape = {
-        inner: { loops: [], run: count, step: tileStride },
-        tileRows,
-        panel,
-        narrowPanel: 0,
-        pixel: { a: FLOAT, c: columns * FLOAT, residual: first ? 0 : columns * FLOAT },
-        row: { a: 0, c: 0, residual: 0 },
-        bias: false,
-        residual: !first,
-      };
-      const multiplyTiles = p.kernel(matmulKernel, shape);
-      return Array.from({ length: elements }, (_, element): Call => {
-        const c = sums.plus(element * sumStride(block));
-        return multiplyTiles({
-          a: at.x.plus(element * elementStride.x(count) + block.input[0] * FLOAT),
-          b: at.dy.plus(element * elementStride.dy(count) + block.output[0] * count * FLOAT),
-          c,
-          residual: first ? undefined : c,
-          rows: 1,
-          large,
-          small,
-          panels: columns / panel,
-        });
-      });
-    },
-
-    /**
-     * Transforms the sums of a block into windows.
-     * @param parts - number of partial sums, which are added first.
-     * @param channels - input channels, counted from the block's first.
-     * @param groups - groups of eight output channels, counted from the block's first.
-     */
-    transformSums(block: WeightBlock, sums: Pointer, parts: number, channels: Range, groups: Range): Call[] {
-      const columns = block.output[1] - block.output[0];
-      const calls: Call[] = [];
-      for (let group = groups[0]; group < groups[1]; group++) {
-        const column = group * CHANNEL_BLOCK;
-        const out = block.output[0] + column;
-        const lanes = Math.min(CHANNEL_BLOCK, dy.c - out);
-        if (lanes <= 0) break;
-        const transformGroup = p.kernel(winogradWeightGradient, {
-          method,
-          parts,
-          partStride: elements * sumStride(block),
-          elementStride: sumStride(block),
-          channelStride: columns * FLOAT,
-          lanes,
-          outputStride: x.c * 9 * FLOAT,
-        });
-        calls.push(
-          transformGroup({
-            from: sums.plus((channels[0] * columns + column) * FLOAT),
-            to: to.plus((out * x.c + block.input[0] + channels[0]) * 9 * FLOAT),
-            channels: channels[1] - channels[0],
-          }),
-        );
-      }
-      return calls;
-    },
+    ...gradient,
+    method,
+    tiles: { row, image, all: dy.n * image },
+    panel: panelColumns(p.engine, p.engine.tileRows, padded.dy),
+    padded,
+    tileStride: conflictFreeStride(padded.x),
+    tileWorkspace: p.workspacePerThread(
+      Math.max(
+        tileWorkspaceBytes({ method, side: 'input', channels: padded.x }),
+        tileWorkspaceBytes({ method, side: 'output', channels: padded.dy }),
+      ),
+    ),
   };
+}
+
+/** Returns the bytes between the elements of `count` transformed tiles. */
+const elementStrides = ({ tileStride, padded }: GradientPlan, count: number) => ({
+  x: conflictFreeStride((count * tileStride) / FLOAT),
+  dy: conflictFreeStride(count * padded.dy),
+});
+
+/** Returns the bytes of `count` transformed tiles. */
+function transformedBytes(plan: GradientPlan, count: number) {
+  const { x, dy } = elementStrides(plan, count);
+  return { x: elementCount(plan.method) * x, dy: elementCount(plan.method) * dy };
+}
+
+/** Returns the bytes between the elements of the sums of a block. */
+const sumStride = ({ input, output }: WeightBlock): number =>
+  conflictFreeStride((input[1] - input[0]) * (output[1] - output[0]));
+
+/** Returns the bytes of the sums of a block. */
+const sumBytes = ({ method }: GradientPlan, block: WeightBlock): number =>
+  elementCount(method) * sumStride(block);
+
+/**
+ * Transforms tiles of x and dY.
+ * @param at - address of all tiles of `range`.
+ * @param range - tiles that are multiplied together.
+ * @param part - the tiles of `range` to transform.
+ */
+function transformCalls(
+  p: LoweringContext,
+  plan: GradientPlan,
+  at: TransformedTiles,
+  range: Range,
+  part: Range,
+  thread: number,
+): readonly Call[] {
+  const { method, x, dy, panel, padded, tiles } = plan;
+  const count = range[1] - range[0];
+  const elementStride = elementStrides(plan, count);
+  const transformInput = p.kernel(winogradInput, {
+    method,
+    tileColumns: tiles.row,
+    side: 'input',
+    height: x.h,
+    width: x.w,
+    channels: padded.x,
+    top: plan.top,
+    left: plan.left,
+    rowStride: x.rowStride,
+    pixelStride: x.pixelStride,
+    elementStride: elementStride.x,
+    tileStride: plan.tileStride,
+  });
+  const transformOutputGradient = p.kernel(winogradOutputGradient, {
+    method,
+    tileColumns: tiles.row,
+    side: 'output',
+    height: dy.h,
+    width: dy.w,
+    channels: padded.dy,
+    top: 0,
+    left: 0,
+    rowStride: dy.rowStride,
+    pixelStride: dy.pixelStride,
+    elementStride: elementStride.dy,
+    tileStride: panel * FLOAT,
+    panel: { channels: panel, bytes: count * panel * FLOAT },
+  });
+  return splitByUnit(part, tiles.image).flatMap(({ unit: image, first, before, count }) => {
+    const row = part[0] - range[0] + before;
+    const imagePart = { workspace: plan.tileWorkspace[thread]!, first, count };
+    return [
+      transformInput({
+        x: rowAt(x, image, 0),
+        result: at.x.plus(row * plan.tileStride),
+        ...imagePart,
+      }),
+      transformOutputGradient({
+        x: rowAt(dy, image, 0),
+        result: at.dy.plus(row * panel * FLOAT),
+        ...imagePart,
+      }),
+    ];
+  });
+}
+
+/**
+ * Multiplies the transformed tiles of a range for a block of the weight.
+ * @param first - true to write the sums, false to add to them.
+ */
+function multiplyCalls(
+  p: LoweringContext,
+  plan: GradientPlan,
+  at: TransformedTiles,
+  range: Range,
+  { block, sums, first }: { readonly block: WeightBlock; readonly sums: Pointer; readonly first: boolean },
+): readonly Call[] {
+  const count = range[1] - range[0];
+  const elementStride = elementStrides(plan, count);
+  const columns = block.output[1] - block.output[0];
+  const { tileRows, large, small } = tilingOf(block.input[1] - block.input[0], p.engine.tileRows);
+  const multiplyTiles = p.kernel(matmulKernel, {
+    inner: { loops: [], run: count, step: plan.tileStride },
+    tileRows,
+    panel: plan.panel,
+    narrowPanel: 0,
+    pixel: { a: FLOAT, c: columns * FLOAT, residual: first ? 0 : columns * FLOAT },
+    row: { a: 0, c: 0, residual: 0 },
+    bias: false,
+    residual: !first,
+  });
+  return indices([0, elementCount(plan.method)]).map((element) => {
+    const c = sums.plus(element * sumStride(block));
+    return multiplyTiles({
+      a: at.x.plus(element * elementStride.x + block.input[0] * FLOAT),
+      b: at.dy.plus(element * elementStride.dy + block.output[0] * count * FLOAT),
+      c,
+      residual: first ? undefined : c,
+      rows: 1,
+      large,
+      small,
+      panels: columns / plan.panel,
+    });
+  });
+}
+
+/** The sums of a block. */
+interface BlockSums {
+  readonly block: WeightBlock;
+  readonly at: Pointer;
+  /** Number of partial sums, which are added first. */
+  readonly parts: number;
+}
+
+/**
+ * Transforms the sums of a block into windows.
+ * @param channels - input channels, counted from the block's first.
+ * @param groups - groups of eight output channels, counted from the block's first.
+ */
+function transformSumsCalls(
+  p: LoweringContext,
+  plan: GradientPlan,
+  { block, at, parts }: BlockSums,
+  channels: Range,
+  groups: Range,
+): readonly Call[] {
+  const { x, dy, method } = plan;
+  const columns = block.output[1] - block.output[0];
+  const calls: Call[] = [];
+  for (const group of indices(groups)) {
+    const column = group * CHANNEL_BLOCK;
+    const out = block.output[0] + column;
+    const lanes = Math.min(CHANNEL_BLOCK, dy.c - out);
+    if (lanes <= 0) break;
+    const transformGroup = p.kernel(winogradWeightGradient, {
+      method,
+      parts,
+      partStride: sumBytes(plan, block),
+      elementStride: sumStride(block),
+      channelStride: columns * FLOAT,
+      lanes,
+      outputStride: x.c * 9 * FLOAT,
+    });
+    calls.push(
+      transformGroup({
+        from: at.plus((channels[0] * columns + column) * FLOAT),
+        to: plan.to.plus((out * x.c + block.input[0] + channels[0]) * 9 * FLOAT),
+        channels: channels[1] - channels[0],
+      }),
+    );
+  }
+  return calls;
 }
 
 /**
@@ -241,78 +286,95 @@ function stepsOf(p: Planner, { x, dy, top, left, to }: WeightGradient, method: W
  * blocks of the weight.
  */
 export function lowerWinogradWeightGradient(
-  p: Planner,
+  p: LoweringContext,
   gradient: WeightGradient,
   method: WinogradMethod,
 ): void {
-  const steps = stepsOf(p, gradient, method);
-  const [channels, out] = [gradient.x.c, paddedChannels(gradient.dy.c)];
-  p.setAlgorithm(`${winogradAlgorithms[method].name} over tiles`);
-  const whole: WeightBlock = { input: [0, channels], output: [0, out] };
-  const bytes = steps.sumBytes(whole);
-  if (bytes <= PRIVATE_SUM_BYTES) {
-    // One thread transforms and multiplies the tiles of a part, and writes a partial sum.
-    const count = Math.min(MAX_PARTS, Math.ceil(steps.total / MIN_PART_TILES));
-    const parts = Array.from({ length: count }, (_, part) => {
-      const [from, to] = shareOf(steps.total, part, count);
-      return splitEvenly(to - from, PRIVATE_TILES).map(([first, end]): Range => [from + first, from + end]);
-    });
-    const capacity = steps.transformedBytes(PRIVATE_TILES);
-    const sums = p.workspace(count * bytes);
-    const xs = p.workspacePerThread(capacity.x);
-    const dys = p.workspacePerThread(capacity.dy);
-    p.parallelFor(count, (from, to, thread) => {
-      const at = { x: xs[thread]!, dy: dys[thread]! };
-      return parts
-        .slice(from, to)
-        .flatMap((ranges, index) =>
-          ranges.flatMap((range, i) => [
-            ...steps.transform(at, range, range, thread),
-            ...steps.multiply(at, range, whole, sums.plus((from + index) * bytes), i === 0),
-          ]),
-        );
-    });
-    const groups = out / CHANNEL_BLOCK;
-    p.parallelFor(groups * channels, (from, to) => {
-      const calls: Call[] = [];
-      for (let item = from; item < to; ) {
-        const group = Math.floor(item / channels);
-        const end = Math.min(to, (group + 1) * channels);
-        const range: Range = [item - group * channels, end - group * channels];
-        calls.push(...steps.transformSums(whole, sums, count, range, [group, group + 1]));
-        item = end;
-      }
-      return calls;
-    });
-    return;
-  }
-  // Each thread computes blocks of the weight, with the sums of a block in its cache.
+  const plan = planGradient(p, gradient, method);
+  const whole: WeightBlock = { input: [0, gradient.x.c], output: [0, plan.padded.dy] };
+  if (sumBytes(plan, whole) <= PRIVATE_SUM_BYTES) tilesPerThread(p, plan, whole);
+  else blocksPerThread(p, plan, whole);
+}
+
+/** Algorithm label in profiles. */
+const labelOf = ({ method }: GradientPlan): string => `${winogradAlgorithms[method].name} over tiles`;
+
+/** One thread transforms and multiplies the tiles of a part, and writes a partial sum. */
+function tilesPerThread(p: LoweringContext, plan: GradientPlan, whole: WeightBlock): void {
+  const { all } = plan.tiles;
+  const bytes = sumBytes(plan, whole);
+  const count = Math.min(MAX_PARTS, Math.ceil(all / MIN_PART_TILES));
+  const parts = indices([0, count]).map((part) => {
+    const [from, to] = shareOf(all, part, count);
+    return splitEvenly(to - from, PRIVATE_TILES).map(([first, end]): Range => [from + first, from + end]);
+  });
+  const capacity = transformedBytes(plan, PRIVATE_TILES);
+  const sums = p.workspace(count * bytes);
+  const xs = p.workspacePerThread(capacity.x);
+  const dys = p.workspacePerThread(capacity.dy);
+  p.parallelFor(labelOf(plan), count, (from, to, thread) => {
+    const at = { x: xs[thread]!, dy: dys[thread]! };
+    return indices([from, to]).flatMap((part) =>
+      parts[part]!.flatMap((range, i) => [
+        ...transformCalls(p, plan, at, range, range, thread),
+        ...multiplyCalls(p, plan, at, range, {
+          block: whole,
+          sums: sums.plus(part * bytes),
+          first: i === 0,
+        }),
+      ]),
+    );
+  });
+  const [channels, out] = [whole.input[1], whole.output[1]];
+  p.parallelFor(labelOf(plan), (out / CHANNEL_BLOCK) * channels, (from, to) =>
+    splitByUnit([from, to], channels).flatMap(({ unit: group, first, count: rows }) =>
+      transformSumsCalls(
+        p,
+        plan,
+        { block: whole, at: sums, parts: count },
+        [first, first + rows],
+        [group, group + 1],
+      ),
+    ),
+  );
+}
+
+/** Each thread computes blocks of the weight, with the sums of a block in its cache. */
+function blocksPerThread(p: LoweringContext, plan: GradientPlan, whole: WeightBlock): void {
+  const { all } = plan.tiles;
   const { input: maxInput, output: maxOutput } = BLOCK_CHANNELS;
-  const blocks = splitEvenly(channels, maxInput, CHANNEL_BLOCK).flatMap((input) =>
-    splitEvenly(out, Math.max(maxOutput, steps.panel), steps.panel).map(
+  const blocks = splitEvenly(whole.input[1], maxInput, CHANNEL_BLOCK).flatMap((input) =>
+    splitEvenly(whole.output[1], Math.max(maxOutput, plan.panel), plan.panel).map(
       (output): WeightBlock => ({ input, output }),
     ),
   );
-  const ranges = splitEvenly(steps.total, SHARED_TILES);
-  const capacity = steps.transformedBytes(Math.min(steps.total, SHARED_TILES));
+  const ranges = splitEvenly(all, SHARED_TILES);
+  const capacity = transformedBytes(plan, Math.min(all, SHARED_TILES));
   const at = { x: p.workspace(capacity.x), dy: p.workspace(capacity.dy) };
-  const blockBytes = Math.max(...blocks.map(steps.sumBytes));
+  const blockBytes = Math.max(...blocks.map((block) => sumBytes(plan, block)));
   // The sums of every block live from one range of tiles to the next; with one range, a thread reuses its
   // sums.
   const threadSums = ranges.length > 1 ? undefined : p.workspacePerThread(blockBytes);
   const blockSums = ranges.length > 1 ? p.workspace(blocks.length * blockBytes) : undefined;
   for (const [i, range] of ranges.entries()) {
-    p.parallelFor(range[1] - range[0], (from, to, thread) =>
-      steps.transform(at, range, [range[0] + from, range[0] + to], thread),
+    p.parallelFor(labelOf(plan), range[1] - range[0], (from, to, thread) =>
+      transformCalls(p, plan, at, range, [range[0] + from, range[0] + to], thread),
     );
-    p.parallelFor(blocks.length, (from, to, thread) =>
-      blocks.slice(from, to).flatMap((block, index) => {
-        const sums = blockSums?.plus((from + index) * blockBytes) ?? threadSums![thread]!;
+    p.parallelFor(labelOf(plan), blocks.length, (from, to, thread) =>
+      indices([from, to]).flatMap((index) => {
+        const block = blocks[index]!;
+        const sums = blockSums?.plus(index * blockBytes) ?? threadSums![thread]!;
         const [rows, columns] = [block.input[1] - block.input[0], block.output[1] - block.output[0]];
         return [
-          ...steps.multiply(at, range, block, sums, i === 0),
+          ...multiplyCalls(p, plan, at, range, { block, sums, first: i === 0 }),
           ...(i === ranges.length - 1
-            ? steps.transformSums(block, sums, 1, [0, rows], [0, columns / CHANNEL_BLOCK])
+            ? transformSumsCalls(
+                p,
+                plan,
+                { block, at: sums, parts: 1 },
+                [0, rows],
+                [0, columns / CHANNEL_BLOCK],
+              )
             : []),
         ];
       }),

@@ -1,9 +1,7 @@
-/**
- * Transforms the weights of a Winograd convolution, G g G^T: once if they are constant, else in every run.
- */
+/** Transforms the weights of a Winograd convolution, G g G^T, once, when the program is loaded. */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
 import type { Pointer } from '../../../memory/region.js';
-import type { Planner } from '../../../schedule/planner.js';
+import type { LoweringContext } from '../../../schedule/context.js';
 import { columnPlace } from '../../matmul/matmul.js';
 import { conflictFreeStride } from '../conflictFreeStride.js';
 import type { Convolution } from '../convolution.js';
@@ -20,20 +18,29 @@ export interface TransformedWeights {
 }
 
 /**
- * Transforms and packs the weights.
+ * Transforms and packs the weights of a convolution.
  * @param panel - output channels of a panel.
  */
-export function transformWeights(
-  p: Planner,
+export type TransformWeights = (
+  p: LoweringContext,
   convolution: Convolution,
   method: WinogradMethod,
   panel: number,
-): TransformedWeights {
+) => TransformedWeights;
+
+/** Returns the bytes from the matrix of one element to the next. */
+export const elementStrideOf = ({ channels, out }: Convolution): number =>
+  conflictFreeStride(channels * paddedChannels(out));
+
+/** Transforms weights that no run changes. */
+export const transformConstantWeights: TransformWeights = (p, convolution, method, panel) => {
   const { weight, order, channels, out } = convolution;
-  const elementStride = conflictFreeStride(channels * paddedChannels(out));
+  const elementStride = elementStrideOf(convolution);
   const constant = p.constantValue(weight);
   if (!constant)
-    return { at: p.transformChangingWeights!(p, convolution, method, panel, elementStride), elementStride };
+    throw new Error(
+      `${weight.graph.at(weight.path)}: the weight changes; lower it with the ops of training.`,
+    );
   const { weightMatrix: g } = winogradAlgorithms[method];
   const elementFloats = elementStride / FLOAT;
   // Each call of `fill` transforms one panel of output channels: it reads the panel's columns, and writes the panel
@@ -78,4 +85,4 @@ export function transformWeights(
     }
   };
   return { at: p.addConstant(g.length ** 2 * elementFloats, fill, Math.ceil(out / panel)), elementStride };
-}
+};

@@ -4,18 +4,26 @@
  * transform.
  */
 import { FLOAT, paddedChannels } from '../../../codegen/kernel.js';
+import { type Pixels, rowAt } from '../../../memory/layout.js';
 import type { Pointer } from '../../../memory/region.js';
-import { type Call, type Planner, shareOf } from '../../../schedule/planner.js';
+import type { LoweringContext } from '../../../schedule/context.js';
+import type { Call } from '../../../schedule/kernelCache.js';
+import { indices, type Range, shareOf, splitByUnit } from '../../../schedule/ranges.js';
 import { biasOf, pixelsOf } from '../../lowering.js';
-import { type MatmulShape, matmulKernel, panelColumns, tilingOf } from '../../matmul/matmulKernel.js';
-import { planPrefetch, prefetchLinesPerIteration, shouldPrefetch } from '../../matmul/prefetch.js';
+import { matmulKernel, panelColumns, tilingOf } from '../../matmul/matmulKernel.js';
+import {
+  type PrefetchArguments,
+  planPrefetch,
+  prefetchLinesPerIteration,
+  shouldPrefetch,
+} from '../../matmul/prefetch.js';
 import { conflictFreeStride } from '../conflictFreeStride.js';
 import type { Convolution } from '../convolution.js';
 import { fastestMethod, SHARED_WEIGHTS, winogradSeconds } from '../costModel.js';
 import { tileWorkspaceBytes, winogradInput } from './inputKernel.js';
 import { winogradOutput } from './outputKernel.js';
 import { elementCount, type WinogradMethod, winogradAlgorithms } from './transforms.js';
-import { transformWeights } from './weights.js';
+import type { TransformedWeights, TransformWeights } from './weights.js';
 
 /** Bytes of a thread's caches that its transformed tiles, before and after the matrix products, may take. */
 const PRIVATE_BYTES = 600 * 1024;
@@ -37,7 +45,7 @@ const SHARED_BYTES = 24e6;
  * exact as PyTorch's. Weight gradients may use it (`fastestWeightGradient`): no activation depends on them.
  */
 export function chooseWinograd(
-  p: Planner,
+  p: LoweringContext,
   { attrs, kernel, channels, out, order, y: { n, h, w }, weight }: Convolution,
 ): WinogradMethod | undefined {
   const { stride, dilation, groups } = attrs;
@@ -56,217 +64,251 @@ export function chooseWinograd(
   return suits ? fastestMethod(p.engine, cost) : undefined;
 }
 
-/** Consecutive tiles of one image. */
-interface ImageTiles {
-  readonly image: number;
-  /** Index of the first tile in the image. */
-  readonly first: number;
-  /** Number of tiles of the range that come before these. */
-  readonly before: number;
-  readonly count: number;
-}
-
-/**
- * Splits a range of tiles at the borders between images.
- * @param tiles - number of tiles of an image.
- * @param from - first tile, counted through all images.
- */
-export function tilesByImage(tiles: number, from: number, count: number): readonly ImageTiles[] {
-  const parts = [];
-  for (let tile = from; tile < from + count; ) {
-    const image = Math.floor(tile / tiles);
-    const end = Math.min(from + count, (image + 1) * tiles);
-    parts.push({ image, first: tile - image * tiles, before: tile - from, count: end - tile });
-    tile = end;
-  }
-  return parts;
+/** A Winograd convolution with its packed weights. */
+interface WinogradPlan {
+  readonly method: WinogradMethod;
+  readonly convolution: Convolution;
+  readonly x: Pixels;
+  readonly residual?: Pixels;
+  readonly weights: TransformedWeights;
+  /** True if the caches of each core hold the weights. */
+  readonly cached: boolean;
+  readonly bias: Pointer;
+  /** Output channels of a panel of weights. */
+  readonly panel: number;
+  readonly prefetch?: PrefetchArguments;
+  /** Tiles in a row of an image, in an image, and in all images. */
+  readonly tiles: { readonly row: number; readonly image: number; readonly all: number };
+  /** Bytes of one element of a tile: its input channels, and its output channels. */
+  readonly tileBytes: { readonly input: number; readonly output: number };
+  /** Memory of each thread for the transform of an input tile. */
+  readonly tileWorkspace: readonly Pointer[];
 }
 
 /**
  * Plans a Winograd convolution. Small transformed weights stay in each core's cache: every thread takes its
  * tiles through all three steps, without a barrier. Large ones are divided among threads by element of the
  * transformed tile, with a barrier between the steps.
+ * @param transformWeights - for weights that may change: `transformWeights` of `changingWeights.ts`.
  */
-export function lowerWinograd(p: Planner, convolution: Convolution, method: WinogradMethod): void {
-  const { attrs, bias, residual, channels, out, y } = convolution;
-  const { engine, threads } = p;
-  const { outputTile, name } = winogradAlgorithms[method];
-  const elements = elementCount(method);
+export function lowerWinograd(
+  p: LoweringContext,
+  convolution: Convolution,
+  method: WinogradMethod,
+  transformWeights: TransformWeights,
+): void {
+  const plan = planWinograd(p, convolution, method, transformWeights);
+  if (plan.cached) tilesPerThread(p, plan);
+  else elementsPerThread(p, plan);
+}
+
+/** Packs the weights and divides the output into tiles. */
+function planWinograd(
+  p: LoweringContext,
+  convolution: Convolution,
+  method: WinogradMethod,
+  transformWeights: TransformWeights,
+): WinogradPlan {
+  const { bias, residual, channels, out, y } = convolution;
+  const { engine } = p;
+  const { outputTile } = winogradAlgorithms[method];
   const x = convolution.x();
   const residualPixels = residual && pixelsOf(p, residual);
   const [inPadded, outPadded] = [paddedChannels(channels), paddedChannels(out)];
-  const tileColumns = Math.ceil(y.w / outputTile);
-  const tiles = tileColumns * Math.ceil(y.h / outputTile);
-  const total = y.n * tiles;
+  const row = Math.ceil(y.w / outputTile);
+  const image = row * Math.ceil(y.h / outputTile);
+  const tiles = { row, image, all: y.n * image };
   const panel = panelColumns(engine, engine.tileRows, outPadded);
   const weights = transformWeights(p, convolution, method, panel);
-  const weightBytes = elements * weights.elementStride;
-  const biasAt = biasOf(p, bias, out);
-  const changing = !p.constantValue(convolution.weight);
+  const weightBytes = elementCount(method) * weights.elementStride;
   const cached = weightBytes <= SHARED_WEIGHTS;
+  const changing = !p.constantValue(convolution.weight);
+  p.addExpectedSeconds(winogradSeconds(engine, method, { n: y.n, h: y.h, w: y.w, channels, out, changing }));
   // Large weights are divided among threads by element, so only one thread prefetches each of them.
-  const prefetches = !cached && !changing && shouldPrefetch(engine, Math.ceil(total / engine.tileRows));
-  const prefetchArguments = prefetches ? planPrefetch(p, weights.at, weightBytes) : undefined;
+  const prefetches = !cached && !changing && shouldPrefetch(engine, Math.ceil(tiles.all / engine.tileRows));
+  return {
+    method,
+    convolution,
+    x,
+    residual: residualPixels,
+    weights,
+    cached,
+    panel,
+    bias: biasOf(p, bias, out),
+    prefetch: prefetches ? planPrefetch(p, weights.at, weightBytes) : undefined,
+    tiles,
+    tileBytes: { input: inPadded * FLOAT, output: outPadded * FLOAT },
+    tileWorkspace: p.workspacePerThread(tileWorkspaceBytes({ method, side: 'input', channels: inPadded })),
+  };
+}
 
-  const inputStride = (capacity: number): number => conflictFreeStride(capacity * inPadded);
-  const outputStride = (capacity: number): number => conflictFreeStride(capacity * outPadded);
-  /** Generates the transforms for a workspace with room for `capacity` tiles. */
-  const transforms = (capacity: number) => ({
-    input: p.kernel(winogradInput, {
-      method,
-      side: 'input',
-      height: x.h,
-      width: x.w,
-      channels: inPadded,
-      top: attrs.padding[0],
-      left: attrs.padding[1],
-      rowStride: x.rowStride,
-      pixelStride: x.pixelStride,
-      tileColumns,
-      elementStride: inputStride(capacity),
-      tileStride: inPadded * FLOAT,
-    }),
-    output: p.kernel(winogradOutput, {
-      method,
-      height: y.h,
-      width: y.w,
-      channels: outPadded,
-      y: { row: y.rowStride, pixel: y.pixelStride },
-      residual: residualPixels && { row: residualPixels.rowStride, pixel: residualPixels.pixelStride },
-      tileColumns,
-      elementStride: outputStride(capacity),
-      activation: attrs.activation,
-    }),
+/** Bytes of a tile before and after the matrix products, in all elements of the transformed tile. */
+const bytesPerTile = ({ method, tileBytes }: WinogradPlan): number =>
+  elementCount(method) * (tileBytes.input + tileBytes.output);
+
+/** Each thread takes its tiles through all three steps, in blocks that fit into its caches. */
+function tilesPerThread(p: LoweringContext, plan: WinogradPlan): void {
+  const { tileRows } = p.engine;
+  const blockTiles = Math.max(2, Math.floor(PRIVATE_BYTES / bytesPerTile(plan) / tileRows)) * tileRows;
+  const capacity = Math.min(blockTiles, Math.ceil(plan.tiles.all / p.threads));
+  const steps = stepsFor(p, plan, capacity);
+  const transformed = p.workspacePerThread(steps.transformedBytes);
+  const multiplied = p.workspacePerThread(steps.multipliedBytes);
+  p.addPhase(winogradAlgorithms[plan.method].name, (thread) => {
+    const [from, to] = shareOf(plan.tiles.all, thread, p.threads);
+    const [input, products] = [transformed[thread]!, multiplied[thread]!];
+    const calls: Call[] = [];
+    for (let first = from; first < to; first += capacity) {
+      const tiles: Range = [first, Math.min(first + capacity, to)];
+      calls.push(
+        ...steps.transformInput(tiles, input, thread),
+        ...indices([0, elementCount(plan.method)]).map((element) =>
+          steps.multiply(element, input, products, tiles[1] - first, element + 1),
+        ),
+        ...steps.transformOutput(tiles, products),
+      );
+    }
+    return calls;
   });
+}
+
+/** Each thread computes the products of some elements, so that each weight is read once for a block. */
+function elementsPerThread(p: LoweringContext, plan: WinogradPlan): void {
+  const { name } = winogradAlgorithms[plan.method];
+  const { tiles, tileBytes } = plan;
+  const maxTiles = Math.max(p.engine.tileRows, Math.floor(SHARED_BYTES / bytesPerTile(plan)));
+  const capacity = Math.ceil(tiles.all / Math.ceil(tiles.all / maxTiles));
+  const steps = stepsFor(p, plan, capacity);
+  const transformed = p.workspace(steps.transformedBytes);
+  const multiplied = p.workspace(steps.multipliedBytes);
+  for (let first = 0; first < tiles.all; first += capacity) {
+    const count = Math.min(capacity, tiles.all - first);
+    p.parallelFor(name, count, (from, to, thread) =>
+      steps.transformInput([first + from, first + to], transformed.plus(from * tileBytes.input), thread),
+    );
+    p.parallelFor(name, elementCount(plan.method), (from, to) =>
+      indices([from, to]).map((element) => steps.multiply(element, transformed, multiplied, count, to)),
+    );
+    p.parallelFor(name, count, (from, to) =>
+      steps.transformOutput([first + from, first + to], multiplied.plus(from * tileBytes.output)),
+    );
+  }
+}
+
+/** The kernel calls of the three steps for a block of tiles, which are counted through all images. */
+interface BlockSteps {
+  /** Bytes of the block's transformed tiles. */
+  readonly transformedBytes: number;
+  /** Bytes of the block's products. */
+  readonly multipliedBytes: number;
+  /** Transforms tiles of the input to `to`. */
+  readonly transformInput: (tiles: Range, to: Pointer, thread: number) => readonly Call[];
   /**
-   * Returns the call of the matrix product of one element of the transformed tile.
-   * @param capacity - tiles that the workspace has room for.
-   * @param count - tiles to multiply.
+   * Multiplies `count` tiles by the weights of one element of the transformed tile.
    * @param end - end of the thread's range of elements; the product prefetches weights up to there.
    */
-  const multiply = (
-    element: number,
-    from: Pointer,
-    to: Pointer,
-    capacity: number,
-    count: number,
-    end = element + 1,
-  ): Call => {
-    const { tileRows, large, small } = tilingOf(count, engine.tileRows);
-    const inner = { loops: [], run: channels };
-    const prefetchLines = prefetchArguments
-      ? prefetchLinesPerIteration(engine, { inner, panel }, large + small)
-      : 0;
-    const shape: MatmulShape = {
-      inner,
-      tileRows,
-      panel,
-      narrowPanel: outPadded % panel,
-      pixel: { a: inPadded * FLOAT, c: outPadded * FLOAT, residual: 0 },
-      row: { a: 0, c: 0, residual: 0 },
-      bias: false,
-      residual: false,
-      preload: prefetchLines === 0 && large + small > 1 && !cached,
-      prefetchLines,
-    };
-    const multiplyTiles = p.kernel(matmulKernel, shape);
-    return multiplyTiles({
-      a: from.plus(element * inputStride(capacity)),
-      b: weights.at.plus(element * weights.elementStride),
-      c: to.plus(element * outputStride(capacity)),
-      rows: 1,
-      large,
-      small,
-      panels: Math.floor(outPadded / panel),
-      narrow: outPadded % panel ? 1 : 0,
-      ...prefetchArguments?.(element * weights.elementStride, end * weights.elementStride),
-    });
-  };
-  const tileWorkspace = p.workspacePerThread(
-    tileWorkspaceBytes({ method, side: 'input', channels: inPadded }),
-  );
-  type Transforms = ReturnType<typeof transforms>;
-  const transformInput = (
-    input: Transforms['input'],
-    thread: number,
-    to: Pointer,
-    from: number,
-    tileCount: number,
-  ) =>
-    tilesByImage(tiles, from, tileCount).map(({ image, first, before, count }) =>
-      input({
-        x: x.at.plus(image * x.imageStride),
-        result: to.plus(before * inPadded * FLOAT),
-        workspace: tileWorkspace[thread]!,
-        first,
-        count,
-      }),
-    );
-  const transformOutput = (
-    output: Transforms['output'],
-    products: Pointer,
-    from: number,
-    tileCount: number,
-  ) =>
-    tilesByImage(tiles, from, tileCount).map(({ image, first, before, count }) =>
-      output({
-        products: products.plus(before * outPadded * FLOAT),
-        y: y.at.plus(image * y.imageStride),
-        bias: biasAt,
-        residual: residualPixels?.at.plus(image * residualPixels.imageStride),
-        first,
-        count,
-      }),
-    );
-  p.addExpectedSeconds(winogradSeconds(engine, method, { n: y.n, h: y.h, w: y.w, channels, out, changing }));
-  const bytesPerTile = elements * (inPadded + outPadded) * FLOAT;
+  readonly multiply: (element: number, from: Pointer, to: Pointer, count: number, end: number) => Call;
+  /** Transforms products to tiles of the output. */
+  readonly transformOutput: (tiles: Range, products: Pointer) => readonly Call[];
+}
 
-  if (cached) {
-    // Each thread takes its tiles through all three steps, in blocks that fit into its caches.
-    const blockTiles =
-      Math.max(2, Math.floor(PRIVATE_BYTES / bytesPerTile / engine.tileRows)) * engine.tileRows;
-    const capacity = Math.min(blockTiles, Math.ceil(total / threads));
-    const { input, output } = transforms(capacity);
-    const transformed = p.workspacePerThread(elements * inputStride(capacity));
-    const multiplied = p.workspacePerThread(elements * outputStride(capacity));
-    p.setAlgorithm(name);
-    p.addPhase((thread) => {
-      const [from, to] = shareOf(total, thread, threads);
-      const calls: Call[] = [];
-      for (let first = from; first < to; first += capacity) {
-        const count = Math.min(capacity, to - first);
-        calls.push(
-          ...transformInput(input, thread, transformed[thread]!, first, count),
-          ...Array.from({ length: elements }, (_, element) =>
-            multiply(element, transformed[thread]!, multiplied[thread]!, capacity, count),
-          ),
-          ...transformOutput(output, multiplied[thread]!, first, count),
-        );
-      }
-      return calls;
-    });
-    return;
-  }
-  // Large weights: every thread computes the products of some elements, so that each weight is read once for
-  // a block.
-  const maxTiles = Math.max(engine.tileRows, Math.floor(SHARED_BYTES / bytesPerTile));
-  const capacity = Math.ceil(total / Math.ceil(total / maxTiles));
-  const { input, output } = transforms(capacity);
-  const transformed = p.workspace(elements * inputStride(capacity));
-  const multiplied = p.workspace(elements * outputStride(capacity));
-  p.setAlgorithm(name);
-  for (let first = 0; first < total; first += capacity) {
-    const count = Math.min(capacity, total - first);
-    p.parallelFor(count, (from, to, thread) =>
-      transformInput(input, thread, transformed.plus(from * inPadded * FLOAT), first + from, to - from),
-    );
-    p.parallelFor(elements, (from, to) =>
-      Array.from({ length: to - from }, (_, i) =>
-        multiply(from + i, transformed, multiplied, capacity, count, to),
+/** Generates the kernels of the steps for blocks of at most `capacity` tiles. */
+function stepsFor(p: LoweringContext, plan: WinogradPlan, capacity: number): BlockSteps {
+  const { method, x, residual, tiles, tileBytes } = plan;
+  const { attrs, y } = plan.convolution;
+  const inputStride = conflictFreeStride((capacity * tileBytes.input) / FLOAT);
+  const outputStride = conflictFreeStride((capacity * tileBytes.output) / FLOAT);
+  const input = p.kernel(winogradInput, {
+    method,
+    side: 'input',
+    height: x.h,
+    width: x.w,
+    channels: tileBytes.input / FLOAT,
+    top: attrs.padding[0],
+    left: attrs.padding[1],
+    rowStride: x.rowStride,
+    pixelStride: x.pixelStride,
+    tileColumns: tiles.row,
+    elementStride: inputStride,
+    tileStride: tileBytes.input,
+  });
+  const output = p.kernel(winogradOutput, {
+    method,
+    height: y.h,
+    width: y.w,
+    channels: tileBytes.output / FLOAT,
+    y: { row: y.rowStride, pixel: y.pixelStride },
+    residual: residual && { row: residual.rowStride, pixel: residual.pixelStride },
+    tileColumns: tiles.row,
+    elementStride: outputStride,
+    activation: attrs.activation,
+  });
+  return {
+    transformedBytes: elementCount(method) * inputStride,
+    multipliedBytes: elementCount(method) * outputStride,
+    transformInput: (range, to, thread) =>
+      splitByUnit(range, tiles.image).map(({ unit: image, first, before, count }) =>
+        input({
+          x: rowAt(x, image, 0),
+          result: to.plus(before * tileBytes.input),
+          workspace: plan.tileWorkspace[thread]!,
+          first,
+          count,
+        }),
       ),
-    );
-    p.parallelFor(count, (from, to) =>
-      transformOutput(output, multiplied.plus(from * outPadded * FLOAT), first + from, to - from),
-    );
-  }
+    multiply: (element, from, to, count, end) =>
+      multiplyElement(p, plan, element, end, count, {
+        a: from.plus(element * inputStride),
+        c: to.plus(element * outputStride),
+      }),
+    transformOutput: (range, products) =>
+      splitByUnit(range, tiles.image).map(({ unit: image, first, before, count }) =>
+        output({
+          products: products.plus(before * tileBytes.output),
+          y: rowAt(y, image, 0),
+          bias: plan.bias,
+          residual: residual && rowAt(residual, image, 0),
+          first,
+          count,
+        }),
+      ),
+  };
+}
+
+/** Returns the call of the matrix product of one element; `end` as in {@link BlockSteps.multiply}. */
+function multiplyElement(
+  p: LoweringContext,
+  { convolution, weights, cached, panel, prefetch, tileBytes }: WinogradPlan,
+  element: number,
+  end: number,
+  count: number,
+  { a, c }: { readonly a: Pointer; readonly c: Pointer },
+): Call {
+  const { tileRows, large, small } = tilingOf(count, p.engine.tileRows);
+  const inner = { loops: [], run: convolution.channels };
+  const columns = tileBytes.output / FLOAT;
+  const prefetchLines = prefetch ? prefetchLinesPerIteration(p.engine, { inner, panel }, large + small) : 0;
+  const multiply = p.kernel(matmulKernel, {
+    inner,
+    tileRows,
+    panel,
+    narrowPanel: columns % panel,
+    pixel: { a: tileBytes.input, c: tileBytes.output, residual: 0 },
+    row: { a: 0, c: 0, residual: 0 },
+    bias: false,
+    residual: false,
+    preload: prefetchLines === 0 && large + small > 1 && !cached,
+    prefetchLines,
+  });
+  return multiply({
+    a,
+    b: weights.at.plus(element * weights.elementStride),
+    c,
+    rows: 1,
+    large,
+    small,
+    panels: Math.floor(columns / panel),
+    narrow: columns % panel ? 1 : 0,
+    ...prefetch?.(element * weights.elementStride, end * weights.elementStride),
+  });
 }
