@@ -28,11 +28,11 @@ export {
   type ParameterMatch,
   requireMatch,
 } from './nn/walk.js';
-export { activate, activationSlope } from './ops/activation.js';
+export { activate } from './ops/activation.js';
 export type { AdaptivePoolAttrs } from './ops/adaptivePool.js';
 export type { AddAttrs } from './ops/arithmetic.js';
 export type { ChannelShuffleAttrs, ConcatAttrs, PadAttrs, ReshapeAttrs, SliceAttrs } from './ops/arrange.js';
-export type { BatchNormAttrs, EpsAttrs, RunningAverageAttrs } from './ops/batchNorm.js';
+export type { BatchNormAttrs, EpsAttrs } from './ops/batchNorm.js';
 export type { Conv2dAttrs, Conv2dGradAttrs } from './ops/conv2d.js';
 export {
   defineOp,
@@ -67,7 +67,13 @@ export {
   nllLoss,
   type Reduction,
 } from './ops/loss.js';
-export type { AdaptiveStepAttrs, ClipAttrs, LinearCombinationAttrs, StepAttrs } from './ops/optimizer.js';
+export type {
+  AdaptiveStepAttrs,
+  ClipAttrs,
+  LinearCombinationAttrs,
+  RunningAverageAttrs,
+  StepAttrs,
+} from './ops/optimizer.js';
 export type { AvgPoolAttrs, MaxPoolAttrs } from './ops/pool.js';
 export type { SumToAttrs } from './ops/reduce.js';
 export { pair, samePadding, symmetric, type Window } from './ops/window.js';

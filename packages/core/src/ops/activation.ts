@@ -3,73 +3,31 @@
  * fuse all of them into the op before in the same way.
  */
 import type { Node } from '../graph/graph.js';
+import { type Activation, formulaOf } from '../pointwise/activations.js';
+import { evaluate } from '../pointwise/evaluate.js';
+import { input, mul } from '../pointwise/expression.js';
 import { sizeOf } from '../tensor/shape.js';
-import { BACKWARD, defineOp, emit } from './define.js';
+import { BACKWARD, defineOp, emit, type Values } from './define.js';
 
-/** An activation function, as plain data. */
-export type Activation =
-  | { readonly fn: 'relu' | 'relu6' | 'sigmoid' | 'tanh' | 'silu' | 'hardSwish' | 'hardSigmoid' }
-  | { readonly fn: 'leakyRelu'; readonly slope: number };
+export type { Activation };
 
-const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
-const clamp = (x: number, low: number, high: number): number => Math.min(Math.max(x, low), high);
-
-/** Computes an activation function of x. NaN gives NaN for all of them. */
-export function activate(activation: Activation, x: number): number {
-  switch (activation.fn) {
-    case 'relu':
-      return Math.max(x, 0);
-    case 'relu6':
-      return clamp(x, 0, 6);
-    case 'leakyRelu':
-      return x < 0 ? x * activation.slope : x;
-    case 'sigmoid':
-      return logistic(x);
-    case 'tanh':
-      return Math.tanh(x);
-    case 'silu':
-      return x * logistic(x);
-    case 'hardSwish':
-      return (x * clamp(x + 3, 0, 6)) / 6;
-    case 'hardSigmoid':
-      return clamp(x + 3, 0, 6) / 6;
-  }
-}
-
-/** Computes the derivative of an activation function at x; at a kink, PyTorch's value. */
-export function activationSlope(activation: Activation, x: number): number {
-  switch (activation.fn) {
-    case 'relu':
-      return x > 0 ? 1 : 0;
-    case 'relu6':
-      return x > 0 && x < 6 ? 1 : 0;
-    case 'leakyRelu':
-      return x > 0 ? 1 : activation.slope;
-    case 'sigmoid': {
-      const y = logistic(x);
-      return y * (1 - y);
-    }
-    case 'tanh':
-      return 1 - Math.tanh(x) ** 2;
-    case 'silu': {
-      const y = logistic(x);
-      return y * (1 + x * (1 - y));
-    }
-    case 'hardSwish':
-      return x < -3 ? 0 : x >= 3 ? 1 : (2 * x + 3) / 6;
-    case 'hardSigmoid':
-      return x > -3 && x < 3 ? 1 / 6 : 0;
-  }
-}
+/** Computes an activation function of each value of x, into y, which may be x. NaN gives NaN for all of them. */
+export const activate = (activation: Activation, x: Values, y: Values): void =>
+  evaluate(formulaOf(activation).value, { x }, y);
 
 /**
- * True if the derivative at y = f(x) equals that at x. Then the gradient reads y, which the next layer reads
- * too, and x need not be kept: it can be overwritten, or never stored.
+ * Computes the values of an op that ends with an activation, if it has one, in float64.
+ * @param compute - writes the values before the activation.
  */
-const slopeAtOutput = (activation: Activation): boolean =>
-  activation.fn === 'relu' ||
-  activation.fn === 'relu6' ||
-  (activation.fn === 'leakyRelu' && activation.slope >= 0);
+export function activated(
+  activation: Activation | undefined,
+  output: Values,
+  compute: (values: Values) => void,
+): void {
+  const values = activation ? new Float64Array(output.length) : output;
+  compute(values);
+  if (activation) activate(activation, values, output);
+}
 
 /** y = f(x), element by element; any shape. */
 export const activationOp = defineOp<Activation>({
@@ -79,11 +37,13 @@ export const activationOp = defineOp<Activation>({
   perImage: true,
   inPlace: [0],
   shape: ([x]) => x!,
-  reference({ inputs: [x], attrs, output }) {
-    for (let i = 0; i < output.length; i++) output[i] = activate(attrs, x![i]!);
-  },
+  reference: ({ inputs: [x], attrs, output }) => activate(attrs, x!, output),
   gradient: (node, upstream) => [
-    emit(activationGradOp, [upstream, slopeAtOutput(node.attrs) ? node : node.inputs[0]!], node.attrs),
+    emit(
+      activationGradOp,
+      [upstream, formulaOf(node.attrs).slopeAtOutput ? node : node.inputs[0]!],
+      node.attrs,
+    ),
   ],
   flops: (_, output) => sizeOf(output),
 });
@@ -94,9 +54,8 @@ export const activationGradOp = defineOp<Activation, 'training'>({
   role: 'training',
   layout: 'activations',
   shape: ([upstream]) => upstream!,
-  reference({ inputs: [upstream, x], attrs, output }) {
-    for (let i = 0; i < output.length; i++) output[i] = upstream![i]! * activationSlope(attrs, x![i]!);
-  },
+  reference: ({ inputs: [dy, x], attrs, output }) =>
+    evaluate(mul(input('dy'), formulaOf(attrs).slope), { dy: dy!, x: x! }, output),
   gradient: BACKWARD,
   flops: (_, output) => 2 * sizeOf(output),
 });

@@ -2,7 +2,7 @@
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
-import { type Activation, activate } from './activation.js';
+import { type Activation, activated } from './activation.js';
 import { defineOp, emit, type OpDefinition, requireUnfused } from './define.js';
 import { broadcastIndex, broadcastsTo, sumToOp } from './reduce.js';
 
@@ -25,12 +25,10 @@ export const addOp = defineOp<AddAttrs>({
       throw new ShapeError(`cannot add ${formatShape(b!)} to ${formatShape(a!)}: the shapes must be equal`);
     return a!;
   },
-  reference({ inputs: [a, b], attrs: { activation }, output }) {
-    for (let i = 0; i < output.length; i++) {
-      const sum = a![i]! + b![i]!;
-      output[i] = activation ? activate(activation, sum) : sum;
-    }
-  },
+  reference: ({ inputs: [a, b], attrs: { activation }, output }) =>
+    activated(activation, output, (sums) => {
+      for (let i = 0; i < sums.length; i++) sums[i] = a![i]! + b![i]!;
+    }),
   gradient(node, upstream) {
     requireUnfused(node);
     return [upstream, upstream];

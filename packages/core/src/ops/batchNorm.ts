@@ -5,9 +5,11 @@
  */
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
+import * as formulas from '../pointwise/batchNorm.js';
+import { evaluate, type Runs } from '../pointwise/evaluate.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
-import { type Activation, activate } from './activation.js';
-import { BACKWARD, defineOp, emit, type ReferenceCall, requireUnfused } from './define.js';
+import { type Activation, activated } from './activation.js';
+import { BACKWARD, defineOp, emit, type ReferenceCall, requireUnfused, type Values } from './define.js';
 import { channelOf, channelSumOp } from './reduce.js';
 
 /** Attributes of a normalisation. */
@@ -51,7 +53,7 @@ export const batchNormOp = defineOp<BatchNormAttrs>({
     checkChannels('batchNorm', x, rest);
     return x!;
   },
-  reference: normalise,
+  reference,
   gradient(node, upstream) {
     const [x, weight, , mean, variance] = node.inputs as [Node, Node, Node, Node, Node];
     const { eps } = node.attrs;
@@ -76,7 +78,7 @@ export const batchNormTrainOp = defineOp<BatchNormTrainAttrs, 'training'>({
   parameters: [1, 2],
   fusesActivation: true,
   shape: (shapes) => batchNormOp.shape(shapes, { eps: 0, momentum: 0 }),
-  reference: normalise,
+  reference,
   gradient(node, upstream) {
     const [x, weight, , mean, variance] = node.inputs as [Node, Node, Node, Node, Node];
     const attrs = { eps: node.attrs.eps };
@@ -96,19 +98,25 @@ export const batchNormTrainOp = defineOp<BatchNormTrainAttrs, 'training'>({
   flops: (_, output) => 2 * sizeOf(output),
 });
 
-function normalise({
-  inputs: [x, weight, bias, mean, variance],
+function reference({
+  inputs: [x, ...statistics],
   shapes: [xs],
   attrs: { eps, activation },
   output,
 }: ReferenceCall<BatchNormTrainAttrs>): void {
-  const channel = channelOf(xs!);
-  for (let i = 0; i < output.length; i++) {
-    const c = channel(i);
-    const value = ((x![i]! - mean![c]!) / Math.sqrt(variance![c]! + eps)) * weight![c]! + bias![c]!;
-    output[i] = activation ? activate(activation, value) : value;
-  }
+  const [weight, bias, mean, variance] = perChannel(xs!, statistics);
+  activated(activation, output, (values) =>
+    evaluate(
+      formulas.normalise(eps),
+      { x: x!, weight: weight!, bias: bias!, mean: mean!, variance: variance! },
+      values,
+    ),
+  );
 }
+
+/** Values of the channels, for each element of a tensor of a shape. */
+const perChannel = (shape: Shape, values: readonly Values[]): readonly Runs[] =>
+  values.map((perRun) => ({ perRun, run: sizeOf(shape.slice(2)) }));
 
 /** y[c] = mean of x over all dimensions but the channel. */
 export const channelMeanOp = defineOp<object, 'training'>({
@@ -152,12 +160,9 @@ export const batchNormGradInputOp = defineOp<EpsAttrs, 'training'>({
     checkChannels('batchNormGradInput', dy, rest);
     return dy!;
   },
-  reference({ inputs: [dy, weight, variance], shapes: [dys], attrs: { eps }, output }) {
-    const channel = channelOf(dys!);
-    for (let i = 0; i < output.length; i++) {
-      const c = channel(i);
-      output[i] = (dy![i]! * weight![c]!) / Math.sqrt(variance![c]! + eps);
-    }
+  reference({ inputs: [dy, ...statistics], shapes: [dys], attrs: { eps }, output }) {
+    const [weight, variance] = perChannel(dys!, statistics);
+    evaluate(formulas.normGradient(eps), { dy: dy!, weight: weight!, variance: variance! }, output);
   },
   gradient: BACKWARD,
   flops: (_, output) => sizeOf(output),
@@ -194,45 +199,24 @@ export const batchNormTrainGradInputOp = defineOp<EpsAttrs, 'training'>({
     checkChannels('batchNormTrainGradInput', dy, rest);
     return dy!;
   },
-  reference({
-    inputs: [dy, x, weight, mean, variance, dweight, dbias],
-    shapes: [dys],
-    attrs: { eps },
-    output,
-  }) {
-    const channel = channelOf(dys!);
-    const count = output.length / mean!.length;
-    for (let i = 0; i < output.length; i++) {
-      const c = channel(i);
-      const deviation = Math.sqrt(variance![c]! + eps);
-      const normalised = (x![i]! - mean![c]!) / deviation;
-      output[i] = (weight![c]! / deviation) * (dy![i]! - (dbias![c]! + normalised * dweight![c]!) / count);
-    }
+  reference({ inputs: [dy, x, ...statistics], shapes: [dys], attrs: { eps }, output }) {
+    const [weight, mean, variance, dweight, dbias] = perChannel(dys!, statistics);
+    evaluate(
+      formulas.batchNormGradient(eps, output.length / dys![1]!),
+      {
+        dy: dy!,
+        x: x!,
+        weight: weight!,
+        mean: mean!,
+        variance: variance!,
+        dweight: dweight!,
+        dbias: dbias!,
+      },
+      output,
+    );
   },
   gradient: BACKWARD,
   flops: (_, output) => 6 * sizeOf(output),
-});
-
-/** Attributes of `runningAverage`. */
-export interface RunningAverageAttrs {
-  readonly momentum: number;
-  /** Factor of the new value: m / (m - 1) turns the biased variance of m values into the unbiased one. */
-  readonly scale: number;
-}
-
-/** y = (1 - momentum) * average + momentum * scale * value. Inputs: average, value. */
-export const runningAverageOp = defineOp<RunningAverageAttrs, 'optimizer'>({
-  op: 'runningAverage',
-  role: 'optimizer',
-  layout: 'weights',
-  parameters: [0],
-  shape: ([average]) => average!,
-  reference({ inputs: [average, value], attrs: { momentum, scale }, output }) {
-    for (let i = 0; i < output.length; i++)
-      output[i] = (1 - momentum) * average![i]! + momentum * scale * value![i]!;
-  },
-  gradient: 'running statistics take no part in the loss',
-  flops: (_, output) => 3 * sizeOf(output),
 });
 
 /**
@@ -246,11 +230,12 @@ export const foldedWeightOp = defineOp<EpsAttrs>({
   perImage: false,
   shape: ([w]) => w!,
   reference({ inputs: [w, weight, variance], attrs: { eps }, output }) {
-    const perOutput = output.length / weight!.length;
-    for (let c = 0, i = 0; c < weight!.length; c++) {
-      const [scale, deviation] = [weight![c]!, Math.sqrt(variance![c]! + eps)];
-      for (const end = i + perOutput; i < end; i++) output[i] = (w![i]! * scale) / deviation;
-    }
+    const run = output.length / weight!.length;
+    evaluate(
+      formulas.foldedWeight(eps),
+      { w: w!, weight: { perRun: weight!, run }, variance: { perRun: variance!, run } },
+      output,
+    );
   },
   byRows: true,
   gradient: 'folding belongs to inference',
@@ -267,10 +252,12 @@ export const foldedBiasOp = defineOp<EpsAttrs>({
   layout: 'weights',
   perImage: false,
   shape: ([weight]) => weight!,
-  reference({ inputs: [weight, bias, mean, variance, own], attrs: { eps }, output }) {
-    for (let c = 0; c < output.length; c++)
-      output[c] =
-        bias![c]! + (((own ? own[c]! : 0) - mean![c]!) * weight![c]!) / Math.sqrt(variance![c]! + eps);
+  reference({ inputs: [weight, bias, mean, variance, layerBias = 0], attrs: { eps }, output }) {
+    evaluate(
+      formulas.foldedBias(eps),
+      { weight: weight!, bias: bias!, mean: mean!, variance: variance!, layerBias },
+      output,
+    );
   },
   byRows: true,
   gradient: 'folding belongs to inference',

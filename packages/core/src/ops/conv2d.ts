@@ -1,7 +1,7 @@
 /** 2-d convolution with groups, dilation and a padding per edge, and its two gradients. */
 import { ShapeError } from '../errors.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
-import { type Activation, activate } from './activation.js';
+import { type Activation, activated } from './activation.js';
 import { BACKWARD, defineOp, emit, pictureShape, requireUnfused } from './define.js';
 import { channelSumOp } from './reduce.js';
 import { type Window, windowOutput } from './window.js';
@@ -134,11 +134,11 @@ export const conv2dOp = defineOp<Conv2dAttrs>({
     const plane = shape[2]! * shape[3]!;
     const { activation } = attrs;
     if (!b && !activation) return;
-    for (let i = 0; i < output.length; i++) {
-      const sum =
-        output[i]! + (b ? b[Math.floor(i / plane) % b.length]! : 0) + (attrs.residual ? residual![i]! : 0);
-      output[i] = activation ? activate(activation, sum) : sum;
-    }
+    activated(activation, output, (sums) => {
+      for (let i = 0; i < sums.length; i++)
+        sums[i] =
+          output[i]! + (b ? b[Math.floor(i / plane) % b.length]! : 0) + (attrs.residual ? residual![i]! : 0);
+    });
   },
   gradient(node, upstream) {
     const [x, w, b] = node.inputs;

@@ -96,10 +96,54 @@ type RequiredTraits<A extends object, R extends OpRole> = ([R] extends ['inferen
 /** Reason why gradient ops have no gradient. It marks them as ops of a backward pass. */
 export const BACKWARD = 'it is a gradient itself, and gradients of gradients are not offered';
 
-/** Gives a record its type, and checks that it has the traits that its role and attributes require. */
-export const defineOp = <A extends object, R extends OpRole = 'inference'>(
+/** The ops whose modules are loaded, by name. */
+const definitions = new Map<string, unknown>();
+
+/**
+ * Gives a record its type, checks that it has the traits that its role and attributes require, and makes it known by its
+ * name. Programs thus contain the ops that they use, and those that the gradients of these use: a page without training
+ * loads no optimizer.
+ */
+export function defineOp<A extends object, R extends OpRole = 'inference'>(
   definition: OpDefinition<A, R> & RequiredTraits<A, R>,
-): OpDefinition<A, R> => definition;
+): OpDefinition<A, R> {
+  definitions.set(definition.op, definition);
+  return definition;
+}
+
+/**
+ * Looks up the definition of a node's op; undefined for inputs, parameters and unknown ops. The cast loses
+ * the type of the attributes, here only: `emit` has checked that a node's attributes are those of its op.
+ */
+export const findDefinition = (node: Node): OpDefinition | undefined =>
+  definitions.get(node.op) as OpDefinition | undefined;
+
+/**
+ * Looks up the definition of a node's op.
+ * @throws Error for an op that is unknown.
+ */
+export function definitionOf(node: Node): OpDefinition {
+  const definition = findDefinition(node);
+  if (!definition) throw new Error(`${node.graph.at(node.path)}: there is no op called '${node.op}'.`);
+  return definition;
+}
+
+/**
+ * Computes the value of a node by its op's definition.
+ * @param valuesAt - gives the values of an input.
+ * @param output - written; must be zero on entry.
+ * @returns `output`.
+ */
+export function computeReference(node: Node, valuesAt: (input: Node) => Values, output: Values): Values {
+  definitionOf(node).reference({
+    inputs: node.inputs.map(valuesAt),
+    shapes: node.inputs.map((input) => input.shape),
+    attrs: node.attrs,
+    output,
+    shape: node.shape,
+  });
+  return output;
+}
 
 /**
  * Appends an op to the graph of its first input, with the shape that its rule gives.

@@ -21,10 +21,9 @@ import {
   channelVarianceOp,
   foldedBiasOp,
   foldedWeightOp,
-  runningAverageOp,
 } from './batchNorm.js';
 import { conv2dGradInputOp, conv2dGradWeightOp, conv2dOp } from './conv2d.js';
-import type { OpDefinition, OpRole, Values } from './define.js';
+import type { OpDefinition, OpRole } from './define.js';
 import { dropoutOp, randomMaskOp, stochasticDepthOp } from './dropout.js';
 import { fillOp } from './fill.js';
 import { linearOp, matmulOp } from './linear.js';
@@ -35,12 +34,15 @@ import {
   clipByNormOp,
   descendOp,
   linearCombinationOp,
+  runningAverageOp,
   squareAverageOp,
   sumOfSquaresOp,
 } from './optimizer.js';
 import { avgPoolGradOp, avgPoolOp, maxPoolGradOp, maxPoolOp } from './pool.js';
 import { channelSumOp, sumToOp } from './reduce.js';
 import { logSoftmaxGradOp, logSoftmaxOp, softmaxGradOp, softmaxOp } from './softmax.js';
+
+export { computeReference, definitionOf, findDefinition } from './define.js';
 
 /** Every op by name. */
 export const ops = {
@@ -121,39 +123,3 @@ export type AttrsOf<K extends OpName> = (typeof ops)[K] extends OpDefinition<inf
 
 /** True if a node is an op of that name; its attributes then have that op's type. */
 export const isOp = <K extends OpName>(node: Node, op: K): node is Node<AttrsOf<K>> => node.op === op;
-
-/**
- * Looks up the definition of a node's op; undefined for inputs, parameters and unknown ops. The cast loses
- * the type of the attributes, here only: `emit` has checked that a node's attributes are those of its op.
- */
-export const findDefinition = (node: Node): OpDefinition | undefined =>
-  Object.hasOwn(ops, node.op)
-    ? ((ops as Readonly<Record<string, unknown>>)[node.op] as OpDefinition)
-    : undefined;
-
-/**
- * Looks up the definition of a node's op.
- * @throws Error for an op that is not in the table.
- */
-export function definitionOf(node: Node): OpDefinition {
-  const definition = findDefinition(node);
-  if (!definition) throw new Error(`${node.graph.at(node.path)}: there is no op called '${node.op}'.`);
-  return definition;
-}
-
-/**
- * Computes the value of a node by its op's definition.
- * @param valuesAt - gives the values of an input.
- * @param output - written; must be zero on entry.
- * @returns `output`.
- */
-export function computeReference(node: Node, valuesAt: (input: Node) => Values, output: Values): Values {
-  definitionOf(node).reference({
-    inputs: node.inputs.map(valuesAt),
-    shapes: node.inputs.map((input) => input.shape),
-    attrs: node.attrs,
-    output,
-    shape: node.shape,
-  });
-  return output;
-}

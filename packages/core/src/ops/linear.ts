@@ -2,7 +2,7 @@
 import { ShapeError } from '../errors.js';
 import type { Node } from '../graph/graph.js';
 import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
-import { type Activation, activate } from './activation.js';
+import { type Activation, activated } from './activation.js';
 import { BACKWARD, defineOp, emit, requireUnfused } from './define.js';
 import { channelSumOp } from './reduce.js';
 
@@ -31,16 +31,16 @@ export const linearOp = defineOp<LinearAttrs>({
       throw new ShapeError(`the bias of linear has ${w![0]} values, got ${formatShape(b)}`);
     return [x[0]!, w![0]!];
   },
-  reference({ inputs: [x, w, b], attrs: { activation }, output, shapes: [, ws] }) {
-    const [out, features] = ws as [number, number];
-    for (let i = 0; i < output.length; i++) {
-      const [row, column] = [Math.floor(i / out), i % out];
-      let sum = 0;
-      for (let k = 0; k < features; k++) sum += x![row * features + k]! * w![column * features + k]!;
-      sum += b ? b[column]! : 0;
-      output[i] = activation ? activate(activation, sum) : sum;
-    }
-  },
+  reference: ({ inputs: [x, w, b], attrs: { activation }, output, shapes: [, ws] }) =>
+    activated(activation, output, (sums) => {
+      const [out, features] = ws as [number, number];
+      for (let i = 0; i < sums.length; i++) {
+        const [row, column] = [Math.floor(i / out), i % out];
+        let sum = 0;
+        for (let k = 0; k < features; k++) sum += x![row * features + k]! * w![column * features + k]!;
+        sums[i] = sum + (b ? b[column]! : 0);
+      }
+    }),
   gradient(node, upstream) {
     const [x, w, b] = node.inputs as [Node, Node, Node | undefined];
     requireUnfused(node);

@@ -3,8 +3,22 @@
  * corrections) are small input tensors, so that one compiled program serves a whole training run.
  */
 import { ShapeError } from '../errors.js';
+import { evaluate } from '../pointwise/evaluate.js';
+import { type OptimizerStepName, optimizerStep } from '../pointwise/optimizer.js';
 import { formatShape, type Shape, sameShape, sizeOf } from '../tensor/shape.js';
-import { defineOp } from './define.js';
+import { defineOp, type ReferenceCall, type Values } from './define.js';
+
+/** Makes the reference kernel of a step. */
+export const stepReference =
+  (op: OptimizerStepName) =>
+  ({ inputs, attrs, output }: ReferenceCall<object>): void => {
+    const { names, result } = optimizerStep(op, attrs);
+    const values: Record<string, Values | number> = {};
+    for (const [index, name] of names.entries())
+      if (typeof name === 'string') values[name] = inputs[index]!;
+      else for (const [shared, at] of Object.entries(name)) values[shared] = inputs[index]![at]!;
+    evaluate(result, values, output);
+  };
 
 function sameShapes(op: string, shapes: readonly Shape[]): Shape {
   const [first] = shapes as [Shape];
@@ -33,9 +47,7 @@ export const linearCombinationOp = defineOp<LinearCombinationAttrs, 'optimizer'>
   layout: 'weights',
   parameters: [0],
   shape: (shapes) => sameShapes('linearCombination', shapes),
-  reference({ inputs: [x, z], attrs: { a, b }, output }) {
-    for (let i = 0; i < output.length; i++) output[i] = a * x![i]! + b * z![i]!;
-  },
+  reference: stepReference('linearCombination'),
   gradient: none,
   flops: (_, output) => 3 * sizeOf(output),
 });
@@ -47,9 +59,7 @@ export const squareAverageOp = defineOp<LinearCombinationAttrs, 'optimizer'>({
   layout: 'weights',
   parameters: [0],
   shape: (shapes) => sameShapes('squareAverage', shapes),
-  reference({ inputs: [x, z], attrs: { a, b }, output }) {
-    for (let i = 0; i < output.length; i++) output[i] = a * x![i]! + b * z![i]! ** 2;
-  },
+  reference: stepReference('squareAverage'),
   gradient: none,
   flops: (_, output) => 4 * sizeOf(output),
 });
@@ -70,9 +80,7 @@ export const descendOp = defineOp<StepAttrs, 'optimizer'>({
     checkRate('descend', rate, index);
     return sameShapes('descend', [parameter!, direction!]);
   },
-  reference({ inputs: [parameter, direction, rate], attrs: { index }, output }) {
-    for (let i = 0; i < output.length; i++) output[i] = parameter![i]! - rate![index]! * direction![i]!;
-  },
+  reference: stepReference('descend'),
   gradient: none,
   flops: (_, output) => 2 * sizeOf(output),
 });
@@ -101,14 +109,28 @@ export const adaptiveDescendOp = defineOp<AdaptiveStepAttrs, 'optimizer'>({
       throw new ShapeError(`adaptiveDescend takes 2 corrections, got ${formatShape(corrections ?? [])}`);
     return sameShapes('adaptiveDescend', [p!, m!, v!]);
   },
-  reference({ inputs: [p, m, v, rate, corrections], attrs: { index, eps, decay }, output }) {
-    const [c1, c2] = [corrections![0]!, corrections![1]!];
-    const step = rate![index]!;
-    for (let i = 0; i < output.length; i++)
-      output[i] = p![i]! * (1 - step * decay) - (step * (m![i]! / c1)) / (Math.sqrt(v![i]! / c2) + eps);
-  },
+  reference: stepReference('adaptiveDescend'),
   gradient: none,
   flops: (_, output) => 8 * sizeOf(output),
+});
+
+/** Attributes of `runningAverage`. */
+export interface RunningAverageAttrs {
+  readonly momentum: number;
+  /** Factor of the new value: m / (m - 1) turns the biased variance of m values into the unbiased one. */
+  readonly scale: number;
+}
+
+/** y = (1 - momentum) * average + momentum * scale * value. Inputs: average, value. */
+export const runningAverageOp = defineOp<RunningAverageAttrs, 'optimizer'>({
+  op: 'runningAverage',
+  role: 'optimizer',
+  layout: 'weights',
+  parameters: [0],
+  shape: ([average]) => average!,
+  reference: stepReference('runningAverage'),
+  gradient: 'running statistics take no part in the loss',
+  flops: (_, output) => 3 * sizeOf(output),
 });
 
 /** y = sum of x^2, of shape (1): one parameter's part of the squared norm of all gradients. Input: x. */
@@ -139,10 +161,7 @@ export const clipByNormOp = defineOp<ClipAttrs, 'optimizer'>({
   role: 'optimizer',
   layout: 'weights',
   shape: ([x]) => x!,
-  reference({ inputs: [x, total], attrs: { maxNorm }, output }) {
-    const factor = Math.min(1, maxNorm / (Math.sqrt(total![0]!) + 1e-6));
-    for (let i = 0; i < output.length; i++) output[i] = x![i]! * factor;
-  },
+  reference: stepReference('clipByNorm'),
   gradient: none,
   flops: (_, output) => sizeOf(output),
 });

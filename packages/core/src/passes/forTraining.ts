@@ -6,10 +6,11 @@ import { ShapeError } from '../errors.js';
 import { type Graph, isParameter, type Node } from '../graph/graph.js';
 import { rewrite } from '../graph/rewrite.js';
 import { mulOp } from '../ops/arithmetic.js';
-import { batchNormTrainOp, channelMeanOp, channelVarianceOp, runningAverageOp } from '../ops/batchNorm.js';
+import { batchNormTrainOp, channelMeanOp, channelVarianceOp } from '../ops/batchNorm.js';
 import { emit } from '../ops/define.js';
 import { randomMaskOp } from '../ops/dropout.js';
 import { isOp } from '../ops/index.js';
+import { runningAverageOp } from '../ops/optimizer.js';
 import { formatShape, sizeOf } from '../tensor/shape.js';
 
 /** Name of the input that seeds all random masks, of shape (1): an integer below 2^24, new in each step. */

@@ -1,5 +1,7 @@
-/** Text for kernels in gpu.js's JavaScript: numbers, loops, activations. */
+/** Text for kernels in gpu.js's JavaScript: numbers, loops, pointwise expressions. */
 import type { Activation } from '../../../ops/activation.js';
+import { formulaOf } from '../../../pointwise/activations.js';
+import { type Expression, type Operators, print } from '../../../pointwise/expression.js';
 import type { Coordinate } from './expression.js';
 
 /** Gives the expression that reads an input's element at some coordinates. */
@@ -20,30 +22,46 @@ export const literal = (value: number): string => (value < 0 ? `(${value})` : `$
 export const loop = (name: string, count: number, inner: string): string =>
   `for (let ${name} = 0; ${name} < ${count}; ${name}++) {\n${inner}\n}`;
 
-/** Writes an activation of the variable x. No exponential overflows. */
-export function activationOf(activation: Activation | undefined, x: string): string {
-  const sigmoid = `(1 / (1 + Math.exp(Math.min(-${x}, 80))))`;
-  const gate = `Math.min(Math.max(${x} + 3, 0), 6) / 6`;
-  switch (activation?.fn) {
-    case undefined:
-      return x;
-    case 'relu':
-      return `Math.max(${x}, 0)`;
-    case 'relu6':
-      return `Math.min(Math.max(${x}, 0), 6)`;
-    case 'leakyRelu':
-      return `Math.max(${x}, 0) + ${literal(activation.slope)} * Math.min(${x}, 0)`;
-    case 'sigmoid':
-      return sigmoid;
-    case 'tanh':
-      return `(2 / (1 + Math.exp(Math.min(-2 * ${x}, 80))) - 1)`;
-    case 'silu':
-      return `${x} * ${sigmoid}`;
-    case 'hardSwish':
-      return `${x} * (${gate})`;
-    case 'hardSigmoid':
-      return gate;
-  }
+/** The text of each operator. No exponential overflows. */
+const operators: Operators<string> = {
+  add: (a, b) => `(${a} + ${b})`,
+  sub: (a, b) => `(${a} - ${b})`,
+  mul: (a, b) => `(${a} * ${b})`,
+  div: (a, b) => `(${a} / ${b})`,
+  min: (a, b) => `Math.min(${a}, ${b})`,
+  max: (a, b) => `Math.max(${a}, ${b})`,
+  negate: (a) => `(-${a})`,
+  sqrt: (a) => `Math.sqrt(${a})`,
+  logistic: (a) => `(1 / (1 + Math.exp(Math.min(-${a}, 80))))`,
+  tanh: (a) => `(2 / (1 + Math.exp(Math.min(-2 * ${a}, 80))) - 1)`,
+  less: (a, b) => `(${a} < ${b})`,
+  atMost: (a, b) => `(${a} <= ${b})`,
+  where: (condition, a, b) => `(${condition} ? ${a} : ${b})`,
+};
+
+/**
+ * Writes a pointwise expression.
+ * @param inputs - the expression of each input.
+ * @param statements - statements before it.
+ */
+export function pointwise<I extends string>(
+  expression: Expression<I>,
+  inputs: Readonly<Record<I, string>>,
+  statements = '',
+): KernelBody {
+  const lines = statements.split('\n');
+  const declared = (text: string, shared: boolean): string => {
+    if (!shared) return text;
+    const name = `value${lines.length}`;
+    lines.push(`const ${name} = ${text};`);
+    return name;
+  };
+  const [value] = print([expression], {
+    input: (name, shared) => declared(`(${inputs[name]})`, shared),
+    constant: literal,
+    operation: (operator, operands, shared) => declared(operators[operator](...operands), shared),
+  });
+  return { statements: lines.join('\n'), value: value! };
 }
 
 /**
@@ -56,5 +74,5 @@ export const activated = (
   statements = '',
 ): KernelBody =>
   activation
-    ? { statements: `${statements}\nconst s = ${expression};`, value: activationOf(activation, 's') }
+    ? pointwise(formulaOf(activation).value, { x: expression }, statements)
     : { statements, value: expression };

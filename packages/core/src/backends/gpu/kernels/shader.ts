@@ -1,36 +1,49 @@
 /** Text for hand-written shaders, in WGSL and GLSL alike: activations of a vector. */
 import type { Activation } from '../../../ops/activation.js';
+import { formulaOf } from '../../../pointwise/activations.js';
+import { type Operators, print } from '../../../pointwise/expression.js';
 
 /** Writes a number with a decimal point, which both languages require. */
 const floatLiteral = (value: number): string => (Number.isInteger(value) ? `${value}.0` : String(value));
 
-/** Writes an activation of the variable x, of a type such as `vec4<f32>`. No exponential overflows. */
-export function vectorActivation(activation: Activation | undefined, x: string, type: string): string {
+/** Returns the text of each operator. No exponential overflows. */
+const operatorsOf = (type: string): Operators<string> => {
+  const isGlsl = type === 'vec4';
   const splat = (value: number): string => `${type}(${floatLiteral(value)})`;
-  const logistic = (of: string): string => `(${splat(1)} / (${splat(1)} + exp(min(-${of}, ${splat(80)}))))`;
-  const clamped = (of: string, low: number, high: number): string =>
-    `min(max(${of}, ${splat(low)}), ${splat(high)})`;
-  const gate = `(${clamped(`${x} + ${splat(3)}`, 0, 6)} * ${splat(1 / 6)})`;
-  switch (activation?.fn) {
-    case undefined:
-      return x;
-    case 'relu':
-      return `max(${x}, ${splat(0)})`;
-    case 'relu6':
-      return clamped(x, 0, 6);
-    case 'leakyRelu':
-      return `max(${x}, ${splat(0)}) + ${splat(activation.slope)} * min(${x}, ${splat(0)})`;
-    case 'sigmoid':
-      return logistic(x);
-    case 'tanh':
-      return `(${splat(2)} * ${logistic(`(${x} * ${splat(2)})`)} - ${splat(1)})`;
-    case 'silu':
-      return `${x} * ${logistic(x)}`;
-    case 'hardSwish':
-      return `${x} * ${gate}`;
-    case 'hardSigmoid':
-      return gate;
-  }
+  const compare = (sign: string, name: string) => (a: string, b: string) =>
+    isGlsl ? `${name}(${a}, ${b})` : `(${a} ${sign} ${b})`;
+  const logistic = (a: string): string => `(${splat(1)} / (${splat(1)} + exp(min(-${a}, ${splat(80)}))))`;
+  return {
+    add: (a, b) => `(${a} + ${b})`,
+    sub: (a, b) => `(${a} - ${b})`,
+    mul: (a, b) => `(${a} * ${b})`,
+    div: (a, b) => `(${a} / ${b})`,
+    min: (a, b) => `min(${a}, ${b})`,
+    max: (a, b) => `max(${a}, ${b})`,
+    negate: (a) => `(-${a})`,
+    sqrt: (a) => `sqrt(${a})`,
+    logistic,
+    tanh: (a) => `(${splat(2)} * ${logistic(`(${a} * ${splat(2)})`)} - ${splat(1)})`,
+    less: compare('<', 'lessThan'),
+    atMost: compare('<=', 'lessThanEqual'),
+    where: (condition, a, b) =>
+      isGlsl ? `mix(${b}, ${a}, ${condition})` : `select(${b}, ${a}, ${condition})`,
+  };
+};
+
+/** Writes an activation of the variable x, of WGSL's type `f32` or `vec4<f32>` or GLSL's `vec4`. */
+export function vectorActivation(
+  activation: Activation | undefined,
+  x: string,
+  type: 'f32' | 'vec4<f32>' | 'vec4',
+): string {
+  if (!activation) return x;
+  const operators = operatorsOf(type);
+  return print([formulaOf(activation).value], {
+    input: () => x,
+    constant: (value) => `${type}(${floatLiteral(value)})`,
+    operation: (operator, operands) => operators[operator](...operands),
+  })[0]!;
 }
 
 /** Gives the integers from 0 up to, but not including, `count`. */

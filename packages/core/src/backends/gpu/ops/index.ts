@@ -13,7 +13,7 @@ import { lowerLinear } from './matmul/linear.js';
 import { lowerMatmul } from './matmul/matmul.js';
 import * as batchNorm from './norm/batchNorm.js';
 import * as localResponseNorm from './norm/localResponseNorm.js';
-import * as optimizer from './optimizer/optimizer.js';
+import { lowerOptimizerStep } from './optimizer/optimizer.js';
 import * as activation from './pointwise/activation.js';
 import * as arithmetic from './pointwise/arithmetic.js';
 import * as adaptivePool from './pool/adaptivePool.js';
@@ -26,7 +26,7 @@ const lowerings: { readonly [K in OpName]: Lowering<AttrsOf<K>> } = {
   activationGrad: activation.lowerActivationGrad,
   adaptiveAvgPool: adaptivePool.lowerAdaptiveAvgPool,
   adaptiveAvgPoolGrad: adaptivePool.lowerAdaptiveAvgPoolGrad,
-  adaptiveDescend: optimizer.lowerAdaptiveDescend,
+  adaptiveDescend: lowerOptimizerStep,
   adaptiveMaxPool: adaptivePool.lowerAdaptiveMaxPool,
   adaptiveMaxPoolGrad: adaptivePool.lowerAdaptiveMaxPoolGrad,
   add: arithmetic.lowerAdd,
@@ -41,14 +41,14 @@ const lowerings: { readonly [K in OpName]: Lowering<AttrsOf<K>> } = {
   channelShuffle: arrange.lowerChannelShuffle,
   channelSum: reduce.lowerChannelSum,
   channelVariance: batchNorm.lowerChannelVariance,
-  clipByNorm: optimizer.lowerClipByNorm,
+  clipByNorm: lowerOptimizerStep,
   concat: arrange.lowerConcat,
   conv2d: lowerConv2d,
   conv2dGradInput: convGradient.lowerConv2dGradInput,
   conv2dGradWeight: convGradient.lowerConv2dGradWeight,
   crossEntropy: loss.lowerCrossEntropy,
   crossEntropyGrad: loss.lowerCrossEntropyGrad,
-  descend: optimizer.lowerDescend,
+  descend: lowerOptimizerStep,
   dropout: arrange.lowerNeutral,
   fill: arrange.lowerFill,
   foldedBias: batchNorm.lowerFoldedBias,
@@ -56,7 +56,7 @@ const lowerings: { readonly [K in OpName]: Lowering<AttrsOf<K>> } = {
   globalAvgPool: adaptivePool.lowerGlobalAvgPool,
   globalAvgPoolGrad: adaptivePool.lowerGlobalAvgPoolGrad,
   linear: lowerLinear,
-  linearCombination: optimizer.lowerLinearCombination,
+  linearCombination: lowerOptimizerStep,
   localResponseNorm: localResponseNorm.lowerLocalResponseNorm,
   localResponseNormGrad: localResponseNorm.lowerLocalResponseNormGrad,
   logSoftmax: softmax.lowerLogSoftmax,
@@ -70,12 +70,12 @@ const lowerings: { readonly [K in OpName]: Lowering<AttrsOf<K>> } = {
   pad: arrange.lowerPad,
   randomMask: lowerRandomMask,
   reshape: arrange.lowerReshape,
-  runningAverage: batchNorm.lowerRunningAverage,
+  runningAverage: lowerOptimizerStep,
   slice: arrange.lowerSlice,
   sliceGrad: arrange.lowerSliceGrad,
   softmax: softmax.lowerSoftmax,
   softmaxGrad: softmax.lowerSoftmaxGrad,
-  squareAverage: optimizer.lowerSquareAverage,
+  squareAverage: lowerOptimizerStep,
   stochasticDepth: arrange.lowerNeutral,
   sumOfSquares: reduce.lowerSumOfSquares,
   sumTo: reduce.lowerSumTo,

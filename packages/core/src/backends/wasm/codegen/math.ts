@@ -1,11 +1,19 @@
 /**
- * Exponential and logarithm of vectors, inlined, with an error of at most two units in the last place.
- * Sigmoid, SiLU, tanh, softmax and local response normalisation use them.
+ * Exponential, logarithm, logistic function and hyperbolic tangent of vectors, inlined. The error of the first two is at
+ * most two units in the last place. Activations, softmax and local response normalisation use them.
  */
 
-import { BIASED_ROUND, constant, heldConstant, LOGARITHM, MAX_EXPONENT, POWER_OF_TWO } from './constants.js';
+import {
+  BIASED_ROUND,
+  constant,
+  heldConstant,
+  LOGARITHM,
+  MAX_EXPONENT,
+  POWER_OF_TWO,
+  SMALL_TANH,
+} from './constants.js';
 import type { Engine } from './engine.js';
-import { type FunctionBuilder, f32x4, i32x4, type Local } from './index.js';
+import { type FunctionBuilder, f32x4, i32x4, type Local, type V128, v128 } from './index.js';
 import { multiplyAdd } from './kernel.js';
 
 type Vector = Local<'v128'>;
@@ -106,4 +114,56 @@ export function logarithm(
     f.set(y, f32x4.add(z, f32x4.sub(cube, f32x4.mul(f32x4.mul(z, z), constant(0.5)))));
   });
   forEachPair(result, (y, i) => f.set(y, multiplyAdd(engine, exponent[i]!, constant(Math.LN2), y)));
+}
+
+/**
+ * Computes result = 1 / (1 + exp(-x)).
+ * @param result - may be `x`.
+ * @param numerator - gives, for the vector at an index, what stands in place of the 1 above the line. Default: 1.
+ */
+export function logistic(
+  f: FunctionBuilder,
+  engine: Engine,
+  x: readonly Vector[],
+  result: readonly Vector[],
+  numerator?: (index: number) => V128,
+): void {
+  const { scale, mantissa } = exponentialParts(f, engine, x, -1);
+  const one = heldConstant(f, engine, 'first constant', 1);
+  forEachPair(result, (y, i) =>
+    f.set(y, f32x4.div((numerator ?? one)(i), multiplyAdd(engine, scale[i]!, mantissa[i]!, one(i)))),
+  );
+}
+
+/**
+ * Computes result = tanh(x).
+ * @param result - may be `x`.
+ */
+export function hyperbolicTangent(
+  f: FunctionBuilder,
+  engine: Engine,
+  x: readonly Vector[],
+  result: readonly Vector[],
+): void {
+  // 1 - 2 / (exp(2x) + 1) loses digits near zero, where a polynomial is used instead.
+  const { scale, mantissa } = exponentialParts(f, engine, x, 2);
+  const large = mantissa;
+  forEachPair(large, (y, i) => {
+    const sum = multiplyAdd(engine, scale[i]!, y, constant(1));
+    f.set(y, f32x4.sub(constant(1), f32x4.div(constant(2), sum)));
+  });
+  const square = f.vectors('exponent rest', x.length);
+  const small = scale;
+  forEachPair(square, (s, i) => f.set(s, f32x4.mul(x[i]!, x[i]!)));
+  polynomial(f, engine, SMALL_TANH, square, small);
+  forEachPair(result, (y, i) =>
+    f.set(
+      y,
+      v128.select(
+        multiplyAdd(engine, f32x4.mul(x[i]!, square[i]!), small[i]!, x[i]!),
+        large[i]!,
+        f32x4.lt(f32x4.abs(x[i]!), constant(0.625)),
+      ),
+    ),
+  );
 }

@@ -98,7 +98,8 @@ function shader({
   activation,
 }: KernelVariant): string {
   // A tile of eight channels has two vectors, numbered 0 and 1, for each pixel; one channel is a number.
-  const [type, lanes] = channels === 1 ? ['f32', ['']] : ['vec4<f32>', range(channels / 4)];
+  const type = channels === 1 ? 'f32' : 'vec4<f32>';
+  const lanes = channels === 1 ? [''] : range(channels / 4);
   const inLane = range(Math.min(channels, 4));
   const sums = range(PIXELS).flatMap((pixel) =>
     lanes.map((lane) => ({

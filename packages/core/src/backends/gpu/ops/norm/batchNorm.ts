@@ -1,24 +1,29 @@
 /** Batch normalisation, its statistics and its gradients. */
-import type { BatchNormTrainAttrs, EpsAttrs, RunningAverageAttrs } from '../../../../ops/batchNorm.js';
+import type { BatchNormTrainAttrs, EpsAttrs } from '../../../../ops/batchNorm.js';
+import * as formulas from '../../../../pointwise/batchNorm.js';
 import { type Shape, sizeOf } from '../../../../tensor/shape.js';
-import { activated, literal, type Read } from '../../kernels/javascript.js';
+import { activated, pointwise, type Read } from '../../kernels/javascript.js';
 import { elementwise, type Lowering, writeResult } from '../lowering.js';
 import { reduceChannels } from '../reduce/reduce.js';
 
-const normalised = (
-  [x, weight, bias, mean, variance]: readonly Read[],
-  at: readonly string[],
-  eps: number,
-): string => {
-  const c = [at[1]!];
-  return `(${x!(at)} - ${mean!(c)}) / Math.sqrt(${variance!(c)} + ${eps}) * ${weight!(c)} + ${bias!(c)}`;
-};
-
 /** y = activation((x - mean) / sqrt(variance + eps) * weight + bias), with running or batch statistics. */
 export const lowerBatchNorm: Lowering<BatchNormTrainAttrs> = (context) =>
-  writeResult(context, context.inputs, (read, at) =>
-    activated(context.attrs.activation, normalised(read, at, context.attrs.eps)),
-  );
+  writeResult(context, context.inputs, ([x, ...statistics], at) => {
+    const [weight, bias, mean, variance] = perChannel(statistics, at[1]!);
+    const { eps, activation } = context.attrs;
+    const { statements, value } = pointwise(formulas.normalise(eps), {
+      x: x!(at),
+      weight: weight!,
+      bias: bias!,
+      mean: mean!,
+      variance: variance!,
+    });
+    return activated(activation, value, statements);
+  });
+
+/** Reads vectors at a channel. */
+const perChannel = (vectors: readonly Read[], channel: string): readonly string[] =>
+  vectors.map((read) => read([channel]));
 
 /** Number of values of each channel. */
 const valuesPerChannel = (shape: Shape): number => sizeOf(shape) / shape[1]!;
@@ -40,9 +45,14 @@ export const lowerChannelVariance: Lowering = (context) =>
 
 /** dx with running statistics. Inputs: dy, weight, variance. */
 export const lowerBatchNormGradInput: Lowering<EpsAttrs> = (context) =>
-  writeResult(context, context.inputs, ([dy, weight, variance], at) => ({
-    value: `${dy!(at)} * ${weight!([at[1]!])} / Math.sqrt(${variance!([at[1]!])} + ${context.attrs.eps})`,
-  }));
+  writeResult(context, context.inputs, ([dy, ...statistics], at) => {
+    const [weight, variance] = perChannel(statistics, at[1]!);
+    return pointwise(formulas.normGradient(context.attrs.eps), {
+      dy: dy!(at),
+      weight: weight!,
+      variance: variance!,
+    });
+  });
 
 /** dweight. Inputs: dy, x, mean, variance. */
 export const lowerBatchNormGradWeight: Lowering<EpsAttrs> = (context) => {
@@ -60,29 +70,38 @@ export const lowerBatchNormGradWeight: Lowering<EpsAttrs> = (context) => {
 
 /** dx with batch statistics. Inputs: dy, x, weight, mean, variance, dweight, dbias. */
 export const lowerBatchNormTrainGradInput: Lowering<EpsAttrs> = (context) =>
-  writeResult(context, context.inputs, ([dy, x, weight, mean, variance, dweight, dbias], at) => {
-    const c = [at[1]!];
-    return {
-      statements: `const deviation = Math.sqrt(${variance!(c)} + ${context.attrs.eps});
-const normal = (${x!(at)} - ${mean!(c)}) / deviation;`,
-      value: `${weight!(c)} / deviation * (${dy!(at)} - (${dbias!(c)} + normal * ${dweight!(c)}) / ${valuesPerChannel(context.shape)})`,
-    };
+  writeResult(context, context.inputs, ([dy, x, ...statistics], at) => {
+    const [weight, mean, variance, dweight, dbias] = perChannel(statistics, at[1]!);
+    return pointwise(formulas.batchNormGradient(context.attrs.eps, valuesPerChannel(context.shape)), {
+      dy: dy!(at),
+      x: x!(at),
+      weight: weight!,
+      mean: mean!,
+      variance: variance!,
+      dweight: dweight!,
+      dbias: dbias!,
+    });
   });
-
-/** y = (1 - momentum) * average + momentum * scale * value. */
-export const lowerRunningAverage: Lowering<RunningAverageAttrs> = elementwise(
-  ({ momentum, scale }, [average, value]) =>
-    `${literal(1 - momentum)} * ${average} + ${literal(momentum * scale)} * ${value}`,
-);
 
 /** Weight with the batch norm folded in. Inputs: w, weight, variance. */
 export const lowerFoldedWeight: Lowering<EpsAttrs> = (context) =>
-  writeResult(context, context.inputs, ([w, weight, variance], at) => ({
-    value: `${w!(at)} * ${weight!([at[0]!])} / Math.sqrt(${variance!([at[0]!])} + ${context.attrs.eps})`,
-  }));
+  writeResult(context, context.inputs, ([w, ...statistics], at) => {
+    const [weight, variance] = perChannel(statistics, at[0]!);
+    return pointwise(formulas.foldedWeight(context.attrs.eps), {
+      w: w!(at),
+      weight: weight!,
+      variance: variance!,
+    });
+  });
 
 /** Bias with the batch norm folded in. Inputs: weight, bias, mean, variance, the convolution's bias?. */
 export const lowerFoldedBias: Lowering<EpsAttrs> = elementwise(
-  ({ eps }, [weight, bias, mean, variance, convBias]) =>
-    `${bias} + (${convBias ?? '0.0'} - ${mean}) * ${weight} / Math.sqrt(${variance} + ${eps})`,
+  ({ eps }, [weight, bias, mean, variance, layerBias = '0.0']) =>
+    pointwise(formulas.foldedBias(eps), {
+      weight: weight!,
+      bias: bias!,
+      mean: mean!,
+      variance: variance!,
+      layerBias,
+    }),
 );

@@ -1,6 +1,8 @@
 /** Batch normalisation by given statistics, as a per-channel scale and shift. */
 import type { Node } from '../../../../graph/graph.js';
 import type { BatchNormTrainAttrs, EpsAttrs } from '../../../../ops/batchNorm.js';
+import { normCoefficients as coefficients } from '../../../../pointwise/batchNorm.js';
+import { evaluate } from '../../../../pointwise/evaluate.js';
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
 import type { Pointer } from '../../memory/region.js';
 import type { LoweringContext } from '../../schedule/context.js';
@@ -20,12 +22,11 @@ export function constantCoefficients(p: LoweringContext, node: Node<EpsAttrs>): 
   const [weight, bias, mean, variance] = statistics;
   if (!weight || !bias || !mean || !variance) return undefined;
   const floats = paddedChannels(weight.length);
+  const formulas = coefficients(node.attrs.eps);
+  const inputs = { weight, bias, mean, variance };
   const scale = p.addConstant(2 * floats, (target) => {
-    for (let c = 0; c < weight.length; c++) {
-      const factor = weight[c]! / Math.sqrt(variance[c]! + node.attrs.eps);
-      target[c] = factor;
-      target[floats + c] = bias[c]! - mean[c]! * factor;
-    }
+    evaluate(formulas.scale, inputs, target.subarray(0, weight.length));
+    evaluate(formulas.shift, inputs, target.subarray(floats, floats + weight.length));
   });
   return { scale, shift: scale.plus(floats * FLOAT) };
 }

@@ -1,6 +1,7 @@
 /** Per-channel coefficients of the input gradient of batch normalisation. */
-import { f32x4, v128 } from '../../codegen/index.js';
-import { defineKernel, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { batchNormGradientCoefficients, normCoefficients } from '../../../../pointwise/batchNorm.js';
+import { defineKernel, type Variant } from '../../codegen/kernel.js';
+import { pointwiseLoop } from '../../codegen/pointwise.js';
 
 /** Epsilon and, in training, the size of the batch. */
 export interface NormGradientShape {
@@ -36,28 +37,9 @@ export const normGradientCoefficients = defineKernel({
     /** Number of channel blocks, of eight channels each. */
     groups: 'integer',
   },
-  build(f, p, { shape: { eps, pixels } }: Variant<NormGradientShape>) {
-    const { groups, ...addresses } = p;
-    const [deviation, scale, slope] = f.vectors('value', 3);
-    f.repeat(groups, () => {
-      for (const offset of [0, VECTOR]) {
-        f.set(deviation, f32x4.sqrt(f32x4.add(v128.load(p.variance, offset), f32x4.const(eps))));
-        f.set(scale, f32x4.div(v128.load(p.weight, offset), deviation));
-        f.store(p.scale, scale, offset);
-        if (pixels === undefined) continue;
-        const perPixel = f32x4.mul(scale, f32x4.const(-1 / pixels));
-        f.set(slope, f32x4.div(f32x4.mul(perPixel, v128.load(p.dweight, offset)), deviation));
-        f.store(p.slope, slope, offset);
-        f.store(
-          p.shift,
-          f32x4.sub(
-            f32x4.mul(perPixel, v128.load(p.dbias, offset)),
-            f32x4.mul(slope, v128.load(p.mean, offset)),
-          ),
-          offset,
-        );
-      }
-      for (const address of Object.values(addresses)) f.advance(address, 2 * VECTOR);
-    });
+  build(f, { groups, ...addresses }, { engine, shape: { eps, pixels } }: Variant<NormGradientShape>) {
+    if (pixels === undefined)
+      pointwiseLoop(f, engine, { scale: normCoefficients(eps).scale }, addresses, groups);
+    else pointwiseLoop(f, engine, batchNormGradientCoefficients(eps, pixels), addresses, groups);
   },
 });

@@ -1,6 +1,7 @@
 /** Per-channel coefficients of batch normalisation: a scale and a shift. */
-import { f32x4, v128 } from '../../codegen/index.js';
-import { defineKernel, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { normCoefficients as coefficients } from '../../../../pointwise/batchNorm.js';
+import { defineKernel, type Variant } from '../../codegen/kernel.js';
+import { pointwiseLoop } from '../../codegen/pointwise.js';
 
 /** Computes scale = weight / sqrt(variance + eps) and shift = bias - mean * scale. */
 export const normCoefficients = defineKernel({
@@ -21,21 +22,6 @@ export const normCoefficients = defineKernel({
     /** Number of channel blocks, of eight channels each. */
     groups: 'integer',
   },
-  build(f, p, { shape: { eps } }: Variant<{ readonly eps: number }>) {
-    const [scale] = f.vectors('scale', 1);
-    f.repeat(p.groups, () => {
-      for (const offset of [0, VECTOR]) {
-        const deviation = f32x4.sqrt(f32x4.add(v128.load(p.variance, offset), f32x4.const(eps)));
-        f.set(scale, f32x4.div(v128.load(p.weight, offset), deviation));
-        f.store(p.scale, scale, offset);
-        f.store(
-          p.shift,
-          f32x4.sub(v128.load(p.bias, offset), f32x4.mul(v128.load(p.mean, offset), scale)),
-          offset,
-        );
-      }
-      for (const address of [p.weight, p.bias, p.mean, p.variance, p.scale, p.shift])
-        f.advance(address, 2 * VECTOR);
-    });
-  },
+  build: (f, { groups, ...addresses }, { engine, shape: { eps } }: Variant<{ readonly eps: number }>) =>
+    pointwiseLoop(f, engine, coefficients(eps), addresses, groups),
 });

@@ -1,6 +1,14 @@
 /** Folds a batch normalisation into the weight and bias of the layer before it. */
+import { foldedBias, normCoefficients } from '../../../../pointwise/batchNorm.js';
 import { f32x4, v128 } from '../../codegen/index.js';
-import { defineKernel, FLOAT, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { defineKernel, FLOAT, type Variant } from '../../codegen/kernel.js';
+import { pointwiseLoop, setPointwise } from '../../codegen/pointwise.js';
+
+interface FoldWeightShape {
+  readonly eps: number;
+  /** Values of the layer's weight for each output channel. */
+  readonly perOutput: number;
+}
 
 /** Multiplies the layer's weight by weight / sqrt(variance + eps) of each output channel, in row-major order. */
 export const foldWeight = defineKernel({
@@ -17,13 +25,14 @@ export const foldWeight = defineKernel({
     /** Number of output channels. */
     outputs: 'integer',
   },
-  build(f, p, { shape: { eps, perOutput } }: Variant<{ readonly eps: number; readonly perOutput: number }>) {
-    const [scale] = f.vectors('scale', 1);
+  build(f, p, { engine, shape: { eps, perOutput } }: Variant<FoldWeightShape>) {
+    const scale = f.vectors('scale', 1);
+    const formula = normCoefficients(eps).scale;
     f.repeat(p.outputs, () => {
-      const deviation = f32x4.sqrt(f32x4.add(v128.loadSplat(p.variance), f32x4.const(eps)));
-      f.set(scale, f32x4.div(v128.loadSplat(p.weight), deviation));
+      const channel = { weight: [v128.loadSplat(p.weight)], variance: [v128.loadSplat(p.variance)] };
+      setPointwise(f, engine, [[formula, scale]], channel);
       f.repeat(perOutput, () => {
-        f.storeF32(p.y, f32x4.lane(f32x4.mul(v128.loadZero(p.w), scale), 0));
+        f.storeF32(p.y, f32x4.lane(f32x4.mul(v128.loadZero(p.w), scale[0]), 0));
         for (const address of [p.w, p.y]) f.advance(address, FLOAT);
       });
       for (const address of [p.weight, p.variance]) f.advance(address, FLOAT);
@@ -50,16 +59,6 @@ export const foldBias = defineKernel({
     /** Number of channel blocks, of eight channels each. */
     groups: 'integer',
   },
-  build(f, p, { shape: { eps } }: Variant<{ readonly eps: number }>) {
-    const { groups, ...addresses } = p;
-    f.repeat(groups, () => {
-      for (const offset of [0, VECTOR]) {
-        const centred = f32x4.sub(v128.load(p.layerBias, offset), v128.load(p.mean, offset));
-        const deviation = f32x4.sqrt(f32x4.add(v128.load(p.variance, offset), f32x4.const(eps)));
-        const scaled = f32x4.div(f32x4.mul(centred, v128.load(p.weight, offset)), deviation);
-        f.store(p.y, f32x4.add(v128.load(p.bias, offset), scaled), offset);
-      }
-      for (const address of Object.values(addresses)) f.advance(address, 2 * VECTOR);
-    });
-  },
+  build: (f, { groups, ...addresses }, { engine, shape: { eps } }: Variant<{ readonly eps: number }>) =>
+    pointwiseLoop(f, engine, { y: foldedBias(eps) }, addresses, groups),
 });

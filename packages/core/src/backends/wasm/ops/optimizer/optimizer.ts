@@ -1,13 +1,7 @@
 /** Optimizer steps on parameters and their state, which are stored in row-major order. */
 import { type Node, parametersOf } from '../../../../graph/graph.js';
-import type { RunningAverageAttrs } from '../../../../ops/batchNorm.js';
 import type { OptimizerOp } from '../../../../ops/index.js';
-import type {
-  AdaptiveStepAttrs,
-  ClipAttrs,
-  LinearCombinationAttrs,
-  StepAttrs,
-} from '../../../../ops/optimizer.js';
+import { type OptimizerStep, optimizerStep } from '../../../../pointwise/optimizer.js';
 import { sizeOf } from '../../../../tensor/shape.js';
 import { CHANNEL_BLOCK, FLOAT, VECTOR } from '../../codegen/kernel.js';
 import type { Pointer } from '../../memory/region.js';
@@ -16,47 +10,15 @@ import type { Call } from '../../schedule/kernelCache.js';
 import type { UpdateChain } from '../../schedule/updates.js';
 import { denseOf, type Lowering } from '../lowering.js';
 import {
-  type OptimizerStep,
+  type ChainedStep,
   optimizerChain,
   PARTIAL_SUM_VALUES,
   partialSumsOfSquares,
   sumVectors,
 } from './optimizerKernel.js';
 
-/**
- * A node's step. Its inputs are `operands` operands, then, if it has them, the learning rates and the corrections.
- */
-interface Step {
-  readonly step: OptimizerStep;
-  readonly operands: number;
-  /** Index of the parameter group's learning rate. */
-  readonly index?: number;
-}
-
-/** The step of each op. */
-const steps = {
-  adaptiveDescend: ({ eps, decay, index }: AdaptiveStepAttrs): Step => ({
-    step: { fn: 'adaptiveDescend', eps, decay },
-    operands: 3,
-    index,
-  }),
-  clipByNorm: ({ maxNorm }: ClipAttrs): Step => ({ step: { fn: 'clip', maxNorm }, operands: 1 }),
-  descend: ({ index }: StepAttrs): Step => ({ step: { fn: 'descend' }, operands: 2, index }),
-  linearCombination: ({ a, b }: LinearCombinationAttrs): Step => ({
-    step: { fn: 'combine', a, b },
-    operands: 2,
-  }),
-  runningAverage: ({ momentum, scale }: RunningAverageAttrs): Step => ({
-    step: { fn: 'combine', a: 1 - momentum, b: momentum * scale },
-    operands: 2,
-  }),
-  squareAverage: ({ a, b }: LinearCombinationAttrs): Step => ({
-    step: { fn: 'combineSquare', a, b },
-    operands: 2,
-  }),
-} as const satisfies Readonly<Record<OptimizerOp, unknown>>;
-
-const stepOf = (node: Node): Step => (steps[node.op as OptimizerOp] as (attrs: object) => Step)(node.attrs);
+/** Returns the step of a node, whose op is an optimizer's. */
+const stepOf = (node: Node): OptimizerStep => optimizerStep(node.op as OptimizerOp, node.attrs);
 
 /** Lowers a step that belongs to no chain of updates. */
 export const lowerOptimizerStep: Lowering<object> = (p, node) => {
@@ -100,7 +62,10 @@ function chainsPhase(p: LoweringContext, chains: readonly PlacedChain[]): void {
  * results that do not overwrite an operand.
  */
 function planChain(p: LoweringContext, { nodes, results }: PlacedChain) {
-  const operandsOf = (node: Node): readonly Node[] => node.inputs.slice(0, stepOf(node).operands);
+  const operandsOf = (node: Node): readonly Node[] => {
+    const { names } = stepOf(node);
+    return node.inputs.filter((_, index) => typeof names[index] === 'string');
+  };
   const operands = [...new Set(nodes.flatMap(operandsOf))].filter((node) => !nodes.includes(node));
   const values = [...operands, ...nodes];
   const addresses = operands.map((node) => ({ at: denseOf(p, node), perValue: true }));
@@ -112,15 +77,21 @@ function planChain(p: LoweringContext, { nodes, results }: PlacedChain) {
     );
     return known >= 0 ? known : addresses.push({ at, perValue }) - 1;
   };
-  const chained = nodes.map((node) => {
-    const { step, operands: count, index = 0 } = stepOf(node);
-    const [rate, corrections] = node.inputs.slice(count).map((input) => p.value(input).at);
-    return {
-      step,
-      operands: operandsOf(node).map((input) => values.indexOf(input)),
-      rate: rate && indexOf(rate.plus(index * FLOAT), false),
-      corrections: corrections && indexOf(corrections, false),
-    };
+  const chained = nodes.map((node): ChainedStep => {
+    const { result, names } = stepOf(node);
+    const operands: Record<string, number> = {};
+    const shared: Record<string, { readonly address: number; readonly offset: number }> = {};
+    for (const [index, input] of node.inputs.entries()) {
+      const name = names[index]!;
+      if (typeof name === 'string') operands[name] = values.indexOf(input);
+      else {
+        const first = Math.min(...Object.values(name));
+        const address = indexOf(p.value(input).at.plus(first * FLOAT), false);
+        for (const [each, at] of Object.entries(name))
+          shared[each] = { address, offset: (at - first) * FLOAT };
+      }
+    }
+    return { result, operands, shared };
   });
   const stored = results.map(({ node, to }) => ({ step: nodes.indexOf(node), address: indexOf(to, true) }));
   const call = p.kernel(optimizerChain, {

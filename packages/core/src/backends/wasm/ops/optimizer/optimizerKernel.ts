@@ -1,6 +1,7 @@
 /** Optimizer steps: pointwise functions of contiguous values. */
-import type { Engine } from '../../codegen/engine.js';
-import { f32x4, type I32, type Local, type V128, v128 } from '../../codegen/index.js';
+import type { Expression } from '../../../../pointwise/expression.js';
+import { hoist } from '../../codegen/hoist.js';
+import { f32x4, type V128, v128 } from '../../codegen/index.js';
 import {
   addressList,
   defineKernel,
@@ -10,89 +11,15 @@ import {
   type Variant,
   VECTOR,
 } from '../../codegen/kernel.js';
-
-type Vector = Local<'v128'>;
-
-/**
- * Formula of an optimizer step. Operands: parameter x, direction z, average of squares v. The rate and Adam's
- * bias corrections c1 and c2 are read from memory.
- */
-export type OptimizerStep =
-  /** a * x + b * z */
-  | { readonly fn: 'combine'; readonly a: number; readonly b: number }
-  /** a * x + b * z^2 */
-  | { readonly fn: 'combineSquare'; readonly a: number; readonly b: number }
-  /** x - rate * z */
-  | { readonly fn: 'descend' }
-  /** x * (1 - rate * decay) - rate * (z / c1) / (sqrt(v / c2) + eps), with the bias corrections of Adam */
-  | { readonly fn: 'adaptiveDescend'; readonly eps: number; readonly decay: number }
-  /**
-   * x * min(1, maxNorm / (sqrt(rate) + 1e-6)). Receives the sum of squares of all gradients in place of the
-   * rate.
-   */
-  | { readonly fn: 'clip'; readonly maxNorm: number };
-
-/**
- * The factors of a step that are the same for all values.
- * @param rate - the rate in all lanes.
- * @param corrections - address of c1 and c2.
- */
-function constantsOf(step: OptimizerStep, rate: V128, corrections: I32): readonly V128[] {
-  const one = f32x4.const(1);
-  switch (step.fn) {
-    case 'combine':
-    case 'combineSquare':
-      return [f32x4.const(step.a), f32x4.const(step.b)];
-    case 'descend':
-      return [f32x4.sub(f32x4.const(0), rate)];
-    case 'adaptiveDescend':
-      return [
-        f32x4.sub(one, f32x4.mul(rate, f32x4.const(step.decay))),
-        f32x4.div(rate, v128.loadSplat(corrections)),
-        v128.loadSplat(corrections, FLOAT),
-      ];
-    case 'clip': {
-      const norm = f32x4.add(f32x4.sqrt(rate), f32x4.const(1e-6));
-      // `min` passes on a NaN norm.
-      return [f32x4.min(one, f32x4.div(f32x4.const(step.maxNorm), norm))];
-    }
-  }
-}
-
-/** The result of a step. Each case reads only the operands and constants that the step has. */
-function applyStep(
-  engine: Engine,
-  step: OptimizerStep,
-  operands: readonly Vector[],
-  constants: readonly Vector[],
-): V128 {
-  const [x, z, v] = operands as readonly [Vector, Vector, Vector];
-  const [first, second, third] = constants as readonly [Vector, Vector, Vector];
-  switch (step.fn) {
-    case 'combine':
-      return multiplyAdd(engine, z, second, f32x4.mul(x, first));
-    case 'combineSquare':
-      return multiplyAdd(engine, f32x4.mul(z, z), second, f32x4.mul(x, first));
-    case 'descend':
-      return multiplyAdd(engine, z, first, x);
-    case 'adaptiveDescend':
-      return f32x4.sub(
-        f32x4.mul(x, first),
-        f32x4.div(f32x4.mul(second, z), f32x4.add(f32x4.sqrt(f32x4.div(v, third)), f32x4.const(step.eps))),
-      );
-    case 'clip':
-      return f32x4.mul(x, first);
-  }
-}
+import { setPointwise } from '../../codegen/pointwise.js';
 
 /** A step of a chain. */
 export interface ChainedStep {
-  readonly step: OptimizerStep;
-  /** Indices of x, z and v in the list [operands of the chain, results of earlier steps]. */
-  readonly operands: readonly number[];
-  /** Indices of the rate and of the corrections in the addresses. */
-  readonly rate?: number;
-  readonly corrections?: number;
+  readonly result: Expression<string>;
+  /** Inputs with a value for each element: indices in the list [operands of the chain, results of earlier steps]. */
+  readonly operands: Readonly<Record<string, number>>;
+  /** Inputs that all elements share: index of an address, and offset from it in bytes. */
+  readonly shared: Readonly<Record<string, { readonly address: number; readonly offset: number }>>;
 }
 
 /** A chain of steps on the same values. */
@@ -121,29 +48,28 @@ export const optimizerChain = defineKernel({
     const { addresses: count, operands, steps, results } = shape;
     const at = p.at.slice(0, count);
     const perValue = new Set([...at.slice(0, operands), ...results.map(({ address }) => at[address]!)]);
-    const constants = steps.map(({ step, rate, corrections }, index) => {
-      const values = constantsOf(
-        step,
-        v128.loadSplat(rate === undefined ? 0 : at[rate]!),
-        corrections === undefined ? 0 : at[corrections]!,
+    const chain = steps.map(({ result, operands, shared }, index) => {
+      const uniforms = Object.fromEntries(
+        Object.entries(shared).map(([name, { address, offset }]) => [
+          name,
+          v128.loadSplat(at[address]!, offset),
+        ]),
       );
-      const vectors = f.vectors(`constants ${index}`, values.length);
-      for (const [i, value] of values.entries()) f.set(vectors[i]!, value);
-      return vectors;
+      return {
+        operands: Object.entries(operands),
+        ...hoist(f, engine, result, uniforms, `constant ${index}`, 2),
+      };
     });
-    const pair = (name: string) => f.vectors(name, 2);
     f.repeat(p.groups, () => {
       const values = Array.from({ length: operands }, (_, i) => {
-        const loaded = pair(`operand ${i}`);
+        const loaded = f.vectors(`operand ${i}`, 2);
         for (const [v, vector] of loaded.entries()) f.set(vector, v128.load(at[i]!, v * VECTOR));
         return loaded;
       });
-      for (const [index, { step, operands: from }] of steps.entries()) {
-        const result = pair(`result ${index}`);
-        for (const [v, vector] of result.entries()) {
-          const inputs = from.map((i) => values[i]![v]!);
-          f.set(vector, applyStep(engine, step, inputs, constants[index]!));
-        }
+      for (const [index, { expression, operands: from, held }] of chain.entries()) {
+        const result = f.vectors(`result ${index}`, 2);
+        const inputs = Object.fromEntries(from.map(([name, i]) => [name, values[i]!]));
+        setPointwise(f, engine, [[expression, result]], { ...inputs, ...held });
         values.push(result);
       }
       for (const { step, address } of results)
