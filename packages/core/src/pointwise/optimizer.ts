@@ -17,11 +17,16 @@ const step = <I extends string>(
   result: Expression<I>,
 ): OptimizerStep => ({ names, result });
 
-const [x, z] = [input('x'), input('z')];
+const x = input('x');
+const z = input('z');
 const combination = (a: number, b: number): OptimizerStep => step(['x', 'z'], add(mul(x, a), mul(z, b)));
 
-const [parameter, direction, squares] = [input('parameter'), input('direction'), input('squares')];
-const [rate, c1, c2] = [input('rate'), input('c1'), input('c2')];
+const parameter = input('parameter');
+const direction = input('direction');
+const squares = input('squares');
+const rate = input('rate');
+const c1 = input('c1');
+const c2 = input('c2');
 
 interface Factors {
   readonly a: number;
