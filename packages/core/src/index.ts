@@ -71,6 +71,7 @@ export { type TraceOptions, trace } from './nn/trace.js';
 export { initialise, matchWeights, parameters, replace, type WeightsMatch } from './nn/walk.js';
 export {
   type Activation,
+  gelu,
   hardSigmoid,
   hardSwish,
   leakyRelu,

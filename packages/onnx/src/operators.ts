@@ -79,7 +79,8 @@ export const operatorOf = (node: Node): Operator<object> =>
     : 'it belongs to training';
 
 /** Appends the nodes of `activation`, if any. Returns the name of the result. */
-function activated({ emit, floats }: Call, x: string, activation: Activation | undefined): string {
+function activated(call: Call, x: string, activation: Activation | undefined): string {
+  const { emit, floats } = call;
   switch (activation?.fn) {
     case undefined:
       return x;
@@ -95,11 +96,29 @@ function activated({ emit, floats }: Call, x: string, activation: Activation | u
       return emit('Tanh', [x]);
     case 'silu':
       return emit('Mul', [x, emit('Sigmoid', [x])]);
+    case 'gelu':
+      return gelu(call, x, activation.approximate);
     case 'hardSwish':
       return emit('HardSwish', [x]);
     case 'hardSigmoid':
       return emit('HardSigmoid', [x], { alpha: float(1 / 6), beta: float(0.5) });
   }
+}
+
+/** Written out, since ONNX's own Gelu needs operator set 20. */
+function gelu({ emit, floats }: Call, x: string, approximate: 'none' | 'tanh'): string {
+  const constant = (value: number): string => floats(`gelu/${value}`, [value], []);
+  const scaled = (value: string, factor: number): string => emit('Mul', [value, constant(factor)]);
+  const error =
+    approximate === 'none'
+      ? emit('Erf', [scaled(x, Math.SQRT1_2)])
+      : emit('Tanh', [
+          scaled(
+            emit('Add', [x, scaled(emit('Mul', [x, emit('Mul', [x, x])]), 0.044715)]),
+            Math.sqrt(2 / Math.PI),
+          ),
+        ]);
+  return emit('Mul', [scaled(x, 0.5), emit('Add', [error, constant(1)])]);
 }
 
 /**

@@ -5,7 +5,14 @@
 import type { Tensor } from '@cnn/core';
 import { Graph, type OpDefinition, type OpName, ops } from '@cnn/core/graph';
 import { type ConformanceCase, once } from './conformance.js';
-import { everyActivation, type Sample, type SampleInput, samplesOf, sampleValues } from './samples.js';
+import {
+  activationName,
+  everyActivation,
+  type Sample,
+  type SampleInput,
+  samplesOf,
+  sampleValues,
+} from './samples.js';
 
 function caseOf(op: OpName, sample: Sample, asParameters: readonly number[] = []): ConformanceCase {
   const definition: Pick<OpDefinition, 'shape' | 'exact'> = ops[op];
@@ -87,7 +94,7 @@ const insidePadding = {
 /** Values and shapes that break kernels: overflow, cancellation, default values, windows without a pixel. */
 const edges: SomeSamples = {
   activation: everyActivation.map((attrs) => ({
-    name: `${attrs.fn} far out`,
+    name: `${activationName(attrs)} far out`,
     inputs: [picture(3, 3, [-1e4, -100, -30, -0, 0, 1e-30, 30, 100, 1e4])],
     attrs,
   })),
@@ -148,11 +155,11 @@ const { NaN: nan } = Number;
 const inf = Infinity;
 
 const nonFinite: SomeSamples = {
-  // At -Infinity the swish functions are 0 times infinity, whose result depends on their formula.
+  // At -Infinity GELU and the swish functions are 0 times infinity, whose result depends on their formula.
   activation: everyActivation.map((attrs) => ({
-    name: `${attrs.fn} of no number`,
+    name: `${activationName(attrs)} of no number`,
     inputs: [
-      picture(2, 3, [nan, 1, inf, -2, nan, attrs.fn === 'silu' || attrs.fn === 'hardSwish' ? 0 : -inf]),
+      picture(2, 3, [nan, 1, inf, -2, nan, ['silu', 'gelu', 'hardSwish'].includes(attrs.fn) ? 0 : -inf]),
     ],
     attrs,
   })),

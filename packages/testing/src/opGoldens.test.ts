@@ -9,6 +9,7 @@ import {
   avgPool,
   channelShuffle,
   concat,
+  gelu,
   globalAvgPool,
   hardSigmoid,
   hardSwish,
@@ -66,6 +67,7 @@ const activations: Readonly<Record<string, (x: Node) => Node>> = {
 /** Attributes by their names in the golden files. */
 interface GoldenAttrs {
   readonly fn: string;
+  readonly approximate: 'none' | 'tanh';
   readonly points?: readonly number[];
   readonly output: Pair;
   readonly kernel: Pair;
@@ -213,6 +215,7 @@ const builds: Readonly<Record<string, Build>> = {
     const hidden = relu(emit(ops.conv2d, [squeezed, t.w1!, t.b1!], one));
     return { y: mul(x, hardSigmoid(emit(ops.conv2d, [hidden, t.w2!, t.b2!], one))) };
   },
+  gelu: (t, { approximate }) => ({ y: gelu(approximate)(t.x!) }),
   softmax: (t) => ({ y: softmax(t.x!) }),
   stochastic_depth: masked,
 };

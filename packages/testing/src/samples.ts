@@ -11,7 +11,7 @@ import { productSamples } from './samples/product.js';
 import type { Sample, SampleInput, Samples } from './samples/sample.js';
 import { fillTensor } from './scheme.js';
 
-export { everyActivation } from './samples/activation.js';
+export { activationName, everyActivation } from './samples/activation.js';
 export type { Sample, SampleInput } from './samples/sample.js';
 
 /** The type requires an entry for every op. */

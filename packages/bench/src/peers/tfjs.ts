@@ -42,6 +42,8 @@ function activate(x: tf.Tensor, activation: Activation | undefined): tf.Tensor {
       return tf.tanh(x);
     case 'silu':
       return tf.mul(x, tf.sigmoid(x));
+    case 'gelu':
+      throw new Unsupported('no measured network has GELU, so its ops are not written for TensorFlow.js');
     case 'hardSigmoid':
       return tf.mul(tf.relu6(tf.add(x, 3)), 1 / 6);
     case 'hardSwish':

@@ -77,6 +77,13 @@ export const sigmoid = apply({ fn: 'sigmoid' });
 export const tanh = apply({ fn: 'tanh' });
 /** Computes x * sigmoid(x), also called swish (https://arxiv.org/abs/1702.03118). Any shape. */
 export const silu = apply({ fn: 'silu' });
+/**
+ * Makes a function that computes x times the share of the standard normal distribution below x (GELU,
+ * https://arxiv.org/abs/1606.08415). Any shape.
+ * @param approximate - 'none', which is exact, or 'tanh', the paper's approximation. Default 'none'.
+ */
+export const gelu = (approximate: 'none' | 'tanh' = 'none'): ((x: Node) => Node) =>
+  apply({ fn: 'gelu', approximate });
 /** Computes x * relu6(x + 3) / 6 (MobileNetV3, https://arxiv.org/abs/1905.02244). Any shape. */
 export const hardSwish = apply({ fn: 'hardSwish' });
 /** Computes relu6(x + 3) / 6 (MobileNetV3, https://arxiv.org/abs/1905.02244). Any shape. */

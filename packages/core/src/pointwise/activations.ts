@@ -14,6 +14,7 @@ import {
   tanh,
   where,
 } from './expression.js';
+import { normal } from './normal.js';
 
 /** An activation function of x. */
 interface Formula {
@@ -49,6 +50,18 @@ const formulas = {
   sigmoid: () => ({ value: s, slope: mul(s, sub(1, s)) }),
   tanh: () => ({ value: t, slope: sub(1, mul(t, t)) }),
   silu: () => ({ value: mul(x, s), slope: mul(s, add(1, mul(x, sub(1, s)))) }),
+  gelu({ approximate }: { readonly approximate: 'none' | 'tanh' }) {
+    if (approximate === 'none') {
+      const { density, distribution } = normal(x);
+      return { value: mul(x, distribution), slope: add(distribution, mul(x, density)) };
+    }
+    // (1 + tanh(u)) / 2 is the logistic function of 2u.
+    const [linear, cubic] = [Math.sqrt(8 / Math.PI), Math.sqrt(8 / Math.PI) * 0.044715];
+    const square = mul(x, x);
+    const share = logistic(mul(x, add(linear, mul(square, cubic))));
+    const growth = mul(x, add(linear, mul(square, 3 * cubic)));
+    return { value: mul(x, share), slope: mul(share, add(1, mul(growth, sub(1, share)))) };
+  },
   hardSwish: () => ({
     value: div(mul(x, gate), 6),
     slope: where(less(x, -3), 0, where(atMost(3, x), 1, div(add(mul(2, x), 3), 6))),

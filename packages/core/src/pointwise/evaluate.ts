@@ -45,6 +45,9 @@ const loops: Readonly<Record<Operator, (y: Float64Array, ...operands: readonly F
   sqrt(y, a) {
     for (let i = 0; i < y.length; i++) y[i] = Math.sqrt(a[i]!);
   },
+  exp(y, a) {
+    for (let i = 0; i < y.length; i++) y[i] = Math.exp(a[i]!);
+  },
   logistic(y, a) {
     for (let i = 0; i < y.length; i++) y[i] = 1 / (1 + Math.exp(-a[i]!));
   },

@@ -13,6 +13,7 @@ export type Operator =
   | 'max'
   | 'negate'
   | 'sqrt'
+  | 'exp'
   | 'logistic'
   | 'tanh'
   | 'less'
@@ -67,6 +68,8 @@ export const min = binary('min');
 export const max = binary('max');
 export const negate = unary('negate');
 export const sqrt = unary('sqrt');
+/** exp(a) for a <= 0; printers may limit the results of other arguments. */
+export const exp = unary('exp');
 /** 1 / (1 + exp(-a)), the sigmoid. */
 export const logistic = unary('logistic');
 export const tanh = unary('tanh');

@@ -32,7 +32,7 @@ const gate = (x: number): number => Math.min(Math.max(x + 3, 0), 6);
 /** The value and the slope of each activation. */
 const plain: Readonly<
   Record<
-    Activation['fn'],
+    Exclude<Activation['fn'], 'gelu'>,
     readonly [(x: number, slope: number) => number, (x: number, slope: number) => number]
   >
 > = {
@@ -49,7 +49,9 @@ const plain: Readonly<
 const leaky = [0.01, 0, 1, 0.3, -0.5, 1.5].map((slope): Activation => ({ fn: 'leakyRelu', slope }));
 
 test.each(
-  [...everyActivation, ...leaky].map((activation) => [JSON.stringify(activation), activation] as const),
+  [...everyActivation, ...leaky].flatMap((activation) =>
+    activation.fn === 'gelu' ? [] : [[JSON.stringify(activation), activation] as const],
+  ),
 )('%s', (_, activation) => {
   const { value, slope } = formulaOf(activation);
   const parameter = activation.fn === 'leakyRelu' ? activation.slope : 0;
@@ -59,6 +61,36 @@ test.each(
     const expected = args.map((x) => plain[activation.fn][index]!(x, parameter));
     const wrong = args.filter((_, i) => !Object.is(results[i], expected[i]));
     expect([...wrong], 'arguments with other results').toEqual([]);
+  }
+});
+
+/** Arguments; value and slope of GELU, then of its approximation by tanh, by mpmath with 40 digits. */
+const geluRows = [
+  [-40, 0, 0, 0, 0],
+  [-6.5, -2.61040037951e-10, -1.69505179376e-9, -6.27825877259e-13, -6.58347376776e-12],
+  [-3, -0.00404969409489, -0.0119456472042, -0.00363739208177, -0.011584166631],
+  [-1.25, -0.132062217084, -0.122661583069, -0.13228579703, -0.12249263225],
+  [-0.75, -0.169970514283, 0.000774278260765, -0.170039444834, 0.00106174386259],
+  [-0.001, -0.000499601057786, 0.499202115705, -0.000499601057786, 0.499202115706],
+  [0, 0, 0.5, 0, 0.5],
+  [0.001, 0.000500398942214, 0.500797884295, 0.000500398942214, 0.500797884294],
+  [0.5, 0.345731230637, 0.867495124656, 0.345714009825, 0.867369903535],
+  [1, 0.841344746069, 1.08331547059, 0.841191990608, 1.08296408385],
+  [2.5, 2.48447583669, 1.03761108591, 2.48491573391, 1.03795157621],
+  [4, 3.99987331503, 1.00050364966, 3.99992975405, 1.0003351232],
+  [9, 9, 1, 9, 1],
+] as const;
+
+test.each([
+  ['none', 1e-9, 1],
+  ['tanh', 1e-11, 3],
+] as const)('gelu, approximate %s: the error is below %s', (approximate, tolerance, column) => {
+  const { value, slope } = formulaOf({ fn: 'gelu', approximate });
+  for (const [index, expression] of [value, slope].entries()) {
+    const results = new Float64Array(geluRows.length);
+    evaluate(expression, { x: Float64Array.from(geluRows, ([x]) => x) }, results);
+    for (const [i, row] of geluRows.entries())
+      expect(Math.abs(results[i]! - row[column + index]!), `at ${row[0]}`).toBeLessThan(tolerance);
   }
 });
 

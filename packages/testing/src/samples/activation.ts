@@ -10,16 +10,26 @@ export const everyActivation: readonly Activation[] = [
   { fn: 'sigmoid' },
   { fn: 'tanh' },
   { fn: 'silu' },
+  { fn: 'gelu', approximate: 'none' },
+  { fn: 'gelu', approximate: 'tanh' },
   { fn: 'hardSwish' },
   { fn: 'hardSigmoid' },
 ];
 
+/** Returns the name of an activation in the names of cases. */
+export const activationName = (activation: Activation): string =>
+  activation.fn === 'gelu' ? `gelu ${activation.approximate}` : activation.fn;
+
 const shape = [2, 5, 3, 7];
 
 export const activationSamples = {
-  activation: everyActivation.map((attrs) => ({ name: attrs.fn, inputs: [{ shape, scale: 8 }], attrs })),
+  activation: everyActivation.map((attrs) => ({
+    name: activationName(attrs),
+    inputs: [{ shape, scale: 8 }],
+    attrs,
+  })),
   activationGrad: everyActivation.map((attrs) => ({
-    name: attrs.fn,
+    name: activationName(attrs),
     inputs: [{ shape }, { shape, scale: 8 }],
     attrs,
   })),

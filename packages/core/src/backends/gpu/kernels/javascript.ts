@@ -32,6 +32,7 @@ const operators: Operators<string> = {
   max: (a, b) => `Math.max(${a}, ${b})`,
   negate: (a) => `(-${a})`,
   sqrt: (a) => `Math.sqrt(${a})`,
+  exp: (a) => `Math.exp(${a})`,
   logistic: (a) => `(1 / (1 + Math.exp(Math.min(-${a}, 80))))`,
   tanh: (a) => `(2 / (1 + Math.exp(Math.min(-2 * ${a}, 80))) - 1)`,
   less: (a, b) => `(${a} < ${b})`,

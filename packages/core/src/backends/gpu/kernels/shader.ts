@@ -22,6 +22,7 @@ const operatorsOf = (type: string): Operators<string> => {
     max: (a, b) => `max(${a}, ${b})`,
     negate: (a) => `(-${a})`,
     sqrt: (a) => `sqrt(${a})`,
+    exp: (a) => `exp(${a})`,
     logistic,
     tanh: (a) => `(${splat(2)} * ${logistic(`(${a} * ${splat(2)})`)} - ${splat(1)})`,
     less: compare('<', 'lessThan'),

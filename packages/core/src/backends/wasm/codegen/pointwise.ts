@@ -4,7 +4,7 @@ import { constant } from './constants.js';
 import type { Engine } from './engine.js';
 import { type FunctionBuilder, f32x4, Local, type V128, v128 } from './index.js';
 import { multiplyAdd, VECTOR } from './kernel.js';
-import { forEachPair, hyperbolicTangent, logistic } from './math.js';
+import { exponential, forEachPair, hyperbolicTangent, logistic } from './math.js';
 
 type Vectors = readonly Local<'v128'>[];
 
@@ -77,6 +77,7 @@ export function setPointwise<I extends string>(
     max: instruction(f32x4.pmax),
     negate: instruction((a) => f32x4.sub(constant(0), a)),
     sqrt: instruction(f32x4.sqrt),
+    exp: (x) => held((to) => exponential(f, engine, x.registers(), to)),
     logistic: (x) => ({
       ...held((to) => logistic(f, engine, x.registers(), to)),
       times: (other) => held((to) => logistic(f, engine, x.registers(), to, other.at)),
