@@ -148,6 +148,15 @@ function testContract(backend: Backend, options: CompileOptions): void {
       expect(results.get('y')!.data.some((value) => value > 0)).toBe(true);
     }));
 
+  test('a graph without an op returns its input', async () => {
+    const graph = new Graph({ name: 'empty' });
+    graph.outputs.set('y', graph.input('x', [1, 3, 2, 2]));
+    const x = fillTensor('x', [1, 3, 2, 2]);
+    await using({ graph, weights: new Map() }, async (program) => {
+      expect((await program.run(new Map([['x', x]]))).get('y')).toEqual(x);
+    });
+  });
+
   test('a run depends on its feeds only, and does not modify feeds, weights or earlier results', async () => {
     const source = forwardGraph();
     const weightsBefore = [...source.weights.values()].map(({ data }) => data.slice());

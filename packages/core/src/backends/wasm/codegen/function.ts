@@ -25,6 +25,8 @@ type Vectors<N extends number, T extends readonly Local<'v128'>[] = readonly []>
 /** A function under construction. All parameters are i32: addresses and counts. */
 export class FunctionBuilder {
   readonly parameters: readonly Local<'i32'>[];
+  /** Largest number of arguments of an indirect call, which needs a type in the module. */
+  mostArguments = 0;
   readonly #code = new Bytes();
   readonly #types: ValueType[] = [];
   readonly #pools = new Map<string, Local<'v128'>[]>();
@@ -197,6 +199,7 @@ export class FunctionBuilder {
    * Calls the function at an index of the module's table. The call traps if the parameter counts differ.
    */
   callIndirect(index: I32, parameters: readonly I32[]): void {
+    this.mostArguments = Math.max(this.mostArguments, parameters.length);
     for (const operand of [...parameters, index]) writeOperand(operand, this.#code);
     this.#code.bytes(0x11).unsigned(parameters.length).bytes(0);
   }

@@ -15,8 +15,8 @@ export interface ModuleParts {
 /** Returns the binary module. Its table holds all functions, in order, for indirect calls. */
 export function buildModule({ functions, exports, memory }: ModuleParts): Uint8Array<ArrayBuffer> {
   const count = functions.length;
-  // The type with index n has n parameters of i32 and no result.
-  const maxParameters = Math.max(0, ...functions.map((f) => f.parameters.length));
+  // The type with index n has n parameters of i32 and no result. A call may name one that no function has.
+  const maxParameters = Math.max(0, ...functions.flatMap((f) => [f.parameters.length, f.mostArguments]));
   const types = new Bytes().unsigned(maxParameters + 1);
   for (let parameters = 0; parameters <= maxParameters; parameters++) {
     types.bytes(0x60).unsigned(parameters);
