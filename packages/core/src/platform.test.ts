@@ -68,6 +68,18 @@ test('what the jsdom environment of Jest lacks is not needed', async () => {
   await rm(folder, { recursive: true });
 });
 
+test('an engine without shared memory may have no Atomics', async () => {
+  // Node itself needs shared memory when it loads this module for the first time.
+  await import('node:worker_threads');
+  vi.resetModules();
+  vi.stubGlobal('Atomics', undefined);
+  vi.stubGlobal('SharedArrayBuffer', undefined);
+  const core = await import('./index.js');
+  await using session = await core.compile(model, { weights, input: [1, 4], backend: 'wasm', threads: 2 });
+  expect((await session.run(new Float32Array(4))).shape).toEqual([1, 2]);
+  expect(session.fallbackReason).toContain('memory cannot be shared between threads here');
+});
+
 test('weights are read without a global TextDecoder, as in the jsdom environment of Jest', async () => {
   vi.stubGlobal('TextDecoder', undefined);
   vi.stubGlobal('TextEncoder', undefined);

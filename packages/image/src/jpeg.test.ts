@@ -229,7 +229,21 @@ describe('JPEG', () => {
       /With vite dev, add optimizeDeps/,
     ],
     ["Failed to construct 'URL': Invalid URL", false, /bundle to the format of ES modules, not iife/],
+    [
+      'URL constructor: mozjpeg_dec.wasm is not a valid URL.',
+      false,
+      /bundle to the format of ES modules, not iife/,
+    ],
+    [
+      'CompileError: call to WebAssembly.instantiate() blocked by CSP',
+      false,
+      /allow with 'wasm-unsafe-eval'/,
+    ],
+    ["violates … because 'unsafe-eval' is not an allowed source", false, /allow with 'wasm-unsafe-eval'/],
+    ['WebAssembly is not defined', false, /this browser does not have/],
+    ['Failed to fetch', false, /allow that in connect-src/],
     ["Cannot find module '@jsquash/jpeg'", true, /With Next, list it in serverExternalPackages/],
+    ['Failed to fetch dynamically imported module', false, /^In a page, its file mozjpeg_dec/],
     ['404', false, /^In a page, its file mozjpeg_dec\.wasm must lie beside the bundled script/],
   ])('where it cannot be loaded (%s) the advice fits the place', (message, inNode, advice) => {
     expect(jpegAdvice(message, inNode)).toMatch(advice);

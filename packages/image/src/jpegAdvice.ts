@@ -15,7 +15,19 @@ const known: readonly (readonly [RegExp, string])[] = [
     "The server answered with a page instead of the decoder's mozjpeg_dec.wasm. With vite dev, add optimizeDeps: { exclude: ['@jsquash/jpeg'] } to vite.config; else copy the file beside the script, from node_modules/@jsquash/jpeg/codec/dec.",
   ],
   [
-    /Invalid URL|import\.meta|document\.baseURI/i,
+    /unsafe-eval|blocked by CSP/i,
+    "The decoder is WebAssembly, which a content security policy has to allow with 'wasm-unsafe-eval' in script-src.",
+  ],
+  [
+    /WebAssembly is not defined|find variable: WebAssembly/i,
+    'The decoder is WebAssembly, which this browser does not have, or its user has switched it off.',
+  ],
+  [
+    /Failed to fetch(?! dynamically)|NetworkError|Load failed/i,
+    "The page could not fetch the decoder's mozjpeg_dec.wasm beside its script: a content security policy has to allow that in connect-src, and sandboxed pages need the header Access-Control-Allow-Origin.",
+  ],
+  [
+    /Invalid URL|not a valid URL|parsed as a URL|import\.meta|document\.baseURI/i,
     'The bundle does not know its own address, which it needs to find mozjpeg_dec.wasm beside it: bundle to the format of ES modules, not iife.',
   ],
 ];

@@ -11,7 +11,7 @@ import { findBrowser } from './browser.js';
 import { readModelGolden } from './goldens.js';
 import { checkLogits, stateOf } from './modelGolden.js';
 import { schemeInput, schemeWeights } from './scheme.js';
-import { isolation, type Site, serve } from './site.js';
+import { isolation, type Site, type SiteOptions, serve } from './site.js';
 
 const repository = new URL('../../../', import.meta.url);
 const built = ['core', 'lenet'].every((name) =>
@@ -107,7 +107,7 @@ describe.runIf(found && built)('a page', () => {
   /** Opens a page, runs the network, checks the logits, and returns the result. */
   async function classify(
     texts: Readonly<Record<string, string>>,
-    headers: Readonly<Record<string, string>>,
+    headers: SiteOptions['headers'],
     options: { readonly backend?: string; readonly workerUrl?: string; readonly threads?: number } = {},
   ) {
     site = await serve((path) => texts[path] ?? distOf(path), { headers });
@@ -174,6 +174,31 @@ describe.runIf(found && built)('a page', () => {
       const { threads, fallbackReason } = await classify(page, policy("'wasm-unsafe-eval'"), { threads: 2 });
       expect(threads).toBe(1);
       expect(fallbackReason).toMatch(/a worker could not be started .*'worker-src blob:'.* workerUrl/);
+    });
+
+    test('and a workerUrl to something else: runs on the calling thread, and says what it has to be', async () => {
+      const page = { ...script(await minified), '/wrong.js': '<!doctype html>' };
+      for (const workerUrl of ['/wrong.js', '/missing.js']) {
+        const options = { workerUrl, threads: 2 };
+        const { threads, fallbackReason } = await classify(page, policy("'wasm-unsafe-eval'"), options);
+        expect(threads).toBe(1);
+        expect(fallbackReason).toContain(
+          `could not start from ${workerUrl}, which has to be @cnn/core/worker.js of this version`,
+        );
+        expect(fallbackReason).toMatch(
+          workerUrl === '/wrong.js' ? /Embedder-Policy; .*SyntaxError/ : /Embedder-Policy\)/,
+        );
+      }
+    });
+
+    test('and a workerUrl that lacks a header of isolated pages: says which one', async () => {
+      const page = script(await minified);
+      const all = policy("'wasm-unsafe-eval'");
+      const options = { workerUrl: '/core/worker.js', threads: 2 };
+      const headers = (path: string) => (path === options.workerUrl ? {} : all);
+      const { threads, fallbackReason } = await classify(page, headers, options);
+      expect(threads).toBe(1);
+      expect(fallbackReason).toContain('with the header Cross-Origin-Embedder-Policy');
     });
 
     test('and a workerUrl: runs on workers', async () => {

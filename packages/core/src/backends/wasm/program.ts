@@ -73,9 +73,8 @@ export function wasmProgram(
       lifetime.requireAlive();
       if (!initialWeights) return new Map();
       const all = [...parametersOf(graph).keys()].map((name) => [name, initialWeights.get(name)!] as const);
-      const values = await runner.read(
-        [...state.values()].map(({ at, shape }) => ({ at: at.address, floats: sizeOf(shape) })),
-      );
+      const ranges = [...state.values()].map(({ at, shape }) => ({ at: at.address, floats: sizeOf(shape) }));
+      const values = await lifetime.unlessEnded(runner.read(ranges));
       const changed = [...state].map(([name, { shape }], i) => [name, { shape, data: values[i]! }] as const);
       return new Map([...all, ...changed]);
     },

@@ -1,7 +1,7 @@
 /** Tests of the three runners: the same bits, aborted runs, recovery from errors, and disposal. */
 import workerThreads, { type Worker } from 'node:worker_threads';
 import { convolutionChain } from '@cnn/testing/fixtures';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Graph, type Node, parametersOf } from '../../graph/graph.js';
 import { add } from '../../ops/arithmetic.js';
 import { emit } from '../../ops/define.js';
@@ -202,12 +202,18 @@ describe('a worker that is lost', () => {
   const started: Worker[] = [];
   /** The memory that the workers share. */
   let shared: WebAssembly.Memory | undefined;
+  /** True if no worker can be started. */
+  let refused = false;
+  /** Called with each worker before it gets its first message. */
+  let prepare: (worker: Worker) => void = () => undefined;
   const Original = workerThreads.Worker;
   beforeAll(() => {
     workerThreads.Worker = class extends Original {
       constructor(...parameters: ConstructorParameters<typeof Worker>) {
+        if (refused) throw new Error('no more threads');
         super(...parameters);
         started.push(this);
+        prepare(this);
       }
       override postMessage(...parameters: Parameters<Worker['postMessage']>): void {
         shared = (parameters[0] as { readonly share?: { readonly memory: WebAssembly.Memory } }).share
@@ -218,6 +224,10 @@ describe('a worker that is lost', () => {
   });
   afterAll(() => {
     workerThreads.Worker = Original;
+  });
+  afterEach(() => {
+    refused = false;
+    prepare = () => undefined;
   });
 
   test.each(runners.slice(0, 2))(
@@ -231,6 +241,71 @@ describe('a worker that is lost', () => {
       await expect(running).rejects.toThrow(/worker of the wasm back end is gone/);
       expect(await program.run(net.feeds)).toEqual(expected);
       await program.dispose();
+    },
+  );
+
+  test.each(runners.slice(0, 2))(
+    '%s: if no new one can be started, the run rejects with both reasons, and the next run tries again',
+    async (_, options, threads) => {
+      const net = convolutionChain(2, 24, 13);
+      const program = await wasmBackend(options).compile(net.graph, net.weights, { threads });
+      const expected = await program.run(net.feeds);
+      await started.at(-1)!.terminate();
+      refused = true;
+      const refusal =
+        /is gone \(it ended with code 1\), and a new one could not be started \(no more threads\); the next run/;
+      await expect(program.run(net.feeds)).rejects.toThrow(refusal);
+      await expect(program.run(net.feeds)).rejects.toThrow(refusal);
+      refused = false;
+      expect(await program.run(net.feeds)).toEqual(expected);
+      await program.dispose();
+    },
+  );
+
+  test.each(runners.slice(0, 2))(
+    '%s: at its start, leaves the calling thread',
+    async (_, options, threads) => {
+      const first = started.length;
+      prepare = (worker) => void worker.terminate();
+      const net = convolutionChain(2, 24, 13);
+      const program = await wasmBackend(options).compile(net.graph, net.weights, { threads });
+      expect(program.fallbackReason).toMatch(/a worker could not be started \(it ended with code [01]\)/);
+      expect(started.length).toBe(first + threads);
+      await vi.waitUntil(() => started.slice(first).every(({ threadId }) => threadId === -1));
+      await program.dispose();
+    },
+  );
+
+  test('while others start, is noticed: none stays', async () => {
+    const net = convolutionChain(2, 24, 13);
+    const first = started.length;
+    // The first worker goes when it has answered; the second one never gets its first message.
+    prepare = (worker) => {
+      if (started.length === first + 1) worker.once('message', () => void worker.terminate());
+      else worker.postMessage = () => undefined;
+    };
+    const program = await wasmBackend().compile(net.graph, net.weights, { threads: 2 });
+    expect(program.fallbackReason).toMatch(/a worker could not be started \(it ended with code [01]\)/);
+    await vi.waitUntil(() => started.slice(first).every(({ threadId }) => threadId === -1));
+    await program.dispose();
+  });
+
+  test.each(runners.slice(0, 2))(
+    '%s: new ones end too if the program is disposed of while they start',
+    async (_, options, threads) => {
+      const net = convolutionChain(2, 24, 13);
+      const program = await wasmBackend(options).compile(net.graph, net.weights, { threads });
+      await started.at(-1)!.terminate();
+      const first = started.length;
+      const disposed = new Promise<void>((resolve) => {
+        prepare = () => {
+          if (started.length === first + threads) queueMicrotask(() => resolve(program.dispose()));
+        };
+      });
+      await expect(program.run(net.feeds)).rejects.toThrow('disposed');
+      await disposed;
+      const ends = started.slice(first).map((worker) => worker.threadId);
+      expect(ends).toEqual(Array(threads).fill(-1));
     },
   );
 

@@ -66,6 +66,23 @@ test.each([
 test.each([
   ['with a memory of its own', { sharedMemory: false }, 1],
   ['that shares memory', {}, 2],
+])('a worker %s that never starts: an abort ends the wait at once', async (_, options, threads) => {
+  answered = () => false;
+  const controller = new AbortController();
+  const { signal } = controller;
+  const compiling = wasmBackend(options).compile(net.graph, net.weights, { threads, signal });
+  const reason = new Error('enough');
+  const aborted = expect(compiling).rejects.toBe(reason);
+  await untilTimer();
+  controller.abort(reason);
+  await aborted;
+  expect(terminated).toBe(threads);
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+test.each([
+  ['with a memory of its own', { sharedMemory: false }, 1],
+  ['that shares memory', {}, 2],
 ])('a worker %s that stops answering: the run rejects after a minute', async (_, options, threads) => {
   answered = (request) => 'own' in request || 'share' in request;
   const program = await wasmBackend(options).compile(net.graph, net.weights, { threads });
@@ -76,7 +93,20 @@ test.each([
   await untilTimer();
   await vi.advanceTimersByTimeAsync(61_000);
   await run;
+  // New workers that never start: an abort ends the wait, as does `dispose`.
+  answered = () => false;
+  const controller = new AbortController();
+  const reason = new Error('enough');
+  const aborted = expect(program.run(net.feeds, controller.signal)).rejects.toBe(reason);
+  await untilTimer();
+  controller.abort(reason);
+  await aborted;
+  const disposed = expect(program.run(net.feeds)).rejects.toThrow('disposed');
+  await untilTimer();
   await program.dispose();
+  await disposed;
+  expect(terminated).toBe(3 * threads);
+  expect(vi.getTimerCount()).toBe(0);
 });
 
 test('a deadline expires after its time, unless it is cancelled', async () => {

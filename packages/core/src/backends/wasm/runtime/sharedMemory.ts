@@ -3,10 +3,9 @@
  * promise, so a page stays responsive. Workers spin at barriers during a run and sleep between runs.
  */
 import { Command, control } from './controlWords.js';
-import { startDeadline } from './deadline.js';
 import { durations } from './execute.js';
 import { type LoadedPlan, type Runner, readAll, writeAll } from './runner.js';
-import { readyWorker, type WorkerHandle } from './workerHandle.js';
+import { startPool } from './workerPool.js';
 
 type WaitAsync = (
   words: Int32Array,
@@ -14,20 +13,18 @@ type WaitAsync = (
   value: number,
 ) => { readonly async: boolean; readonly value: Promise<string> | string };
 
-/** `Atomics.waitAsync`; undefined in engines without it. TypeScript's libraries do not declare it yet. */
-const waitAsync = (Atomics as unknown as { readonly waitAsync?: WaitAsync }).waitAsync;
+/**
+ * `Atomics.waitAsync`; undefined in engines without it. TypeScript's libraries do not declare it yet. This module is
+ * also loaded in engines that have no `Atomics`.
+ */
+const { waitAsync } = (globalThis.Atomics ?? {}) as { readonly waitAsync?: WaitAsync };
 
 /** Added to the arrivals to open every barrier: more than the arrivals of any plan. */
 const OPEN_BARRIERS = 2 ** 28;
 
 /** Starts a runner on as many workers as the image has command lists. */
-export async function sharedMemoryRunner({
-  image,
-  module,
-  workerUrl,
-  answerMilliseconds,
-  signal: loading,
-}: LoadedPlan): Promise<Runner> {
+export async function sharedMemoryRunner(plan: LoadedPlan): Promise<Runner> {
+  const { image, module } = plan;
   // Closures must not capture the image: it would keep the weights in memory.
   const { pages, commands: commandLists, phases, computePhaseCount, times } = image;
   const threads = commandLists.length;
@@ -35,15 +32,6 @@ export async function sharedMemoryRunner({
   const words = new Int32Array(memory.buffer);
   /** Returns the index of a control word in `words`. */
   const word = (name: keyof typeof control): number => control[name] / 4;
-  let workers: readonly WorkerHandle[] = [];
-  /** Reason why a worker was lost; undefined once new ones are started. */
-  let failure: Error | undefined;
-  /**
-   * Ends the wait for the current run. Called when a worker is lost, when the runner ends, and, without
-   * `waitAsync`, when a worker posts 'done'.
-   */
-  let wake: () => void = () => undefined;
-
   /** Makes all workers leave their command lists, even workers asleep in a barrier. */
   const halt = (): void => {
     Atomics.store(words, word('stop'), 1);
@@ -51,80 +39,39 @@ export async function sharedMemoryRunner({
     Atomics.notify(words, word('arrived'));
   };
 
-  const lose = (reason: Error): void => {
-    failure ??= reason;
-    halt();
-    wake();
-  };
-
-  const start = async (): Promise<void> => {
-    failure = undefined;
-    const started = await Promise.allSettled(
+  // Workers start after the memory is filled: starting them at the same time makes the peak of memory higher.
+  await image.fill(memory.buffer, plan.signal);
+  const pool = await startPool(plan, {
+    firstMessages: async () =>
       commandLists.map((commands, thread) => {
         const byMessage = waitAsync === undefined;
-        const share = { module, memory, thread, threads, commands, computePhaseCount, times, byMessage };
-        return readyWorker({ share }, { workerUrl });
+        return [
+          { share: { module, memory, thread, threads, commands, computePhaseCount, times, byMessage } },
+        ];
       }),
-    );
-    workers = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-    const rejected = started.find((result) => result.status === 'rejected');
-    if (rejected) {
-      await stop();
-      throw rejected.reason;
-    }
-    for (const worker of workers) {
-      worker.onFailure(lose);
-      worker.onMessage((message) => {
-        if (message === 'done') wake();
-      });
-    }
-  };
-  const stop = async (): Promise<void> => {
-    const ending = workers;
-    workers = [];
-    // Browsers let a busy or sleeping worker continue for seconds after `terminate`, so it has to end by
-    // itself.
-    halt();
-    words[word('command')] = Command.end;
-    Atomics.add(words, word('requested'), 1);
-    Atomics.notify(words, word('requested'));
-    await Promise.all(ending.map((worker) => worker.terminate()));
-  };
+    stop: halt,
+    // Browsers let a busy or sleeping worker continue for seconds after `terminate`.
+    quit() {
+      halt();
+      words[word('command')] = Command.end;
+      Atomics.add(words, word('requested'), 1);
+      Atomics.notify(words, word('requested'));
+    },
+  });
 
   /** Has all workers execute a command; resolves when the last of them has finished. */
   const runCommand = async (command: number, signal?: AbortSignal): Promise<void> => {
-    if (failure) {
-      await stop();
-      await start();
-    }
-    for (const name of ['arrived', 'finished', 'waiting', 'stop'] as const)
-      Atomics.store(words, word(name), 0);
-    words[word('command')] = command;
-    const before = Atomics.load(words, word('completed'));
-    signal?.addEventListener('abort', halt);
-    for (const worker of workers) worker.keepAlive(true);
-    const cancel = startDeadline(
-      answerMilliseconds,
-      lose,
-      workers.every(({ watched }) => watched),
-    );
-    try {
-      const woken = new Promise<void>((resolve) => {
-        wake = resolve;
-      });
+    await pool.request<unknown>((_, resolve) => {
+      for (const name of ['arrived', 'finished', 'waiting', 'stop'] as const)
+        Atomics.store(words, word(name), 0);
+      words[word('command')] = command;
+      const before = Atomics.load(words, word('completed'));
       Atomics.add(words, word('requested'), 1);
       if (Atomics.load(words, word('sleeping')) > 0) Atomics.notify(words, word('requested'));
+      // Without `waitAsync` a worker posts 'done'.
       const wait = waitAsync?.(words, word('completed'), before);
-      if (wait?.async !== false) await Promise.race([woken, ...(wait ? [wait.value] : [])]);
-    } finally {
-      cancel();
-      for (const worker of workers) worker.keepAlive(false);
-      signal?.removeEventListener('abort', halt);
-    }
-    if (failure)
-      throw new Error(
-        `A worker of the wasm back end is gone (${failure.message}); the next run starts new ones.`,
-      );
+      if (wait) void Promise.resolve(wait.value).then(resolve);
+    }, signal);
     signal?.throwIfAborted();
   };
   /** True if a worker was lost during updates: parameters may come from two different steps. */
@@ -144,9 +91,6 @@ export async function sharedMemoryRunner({
         'A worker of the wasm back end is gone amid an update, and the parameters with it; compile again.',
       );
   };
-  // Workers start after the memory is filled: starting them at the same time makes the peak of memory higher.
-  await image.fill(memory.buffer, loading);
-  await start();
   return {
     threads,
     async run(feeds, outputs, signal) {
@@ -174,10 +118,6 @@ export async function sharedMemoryRunner({
       await runUpdates(Command.profileCommit);
       return [...computeTimes, ...readTimes(updatePhaseCount)];
     },
-    async dispose() {
-      failure = new Error('it has been ended');
-      await stop();
-      wake();
-    },
+    dispose: pool.dispose,
   };
 }

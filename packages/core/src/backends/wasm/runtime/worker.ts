@@ -119,13 +119,21 @@ async function run({ feeds, outputs, commands, computePhaseCount }: RunMessage):
   answer(values, [...times, ...executeUpdates(own.execute, commands, computePhaseCount)]);
 }
 
-function receive(request: Request): void {
+async function receive(request: Request): Promise<void> {
   if ('share' in request) serve(request.share);
   else if ('own' in request) start(request.own);
-  else if ('run' in request) void run(request.run);
+  else if ('run' in request) await run(request.run);
   else if ('read' in request) answer(read(request.read), []);
   else stopped = true;
 }
+
+/** Receives a request. Throws errors outside of promises: pages do not hear of promises that reject in a worker. */
+const take = (request: Request): void =>
+  void receive(request).catch((error) =>
+    setTimeout(() => {
+      throw error;
+    }),
+  );
 
 /** Longest wait for the lock in milliseconds; afterwards the worker works without it. */
 const LOCK_MS = 2000;
@@ -153,9 +161,9 @@ const hold = (lock: string): Promise<void> =>
       .catch(() => resolve());
   });
 
-if (nodePort) nodePort.on('message', receive);
+if (nodePort) nodePort.on('message', take);
 else
   self.onmessage = ({ data }) => {
     if ('lock' in data) locked = hold(data.lock);
-    else void locked.then(() => receive(data));
+    else void locked.then(() => take(data));
   };

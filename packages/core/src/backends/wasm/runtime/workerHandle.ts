@@ -1,6 +1,6 @@
 /** Starts workers, with the same interface in Node and in browsers. */
 import { builtin } from '../../../platform.js';
-import { END_MS, START_MS, startDeadline } from './deadline.js';
+import { END_MS } from './deadline.js';
 import type { Request } from './messages.js';
 import workerText from './worker.js?text';
 
@@ -8,19 +8,22 @@ import workerText from './worker.js?text';
 export interface WorkerHandle {
   /** Posts a message; `transfer` lists the buffers whose ownership moves to the worker. */
   post(message: Request, transfer?: ArrayBuffer[]): void;
-  /** Calls the listener with each message of the worker. */
-  onMessage(listener: (message: unknown) => void): void;
   /**
-   * Calls the listener once if the worker fails, or ends before `terminate`. If `watched` is false, a worker
-   * that the browser kills may go unnoticed.
+   * True if every end of the worker is noticed. If false, a worker that the browser kills may go unnoticed. Known
+   * once the worker has posted a message.
    */
-  onFailure(listener: (reason: Error) => void): void;
-  /** True if every end of the worker is noticed. Known once the worker is ready. */
   readonly watched: boolean;
-  /** Makes the worker keep a Node process running while it is busy. Does nothing in browsers. */
+  /** Makes the worker keep a Node process running while it is busy, as a new one does. Does nothing in browsers. */
   keepAlive(busy: boolean): void;
   /** Ends the worker; resolves when it has ended, or after 5 seconds. Never rejects. */
-  terminate(): Promise<void>;
+  terminate(): Promise<unknown>;
+}
+
+/** Listeners of a worker. Those of a worker that was ended by `terminate` may be called once more. */
+export interface WorkerListeners {
+  message(message: unknown): void;
+  /** Called if the worker fails or ends; in browsers also if it could not start. */
+  failure(reason: Error): void;
 }
 
 type NodeWorkers = typeof import('node:worker_threads');
@@ -30,52 +33,30 @@ export const hasWorkers = (): boolean =>
   builtin('node:worker_threads') !== undefined ||
   (typeof Worker === 'function' && typeof Blob === 'function' && typeof URL.createObjectURL === 'function');
 
-/** Options of {@link readyWorker}. */
-export interface WorkerStart {
-  /** Buffers of the first message whose ownership moves to the worker. Default: none. */
-  readonly transfer?: ArrayBuffer[];
-  /** Browsers only: URL of the worker's program. Default: a blob of its text. */
-  readonly workerUrl?: string | URL;
-}
-
-function nodeWorker({ Worker: NodeWorker }: NodeWorkers): WorkerHandle {
+function nodeWorker(
+  { Worker: NodeWorker }: NodeWorkers,
+  { message, failure }: WorkerListeners,
+): WorkerHandle {
   const worker = new NodeWorker(workerText, { eval: true, name: 'cnn wasm' });
-  let ending = false;
+  worker.on('message', message);
+  worker.on('error', failure);
+  worker.once('exit', (code) => failure(new Error(`it ended with code ${code}`)));
   return {
-    post: (message, transfer) => worker.postMessage(message, transfer ?? []),
-    onMessage: (listener) => worker.on('message', listener),
-    onFailure(listener) {
-      worker.once('error', listener);
-      worker.once('exit', (code) => {
-        if (!ending) listener(new Error(`it ended with code ${code}`));
-      });
-    },
+    post: (request, transfer) => worker.postMessage(request, transfer),
     watched: true,
     keepAlive: (busy) => (busy ? worker.ref() : worker.unref()),
-    async terminate() {
-      ending = true;
-      await worker.terminate();
-    },
+    terminate: () => worker.terminate(),
   };
 }
 
 /** Message that a worker posts once it holds its Web Lock. */
 const LOCKED = 'locked';
 
-function browserWorker(workerUrl?: string | URL): WorkerHandle {
+function browserWorker({ message, failure }: WorkerListeners, workerUrl?: string | URL): WorkerHandle {
   const text = workerUrl ? undefined : new Blob([workerText], { type: 'text/javascript' });
   const url = text ? URL.createObjectURL(text) : workerUrl!;
   const worker = new Worker(url);
-  let ending = false;
-  const failureListeners: ((reason: Error) => void)[] = [];
-  const fail = (reason: string): void => {
-    if (!ending) for (const listener of failureListeners.splice(0)) listener(new Error(reason));
-  };
-  // Shortens the URL for error messages: bundlers inline small files as `data:` URLs of thousands of characters.
-  const startFailure = text
-    ? "it could not start: a content security policy has to allow 'worker-src blob:', or wasmBackend needs a workerUrl"
-    : `it could not start from ${String(workerUrl).slice(0, 99)}`;
-  worker.addEventListener('error', (event) => fail(event.message || startFailure));
+  const fail = (reason: string): void => failure(new Error(reason));
   // If the browser ends a worker, for instance when memory is short, there is no event. But the browser
   // releases the Web Locks that the worker held. Only secure contexts (https, localhost) have Web Locks, and
   // sandboxed frames and pages whose cookies are blocked may not use them: then some ends are not noticed.
@@ -90,23 +71,27 @@ function browserWorker(workerUrl?: string | URL): WorkerHandle {
         watched = false;
       });
   };
-  if (lock) worker.postMessage({ lock });
+  // Shortens the URL: bundlers inline small files as `data:` URLs of thousands of characters.
+  const advice = text
+    ? "it could not start: a content security policy has to allow 'worker-src blob:', or wasmBackend needs a workerUrl"
+    : `it could not start from ${String(workerUrl).slice(0, 99)}, which has to be @cnn/core/worker.js of this version, in isolated pages with the header Cross-Origin-Embedder-Policy`;
+  worker.addEventListener('error', ({ message: thrown = '' }) => {
+    // A script that is refused throws nothing. Servers answer unknown paths with a page, which is no script.
+    const started = thrown && (text || !thrown.includes('SyntaxError'));
+    fail(started ? thrown : advice + (thrown && `; ${thrown}`));
+  });
   worker.addEventListener('message', ({ data }) => {
     if (data === LOCKED) watch();
+    else message(data);
   });
+  if (lock) worker.postMessage({ lock });
   return {
-    post: (message, transfer) => worker.postMessage(message, transfer ?? []),
-    onMessage: (listener) =>
-      worker.addEventListener('message', ({ data }) => {
-        if (data !== LOCKED) listener(data);
-      }),
-    onFailure: (listener) => void failureListeners.push(listener),
+    post: (request, transfer = []) => worker.postMessage(request, transfer),
     get watched() {
       return watched;
     },
     keepAlive: () => undefined,
     async terminate() {
-      ending = true;
       worker.terminate();
       if (text) URL.revokeObjectURL(String(url));
       if (!watched) return;
@@ -117,31 +102,10 @@ function browserWorker(workerUrl?: string | URL): WorkerHandle {
 }
 
 /**
- * Starts a worker and resolves when it has answered `ready` to its first message; rejects if it fails before,
- * or has not answered after 30 seconds.
+ * Starts a worker.
+ * @param workerUrl - browsers only: URL of the worker's program. Default: a blob of its text.
  */
-export async function readyWorker(
-  first: Request,
-  { transfer, workerUrl }: WorkerStart = {},
-): Promise<WorkerHandle> {
+export function startWorker(listeners: WorkerListeners, workerUrl?: string | URL): WorkerHandle {
   const threads = builtin<NodeWorkers>('node:worker_threads');
-  const worker = threads ? nodeWorker(threads) : browserWorker(workerUrl);
-  let cancel: () => void = () => undefined;
-  try {
-    await new Promise<void>((resolve, reject) => {
-      cancel = startDeadline(START_MS, reject);
-      worker.onFailure(reject);
-      worker.onMessage((message) => {
-        if (message === 'ready') resolve();
-      });
-      worker.post(first, transfer);
-    });
-  } catch (error) {
-    await worker.terminate();
-    throw error;
-  } finally {
-    cancel();
-  }
-  worker.keepAlive(false);
-  return worker;
+  return threads ? nodeWorker(threads, listeners) : browserWorker(listeners, workerUrl);
 }
