@@ -27,7 +27,7 @@ const countOf = (value: Pickled): number => (value instanceof Map ? 4 : value in
 const FEW_COPIES = 10_000;
 
 /**
- * Gives a function that makes keys of dicts: numbers become `NumberKey`s, and so do further texts of array indices
+ * Gives a function that makes keys of dicts: numbers and long texts become `OpaqueKey`s, and so do further texts of array indices
  * (`nameCounter`): those of an optimizer's state refuse no file.
  */
 function dictKeys(): KeyIn {
@@ -45,7 +45,7 @@ class Memo {
   /** Values under consecutive numbers from 0, as Python stores them. */
   readonly #list: Pickled[] = [];
   /**
-   * All other values, by the number as text: a file can choose numbers whose hashes collide (see `NumberKey`), but not
+   * All other values, by the number as text: a file can choose numbers whose hashes collide (see `OpaqueKey`), but not
    * such texts.
    */
   readonly #others = new Map<string, Pickled>();
