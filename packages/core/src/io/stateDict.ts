@@ -242,9 +242,12 @@ export async function findStateDict(
   const others = (path: string): Candidate[] =>
     candidates.filter((other) => other.size > 0 && other.path !== path && !other.path.startsWith(`${path}.`));
   const top = dicts.candidate(root, '');
-  const hasTensorsAtTop = [...(top?.dict ?? [])].some(
-    ([key, value]) => typeof key === 'string' && isArray(value) && !isScalar(value) && !isOtherState(key),
-  );
+  const sliced = timeSlices(signal);
+  let hasTensorsAtTop = false;
+  for (const [key, value] of top?.dict ?? []) {
+    await sliced();
+    hasTensorsAtTop ||= typeof key === 'string' && isArray(value) && !isScalar(value) && !isOtherState(key);
+  }
   const take = ({ path, dict }: Candidate): StateDict => {
     const rest = others(path).map((other) => other.path);
     const held = [
