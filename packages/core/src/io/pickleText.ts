@@ -22,7 +22,7 @@ export interface EncodedText {
 const SLICE = 2 ** 16;
 
 /** Bytes of the longest text; V8's longest string has 2^29 - 24 characters. */
-const MAX_TEXT = 2 ** 28;
+export const MAX_TEXT = 2 ** 28;
 
 /** Bytes of a short text, which is decoded as Latin-1 if it is ASCII: a TextDecoder takes a microsecond to start. */
 const SHORT = 64;
