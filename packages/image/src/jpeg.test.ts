@@ -172,6 +172,17 @@ describe('JPEG', () => {
     expect(performance.now() - started).toBeLessThan(2000);
   });
 
+  test.each([
+    ['between scans', [...scanned(8, 0).slice(0, -2), 0xff]],
+    ['before the first scan', [0xff, 0xd8, 0xff]],
+  ])('a signal is heard in a long run of 255 %s', async (_, start) => {
+    const file = new Uint8Array(2 ** 28).fill(0xff);
+    file.set(start);
+    const aborter = new AbortController();
+    setTimeout(() => aborter.abort(new Error('stopped')), 0);
+    await expect(decodeImage(file, { signal: aborter.signal })).rejects.toThrow('stopped');
+  });
+
   test('an abort stops decoding that takes long, and decoding that waits', async () => {
     const file = scanned(9000, 0);
     const started = performance.now();
@@ -247,6 +258,26 @@ describe('JPEG', () => {
     ['404', false, /^In a page, its file mozjpeg_dec\.wasm must lie beside the bundled script/],
   ])('where it cannot be loaded (%s) the advice fits the place', (message, inNode, advice) => {
     expect(jpegAdvice(message, inNode)).toMatch(advice);
+  });
+
+  test.each([
+    ['gives nothing', () => null],
+    [
+      'throws nothing that is known',
+      () => {
+        throw 17;
+      },
+    ],
+  ])('if the decoder %s, the error says what is known, and what to do', async (_, decode) => {
+    vi.resetModules();
+    vi.doMock('@jsquash/jpeg/codec/dec/mozjpeg_dec.js', () => ({
+      default: () => Promise.resolve({ HEAPU8: new Uint8Array(0), decode }),
+    }));
+    const { decodeImage: decodeFresh } = await import('./index.js');
+    await expect(decodeFresh(progressive)).rejects.toThrow(
+      /no reason for its 20 x 12 pixels in colour, progressive with \d+ scans: .* save it again as a baseline JPEG/,
+    );
+    vi.doUnmock('@jsquash/jpeg/codec/dec/mozjpeg_dec.js');
   });
 
   test('a decoder that fails to load is not a FileFormatError, and is loaded again for the next file', async () => {

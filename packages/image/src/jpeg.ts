@@ -17,9 +17,10 @@ export async function decodeJpeg(
   limits: ImageLimits,
   signal?: AbortSignal,
 ): Promise<StoredPicture> {
-  const { width, height, orientation, scans } = await readJpegStructure(bytes, limits, signal);
+  const structure = await readJpegStructure(bytes, limits, signal);
+  const { width, height, orientation } = structure;
   const pixels = width * height;
-  const rgba = await decodeRgba(bytes, pixels * scans, signal);
+  const rgba = await decodeRgba(bytes, structure, signal);
   if (rgba.length !== 4 * pixels)
     failJpeg(`it decodes to ${rgba.length} bytes for ${width} x ${height} pixels`);
   const data = new Uint8Array(3 * pixels);

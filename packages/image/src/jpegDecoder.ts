@@ -6,7 +6,7 @@ import { createQueue } from '@cnn/core/graph';
 import { builtin } from '@cnn/core/io';
 import type { MozJPEGModule } from '@jsquash/jpeg/codec/dec/mozjpeg_dec.js';
 import { jpegAdvice } from './jpegAdvice.js';
-import { failJpeg } from './jpegStructure.js';
+import { failJpeg, type JpegStructure } from './jpegStructure.js';
 
 /** The decoder, and its memory, which the library's types leave out. */
 interface Decoder extends MozJPEGModule {
@@ -98,10 +98,20 @@ class PlainImageData {
   ) {}
 }
 
-const failDecoding = (reason: string): never => failJpeg(`its compressed data is broken (${reason})`);
+/** Throws the decoder's reason, or, if it gives none, what is known of the picture. */
+function failDecoding(
+  { width, height, components, isProgressive, scans }: JpegStructure,
+  reason: string | undefined,
+): never {
+  return failJpeg(
+    reason
+      ? `its compressed data is broken (${reason})`
+      : `the decoder gives no picture and no reason for its ${width} x ${height} pixels in ${components === 1 ? 'grey' : 'colour'}, ${isProgressive ? `progressive with ${scans} scans` : 'baseline'}: its data is broken, or memory ran out. Open it in an image editor, and save it again as a baseline JPEG`,
+  );
+}
 
 /** Decodes in this thread. Calls must not overlap: the decoder and the stand-in for ImageData are shared. */
-async function decodeHere(bytes: Uint8Array): Promise<Uint8ClampedArray> {
+async function decodeHere(bytes: Uint8Array, structure: JpegStructure): Promise<Uint8ClampedArray> {
   const scope = globalThis as { ImageData?: unknown };
   const missing = scope.ImageData === undefined;
   if (missing) scope.ImageData = PlainImageData;
@@ -112,15 +122,17 @@ async function decodeHere(bytes: Uint8Array): Promise<Uint8ClampedArray> {
       throw error;
     });
     lastLine = '';
+    let reason: string | undefined;
     try {
       const image = loaded.decode(Uint8Array.from(bytes), false);
       if (loaded.HEAPU8.length > KEPT_BYTES) decoder = undefined;
-      return image?.data ?? failDecoding('there is no picture in it');
+      if (image) return image.data;
     } catch (error) {
-      // A failed decoder's memory is in an unknown state: the next picture loads a new decoder.
-      decoder = undefined;
-      return failDecoding(lastLine || (error instanceof Error ? error.message : 'no reason is known'));
+      reason = error instanceof Error ? error.message : undefined;
     }
+    // A failed decoder's memory is in an unknown state: the next picture loads a new decoder.
+    decoder = undefined;
+    return failDecoding(structure, lastLine || reason);
   } finally {
     if (missing) delete scope.ImageData;
   }
@@ -165,6 +177,7 @@ interface Answer {
 /** Decodes in a worker thread, which an abort ends. @returns undefined if no worker can run here. */
 async function decodeInWorker(
   bytes: Uint8Array,
+  structure: JpegStructure,
   signal: AbortSignal,
 ): Promise<Uint8ClampedArray | undefined> {
   const threads = builtin<typeof import('node:worker_threads')>('node:worker_threads');
@@ -193,14 +206,17 @@ async function decodeInWorker(
       worker.once('error', () => resolve({}));
       worker.once('exit', () => resolve({}));
     });
-    return reason === undefined ? data : failDecoding(reason || 'no reason is known');
+    return reason === undefined ? data : failDecoding(structure, reason);
   } finally {
     if (stop) signal.removeEventListener('abort', stop);
     await worker.terminate();
   }
 }
 
-/** Work in pixels times scans from which a worker thread is started, which takes about 50 ms; here about 100 ms. */
+/** Pixels that take as long as a byte of the file, which the decoder copies and reads even if it belongs to no pixel. */
+const PIXELS_PER_BYTE = 2;
+
+/** Work in pixels from which a worker thread is started, which takes about 50 ms; here about 100 ms. */
 const WORKER_PIXELS = 16e6;
 
 /** Decodings in this thread, one after the other. */
@@ -209,20 +225,21 @@ const enqueue = createQueue();
 /**
  * Decodes a JPEG file whose structure has been checked to RGBA bytes. The memory, 4 bytes a pixel and for progressive
  * files up to 6 more, is given back.
- * @param work - pixels times scans.
  * @param signal - stops long work in Node, in a worker thread; elsewhere only work that waits.
  * @throws FileFormatError with the decoder's reason.
  */
 export async function decodeRgba(
   bytes: Uint8Array,
-  work: number,
+  structure: JpegStructure,
   signal: AbortSignal | undefined,
 ): Promise<Uint8ClampedArray> {
   signal?.throwIfAborted();
-  const made = signal && work >= WORKER_PIXELS ? await decodeInWorker(bytes, signal) : undefined;
+  const { width, height, scans } = structure;
+  const work = width * height * scans + PIXELS_PER_BYTE * bytes.length;
+  const made = signal && work >= WORKER_PIXELS ? await decodeInWorker(bytes, structure, signal) : undefined;
   if (made) return made;
   return enqueue(async () => {
     signal?.throwIfAborted();
-    return decodeHere(bytes);
+    return decodeHere(bytes, structure);
   });
 }

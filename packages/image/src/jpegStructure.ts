@@ -12,10 +12,13 @@ export const failJpeg = (reason: string, offset?: number): never => {
   throw new FileFormatError('JPEG', reason, offset);
 };
 
-/** The size in the frame header. */
+/** The frame header. */
 interface Frame {
   readonly width: number;
   readonly height: number;
+  /** Colour components: 1 for grey, 3 for colours. */
+  readonly components: number;
+  readonly isProgressive: boolean;
 }
 
 /** Kinds of JPEG that the decoder does not read, by the marker of their frame header. */
@@ -33,16 +36,14 @@ const unsupported: Readonly<Record<number, string>> = {
 };
 
 /** The structure of a file. */
-export interface JpegStructure {
-  readonly width: number;
-  readonly height: number;
+export interface JpegStructure extends Frame {
   /** Orientation of the EXIF data, else of the XMP; 1 without any. */
   readonly orientation: Orientation;
   /** Number of scans; more than one in progressive files. */
   readonly scans: number;
 }
 
-function readFrame(segment: Uint8Array, at: number): Frame {
+function readFrame(segment: Uint8Array, isProgressive: boolean, at: number): Frame {
   if (segment.length < 6) return failJpeg('it is cut short within its frame header', at);
   const view = new DataView(segment.buffer, segment.byteOffset, segment.byteLength);
   const [depth, components] = [segment[0], segment[5]!];
@@ -51,7 +52,7 @@ function readFrame(segment: Uint8Array, at: number): Frame {
     return failJpeg('its colours are CMYK or YCCK, which is not read. Convert it to RGB.', at);
   if (components !== 1 && components !== 3)
     return failJpeg(`it has ${components} colour components; 1 and 3 are read`, at);
-  return { height: view.getUint16(1), width: view.getUint16(3) };
+  return { height: view.getUint16(1), width: view.getUint16(3), components, isProgressive };
 }
 
 function checkSize({ width, height }: Frame, { maxPixels }: ImageLimits): void {
@@ -94,8 +95,19 @@ function checkScans(
 /** Markers between two yields to the event loop; each takes less than a microsecond. */
 const MARKERS_PER_SLICE = 4096;
 
-/** Compressed bytes that are searched for a marker between two yields to the event loop; a few milliseconds. */
+/** Bytes that are searched for a marker, or for the end of a run of 255, between two yields; a few milliseconds. */
 const SEARCH_BYTES = 2 ** 21;
+
+type Slice = () => Promise<void>;
+
+/** Gives the offset of the next byte that is 255 (`is255`), or is not; else the end of the file. */
+async function find(bytes: Uint8Array, from: number, is255: boolean, slice: Slice): Promise<number> {
+  for (let at = from; ; await slice()) {
+    const end = Math.min(bytes.length, at + SEARCH_BYTES);
+    while (at < end && (bytes[at] === 0xff) !== is255) at++;
+    if (at < end || at === bytes.length) return at;
+  }
+}
 
 /** A marker: its code, and the segment after it, which is undefined if it has none or is damaged. */
 interface Marker {
@@ -109,10 +121,8 @@ interface Marker {
 }
 
 /** Finds the next marker from an offset; skips stray bytes, as the decoder does. */
-function markerFrom(bytes: Uint8Array, from: number): Marker {
-  let at = from;
-  while (at < bytes.length && bytes[at] !== 0xff) at++;
-  while (at < bytes.length && bytes[at] === 0xff) at++;
+async function markerFrom(bytes: Uint8Array, from: number, slice: Slice): Promise<Marker> {
+  let at = await find(bytes, await find(bytes, from, true, slice), false, slice);
   const code = bytes[at++];
   const none = { code, segment: undefined, claimed: undefined, end: at };
   if (code === undefined || code < 2 || (code >= 0xd0 && code <= 0xd9)) return none;
@@ -154,7 +164,7 @@ export async function readJpegStructure(
     if (count % MARKERS_PER_SLICE === 0) await slice();
     if (at < bytes.length && bytes[at] !== 0xff)
       return failJpeg('there are stray bytes between its segments', at);
-    const { code, segment, claimed, end } = markerFrom(bytes, at);
+    const { code, segment, claimed, end } = await markerFrom(bytes, at, slice);
     if (code === undefined) return failJpeg('it is cut short before its first scan', bytes.length);
     if (code === 0xd9) return failJpeg('it has no picture in it', at);
     if (isBare(code)) {
@@ -170,7 +180,7 @@ export async function readJpegStructure(
       return failJpeg(`it is ${kind}, which is not read. Save it as a baseline or progressive JPEG.`, at);
     if (code >= 0xc0 && code <= 0xc2) {
       if (frame) return failJpeg('it has two frame headers', at);
-      frame = readFrame(segment, at);
+      frame = readFrame(segment, code === 0xc2, at);
       checkSize(frame, limits);
     }
     if (code === 0xe1) {
@@ -197,20 +207,14 @@ async function countScans(
   first: number,
   frame: Frame,
   limits: ImageLimits,
-  slice: () => Promise<void>,
+  slice: Slice,
 ): Promise<number> {
   let scans = 1;
   let isDamaged = false;
   for (let at = first, count = 1; ; count++) {
     if (count % MARKERS_PER_SLICE === 0) await slice();
     checkScans(scans, bytes.length, frame, limits);
-    const start = at;
-    while (at < bytes.length && bytes[at] !== 0xff && at - start < SEARCH_BYTES) at++;
-    if (at - start === SEARCH_BYTES) {
-      await slice();
-      continue;
-    }
-    const { code, segment, end } = markerFrom(bytes, at);
+    const { code, segment, end } = await markerFrom(bytes, at, slice);
     if (code === undefined) return failJpeg('it is cut short: its end marker is missing', bytes.length);
     if (code === 0xd9) return scans;
     // The decoder gives up at a damaged segment if it needs more scans; any end marker after it will do.

@@ -6,7 +6,7 @@ import { FileFormatError } from '../errors.js';
 import { excerpt } from '../printable.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import { bytesPerValue, type DType } from './dtype.js';
-import { isCount, isShape } from './limits.js';
+import { isCount, isShape, requireName } from './limits.js';
 import { describe, isTag, type Persistent, type Pickled } from './pickleValue.js';
 import { quote } from './quote.js';
 
@@ -116,6 +116,7 @@ export function storageOf(format: string, reference: Persistent): StorageReferen
   const [, type, key, , , view] = id as readonly (Pickled | undefined)[];
   if (!isTag(type, 'global') || (typeof key !== 'string' && !isCount(key)))
     throw new FileFormatError(format, 'a storage has no proper type and key');
+  requireName(format, String(key));
   const viewOffset = Array.isArray(view) ? view[1] : 0;
   if (!isCount(viewOffset))
     throw new FileFormatError(format, `the view of storage ${describe(key)} has no offset`);

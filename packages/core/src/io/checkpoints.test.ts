@@ -703,6 +703,55 @@ describe('bombs', () => {
     expect(String(await soon(file(multiples.slice(0, 256))))).not.toMatch(/whole numbers/);
   });
 
+  /** A TorchScript program of modules in each other, each under the same long name. */
+  const nested = (key: string): Uint8Array =>
+    zipFile({
+      'a/constants.pkl': pickle(null),
+      'a/data.pkl': bytesOf(
+        ...[w, 'q', 1, '0', text(key), 'q', 2, '0'],
+        many(50, () => bytesOf(name('__torch__', 'M'), ')', 0x81, '}(Vw\nh', 1, 'h', 2)),
+        'N',
+        many(50, () => bytesOf('ub')),
+        '.',
+      ),
+    });
+
+  // V8 hashes texts of 16,384 characters by their length alone.
+  test.each<[string, (key: string) => Uint8Array]>([
+    ['safetensors', (key) => safetensorsFile({ [key]: empty })],
+    ['safetensors, escaped', (key) => safetensorsFile(`{"${'\\u0061'.repeat(key.length)}":1}`)],
+    ['metadata of safetensors', (key) => safetensorsFile({ __metadata__: { [key]: '' } })],
+    ['zip', (key) => zipFile({ [key]: bytesOf() })],
+    ['npz', (key) => zipFile({ [`${key}.npy`]: bytesOf() })],
+    ['an index', (key) => bytesOf(JSON.stringify({ weight_map: { [key]: 'a' } }))],
+    ['a pickle', (key) => torchZip(pickle({ [key]: w }))],
+    ['a storage', (key) => torchZip(pickle({ w: pickledTensor({ key }) }))],
+    ['TorchScript', nested],
+    ['TorchScript of many levels', (key) => nested(key.slice(0, 4000))],
+  ])('a name that is too long: %s', async (_, file) => {
+    expect(String(await soon(file('a'.repeat(20_000))))).toMatch(/names of up to 4,096 are read/);
+    expect(String(await soon(file('a'.repeat(60))))).not.toMatch(/are read$/);
+  });
+
+  // One list of extents may have 64; JSON.parse takes 25 bytes for each of seven million.
+  test.each<[string, (values: string) => Uint8Array]>([
+    ['a shape', (values) => safetensorsFile(`{"a":{"shape":[${values}1]}}`)],
+    ['a list in an index', (values) => bytesOf(`{"weight_map":{"a":"b"},"x":[${values}1]}`)],
+  ])('a long list: %s', async (_, file) => {
+    expect(String(await soon(file('1,'.repeat(7_000_000))))).toMatch(/list of more than 64 values/);
+    expect(String(await soon(file('1,'.repeat(63))))).not.toMatch(/more than 64 values/);
+  });
+
+  test('an index of more names than tensors may be', async () => {
+    const names = Array.from({ length: 350_000 }, (_, i) => `"n${i}":"a"`).join(',');
+    expect(String(await soon(bytesOf(`{"weight_map":{${names}}}`)))).toMatch(/over the limit maxTensors/);
+    const objects = `{${Array.from({ length: 90 }, (_, i) => `"${i}a":0`).join(',')}}`;
+    const metadata = Array.from({ length: 1200 }, (_, i) => `"m${i}":${objects}`).join(',');
+    expect(String(await soon(bytesOf(`{"weight_map":{"a":"b"},"metadata":{${metadata}}}`)))).toMatch(
+      /over the limit maxTensors/,
+    );
+  });
+
   test('memo entries under numbers that collide', async () => {
     const put = (i: number): Uint8Array => bytesOf('r', u32(Math.imul(i, 0x9e3779b1) >>> 0));
     expect(await soon(torchZip(bytesOf('N', many(100_000, put), '0}.')))).not.toBeInstanceOf(Error);

@@ -169,10 +169,32 @@ describe('a connection that breaks', () => {
       },
     ],
     ['that there is no such part', status(416)],
+    [
+      'a part of another version',
+      (request, response) => {
+        const from = Number(/\d+/.exec(request.headers.range!)![0]);
+        response.writeHead(206, {
+          'content-range': `bytes ${from}-${file.length - 1}/${file.length}`,
+          'last-modified': 'Tue, 02 Jan 2024 00:00:00 GMT',
+        });
+        response.end(new Uint8Array(file.length - from));
+      },
+    ],
   ])('starts again when the server answers with %s', async (_, answer) => {
     answers = [broken({ 'last-modified': 'Mon, 01 Jan 2024 00:00:00 GMT' }), answer, whole];
     await reads({ sha256: hash });
     expect(requests.map(({ headers }) => headers.range !== undefined)).toEqual([false, true, false]);
+  });
+
+  test('starts again when the part has another ETag', async () => {
+    const other: Answer = (request, response) => {
+      const from = Number(/\d+/.exec(request.headers.range!)![0]);
+      const headers = { 'content-range': `bytes ${from}-${file.length - 1}/${file.length}`, etag: '"v2"' };
+      response.writeHead(206, headers).end(new Uint8Array(file.length - from));
+    };
+    answers = [broken({ etag: '"v1"' }), other, whole];
+    await reads();
+    expect(requests.length).toBe(3);
   });
 
   test('keeps what has come while the server is busy', async () => {
@@ -263,6 +285,12 @@ describe('what another try cannot mend is tried once', () => {
     await expect(read()).rejects.toThrow(/the server redirects in a circle; check the URL/);
     // Fetch follows 20 redirects.
     expect(requests.length).toBe(21);
+  });
+
+  test('a redirect to no URL', async () => {
+    answers = [status(302, { location: 'http://[::bad' })];
+    await expect(read()).rejects.toThrow(/redirects to an address that is no URL/);
+    expect(requests.length).toBe(1);
   });
 
   test('a redirect to another scheme', async () => {
@@ -414,6 +442,29 @@ describe('limits', () => {
 });
 
 describe('a signal', () => {
+  test.each([
+    ['never answers', () => new Promise<Response>(() => undefined)],
+    [
+      'never ends',
+      () =>
+        Promise.resolve(
+          new Response(new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(9)) })),
+        ),
+    ],
+  ])('ends a download whose fetch %s and forgets its signal', async (_, forgetful) => {
+    vi.stubGlobal('fetch', forgetful);
+    try {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort('stop'), 20);
+      await expect(read({ cache: false, signal: controller.signal })).rejects.toBe('stop');
+      await expect(read({ cache: false, stallTimeout: 20 })).rejects.toThrow(
+        /no byte arrived for 0.02 seconds/,
+      );
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
+
   test('ends a download with its reason, while it comes and while it waits for another try', async () => {
     for (const answer of [broken(), status(503), (): void => undefined]) {
       answers = [answer];

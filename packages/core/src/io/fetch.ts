@@ -150,11 +150,16 @@ async function receive(url: string, received: Received, options: DownloadOptions
   const fail = (reason: string, cause: unknown): never => {
     throw new DownloadError(`Could not download ${shownUrl(url)}: ${reason}.`, { cause });
   };
+  // Node's fetch forgets its signal if that is collected as garbage before the body ends.
+  const aborted = new Promise<never>((_, reject) =>
+    connection.signal.addEventListener('abort', () => reject(connection.signal.reason)),
+  );
+  aborted.catch(() => undefined);
   alive();
   try {
     const { length, validator } = received;
     const resume = length > 0 && validator !== undefined;
-    const response = await fetch(address.href, {
+    const responding = fetch(address.href, {
       signal: connection.signal,
       headers: {
         ...address.headers,
@@ -162,7 +167,8 @@ async function receive(url: string, received: Received, options: DownloadOptions
       },
       // Manual, since fetch's own 'error' does not say in a page why it failed.
       redirect: redirect === 'error' ? 'manual' : 'follow',
-    }).catch((error: unknown) => {
+    });
+    const response = await Promise.race([responding, aborted]).catch((error: unknown) => {
       const reason = permanentFailure(error);
       if (reason) fail(reason, error);
       // A request with Range can fail where a plain one succeeds (CORS in a page): retry without.
@@ -175,6 +181,8 @@ async function receive(url: string, received: Received, options: DownloadOptions
     else requireContinuation(received, response);
     const reader = response.body?.getReader();
     if (!reader) throw new BrokenConnection('the response has no body');
+    // Ends a read that waits.
+    aborted.catch((reason: unknown) => reader.cancel(reason).catch(() => undefined));
     for (;;) {
       const { done, value } = await reader.read().catch((error: unknown) => {
         if (codeOf(error) === 'Z_DATA_ERROR')
@@ -184,6 +192,7 @@ async function receive(url: string, received: Received, options: DownloadOptions
           );
         throw broken(error);
       });
+      if (connection.signal.aborted) throw broken(connection.signal.reason);
       if (done) break;
       alive();
       append(received, value, limits);
@@ -220,8 +229,8 @@ function start(url: string, received: Received, response: Response, options: Dow
 }
 
 /**
- * Requires that a partial response (206) continues exactly where the last one ended. In a page, CORS often
- * hides Content-Range; the download then starts again.
+ * Requires that a partial response (206) continues exactly where the last one ended, in the same version of the file: a
+ * server may not know `If-Range`. In a page, CORS often hides Content-Range; the download then starts again.
  */
 function requireContinuation(received: Received, response: Response): void {
   const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '');
@@ -229,9 +238,16 @@ function requireContinuation(received: Received, response: Response): void {
   const fits =
     from === String(received.length) &&
     (total === '*' || received.total === undefined || total === String(received.total));
-  if (fits) return;
+  const { validator } = received;
+  const version = response.headers.get(/^"/.test(validator ?? '') ? 'etag' : 'last-modified');
+  const isSame = version === null || version === validator;
+  if (fits && isSame) return;
   received.validator = undefined;
-  throw new BrokenConnection('the server answered with another range than the requested one');
+  throw new BrokenConnection(
+    fits
+      ? 'the file has changed on the server'
+      : 'the server answered with another range than the requested one',
+  );
 }
 
 /** Throws unless there is a fetch, and it supports the scheme of the URL. A page gives no reason for its failure. */
@@ -263,12 +279,13 @@ const permanentFailures: readonly (readonly [RegExp, string])[] = [
     /cross origin not allowed|URL (?:cannot contain|includes) credentials/i,
     'the server redirects to a URL with a user and password, which fetch refuses; give the URL of the file itself',
   ],
+  [/invalid url|ERR_INVALID_URL/i, 'the server redirects to an address that is no URL; check the URL'],
   [/bad port/i, 'fetch refuses the port of the URL; check the URL'],
   [
     /unknown scheme|must be a HTTP/i,
     'the server redirects to an address that is not http or https; check the URL',
   ],
-  [/^HPE_/, 'the server does not speak HTTP; check the port of the URL'],
+  [/^HPE_/, 'the server does not speak HTTP, or breaks its rules; check the port of the URL'],
   [/^ERR_SSL_/, 'the server does not speak TLS; check whether its URL starts with http'],
   [
     /^(CERT_|ERR_TLS_CERT|DEPTH_ZERO_SELF_SIGNED|SELF_SIGNED|UNABLE_TO_(GET_ISSUER|VERIFY))/,

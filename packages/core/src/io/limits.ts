@@ -1,5 +1,6 @@
 /** Limits on the sizes a weight file states, checked before memory is allocated: any file may be hostile. */
 import { FileFormatError } from '../errors.js';
+import { quote } from './quote.js';
 
 /** Upper bounds on the sizes that a file states. Raise one for a file that you trust. */
 export interface Limits {
@@ -78,17 +79,34 @@ export function allocated(size: number): Uint8Array<ArrayBuffer> {
   }
 }
 
+/**
+ * Characters of the longest name in a file. V8 hashes texts from 16,384 characters on by their length alone, so that
+ * those of one length collide in every Map, Set and object; and rules of names take longer for long names.
+ */
+export const MAX_NAME = 4096;
+
 /** Names of a file that may be array indices: see {@link nameCounter}. */
 export const MAX_INDEX_NAMES = 256;
 
+/** Requires that a text of a file is short enough to be the key of a Map. @throws FileFormatError if it is not. */
+export function requireName(format: string, name: string): void {
+  if (name.length > MAX_NAME)
+    throw new FileFormatError(
+      format,
+      `its name ${quote(name)} has ${name.length.toLocaleString('en-US')} characters; names of up to ${MAX_NAME.toLocaleString('en-US')} are read`,
+    );
+}
+
 /**
- * Gives a function that counts the names of a file which are array indices ('0', '65536') and throws at the 257th.
- * Many releases of V8 (Node 20.16, 24.4) hash such texts by value, so that they can be made to collide: 65,000 take
- * 50 seconds in a Map. A network has few parameters with such names (ParameterList).
+ * Gives a function that checks each name of a file before it becomes the key of a Map. It throws for one that is too
+ * long, and at the 257th that is an array index ('0', '65536'): many releases of V8 (Node 20.16, 24.4) hash such texts by
+ * value, so that they can be made to collide, and 65,000 take 50 seconds. A network has few parameters with such names
+ * (ParameterList).
  */
 export function nameCounter(format: string): (name: string) => void {
   let count = 0;
   return (name) => {
+    requireName(format, name);
     if (isIndexText(name) && ++count > MAX_INDEX_NAMES)
       throw new FileFormatError(format, `more than ${MAX_INDEX_NAMES} of its names are whole numbers`);
   };

@@ -92,6 +92,80 @@ const python2 = `(dp0\nS'a\\'b\\n\\xe9'\np1\nV\\u20ac\np2\ns.`;
 const fromHex = (digits: readonly string[]): Uint8Array =>
   Uint8Array.from(digits.join('').match(/../g)!, (pair) => Number.parseInt(pair, 16));
 
+test('a text that is too long for a string is refused before it is decoded', async () => {
+  const bytes = bytesOf(0x8d, u64(2 ** 28 + 1), new Uint8Array(2 ** 28 + 1), '.');
+  await expect(read(bytes)).rejects.toThrow(/text of 268,435,457 bytes; texts of up to 268,435,456 are read/);
+});
+
+/** What Python 3.13 reads: `pickle.loads(line + b'.')`. */
+test.each([
+  ['V\\U0001f600!\n', '\u{1f600}!'],
+  ['V\\u20ac\\u005c\\q\n', '€\\\\q'],
+  ['V\\\\u0041\\\\\\u0041\n', '\\\\u0041\\\\A'],
+  ['V\xe9\n', 'é'],
+  ["S'\\q\\101\\7\\0x\\x41\\n\\\\x41'\n", '\\qA\u0007\u0000xA\n\\x41'],
+  ["S'\\a\\b\\t\\v\\f\\r\\''\n", "\u0007\b\t\v\f\r'"],
+  [bytesOf('X', u32(4), 0xef, 0xbb, 0xbf, 'a'), '\ufeffa'],
+])('the text of %j is %j', async (line, expected) => {
+  expect(await read(bytesOf(line, '.'))).toBe(expected);
+});
+
+test.each(['V\\u00\n', 'V\\U00110000\n', 'V\\U0001f60\n', "S'\\x4'\n"])(
+  'the text of %j is refused',
+  async (line) => {
+    await expect(read(bytesOf(line, '.'))).rejects.toThrow(/broken escape/);
+  },
+);
+
+describe('a long text', () => {
+  const long = (op: string, one: string, count: number): Uint8Array => bytesOf(op, one.repeat(count), '\n.');
+
+  // 2^16 is no multiple of 6 and 10: escapes lie across slices.
+  test.each([
+    ['V', '\\u20ac', '€'],
+    ['V', '\\U0001f600', '\u{1f600}'],
+    ['S', '\\x41b', 'Ab'],
+  ])('of escapes (%s, %j) is whole', async (op, one, character) => {
+    expect(await read(long(op, one, 40_000))).toBe(character.repeat(40_000));
+  });
+
+  test('of UTF-8 is whole', async () => {
+    const content = new TextEncoder().encode('€'.repeat(50_000));
+    expect(await read(bytesOf('X', u32(content.length), content, '.'))).toBe('€'.repeat(50_000));
+  });
+
+  test.each([
+    ['V', '\\u20ac'],
+    ['S', '\\x41'],
+    ['V', 'a'],
+  ])('(%s, %j) takes time in proportion, and can be stopped', async (op, one) => {
+    const bytes = long(op, one, 8_000_000 / one.length);
+    const start = cpuTime();
+    await read(bytes);
+    expect(cpuTime() - start).toBeLessThan(4000);
+    const aborter = new AbortController();
+    setTimeout(() => aborter.abort(new Error('stopped')), 0);
+    await expect(unpickle(bytes, 0, defaultLimits, aborter.signal)).rejects.toThrow('stopped');
+  });
+});
+
+test('a line may be longer than a header, as values of numpy are', async () => {
+  const limits = { ...defaultLimits, maxHeaderBytes: 2 ** 16 };
+  expect((await unpickle(bytesOf('V', 'a'.repeat(2 ** 17), '\n.'), 0, limits)).value).toHaveLength(2 ** 17);
+});
+
+test('long keys of a dict are not compared', async () => {
+  const keys = Array.from({ length: 1000 }, (_, i) => text(`${'a'.repeat(100_000)}${String(i).padStart(6)}`));
+  const start = cpuTime();
+  const value = await read(bytesOf('}(', ...keys.flatMap((key) => [key, 'N']), 'u.'));
+  expect(cpuTime() - start).toBeLessThan(2000);
+  expect((value as Map<Pickled, Pickled>).size).toBe(1000);
+});
+
+test.each(['c', 'i'])('names of classes are short (%s)', async (op) => {
+  await expect(read(bytesOf('(', op, `m\n${'a'.repeat(5000)}\n.`))).rejects.toThrow(/5,000 characters/);
+});
+
 describe('what Python writes is read', () => {
   test.each([1, 2, 4, 5])('a checkpoint in protocol %i', async (protocol) => {
     const bytes = fromHex(byPython[protocol]!);
@@ -298,10 +372,11 @@ describe('bombs', () => {
   });
 
   test.each(['F', 'L'])(
-    'a number that is a million digits and a letter is refused at once (%s)',
+    'a number that is thousands of digits and a letter is refused at once (%s)',
     async (op) => {
-      const bytes = bytesOf(op, '1'.repeat(1_000_000), 'x\n.');
-      await expect(quickly(() => read(bytes))).rejects.toThrow(/is not a number/);
+      const digits = (count: number) => bytesOf(op, '1'.repeat(count), 'x\n.');
+      await expect(quickly(() => read(digits(65_000)))).rejects.toThrow(/is not a number/);
+      await expect(quickly(() => read(digits(1_000_000)))).rejects.toThrow(/line of more than 65,536 bytes/);
     },
   );
 
@@ -361,7 +436,7 @@ describe('bombs', () => {
       /maxHeaderBytes/,
     );
     await expect(unpickle(bytesOf('I', '1'.repeat(1000), '\n.'), 0, limits)).rejects.toThrow(
-      /middle of a line/,
+      /asks for 1,001, over the limit maxHeaderBytes of 100/,
     );
     expect((await unpickle(bytesOf(u64(0), 'N.'), 8, { ...limits, maxHeaderBytes: 2 })).value).toBe(null);
   });

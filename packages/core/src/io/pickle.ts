@@ -3,11 +3,12 @@
  * names become inert tags, and calls are recorded.
  */
 import { timeSlices } from '../yield.js';
-import type { Limits } from './limits.js';
+import { type Limits, requireName } from './limits.js';
 import { pickleBytes } from './pickleBytes.js';
-import { literal, Op } from './pickleOps.js';
+import { literal, Op, textOf } from './pickleOps.js';
 import { PickleStack } from './pickleStack.js';
-import type { Persistent, Pickled } from './pickleValue.js';
+import { textReader } from './pickleText.js';
+import type { Global, Persistent, Pickled } from './pickleValue.js';
 
 /**
  * Reads the persistent id of protocol 0, which is text: `('storage', <class 'torch.FloatStorage'>, '0', 'cpu',
@@ -53,7 +54,14 @@ export async function unpickle(
   const { fail } = source;
   const sliced = timeSlices(signal);
   const stack = new PickleStack(fail, limits, sliced, () => source.position() - start);
+  const decoded = textReader(fail, sliced);
   const references: Persistent[] = [];
+  /** Makes the name of a class or function, which is compared and shown many times. */
+  const named = (module: string, name: string): Global => {
+    requireName('pickle', module);
+    requireName('pickle', name);
+    return { kind: 'global', module, name };
+  };
   for (let count = 1; ; count++) {
     if (count % STRIDE === 0) await sliced();
     const op = source.opcode();
@@ -62,6 +70,11 @@ export async function unpickle(
     if (operand !== undefined) {
       if (operand instanceof Uint8Array) stack.pushNew(operand);
       else stack.push(operand);
+      continue;
+    }
+    const text = textOf(op, source);
+    if (text) {
+      stack.push(await decoded(text));
       continue;
     }
     switch (op) {
@@ -130,7 +143,7 @@ export async function unpickle(
         break;
       case Op.GLOBAL: {
         const module = source.line();
-        stack.pushNew({ kind: 'global', module, name: source.line() });
+        stack.pushNew(named(module, source.line()));
         break;
       }
       case Op.STACK_GLOBAL: {
@@ -138,12 +151,12 @@ export async function unpickle(
         const module = stack.pop();
         if (typeof name !== 'string' || typeof module !== 'string')
           return fail('it names a class or function by a value that is not text');
-        stack.pushNew({ kind: 'global', module, name });
+        stack.pushNew(named(module, name));
         break;
       }
       case Op.INST: {
         const module = source.line();
-        stack.call({ kind: 'global', module, name: source.line() }, stack.popMark());
+        stack.call(named(module, source.line()), stack.popMark());
         break;
       }
       case Op.OBJ: {

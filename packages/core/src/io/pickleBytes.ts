@@ -25,14 +25,12 @@ export interface PickleBytes {
   f64(): number;
   /** Reads `count` bytes: a view of the file. */
   raw(count: number): Uint8Array;
-  utf8(count: number): string;
-  latin1(count: number): string;
   /** Reads an integer of `count` bytes, at most 64, little-endian two's complement; rounded beyond 2^53. */
   long(count: number): number;
-  /** Reads UTF-8 text up to the next line feed. */
+  /** Reads a name or a number up to the next line feed: UTF-8 of at most 64 kB. */
   line(): string;
-  /** Reads Latin-1 text (one character a byte) up to the next line feed. */
-  latin1Line(): string;
+  /** Reads the bytes up to the next line feed: a view of the file. */
+  rawLine(): Uint8Array;
   /** Reads a decimal number up to the next line feed. */
   decimal(): number;
 }
@@ -42,6 +40,9 @@ export interface PickleBytes {
  * a numpy array), which the size of the file bounds.
  */
 const PAYLOAD = 1 << 16;
+
+/** Bytes of the longest line that is a name or a number. */
+const MAX_LINE = 1 << 16;
 
 /**
  * Makes a cursor.
@@ -71,24 +72,25 @@ export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): P
     const from = take(count);
     return bytes.subarray(from, from + count);
   };
-  const decode = (part: Uint8Array): string => {
-    // A TextDecoder takes a microsecond to start; names are short.
-    if (part.length <= 64 && part.every((byte) => byte < 128)) return latin1(part);
-    try {
-      return decoder.decode(part);
-    } catch {
-      return fail('it holds a text that is not UTF-8');
-    }
-  };
-  const rawLine = (): Uint8Array => {
-    const window = bytes.subarray(at, Math.min(bytes.length, at + limits.maxHeaderBytes));
-    const length = window.indexOf(10);
+  const rawLine = (most = Number.POSITIVE_INFINITY): Uint8Array => {
+    const length = bytes.subarray(at, at + most + 1).indexOf(10);
+    if (length < 0 && at + most < bytes.length)
+      fail(
+        `it has a line of more than ${most.toLocaleString('en-US')} bytes where a name or a number should be`,
+      );
     if (length < 0) fail('it ends in the middle of a line');
     const part = raw(length);
     take(1);
     return part;
   };
-  const line = (): string => decode(rawLine());
+  const line = (): string => {
+    try {
+      return decoder.decode(rawLine(MAX_LINE));
+    } catch (error) {
+      if (error instanceof FileFormatError) throw error;
+      return fail('it holds a text that is not UTF-8');
+    }
+  };
   const u8 = (): number => view.getUint8(take(1));
   return {
     position: () => at,
@@ -104,8 +106,6 @@ export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): P
     u64: () => Number(view.getBigUint64(take(8), true)),
     f64: () => view.getFloat64(take(8), false),
     raw,
-    utf8: (count) => decode(raw(count)),
-    latin1: (count) => latin1(raw(count)),
     long(count) {
       if (count > 64) fail(`it holds a whole number of ${count} bytes`);
       const part = raw(count);
@@ -115,7 +115,7 @@ export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): P
       return Number(value);
     },
     line,
-    latin1Line: () => latin1(rawLine()),
+    rawLine: () => rawLine(),
     decimal() {
       const digits = line();
       const special = { inf: Number.POSITIVE_INFINITY, '-inf': Number.NEGATIVE_INFINITY, nan: Number.NaN };
@@ -125,12 +125,4 @@ export function pickleBytes(bytes: Uint8Array, start: number, limits: Limits): P
       return Number(digits.replace(/L$/, ''));
     },
   };
-}
-
-function latin1(bytes: Uint8Array): string {
-  let text = '';
-  // As many arguments as every engine's stack holds.
-  for (let at = 0; at < bytes.length; at += 8192)
-    text += String.fromCharCode(...bytes.subarray(at, at + 8192));
-  return text;
 }

@@ -1,5 +1,6 @@
-/** The opcodes of Python's pickle format, and the values that opcodes of literals push. */
+/** The opcodes of Python's pickle format, and the values and texts that opcodes of literals push. */
 import type { PickleBytes } from './pickleBytes.js';
+import type { EncodedText } from './pickleText.js';
 import type { Pickled } from './pickleValue.js';
 import { quote } from './quote.js';
 
@@ -70,7 +71,7 @@ export const Op = {
   LONG_BINGET: 0x6a,
 } as const;
 
-/** Reads the constant, number, text or bytes that an opcode pushes; undefined for other opcodes. */
+/** Reads the constant, number or bytes that an opcode pushes; undefined for other opcodes. */
 export function literal(op: number, source: PickleBytes): Pickled | undefined {
   switch (op) {
     case Op.NONE:
@@ -99,20 +100,6 @@ export function literal(op: number, source: PickleBytes): Pickled | undefined {
       return long(source, source.u32());
     case Op.BINFLOAT:
       return source.f64();
-    case Op.STRING:
-      return unquoted(source.latin1Line());
-    case Op.UNICODE:
-      return unescaped(source.latin1Line());
-    case Op.SHORT_BINSTRING:
-      return source.latin1(source.u8());
-    case Op.BINSTRING:
-      return source.latin1(source.u32());
-    case Op.SHORT_BINUNICODE:
-      return source.utf8(source.u8());
-    case Op.BINUNICODE:
-      return source.utf8(source.u32());
-    case Op.BINUNICODE8:
-      return source.utf8(source.u64());
     case Op.SHORT_BINBYTES:
       return source.raw(source.u8());
     case Op.BINBYTES:
@@ -125,25 +112,34 @@ export function literal(op: number, source: PickleBytes): Pickled | undefined {
   }
 }
 
-/**
- * Decodes the operand of STRING (protocol 0, Python 2): a quoted string with the escapes of Python source.
- */
-function unquoted(text: string): string {
-  const isQuoted = text.length >= 2 && (text[0] === "'" || text[0] === '"') && text.at(-1) === text[0];
-  const inner = isQuoted ? text.slice(1, -1) : text;
-  if (!inner.includes('\\')) return inner;
-  return inner.replace(/\\(x[0-9a-f]{2}|.)/gi, (_, code: string) =>
-    code.length > 1
-      ? String.fromCharCode(Number.parseInt(code.slice(1), 16))
-      : ({ n: '\n', t: '\t', r: '\r' }[code] ?? code),
-  );
+/** Reads the text that an opcode pushes; undefined for other opcodes. */
+export function textOf(op: number, source: PickleBytes): EncodedText | undefined {
+  switch (op) {
+    case Op.STRING:
+      return { bytes: unquoted(source.rawLine()), encoding: 'quoted' };
+    case Op.UNICODE:
+      return { bytes: source.rawLine(), encoding: 'escaped' };
+    case Op.SHORT_BINSTRING:
+      return { bytes: source.raw(source.u8()), encoding: 'latin1' };
+    case Op.BINSTRING:
+      return { bytes: source.raw(source.u32()), encoding: 'latin1' };
+    case Op.SHORT_BINUNICODE:
+      return { bytes: source.raw(source.u8()), encoding: 'utf8' };
+    case Op.BINUNICODE:
+      return { bytes: source.raw(source.u32()), encoding: 'utf8' };
+    case Op.BINUNICODE8:
+      return { bytes: source.raw(source.u64()), encoding: 'utf8' };
+    default:
+      return undefined;
+  }
 }
 
-/** Decodes the operand of UNICODE (protocol 0): Latin-1, with escapes for other characters, `\n` and `\`. */
-const unescaped = (text: string): string =>
-  text.replace(/\\u([0-9a-f]{4})|\\U000([0-9a-f]{5})/gi, (_, short?: string, long?: string) =>
-    String.fromCodePoint(Number.parseInt(short ?? long!, 16)),
-  );
+/** Removes the quotes of the operand of STRING. */
+function unquoted(line: Uint8Array): Uint8Array {
+  const first = line[0];
+  const isQuoted = line.length >= 2 && (first === 0x22 || first === 0x27) && line.at(-1) === first;
+  return isQuoted ? line.subarray(1, -1) : line;
+}
 
 /** Reads an integer; one of 65 to 255 bytes, which no tensor has (a state of random numbers), stays bytes. */
 const long = (source: PickleBytes, count: number): Pickled =>

@@ -1,5 +1,6 @@
 /** The values that a pickle is read as: plain data, with inert tags for classes, calls and persistent ids. */
 import { excerpt } from '../printable.js';
+import { MAX_NAME } from './limits.js';
 import { quote } from './quote.js';
 
 /** The name of a Python class or function (GLOBAL). */
@@ -31,12 +32,12 @@ export interface Instance extends Contents {
 }
 
 /**
- * A number as the key of a dict. The hashes of numbers in a JavaScript Map are known in advance, so that a
- * file could choose numbers that collide, and a million of them would take minutes; an object's are random.
+ * A number or a long text as the key of a dict. A file could choose numbers, and texts of more than `MAX_NAME`
+ * characters, whose hashes in a JavaScript Map collide, and a million of them would take minutes; an object's are random.
  */
-export interface NumberKey {
-  readonly kind: 'number';
-  readonly value: number;
+export interface OpaqueKey {
+  readonly kind: 'key';
+  readonly value: number | string;
 }
 
 /** A reference to an object outside the pickle (BINPERSID): in PyTorch's files, to a storage. */
@@ -57,15 +58,17 @@ export type Pickled =
   | Global
   | Call
   | Instance
-  | NumberKey
+  | OpaqueKey
   | Persistent;
 
 /** Gives the value as a key of a Map. */
 export const keyOf = (value: Pickled): Pickled =>
-  typeof value === 'number' ? { kind: 'number', value } : value;
+  typeof value === 'number' || (typeof value === 'string' && value.length > MAX_NAME)
+    ? { kind: 'key', value }
+    : value;
 
 /** True if a value is a tag of that kind. */
-export const isTag = <K extends 'global' | 'call' | 'instance' | 'number' | 'persistent'>(
+export const isTag = <K extends 'global' | 'call' | 'instance' | 'key' | 'persistent'>(
   value: Pickled | undefined,
   kind: K,
 ): value is Extract<Pickled, { readonly kind: K }> =>
@@ -87,7 +90,7 @@ export function describe(value: Pickled | undefined): string {
   if (Array.isArray(value)) return `a list of ${value.length}`;
   if (isTag(value, 'global')) return qualifiedName(value);
   if (isTag(value, 'call')) return `${qualifiedName(value.callee)}(...)`;
-  if (isTag(value, 'number')) return String(value.value);
+  if (isTag(value, 'key')) return describe(value.value);
   if (isTag(value, 'instance')) return `an instance of ${qualifiedName(value.of)}`;
   return 'a reference';
 }

@@ -6,6 +6,7 @@ import { FileFormatError } from '../errors.js';
 import { printable } from '../printable.js';
 import { sizeOf } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
+import { timeSlices } from '../yield.js';
 import { withoutUnused } from './convert.js';
 import { describeFile } from './describeFile.js';
 import type { Progress } from './fetch.js';
@@ -133,11 +134,16 @@ async function readFrom(
 ): Promise<Weights> {
   const { signal, rename, from } = options;
   const opened = await open(source, options, limits);
+  const sliced = timeSlices(signal);
   const shards = await shardsOf(opened.bytes, limits);
+  await sliced();
   if (!shards) {
     const file = await list(opened, { limits, owned: opened.owned, signal, from, notes });
+    await sliced();
     const names = { rename, within: file.within, isScalar: (tensor: FileTensor) => tensor.isScalar };
-    return file.read(understandNames(file.tensors, names, notes));
+    const chosen = understandNames(file.tensors, names, notes);
+    await sliced();
+    return file.read(chosen);
   }
   const parts = await openShards(source, shards, options, limits, notes);
   const weights: Weights = new Map();

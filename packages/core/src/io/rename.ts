@@ -29,7 +29,7 @@ const asFunction = (rename: Rename): ((name: string) => string | undefined) =>
 
 /** Parts of names that PyTorch's wrappers add, wherever they stand: torch.compile, FSDP, checkpointing, DeepSpeed. */
 const wrapperParts =
-  /(?<=^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\./g;
+  /(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\./g;
 
 /** Gives a name up to its first dot, with it; empty if there is none. */
 const firstPart = (name: string): string => name.slice(0, name.indexOf('.') + 1);
@@ -39,15 +39,14 @@ const isWrapper = (part: string, within: NamesOptions<unknown>['within']): boole
   part === 'module.' || (part === 'model.' && within !== 'file');
 
 /** Removes all that wrappers may have added to a name in a checkpoint, to compare two state dicts. */
-export function withoutWrappers(name: string): string {
-  let plain = name.replace(wrapperParts, '');
-  for (let part = firstPart(plain); isWrapper(part, 'checkpoint'); part = firstPart(plain))
-    plain = plain.slice(part.length);
-  return plain;
-}
+export const withoutWrappers = (name: string): string =>
+  name.replace(wrapperParts, '').replace(/^(?:module\.|model\.)+/, '');
 
-/** Characters of the longest name that wrappers within the network are looked for in. */
-const MAX_NAME = 1024;
+/** Wrappers around each other that are removed; a crafted file may have hundreds. */
+const MAX_WRAPPERS = 16;
+
+/** Parts of a name within which a wrapper is looked for; the cost is their number times the length of the name. */
+const MAX_PARTS = 16;
 
 /** Names of the losses and metrics that a LightningModule holds beside its network. */
 const besideNetwork = /^(criterion|loss|loss_fn|\w+_loss|metrics?|\w*acc|\w*accuracy)\./;
@@ -111,9 +110,12 @@ export function understandNames<T>(
     const part = firstPart(name);
     return isWrapper(part, within) ? part : undefined;
   };
-  while (strip(wrapper));
+  const stripWrappers = (): void => {
+    for (let i = 0; i < MAX_WRAPPERS && strip(wrapper); i++);
+  };
+  stripWrappers();
   // A LightningModule keeps its network under a name of its own: `net.`, `backbone.`.
-  if (within === 'lightning' && !removed.has('model.') && strip(firstPart)) while (strip(wrapper));
+  if (within === 'lightning' && !removed.has('model.') && strip(firstPart)) stripWrappers();
   const wrapped = wrappedParents(names.map(([, name]) => name));
   // A name has at most one of these parents, before its first `.module.`.
   replace((name) => {
@@ -156,17 +158,20 @@ export const renameWeights = (weights: Weights, rename: Rename): Weights =>
  * `features.module.`, as PyTorch's ImageNet example saves AlexNet and VGG.
  */
 function wrappedParents(names: readonly string[]): ReadonlySet<string> {
-  // Names that long come from crafted files: the cost is the square of the length, as each dot ends a parent.
-  const judged = names.filter((name) => name.length <= MAX_NAME);
   const parents = new Set(
-    judged.flatMap((name) => {
+    names.flatMap((name) => {
       const at = name.indexOf('.module.');
-      return at > 0 ? [name.slice(0, at + 1)] : [];
+      const parent = name.slice(0, at + 1);
+      return at > 0 && parent.split('.', MAX_PARTS + 2).length <= MAX_PARTS + 1 ? [parent] : [];
     }),
   );
   if (parents.size === 0) return parents;
-  for (const name of judged)
-    for (let dot = name.indexOf('.'); dot > 0; dot = name.indexOf('.', dot + 1)) {
+  for (const name of names)
+    for (
+      let dot = name.indexOf('.'), part = 0;
+      dot > 0 && part < MAX_PARTS;
+      dot = name.indexOf('.', dot + 1), part++
+    ) {
       const parent = name.slice(0, dot + 1);
       if (parents.has(parent) && !name.startsWith('module.', dot + 1)) parents.delete(parent);
     }

@@ -144,7 +144,7 @@ function headerOf(bytes: Uint8Array, limits: Limits): JsonHeader & { readonly he
       `its header of ${headerLength} bytes goes beyond its end`,
       bytes.length,
     );
-  return { ...parseHeader(decode(bytes.subarray(8, 8 + headerLength)), limits), headerLength };
+  return { ...parseHeader(format, decode(bytes.subarray(8, 8 + headerLength)), 8, limits), headerLength };
 }
 
 /**

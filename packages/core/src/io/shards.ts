@@ -5,6 +5,7 @@
 
 import { FileFormatError } from '../errors.js';
 import type { FileBytes } from './fileBytes.js';
+import { parseHeader } from './jsonHeader.js';
 import { type Limits, nameCounter, withinLimit } from './limits.js';
 import { listed, quote } from './quote.js';
 import { looksLikeSafetensors } from './safetensors.js';
@@ -25,13 +26,10 @@ export async function shardsOf(file: FileBytes, limits: Limits): Promise<Shards 
     file.length > limits.maxHeaderBytes
   )
     return undefined;
-  let index: unknown;
-  try {
-    index = JSON.parse(textDecoder().decode(await file.read(0, file.length)));
-  } catch {
-    return undefined;
-  }
-  const { weight_map: map } = (index ?? {}) as { readonly weight_map?: unknown };
+  const text = textDecoder().decode(await file.read(0, file.length));
+  // Any other JSON is described as what it is.
+  if (!text.includes('"weight_map"')) return undefined;
+  const { weight_map: map } = parseHeader(format, text, 0, limits).entries;
   if (typeof map !== 'object' || map === null) return undefined;
   const entries = Object.entries(map);
   withinLimit(format, limits, 'maxTensors', entries.length);

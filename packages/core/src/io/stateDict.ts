@@ -6,6 +6,7 @@
 import { FileFormatError } from '../errors.js';
 import { timeSlices } from '../yield.js';
 import { isArray, isScalar } from './arrays.js';
+import { nameCounter, requireName } from './limits.js';
 import { under } from './listing.js';
 import type { Notes } from './notes.js';
 import { describe, isTag, itemsOf, type Pickled } from './pickleValue.js';
@@ -46,7 +47,7 @@ function isOtherState(key: string): boolean {
 }
 
 /** Longest key that can lead to a state dict: paths are joined to the names of all arrays below them. */
-const MAX_KEY = 1024;
+const MAX_KEY = 256;
 
 /** Names of a layer's own arrays: a dict of these alone is one layer, not a network. */
 const layerNames = /^\.(weight|bias|running_mean|running_var|num_batches_tracked|gamma|beta|mean|var)$/;
@@ -241,9 +242,12 @@ export async function findStateDict(
   const others = (path: string): Candidate[] =>
     candidates.filter((other) => other.size > 0 && other.path !== path && !other.path.startsWith(`${path}.`));
   const top = dicts.candidate(root, '');
-  const hasTensorsAtTop = [...(top?.dict ?? [])].some(
-    ([key, value]) => typeof key === 'string' && isArray(value) && !isScalar(value) && !isOtherState(key),
-  );
+  const sliced = timeSlices(signal);
+  let hasTensorsAtTop = false;
+  for (const [key, value] of top?.dict ?? []) {
+    await sliced();
+    hasTensorsAtTop ||= typeof key === 'string' && isArray(value) && !isScalar(value) && !isOtherState(key);
+  }
   const take = ({ path, dict }: Candidate): StateDict => {
     const rest = others(path).map((other) => other.path);
     const held = [
@@ -389,16 +393,25 @@ function descend(root: Pickled, path: string): Pickled | undefined {
   return undefined;
 }
 
+/** Gives the text of a key, also of one that is too long for a name. */
+function textOf(key: Pickled): string | undefined {
+  const value = isTag(key, 'key') ? key.value : key;
+  return typeof value === 'string' ? value : undefined;
+}
+
 /**
  * Gives the arrays of a dict by name, in its order; other values are left out, and, with a note, arrays whose key
  * is no text.
- * @throws FileFormatError if no array has a text as key.
+ * @throws FileFormatError if no array has a text as key, and for a name that is too long.
  */
 function arraysOf(format: string, dict: ReadonlyMap<Pickled, Pickled>, notes: Notes): Map<string, Pickled> {
   const arrays = new Map<string, Pickled>();
   const unnamed: Pickled[] = [];
+  const countName = nameCounter(format);
   for (const [key, item] of dict) {
     if (!isArray(item)) continue;
+    const name = textOf(key);
+    if (name !== undefined) countName(name);
     if (typeof key === 'string') arrays.set(key, item);
     else unnamed.push(key);
   }
@@ -412,27 +425,36 @@ function arraysOf(format: string, dict: ReadonlyMap<Pickled, Pickled>, notes: No
  * Gives the parameters and buffers of a TorchScript program: the arrays among the attributes of its modules,
  * by path. Undefined if the value is no object with attributes.
  * @param maxModules - number of objects looked at.
+ * @throws FileFormatError for a path that is too long for a name.
  */
-export function scriptedArrays(root: Pickled, maxModules: number): ReadonlyMap<string, Pickled> | undefined {
+export function scriptedArrays(
+  format: string,
+  root: Pickled,
+  maxModules: number,
+): ReadonlyMap<string, Pickled> | undefined {
   if (!isTag(root, 'instance') || !itemsOf(root.state)) return undefined;
   const arrays = new Map<string, Pickled>();
+  const countName = nameCounter(format);
   const seen = new Set<Pickled>([root]);
   // A stack, so that the order is that of the attributes, depth first, as in a state dict.
   const open: [path: string, value: Pickled][] = [['', root]];
   while (open.length > 0 && seen.size <= maxModules) {
     const [path, value] = open.pop()!;
+    requireName(format, path);
     if (isArray(value)) {
+      countName(path);
       arrays.set(path, value);
       continue;
     }
     if (!isTag(value, 'instance')) continue;
     const inner: [string, Pickled][] = [];
     for (const [key, item] of itemsOf(value.state) ?? []) {
-      if (typeof key !== 'string' || typeof item !== 'object' || item === null) continue;
+      const name = textOf(key);
+      if (name === undefined || typeof item !== 'object' || item === null) continue;
       const isModule = isTag(item, 'instance');
       if (!isArray(item) && !(isModule && !seen.has(item))) continue;
       if (isModule) seen.add(item);
-      inner.push([path ? `${path}.${key}` : key, item]);
+      inner.push([path ? `${path}.${name}` : name, item]);
     }
     open.push(...inner.reverse());
   }

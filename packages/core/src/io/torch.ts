@@ -141,7 +141,7 @@ function scripted(
   from: string | undefined,
   { maxTensors }: Limits,
 ): ReadonlyMap<string, Pickled> {
-  const arrays = scriptedArrays(value, maxTensors);
+  const arrays = scriptedArrays(format, value, maxTensors);
   const chosen = from === undefined || !arrays ? arrays : under(arrays, from);
   if (chosen && chosen.size > 0) return chosen;
   const missing = arrays && from !== undefined ? ` under ${quote(from)}` : '';

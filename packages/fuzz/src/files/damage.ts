@@ -166,3 +166,7 @@ export function bigEndian(value: number, width: number): number[] {
  */
 export const collidingTexts = (count: number): string[] =>
   Array.from({ length: count }, (_, i) => String(65_536 * (i % 65_535)) + (i < 65_535 ? '' : ' '));
+
+/** Texts of one length from 16,384 characters on, which V8 hashes by their length alone. */
+export const longTexts = (count: number): string[] =>
+  Array.from({ length: count }, (_, i) => `${'module.'.repeat(2400)}${String(i).padStart(6, '0')}`);

@@ -32,6 +32,8 @@ export interface FormatOf<M> extends Reader {
   make(draw: Draw): M;
   readonly damages: readonly Damage<M>[];
   encode(model: M): Uint8Array;
+  /** Gives the bytes of all entries of a compressed file, unpacked. Default: those of the file. */
+  unpackedBytes?(model: M): number;
 }
 
 /** A file from the generator. */
@@ -39,6 +41,8 @@ export interface Crafted {
   readonly bytes: Uint8Array;
   /** True if nothing is damaged, so that the file must be read. */
   readonly isValid: boolean;
+  /** Bytes of the file, or of all its entries, unpacked, if they are more. */
+  readonly unpackedBytes: number;
 }
 
 /** A format whose models are hidden. */
@@ -59,7 +63,7 @@ export function require(holds: boolean, reason: () => string): void {
 export const NOTHING: Size = { values: 0, bytes: 0 };
 
 /** Hides the models of a format. */
-export const format = <M>({ make, damages, encode, ...reader }: FormatOf<M>): Format => ({
+export const format = <M>({ make, damages, encode, unpackedBytes, ...reader }: FormatOf<M>): Format => ({
   stated: () => NOTHING,
   isPromised: (error) => error instanceof FileFormatError,
   ...reader,
@@ -67,11 +71,12 @@ export const format = <M>({ make, damages, encode, ...reader }: FormatOf<M>): Fo
     const model = make(draw);
     const count = draw.pick([0, 1, 1, 1, 1, 2, 2, 3, 5]);
     for (let i = 0; i < count; i++) draw.pick(damages)(model, draw);
+    const unpacked = unpackedBytes?.(model) ?? 0;
     let bytes = encode(model);
     // Blind damage, most of which ends at a checksum or the first length, is the smaller part.
     const blind = draw.chance(0.2) ? draw.between(1, 2) : 0;
     for (let i = 0; i < blind && bytes.length > 0; i++) bytes = damagedBytes(bytes, draw);
-    return { bytes, isValid: count + blind === 0 };
+    return { bytes, isValid: count + blind === 0, unpackedBytes: Math.max(bytes.length, unpacked) };
   },
 });
 

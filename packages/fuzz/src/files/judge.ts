@@ -4,13 +4,23 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Contradiction, type Crafted, type Format, type Size } from './format.js';
 
-/** Limits for reading one file: CPU time in milliseconds, memory in bytes, and characters of a message. */
-const MS_PER_BYTE = 2000 / 1e6;
-const MS_PER_VALUE = 2000 / 10e6;
-const MS_FOR_ANY = 100;
-const MEMORY_PER_BYTE = 8;
-const MEMORY_PER_RESULT_BYTE = 2;
-const MEMORY_FOR_ANY = 64e6;
+/** Limits for reading one file, which SECURITY.md states. */
+export const judgeLimits = {
+  /** CPU time in seconds for each 10^6 bytes of the file. */
+  secondsPerMegabyte: 2,
+  /** CPU time in seconds for each 10^7 pixels or values of the result. */
+  secondsPerTenMegapixels: 2,
+  /** CPU time in milliseconds for any file. */
+  milliseconds: 100,
+  /** Memory in bytes for each byte of the file, unpacked. */
+  memoryPerByte: 8,
+  /** Memory in bytes for each byte of the result. */
+  memoryPerResultByte: 2,
+  /** Memory in 10^6 bytes for any file. */
+  megabytes: 64,
+};
+
+/** Characters of the longest message. */
 const MAX_MESSAGE = 2000;
 
 setFlagsFromString('--expose-gc');
@@ -57,13 +67,22 @@ async function measure({ read }: Format, bytes: Uint8Array): Promise<Measured> {
 }
 
 /** Gives what exceeds a limit, as the end of a sentence. */
-function excess(size: number, result: Size, { milliseconds, memory }: Measured): string | undefined {
-  const time = MS_PER_BYTE * size + MS_PER_VALUE * result.values + MS_FOR_ANY;
+function excess(
+  { bytes: { length: size }, unpackedBytes }: Crafted,
+  result: Size,
+  { milliseconds, memory }: Measured,
+): string | undefined {
+  const { secondsPerMegabyte, secondsPerTenMegapixels, memoryPerByte, memoryPerResultByte } = judgeLimits;
+  const time =
+    (secondsPerMegabyte / 1e3) * size +
+    (secondsPerTenMegapixels / 1e4) * result.values +
+    judgeLimits.milliseconds;
   if (milliseconds > time)
     return `it took ${milliseconds.toFixed(0)} ms of CPU time, over ${time.toFixed(0)} ms for ${size} bytes and ${result.values} values`;
-  const most = Math.max(MEMORY_PER_BYTE * size, MEMORY_PER_RESULT_BYTE * result.bytes) + MEMORY_FOR_ANY;
+  const most =
+    Math.max(memoryPerByte * unpackedBytes, memoryPerResultByte * result.bytes) + 1e6 * judgeLimits.megabytes;
   if (memory > most)
-    return `it took ${(memory / 1e6).toFixed(0)} MB, over ${(most / 1e6).toFixed(0)} MB for ${size} bytes and a result of ${result.bytes} bytes`;
+    return `it took ${(memory / 1e6).toFixed(0)} MB, over ${(most / 1e6).toFixed(0)} MB for ${unpackedBytes} unpacked bytes and a result of ${result.bytes} bytes`;
   return undefined;
 }
 
@@ -76,16 +95,17 @@ export interface Verdict {
 }
 
 /** Reads a file, and again, alone, if it takes more than it may: other work of the process may have been counted. */
-export async function judge(format: Format, { bytes, isValid }: Crafted): Promise<Verdict> {
+export async function judge(format: Format, file: Crafted): Promise<Verdict> {
+  const { bytes, isValid } = file;
   let measured = await measure(format, bytes);
   const { outcome } = measured;
   const isRead = !(outcome instanceof Error);
   const result = isRead ? outcome : format.stated(bytes);
-  let over = excess(bytes.length, result, measured);
+  let over = excess(file, result, measured);
   for (let again = 0; over !== undefined && again < 2; again++) {
     collectGarbage();
     measured = await measure(format, bytes);
-    over = excess(bytes.length, result, measured);
+    over = excess(file, result, measured);
   }
   const offset = !isRead && 'offset' in outcome ? outcome.offset : undefined;
   const isBeyond = isRead || !(typeof offset === 'number' && offset < format.signature);

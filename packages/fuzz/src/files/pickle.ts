@@ -2,7 +2,17 @@
 import { readWeights } from '@cnn/core';
 import { bytesOf, rowMajor, text, u16, u32, u64 } from '@cnn/testing/weightFiles';
 import type { Draw } from '../draw.js';
-import { change, collidingTexts, extreme, indexOf, joined, noise, rearrange, repetitions } from './damage.js';
+import {
+  change,
+  collidingTexts,
+  extreme,
+  indexOf,
+  joined,
+  longTexts,
+  noise,
+  rearrange,
+  repetitions,
+} from './damage.js';
 import { type Damage, format, sizeOfWeights } from './format.js';
 import { float64, global, numberOp, type Ops, pickled, textOp, type Value } from './pickler.js';
 
@@ -232,6 +242,7 @@ const bombs: readonly ((draw: Draw) => Uint8Array)[] = [
       'N',
       joined(Array.from({ length: repetitions(draw, 60_000) }, (_, i) => bytesOf('r', u32(65_536 * i)))),
     ),
+  (draw) => dictOf(longTexts(repetitions(draw, 200)).map(text)),
   // Many small values.
   (draw) => bytesOf(']', '(', new Uint8Array(repetitions(draw, 3_000_000)).fill(0x4e), 'e'),
   (draw) => bytesOf('(', repeated(bytesOf('K', 1), repetitions(draw, 300_000)), 't'),
@@ -243,6 +254,9 @@ const bombs: readonly ((draw: Draw) => Uint8Array)[] = [
     ),
   // Long texts and numbers, and lengths beyond the end.
   (draw) => text('a.'.repeat(repetitions(draw, 100_000))),
+  (draw) => bytesOf(`S'${'\\x41'.repeat(repetitions(draw, 500_000))}'\n`),
+  (draw) =>
+    bytesOf('V', draw.pick(['\\u20ac', '\\U0001f600', '\\']).repeat(repetitions(draw, 200_000)), '\n'),
   (draw) => bytesOf(`I${'9'.repeat(repetitions(draw, 100_000))}\n`),
   (draw) => bytesOf(`P('storage', <class '${'a.'.repeat(repetitions(draw, 100_000))}\n`),
   (draw) => bytesOf(0x8a, 255, noise(draw, 255)),

@@ -4,7 +4,16 @@ import { join } from 'node:path';
 import { FileFormatError, readWeights, type Weights } from '@cnn/core';
 import { bytesOf, safetensorsFile, u64 } from '@cnn/testing/weightFiles';
 import type { Draw } from '../draw.js';
-import { change, collidingTexts, damagedBytes, noise, rearrange, repetitions, wrong } from './damage.js';
+import {
+  change,
+  collidingTexts,
+  damagedBytes,
+  longTexts,
+  noise,
+  rearrange,
+  repetitions,
+  wrong,
+} from './damage.js';
 import { type Damage, type Format, format, require, sizeOfWeights } from './format.js';
 import { smallShape } from './pickle.js';
 
@@ -144,6 +153,20 @@ export const safetensorsDamages: readonly Damage<Safetensors>[] = [
       JSON.stringify(Object.fromEntries(collidingTexts(repetitions(draw, 20_000)).map((name) => [name, '']))),
     ]);
   },
+  ({ header }, draw) => {
+    for (const name of longTexts(repetitions(draw, 200)))
+      header.push([name, '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}']);
+  },
+  // Long lists, and objects of many names.
+  ({ header }, draw) =>
+    change<[string, string]>(header, draw, ([name, json]) => [
+      name,
+      json.replace('[', `[${'1,'.repeat(repetitions(draw, 500_000))}`),
+    ]),
+  ({ header }, draw) => {
+    const names = Array.from({ length: repetitions(draw, 100_000) }, (_, i) => `"n${i}":0`);
+    header.push(['many', `{${names.join(',')}}`]);
+  },
   (model, draw) => {
     model.length = draw.pick([wrong(draw, 8), wrong(draw, 2)]);
   },
@@ -276,6 +299,9 @@ export const index = (folder: string): Format => {
       ({ map }, draw) => {
         for (const [i, file] of collidingTexts(repetitions(draw, 60_000)).entries())
           map.push([`n${i}`, JSON.stringify(file)]);
+      },
+      ({ map }, draw) => {
+        for (const name of longTexts(repetitions(draw, 200))) map.push([name, draw.pick(files)]);
       },
       (model, draw) => {
         model.text = draw.pick([

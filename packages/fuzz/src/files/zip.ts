@@ -68,6 +68,9 @@ const archive = (entries: Entry[], draw: Draw): Archive => ({
 
 const MAX32 = 0xffffffff;
 
+const unpackedBytes = ({ entries }: Archive): number =>
+  entries.reduce((sum, { content }) => sum + content.length, 0);
+
 function encode({ entries, before, comment, is64, end }: Archive): Uint8Array {
   const files: Uint8Array[] = [before];
   const directory: Uint8Array[] = [];
@@ -283,6 +286,7 @@ export const torchZip = format<TorchZip>({
           : each,
       ),
     }),
+  unpackedBytes: (model) => unpackedBytes(model) + joined(model.ops).length,
   read: readAll,
 });
 
@@ -346,5 +350,6 @@ export const npz = format<Archive>({
     ),
   ],
   encode,
+  unpackedBytes,
   read: readAll,
 });
