@@ -10,6 +10,7 @@ import {
   type ValueType,
   writeOperand,
 } from './expression.js';
+import { type F32x8Local, type F32x8Operand, halfOf, VECTOR, valuesIn } from './f32x8.js';
 
 const typeCode: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, v128: 0x7b };
 
@@ -61,10 +62,26 @@ export class FunctionBuilder {
     return pool.slice(0, count);
   }
 
-  /** Assigns a value to a variable. */
-  set<T extends ValueType>(local: Local<T>, value: T extends 'i32' ? I32 : Expression<T>): void {
+  /** Declares the registers of a value of eight floats, or of `halves` vectors. */
+  f32x8(halves = 2): F32x8Local {
+    return Array.from({ length: halves }, () => this.local('v128'));
+  }
+
+  /** Returns the first `count` values of the pool of a name: see `vectors`. */
+  f32x8s(name: string, count: number, halves = 2): readonly F32x8Local[] {
+    return valuesIn(this.vectors(name, count * halves), halves);
+  }
+
+  /** Assigns a value to a variable; for a list of registers, half after half. */
+  set<T extends ValueType>(local: Local<T>, value: T extends 'i32' ? I32 : Expression<T>): void;
+  set(registers: F32x8Local, value: F32x8Operand): void;
+  set(to: Local<ValueType> | F32x8Local, value: Expression<ValueType> | number | F32x8Operand): void {
+    if (!(to instanceof Local)) {
+      for (const [index, half] of to.entries()) this.set(half, halfOf(value as F32x8Operand, index));
+      return;
+    }
     writeOperand(value as Expression<ValueType> | number, this.#code);
-    this.#code.bytes(0x21).unsigned(local.index);
+    this.#code.bytes(0x21).unsigned(to.index);
   }
 
   /** Adds an amount to a variable. */
@@ -72,9 +89,10 @@ export class FunctionBuilder {
     if (amount !== 0) this.set(local, i32.add(local, amount));
   }
 
-  /** Stores a vector at an address plus a constant offset in bytes. */
-  store(address: I32, value: V128, offset = 0): void {
-    this.#store(address, value, [0xfd, 0x0b], offset);
+  /** Stores a vector, or a value in registers half after half, at an address plus a constant offset in bytes. */
+  store(address: I32, value: V128 | F32x8Local, offset = 0): void {
+    if ('write' in value) this.#store(address, value, [0xfd, 0x0b], offset);
+    else for (const [index, half] of value.entries()) this.store(address, half, offset + index * VECTOR);
   }
 
   /** Stores one float32 at an address plus a constant offset in bytes. */

@@ -3,7 +3,7 @@ import { everyActivation } from '@cnn/testing/samples';
 import { describe, expect, test } from 'vitest';
 import { activate } from '../../../ops/activation.js';
 import { applyActivation } from '../ops/pointwise/activationKernel.js';
-import { FunctionBuilder, v128 } from './index.js';
+import { FunctionBuilder, f32x8 } from './index.js';
 import { exponential, logarithm } from './math.js';
 
 /** Applies a function of four vectors `x`, which writes to four vectors `y`, to a list of values. */
@@ -15,9 +15,9 @@ function map(list: readonly number[], body: (f: FunctionBuilder) => void): Float
   const x = f.vectors('x', 4);
   const y = f.vectors('y', 4);
   for (let at = 0; at < list.length; at += 16) {
-    for (const [i, vector] of x.entries()) f.set(vector, v128.load(from, (at + 4 * i) * 4));
+    f.set(x, f32x8.load(from, at * 4, 4));
     body(f);
-    for (const [i, vector] of y.entries()) f.store(to, vector, (at + 4 * i) * 4);
+    f.store(to, y, at * 4);
   }
   memory.run(f);
   return memory.get(to, list.length);
@@ -63,7 +63,7 @@ describe.each(enginesToTry())('%s', (_, engine) => {
       ];
       const got = map(list, (f) => {
         const y = f.vectors('y', 4);
-        for (const [i, vector] of y.entries()) f.set(vector, f.vectors('x', 4)[i]!);
+        f.set(y, f.vectors('x', 4));
         applyActivation(f, engine, activation, y);
       });
       const wanted = Float64Array.from(list, Math.fround);

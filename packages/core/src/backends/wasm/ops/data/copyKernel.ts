@@ -3,8 +3,8 @@
  * channel shuffles, concatenations and the packing of weights are such copies, made by a kernel or, on the host, by
  * `copyValues`.
  */
-import { type FunctionBuilder, f32, i32, type Local, v128 } from '../../codegen/index.js';
-import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { type FunctionBuilder, f32, i32, type Local, VECTOR, v128 } from '../../codegen/index.js';
+import { defineKernel, FLOAT, LANES, type Variant } from '../../codegen/kernel.js';
 
 /** A loop: number of iterations, and strides of source and target in floats. */
 export interface CopyLoop {

@@ -3,8 +3,8 @@
  * shuffles of vectors in registers. ShuffleNetV2's concatenations and shuffles take 0.33 ms as copies and 0.09 ms
  * by this kernel (two threads).
  */
-import { f32x4, v128 } from '../../codegen/index.js';
-import { defineKernel, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { f32x4, VECTOR, v128 } from '../../codegen/index.js';
+import { defineKernel, LANES, type Variant } from '../../codegen/kernel.js';
 
 /** Channels of each input, and pixel strides in bytes. */
 export interface ShuffledConcatShape {

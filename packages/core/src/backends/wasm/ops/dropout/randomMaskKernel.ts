@@ -1,6 +1,15 @@
 /** Random masks of dropout: `hash32` (lowbias32) on vectors, with exactly the bits of the reference back end. */
-import { type FunctionBuilder, f32x4, i32, i32x4, type Local, type V128, v128 } from '../../codegen/index.js';
-import { defineKernel, type Variant, VECTOR } from '../../codegen/kernel.js';
+import {
+  type FunctionBuilder,
+  f32x4,
+  i32,
+  i32x4,
+  type Local,
+  type V128,
+  VECTOR,
+  v128,
+} from '../../codegen/index.js';
+import { defineKernel, type Variant } from '../../codegen/kernel.js';
 
 type Vector = Local<'v128'>;
 

@@ -1,7 +1,7 @@
 /** Gradients of classification losses. */
 import { reduceLanes } from '../../codegen/channels.js';
-import { f32x4, v128 } from '../../codegen/index.js';
-import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { f32x4, VECTOR, v128 } from '../../codegen/index.js';
+import { defineKernel, FLOAT, LANES, type Variant } from '../../codegen/kernel.js';
 import { exponential } from '../../codegen/math.js';
 import { type LossShape, lossRow, nanIfInvalid } from './lossKernel.js';
 

@@ -15,16 +15,16 @@
  */
 import type { Activation } from '../../../../ops/activation.js';
 import type { Engine } from '../../codegen/engine.js';
-import { type FunctionBuilder, f32x4, i32, type Local, v128 } from '../../codegen/index.js';
 import {
-  CACHE_LINE,
-  defineKernel,
-  FLOAT,
-  LANES,
+  type FunctionBuilder,
+  f32x4,
+  i32,
+  type Local,
   multiplyAdd,
-  type Variant,
   VECTOR,
-} from '../../codegen/kernel.js';
+  v128,
+} from '../../codegen/index.js';
+import { CACHE_LINE, defineKernel, FLOAT, LANES, type Variant } from '../../codegen/kernel.js';
 import { applyActivation } from '../pointwise/activationKernel.js';
 import { prefetcher } from './prefetchKernel.js';
 

@@ -2,8 +2,8 @@
  * Scales packed weights by one factor for each index of the inner dimension. Scaling a layer's weights instead of
  * its input is cheaper if the image has more pixels than the layer has columns.
  */
-import { f32x4, v128 } from '../../codegen/index.js';
-import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { f32x4, VECTOR, v128 } from '../../codegen/index.js';
+import { defineKernel, FLOAT, LANES, type Variant } from '../../codegen/kernel.js';
 
 /** Shape of the packed weights. */
 export interface ScalePanels {

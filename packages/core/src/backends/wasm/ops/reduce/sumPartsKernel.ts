@@ -1,6 +1,6 @@
 /** Adds up the partial sums of a weight's gradient and stores them in row-major order. */
-import { f32x4, type V128, v128 } from '../../codegen/index.js';
-import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { f32x4, type V128, VECTOR, v128 } from '../../codegen/index.js';
+import { defineKernel, FLOAT, LANES, type Variant } from '../../codegen/kernel.js';
 import { fourOf, transpose } from '../../codegen/transpose.js';
 
 /** Layout of the partial sums and of the result; all strides in bytes. */

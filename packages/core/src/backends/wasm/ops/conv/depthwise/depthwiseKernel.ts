@@ -5,15 +5,8 @@
  */
 import type { Activation } from '../../../../../ops/activation.js';
 import type { Engine } from '../../../codegen/engine.js';
-import { f32x4, type Local, v128 } from '../../../codegen/index.js';
-import {
-  addressList,
-  defineKernel,
-  LANES,
-  multiplyAdd,
-  type Variant,
-  VECTOR,
-} from '../../../codegen/kernel.js';
+import { f32x4, type Local, multiplyAdd, VECTOR, v128 } from '../../../codegen/index.js';
+import { addressList, defineKernel, LANES, type Variant } from '../../../codegen/kernel.js';
 import { MAX_WINDOW_ROWS, slideAlongRow, tapBytes, type WindowRow } from '../../../codegen/windowRow.js';
 import { applyActivation } from '../../pointwise/activationKernel.js';
 

@@ -2,8 +2,8 @@
  * Weight gradient of a depthwise convolution: the taps of one row of the window, summed over rows of output
  * pixels.
  */
-import { f32x4, type Local, v128 } from '../../../codegen/index.js';
-import { defineKernel, multiplyAdd, type Variant, VECTOR } from '../../../codegen/kernel.js';
+import { f32x4, type Local, multiplyAdd, VECTOR, v128 } from '../../../codegen/index.js';
+import { defineKernel, type Variant } from '../../../codegen/kernel.js';
 import { depthwiseVectors } from './depthwiseKernel.js';
 
 /** Everything that is fixed when the kernel is generated. Extents are in pixels, strides in bytes. */

@@ -3,8 +3,8 @@
  * step. Windows are read in PyTorch's order, [output][input][3][3], and transposed to one output channel per
  * lane.
  */
-import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../../../codegen/index.js';
-import { CHANNEL_BLOCK, defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../../codegen/kernel.js';
+import { type FunctionBuilder, f32x4, type Local, type V128, VECTOR, v128 } from '../../../codegen/index.js';
+import { CHANNEL_BLOCK, defineKernel, FLOAT, LANES, type Variant } from '../../../codegen/kernel.js';
 import { fourOf, transpose } from '../../../codegen/transpose.js';
 import { HALVES, mulConstant, type WinogradMethod, winogradAlgorithms } from './transforms.js';
 

@@ -2,15 +2,8 @@
  * Input transform of a Winograd convolution: each tile becomes one row of A of each of the matrix products.
  * The weight gradient transforms tiles of dY with the same code.
  */
-import { type FunctionBuilder, f32x4, i32, type V128, v128 } from '../../../codegen/index.js';
-import {
-  CHANNEL_BLOCK,
-  defineKernel,
-  FLOAT,
-  type LocalsOf,
-  type Variant,
-  VECTOR,
-} from '../../../codegen/kernel.js';
+import { type FunctionBuilder, f32x4, i32, type V128, VECTOR, v128 } from '../../../codegen/index.js';
+import { CHANNEL_BLOCK, defineKernel, FLOAT, type LocalsOf, type Variant } from '../../../codegen/kernel.js';
 import {
   HALVES,
   scaleIndex,

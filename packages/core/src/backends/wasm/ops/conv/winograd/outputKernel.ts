@@ -3,8 +3,8 @@
  * residual and activation.
  */
 import type { Activation } from '../../../../../ops/activation.js';
-import { type Expression, f32x4, i32, type Local, v128 } from '../../../codegen/index.js';
-import { CHANNEL_BLOCK, defineKernel, FLOAT, type Variant, VECTOR } from '../../../codegen/kernel.js';
+import { type Expression, f32x4, i32, type Local, VECTOR, v128 } from '../../../codegen/index.js';
+import { CHANNEL_BLOCK, defineKernel, FLOAT, type Variant } from '../../../codegen/kernel.js';
 import { applyActivation } from '../../pointwise/activationKernel.js';
 import {
   HALVES,

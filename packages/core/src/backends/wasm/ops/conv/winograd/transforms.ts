@@ -20,9 +20,9 @@ import {
   f32x4,
   i32,
   type Local,
+  multiplyAdd,
   type V128,
 } from '../../../codegen/index.js';
-import { multiplyAdd } from '../../../codegen/kernel.js';
 
 type Vector = Local<'v128'>;
 

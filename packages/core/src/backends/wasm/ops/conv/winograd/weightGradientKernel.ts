@@ -2,8 +2,8 @@
  * Kernels of Winograd's weight gradient: the transform of dY before the matrix products, and the transform of
  * their sums into the 3x3 windows of dg.
  */
-import { f32x4, type Local, v128 } from '../../../codegen/index.js';
-import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../../codegen/kernel.js';
+import { f32x4, type Local, VECTOR, v128 } from '../../../codegen/index.js';
+import { defineKernel, FLOAT, LANES, type Variant } from '../../../codegen/kernel.js';
 import { fourOf, transpose } from '../../../codegen/transpose.js';
 import { type TileTransformShape, tileParameters, transformTiles } from './inputKernel.js';
 import { HALVES, type WinogradMethod, winogradAlgorithms } from './transforms.js';
