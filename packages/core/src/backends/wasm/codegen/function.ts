@@ -10,7 +10,7 @@ import {
   type ValueType,
   writeOperand,
 } from './expression.js';
-import { type F32x8Local, type F32x8Operand, halfOf, VECTOR, valuesIn } from './f32x8.js';
+import { type F32x8, type F32x8Local, type F32x8Operand, halfOf, VECTOR, valuesIn } from './f32x8.js';
 
 const typeCode: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, v128: 0x7b };
 
@@ -92,7 +92,15 @@ export class FunctionBuilder {
   /** Stores a vector, or a value in registers half after half, at an address plus a constant offset in bytes. */
   store(address: I32, value: V128 | F32x8Local, offset = 0): void {
     if ('write' in value) this.#store(address, value, [0xfd, 0x0b], offset);
-    else for (const [index, half] of value.entries()) this.store(address, half, offset + index * VECTOR);
+    else this.storeHalves(address, value, offset);
+  }
+
+  /**
+   * Stores a value that is not in registers: each half is computed just before its store. Slow if the value loads:
+   * see `F32x8`.
+   */
+  storeHalves(address: I32, value: F32x8, offset = 0): void {
+    for (const [index, half] of value.entries()) this.store(address, half, offset + index * VECTOR);
   }
 
   /** Stores one float32 at an address plus a constant offset in bytes. */

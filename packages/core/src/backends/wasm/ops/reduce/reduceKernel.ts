@@ -1,5 +1,5 @@
 /** Per-channel sums over pixels (means, variances, gradients of biases and of batch norm), and sums along axes. */
-import { f32x4, f32x8, VECTOR, v128 } from '../../codegen/index.js';
+import { f32x4, f32x8, v128 } from '../../codegen/index.js';
 import { BLOCK_BYTES, defineKernel, type Variant } from '../../codegen/kernel.js';
 
 /** The summand: `value` x, `square` (x - mean)^2, or `product` dy * (x - mean). */
@@ -70,7 +70,7 @@ export const sumPixels = defineKernel({
     f.when(p.first, () => {
       f.set(sums, p.sums);
       f.repeat(p.groups, () => {
-        for (const offset of [0, VECTOR]) f.store(sums, f32x4.const(0), offset);
+        f.storeHalves(sums, [f32x4.const(0), f32x4.const(0)]);
         f.advance(sums, BLOCK_BYTES);
       });
     });

@@ -2,12 +2,27 @@
  * Input transform of a Winograd convolution: each tile becomes one row of A of each of the matrix products.
  * The weight gradient transforms tiles of dY with the same code.
  */
-import { type FunctionBuilder, f32x4, i32, type V128, VECTOR, v128 } from '../../../codegen/index.js';
-import { CHANNEL_BLOCK, defineKernel, FLOAT, type LocalsOf, type Variant } from '../../../codegen/kernel.js';
 import {
-  HALVES,
+  type F32x8,
+  type F32x8Local,
+  type FunctionBuilder,
+  f32x4,
+  f32x8,
+  i32,
+} from '../../../codegen/index.js';
+import {
+  BLOCK_BYTES,
+  CHANNEL_BLOCK,
+  defineKernel,
+  FLOAT,
+  type LocalsOf,
+  type Variant,
+} from '../../../codegen/kernel.js';
+import {
+  columnValues,
   scaleIndex,
   type Transform,
+  transformHalves,
   type WinogradAlgorithm,
   type WinogradMethod,
   winogradAlgorithms,
@@ -103,23 +118,19 @@ export function transformTiles(
   const rows = Array.from({ length: size }, (_, index) => f.pointer(`row ${index}`));
 
   const channelBlock = (pixelBytes: number): void => {
-    const loaded = HALVES.map((v) => f.vectors(`loaded ${v}`, size));
-    const temporary = HALVES.map((v) => f.vectors(`temporary ${v}`, 4));
-    const columnsDone = HALVES.map((v) => f.vectors(`columns done ${v}`, results * size));
+    const loaded = columnValues(f, 'loaded', size);
+    const temporary = columnValues(f, 'temporary', 4);
+    const columnsDone = columnValues(f, 'columns done', results * size);
+    const transform = (values: readonly F32x8Local[]): readonly F32x8[] =>
+      transformHalves((d, t) => transformColumn(f, engine, d, t), values, temporary);
     for (let column = 0; column < size; column++) {
-      for (let i = 0; i < size; i++)
-        for (const v of HALVES) f.set(loaded[v]![i]!, v128.load(rows[i]!, column * pixelBytes + v * VECTOR));
-      const transformed = HALVES.map((v) => transformColumn(f, engine, loaded[v]!, temporary[v]!));
-      for (let i = 0; i < results; i++)
-        for (const v of HALVES) f.set(columnsDone[v]![i * size + column]!, transformed[v]![i]!);
+      for (const [i, value] of loaded.entries()) f.set(value, f32x8.load(rows[i]!, column * pixelBytes));
+      for (const [i, value] of transform(loaded).entries()) f.set(columnsDone[i * size + column]!, value);
     }
     for (let i = 0; i < results; i++) {
-      const finished = HALVES.map((v) =>
-        transformColumn(f, engine, columnsDone[v]!.slice(i * size, (i + 1) * size), temporary[v]!),
-      );
-      for (let j = 0; j < results; j++)
-        for (const v of HALVES)
-          f.store(result, finished[v]![j]!, (i * results + j) * shape.elementStride + v * VECTOR);
+      const row = columnsDone.slice(i * size, (i + 1) * size);
+      for (const [j, value] of transform(row).entries())
+        f.storeHalves(result, value, (i * results + j) * shape.elementStride);
     }
   };
   const transform = (pixelBytes: number): void => {
@@ -129,7 +140,7 @@ export function transformTiles(
     const transformChannels = (count: number): void =>
       f.repeat(count / CHANNEL_BLOCK, () => {
         channelBlock(pixelBytes);
-        for (const address of [...rows, result]) f.advance(address, 2 * VECTOR);
+        for (const address of [...rows, result]) f.advance(address, BLOCK_BYTES);
       });
     if (!panel) transformChannels(channels);
     else
@@ -145,11 +156,11 @@ export function transformTiles(
   const copyToWorkspace = (): void => {
     const [i, j] = [f.pointer('i'), f.pointer('j')];
     const [from, to] = [f.pointer('from'), f.pointer('to')];
-    const writePixel = (value: (v: number) => V128): void =>
+    const writePixel = (value: F32x8): void =>
       f.repeat(channels / CHANNEL_BLOCK, () => {
-        for (const v of HALVES) f.store(to, value(v), v * VECTOR);
-        f.advance(from, 2 * VECTOR);
-        f.advance(to, 2 * VECTOR);
+        f.storeHalves(to, value);
+        f.advance(from, BLOCK_BYTES);
+        f.advance(to, BLOCK_BYTES);
       });
     f.set(to, p.workspace);
     f.set(i, 0);
@@ -161,9 +172,9 @@ export function transformTiles(
           i32.and(i32.ltU(row, height), i32.ltU(column, width)),
           () => {
             f.set(from, i32.add(p.x, i32.add(scaleIndex(rowStride, row), scaleIndex(pixelStride, column))));
-            writePixel((v) => v128.load(from, v * VECTOR));
+            writePixel(f32x8.load(from));
           },
-          () => writePixel(() => f32x4.const(0)),
+          () => writePixel([f32x4.const(0), f32x4.const(0)]),
         );
         f.advance(j, 1);
       });

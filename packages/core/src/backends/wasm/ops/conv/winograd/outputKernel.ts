@@ -3,12 +3,20 @@
  * residual and activation.
  */
 import type { Activation } from '../../../../../ops/activation.js';
-import { type Expression, f32x4, i32, type Local, VECTOR, v128 } from '../../../codegen/index.js';
-import { CHANNEL_BLOCK, defineKernel, FLOAT, type Variant } from '../../../codegen/kernel.js';
+import {
+  type Expression,
+  type F32x8,
+  type F32x8Local,
+  f32x8,
+  i32,
+  type Local,
+} from '../../../codegen/index.js';
+import { BLOCK_BYTES, CHANNEL_BLOCK, defineKernel, FLOAT, type Variant } from '../../../codegen/kernel.js';
 import { applyActivation } from '../../pointwise/activationKernel.js';
 import {
-  HALVES,
+  columnValues,
   scaleIndex,
+  transformHalves,
   type WinogradAlgorithm,
   type WinogradMethod,
   winogradAlgorithms,
@@ -72,45 +80,29 @@ export const winogradOutput = defineKernel({
      * @param guarded - true if some of the tile's pixels may lie outside of the image and are not written.
      */
     const channelBlock = (guarded: boolean): void => {
-      const loaded = HALVES.map((v) => f.vectors(`loaded ${v}`, size));
-      const temporary = HALVES.map((v) => f.vectors(`temporary ${v}`, 4));
-      const columnsDone = HALVES.map((v) => f.vectors(`columns done ${v}`, outputs * size));
+      const loaded = columnValues(f, 'loaded', size);
+      const temporary = columnValues(f, 'temporary', 4);
+      const columnsDone = columnValues(f, 'columns done', outputs * size);
+      const transform = (values: readonly F32x8Local[]): readonly F32x8[] =>
+        transformHalves((d, t) => algorithm.transformOutput(f, engine, d, t), values, temporary);
       for (let column = 0; column < size; column++) {
-        for (let i = 0; i < size; i++)
-          for (const v of HALVES)
-            f.set(
-              loaded[v]![i]!,
-              v128.load(products, (i * size + column) * shape.elementStride + v * VECTOR),
-            );
-        const results = HALVES.map((v) => algorithm.transformOutput(f, engine, loaded[v]!, temporary[v]!));
-        for (let i = 0; i < outputs; i++)
-          for (const v of HALVES) f.set(columnsDone[v]![i * size + column]!, results[v]![i]!);
+        for (const [i, value] of loaded.entries())
+          f.set(value, f32x8.load(products, (i * size + column) * shape.elementStride));
+        for (const [i, value] of transform(loaded).entries()) f.set(columnsDone[i * size + column]!, value);
       }
       const finished = f.vectors('finished', 2);
       for (let i = 0; i < outputs; i++) {
-        const results = HALVES.map((v) =>
-          algorithm.transformOutput(
-            f,
-            engine,
-            columnsDone[v]!.slice(i * size, (i + 1) * size),
-            temporary[v]!,
-          ),
-        );
-        for (let j = 0; j < outputs; j++) {
+        const row = columnsDone.slice(i * size, (i + 1) * size);
+        for (const [j, value] of transform(row).entries()) {
           const write = (): void => {
-            for (const v of HALVES) {
-              const sum = f32x4.add(results[v]![j]!, v128.load(bias, v * VECTOR));
-              const { residual: stride } = shape;
-              f.set(
-                finished[v]!,
-                stride
-                  ? f32x4.add(sum, v128.load(residual, i * stride.row + j * stride.pixel + v * VECTOR))
-                  : sum,
-              );
-            }
+            const sum = f32x8.add(value, f32x8.load(bias));
+            const { residual: stride } = shape;
+            f.set(
+              finished,
+              stride ? f32x8.add(sum, f32x8.load(residual, i * stride.row + j * stride.pixel)) : sum,
+            );
             applyActivation(f, engine, activation, finished);
-            for (const v of HALVES)
-              f.store(y, finished[v]!, i * shape.y.row + j * shape.y.pixel + v * VECTOR);
+            f.store(y, finished, i * shape.y.row + j * shape.y.pixel);
           };
           if (guarded) f.when(i32.and(i32.ltS(i, rowsLeft), i32.ltS(j, columnsLeft)), write);
           else write();
@@ -120,7 +112,7 @@ export const winogradOutput = defineKernel({
     const transform = (guarded: boolean): void =>
       f.repeat(channels / CHANNEL_BLOCK, () => {
         channelBlock(guarded);
-        for (const address of [y, residual, bias, products]) f.advance(address, 2 * VECTOR);
+        for (const address of [y, residual, bias, products]) f.advance(address, BLOCK_BYTES);
       });
     f.set(tile, p.first);
     f.set(end, i32.add(p.first, p.count));

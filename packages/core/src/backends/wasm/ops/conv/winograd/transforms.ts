@@ -16,6 +16,8 @@
 import type { Engine } from '../../../codegen/engine.js';
 import {
   type Expression,
+  type F32x8,
+  type F32x8Local,
   type FunctionBuilder,
   f32x4,
   i32,
@@ -213,11 +215,32 @@ export const winogradAlgorithms: Readonly<Record<WinogradMethod, WinogradAlgorit
 export const elementCount = (method: WinogradMethod): number =>
   winogradAlgorithms[method].transformedTile ** 2;
 
-/**
- * Indices of the two 128-bit halves of a block of eight channels. Wide SIMD makes one 256-bit operation of
- * both.
- */
+/** Indices of the halves of a value: the channels of a block, four each. */
 export const HALVES = [0, 1] as const;
+
+/** Exchanges the two indices of a list of lists of equal length. */
+const exchangeIndices = <T>(lists: readonly (readonly T[])[]): readonly (readonly T[])[] =>
+  lists[0]!.map((_, index) => lists.map((list) => list[index]!));
+
+/** Returns the first `count` values of the pool of a name, for the columns of a tile. */
+export const columnValues = (f: FunctionBuilder, name: string, count: number): readonly F32x8Local[] =>
+  exchangeIndices(HALVES.map((half) => f.vectors(`${name} ${half}`, count)));
+
+/** Returns one half of each value. */
+export const halvesOf = (values: readonly F32x8Local[], half: number): readonly Vector[] =>
+  values.map((value) => value[half]!);
+
+/**
+ * Transforms a column of values, one half after the other, so that a CPU needs registers for the intermediate results
+ * of one half only.
+ * @param transform - transforms the column of one half, with registers for temporaries.
+ */
+export const transformHalves = (
+  transform: (column: readonly Vector[], temporary: readonly Vector[]) => readonly V128[],
+  column: readonly F32x8Local[],
+  temporary: readonly F32x8Local[],
+): readonly F32x8[] =>
+  exchangeIndices(HALVES.map((half) => transform(halvesOf(column, half), halvesOf(temporary, half))));
 
 /** Multiplies an address or index by a constant. */
 export const scaleIndex = (factor: number, index: Expression<'i32'>): Expression<'i32'> =>
