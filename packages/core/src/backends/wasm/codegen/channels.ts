@@ -36,7 +36,7 @@ export function sumChannels(
   value: () => V128,
 ): void {
   const zero = f32x4.const(0);
-  const [partial] = f.vectors('partial sum', 1);
+  const [partial] = f.pool('partial sum', 1);
   const addPartialSum = (count: number): void => {
     f.set(partial, zero);
     forEachVector(f, count, addresses, (lanes) =>

@@ -83,7 +83,7 @@ export function constant(value: number): V128 {
  * @param name - pool of the registers: a later constant of the same name overwrites this one.
  */
 export function heldConstant(f: FunctionBuilder, { wide }: Engine, name: string, value: number): F32x8Local {
-  const held = f.vectors(name, wide ? 2 : 1);
+  const held = f.pool(name, wide ? 2 : 1);
   f.set(held, constant(value));
   return held;
 }

@@ -1,17 +1,17 @@
 /**
  * `F32x8`: eight floats as one value, a pair of 128-bit vectors. WebAssembly has no wider vectors, but V8 joins two
- * neighbouring 128-bit operations into a 256-bit one (see `enableWideSimd`). It finds them only if each step is
- * emitted for both halves before the next step: load, load, operation, operation, store, store. A load between the two
- * stores made a matrix multiplication kernel 5 to 8 times slower. So kernels compute with whole values:
+ * neighbouring 128-bit operations into a 256-bit one (see `enableWideSimd`). Each step is therefore emitted for both
+ * halves before the next step: load, load, operation, operation, store, store. A load between the two stores made a
+ * matrix multiplication kernel 5 to 8 times slower. Kernels compute with whole values and leave this order to them:
  *
  *     f.set(total, f32x8.add(total, f32x8.load(x)));
  *     f.store(y, total);
  *
- * `set` and `store` of the function builder emit one statement per half. Only registers can be stored, so every load
+ * `set` and `store` of the function builder emit one statement per half. `store` takes registers only, so every load
  * comes before the first store.
  *
- * A value may have any number of halves: one on engines that do not join them, more than two for functions of several
- * neighbouring values. An operand with fewer halves is repeated: a single vector stands for all halves.
+ * Some values have another number of vectors than two: one on engines that do not join pairs, or all columns of a
+ * matmul's panel. An operand with fewer vectors is repeated; a single vector stands for all halves.
  */
 import { f32x4, type I32, type Local, type V128, v128 } from './expression.js';
 

@@ -17,7 +17,7 @@ const typeCode: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f3
 /** A list of vectors; a tuple if their number is a literal type. */
 type Vectors<N extends number, T extends readonly Local<'v128'>[] = readonly []> = N extends N
   ? number extends N
-    ? readonly Local<'v128'>[]
+    ? F32x8Local
     : T['length'] extends N
       ? T
       : Vectors<N, readonly [...T, Local<'v128'>]>
@@ -43,33 +43,42 @@ export class FunctionBuilder {
     return new Local(type, this.parameters.length + this.#types.length - 1);
   }
 
-  /** Returns the i32 variable of a name, for an address or a count. The first call declares it. */
-  pointer(name: string): Local<'i32'> {
-    const variable = this.#pointers.get(name) ?? this.local('i32');
-    this.#pointers.set(name, variable);
+  /**
+   * Declares a variable for an address or a count.
+   * @param name - if given, blocks of code that use the same name one after the other share the variable.
+   */
+  pointer(name?: string): Local<'i32'> {
+    const variable = (name && this.#pointers.get(name)) || this.local('i32');
+    if (name) this.#pointers.set(name, variable);
     return variable;
+  }
+
+  /** Declares vectors. */
+  vectors<N extends number>(count: N): Vectors<N>;
+  vectors(count: number): F32x8Local {
+    return Array.from({ length: count }, () => this.local('v128'));
+  }
+
+  /** Declares the registers of a value. */
+  f32x8(halves = 2): F32x8Local {
+    return this.vectors(halves);
   }
 
   /**
    * Returns the first `count` vectors of the pool of a name. Blocks of code that use the same pool one after
    * the other share its registers: each overwrites the values of the block before.
    */
-  vectors<N extends number>(name: string, count: N): Vectors<N>;
-  vectors(name: string, count: number): readonly Local<'v128'>[] {
+  pool<N extends number>(name: string, count: N): Vectors<N>;
+  pool(name: string, count: number): F32x8Local {
     const pool = this.#pools.get(name) ?? [];
     this.#pools.set(name, pool);
     while (pool.length < count) pool.push(this.local('v128'));
     return pool.slice(0, count);
   }
 
-  /** Declares the registers of a value of eight floats, or of `halves` vectors. */
-  f32x8(halves = 2): F32x8Local {
-    return Array.from({ length: halves }, () => this.local('v128'));
-  }
-
-  /** Returns the first `count` values of the pool of a name: see `vectors`. */
-  f32x8s(name: string, count: number, halves = 2): readonly F32x8Local[] {
-    return valuesIn(this.vectors(name, count * halves), halves);
+  /** Returns the first `count` values of the pool of a name: see `pool`. */
+  valuePool(name: string, count: number, halves = 2): readonly F32x8Local[] {
+    return valuesIn(this.pool(name, count * halves), halves);
   }
 
   /** Assigns a value to a variable; for a list of registers, half after half. */

@@ -13,14 +13,14 @@ export interface Hoisted {
 /**
  * Computes the uniform parts of an expression, constants included, before a loop.
  * @param uniforms - the inputs that are the same in all iterations.
- * @param pool - name of the pool of the registers, which hold the parts until the end of the loop.
+ * @param prefix - of the names of the inputs that stand for the parts in the expression.
  */
 export function hoist(
   f: FunctionBuilder,
   engine: Engine,
   expression: Expression<string>,
   uniforms: Readonly<Record<string, V128>>,
-  pool: string,
+  prefix: string,
 ): Hoisted {
   const inputs = Object.fromEntries(Object.entries(uniforms).map(([name, value]) => [name, [value]]));
   const held: Record<string, F32x8Local> = {};
@@ -30,8 +30,8 @@ export function hoist(
       : node.operator === 'constant' || node.operands.every(isUniform);
   const hold = (part: Expression<string>): Expression<string> => {
     const index = Object.keys(held).length;
-    const register = f.vectors(pool, index + 1)[index]!;
-    const name = `${pool} ${index}`;
+    const register = f.local('v128');
+    const name = `${prefix} ${index}`;
     setPointwise(f, engine, [[part, [register]]], inputs);
     held[name] = [register];
     return input(name);

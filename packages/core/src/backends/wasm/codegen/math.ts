@@ -46,9 +46,9 @@ export function exponentialParts(
   x: F32x8Local,
   factor: number,
 ): { readonly scale: F32x8Local; readonly mantissa: F32x8Local } {
-  const scale = f.vectors('exponent', x.length);
-  const rest = f.vectors('exponent rest', x.length);
-  const mantissa = f.vectors('mantissa', x.length);
+  const scale = f.pool('exponent', x.length);
+  const rest = f.pool('exponent rest', x.length);
+  const mantissa = f.pool('mantissa', x.length);
   const binary = factor * Math.LOG2E;
   const bound = MAX_EXPONENT / Math.abs(binary);
   const lower = heldConstant(f, engine, 'first constant', -bound);
@@ -82,8 +82,8 @@ export function exponential(
 
 /** Computes result = log(x) for normal positive x. `result` must be other registers than `x`. */
 export function logarithm(f: FunctionBuilder, engine: Engine, x: F32x8Local, result: F32x8Local): void {
-  const exponent = f.vectors('exponent', x.length);
-  const rest = f.vectors('exponent rest', x.length);
+  const exponent = f.pool('exponent', x.length);
+  const rest = f.pool('exponent rest', x.length);
   // Bits of sqrt(1/2): the mantissa is scaled to [sqrt(1/2), sqrt(2)].
   const start = i32x4.const(0x3f3504f3);
   f.set(exponent, lift((x) => i32x4.shrS(i32x4.sub(x!, start), 23))(x));
@@ -128,7 +128,7 @@ export function hyperbolicTangent(
   const large = mantissa;
   const sum = f32x8.multiplyAdd(engine, scale, mantissa, constant(1));
   f.set(large, f32x8.sub(constant(1), f32x8.div(constant(2), sum)));
-  const square = f.vectors('exponent rest', x.length);
+  const square = f.pool('exponent rest', x.length);
   const small = scale;
   f.set(square, f32x8.mul(x, x));
   polynomial(f, engine, SMALL_TANH, square, small);

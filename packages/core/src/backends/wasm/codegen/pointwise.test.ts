@@ -40,7 +40,7 @@ function run(engine: Engine, expression: e.Expression<'x' | 'y' | 'u'>, hoisted:
   const [xAt, yAt, uAt] = [memory.put(xs), memory.put(ys), memory.put([uniform])];
   const to = memory.put(new Float32Array(xs.length));
   const f = new FunctionBuilder(0);
-  const [xPointer, yPointer, toPointer] = [f.pointer('x'), f.pointer('y'), f.pointer('to')];
+  const [xPointer, yPointer, toPointer] = [f.pointer(), f.pointer(), f.pointer()];
   for (const [pointer, at] of [
     [xPointer, xAt],
     [yPointer, yAt],

@@ -40,7 +40,7 @@ export function setPointwise<I extends string>(
     let known: F32x8Local | undefined;
     const registers = (): F32x8Local => {
       if (!known) {
-        known = f.vectors(`temporary ${temporaries++}`, outputs[0]![1].length);
+        known = f.pool(`temporary ${temporaries++}`, outputs[0]![1].length);
         into(known);
       }
       return known;

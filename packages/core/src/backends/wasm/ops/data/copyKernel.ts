@@ -76,7 +76,7 @@ export const copyKernel = defineKernel({
         f.storeF32(to, f32.load(from));
         return;
       }
-      const [innerFrom, innerTo] = [f.pointer(`from ${depth}`), f.pointer(`to ${depth}`)];
+      const [innerFrom, innerTo] = [f.pointer(), f.pointer()];
       f.set(innerFrom, from);
       f.set(innerTo, to);
       const last = depth === inner.length - 1;

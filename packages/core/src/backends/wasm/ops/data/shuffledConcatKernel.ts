@@ -31,7 +31,7 @@ export const shuffledConcatKernel = defineKernel({
     const vectors = Math.ceil(channels / LANES);
     const [a, b] = [f.local('v128'), f.local('v128')];
     const [low, high] = [f.local('v128'), f.local('v128')];
-    const [firstAt, secondAt, yAt] = [f.pointer('first'), f.pointer('second'), f.pointer('y')];
+    const [firstAt, secondAt, yAt] = [f.pointer(), f.pointer(), f.pointer()];
     const unroll = 4;
     const interleave = (count: number): void => {
       for (let i = 0; i < count; i++) {

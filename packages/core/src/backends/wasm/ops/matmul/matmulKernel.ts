@@ -151,8 +151,8 @@ export const matmulKernel = defineKernel({
     const { tileRows, row, panel, narrowPanel, indirect, preload, prefetchLines = 0 } = product;
     const pixel = { ...product.pixel, a: indirect ? FLOAT : product.pixel.a };
     const start = { a: indirect ? p.offsets : p.a, c: p.c, residual: p.residual };
-    const rowStart = { a: f.pointer('row a'), c: f.pointer('row c'), residual: f.pointer('row residual') };
-    const at = { a: f.pointer('a'), c: f.pointer('c'), residual: f.pointer('residual') };
+    const rowStart = { a: f.pointer(), c: f.pointer(), residual: f.pointer() };
+    const at = { a: f.pointer(), c: f.pointer(), residual: f.pointer() };
     const operands = product.residual ? (['a', 'c', 'residual'] as const) : (['a', 'c'] as const);
 
     const prefetch = prefetchLines > 0 ? prefetcher(f, p.b, p.lastLine, p.firstBytes) : undefined;
@@ -223,7 +223,7 @@ function microKernel(
   const vectors = columns / LANES;
   const load = (address: Local<'i32'>, offset = 0): F32x8 => f32x8.load(address, offset, vectors);
   // One value per row of the tile, of all of its columns.
-  const accumulators = f.f32x8s('accumulator', rows, vectors);
+  const accumulators = f.valuePool('accumulator', rows, vectors);
   for (const sum of accumulators) f.set(sum, bias ? load(biasAt) : f32x4.const(0));
 
   const aStep = inner.step ?? FLOAT;
@@ -238,8 +238,8 @@ function microKernel(
   };
   f.set(b, panel);
   // A single row reads each value of B once, so it needs no registers for them.
-  const bRow = f.vectors('b', rows === 1 ? 0 : vectors);
-  const [aValue] = f.vectors('a', 1);
+  const bRow = f.pool('b', rows === 1 ? 0 : vectors);
+  const [aValue] = f.pool('a', 1);
   /** Multiplies and adds for one index of K. */
   const step = (k: number): void => {
     const loaded = load(b, k * columns * FLOAT);

@@ -31,9 +31,9 @@ export const scalePanels = defineKernel({
   },
   build(f, p, { shape: { inner, panel, narrowPanel } }: Variant<ScalePanels>) {
     const factor = f.local('v128');
-    const factors = f.pointer('factors');
+    const factors = f.pointer();
     const scale = (columns: number): void => {
-      const result = f.vectors('result', columns / LANES);
+      const result = f.pool('result', columns / LANES);
       f.set(factors, p.factors);
       f.repeat(inner, () => {
         f.set(factor, v128.loadSplat(factors));

@@ -31,7 +31,7 @@ export const activationGradient = defineKernel({
     groups: 'integer',
   },
   build(f, p, { engine, shape: { activation, pixel } }: Variant<ActivationGradientShape>) {
-    const [dy, x, dx] = [f.pointer('dy'), f.pointer('x'), f.pointer('dx')];
+    const [dy, x, dx] = [f.pointer(), f.pointer(), f.pointer()];
     const value = f.f32x8();
     const result = f.f32x8();
     const gradient = mul(input('dy'), formulaOf(activation).slope);

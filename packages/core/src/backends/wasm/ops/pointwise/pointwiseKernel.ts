@@ -46,8 +46,8 @@ export const pointwiseKernel = defineKernel({
   build(f, p, { engine, shape }: Variant<PointwiseShape>) {
     const { operands, pixel, compute, activation } = shape;
     const starts = p.operands.slice(0, operands.length);
-    const addresses = starts.map((_, index) => f.pointer(`operand ${index}`));
-    const y = f.pointer('y');
+    const addresses = starts.map(() => f.pointer());
+    const y = f.pointer();
     const result = f.f32x8();
     const operand = (index: number): F32x8Operand =>
       operands[index]!.scalar ? v128.loadSplat(addresses[index]!) : f32x8.load(addresses[index]!);

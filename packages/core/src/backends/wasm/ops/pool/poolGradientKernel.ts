@@ -41,13 +41,8 @@ export const poolGradient = defineKernel({
   },
   build(f, p, { shape }: Variant<PoolGradient>) {
     const { reduction, rows, columns, row, column, step } = shape;
-    const [x, dx, dy] = [f.pointer('x'), f.pointer('dx'), f.pointer('dy')];
-    const [xRow, xAt, dxRow, dxAt] = [
-      f.pointer('x row'),
-      f.pointer('x at'),
-      f.pointer('dx row'),
-      f.pointer('dx at'),
-    ];
+    const [x, dx, dy] = [f.pointer(), f.pointer(), f.pointer()];
+    const [xRow, xAt, dxRow, dxAt] = [f.pointer(), f.pointer(), f.pointer(), f.pointer()];
     const [gradient, maximum, argmax, value] = [f.f32x8(), f.f32x8(), f.f32x8(), f.f32x8()];
     const [tap, factor] = [f.local('v128'), f.local('v128')];
     const isMax = reduction === 'max';

@@ -43,13 +43,13 @@ export const poolRow = defineKernel({
       shape,
       { size: 4, step: { x: BLOCK_BYTES, y: BLOCK_BYTES }, rows, y: p.y, groups: p.groups },
       ({ start, outputs, columns, tap }, x, y) => {
-        const reduced = f.f32x8s('column', columns.length);
+        const reduced = f.valuePool('column', columns.length);
         for (const [index, column] of reduced.entries())
           for (const [row, address] of x.entries()) {
             const value = f32x8.load(address, columns[index]!.at);
             f.set(column, row === 0 ? value : combine(reduction, column, value));
           }
-        const result = f.vectors('result', 2);
+        const result = f.pool('result', 2);
         for (let output = 0; output < outputs; output++) {
           const inWindow: readonly F32x8[] = reduced.filter(
             (_, index) => tap(output, columns[index]!.column) >= 0,
@@ -92,7 +92,7 @@ export const poolArea = defineKernel({
     groups: 'integer',
   },
   build(f, p, { shape: { reduction, row, column } }: Variant<PoolArea>) {
-    const [rowAt, at] = [f.pointer('row'), f.pointer('at')];
+    const [rowAt, at] = [f.pointer(), f.pointer()];
     const total = f.f32x8();
     f.repeat(p.groups, () => {
       f.set(total, reduction === 'max' ? f32x8.load(p.x) : f32x4.const(0));

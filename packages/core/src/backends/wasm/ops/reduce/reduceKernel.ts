@@ -36,7 +36,7 @@ export const sumPixels = defineKernel({
     first: 'integer',
   },
   build(f, p, { engine, shape: { summand, pixel } }: Variant<SumPixels>) {
-    const [sums, x, dy, mean] = [f.pointer('sums'), f.pointer('x'), f.pointer('dy'), f.pointer('mean')];
+    const [sums, x, dy, mean] = [f.pointer(), f.pointer(), f.pointer(), f.pointer()];
     const [total, means, value] = [f.f32x8(), f.f32x8(), f.f32x8()];
     /** Adds pixel i to the total, or begins the total with it. */
     const addPixel = (i: number): void => {
@@ -113,7 +113,7 @@ export const finishSums = defineKernel({
     groups: 'integer',
   },
   build(f, p, { shape: { parts, partBytes, eps } }: Variant<FinishSums>) {
-    const at = f.pointer('at');
+    const at = f.pointer();
     const total = f.f32x8();
     f.repeat(p.groups, () => {
       f.set(at, p.from);
@@ -153,7 +153,7 @@ export const sumValues = defineKernel({
   },
   build(f, p, { shape: { loops, from, to } }: Variant<SumValues>) {
     const sum = f.local('v128');
-    const at = f.pointer('at');
+    const at = f.pointer();
     /** Runs the loops from `depth` inwards. Returns by how many bytes they advance the address. */
     const nest = (depth: number): number => {
       const loop = loops[depth];

@@ -32,11 +32,11 @@ export const sumParts = defineKernel({
     channels: 'integer',
   },
   build(f, p, { shape: { parts, partBytes, taps, columns, from, to } }: Variant<SumParts>) {
-    const [source, target] = [f.pointer('source'), f.pointer('target')];
-    const [tapSource, tapTarget] = [f.pointer('tap source'), f.pointer('tap target')];
-    const part = f.pointer('part');
-    const sums = f.vectors('sum', LANES);
-    const temporary = f.vectors('temporary', LANES);
+    const [source, target] = [f.pointer(), f.pointer()];
+    const [tapSource, tapTarget] = [f.pointer(), f.pointer()];
+    const part = f.pointer();
+    const sums = f.vectors(LANES);
+    const temporary = f.vectors(LANES);
     const transposedBlocks = to.column !== FLOAT && to.tap === FLOAT ? Math.floor(taps / LANES) : 0;
     /** The total of up to four columns of a tap. */
     const total = (tap: number): V128 => {

@@ -65,10 +65,10 @@ export const depthwiseRow = defineKernel({
     const load = (address: Local<'i32'>, offset = 0): F32x8 => f32x8.load(address, offset, vectors);
     const { columns, windowRows, firstRow, endRow, pixel, residual, residualPixel, sums } = shape;
     const rows = p.x.slice(0, endRow - firstRow);
-    const weights = f.pointer('weights');
-    const bias = f.pointer('bias');
-    const residualAt = f.pointer('residual');
-    const sumsAt = f.pointer('sums');
+    const weights = f.pointer();
+    const bias = f.pointer();
+    const residualAt = f.pointer();
+    const sumsAt = f.pointer();
     const others = [
       { from: p.weights, at: weights, bytes: windowRows * columns * tapBytes(vectors), pixel: 0 },
       { from: p.bias, at: bias, bytes: tapBytes(vectors), pixel: 0 },
@@ -83,9 +83,9 @@ export const depthwiseRow = defineKernel({
       shape,
       { size: BLOCK_OUTPUTS, step, rows, y: p.y, groups: p.groups, others, apart: sums },
       ({ start, outputs, columns: present, tap }, x, y) => {
-        const accumulators = f.f32x8s('accumulator', outputs, vectors);
-        const taps = f.f32x8s('tap', columns, vectors);
-        const value = f.vectors('value', vectors);
+        const accumulators = f.valuePool('accumulator', outputs, vectors);
+        const taps = f.valuePool('tap', columns, vectors);
+        const value = f.pool('value', vectors);
         for (const sum of accumulators) f.set(sum, load(bias));
         for (let row = firstRow; row < endRow; row++) {
           for (const [column, weight] of taps.entries())
@@ -103,7 +103,7 @@ export const depthwiseRow = defineKernel({
             f.set(sum, f32x8.add(sum, load(residualAt, output * residualPixel)));
         applyActivation(f, engine, shape.activation, accumulators.flat());
         if (sums) {
-          const total = f.vectors('total', vectors);
+          const total = f.pool('total', vectors);
           f.set(total, start === 0 ? f32x4.const(0) : load(sumsAt));
           for (const sum of accumulators) f.set(total, f32x8.add(total, sum));
           f.store(sumsAt, total);

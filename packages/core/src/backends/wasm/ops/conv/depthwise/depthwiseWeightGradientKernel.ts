@@ -42,10 +42,10 @@ export const depthwiseWeightGradientRow = defineKernel({
     const { columns, stride, dilation, left, width, outputWidth, pixelStride, rowStride, tapStride } = shape;
     const vectors = depthwiseVectors(engine);
     const taps = Array.from({ length: columns }, (_, index) => index);
-    const sums = f.f32x8s('sum', columns, vectors);
+    const sums = f.valuePool('sum', columns, vectors);
     const gradient = f.f32x8(vectors);
-    const [xRow, dyRow] = [f.pointer('x row'), f.pointer('dy row')];
-    const [x, dy] = [f.pointer('x'), f.pointer('dy')];
+    const [xRow, dyRow] = [f.pointer(), f.pointer()];
+    const [x, dy] = [f.pointer(), f.pointer()];
     const column = (output: number, index: number): number => output * stride + index * dilation - left;
     const present = (output: number): readonly number[] =>
       taps.filter((index) => column(output, index) >= 0 && column(output, index) < width);

@@ -77,7 +77,7 @@ export const groupedRow = defineKernel({
     const rows = p.x.slice(0, endRow - firstRow);
     const vectors = lanes / LANES;
     const load = (address: Local<'i32'>, offset = 0): F32x8 => f32x8.load(address, offset, vectors);
-    const [weights, bias, residual] = [f.pointer('weights'), f.pointer('bias'), f.pointer('residual')];
+    const [weights, bias, residual] = [f.pointer(), f.pointer(), f.pointer()];
     const moving = [
       { from: p.weights, at: weights, bytes: 0, pixel: 0 },
       { from: p.bias, at: bias, bytes: 0, pixel: 0 },
@@ -86,8 +86,8 @@ export const groupedRow = defineKernel({
     const tapBytes = lanes * FLOAT;
     const rowBytes = inEach * columns * tapBytes;
     const value = f.f32x8(vectors);
-    const taps = f.f32x8s('tap', columns, vectors);
-    const input = f.pointer('input');
+    const taps = f.valuePool('tap', columns, vectors);
+    const input = f.pointer();
     /** Broadcasts an input channel of a pixel to all lanes of its group. */
     const broadcast = (offset: number, channel: number): void => {
       if (setGroups === 1) f.set(value, v128.loadSplat(input, offset + channel * FLOAT));
@@ -107,7 +107,7 @@ export const groupedRow = defineKernel({
       { size: BLOCK_OUTPUTS, step, rows, y: p.y, groups: p.sets, others: moving },
       ({ outputs, columns: present, tap }, x, y) =>
         f.repeat(blocks, () => {
-          const accumulators = f.f32x8s('accumulator', outputs, vectors);
+          const accumulators = f.valuePool('accumulator', outputs, vectors);
           for (const sum of accumulators) f.set(sum, load(bias));
           const multiply = (count: number): void => {
             for (let channel = 0; channel < count; channel++) {

@@ -110,12 +110,12 @@ export function transformTiles(
   const size = tileExtent(shape);
   const step = shape.side === 'input' ? algorithm.inputStep : size;
   const tileBytes = channels * FLOAT;
-  const tile = f.pointer('tile');
-  const [y, x] = [f.pointer('y'), f.pointer('x')];
-  const [source, sourceRowStride] = [f.pointer('source'), f.pointer('source row stride')];
-  const result = f.pointer('result');
-  const end = f.pointer('end');
-  const rows = Array.from({ length: size }, (_, index) => f.pointer(`row ${index}`));
+  const tile = f.pointer();
+  const [y, x] = [f.pointer(), f.pointer()];
+  const [source, sourceRowStride] = [f.pointer(), f.pointer()];
+  const result = f.pointer();
+  const end = f.pointer();
+  const rows = Array.from({ length: size }, () => f.pointer());
 
   const channelBlock = (pixelBytes: number): void => {
     const loaded = columnValues(f, 'loaded', size);
@@ -154,8 +154,8 @@ export function transformTiles(
    * at a time: for so few bytes, WebAssembly's `memory.copy` and `memory.fill` take ten times as long.
    */
   const copyToWorkspace = (): void => {
-    const [i, j] = [f.pointer('i'), f.pointer('j')];
-    const [from, to] = [f.pointer('from'), f.pointer('to')];
+    const [i, j] = [f.pointer(), f.pointer()];
+    const [from, to] = [f.pointer(), f.pointer()];
     const writePixel = (value: F32x8): void =>
       f.repeat(channels / CHANNEL_BLOCK, () => {
         f.storeHalves(to, value);

@@ -67,11 +67,11 @@ export const winogradOutput = defineKernel({
     const algorithm: WinogradAlgorithm = winogradAlgorithms[shape.method];
     const { outputTile: outputs, transformedTile: size } = algorithm;
     const tileBytes = channels * FLOAT;
-    const [tile, end] = [f.pointer('tile'), f.pointer('end')];
-    const [tileRow, tileColumn] = [f.pointer('tile row'), f.pointer('tile column')];
-    const [y, residual, bias] = [f.pointer('y'), f.pointer('residual'), f.pointer('bias')];
-    const products = f.pointer('products');
-    const [rowsLeft, columnsLeft] = [f.pointer('rows left'), f.pointer('columns left')];
+    const [tile, end] = [f.pointer(), f.pointer()];
+    const [tileRow, tileColumn] = [f.pointer(), f.pointer()];
+    const [y, residual, bias] = [f.pointer(), f.pointer(), f.pointer()];
+    const products = f.pointer();
+    const [rowsLeft, columnsLeft] = [f.pointer(), f.pointer()];
     /** Address of the tile's first pixel. */
     const tileAddress = (image: Local<'i32'>, { row, pixel }: ImageStrides): Expression<'i32'> =>
       i32.add(image, i32.add(scaleIndex(outputs * row, tileRow), scaleIndex(outputs * pixel, tileColumn)));
@@ -90,7 +90,7 @@ export const winogradOutput = defineKernel({
           f.set(value, f32x8.load(products, (i * size + column) * shape.elementStride));
         for (const [i, value] of transform(loaded).entries()) f.set(columnsDone[i * size + column]!, value);
       }
-      const finished = f.vectors('finished', 2);
+      const finished = f.pool('finished', 2);
       for (let i = 0; i < outputs; i++) {
         const row = columnsDone.slice(i * size, (i + 1) * size);
         for (const [j, value] of transform(row).entries()) {

@@ -224,7 +224,7 @@ const exchangeIndices = <T>(lists: readonly (readonly T[])[]): readonly (readonl
 
 /** Returns the first `count` values of the pool of a name, for the columns of a tile. */
 export const columnValues = (f: FunctionBuilder, name: string, count: number): readonly F32x8Local[] =>
-  exchangeIndices(HALVES.map((half) => f.vectors(`${name} ${half}`, count)));
+  exchangeIndices(HALVES.map((half) => f.pool(`${name} ${half}`, count)));
 
 /** Returns one half of each value. */
 export const halvesOf = (values: readonly F32x8Local[], half: number): readonly Vector[] =>
