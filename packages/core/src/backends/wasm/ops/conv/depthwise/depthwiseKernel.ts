@@ -93,6 +93,7 @@ export const depthwiseRow = defineKernel({
           for (const { column, at } of present) {
             f.set(value, load(x[row - firstRow]!, at));
             for (const [output, sum] of accumulators.entries()) {
+              // Undefined if the output's window does not cover the column.
               const weight = taps[tap(output, column)];
               if (weight) f.set(sum, f32x8.multiplyAdd(engine, value, weight, sum));
             }

@@ -116,6 +116,7 @@ export const groupedRow = defineKernel({
               for (const { column, at } of present) {
                 broadcast(at, channel);
                 for (const [output, sum] of accumulators.entries()) {
+                  // Undefined if the output's window does not cover the column.
                   const weight = taps[tap(output, column)];
                   if (weight) f.set(sum, f32x8.multiplyAdd(engine, value, weight, sum));
                 }
