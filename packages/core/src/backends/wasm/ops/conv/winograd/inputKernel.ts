@@ -2,14 +2,7 @@
  * Input transform of a Winograd convolution: each tile becomes one row of A of each of the matrix products.
  * The weight gradient transforms tiles of dY with the same code.
  */
-import {
-  type F32x8,
-  type F32x8Local,
-  type FunctionBuilder,
-  f32x4,
-  f32x8,
-  i32,
-} from '../../../codegen/index.js';
+import { type F32x8, type FunctionBuilder, f32x4, f32x8, i32 } from '../../../codegen/index.js';
 import {
   BLOCK_BYTES,
   CHANNEL_BLOCK,
@@ -19,10 +12,10 @@ import {
   type Variant,
 } from '../../../codegen/kernel.js';
 import {
-  columnValues,
   scaleIndex,
   type Transform,
-  transformHalves,
+  tileRegisters,
+  transformTile,
   type WinogradAlgorithm,
   type WinogradMethod,
   winogradAlgorithms,
@@ -117,22 +110,15 @@ export function transformTiles(
   const end = f.pointer();
   const rows = Array.from({ length: size }, () => f.pointer());
 
-  const channelBlock = (pixelBytes: number): void => {
-    const loaded = columnValues(f, 'loaded', size);
-    const temporary = columnValues(f, 'temporary', 4);
-    const columnsDone = columnValues(f, 'columns done', results * size);
-    const transform = (values: readonly F32x8Local[]): readonly F32x8[] =>
-      transformHalves((d, t) => transformColumn(f, engine, d, t), values, temporary);
-    for (let column = 0; column < size; column++) {
-      for (const [i, value] of loaded.entries()) f.set(value, f32x8.load(rows[i]!, column * pixelBytes));
-      for (const [i, value] of transform(loaded).entries()) f.set(columnsDone[i * size + column]!, value);
-    }
-    for (let i = 0; i < results; i++) {
-      const row = columnsDone.slice(i * size, (i + 1) * size);
-      for (const [j, value] of transform(row).entries())
-        f.storeHalves(result, value, (i * results + j) * shape.elementStride);
-    }
-  };
+  const channelBlock = (pixelBytes: number): void =>
+    transformTile(
+      f,
+      engine,
+      transformColumn,
+      tileRegisters(f, size, results),
+      (value, i, j) => f.set(value, f32x8.load(rows[i]!, j * pixelBytes)),
+      (value, i, j) => f.storeHalves(result, value, (i * results + j) * shape.elementStride),
+    );
   const transform = (pixelBytes: number): void => {
     for (const [index, address] of rows.entries())
       f.set(address, i32.add(source, scaleIndex(index, sourceRowStride)));

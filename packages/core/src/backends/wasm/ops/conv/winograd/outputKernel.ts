@@ -3,20 +3,13 @@
  * residual and activation.
  */
 import type { Activation } from '../../../../../ops/activation.js';
-import {
-  type Expression,
-  type F32x8,
-  type F32x8Local,
-  f32x8,
-  i32,
-  type Local,
-} from '../../../codegen/index.js';
+import { type Expression, f32x8, i32, type Local } from '../../../codegen/index.js';
 import { BLOCK_BYTES, CHANNEL_BLOCK, defineKernel, FLOAT, type Variant } from '../../../codegen/kernel.js';
 import { applyActivation } from '../../pointwise/activationKernel.js';
 import {
-  columnValues,
   scaleIndex,
-  transformHalves,
+  tileRegisters,
+  transformTile,
   type WinogradAlgorithm,
   type WinogradMethod,
   winogradAlgorithms,
@@ -80,20 +73,15 @@ export const winogradOutput = defineKernel({
      * @param guarded - true if some of the tile's pixels may lie outside of the image and are not written.
      */
     const channelBlock = (guarded: boolean): void => {
-      const loaded = columnValues(f, 'loaded', size);
-      const temporary = columnValues(f, 'temporary', 4);
-      const columnsDone = columnValues(f, 'columns done', outputs * size);
-      const transform = (values: readonly F32x8Local[]): readonly F32x8[] =>
-        transformHalves((d, t) => algorithm.transformOutput(f, engine, d, t), values, temporary);
-      for (let column = 0; column < size; column++) {
-        for (const [i, value] of loaded.entries())
-          f.set(value, f32x8.load(products, (i * size + column) * shape.elementStride));
-        for (const [i, value] of transform(loaded).entries()) f.set(columnsDone[i * size + column]!, value);
-      }
+      const registers = tileRegisters(f, size, outputs);
       const finished = f.pool('finished', 2);
-      for (let i = 0; i < outputs; i++) {
-        const row = columnsDone.slice(i * size, (i + 1) * size);
-        for (const [j, value] of transform(row).entries()) {
+      transformTile(
+        f,
+        engine,
+        algorithm.transformOutput,
+        registers,
+        (value, i, j) => f.set(value, f32x8.load(products, (i * size + j) * shape.elementStride)),
+        (value, i, j) => {
           const write = (): void => {
             const sum = f32x8.add(value, f32x8.load(bias));
             const { residual: stride } = shape;
@@ -106,8 +94,8 @@ export const winogradOutput = defineKernel({
           };
           if (guarded) f.when(i32.and(i32.ltS(i, rowsLeft), i32.ltS(j, columnsLeft)), write);
           else write();
-        }
-      }
+        },
+      );
     };
     const transform = (guarded: boolean): void =>
       f.repeat(channels / CHANNEL_BLOCK, () => {

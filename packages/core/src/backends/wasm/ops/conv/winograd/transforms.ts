@@ -242,6 +242,49 @@ export const transformHalves = (
 ): readonly F32x8[] =>
   exchangeIndices(HALVES.map((half) => transform(halvesOf(column, half), halvesOf(temporary, half))));
 
+/** Registers of the two-dimensional transform of a tile. */
+interface TileRegisters {
+  readonly column: readonly F32x8Local[];
+  readonly temporary: readonly F32x8Local[];
+  /** The tile after the transform of its columns, in row-major order. */
+  readonly columnsDone: readonly F32x8Local[];
+}
+
+/**
+ * Returns the registers for tiles of `size` x `size` values before the transform and `results` x `results` values
+ * after it. All transforms of a function share them.
+ */
+export const tileRegisters = (f: FunctionBuilder, size: number, results: number): TileRegisters => ({
+  column: columnValues(f, 'loaded', size),
+  temporary: columnValues(f, 'temporary', 4),
+  columnsDone: columnValues(f, 'columns done', results * size),
+});
+
+/**
+ * Transforms the columns of a tile, then the rows.
+ * @param transform - the one-dimensional transform.
+ * @param load - loads the value in row i and column j of the tile into registers.
+ * @param use - receives the result in row i and column j.
+ */
+export function transformTile(
+  f: FunctionBuilder,
+  engine: Engine,
+  transform: Transform,
+  { column, temporary, columnsDone }: TileRegisters,
+  load: (value: F32x8Local, i: number, j: number) => void,
+  use: (value: F32x8, i: number, j: number) => void,
+): void {
+  const size = column.length;
+  const apply = (values: readonly F32x8Local[]): readonly F32x8[] =>
+    transformHalves((d, t) => transform(f, engine, d, t), values, temporary);
+  for (let j = 0; j < size; j++) {
+    for (const [i, value] of column.entries()) load(value, i, j);
+    for (const [i, value] of apply(column).entries()) f.set(columnsDone[i * size + j]!, value);
+  }
+  for (let i = 0; i < columnsDone.length / size; i++)
+    for (const [j, value] of apply(columnsDone.slice(i * size, (i + 1) * size)).entries()) use(value, i, j);
+}
+
 /** Multiplies an address or index by a constant. */
 export const scaleIndex = (factor: number, index: Expression<'i32'>): Expression<'i32'> =>
   i32.mul(index, factor);

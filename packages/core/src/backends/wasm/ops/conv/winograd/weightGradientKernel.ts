@@ -2,7 +2,7 @@
  * Kernels of Winograd's weight gradient: the transform of dY before the matrix products, and the transform of
  * their sums into the 3x3 windows of dg.
  */
-import { type F32x8, type F32x8Local, f32x4, f32x8 } from '../../../codegen/index.js';
+import { type F32x8Local, f32x4, f32x8 } from '../../../codegen/index.js';
 import { defineKernel, FLOAT, LANES, type Variant } from '../../../codegen/kernel.js';
 import { fourOf, transpose } from '../../../codegen/transpose.js';
 import { type TileTransformShape, tileParameters, transformTiles } from './inputKernel.js';
@@ -10,7 +10,8 @@ import {
   columnValues,
   HALVES,
   halvesOf,
-  transformHalves,
+  tileRegisters,
+  transformTile,
   type WinogradMethod,
   winogradAlgorithms,
 } from './transforms.js';
@@ -67,12 +68,8 @@ export const winogradWeightGradient = defineKernel({
     const size = winogradAlgorithms[shape.method].transformedTile;
     const { transformWeightGradient } = weightGradientTransforms[shape.method]!;
     const part = f.pointer();
-    const loaded = columnValues(f, 'loaded', size);
-    const temporary = columnValues(f, 'temporary', 4);
-    const columnsDone = columnValues(f, 'columns done', 3 * size);
+    const registers = tileRegisters(f, size, 3);
     const taps = columnValues(f, 'tap', TAPS);
-    const transform = (values: readonly F32x8Local[]): readonly F32x8[] =>
-      transformHalves((d, t) => transformWeightGradient(f, engine, d, t), values, temporary);
     /** Sums the parts of one element. */
     const load = (sum: F32x8Local, offset: number): void => {
       f.set(sum, f32x8.load(p.from, offset));
@@ -84,22 +81,22 @@ export const winogradWeightGradient = defineKernel({
       });
     };
     f.repeat(p.channels, () => {
-      for (let j = 0; j < size; j++) {
-        for (const [i, value] of loaded.entries()) load(value, (i * size + j) * elementStride);
-        for (const [i, value] of transform(loaded).entries()) f.set(columnsDone[i * size + j]!, value);
-      }
-      for (let i = 0; i < 3; i++) {
-        const row = columnsDone.slice(i * size, (i + 1) * size);
-        for (const [j, value] of transform(row).entries()) f.set(taps[i * 3 + j]!, value);
-      }
+      transformTile(
+        f,
+        engine,
+        transformWeightGradient,
+        registers,
+        (value, i, j) => load(value, (i * size + j) * elementStride),
+        (value, i, j) => f.set(taps[i * 3 + j]!, value),
+      );
       for (const v of HALVES) {
         const halfTaps = halvesOf(taps, v);
-        const registers = fourOf((index) => temporary[index]![v]!);
+        const temporary = fourOf((index) => registers.temporary[index]![v]!);
         const halfLanes = Math.min(LANES, lanes - v * LANES);
         const offset = (lane: number): number => (v * LANES + lane) * outputStride;
         for (const first of [0, LANES]) {
           const rows = fourOf((tap) => halfTaps[first + tap]!);
-          const columns = transpose(f, rows, registers);
+          const columns = transpose(f, rows, temporary);
           for (let lane = 0; lane < halfLanes; lane++)
             f.store(p.to, columns[lane]!, offset(lane) + first * FLOAT);
         }
