@@ -1,8 +1,8 @@
 /**
  * Loops and reductions over the channels of one pixel, for kernels that combine channels: softmax, losses, norms.
  */
-import { type FunctionBuilder, f32x4, i32x4, type Local, type V128, v128 } from './index.js';
-import { LANES, VECTOR } from './kernel.js';
+import { type FunctionBuilder, f32x4, i32x4, type Local, type V128, VECTOR, v128 } from './index.js';
+import { LANES } from './kernel.js';
 
 /**
  * Runs `body` for each vector of a pixel and advances the addresses after each full vector.
@@ -36,7 +36,7 @@ export function sumChannels(
   value: () => V128,
 ): void {
   const zero = f32x4.const(0);
-  const [partial] = f.vectors('partial sum', 1);
+  const [partial] = f.pool('partial sum', 1);
   const addPartialSum = (count: number): void => {
     f.set(partial, zero);
     forEachVector(f, count, addresses, (lanes) =>

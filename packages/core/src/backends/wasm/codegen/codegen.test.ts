@@ -38,7 +38,7 @@ describe('control flow', () => {
   test('while and when', () => {
     const f = new FunctionBuilder(1);
     const [left] = f.parameters;
-    const at = f.pointer('at');
+    const at = f.pointer();
     f.while(i32.ltS(0, left!), () => {
       f.when(
         i32.and(left!, 1),

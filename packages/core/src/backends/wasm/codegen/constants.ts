@@ -5,7 +5,7 @@
  * transforms are 3 % slower with loads and use `v128.const`.
  */
 import type { Engine } from './engine.js';
-import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from './index.js';
+import { type F32x8Local, type FunctionBuilder, f32x4, type V128, v128 } from './index.js';
 import { FLOAT } from './kernel.js';
 
 /** Byte address of the constants. The bytes before them are the runtime's control words. */
@@ -78,19 +78,12 @@ export function constant(value: number): V128 {
 }
 
 /**
- * Loads a constant into a register that several vectors share: two registers with 256-bit SIMD, where V8
- * pairs neighbouring operations. SiLU needs 13 constants: it takes 7 cycles for eight values so, 8.4 with a
- * load per vector.
+ * Loads a constant into registers that several values share: a pair with 256-bit SIMD, else one. SiLU needs 13
+ * constants: it takes 7 cycles for eight values so, 8.4 with a load per vector.
  * @param name - pool of the registers: a later constant of the same name overwrites this one.
- * @returns the register for the vector at an index.
  */
-export function heldConstant(
-  f: FunctionBuilder,
-  { wide }: Engine,
-  name: string,
-  value: number,
-): (index: number) => Local<'v128'> {
-  const held = f.vectors(name, wide ? 2 : 1);
-  for (const vector of held) f.set(vector, constant(value));
-  return (index) => held[index % held.length]!;
+export function heldConstant(f: FunctionBuilder, { wide }: Engine, name: string, value: number): F32x8Local {
+  const held = f.pool(name, wide ? 2 : 1);
+  f.set(held, constant(value));
+  return held;
 }

@@ -10,13 +10,14 @@ import {
   type ValueType,
   writeOperand,
 } from './expression.js';
+import { type F32x8, type F32x8Local, type F32x8Operand, halfOf, VECTOR, valuesIn } from './f32x8.js';
 
 const typeCode: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, v128: 0x7b };
 
 /** A list of vectors; a tuple if their number is a literal type. */
 type Vectors<N extends number, T extends readonly Local<'v128'>[] = readonly []> = N extends N
   ? number extends N
-    ? readonly Local<'v128'>[]
+    ? F32x8Local
     : T['length'] extends N
       ? T
       : Vectors<N, readonly [...T, Local<'v128'>]>
@@ -44,29 +45,54 @@ export class FunctionBuilder {
     return new Local(type, this.parameters.length + this.#types.length - 1);
   }
 
-  /** Returns the i32 variable of a name, for an address or a count. The first call declares it. */
-  pointer(name: string): Local<'i32'> {
-    const variable = this.#pointers.get(name) ?? this.local('i32');
-    this.#pointers.set(name, variable);
+  /**
+   * Declares a variable for an address or a count.
+   * @param name - if given, blocks of code that use the same name one after the other share the variable.
+   */
+  pointer(name?: string): Local<'i32'> {
+    const variable = (name && this.#pointers.get(name)) || this.local('i32');
+    if (name) this.#pointers.set(name, variable);
     return variable;
+  }
+
+  /** Declares vectors. */
+  vectors<N extends number>(count: N): Vectors<N>;
+  vectors(count: number): F32x8Local {
+    return Array.from({ length: count }, () => this.local('v128'));
+  }
+
+  /** Declares the registers of a value. */
+  f32x8(halves = 2): F32x8Local {
+    return this.vectors(halves);
   }
 
   /**
    * Returns the first `count` vectors of the pool of a name. Blocks of code that use the same pool one after
    * the other share its registers: each overwrites the values of the block before.
    */
-  vectors<N extends number>(name: string, count: N): Vectors<N>;
-  vectors(name: string, count: number): readonly Local<'v128'>[] {
+  pool<N extends number>(name: string, count: N): Vectors<N>;
+  pool(name: string, count: number): F32x8Local {
     const pool = this.#pools.get(name) ?? [];
     this.#pools.set(name, pool);
     while (pool.length < count) pool.push(this.local('v128'));
     return pool.slice(0, count);
   }
 
-  /** Assigns a value to a variable. */
-  set<T extends ValueType>(local: Local<T>, value: T extends 'i32' ? I32 : Expression<T>): void {
+  /** Returns the first `count` values of the pool of a name: see `pool`. */
+  valuePool(name: string, count: number, halves = 2): readonly F32x8Local[] {
+    return valuesIn(this.pool(name, count * halves), halves);
+  }
+
+  /** Assigns a value to a variable; for a list of registers, half after half. */
+  set<T extends ValueType>(local: Local<T>, value: T extends 'i32' ? I32 : Expression<T>): void;
+  set(registers: F32x8Local, value: F32x8Operand): void;
+  set(to: Local<ValueType> | F32x8Local, value: Expression<ValueType> | number | F32x8Operand): void {
+    if (!(to instanceof Local)) {
+      for (const [index, half] of to.entries()) this.set(half, halfOf(value as F32x8Operand, index));
+      return;
+    }
     writeOperand(value as Expression<ValueType> | number, this.#code);
-    this.#code.bytes(0x21).unsigned(local.index);
+    this.#code.bytes(0x21).unsigned(to.index);
   }
 
   /** Adds an amount to a variable. */
@@ -74,9 +100,18 @@ export class FunctionBuilder {
     if (amount !== 0) this.set(local, i32.add(local, amount));
   }
 
-  /** Stores a vector at an address plus a constant offset in bytes. */
-  store(address: I32, value: V128, offset = 0): void {
-    this.#store(address, value, [0xfd, 0x0b], offset);
+  /** Stores a vector, or a value in registers half after half, at an address plus a constant offset in bytes. */
+  store(address: I32, value: V128 | F32x8Local, offset = 0): void {
+    if ('write' in value) this.#store(address, value, [0xfd, 0x0b], offset);
+    else this.storeHalves(address, value, offset);
+  }
+
+  /**
+   * Stores a value that is not in registers: each half is computed just before its store. Slow if the value loads:
+   * see `F32x8`.
+   */
+  storeHalves(address: I32, value: F32x8, offset = 0): void {
+    for (const [index, half] of value.entries()) this.store(address, half, offset + index * VECTOR);
   }
 
   /** Stores one float32 at an address plus a constant offset in bytes. */

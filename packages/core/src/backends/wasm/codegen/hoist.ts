@@ -1,41 +1,39 @@
 /** Moves what is the same for all values out of the loop that computes a pointwise expression. */
 import { div, type Expression, input, mul } from '../../../pointwise/expression.js';
 import type { Engine } from './engine.js';
-import type { FunctionBuilder, Local, V128 } from './index.js';
+import type { F32x8Local, FunctionBuilder, V128 } from './index.js';
 import { setPointwise } from './pointwise.js';
 
 /** An expression to compute in a loop, and the inputs that it has besides: registers that hold its uniform parts. */
 export interface Hoisted {
   readonly expression: Expression<string>;
-  readonly held: Readonly<Record<string, readonly Local<'v128'>[]>>;
+  readonly held: Readonly<Record<string, F32x8Local>>;
 }
 
 /**
  * Computes the uniform parts of an expression, constants included, before a loop.
  * @param uniforms - the inputs that are the same in all iterations.
- * @param pool - name of the pool of the registers, which hold the parts until the end of the loop.
- * @param vectors - number of vectors that an iteration computes.
+ * @param prefix - of the names of the inputs that stand for the parts in the expression.
  */
 export function hoist(
   f: FunctionBuilder,
   engine: Engine,
   expression: Expression<string>,
   uniforms: Readonly<Record<string, V128>>,
-  pool: string,
-  vectors: number,
+  prefix: string,
 ): Hoisted {
   const inputs = Object.fromEntries(Object.entries(uniforms).map(([name, value]) => [name, [value]]));
-  const held: Record<string, readonly Local<'v128'>[]> = {};
+  const held: Record<string, F32x8Local> = {};
   const isUniform = (node: Expression<string>): boolean =>
     node.operator === 'input'
       ? node.name in uniforms
       : node.operator === 'constant' || node.operands.every(isUniform);
   const hold = (part: Expression<string>): Expression<string> => {
     const index = Object.keys(held).length;
-    const register = f.vectors(pool, index + 1)[index]!;
-    const name = `${pool} ${index}`;
+    const register = f.local('v128');
+    const name = `${prefix} ${index}`;
     setPointwise(f, engine, [[part, [register]]], inputs);
-    held[name] = Array<Local<'v128'>>(vectors).fill(register);
+    held[name] = [register];
     return input(name);
   };
   const known = new Map<Expression<string>, Expression<string>>();

@@ -1,11 +1,10 @@
 /**
  * Kernels and their parameters. All kernels have the same WebAssembly type, thirteen i32 parameters, so one
- * indirect call can run any of them from a command list. Kernels handle vectors in pairs of neighbouring
- * 128-bit operations, of which an engine with 256-bit SIMD makes one operation.
+ * indirect call can run any of them from a command list.
  */
 
 import type { Engine } from './engine.js';
-import { type Expression, FunctionBuilder, f32, f32x4, type Local, type V128 } from './index.js';
+import { type Expression, FunctionBuilder, f32, type Local } from './index.js';
 
 /** Number of parameters of every kernel; unused ones are 0. */
 export const PARAMETERS = 13;
@@ -19,8 +18,8 @@ export const CHANNEL_BLOCK = 8;
 /** Bytes of a float32. */
 export const FLOAT = 4;
 
-/** Bytes of a vector. */
-export const VECTOR = 16;
+/** Bytes of a channel block. */
+export const BLOCK_BYTES = CHANNEL_BLOCK * FLOAT;
 
 /** Bytes of a cache line. */
 export const CACHE_LINE = 64;
@@ -147,7 +146,3 @@ export function argumentsOf(
     return Array.from({ length: size }, (_, index) => list[index] ?? 0);
   });
 }
-
-/** Computes a * b + c: in one instruction if the engine has FMA, else in two. */
-export const multiplyAdd = ({ fma }: Engine, a: V128, b: V128, c: V128): V128 =>
-  fma ? f32x4.relaxedMadd(a, b, c) : f32x4.add(f32x4.mul(a, b), c);

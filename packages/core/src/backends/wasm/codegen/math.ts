@@ -13,19 +13,7 @@ import {
   SMALL_TANH,
 } from './constants.js';
 import type { Engine } from './engine.js';
-import { type FunctionBuilder, f32x4, i32x4, type Local, type V128, v128 } from './index.js';
-import { multiplyAdd } from './kernel.js';
-
-type Vector = Local<'v128'>;
-
-/**
- * Emits one step of a computation for all vectors, so that V8 finds pairs of neighbouring operations for
- * 256-bit SIMD.
- */
-export const forEachPair = (
-  vectors: readonly Vector[],
-  step: (vector: Vector, index: number) => void,
-): void => vectors.forEach(step);
+import { type F32x8, type F32x8Local, type FunctionBuilder, f32x4, f32x8, i32x4, lift } from './index.js';
 
 /**
  * Evaluates a polynomial at x by Horner's rule.
@@ -36,16 +24,14 @@ export function polynomial(
   f: FunctionBuilder,
   engine: Engine,
   coefficients: readonly number[],
-  x: readonly Vector[],
-  result: readonly Vector[],
+  x: F32x8Local,
+  result: F32x8Local,
 ): void {
   const [highest, ...rest] = coefficients as [number, ...number[]];
   const first = heldConstant(f, engine, 'highest coefficient', highest);
   for (const [k, value] of rest.entries()) {
     const coefficient = heldConstant(f, engine, 'coefficient', value);
-    forEachPair(result, (y, i) =>
-      f.set(y, multiplyAdd(engine, k === 0 ? first(i) : y, x[i]!, coefficient(i))),
-    );
+    f.set(result, f32x8.multiplyAdd(engine, k === 0 ? first : result, x, coefficient));
   }
 }
 
@@ -57,82 +43,74 @@ export function polynomial(
 export function exponentialParts(
   f: FunctionBuilder,
   engine: Engine,
-  x: readonly Vector[],
+  x: F32x8Local,
   factor: number,
-): { readonly scale: readonly Vector[]; readonly mantissa: readonly Vector[] } {
-  const scale = f.vectors('exponent', x.length);
-  const rest = f.vectors('exponent rest', x.length);
-  const mantissa = f.vectors('mantissa', x.length);
+): { readonly scale: F32x8Local; readonly mantissa: F32x8Local } {
+  const scale = f.pool('exponent', x.length);
+  const rest = f.pool('exponent rest', x.length);
+  const mantissa = f.pool('mantissa', x.length);
   const binary = factor * Math.LOG2E;
   const bound = MAX_EXPONENT / Math.abs(binary);
   const lower = heldConstant(f, engine, 'first constant', -bound);
   const upper = heldConstant(f, engine, 'second constant', bound);
-  forEachPair(rest, (y, i) => f.set(y, f32x4.pmin(f32x4.pmax(x[i]!, lower(i)), upper(i))));
+  f.set(rest, f32x8.pmin(f32x8.pmax(x, lower), upper));
   // The lowest bits of `scale` are the rounded exponent with its bias: shifted into place they are the power
   // of two.
   const toBinary = heldConstant(f, engine, 'first constant', binary);
   const round = heldConstant(f, engine, 'second constant', BIASED_ROUND);
-  forEachPair(scale, (n, i) => f.set(n, multiplyAdd(engine, rest[i]!, toBinary(i), round(i))));
-  forEachPair(rest, (y, i) => f.set(y, multiplyAdd(engine, y, toBinary(i), f32x4.sub(round(i), scale[i]!))));
-  forEachPair(scale, (n) => f.set(n, i32x4.shl(n, 23)));
+  f.set(scale, f32x8.multiplyAdd(engine, rest, toBinary, round));
+  f.set(rest, f32x8.multiplyAdd(engine, rest, toBinary, f32x8.sub(round, scale)));
+  f.set(scale, shiftLeft(scale, 23));
   polynomial(f, engine, POWER_OF_TWO, rest, mantissa);
   return { scale, mantissa };
 }
+
+/** Shifts the bits of each lane. */
+const shiftLeft = (x: F32x8, bits: number): F32x8 => x.map((half) => i32x4.shl(half, bits));
 
 /** Computes result = exp(factor * x), with the limits of {@link exponentialParts}. */
 export function exponential(
   f: FunctionBuilder,
   engine: Engine,
-  x: readonly Vector[],
-  result: readonly Vector[],
+  x: F32x8Local,
+  result: F32x8Local,
   factor = 1,
 ): void {
   const { scale, mantissa } = exponentialParts(f, engine, x, factor);
-  forEachPair(result, (y, i) => f.set(y, f32x4.mul(scale[i]!, mantissa[i]!)));
+  f.set(result, f32x8.mul(scale, mantissa));
 }
 
 /** Computes result = log(x) for normal positive x. `result` must be other registers than `x`. */
-export function logarithm(
-  f: FunctionBuilder,
-  engine: Engine,
-  x: readonly Vector[],
-  result: readonly Vector[],
-): void {
-  const exponent = f.vectors('exponent', x.length);
-  const rest = f.vectors('exponent rest', x.length);
+export function logarithm(f: FunctionBuilder, engine: Engine, x: F32x8Local, result: F32x8Local): void {
+  const exponent = f.pool('exponent', x.length);
+  const rest = f.pool('exponent rest', x.length);
   // Bits of sqrt(1/2): the mantissa is scaled to [sqrt(1/2), sqrt(2)].
   const start = i32x4.const(0x3f3504f3);
-  forEachPair(exponent, (n, i) => f.set(n, i32x4.shrS(i32x4.sub(x[i]!, start), 23)));
-  forEachPair(rest, (y, i) =>
-    f.set(y, f32x4.sub(i32x4.sub(x[i]!, i32x4.shl(exponent[i]!, 23)), constant(1))),
-  );
-  forEachPair(exponent, (n) => f.set(n, f32x4.fromI32x4(n)));
+  f.set(exponent, lift((x) => i32x4.shrS(i32x4.sub(x!, start), 23))(x));
+  f.set(rest, f32x8.sub(lift(i32x4.sub)(x, shiftLeft(exponent, 23)), constant(1)));
+  f.set(exponent, lift(f32x4.fromI32x4)(exponent));
   polynomial(f, engine, LOGARITHM, rest, result);
-  forEachPair(result, (y, i) => {
-    const z = rest[i]!;
-    const cube = f32x4.mul(f32x4.mul(z, z), f32x4.mul(z, y));
-    f.set(y, f32x4.add(z, f32x4.sub(cube, f32x4.mul(f32x4.mul(z, z), constant(0.5)))));
-  });
-  forEachPair(result, (y, i) => f.set(y, multiplyAdd(engine, exponent[i]!, constant(Math.LN2), y)));
+  const square = f32x8.mul(rest, rest);
+  const cube = f32x8.mul(square, f32x8.mul(rest, result));
+  f.set(result, f32x8.add(rest, f32x8.sub(cube, f32x8.mul(square, constant(0.5)))));
+  f.set(result, f32x8.multiplyAdd(engine, exponent, constant(Math.LN2), result));
 }
 
 /**
  * Computes result = 1 / (1 + exp(-x)).
  * @param result - may be `x`.
- * @param numerator - gives, for the vector at an index, what stands in place of the 1 above the line. Default: 1.
+ * @param numerator - gives what stands in place of the 1 above the line. Default: 1.
  */
 export function logistic(
   f: FunctionBuilder,
   engine: Engine,
-  x: readonly Vector[],
-  result: readonly Vector[],
-  numerator?: (index: number) => V128,
+  x: F32x8Local,
+  result: F32x8Local,
+  numerator?: () => F32x8,
 ): void {
   const { scale, mantissa } = exponentialParts(f, engine, x, -1);
   const one = heldConstant(f, engine, 'first constant', 1);
-  forEachPair(result, (y, i) =>
-    f.set(y, f32x4.div((numerator ?? one)(i), multiplyAdd(engine, scale[i]!, mantissa[i]!, one(i)))),
-  );
+  f.set(result, f32x8.div(numerator?.() ?? one, f32x8.multiplyAdd(engine, scale, mantissa, one)));
 }
 
 /**
@@ -142,28 +120,18 @@ export function logistic(
 export function hyperbolicTangent(
   f: FunctionBuilder,
   engine: Engine,
-  x: readonly Vector[],
-  result: readonly Vector[],
+  x: F32x8Local,
+  result: F32x8Local,
 ): void {
   // 1 - 2 / (exp(2x) + 1) loses digits near zero, where a polynomial is used instead.
   const { scale, mantissa } = exponentialParts(f, engine, x, 2);
   const large = mantissa;
-  forEachPair(large, (y, i) => {
-    const sum = multiplyAdd(engine, scale[i]!, y, constant(1));
-    f.set(y, f32x4.sub(constant(1), f32x4.div(constant(2), sum)));
-  });
-  const square = f.vectors('exponent rest', x.length);
+  const sum = f32x8.multiplyAdd(engine, scale, mantissa, constant(1));
+  f.set(large, f32x8.sub(constant(1), f32x8.div(constant(2), sum)));
+  const square = f.pool('exponent rest', x.length);
   const small = scale;
-  forEachPair(square, (s, i) => f.set(s, f32x4.mul(x[i]!, x[i]!)));
+  f.set(square, f32x8.mul(x, x));
   polynomial(f, engine, SMALL_TANH, square, small);
-  forEachPair(result, (y, i) =>
-    f.set(
-      y,
-      v128.select(
-        multiplyAdd(engine, f32x4.mul(x[i]!, square[i]!), small[i]!, x[i]!),
-        large[i]!,
-        f32x4.lt(f32x4.abs(x[i]!), constant(0.625)),
-      ),
-    ),
-  );
+  const nearZero = f32x8.multiplyAdd(engine, f32x8.mul(x, square), small, x);
+  f.set(result, f32x8.select(nearZero, large, f32x8.lt(f32x8.abs(x), constant(0.625))));
 }

@@ -5,9 +5,10 @@ import { evaluate } from '../../../pointwise/evaluate.js';
 import * as e from '../../../pointwise/expression.js';
 import type { Engine } from './engine.js';
 import { hoist } from './hoist.js';
-import { FunctionBuilder, i32, v128 } from './index.js';
-import { VECTOR } from './kernel.js';
-import { loadPair, setPointwise } from './pointwise.js';
+import { FunctionBuilder, f32x8, i32, v128 } from './index.js';
+import { BLOCK_BYTES } from './kernel.js';
+
+import { setPointwise } from './pointwise.js';
 
 const x = e.input('x');
 const y = e.input('y');
@@ -33,13 +34,13 @@ const valuesOf = (factor: number): Float32Array =>
   Float32Array.from({ length: 64 }, (_, i) => (((i * factor) % 61) - 30.5) / 8);
 const [xs, ys, uniform] = [valuesOf(7), valuesOf(11), 0.625];
 
-/** Computes values in a loop over pairs of vectors, x in the registers of the result and y in memory. */
+/** Computes values in a loop, x in the registers of the result and y in memory. */
 function run(engine: Engine, expression: e.Expression<'x' | 'y' | 'u'>, hoisted: boolean): Float32Array {
   const memory = new KernelMemory(1);
   const [xAt, yAt, uAt] = [memory.put(xs), memory.put(ys), memory.put([uniform])];
   const to = memory.put(new Float32Array(xs.length));
   const f = new FunctionBuilder(0);
-  const [xPointer, yPointer, toPointer] = [f.pointer('x'), f.pointer('y'), f.pointer('to')];
+  const [xPointer, yPointer, toPointer] = [f.pointer(), f.pointer(), f.pointer()];
   for (const [pointer, at] of [
     [xPointer, xAt],
     [yPointer, yAt],
@@ -48,14 +49,14 @@ function run(engine: Engine, expression: e.Expression<'x' | 'y' | 'u'>, hoisted:
     f.set(pointer, i32.const(at));
   const u = v128.loadSplat(uAt);
   const { expression: inLoop, held } = hoisted
-    ? hoist(f, engine, expression, { u }, 'constant', 2)
-    : { expression, held: { u: [u, u] } };
-  const result = f.vectors('result', 2);
+    ? hoist(f, engine, expression, { u }, 'constant')
+    : { expression, held: { u: [u] } };
+  const result = f.f32x8();
   f.repeat(xs.length / 8, () => {
-    for (const [v, vector] of result.entries()) f.set(vector, v128.load(xPointer, v * VECTOR));
-    setPointwise<string>(f, engine, [[inLoop, result]], { ...held, x: result, y: loadPair(yPointer) });
-    for (const [v, vector] of result.entries()) f.store(toPointer, vector, v * VECTOR);
-    for (const pointer of [xPointer, yPointer, toPointer]) f.advance(pointer, 2 * VECTOR);
+    f.set(result, f32x8.load(xPointer));
+    setPointwise<string>(f, engine, [[inLoop, result]], { ...held, x: result, y: f32x8.load(yPointer) });
+    f.store(toPointer, result);
+    for (const pointer of [xPointer, yPointer, toPointer]) f.advance(pointer, BLOCK_BYTES);
   });
   memory.run(f);
   return memory.get(to, xs.length);
@@ -78,7 +79,7 @@ test('uniform parts are computed once, constants included', () => {
   const f = new FunctionBuilder(0);
   const [engine] = enginesToTry().map(([, engine]) => engine);
   const quotient = e.mul(e.div(u, 3), e.div(x, e.add(u, 2)));
-  const { expression, held } = hoist(f, engine!, quotient, { u: v128.loadSplat(0) }, 'constant', 2);
+  const { expression, held } = hoist(f, engine!, quotient, { u: v128.loadSplat(0) }, 'constant');
   expect(Object.keys(held)).toEqual(['constant 0']);
   expect(expression).toEqual(e.mul(e.input('constant 0'), x));
 });

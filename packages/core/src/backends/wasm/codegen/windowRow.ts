@@ -120,10 +120,10 @@ export function slideAlongRow(
   body: (code: BlockCode, x: readonly Local<'i32'>[], y: Local<'i32'>) => void,
 ): void {
   const { columns, stride, dilation, width, pixel } = window;
-  const x = rows.map((_, index) => f.pointer(`x ${index}`));
-  const yAt = f.pointer('y');
-  const xOffset = f.pointer('x offset');
-  const block = f.pointer('block');
+  const x = rows.map(() => f.pointer());
+  const yAt = f.pointer();
+  const xOffset = f.pointer();
+  const block = f.pointer();
   f.set(xOffset, firstColumn(window, 0) * pixel.x);
   f.set(block, 0);
   for (const { start, count, repeat } of blocksOf(window, size, apart)) {

@@ -39,8 +39,8 @@ export const barrier = defineKernel({
     arrivals: 'integer',
   },
   build(f, { arrivals }) {
-    const polls = f.pointer('polls');
-    const arrived = f.pointer('arrived');
+    const polls = f.pointer();
+    const arrived = f.pointer();
     f.atomicAdd(control.arrived, 1);
     f.when(i32.atomicLoad(control.waiting), () => f.atomicNotify(control.arrived));
     f.set(arrived, i32.atomicLoad(control.arrived));

@@ -3,8 +3,8 @@
  * channel shuffles, concatenations and the packing of weights are such copies, made by a kernel or, on the host, by
  * `copyValues`.
  */
-import { type FunctionBuilder, f32, i32, type Local, v128 } from '../../codegen/index.js';
-import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { type FunctionBuilder, f32, i32, type Local, VECTOR, v128 } from '../../codegen/index.js';
+import { defineKernel, FLOAT, LANES, type Variant } from '../../codegen/kernel.js';
 
 /** A loop: number of iterations, and strides of source and target in floats. */
 export interface CopyLoop {
@@ -76,7 +76,7 @@ export const copyKernel = defineKernel({
         f.storeF32(to, f32.load(from));
         return;
       }
-      const [innerFrom, innerTo] = [f.pointer(`from ${depth}`), f.pointer(`to ${depth}`)];
+      const [innerFrom, innerTo] = [f.pointer(), f.pointer()];
       f.set(innerFrom, from);
       f.set(innerTo, to);
       const last = depth === inner.length - 1;

@@ -35,7 +35,7 @@ export const paddedRows = defineKernel({
   build(f, p, { shape }: Variant<PaddedRows>) {
     const { from, to, before, after, runs, runBytes, runFrom } = shape;
     const content = runs * runBytes;
-    const [source, target] = [f.pointer('source'), f.pointer('target')];
+    const [source, target] = [f.pointer(), f.pointer()];
     f.when(i32.ltS(0, p.zeros), () => f.zeroMemory(p.to, i32.mul(p.zeros, to)));
     f.repeat(p.rows, () => {
       if (before > 0) f.zeroMemory(p.to, before);

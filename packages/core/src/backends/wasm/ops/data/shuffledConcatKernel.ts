@@ -3,8 +3,8 @@
  * shuffles of vectors in registers. ShuffleNetV2's concatenations and shuffles take 0.33 ms as copies and 0.09 ms
  * by this kernel (two threads).
  */
-import { f32x4, v128 } from '../../codegen/index.js';
-import { defineKernel, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { f32x4, VECTOR, v128 } from '../../codegen/index.js';
+import { defineKernel, LANES, type Variant } from '../../codegen/kernel.js';
 
 /** Channels of each input, and pixel strides in bytes. */
 export interface ShuffledConcatShape {
@@ -31,7 +31,7 @@ export const shuffledConcatKernel = defineKernel({
     const vectors = Math.ceil(channels / LANES);
     const [a, b] = [f.local('v128'), f.local('v128')];
     const [low, high] = [f.local('v128'), f.local('v128')];
-    const [firstAt, secondAt, yAt] = [f.pointer('first'), f.pointer('second'), f.pointer('y')];
+    const [firstAt, secondAt, yAt] = [f.pointer(), f.pointer(), f.pointer()];
     const unroll = 4;
     const interleave = (count: number): void => {
       for (let i = 0; i < count; i++) {

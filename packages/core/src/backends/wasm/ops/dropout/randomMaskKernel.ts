@@ -1,6 +1,15 @@
 /** Random masks of dropout: `hash32` (lowbias32) on vectors, with exactly the bits of the reference back end. */
-import { type FunctionBuilder, f32x4, i32, i32x4, type Local, type V128, v128 } from '../../codegen/index.js';
-import { defineKernel, type Variant, VECTOR } from '../../codegen/kernel.js';
+import {
+  type FunctionBuilder,
+  f32x4,
+  i32,
+  i32x4,
+  type Local,
+  type V128,
+  VECTOR,
+  v128,
+} from '../../codegen/index.js';
+import { defineKernel, type Variant } from '../../codegen/kernel.js';
 
 type Vector = Local<'v128'>;
 
@@ -44,8 +53,8 @@ export const randomMaskKernel = defineKernel({
   },
   build(f, p, { shape }: Variant<RandomMaskShape>) {
     const { keep, stream, channelStep, pixelStep, pixel } = shape;
-    const y = f.pointer('y');
-    const [key, h, indices] = f.vectors('value', 3);
+    const y = f.pointer();
+    const [key, h, indices] = f.vectors(3);
     f.set(key, i32x4.truncF32x4(v128.loadSplat(p.seed)));
     hash(f, key);
     f.set(key, v128.xor(key, i32x4.const(Math.imul(stream + 1, FIBONACCI_MULTIPLIER))));

@@ -1,7 +1,7 @@
 /** Gradients of classification losses. */
 import { reduceLanes } from '../../codegen/channels.js';
-import { f32x4, v128 } from '../../codegen/index.js';
-import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { f32x4, VECTOR, v128 } from '../../codegen/index.js';
+import { defineKernel, FLOAT, LANES, type Variant } from '../../codegen/kernel.js';
 import { exponential } from '../../codegen/math.js';
 import { type LossShape, lossRow, nanIfInvalid } from './lossKernel.js';
 
@@ -41,8 +41,8 @@ export const lossGradient = defineKernel({
   build(f, p, { engine, shape }: Variant<LossGradientShape>) {
     const row = lossRow(f, engine, shape, p.x, p);
     const { value, power, target, sum } = row;
-    const dx = f.pointer('dx');
-    const [factor] = f.vectors('factor', 1);
+    const dx = f.pointer();
+    const [factor] = f.vectors(1);
     f.repeat(p.rows, () => {
       row.begin(p.labels);
       const dloss = f32x4.add(v128.loadSplat(p.dloss), nanIfInvalid(p.labelWeights));

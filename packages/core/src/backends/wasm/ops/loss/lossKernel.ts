@@ -43,8 +43,8 @@ export const labelWeights = defineKernel({
     rows: 'integer',
   },
   build(f, p, { shape: { classes, weighted } }: Variant<Pick<LossShape, 'classes' | 'weighted'>>) {
-    const [classWeights, classIndices] = [f.pointer('class weights'), f.pointer('class indices')];
-    const [label, matches, sum] = f.vectors('value', 3);
+    const [classWeights, classIndices] = [f.pointer(), f.pointer()];
+    const [label, matches, sum] = f.vectors(3);
     f.repeat(p.rows, () => {
       f.set(label, v128.loadSplat(p.labels));
       f.set(classWeights, p.classWeights);
@@ -80,7 +80,7 @@ export const sumRows = defineKernel({
     sum: 'address',
   },
   build(f, p, { shape: { rows } }: Variant<{ readonly rows: number }>) {
-    const [sum] = f.vectors('sum', 1);
+    const [sum] = f.vectors(1);
     sumChannels(f, rows, [p.values], sum, () => v128.load(p.values));
     f.storeF32(p.sum, f32x4.lane(sum, 0));
   },
@@ -98,12 +98,8 @@ export function lossRow(
   start: Local<'i32'>,
   constants: { readonly classWeights: Local<'i32'>; readonly classIndices: Local<'i32'> },
 ) {
-  const [x, classWeights, classIndices] = [
-    f.pointer('x'),
-    f.pointer('class weights'),
-    f.pointer('class indices'),
-  ];
-  const [label, maximum, sum, log, value, power, target] = f.vectors('row', 7);
+  const [x, classWeights, classIndices] = [f.pointer(), f.pointer(), f.pointer()];
+  const [label, maximum, sum, log, value, power, target] = f.vectors(7);
   /** Runs `body` for each vector of classes. */
   const forEachClass = (body: (lanes: number) => void): void => {
     f.set(x, start);

@@ -15,16 +15,16 @@
  */
 import type { Activation } from '../../../../ops/activation.js';
 import type { Engine } from '../../codegen/engine.js';
-import { type FunctionBuilder, f32x4, i32, type Local, v128 } from '../../codegen/index.js';
 import {
-  CACHE_LINE,
-  defineKernel,
-  FLOAT,
-  LANES,
-  multiplyAdd,
-  type Variant,
-  VECTOR,
-} from '../../codegen/kernel.js';
+  type F32x8,
+  type FunctionBuilder,
+  f32x4,
+  f32x8,
+  i32,
+  type Local,
+  v128,
+} from '../../codegen/index.js';
+import { CACHE_LINE, defineKernel, FLOAT, LANES, type Variant } from '../../codegen/kernel.js';
 import { applyActivation } from '../pointwise/activationKernel.js';
 import { prefetcher } from './prefetchKernel.js';
 
@@ -151,8 +151,8 @@ export const matmulKernel = defineKernel({
     const { tileRows, row, panel, narrowPanel, indirect, preload, prefetchLines = 0 } = product;
     const pixel = { ...product.pixel, a: indirect ? FLOAT : product.pixel.a };
     const start = { a: indirect ? p.offsets : p.a, c: p.c, residual: p.residual };
-    const rowStart = { a: f.pointer('row a'), c: f.pointer('row c'), residual: f.pointer('row residual') };
-    const at = { a: f.pointer('a'), c: f.pointer('c'), residual: f.pointer('residual') };
+    const rowStart = { a: f.pointer(), c: f.pointer(), residual: f.pointer() };
+    const at = { a: f.pointer(), c: f.pointer(), residual: f.pointer() };
     const operands = product.residual ? (['a', 'c', 'residual'] as const) : (['a', 'c'] as const);
 
     const prefetch = prefetchLines > 0 ? prefetcher(f, p.b, p.lastLine, p.firstBytes) : undefined;
@@ -221,12 +221,10 @@ function microKernel(
   { rows, columns, at, base, b: panel, bias: biasAt, onIteration }: Tile,
 ): void {
   const vectors = columns / LANES;
-  const accumulators = f.vectors('accumulator', rows * vectors);
-  const each = (step: (accumulator: Local<'v128'>, row: number, vector: number) => void): void =>
-    accumulators.forEach((accumulator, i) => {
-      step(accumulator, Math.floor(i / vectors), i % vectors);
-    });
-  each((accumulator, _, j) => f.set(accumulator, bias ? v128.load(biasAt, j * VECTOR) : f32x4.const(0)));
+  const load = (address: Local<'i32'>, offset = 0): F32x8 => f32x8.load(address, offset, vectors);
+  // One value per row of the tile, of all of its columns.
+  const accumulators = f.valuePool('accumulator', rows, vectors);
+  for (const sum of accumulators) f.set(sum, bias ? load(biasAt) : f32x4.const(0));
 
   const aStep = inner.step ?? FLOAT;
   // One address variable per pixel: V8 adds the offset of a splat load in a separate instruction, which takes an issue
@@ -239,18 +237,16 @@ function microKernel(
     for (const address of a) f.advance(address, bytes);
   };
   f.set(b, panel);
-  const bRow = f.vectors('b', rows === 1 ? 0 : vectors);
-  const [aValue] = f.vectors('a', 1);
+  // A single row reads each value of B once, so it needs no registers for them.
+  const bRow = f.pool('b', rows === 1 ? 0 : vectors);
+  const [aValue] = f.pool('a', 1);
   /** Multiplies and adds for one index of K. */
   const step = (k: number): void => {
-    const load = (j: number) => v128.load(b, (k * columns + j * LANES) * FLOAT);
-    for (const [j, vector] of bRow.entries()) f.set(vector, load(j));
-    for (let i = 0; i < rows; i++) {
+    const loaded = load(b, k * columns * FLOAT);
+    f.set(bRow, loaded);
+    for (const [i, sum] of accumulators.entries()) {
       f.set(aValue, v128.loadSplat(a[i]!, k * aStep));
-      for (let j = 0; j < vectors; j++) {
-        const accumulator = accumulators[i * vectors + j]!;
-        f.set(accumulator, multiplyAdd(engine, aValue, bRow[j] ?? load(j), accumulator));
-      }
+      f.set(sum, f32x8.multiplyAdd(engine, aValue, rows === 1 ? loaded : bRow, sum));
     }
   };
   const steps = (count: number): void => {
@@ -275,11 +271,9 @@ function microKernel(
   };
   nest(0);
 
-  // All loads come before the first store: a load between the two stores of a pair made a kernel 5 to 8 times slower.
   if (residual)
-    each((accumulator, i, j) =>
-      f.set(accumulator, f32x4.add(accumulator, v128.load(at.residual, i * pixel.residual + j * VECTOR))),
-    );
-  applyActivation(f, engine, activation, accumulators);
-  each((accumulator, i, j) => f.store(at.c, accumulator, i * pixel.c + j * VECTOR));
+    for (const [i, sum] of accumulators.entries())
+      f.set(sum, f32x8.add(sum, load(at.residual, i * pixel.residual)));
+  applyActivation(f, engine, activation, accumulators.flat());
+  for (const [i, sum] of accumulators.entries()) f.store(at.c, sum, i * pixel.c);
 }

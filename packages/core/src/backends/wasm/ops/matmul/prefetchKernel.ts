@@ -33,7 +33,7 @@ export function prefetcher(
   lastLine: Local<'i32'>,
   firstBytes: Local<'i32'>,
 ): Prefetcher {
-  const [next, end] = [f.pointer('prefetch'), f.pointer('prefetch end')];
+  const [next, end] = [f.pointer(), f.pointer()];
   const lineIndex = (address: I32) => i32.shrU(address, Math.log2(CACHE_LINE));
   const minimum = (limit: Local<'i32'>, address: I32) => i32.select(address, limit, i32.ltU(address, limit));
   // Moved back to the entry that address zero would have, so that the line index of any address is an offset from it.

@@ -2,8 +2,8 @@
  * Scales packed weights by one factor for each index of the inner dimension. Scaling a layer's weights instead of
  * its input is cheaper if the image has more pixels than the layer has columns.
  */
-import { f32x4, v128 } from '../../codegen/index.js';
-import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { f32x8, v128 } from '../../codegen/index.js';
+import { defineKernel, FLOAT, LANES, type Variant } from '../../codegen/kernel.js';
 
 /** Shape of the packed weights. */
 export interface ScalePanels {
@@ -31,15 +31,14 @@ export const scalePanels = defineKernel({
   },
   build(f, p, { shape: { inner, panel, narrowPanel } }: Variant<ScalePanels>) {
     const factor = f.local('v128');
-    const factors = f.pointer('factors');
+    const factors = f.pointer();
     const scale = (columns: number): void => {
-      const results = f.vectors('result', columns / LANES);
+      const result = f.pool('result', columns / LANES);
       f.set(factors, p.factors);
       f.repeat(inner, () => {
         f.set(factor, v128.loadSplat(factors));
-        for (const [i, result] of results.entries())
-          f.set(result, f32x4.mul(v128.load(p.from, i * VECTOR), factor));
-        for (const [i, result] of results.entries()) f.store(p.to, result, i * VECTOR);
+        f.set(result, f32x8.mul(f32x8.load(p.from, 0, columns / LANES), factor));
+        f.store(p.to, result);
         f.advance(factors, FLOAT);
         for (const address of [p.from, p.to]) f.advance(address, columns * FLOAT);
       });

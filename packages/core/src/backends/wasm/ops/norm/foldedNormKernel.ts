@@ -26,7 +26,7 @@ export const foldWeight = defineKernel({
     outputs: 'integer',
   },
   build(f, p, { engine, shape: { eps, perOutput } }: Variant<FoldWeightShape>) {
-    const scale = f.vectors('scale', 1);
+    const scale = f.vectors(1);
     const formula = normCoefficients(eps).scale;
     f.repeat(p.outputs, () => {
       const channel = { weight: [v128.loadSplat(p.weight)], variance: [v128.loadSplat(p.variance)] };

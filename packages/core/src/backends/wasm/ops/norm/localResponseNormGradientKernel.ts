@@ -39,9 +39,9 @@ export const localResponseNormGradient = defineKernel({
   },
   build(f, p, { engine, shape }: Variant<LocalResponseNormGradientShape>) {
     const { channels, size, alpha, beta, k } = shape;
-    const at = { dy: f.pointer('dy'), x: f.pointer('x'), dx: f.pointer('dx') };
-    const [squares, products] = [f.pointer('squares'), f.pointer('products')];
-    const [value, log, power, scale] = f.vectors('value', 4);
+    const at = { dy: f.pointer(), x: f.pointer(), dx: f.pointer() };
+    const [squares, products] = [f.pointer(), f.pointer()];
+    const [value, log, power, scale] = f.vectors(4);
     const before = Math.floor(size / 2) * FLOAT;
     const after = (size - 1) * FLOAT - before;
     f.zeroMemory(p.squares, p.workspaceBytes);

@@ -40,8 +40,8 @@ export const localResponseNormKernel = defineKernel({
   },
   build(f, p, { engine, shape }: Variant<LocalResponseNormShape>) {
     const { channels, x: xStride, y: yStride, size, alpha, beta, k } = shape;
-    const [x, y, squares] = [f.pointer('x'), f.pointer('y'), f.pointer('squares')];
-    const [value, scale, log] = f.vectors('value', 3);
+    const [x, y, squares] = [f.pointer(), f.pointer(), f.pointer()];
+    const [value, scale, log] = f.vectors(3);
     const before = Math.floor(size / 2) * FLOAT;
     f.zeroMemory(p.workspace, localResponseNormWorkspace(channels, size));
     f.repeat(p.pixels, () => {

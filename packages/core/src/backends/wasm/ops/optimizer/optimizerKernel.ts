@@ -1,15 +1,15 @@
 /** Optimizer steps: pointwise functions of contiguous values. */
 import type { Expression } from '../../../../pointwise/expression.js';
 import { hoist } from '../../codegen/hoist.js';
-import { f32x4, type V128, v128 } from '../../codegen/index.js';
+import { type F32x8, type F32x8Local, f32x4, f32x8, type Local, VECTOR, v128 } from '../../codegen/index.js';
 import {
   addressList,
+  BLOCK_BYTES,
+  CHANNEL_BLOCK,
   defineKernel,
   FLOAT,
-  multiplyAdd,
   PARAMETERS,
   type Variant,
-  VECTOR,
 } from '../../codegen/kernel.js';
 import { setPointwise } from '../../codegen/pointwise.js';
 
@@ -57,25 +57,23 @@ export const optimizerChain = defineKernel({
       );
       return {
         operands: Object.entries(operands),
-        ...hoist(f, engine, result, uniforms, `constant ${index}`, 2),
+        ...hoist(f, engine, result, uniforms, `constant ${index}`),
       };
     });
     f.repeat(p.groups, () => {
       const values = Array.from({ length: operands }, (_, i) => {
-        const loaded = f.vectors(`operand ${i}`, 2);
-        for (const [v, vector] of loaded.entries()) f.set(vector, v128.load(at[i]!, v * VECTOR));
-        return loaded;
+        const value = f.f32x8();
+        f.set(value, f32x8.load(at[i]!));
+        return value;
       });
-      for (const [index, { expression, operands: from, held }] of chain.entries()) {
-        const result = f.vectors(`result ${index}`, 2);
+      for (const { expression, operands: from, held } of chain) {
+        const result = f.f32x8();
         const inputs = Object.fromEntries(from.map(([name, i]) => [name, values[i]!]));
         setPointwise(f, engine, [[expression, result]], { ...inputs, ...held });
         values.push(result);
       }
-      for (const { step, address } of results)
-        for (const [v, vector] of values[operands + step]!.entries())
-          f.store(at[address]!, vector, v * VECTOR);
-      for (const address of perValue) f.advance(address, 2 * VECTOR);
+      for (const { step, address } of results) f.store(at[address]!, values[operands + step]!);
+      for (const address of perValue) f.advance(address, BLOCK_BYTES);
     });
   },
 });
@@ -103,20 +101,21 @@ export const partialSumsOfSquares = defineKernel({
     partial: 'integer',
   },
   build(f, p, { engine, shape: { rest } }: Variant<SquareSumsShape>) {
-    const sums = f.vectors('sum', 2);
-    const values = f.vectors('value', 2);
+    const [sum, value] = [f.f32x8(), f.f32x8()];
+    const [low, high] = sum as [Local<'v128'>, Local<'v128'>];
     const addSquares = (count: number): void => {
-      for (const sum of sums) f.set(sum, f32x4.const(0));
-      const add = (lanes: readonly V128[]): void => {
-        for (const [v, value] of lanes.entries()) f.set(values[v]!, value);
-        for (const v of lanes.keys()) f.set(sums[v]!, multiplyAdd(engine, values[v]!, values[v]!, sums[v]!));
+      f.set(sum, f32x4.const(0));
+      const add = (x: F32x8, value: F32x8Local, sum: F32x8Local): void => {
+        f.set(value, x);
+        f.set(sum, f32x8.multiplyAdd(engine, value, value, sum));
       };
-      f.repeat(Math.floor(count / 8), () => {
-        add([v128.load(p.x), v128.load(p.x, VECTOR)]);
-        f.advance(p.x, 2 * VECTOR);
+      f.repeat(Math.floor(count / CHANNEL_BLOCK), () => {
+        add(f32x8.load(p.x), value, sum);
+        f.advance(p.x, BLOCK_BYTES);
       });
-      for (let i = 0; i < count % 8; i++) add([v128.loadZero(p.x, i * FLOAT)]);
-      f.store(p.sums, f32x4.add(sums[0]!, sums[1]!));
+      const lowest = value.slice(0, 1);
+      for (let i = 0; i < count % CHANNEL_BLOCK; i++) add([v128.loadZero(p.x, i * FLOAT)], lowest, [low]);
+      f.store(p.sums, f32x4.add(low, high));
       f.advance(p.sums, VECTOR);
     };
     f.repeat(p.full, () => addSquares(PARTIAL_SUM_VALUES));
@@ -136,7 +135,7 @@ export const sumVectors = defineKernel({
     count: 'integer',
   },
   build(f, p) {
-    const [sum] = f.vectors('sum', 1);
+    const sum = f.local('v128');
     const lane = (index: number) => f32x4.splat(f32x4.lane(sum, index));
     f.set(sum, f32x4.const(0));
     f.repeat(p.count, () => {

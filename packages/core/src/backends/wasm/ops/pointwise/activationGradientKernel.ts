@@ -5,9 +5,9 @@
 import type { Activation } from '../../../../ops/activation.js';
 import { formulaOf } from '../../../../pointwise/activations.js';
 import { input, mul } from '../../../../pointwise/expression.js';
-import { v128 } from '../../codegen/index.js';
-import { defineKernel, type Variant, VECTOR } from '../../codegen/kernel.js';
-import { loadPair, setPointwise } from '../../codegen/pointwise.js';
+import { f32x8 } from '../../codegen/index.js';
+import { BLOCK_BYTES, defineKernel, type Variant } from '../../codegen/kernel.js';
+import { setPointwise } from '../../codegen/pointwise.js';
 
 /** Activation, and pixel strides in bytes. */
 export interface ActivationGradientShape {
@@ -31,19 +31,19 @@ export const activationGradient = defineKernel({
     groups: 'integer',
   },
   build(f, p, { engine, shape: { activation, pixel } }: Variant<ActivationGradientShape>) {
-    const [dy, x, dx] = [f.pointer('dy'), f.pointer('x'), f.pointer('dx')];
-    const values = f.vectors('x', 2);
-    const results = f.vectors('dx', 2);
+    const [dy, x, dx] = [f.pointer(), f.pointer(), f.pointer()];
+    const value = f.f32x8();
+    const result = f.f32x8();
     const gradient = mul(input('dy'), formulaOf(activation).slope);
     f.repeat(p.pixels, () => {
       f.set(dy, p.dy);
       f.set(x, p.x);
       f.set(dx, p.dx);
       f.repeat(p.groups, () => {
-        for (const [v, value] of values.entries()) f.set(value, v128.load(x, v * VECTOR));
-        setPointwise(f, engine, [[gradient, results]], { x: values, dy: loadPair(dy) });
-        for (const [v, result] of results.entries()) f.store(dx, result, v * VECTOR);
-        for (const address of [dy, x, dx]) f.advance(address, 2 * VECTOR);
+        f.set(value, f32x8.load(x));
+        setPointwise(f, engine, [[gradient, result]], { x: value, dy: f32x8.load(dy) });
+        f.store(dx, result);
+        for (const address of [dy, x, dx]) f.advance(address, BLOCK_BYTES);
       });
       f.advance(p.dy, pixel.dy);
       f.advance(p.x, pixel.x);

@@ -6,7 +6,7 @@
 import type { Activation } from '../../../../ops/activation.js';
 import { formulaOf } from '../../../../pointwise/activations.js';
 import type { Engine } from '../../codegen/engine.js';
-import type { FunctionBuilder, Local } from '../../codegen/index.js';
+import { type F32x8Local, type FunctionBuilder, valuesIn } from '../../codegen/index.js';
 import { setPointwise } from '../../codegen/pointwise.js';
 
 /** Applies an activation in place, if there is one. */
@@ -14,14 +14,10 @@ export function applyActivation(
   f: FunctionBuilder,
   engine: Engine,
   activation: Activation | undefined,
-  values: readonly Local<'v128'>[],
+  values: F32x8Local,
 ): void {
   if (!activation) return;
   const { value } = formulaOf(activation);
   // Activations with an exponential need registers for temporaries: four vectors at a time, two without wide SIMD.
-  const group = engine.wide ? 4 : 2;
-  for (let start = 0; start < values.length; start += group) {
-    const x = values.slice(start, start + group);
-    setPointwise(f, engine, [[value, x]], { x });
-  }
+  for (const x of valuesIn(values, engine.wide ? 4 : 2)) setPointwise(f, engine, [[value, x]], { x });
 }

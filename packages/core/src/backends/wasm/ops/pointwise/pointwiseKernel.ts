@@ -1,7 +1,7 @@
 /** Pointwise kernels: functions of each channel of each pixel, followed by an activation. */
 import type { Activation } from '../../../../ops/activation.js';
-import { f32x4, type Local, type V128, v128 } from '../../codegen/index.js';
-import { addressList, defineKernel, multiplyAdd, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { type F32x8Operand, f32x8, type Local, v128 } from '../../codegen/index.js';
+import { addressList, BLOCK_BYTES, defineKernel, type Variant } from '../../codegen/kernel.js';
 import { applyActivation } from './activationKernel.js';
 
 /**
@@ -46,25 +46,24 @@ export const pointwiseKernel = defineKernel({
   build(f, p, { engine, shape }: Variant<PointwiseShape>) {
     const { operands, pixel, compute, activation } = shape;
     const starts = p.operands.slice(0, operands.length);
-    const addresses = starts.map((_, index) => f.pointer(`operand ${index}`));
-    const y = f.pointer('y');
-    const results = f.vectors('result', 2);
-    const operand = (index: number, v: number): V128 =>
-      operands[index]!.scalar ? v128.loadSplat(addresses[index]!) : v128.load(addresses[index]!, v * VECTOR);
-    const value = (v: number): V128 => {
+    const addresses = starts.map(() => f.pointer());
+    const y = f.pointer();
+    const result = f.f32x8();
+    const operand = (index: number): F32x8Operand =>
+      operands[index]!.scalar ? v128.loadSplat(addresses[index]!) : f32x8.load(addresses[index]!);
+    const value = (): F32x8Operand => {
+      const [a, b, c, d, e] = operands.map((_, index) => operand(index));
       switch (compute) {
         case 'copy':
-          return operand(0, v);
+          return a!;
         case 'add':
-          return f32x4.add(operand(0, v), operand(1, v));
+          return f32x8.add(a!, b!);
         case 'mul':
-          return f32x4.mul(operand(0, v), operand(1, v));
+          return f32x8.mul(a!, b!);
         case 'affine':
-          return multiplyAdd(engine, operand(0, v), operand(1, v), operand(2, v));
-        case 'affine2': {
-          const second = multiplyAdd(engine, operand(1, v), operand(3, v), operand(4, v));
-          return multiplyAdd(engine, operand(0, v), operand(2, v), second);
-        }
+          return f32x8.multiplyAdd(engine, a!, b!, c!);
+        case 'affine2':
+          return f32x8.multiplyAdd(engine, a!, c!, f32x8.multiplyAdd(engine, b!, d!, e!));
       }
     };
     const setAll = (to: readonly Local<'i32'>[], from: readonly Local<'i32'>[]): void => {
@@ -73,12 +72,12 @@ export const pointwiseKernel = defineKernel({
     f.repeat(p.pixels, () => {
       setAll([...addresses, y], [...starts, p.y]);
       f.repeat(p.groups, () => {
-        for (const [v, result] of results.entries()) f.set(result, value(v));
-        applyActivation(f, engine, activation, results);
-        for (const [v, result] of results.entries()) f.store(y, result, v * VECTOR);
+        f.set(result, value());
+        applyActivation(f, engine, activation, result);
+        f.store(y, result);
         for (const [index, address] of addresses.entries())
-          if (!operands[index]!.scalar) f.advance(address, 2 * VECTOR);
-        f.advance(y, 2 * VECTOR);
+          if (!operands[index]!.scalar) f.advance(address, BLOCK_BYTES);
+        f.advance(y, BLOCK_BYTES);
       });
       for (const [index, { pixel: stride }] of operands.entries()) f.advance(starts[index]!, stride);
       f.advance(p.y, pixel);

@@ -2,8 +2,8 @@
  * Gradients of pooling: each dy is added to dx at the window's maximum (max), or divided among the window's pixels
  * (mean). Windows may overlap, so dx must be zero before the first call.
  */
-import { f32x4, i32x4, v128 } from '../../codegen/index.js';
-import { defineKernel, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { f32x4, f32x8, i32x4, lift } from '../../codegen/index.js';
+import { BLOCK_BYTES, defineKernel, type Variant } from '../../codegen/kernel.js';
 import type { Reduction } from './poolKernel.js';
 
 /** Reduction and geometry of a run of windows; all strides in bytes. */
@@ -41,19 +41,10 @@ export const poolGradient = defineKernel({
   },
   build(f, p, { shape }: Variant<PoolGradient>) {
     const { reduction, rows, columns, row, column, step } = shape;
-    const [x, dx, dy] = [f.pointer('x'), f.pointer('dx'), f.pointer('dy')];
-    const [xRow, xAt, dxRow, dxAt] = [
-      f.pointer('x row'),
-      f.pointer('x at'),
-      f.pointer('dx row'),
-      f.pointer('dx at'),
-    ];
-    const gradients = f.vectors('dy', 2);
-    const maxima = f.vectors('maximum', 2);
-    const argmax = f.vectors('argmax', 2);
-    const values = f.vectors('value', 2);
-    const [tap] = f.vectors('tap', 1);
-    const [factor] = f.vectors('factor', 1);
+    const [x, dx, dy] = [f.pointer(), f.pointer(), f.pointer()];
+    const [xRow, xAt, dxRow, dxAt] = [f.pointer(), f.pointer(), f.pointer(), f.pointer()];
+    const [gradient, maximum, argmax, value] = [f.f32x8(), f.f32x8(), f.f32x8(), f.f32x8()];
+    const [tap, factor] = [f.local('v128'), f.local('v128')];
     const isMax = reduction === 'max';
     const unrolled = rows * columns <= UNROLLED_TAPS;
 
@@ -87,18 +78,14 @@ export const poolGradient = defineKernel({
       });
     };
     const findMaxima = (): void => {
-      for (const v of [0, 1]) {
-        f.set(maxima[v]!, v128.load(x, v * VECTOR));
-        f.set(argmax[v]!, i32x4.const(0));
-      }
+      f.set(maximum, f32x8.load(x));
+      f.set(argmax, i32x4.const(0));
       forEachTap((offset) => {
-        for (const [v, value] of values.entries()) {
-          f.set(value, v128.load(xAt, offset + v * VECTOR));
-          const larger = v128.or(f32x4.lt(maxima[v]!, value), f32x4.ne(value, value));
-          f.set(argmax[v]!, v128.select(tap, argmax[v]!, larger));
-          // A NaN stays the maximum: no number is larger, and only another NaN replaces it.
-          f.set(maxima[v]!, v128.select(value, maxima[v]!, larger));
-        }
+        f.set(value, f32x8.load(xAt, offset));
+        const larger = f32x8.or(f32x8.lt(maximum, value), f32x8.ne(value, value));
+        f.set(argmax, f32x8.select(tap, argmax, larger));
+        // A NaN stays the maximum: no number is larger, and only another NaN replaces it.
+        f.set(maximum, f32x8.select(value, maximum, larger));
       });
     };
     if (!isMax) f.set(factor, f32x4.splat(p.factor));
@@ -107,19 +94,14 @@ export const poolGradient = defineKernel({
       f.set(dx, p.dx);
       f.set(dy, p.dy);
       f.repeat(p.groups, () => {
-        for (const [v, gradient] of gradients.entries()) {
-          const value = v128.load(dy, v * VECTOR);
-          f.set(gradient, isMax ? value : f32x4.mul(value, factor));
-        }
+        f.set(gradient, isMax ? f32x8.load(dy) : f32x8.mul(f32x8.load(dy), factor));
         if (isMax) findMaxima();
         forEachTap((_, offset) => {
-          for (const [v, value] of values.entries()) {
-            const part = isMax ? v128.and(gradients[v]!, i32x4.eq(argmax[v]!, tap)) : gradients[v]!;
-            f.set(value, f32x4.add(v128.load(dxAt, offset + v * VECTOR), part));
-          }
-          for (const [v, value] of values.entries()) f.store(dxAt, value, offset + v * VECTOR);
+          const part = isMax ? f32x8.and(gradient, lift(i32x4.eq)(argmax, tap)) : gradient;
+          f.set(value, f32x8.add(f32x8.load(dxAt, offset), part));
+          f.store(dxAt, value, offset);
         });
-        for (const address of [x, dx, dy]) f.advance(address, 2 * VECTOR);
+        for (const address of [x, dx, dy]) f.advance(address, BLOCK_BYTES);
       });
       f.advance(p.x, step.x);
       f.advance(p.dx, step.dx);

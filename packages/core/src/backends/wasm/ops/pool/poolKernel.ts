@@ -3,16 +3,16 @@
  * windows. The area kernel computes one window of any size per call, for large windows, global and adaptive
  * pooling.
  */
-import { f32x4, type Local, type V128, v128 } from '../../codegen/index.js';
-import { addressList, defineKernel, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { type F32x8, f32x4, f32x8 } from '../../codegen/index.js';
+import { addressList, BLOCK_BYTES, defineKernel, type Variant } from '../../codegen/kernel.js';
 import { MAX_WINDOW_ROWS, slideAlongRow, type WindowRow } from '../../codegen/windowRow.js';
 
 /** Reduction of the values in a window. */
 export type Reduction = 'max' | 'mean';
 
 /** Uses `max`, not `pmax`: a NaN in the window must win, whichever operand it is. */
-const combine = (reduction: Reduction, a: V128, b: V128): V128 =>
-  reduction === 'max' ? f32x4.max(a, b) : f32x4.add(a, b);
+const combine = (reduction: Reduction, a: F32x8, b: F32x8): F32x8 =>
+  reduction === 'max' ? f32x8.max(a, b) : f32x8.add(a, b);
 
 /** Reduction and geometry of a row of outputs. */
 export interface PoolRow extends WindowRow {
@@ -41,28 +41,22 @@ export const poolRow = defineKernel({
     slideAlongRow(
       f,
       shape,
-      { size: 4, step: { x: 2 * VECTOR, y: 2 * VECTOR }, rows, y: p.y, groups: p.groups },
+      { size: 4, step: { x: BLOCK_BYTES, y: BLOCK_BYTES }, rows, y: p.y, groups: p.groups },
       ({ start, outputs, columns, tap }, x, y) => {
-        const reduced = new Map<number, readonly Local<'v128'>[]>();
-        for (const [index, { column, at: offset }] of columns.entries()) {
-          const pair = f.vectors('column', columns.length * 2).slice(index * 2, index * 2 + 2);
-          for (const [row, address] of x.entries())
-            for (const [v, vector] of pair.entries()) {
-              const value = v128.load(address, offset + v * VECTOR);
-              f.set(vector, row === 0 ? value : combine(reduction, vector, value));
-            }
-          reduced.set(column, pair);
-        }
-        const results = f.vectors('result', 2);
-        for (let output = 0; output < outputs; output++) {
-          const inWindow = columns.filter(({ column }) => tap(output, column) >= 0);
-          for (const [v, result] of results.entries()) {
-            const total = inWindow
-              .map(({ column }): V128 => reduced.get(column)![v]!)
-              .reduce((a, b) => combine(reduction, a, b));
-            f.set(result, divisors ? f32x4.mul(total, f32x4.const(1 / divisors[start + output]!)) : total);
+        const reduced = f.valuePool('column', columns.length);
+        for (const [index, column] of reduced.entries())
+          for (const [row, address] of x.entries()) {
+            const value = f32x8.load(address, columns[index]!.at);
+            f.set(column, row === 0 ? value : combine(reduction, column, value));
           }
-          for (const [v, result] of results.entries()) f.store(y, result, output * pixel.y + v * VECTOR);
+        const result = f.pool('result', 2);
+        for (let output = 0; output < outputs; output++) {
+          const inWindow: readonly F32x8[] = reduced.filter(
+            (_, index) => tap(output, columns[index]!.column) >= 0,
+          );
+          const total = inWindow.reduce((a, b) => combine(reduction, a, b));
+          f.set(result, divisors ? f32x8.mul(total, f32x4.const(1 / divisors[start + output]!)) : total);
+          f.store(y, result, output * pixel.y);
         }
       },
     );
@@ -98,25 +92,22 @@ export const poolArea = defineKernel({
     groups: 'integer',
   },
   build(f, p, { shape: { reduction, row, column } }: Variant<PoolArea>) {
-    const [rowAt, at] = [f.pointer('row'), f.pointer('at')];
-    const totals = f.vectors('total', 2);
+    const [rowAt, at] = [f.pointer(), f.pointer()];
+    const total = f.f32x8();
     f.repeat(p.groups, () => {
-      for (const [v, total] of totals.entries())
-        f.set(total, reduction === 'max' ? v128.load(p.x, v * VECTOR) : f32x4.const(0));
+      f.set(total, reduction === 'max' ? f32x8.load(p.x) : f32x4.const(0));
       f.set(rowAt, p.x);
       f.repeat(p.rows, () => {
         f.set(at, rowAt);
         f.repeat(p.columns, () => {
-          for (const [v, total] of totals.entries())
-            f.set(total, combine(reduction, total, v128.load(at, v * VECTOR)));
+          f.set(total, combine(reduction, total, f32x8.load(at)));
           f.advance(at, column);
         });
         f.advance(rowAt, row);
       });
-      if (reduction === 'mean')
-        for (const total of totals) f.set(total, f32x4.mul(total, f32x4.splat(p.factor)));
-      for (const [v, total] of totals.entries()) f.store(p.y, total, v * VECTOR);
-      for (const address of [p.x, p.y]) f.advance(address, 2 * VECTOR);
+      if (reduction === 'mean') f.set(total, f32x8.mul(total, f32x4.splat(p.factor)));
+      f.store(p.y, total);
+      for (const address of [p.x, p.y]) f.advance(address, BLOCK_BYTES);
     });
   },
 });

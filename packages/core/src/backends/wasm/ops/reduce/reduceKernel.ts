@@ -1,6 +1,6 @@
 /** Per-channel sums over pixels (means, variances, gradients of biases and of batch norm), and sums along axes. */
-import { f32x4, type V128, v128 } from '../../codegen/index.js';
-import { defineKernel, multiplyAdd, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { f32x4, f32x8, v128 } from '../../codegen/index.js';
+import { BLOCK_BYTES, defineKernel, type Variant } from '../../codegen/kernel.js';
 
 /** The summand: `value` x, `square` (x - mean)^2, or `product` dy * (x - mean). */
 export type Summand = 'value' | 'square' | 'product';
@@ -36,38 +36,33 @@ export const sumPixels = defineKernel({
     first: 'integer',
   },
   build(f, p, { engine, shape: { summand, pixel } }: Variant<SumPixels>) {
-    const [sums, x, dy, mean] = [f.pointer('sums'), f.pointer('x'), f.pointer('dy'), f.pointer('mean')];
-    const totals = f.vectors('total', 2);
-    const means = f.vectors('mean', 2);
-    const values = f.vectors('value', 2);
-    const difference = (i: number, v: number): V128 =>
-      f32x4.sub(v128.load(x, i * pixel.x + v * VECTOR), means[v]!);
+    const [sums, x, dy, mean] = [f.pointer(), f.pointer(), f.pointer(), f.pointer()];
+    const [total, means, value] = [f.f32x8(), f.f32x8(), f.f32x8()];
+    /** Adds pixel i to the total, or begins the total with it. */
+    const addPixel = (i: number): void => {
+      const loaded = f32x8.load(x, i * pixel.x);
+      if (summand === 'value') {
+        f.set(total, i === 0 ? loaded : f32x8.add(total, loaded));
+        return;
+      }
+      const difference = f32x8.sub(loaded, means);
+      if (summand === 'square') f.set(value, difference);
+      const [a, b] = summand === 'square' ? [value, value] : [difference, f32x8.load(dy, i * pixel.dy)];
+      f.set(total, i === 0 ? f32x8.mul(a, b) : f32x8.multiplyAdd(engine, a, b, total));
+    };
     const addPixels = (count: number): void => {
       f.set(sums, p.sums);
       f.set(x, p.x);
       if (summand === 'product') f.set(dy, p.dy);
       if (summand !== 'value') f.set(mean, p.mean);
       f.repeat(p.groups, () => {
-        if (summand !== 'value')
-          for (const [v, value] of means.entries()) f.set(value, v128.load(mean, v * VECTOR));
-        for (let i = 0; i < count; i++) {
-          if (summand === 'square') for (const [v, value] of values.entries()) f.set(value, difference(i, v));
-          for (const [v, total] of totals.entries()) {
-            const factors: readonly [V128, V128] =
-              summand === 'square'
-                ? [values[v]!, values[v]!]
-                : [difference(i, v), v128.load(dy, i * pixel.dy + v * VECTOR)];
-            const loaded = v128.load(x, i * pixel.x + v * VECTOR);
-            if (summand === 'value') f.set(total, i === 0 ? loaded : f32x4.add(total, loaded));
-            else f.set(total, i === 0 ? f32x4.mul(...factors) : multiplyAdd(engine, ...factors, total));
-          }
-        }
-        for (const [v, total] of totals.entries())
-          f.set(total, f32x4.add(total, v128.load(sums, v * VECTOR)));
-        for (const [v, total] of totals.entries()) f.store(sums, total, v * VECTOR);
-        for (const address of [sums, x]) f.advance(address, 2 * VECTOR);
-        if (summand === 'product') f.advance(dy, 2 * VECTOR);
-        if (summand !== 'value') f.advance(mean, 2 * VECTOR);
+        if (summand !== 'value') f.set(means, f32x8.load(mean));
+        for (let i = 0; i < count; i++) addPixel(i);
+        f.set(total, f32x8.add(total, f32x8.load(sums)));
+        f.store(sums, total);
+        for (const address of [sums, x]) f.advance(address, BLOCK_BYTES);
+        if (summand === 'product') f.advance(dy, BLOCK_BYTES);
+        if (summand !== 'value') f.advance(mean, BLOCK_BYTES);
       });
       f.advance(p.x, count * pixel.x);
       if (summand === 'product') f.advance(p.dy, count * pixel.dy);
@@ -75,8 +70,8 @@ export const sumPixels = defineKernel({
     f.when(p.first, () => {
       f.set(sums, p.sums);
       f.repeat(p.groups, () => {
-        for (const v of [0, 1]) f.store(sums, f32x4.const(0), v * VECTOR);
-        f.advance(sums, 2 * VECTOR);
+        f.storeHalves(sums, [f32x4.const(0), f32x4.const(0)]);
+        f.advance(sums, BLOCK_BYTES);
       });
     });
     f.repeat(p.pixelBlocks, () => addPixels(PIXEL_BLOCK));
@@ -118,27 +113,21 @@ export const finishSums = defineKernel({
     groups: 'integer',
   },
   build(f, p, { shape: { parts, partBytes, eps } }: Variant<FinishSums>) {
-    const at = f.pointer('at');
-    const totals = f.vectors('total', 2);
+    const at = f.pointer();
+    const total = f.f32x8();
     f.repeat(p.groups, () => {
       f.set(at, p.from);
-      for (const total of totals) f.set(total, f32x4.const(0));
+      f.set(total, f32x4.const(0));
       f.repeat(parts, () => {
-        for (const [v, total] of totals.entries()) f.set(total, f32x4.add(total, v128.load(at, v * VECTOR)));
+        f.set(total, f32x8.add(total, f32x8.load(at)));
         f.advance(at, partBytes);
       });
-      for (const [v, total] of totals.entries()) {
-        const scaled = f32x4.mul(total, f32x4.splat(p.factor));
-        f.set(
-          total,
-          eps === undefined
-            ? scaled
-            : f32x4.div(scaled, f32x4.sqrt(f32x4.add(v128.load(p.variance, v * VECTOR), f32x4.const(eps)))),
-        );
-      }
-      for (const [v, total] of totals.entries()) f.store(p.y, total, v * VECTOR);
-      for (const address of [p.from, p.y]) f.advance(address, 2 * VECTOR);
-      if (eps !== undefined) f.advance(p.variance, 2 * VECTOR);
+      const scaled = f32x8.mul(total, f32x4.splat(p.factor));
+      const deviation = (eps: number) => f32x8.sqrt(f32x8.add(f32x8.load(p.variance), f32x4.const(eps)));
+      f.set(total, eps === undefined ? scaled : f32x8.div(scaled, deviation(eps)));
+      f.store(p.y, total);
+      for (const address of [p.from, p.y]) f.advance(address, BLOCK_BYTES);
+      if (eps !== undefined) f.advance(p.variance, BLOCK_BYTES);
     });
   },
 });
@@ -163,8 +152,8 @@ export const sumValues = defineKernel({
     count: 'integer',
   },
   build(f, p, { shape: { loops, from, to } }: Variant<SumValues>) {
-    const [sum] = f.vectors('sum', 1);
-    const at = f.pointer('at');
+    const sum = f.local('v128');
+    const at = f.pointer();
     /** Runs the loops from `depth` inwards. Returns by how many bytes they advance the address. */
     const nest = (depth: number): number => {
       const loop = loops[depth];

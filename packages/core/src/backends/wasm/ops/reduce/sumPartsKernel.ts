@@ -1,6 +1,6 @@
 /** Adds up the partial sums of a weight's gradient and stores them in row-major order. */
-import { f32x4, type V128, v128 } from '../../codegen/index.js';
-import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../codegen/kernel.js';
+import { f32x4, type V128, VECTOR, v128 } from '../../codegen/index.js';
+import { defineKernel, FLOAT, LANES, type Variant } from '../../codegen/kernel.js';
 import { fourOf, transpose } from '../../codegen/transpose.js';
 
 /** Layout of the partial sums and of the result; all strides in bytes. */
@@ -32,11 +32,11 @@ export const sumParts = defineKernel({
     channels: 'integer',
   },
   build(f, p, { shape: { parts, partBytes, taps, columns, from, to } }: Variant<SumParts>) {
-    const [source, target] = [f.pointer('source'), f.pointer('target')];
-    const [tapSource, tapTarget] = [f.pointer('tap source'), f.pointer('tap target')];
-    const part = f.pointer('part');
-    const sums = f.vectors('sum', LANES);
-    const temporary = f.vectors('temporary', LANES);
+    const [source, target] = [f.pointer(), f.pointer()];
+    const [tapSource, tapTarget] = [f.pointer(), f.pointer()];
+    const part = f.pointer();
+    const sums = f.vectors(LANES);
+    const temporary = f.vectors(LANES);
     const transposedBlocks = to.column !== FLOAT && to.tap === FLOAT ? Math.floor(taps / LANES) : 0;
     /** The total of up to four columns of a tap. */
     const total = (tap: number): V128 => {

@@ -29,8 +29,8 @@ export const softmaxGradient = defineKernel({
   },
   build(f, p, { engine, shape }: Variant<SoftmaxGradientShape>) {
     const { channels, logarithmic } = shape;
-    const at = { dy: f.pointer('dy'), y: f.pointer('y'), dx: f.pointer('dx') };
-    const [sum, value, power] = f.vectors('value', 3);
+    const at = { dy: f.pointer(), y: f.pointer(), dx: f.pointer() };
+    const [sum, value, power] = f.vectors(3);
     f.repeat(p.pixels, () => {
       f.set(at.dy, p.dy);
       f.set(at.y, p.y);

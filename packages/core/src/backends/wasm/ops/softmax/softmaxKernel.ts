@@ -26,8 +26,8 @@ export const softmaxKernel = defineKernel({
   },
   build(f, p, { engine, shape }: Variant<SoftmaxShape>) {
     const { channels, x: xStride, y: yStride, logarithmic } = shape;
-    const [x, y] = [f.pointer('x'), f.pointer('y')];
-    const [maximum, sum, difference, power, log] = f.vectors('value', 5);
+    const [x, y] = [f.pointer(), f.pointer()];
+    const [maximum, sum, difference, power, log] = f.vectors(5);
     f.repeat(p.pixels, () => {
       f.set(x, p.x);
       f.set(maximum, f32x4.const(-Infinity));

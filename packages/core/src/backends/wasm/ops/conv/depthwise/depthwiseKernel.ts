@@ -5,15 +5,8 @@
  */
 import type { Activation } from '../../../../../ops/activation.js';
 import type { Engine } from '../../../codegen/engine.js';
-import { f32x4, type Local, v128 } from '../../../codegen/index.js';
-import {
-  addressList,
-  defineKernel,
-  LANES,
-  multiplyAdd,
-  type Variant,
-  VECTOR,
-} from '../../../codegen/kernel.js';
+import { type F32x8, f32x4, f32x8, type Local } from '../../../codegen/index.js';
+import { addressList, defineKernel, LANES, type Variant } from '../../../codegen/kernel.js';
 import { MAX_WINDOW_ROWS, slideAlongRow, tapBytes, type WindowRow } from '../../../codegen/windowRow.js';
 import { applyActivation } from '../../pointwise/activationKernel.js';
 
@@ -69,12 +62,13 @@ export const depthwiseRow = defineKernel({
   },
   build(f, p, { engine, shape }: Variant<DepthwiseRow>) {
     const vectors = depthwiseVectors(engine);
+    const load = (address: Local<'i32'>, offset = 0): F32x8 => f32x8.load(address, offset, vectors);
     const { columns, windowRows, firstRow, endRow, pixel, residual, residualPixel, sums } = shape;
     const rows = p.x.slice(0, endRow - firstRow);
-    const weights = f.pointer('weights');
-    const bias = f.pointer('bias');
-    const residualAt = f.pointer('residual');
-    const sumsAt = f.pointer('sums');
+    const weights = f.pointer();
+    const bias = f.pointer();
+    const residualAt = f.pointer();
+    const sumsAt = f.pointer();
     const others = [
       { from: p.weights, at: weights, bytes: windowRows * columns * tapBytes(vectors), pixel: 0 },
       { from: p.bias, at: bias, bytes: tapBytes(vectors), pixel: 0 },
@@ -89,49 +83,33 @@ export const depthwiseRow = defineKernel({
       shape,
       { size: BLOCK_OUTPUTS, step, rows, y: p.y, groups: p.groups, others, apart: sums },
       ({ start, outputs, columns: present, tap }, x, y) => {
-        const accumulators = f.vectors('accumulator', outputs * vectors);
-        const taps = f.vectors('tap', columns * vectors);
-        const values = f.vectors('value', vectors);
-        const halves = Array.from({ length: vectors }, (_, index) => index);
-        const at = (list: readonly Local<'v128'>[], index: number, v: number) => list[index * vectors + v]!;
-        for (let output = 0; output < outputs; output++)
-          for (const v of halves) f.set(at(accumulators, output, v), v128.load(bias, v * VECTOR));
+        const accumulators = f.valuePool('accumulator', outputs, vectors);
+        const taps = f.valuePool('tap', columns, vectors);
+        const value = f.pool('value', vectors);
+        for (const sum of accumulators) f.set(sum, load(bias));
         for (let row = firstRow; row < endRow; row++) {
-          for (let column = 0; column < columns; column++)
-            for (const v of halves)
-              f.set(
-                at(taps, column, v),
-                v128.load(weights, (row * columns + column) * tapBytes(vectors) + v * VECTOR),
-              );
-          for (const { column, at: offset } of present) {
-            for (const v of halves) f.set(values[v]!, v128.load(x[row - firstRow]!, offset + v * VECTOR));
-            for (let output = 0; output < outputs; output++) {
-              const index = tap(output, column);
-              if (index < 0) continue;
-              for (const v of halves) {
-                const sum = at(accumulators, output, v);
-                f.set(sum, multiplyAdd(engine, values[v]!, at(taps, index, v), sum));
-              }
+          for (const [column, weight] of taps.entries())
+            f.set(weight, load(weights, (row * columns + column) * tapBytes(vectors)));
+          for (const { column, at } of present) {
+            f.set(value, load(x[row - firstRow]!, at));
+            for (const [output, sum] of accumulators.entries()) {
+              // Undefined if the output's window does not cover the column.
+              const weight = taps[tap(output, column)];
+              if (weight) f.set(sum, f32x8.multiplyAdd(engine, value, weight, sum));
             }
           }
         }
         if (residual)
-          for (let output = 0; output < outputs; output++)
-            for (const v of halves) {
-              const sum = at(accumulators, output, v);
-              f.set(sum, f32x4.add(sum, v128.load(residualAt, output * residualPixel + v * VECTOR)));
-            }
-        applyActivation(f, engine, shape.activation, accumulators);
+          for (const [output, sum] of accumulators.entries())
+            f.set(sum, f32x8.add(sum, load(residualAt, output * residualPixel)));
+        applyActivation(f, engine, shape.activation, accumulators.flat());
         if (sums) {
-          const totals = f.vectors('total', vectors);
-          for (const v of halves)
-            f.set(totals[v]!, start === 0 ? f32x4.const(0) : v128.load(sumsAt, v * VECTOR));
-          for (let output = 0; output < outputs; output++)
-            for (const v of halves) f.set(totals[v]!, f32x4.add(totals[v]!, at(accumulators, output, v)));
-          for (const v of halves) f.store(sumsAt, totals[v]!, v * VECTOR);
+          const total = f.pool('total', vectors);
+          f.set(total, start === 0 ? f32x4.const(0) : load(sumsAt));
+          for (const sum of accumulators) f.set(total, f32x8.add(total, sum));
+          f.store(sumsAt, total);
         }
-        for (let output = 0; output < outputs; output++)
-          for (const v of halves) f.store(y, at(accumulators, output, v), output * pixel.y + v * VECTOR);
+        for (const [output, sum] of accumulators.entries()) f.store(y, sum, output * pixel.y);
       },
     );
   },

@@ -2,8 +2,8 @@
  * Weight gradient of a depthwise convolution: the taps of one row of the window, summed over rows of output
  * pixels.
  */
-import { f32x4, type Local, v128 } from '../../../codegen/index.js';
-import { defineKernel, multiplyAdd, type Variant, VECTOR } from '../../../codegen/kernel.js';
+import { f32x4, f32x8, type Local, VECTOR } from '../../../codegen/index.js';
+import { defineKernel, type Variant } from '../../../codegen/kernel.js';
 import { depthwiseVectors } from './depthwiseKernel.js';
 
 /** Everything that is fixed when the kernel is generated. Extents are in pixels, strides in bytes. */
@@ -40,26 +40,23 @@ export const depthwiseWeightGradientRow = defineKernel({
   },
   build(f, p, { engine, shape }: Variant<WeightGradientRowShape>) {
     const { columns, stride, dilation, left, width, outputWidth, pixelStride, rowStride, tapStride } = shape;
-    const count = depthwiseVectors(engine);
-    const vectors = Array.from({ length: count }, (_, index) => index);
+    const vectors = depthwiseVectors(engine);
     const taps = Array.from({ length: columns }, (_, index) => index);
-    const sums = f.vectors('sum', columns * count);
-    const gradient = f.vectors('dy', count);
-    const [xRow, dyRow] = [f.pointer('x row'), f.pointer('dy row')];
-    const [x, dy] = [f.pointer('x'), f.pointer('dy')];
+    const sums = f.valuePool('sum', columns, vectors);
+    const gradient = f.f32x8(vectors);
+    const [xRow, dyRow] = [f.pointer(), f.pointer()];
+    const [x, dy] = [f.pointer(), f.pointer()];
     const column = (output: number, index: number): number => output * stride + index * dilation - left;
     const present = (output: number): readonly number[] =>
       taps.filter((index) => column(output, index) >= 0 && column(output, index) < width);
     /** Adds the products of one output pixel; `xAt` and `dyAt` are the addresses of output `base`. */
     const add = (output: number, base: number, xAt: Local<'i32'>, dyAt: Local<'i32'>): void => {
-      for (const v of vectors)
-        f.set(gradient[v]!, v128.load(dyAt, (output - base) * pixelStride.dy + v * VECTOR));
-      for (const index of present(output))
-        for (const v of vectors) {
-          const sum = sums[index * count + v]!;
-          const at = (column(output, index) - Math.max(0, column(base, 0))) * pixelStride.x + v * VECTOR;
-          f.set(sum, multiplyAdd(engine, v128.load(xAt, at), gradient[v]!, sum));
-        }
+      f.set(gradient, f32x8.load(dyAt, (output - base) * pixelStride.dy, vectors));
+      for (const index of present(output)) {
+        const sum = sums[index]!;
+        const at = (column(output, index) - Math.max(0, column(base, 0))) * pixelStride.x;
+        f.set(sum, f32x8.multiplyAdd(engine, f32x8.load(xAt, at, vectors), gradient, sum));
+      }
     };
     const outputs = Array.from({ length: outputWidth }, (_, output) => output);
     // The loop covers outputs whose window is inside the image; those at the edges are unrolled.
@@ -85,9 +82,8 @@ export const depthwiseWeightGradientRow = defineKernel({
         f.advance(xRow, rowStride.x);
         f.advance(dyRow, rowStride.dy);
       });
-      for (const index of taps)
-        for (const v of vectors) f.store(p.result, sums[index * count + v]!, index * tapStride + v * VECTOR);
-      for (const address of [p.x, p.dy, p.result]) f.advance(address, count * VECTOR);
+      for (const [index, sum] of sums.entries()) f.store(p.result, sum, index * tapStride);
+      for (const address of [p.x, p.dy, p.result]) f.advance(address, vectors * VECTOR);
     });
   },
 });

@@ -6,16 +6,8 @@
  */
 import type { Activation } from '../../../../../ops/activation.js';
 import type { Engine } from '../../../codegen/engine.js';
-import { f32x4, type Local, v128 } from '../../../codegen/index.js';
-import {
-  addressList,
-  defineKernel,
-  FLOAT,
-  LANES,
-  multiplyAdd,
-  type Variant,
-  VECTOR,
-} from '../../../codegen/kernel.js';
+import { type F32x8, f32x4, f32x8, type Local, type V128, v128 } from '../../../codegen/index.js';
+import { addressList, defineKernel, FLOAT, LANES, type Variant } from '../../../codegen/kernel.js';
 import { MAX_WINDOW_ROWS, slideAlongRow, type WindowRow } from '../../../codegen/windowRow.js';
 import { applyActivation } from '../../pointwise/activationKernel.js';
 import { depthwiseVectors } from '../depthwise/depthwiseKernel.js';
@@ -83,8 +75,9 @@ export const groupedRow = defineKernel({
     const { channels, columns, windowRows, firstRow, endRow, pixel, residualPixel = 0 } = shape;
     const { setGroups, inEach, blocks, lanes } = channels;
     const rows = p.x.slice(0, endRow - firstRow);
-    const vectors = Array.from({ length: lanes / LANES }, (_, index) => index);
-    const [weights, bias, residual] = [f.pointer('weights'), f.pointer('bias'), f.pointer('residual')];
+    const vectors = lanes / LANES;
+    const load = (address: Local<'i32'>, offset = 0): F32x8 => f32x8.load(address, offset, vectors);
+    const [weights, bias, residual] = [f.pointer(), f.pointer(), f.pointer()];
     const moving = [
       { from: p.weights, at: weights, bytes: 0, pixel: 0 },
       { from: p.bias, at: bias, bytes: 0, pixel: 0 },
@@ -92,22 +85,17 @@ export const groupedRow = defineKernel({
     ];
     const tapBytes = lanes * FLOAT;
     const rowBytes = inEach * columns * tapBytes;
-    const at = (list: readonly Local<'v128'>[], index: number, v: number) =>
-      list[index * vectors.length + v]!;
-    const value = f.vectors('value', vectors.length);
-    const taps = f.vectors('tap', columns * vectors.length);
-    const input = f.pointer('input');
+    const value = f.f32x8(vectors);
+    const taps = f.valuePool('tap', columns, vectors);
+    const input = f.pointer();
     /** Broadcasts an input channel of a pixel to all lanes of its group. */
     const broadcast = (offset: number, channel: number): void => {
-      const lanes = [channel, channel, channel, channel] as const;
-      for (const [v, vector] of value.entries())
-        f.set(
-          vector,
-          setGroups === 1
-            ? v128.loadSplat(input, offset + channel * FLOAT)
-            : v128.load(input, offset + v * VECTOR),
-        );
-      if (setGroups > 1) for (const vector of value) f.set(vector, f32x4.shuffle(vector, vector, lanes));
+      if (setGroups === 1) f.set(value, v128.loadSplat(input, offset + channel * FLOAT));
+      else {
+        f.set(value, load(input, offset));
+        const splat = (half: V128): V128 => f32x4.shuffle(half, half, [channel, channel, channel, channel]);
+        f.set(value, value.map(splat));
+      }
     };
     // With two groups, one load reads all four input channels of a group, so an iteration covers all of them.
     const unroll = setGroups === 1 ? Math.min(engine.unroll, inEach) : inEach;
@@ -119,26 +107,18 @@ export const groupedRow = defineKernel({
       { size: BLOCK_OUTPUTS, step, rows, y: p.y, groups: p.sets, others: moving },
       ({ outputs, columns: present, tap }, x, y) =>
         f.repeat(blocks, () => {
-          const accumulators = f.vectors('accumulator', outputs * vectors.length);
-          for (let output = 0; output < outputs; output++)
-            for (const v of vectors) f.set(at(accumulators, output, v), v128.load(bias, v * VECTOR));
+          const accumulators = f.valuePool('accumulator', outputs, vectors);
+          for (const sum of accumulators) f.set(sum, load(bias));
           const multiply = (count: number): void => {
             for (let channel = 0; channel < count; channel++) {
-              for (let column = 0; column < columns; column++)
-                for (const v of vectors)
-                  f.set(
-                    at(taps, column, v),
-                    v128.load(weights, (channel * columns + column) * tapBytes + v * VECTOR),
-                  );
-              for (const { column, at: offset } of present) {
-                broadcast(offset, channel);
-                for (let output = 0; output < outputs; output++) {
-                  const index = tap(output, column);
-                  if (index < 0) continue;
-                  for (const v of vectors) {
-                    const sum = at(accumulators, output, v);
-                    f.set(sum, multiplyAdd(engine, value[v]!, at(taps, index, v), sum));
-                  }
+              for (const [column, weight] of taps.entries())
+                f.set(weight, load(weights, (channel * columns + column) * tapBytes));
+              for (const { column, at } of present) {
+                broadcast(at, channel);
+                for (const [output, sum] of accumulators.entries()) {
+                  // Undefined if the output's window does not cover the column.
+                  const weight = taps[tap(output, column)];
+                  if (weight) f.set(sum, f32x8.multiplyAdd(engine, value, weight, sum));
                 }
               }
             }
@@ -153,14 +133,10 @@ export const groupedRow = defineKernel({
           }
           f.advance(weights, (windowRows - endRow) * rowBytes);
           if (residualPixel > 0)
-            for (let output = 0; output < outputs; output++)
-              for (const v of vectors) {
-                const sum = at(accumulators, output, v);
-                f.set(sum, f32x4.add(sum, v128.load(residual, output * residualPixel + v * VECTOR)));
-              }
-          applyActivation(f, engine, shape.activation, accumulators);
-          for (let output = 0; output < outputs; output++)
-            for (const v of vectors) f.store(y, at(accumulators, output, v), output * pixel.y + v * VECTOR);
+            for (const [output, sum] of accumulators.entries())
+              f.set(sum, f32x8.add(sum, load(residual, output * residualPixel)));
+          applyActivation(f, engine, shape.activation, accumulators.flat());
+          for (const [output, sum] of accumulators.entries()) f.store(y, sum, output * pixel.y);
           for (const address of [y, bias, residual]) f.advance(address, tapBytes);
         }),
     );

@@ -3,10 +3,26 @@
  * step. Windows are read in PyTorch's order, [output][input][3][3], and transposed to one output channel per
  * lane.
  */
-import { type FunctionBuilder, f32x4, type Local, type V128, v128 } from '../../../codegen/index.js';
-import { CHANNEL_BLOCK, defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../../codegen/kernel.js';
+import {
+  type F32x8,
+  type F32x8Local,
+  type FunctionBuilder,
+  f32x4,
+  type Local,
+  type V128,
+  v128,
+} from '../../../codegen/index.js';
+import { CHANNEL_BLOCK, defineKernel, FLOAT, LANES, type Variant } from '../../../codegen/kernel.js';
 import { fourOf, transpose } from '../../../codegen/transpose.js';
-import { HALVES, mulConstant, type WinogradMethod, winogradAlgorithms } from './transforms.js';
+import {
+  columnValues,
+  HALVES,
+  halvesOf,
+  mulConstant,
+  transformHalves,
+  type WinogradMethod,
+  winogradAlgorithms,
+} from './transforms.js';
 
 type Vector = Local<'v128'>;
 
@@ -34,9 +50,11 @@ export interface WeightTransformShape {
 function transform(
   f: FunctionBuilder,
   method: WinogradMethod,
-  [a, b, c]: readonly [V128, V128, V128],
-  [even, odd, outerEven, outerOdd]: readonly [Vector, Vector, Vector, Vector],
+  column: readonly Vector[],
+  temporary: readonly Vector[],
 ): readonly V128[] {
+  const [a, b, c] = column as [Vector, Vector, Vector];
+  const [even, odd, outerEven, outerOdd] = temporary as [Vector, Vector, Vector, Vector];
   if (method === 'f2x2Stride2' || method === 'f4x4TransposedStride2') return [a, f32x4.add(a, c), c, b, b];
   if (method === 'f2x2') {
     f.set(even, mulConstant(f32x4.add(a, c), 1 / 2));
@@ -71,52 +89,33 @@ export const winogradWeights = defineKernel({
   build(f, p, { shape }: Variant<WeightTransformShape>) {
     const { method, width, columns, columnStride, channelStride, rotated, elementStride } = shape;
     const size = winogradAlgorithms[method].transformedTile;
-    const taps = HALVES.map((v) => f.vectors(`tap ${v}`, TAPS));
-    const columnsDone = HALVES.map((v) => f.vectors(`columns done ${v}`, size * 3));
-    const shared = HALVES.map((v) => f.vectors(`shared ${v}`, 4));
-    const three = (list: readonly Vector[], at: (index: number) => number) =>
-      [list[at(0)]!, list[at(1)]!, list[at(2)]!] as const;
+    const taps = columnValues(f, 'tap', TAPS);
+    const columnsDone = columnValues(f, 'columns done', size * 3);
+    const shared = columnValues(f, 'shared', 4);
+    const transformColumn = (column: readonly F32x8Local[]): readonly F32x8[] =>
+      transformHalves((d, t) => transform(f, method, d, t), column, shared);
     /** Loads the windows of four output channels: a vector for each tap. */
-    const loadTaps = (
-      first: number,
-      to: readonly Vector[],
-      temporary: readonly [Vector, Vector, Vector, Vector],
-    ): void => {
+    const loadTaps = (first: number, to: readonly Vector[], temporary: readonly Vector[]): void => {
+      const registers = fourOf((index) => temporary[index]!);
       // Lanes beyond the last column only reach padding channels; they repeat the last column.
       const rows = (tap: number) =>
         fourOf((lane) => v128.load(p.from, Math.min(first + lane, columns - 1) * columnStride + tap * FLOAT));
       const set = (tap: number, value: V128): void => f.set(to[rotated ? TAPS - 1 - tap : tap]!, value);
       for (const tap of [0, LANES])
-        for (const [i, value] of transpose(f, rows(tap), temporary).entries()) set(tap + i, value);
-      set(TAPS - 1, transpose(f, rows(TAPS - LANES), temporary)[LANES - 1]!);
+        for (const [i, value] of transpose(f, rows(tap), registers).entries()) set(tap + i, value);
+      set(TAPS - 1, transpose(f, rows(TAPS - LANES), registers)[LANES - 1]!);
     };
     f.repeat(p.channels, () => {
       for (let group = 0; group < width; group += CHANNEL_BLOCK) {
-        for (const v of HALVES) loadTaps(group + v * LANES, taps[v]!, shared[v]!);
+        for (const v of HALVES) loadTaps(group + v * LANES, halvesOf(taps, v), halvesOf(shared, v));
         for (let j = 0; j < 3; j++) {
-          const results = HALVES.map((v) =>
-            transform(
-              f,
-              method,
-              three(taps[v]!, (i) => i * 3 + j),
-              shared[v]!,
-            ),
-          );
-          for (let i = 0; i < size; i++)
-            for (const v of HALVES) f.set(columnsDone[v]![i * 3 + j]!, results[v]![i]!);
+          const column = [taps[j]!, taps[3 + j]!, taps[6 + j]!];
+          for (const [i, value] of transformColumn(column).entries()) f.set(columnsDone[i * 3 + j]!, value);
         }
         for (let i = 0; i < size; i++) {
-          const results = HALVES.map((v) =>
-            transform(
-              f,
-              method,
-              three(columnsDone[v]!, (j) => i * 3 + j),
-              shared[v]!,
-            ),
-          );
-          for (let j = 0; j < size; j++)
-            for (const v of HALVES)
-              f.store(p.to, results[v]![j]!, (i * size + j) * elementStride + group * FLOAT + v * VECTOR);
+          const row = columnsDone.slice(i * 3, (i + 1) * 3);
+          for (const [j, value] of transformColumn(row).entries())
+            f.storeHalves(p.to, value, (i * size + j) * elementStride + group * FLOAT);
         }
       }
       f.advance(p.from, channelStride);

@@ -2,19 +2,20 @@
  * Input transform of a Winograd convolution: each tile becomes one row of A of each of the matrix products.
  * The weight gradient transforms tiles of dY with the same code.
  */
-import { type FunctionBuilder, f32x4, i32, type V128, v128 } from '../../../codegen/index.js';
+import { type F32x8, type FunctionBuilder, f32x4, f32x8, i32 } from '../../../codegen/index.js';
 import {
+  BLOCK_BYTES,
   CHANNEL_BLOCK,
   defineKernel,
   FLOAT,
   type LocalsOf,
   type Variant,
-  VECTOR,
 } from '../../../codegen/kernel.js';
 import {
-  HALVES,
   scaleIndex,
   type Transform,
+  tileRegisters,
+  transformTile,
   type WinogradAlgorithm,
   type WinogradMethod,
   winogradAlgorithms,
@@ -102,33 +103,22 @@ export function transformTiles(
   const size = tileExtent(shape);
   const step = shape.side === 'input' ? algorithm.inputStep : size;
   const tileBytes = channels * FLOAT;
-  const tile = f.pointer('tile');
-  const [y, x] = [f.pointer('y'), f.pointer('x')];
-  const [source, sourceRowStride] = [f.pointer('source'), f.pointer('source row stride')];
-  const result = f.pointer('result');
-  const end = f.pointer('end');
-  const rows = Array.from({ length: size }, (_, index) => f.pointer(`row ${index}`));
+  const tile = f.pointer();
+  const [y, x] = [f.pointer(), f.pointer()];
+  const [source, sourceRowStride] = [f.pointer(), f.pointer()];
+  const result = f.pointer();
+  const end = f.pointer();
+  const rows = Array.from({ length: size }, () => f.pointer());
 
-  const channelBlock = (pixelBytes: number): void => {
-    const loaded = HALVES.map((v) => f.vectors(`loaded ${v}`, size));
-    const temporary = HALVES.map((v) => f.vectors(`temporary ${v}`, 4));
-    const columnsDone = HALVES.map((v) => f.vectors(`columns done ${v}`, results * size));
-    for (let column = 0; column < size; column++) {
-      for (let i = 0; i < size; i++)
-        for (const v of HALVES) f.set(loaded[v]![i]!, v128.load(rows[i]!, column * pixelBytes + v * VECTOR));
-      const transformed = HALVES.map((v) => transformColumn(f, engine, loaded[v]!, temporary[v]!));
-      for (let i = 0; i < results; i++)
-        for (const v of HALVES) f.set(columnsDone[v]![i * size + column]!, transformed[v]![i]!);
-    }
-    for (let i = 0; i < results; i++) {
-      const finished = HALVES.map((v) =>
-        transformColumn(f, engine, columnsDone[v]!.slice(i * size, (i + 1) * size), temporary[v]!),
-      );
-      for (let j = 0; j < results; j++)
-        for (const v of HALVES)
-          f.store(result, finished[v]![j]!, (i * results + j) * shape.elementStride + v * VECTOR);
-    }
-  };
+  const channelBlock = (pixelBytes: number): void =>
+    transformTile(
+      f,
+      engine,
+      transformColumn,
+      tileRegisters(f, size, results),
+      (value, i, j) => f.set(value, f32x8.load(rows[i]!, j * pixelBytes)),
+      (value, i, j) => f.storeHalves(result, value, (i * results + j) * shape.elementStride),
+    );
   const transform = (pixelBytes: number): void => {
     for (const [index, address] of rows.entries())
       f.set(address, i32.add(source, scaleIndex(index, sourceRowStride)));
@@ -136,7 +126,7 @@ export function transformTiles(
     const transformChannels = (count: number): void =>
       f.repeat(count / CHANNEL_BLOCK, () => {
         channelBlock(pixelBytes);
-        for (const address of [...rows, result]) f.advance(address, 2 * VECTOR);
+        for (const address of [...rows, result]) f.advance(address, BLOCK_BYTES);
       });
     if (!panel) transformChannels(channels);
     else
@@ -150,13 +140,13 @@ export function transformTiles(
    * at a time: for so few bytes, WebAssembly's `memory.copy` and `memory.fill` take ten times as long.
    */
   const copyToWorkspace = (): void => {
-    const [i, j] = [f.pointer('i'), f.pointer('j')];
-    const [from, to] = [f.pointer('from'), f.pointer('to')];
-    const writePixel = (value: (v: number) => V128): void =>
+    const [i, j] = [f.pointer(), f.pointer()];
+    const [from, to] = [f.pointer(), f.pointer()];
+    const writePixel = (value: F32x8): void =>
       f.repeat(channels / CHANNEL_BLOCK, () => {
-        for (const v of HALVES) f.store(to, value(v), v * VECTOR);
-        f.advance(from, 2 * VECTOR);
-        f.advance(to, 2 * VECTOR);
+        f.storeHalves(to, value);
+        f.advance(from, BLOCK_BYTES);
+        f.advance(to, BLOCK_BYTES);
       });
     f.set(to, p.workspace);
     f.set(i, 0);
@@ -168,9 +158,9 @@ export function transformTiles(
           i32.and(i32.ltU(row, height), i32.ltU(column, width)),
           () => {
             f.set(from, i32.add(p.x, i32.add(scaleIndex(rowStride, row), scaleIndex(pixelStride, column))));
-            writePixel((v) => v128.load(from, v * VECTOR));
+            writePixel(f32x8.load(from));
           },
-          () => writePixel(() => f32x4.const(0)),
+          () => writePixel([f32x4.const(0), f32x4.const(0)]),
         );
         f.advance(j, 1);
       });

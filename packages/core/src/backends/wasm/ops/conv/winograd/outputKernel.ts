@@ -3,12 +3,13 @@
  * residual and activation.
  */
 import type { Activation } from '../../../../../ops/activation.js';
-import { type Expression, f32x4, i32, type Local, v128 } from '../../../codegen/index.js';
-import { CHANNEL_BLOCK, defineKernel, FLOAT, type Variant, VECTOR } from '../../../codegen/kernel.js';
+import { type Expression, f32x8, i32, type Local } from '../../../codegen/index.js';
+import { BLOCK_BYTES, CHANNEL_BLOCK, defineKernel, FLOAT, type Variant } from '../../../codegen/kernel.js';
 import { applyActivation } from '../../pointwise/activationKernel.js';
 import {
-  HALVES,
   scaleIndex,
+  tileRegisters,
+  transformTile,
   type WinogradAlgorithm,
   type WinogradMethod,
   winogradAlgorithms,
@@ -59,11 +60,11 @@ export const winogradOutput = defineKernel({
     const algorithm: WinogradAlgorithm = winogradAlgorithms[shape.method];
     const { outputTile: outputs, transformedTile: size } = algorithm;
     const tileBytes = channels * FLOAT;
-    const [tile, end] = [f.pointer('tile'), f.pointer('end')];
-    const [tileRow, tileColumn] = [f.pointer('tile row'), f.pointer('tile column')];
-    const [y, residual, bias] = [f.pointer('y'), f.pointer('residual'), f.pointer('bias')];
-    const products = f.pointer('products');
-    const [rowsLeft, columnsLeft] = [f.pointer('rows left'), f.pointer('columns left')];
+    const [tile, end] = [f.pointer(), f.pointer()];
+    const [tileRow, tileColumn] = [f.pointer(), f.pointer()];
+    const [y, residual, bias] = [f.pointer(), f.pointer(), f.pointer()];
+    const products = f.pointer();
+    const [rowsLeft, columnsLeft] = [f.pointer(), f.pointer()];
     /** Address of the tile's first pixel. */
     const tileAddress = (image: Local<'i32'>, { row, pixel }: ImageStrides): Expression<'i32'> =>
       i32.add(image, i32.add(scaleIndex(outputs * row, tileRow), scaleIndex(outputs * pixel, tileColumn)));
@@ -72,55 +73,34 @@ export const winogradOutput = defineKernel({
      * @param guarded - true if some of the tile's pixels may lie outside of the image and are not written.
      */
     const channelBlock = (guarded: boolean): void => {
-      const loaded = HALVES.map((v) => f.vectors(`loaded ${v}`, size));
-      const temporary = HALVES.map((v) => f.vectors(`temporary ${v}`, 4));
-      const columnsDone = HALVES.map((v) => f.vectors(`columns done ${v}`, outputs * size));
-      for (let column = 0; column < size; column++) {
-        for (let i = 0; i < size; i++)
-          for (const v of HALVES)
-            f.set(
-              loaded[v]![i]!,
-              v128.load(products, (i * size + column) * shape.elementStride + v * VECTOR),
-            );
-        const results = HALVES.map((v) => algorithm.transformOutput(f, engine, loaded[v]!, temporary[v]!));
-        for (let i = 0; i < outputs; i++)
-          for (const v of HALVES) f.set(columnsDone[v]![i * size + column]!, results[v]![i]!);
-      }
-      const finished = f.vectors('finished', 2);
-      for (let i = 0; i < outputs; i++) {
-        const results = HALVES.map((v) =>
-          algorithm.transformOutput(
-            f,
-            engine,
-            columnsDone[v]!.slice(i * size, (i + 1) * size),
-            temporary[v]!,
-          ),
-        );
-        for (let j = 0; j < outputs; j++) {
+      const registers = tileRegisters(f, size, outputs);
+      const finished = f.pool('finished', 2);
+      transformTile(
+        f,
+        engine,
+        algorithm.transformOutput,
+        registers,
+        (value, i, j) => f.set(value, f32x8.load(products, (i * size + j) * shape.elementStride)),
+        (value, i, j) => {
           const write = (): void => {
-            for (const v of HALVES) {
-              const sum = f32x4.add(results[v]![j]!, v128.load(bias, v * VECTOR));
-              const { residual: stride } = shape;
-              f.set(
-                finished[v]!,
-                stride
-                  ? f32x4.add(sum, v128.load(residual, i * stride.row + j * stride.pixel + v * VECTOR))
-                  : sum,
-              );
-            }
+            const sum = f32x8.add(value, f32x8.load(bias));
+            const { residual: stride } = shape;
+            f.set(
+              finished,
+              stride ? f32x8.add(sum, f32x8.load(residual, i * stride.row + j * stride.pixel)) : sum,
+            );
             applyActivation(f, engine, activation, finished);
-            for (const v of HALVES)
-              f.store(y, finished[v]!, i * shape.y.row + j * shape.y.pixel + v * VECTOR);
+            f.store(y, finished, i * shape.y.row + j * shape.y.pixel);
           };
           if (guarded) f.when(i32.and(i32.ltS(i, rowsLeft), i32.ltS(j, columnsLeft)), write);
           else write();
-        }
-      }
+        },
+      );
     };
     const transform = (guarded: boolean): void =>
       f.repeat(channels / CHANNEL_BLOCK, () => {
         channelBlock(guarded);
-        for (const address of [y, residual, bias, products]) f.advance(address, 2 * VECTOR);
+        for (const address of [y, residual, bias, products]) f.advance(address, BLOCK_BYTES);
       });
     f.set(tile, p.first);
     f.set(end, i32.add(p.first, p.count));

@@ -16,13 +16,15 @@
 import type { Engine } from '../../../codegen/engine.js';
 import {
   type Expression,
+  type F32x8,
+  type F32x8Local,
   type FunctionBuilder,
   f32x4,
   i32,
   type Local,
+  multiplyAdd,
   type V128,
 } from '../../../codegen/index.js';
-import { multiplyAdd } from '../../../codegen/kernel.js';
 
 type Vector = Local<'v128'>;
 
@@ -213,11 +215,75 @@ export const winogradAlgorithms: Readonly<Record<WinogradMethod, WinogradAlgorit
 export const elementCount = (method: WinogradMethod): number =>
   winogradAlgorithms[method].transformedTile ** 2;
 
-/**
- * Indices of the two 128-bit halves of a block of eight channels. Wide SIMD makes one 256-bit operation of
- * both.
- */
+/** Indices of the halves of a value: the channels of a block, four each. */
 export const HALVES = [0, 1] as const;
+
+/** Exchanges the two indices of a list of lists of equal length. */
+const exchangeIndices = <T>(lists: readonly (readonly T[])[]): readonly (readonly T[])[] =>
+  lists[0]!.map((_, index) => lists.map((list) => list[index]!));
+
+/** Returns the first `count` values of the pool of a name, for the columns of a tile. */
+export const columnValues = (f: FunctionBuilder, name: string, count: number): readonly F32x8Local[] =>
+  exchangeIndices(HALVES.map((half) => f.pool(`${name} ${half}`, count)));
+
+/** Returns one half of each value. */
+export const halvesOf = (values: readonly F32x8Local[], half: number): readonly Vector[] =>
+  values.map((value) => value[half]!);
+
+/**
+ * Transforms a column of values, one half after the other, so that a CPU needs registers for the intermediate results
+ * of one half only.
+ * @param transform - transforms the column of one half, with registers for temporaries.
+ */
+export const transformHalves = (
+  transform: (column: readonly Vector[], temporary: readonly Vector[]) => readonly V128[],
+  column: readonly F32x8Local[],
+  temporary: readonly F32x8Local[],
+): readonly F32x8[] =>
+  exchangeIndices(HALVES.map((half) => transform(halvesOf(column, half), halvesOf(temporary, half))));
+
+/** Registers of the two-dimensional transform of a tile. */
+interface TileRegisters {
+  readonly column: readonly F32x8Local[];
+  readonly temporary: readonly F32x8Local[];
+  /** The tile after the transform of its columns, in row-major order. */
+  readonly columnsDone: readonly F32x8Local[];
+}
+
+/**
+ * Returns the registers for tiles of `size` x `size` values before the transform and `results` x `results` values
+ * after it. All transforms of a function share them.
+ */
+export const tileRegisters = (f: FunctionBuilder, size: number, results: number): TileRegisters => ({
+  column: columnValues(f, 'loaded', size),
+  temporary: columnValues(f, 'temporary', 4),
+  columnsDone: columnValues(f, 'columns done', results * size),
+});
+
+/**
+ * Transforms the columns of a tile, then the rows.
+ * @param transform - the one-dimensional transform.
+ * @param load - loads the value in row i and column j of the tile into registers.
+ * @param use - receives the result in row i and column j.
+ */
+export function transformTile(
+  f: FunctionBuilder,
+  engine: Engine,
+  transform: Transform,
+  { column, temporary, columnsDone }: TileRegisters,
+  load: (value: F32x8Local, i: number, j: number) => void,
+  use: (value: F32x8, i: number, j: number) => void,
+): void {
+  const size = column.length;
+  const apply = (values: readonly F32x8Local[]): readonly F32x8[] =>
+    transformHalves((d, t) => transform(f, engine, d, t), values, temporary);
+  for (let j = 0; j < size; j++) {
+    for (const [i, value] of column.entries()) load(value, i, j);
+    for (const [i, value] of apply(column).entries()) f.set(columnsDone[i * size + j]!, value);
+  }
+  for (let i = 0; i < columnsDone.length / size; i++)
+    for (const [j, value] of apply(columnsDone.slice(i * size, (i + 1) * size)).entries()) use(value, i, j);
+}
 
 /** Multiplies an address or index by a constant. */
 export const scaleIndex = (factor: number, index: Expression<'i32'>): Expression<'i32'> =>

@@ -2,11 +2,19 @@
  * Kernels of Winograd's weight gradient: the transform of dY before the matrix products, and the transform of
  * their sums into the 3x3 windows of dg.
  */
-import { f32x4, type Local, v128 } from '../../../codegen/index.js';
-import { defineKernel, FLOAT, LANES, type Variant, VECTOR } from '../../../codegen/kernel.js';
+import { type F32x8Local, f32x4, f32x8 } from '../../../codegen/index.js';
+import { defineKernel, FLOAT, LANES, type Variant } from '../../../codegen/kernel.js';
 import { fourOf, transpose } from '../../../codegen/transpose.js';
 import { type TileTransformShape, tileParameters, transformTiles } from './inputKernel.js';
-import { HALVES, type WinogradMethod, winogradAlgorithms } from './transforms.js';
+import {
+  columnValues,
+  HALVES,
+  halvesOf,
+  tileRegisters,
+  transformTile,
+  type WinogradMethod,
+  winogradAlgorithms,
+} from './transforms.js';
 import { weightGradientTransforms } from './weightGradientTransforms.js';
 
 /**
@@ -59,44 +67,36 @@ export const winogradWeightGradient = defineKernel({
     const { parts, partStride, elementStride, channelStride, lanes, outputStride } = shape;
     const size = winogradAlgorithms[shape.method].transformedTile;
     const { transformWeightGradient } = weightGradientTransforms[shape.method]!;
-    const part = f.pointer('part');
-    const loaded = HALVES.map((v) => f.vectors(`loaded ${v}`, size));
-    const temporary = HALVES.map((v) => f.vectors(`temporary ${v}`, 4));
-    const columnsDone = HALVES.map((v) => f.vectors(`columns done ${v}`, 3 * size));
-    const taps = HALVES.map((v) => f.vectors(`tap ${v}`, TAPS));
-    const load = (to: readonly Local<'v128'>[], offset: number): void => {
-      for (const v of HALVES) f.set(to[v]!, v128.load(p.from, offset + v * VECTOR));
+    const part = f.pointer();
+    const registers = tileRegisters(f, size, 3);
+    const taps = columnValues(f, 'tap', TAPS);
+    /** Sums the parts of one element. */
+    const load = (sum: F32x8Local, offset: number): void => {
+      f.set(sum, f32x8.load(p.from, offset));
       if (parts === 1) return;
       f.set(part, p.from);
       f.repeat(parts - 1, () => {
         f.advance(part, partStride);
-        for (const v of HALVES) f.set(to[v]!, f32x4.add(to[v]!, v128.load(part, offset + v * VECTOR)));
+        f.set(sum, f32x8.add(sum, f32x8.load(part, offset)));
       });
     };
     f.repeat(p.channels, () => {
-      for (let j = 0; j < size; j++) {
-        for (let i = 0; i < size; i++)
-          load(
-            HALVES.map((v) => loaded[v]![i]!),
-            (i * size + j) * elementStride,
-          );
-        const results = HALVES.map((v) => transformWeightGradient(f, engine, loaded[v]!, temporary[v]!));
-        for (let i = 0; i < 3; i++)
-          for (const v of HALVES) f.set(columnsDone[v]![i * size + j]!, results[v]![i]!);
-      }
-      for (let i = 0; i < 3; i++) {
-        const results = HALVES.map((v) =>
-          transformWeightGradient(f, engine, columnsDone[v]!.slice(i * size, (i + 1) * size), temporary[v]!),
-        );
-        for (let j = 0; j < 3; j++) for (const v of HALVES) f.set(taps[v]![i * 3 + j]!, results[v]![j]!);
-      }
+      transformTile(
+        f,
+        engine,
+        transformWeightGradient,
+        registers,
+        (value, i, j) => load(value, (i * size + j) * elementStride),
+        (value, i, j) => f.set(taps[i * 3 + j]!, value),
+      );
       for (const v of HALVES) {
-        const halfTaps = taps[v]!;
+        const halfTaps = halvesOf(taps, v);
+        const temporary = fourOf((index) => registers.temporary[index]![v]!);
         const halfLanes = Math.min(LANES, lanes - v * LANES);
         const offset = (lane: number): number => (v * LANES + lane) * outputStride;
         for (const first of [0, LANES]) {
           const rows = fourOf((tap) => halfTaps[first + tap]!);
-          const columns = transpose(f, rows, temporary[v]!);
+          const columns = transpose(f, rows, temporary);
           for (let lane = 0; lane < halfLanes; lane++)
             f.store(p.to, columns[lane]!, offset(lane) + first * FLOAT);
         }
