@@ -318,7 +318,8 @@ function npyFile(draw: Draw, isValid: boolean): Uint8Array {
   );
   const version = maybe(draw.pick([1, 2, 3]), [0, 9]);
   const length = maybe(text.length + 1, [0, 5, 0xffff, text.length]);
-  const size = Math.max(0, Math.min(count * Number(type.slice(2)), 4000));
+  // The largest valid shape has 6^4 values of 8 bytes.
+  const size = Math.max(0, Math.min(count * Number(type.slice(2)), 6 ** 4 * 8));
   return bytesOf(
     0x93,
     'NUMPY',

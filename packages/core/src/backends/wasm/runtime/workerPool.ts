@@ -47,7 +47,10 @@ interface Wait<T> {
   readonly onAbort: () => void;
 }
 
-/** Starts the workers of a plan; rejects if one fails, or if the plan's signal is aborted. */
+/**
+ * Starts the workers of a plan; rejects if one fails, or if the plan's signal is aborted. The function is long, since all
+ * of it reads or changes one state.
+ */
 export async function startPool(
   { workerUrl, answerMilliseconds, signal: loading }: LoadedPlan,
   { firstMessages, stop, quit }: PoolOptions,

@@ -2,7 +2,7 @@
  * Input transform of a Winograd convolution: each tile becomes one row of A of each of the matrix products.
  * The weight gradient transforms tiles of dY with the same code.
  */
-import { type F32x8, type FunctionBuilder, f32x4, f32x8, i32 } from '../../../codegen/index.js';
+import { type F32x8, type FunctionBuilder, f32x4, f32x8, i32, type Local } from '../../../codegen/index.js';
 import {
   BLOCK_BYTES,
   CHANNEL_BLOCK,
@@ -87,6 +87,49 @@ export const winogradInput = defineKernel({
 });
 
 /**
+ * Copies the part of a tile inside the image into the workspace and sets the rest to zero, eight floats at a time: for
+ * so few bytes, WebAssembly's `memory.copy` and `memory.fill` take ten times as long.
+ * @param y - row of the tile's first pixel, which may lie outside of the image.
+ * @param x - its column.
+ */
+function copyToWorkspace(
+  f: FunctionBuilder,
+  p: LocalsOf<typeof tileParameters>,
+  shape: TileTransformShape,
+  y: Local<'i32'>,
+  x: Local<'i32'>,
+): void {
+  const { height, width, channels, rowStride, pixelStride } = shape;
+  const size = tileExtent(shape);
+  const [i, j] = [f.pointer(), f.pointer()];
+  const [from, to] = [f.pointer(), f.pointer()];
+  const writePixel = (value: F32x8): void =>
+    f.repeat(channels / CHANNEL_BLOCK, () => {
+      f.storeHalves(to, value);
+      f.advance(from, BLOCK_BYTES);
+      f.advance(to, BLOCK_BYTES);
+    });
+  f.set(to, p.workspace);
+  f.set(i, 0);
+  f.repeat(size, () => {
+    f.set(j, 0);
+    f.repeat(size, () => {
+      const [row, column] = [i32.add(y, i), i32.add(x, j)];
+      f.when(
+        i32.and(i32.ltU(row, height), i32.ltU(column, width)),
+        () => {
+          f.set(from, i32.add(p.x, i32.add(scaleIndex(rowStride, row), scaleIndex(pixelStride, column))));
+          writePixel(f32x8.load(from));
+        },
+        () => writePixel([f32x4.const(0), f32x4.const(0)]),
+      );
+      f.advance(j, 1);
+    });
+    f.advance(i, 1);
+  });
+}
+
+/**
  * Transforms all columns of each tile, then all rows. Tiles that overlap an edge are first copied into the
  * workspace, with zeros outside of the image.
  * @param transformColumn - the one-dimensional transform.
@@ -135,38 +178,6 @@ export function transformTiles(
         f.advance(result, panel.bytes - panel.channels * FLOAT);
       });
   };
-  /**
-   * Copies the part of the tile inside the image into the workspace and sets the rest to zero, eight floats
-   * at a time: for so few bytes, WebAssembly's `memory.copy` and `memory.fill` take ten times as long.
-   */
-  const copyToWorkspace = (): void => {
-    const [i, j] = [f.pointer(), f.pointer()];
-    const [from, to] = [f.pointer(), f.pointer()];
-    const writePixel = (value: F32x8): void =>
-      f.repeat(channels / CHANNEL_BLOCK, () => {
-        f.storeHalves(to, value);
-        f.advance(from, BLOCK_BYTES);
-        f.advance(to, BLOCK_BYTES);
-      });
-    f.set(to, p.workspace);
-    f.set(i, 0);
-    f.repeat(size, () => {
-      f.set(j, 0);
-      f.repeat(size, () => {
-        const [row, column] = [i32.add(y, i), i32.add(x, j)];
-        f.when(
-          i32.and(i32.ltU(row, height), i32.ltU(column, width)),
-          () => {
-            f.set(from, i32.add(p.x, i32.add(scaleIndex(rowStride, row), scaleIndex(pixelStride, column))));
-            writePixel(f32x8.load(from));
-          },
-          () => writePixel([f32x4.const(0), f32x4.const(0)]),
-        );
-        f.advance(j, 1);
-      });
-      f.advance(i, 1);
-    });
-  };
   f.set(tile, p.first);
   f.set(end, i32.add(p.first, p.count));
   f.while(i32.ltS(tile, end), () => {
@@ -185,7 +196,7 @@ export function transformTiles(
         transform(pixelStride);
       },
       () => {
-        copyToWorkspace();
+        copyToWorkspace(f, p, shape, y, x);
         f.set(source, p.workspace);
         f.set(sourceRowStride, size * tileBytes);
         transform(tileBytes);
