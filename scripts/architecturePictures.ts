@@ -111,6 +111,7 @@ const rooms = picture(960, 766, 'The packages of @cnn and the folders of @cnn/co
     ['passes', 'graph to graph'],
     ['nn', 'modules, layers, trace'],
     ['ops', 'one record per op'],
+    ['pointwise', 'scalar expressions'],
     ['graph', 'nodes, rewrite, verify'],
     ['tensor', 'shape, values'],
   ]),

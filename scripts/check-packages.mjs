@@ -33,6 +33,7 @@ const coreLayers = [
   'yield',
   'realms',
   'tensor',
+  'pointwise',
   'graph',
   'ops',
   'nn',
@@ -79,6 +80,12 @@ const mayImport = {
 function wasmRoom(root, file) {
   const name = relative(join(root, 'packages/core/src/backends/wasm'), file).split(/[/.]/)[0];
   return { name, level: wasmLevels.findIndex((level) => level.includes(name)) };
+}
+
+/** The layer of core that a file belongs to, which may be missing in `coreLayers`. */
+function coreLayer(root, file) {
+  const [folder, ...rest] = relative(join(root, 'packages/core/src'), file).split(/[/.]/);
+  return rest.length === 1 && coreEntries.includes(folder) ? 'entries' : folder;
 }
 
 /** Every problem of a repository, as sentences. */
@@ -133,16 +140,14 @@ export function problemsOf(root) {
     for (const file of sources(join(root, 'packages', name, 'src'))) {
       const isTest = file.endsWith('.test.ts');
       const where = relative(root, file);
+      if (name === 'core' && !isTest && !coreLayers.includes(coreLayer(root, file)))
+        problems.push(`${where} has no place among the coreLayers of scripts/check-packages.mjs.`);
       for (const target of importsOf(file)) {
         const other = /^@cnn\/([\w-]+)/.exec(target)?.[1];
         if (other && other !== name && !isTest && !(mayImport[name] ?? []).includes(other))
           problems.push(`${where} imports @cnn/${other}, which @cnn/${name} may not.`);
         if (name === 'core' && target.startsWith('.') && !isTest) {
-          const layer = (path) => {
-            const [folder, ...rest] = relative(join(root, 'packages/core/src'), path).split(/[/.]/);
-            return rest.length === 1 && coreEntries.includes(folder) ? 'entries' : folder;
-          };
-          const [from, to] = [layer(file), layer(resolve(dirname(file), target))];
+          const [from, to] = [coreLayer(root, file), coreLayer(root, resolve(dirname(file), target))];
           if (coreLayers.indexOf(to) > coreLayers.indexOf(from))
             problems.push(`${where} imports ${target}: ${from} may not know ${to}.`);
           const [importer, imported] = [wasmRoom(root, file), wasmRoom(root, resolve(dirname(file), target))];

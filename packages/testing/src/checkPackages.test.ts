@@ -33,7 +33,9 @@ test('a missing file, a wrong import between packages and one between layers are
     'packages/core/src/tensor/shape.ts',
     "import '../model/entry.js';\nimport { Graph } from '../graph/graph.js';\n",
   );
+  write('packages/core/src/unknown/file.ts', '');
   const problems = problemsOf(root).join('\n');
+  expect(problems).toContain('packages/core/src/unknown/file.ts has no place among the coreLayers');
   expect(problems).toContain('packages/vgg has no README.md');
   expect(problems).toContain('does not export article');
   expect(problems).toContain('registry.ts does not load @cnn/unknown');
