@@ -42,12 +42,14 @@ function activate(x: tf.Tensor, activation: Activation | undefined): tf.Tensor {
       return tf.tanh(x);
     case 'silu':
       return tf.mul(x, tf.sigmoid(x));
-    case 'gelu':
-      throw new Unsupported('no measured network has GELU, so its ops are not written for TensorFlow.js');
     case 'hardSigmoid':
       return tf.mul(tf.relu6(tf.add(x, 3)), 1 / 6);
     case 'hardSwish':
       return tf.mul(x, tf.mul(tf.relu6(tf.add(x, 3)), 1 / 6));
+    default:
+      throw new Unsupported(
+        `${activation?.fn}: no measured network has it, so it is not written for TensorFlow.js`,
+      );
   }
 }
 
