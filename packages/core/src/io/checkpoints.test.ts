@@ -2,6 +2,7 @@
  * Tests what training scripts, wrappers and other tools write, and what people pass by mistake: the right
  * weights come, and what was decided is said.
  */
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -414,6 +415,16 @@ describe('files on disk', () => {
     await expect(readWeights(join(folder, 'outside.json'))).rejects.toThrow(/no file beside it/);
     await expect(readWeights(join(folder, 'itself.json'))).rejects.toThrow(/it is JSON, not weights/);
     await expect(readWeights(index({ a: 'one.safetensors' }))).rejects.toThrow(/pass its path or URL/);
+  });
+
+  test('the hash of an index is refused, since it says nothing about the other files', async () => {
+    const index = bytesOf(JSON.stringify({ weight_map: { 'module.a': 'one.safetensors' } }));
+    await make({ 'index.json': index, 'one.safetensors': first });
+    const sha256 = createHash('sha256').update(index).digest('hex');
+    for (const source of [index, join(folder, 'index.json')])
+      await expect(readWeights(source, { sha256 })).rejects.toThrow(
+        /^The option sha256 is the hash of one file, but .* in 1 other file, which it would not check/,
+      );
   });
 
   test('an index and files that do not fit together are refused with the names and the files', async () => {

@@ -50,7 +50,8 @@ export interface ReadWeightsOptions {
   /** Bounds on the file's sizes. Defaults: 2 GiB in all, 16 MiB of header, 20,000 tensors, 2^29 values. */
   readonly limits?: Partial<Limits>;
   /**
-   * Expected SHA-256 of the file in hexadecimal digits, all 64 or at least the first 6. Default: not checked.
+   * Expected SHA-256 of the file in hexadecimal digits, all 64 or at least the first 6; refused for an index, whose
+   * other files it does not cover. Default: not checked.
    */
   readonly sha256?: string;
   /** Called with the number of bytes read or downloaded so far. */
@@ -104,7 +105,8 @@ export interface ReadWeightsOptions {
  * @throws FileFormatError for a file of another format or hash, truncated, crafted, or over a limit.
  * @throws DownloadError if a URL cannot be fetched.
  * @throws Error for a path that cannot be read, and for rename rules that give two tensors one name.
- * @throws TypeError for another kind of source, which it names, and a malformed `sha256` or limit.
+ * @throws TypeError for another kind of source, which it names, for a malformed option, and for a `sha256` of an
+ * index.
  * @example
  * const weights = await readWeights('resnet18-f37072fd.pth', { sha256: 'f37072fd' });
  * const averaged = await readWeights('checkpoint.pth', { from: 'state_dict_ema' });
@@ -145,6 +147,10 @@ async function readFrom(
     await sliced();
     return file.read(chosen);
   }
+  if (options.sha256 !== undefined)
+    throw new TypeError(
+      `The option sha256 is the hash of one file, but the source is the index of weights in ${shards.size} other ${shards.size === 1 ? 'file' : 'files'}, which it would not check. Leave it out, or read each file with its own.`,
+    );
   const parts = await openShards(source, shards, options, limits, notes);
   const weights: Weights = new Map();
   let elements = 0;
@@ -168,7 +174,7 @@ async function openShards(
   notes: Notes,
 ): Promise<(() => Promise<Weights>)[]> {
   // The prefixes, the rules and `from` are those of all files together: a file may hold no tensor under `from`.
-  const { sha256: _, rename, from, ...rest } = options;
+  const { rename, from, ...rest } = options;
   const all = new Map<string, { readonly file: OpenFile; readonly tensor: FileTensor }>();
   for (const name of shards.keys()) {
     const shard = besideSource(source, name);
