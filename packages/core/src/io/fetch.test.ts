@@ -197,6 +197,61 @@ describe('a connection that breaks', () => {
     expect(requests.length).toBe(3);
   });
 
+  const monday = 'Mon, 01 Jan 2024 00:00:00 GMT';
+  const tuesday = 'Tue, 02 Jan 2024 00:00:00 GMT';
+  test.each<[string, Record<string, string>, Record<string, string>, boolean]>([
+    ['an ETag without quotes', { etag: 'abc' }, { etag: 'def' }, false],
+    ['another weak ETag', { etag: 'W/"a"', 'last-modified': monday }, { etag: 'W/"b"' }, true],
+    [
+      'another weak ETag of the same time',
+      { etag: 'W/"a"', 'last-modified': monday },
+      { etag: 'W/"b"', 'last-modified': monday },
+      true,
+    ],
+    [
+      'the time of another version',
+      { etag: '"a"', 'last-modified': monday },
+      { 'last-modified': tuesday },
+      true,
+    ],
+    ['no time', { 'last-modified': monday }, {}, true],
+    ['a compressed part', { etag: '"a"' }, { etag: '"a"', 'content-encoding': 'gzip' }, true],
+  ])('never joins parts by %s', async (_, first, second, asked) => {
+    const part: Answer = (request, response) => {
+      const from = Number(/\d+/.exec(request.headers.range ?? '0')![0]);
+      response.writeHead(206, {
+        'content-range': `bytes ${from}-${file.length - 1}/${file.length}`,
+        ...second,
+      });
+      const rest = new Uint8Array(file.length - from);
+      response.end(second['content-encoding'] ? gzipSync(rest) : rest);
+    };
+    answers = asked ? [broken(first), part, whole] : [broken(first), whole];
+    await reads();
+    expect(requests.map(({ headers }) => headers.range !== undefined)).toEqual(
+      asked ? [false, true, false] : [false, false],
+    );
+  });
+
+  test('is tried on for as long as each attempt brings further bytes', async () => {
+    const step = Math.ceil(file.length / 7);
+    const some: Answer = (request, response) => {
+      const from = Number(/\d+/.exec(request.headers.range ?? '0')![0]);
+      const end = { 'content-range': `bytes ${from}-${file.length - 1}/${file.length}` };
+      response.writeHead(from > 0 ? 206 : 200, {
+        'content-length': file.length - from,
+        etag: '"v1"',
+        ...(from > 0 ? end : {}),
+      });
+      const part = file.subarray(from, from + step);
+      if (from + step >= file.length) response.end(part);
+      else response.write(part, () => setTimeout(() => response.destroy(), 20));
+    };
+    answers = [some];
+    await reads({ sha256: hash });
+    expect(requests.length).toBeGreaterThan(5);
+  });
+
   test('keeps what has come while the server is busy', async () => {
     answers = [broken({ etag: '"v1"' }), status(503), resumable('"v1"')];
     await reads({ sha256: hash });
@@ -418,6 +473,18 @@ describe('limits', () => {
     const failed = read({ limits: { maxBytes: 2 ** 53 } });
     await expect(failed).rejects.toThrow(FileFormatError);
     await expect(failed).rejects.toThrow(/1,125,899,906,842,624 bytes are more than memory/);
+    expect(requests.length).toBe(1);
+  });
+
+  test('end a compressed one that unpacks to more than 32 times what is announced', async () => {
+    const packed = gzipSync(new Uint8Array(2 ** 23));
+    answers = [
+      (_, response) =>
+        response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': packed.length }).end(packed),
+    ];
+    const failed = read({ cache: false });
+    await expect(failed).rejects.toThrow(FileFormatError);
+    await expect(failed).rejects.toThrow(/unpacks to more than 4,194,304 bytes, 32 times what is sent/);
     expect(requests.length).toBe(1);
   });
 

@@ -66,6 +66,12 @@ export function withinLimit(
     );
 }
 
+/**
+ * Gives the bytes that a compressed file may unpack to: 32 for each byte of it, or 4 MiB. Weights compress to half
+ * their size at best, text to a tenth; deflate itself goes to 1032, which is what bombs are made of.
+ */
+export const unpackedBudget = (packed: number): number => Math.max(2 ** 22, 32 * packed);
+
 /** Makes an array for a whole file. @throws FileFormatError if no array can be that long. */
 export function allocated(size: number): Uint8Array<ArrayBuffer> {
   try {

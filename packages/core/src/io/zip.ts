@@ -5,7 +5,7 @@
 import { FileFormatError } from '../errors.js';
 import { timeSlices } from '../yield.js';
 import type { FileBytes } from './fileBytes.js';
-import { type Limits, nameCounter, withinLimit } from './limits.js';
+import { type Limits, nameCounter, unpackedBudget, withinLimit } from './limits.js';
 import { quote } from './quote.js';
 import { textDecoder } from './text.js';
 
@@ -28,12 +28,6 @@ export interface ZipEntry {
 
 const STORED = 0;
 const DEFLATED = 8;
-
-/**
- * Bytes that all entries together may unpack to: 32 for each byte of the archive, or 4 MiB. Weights compress to
- * half their size at best, text to a tenth; deflate itself goes to 1032, which is what bombs are made of.
- */
-const budgetOf = (archiveBytes: number): number => Math.max(2 ** 22, 32 * archiveBytes);
 
 const fail = (reason: string, offset?: number): never => {
   throw new FileFormatError(format, reason, offset);
@@ -157,7 +151,7 @@ export async function readZip(
     unpacked += size;
     if (!file.lazy || method !== STORED) inMemory += size;
     withinLimit(format, limits, 'maxBytes', inMemory, place);
-    if (unpacked > budgetOf(file.length))
+    if (unpacked > unpackedBudget(file.length))
       fail(
         `its entries unpack to ${unpacked.toLocaleString('en-US')} bytes and more, over 32 times the ${file.length.toLocaleString('en-US')} of the file. Unpack it yourself if you trust it, and zip it without compression.`,
         place,
