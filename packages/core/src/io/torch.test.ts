@@ -354,6 +354,26 @@ describe('zip only', () => {
     });
   });
 
+  test('the data.pkl is that of the program, not of its extra files; of two neither', async () => {
+    const other = { 'a/extra/data.pkl': object, 'a/extra/data/0': floats(9, 9) };
+    const own = { 'a/data.pkl': object, 'a/data/0': floats(1, 2) };
+    for (const entries of [
+      { ...other, ...own },
+      { ...own, ...other },
+    ])
+      expect(await read(zipFile(entries))).toEqual({ x: [[2], [1, 2]] });
+    const folders = { 'b/data.pkl': object, 'b/data/0': floats(9, 9) };
+    const foreign = { 'x/extra/data.pkl': object, 'x/extra/data/0': floats(9, 9) };
+    for (const entries of [
+      { ...folders, ...own },
+      { ...own, ...folders },
+      { ...foreign, ...own },
+    ])
+      await expect(read(zipFile(entries))).rejects.toThrow(
+        /more than one data\.pkl, '(a|b|x\/extra)\/data\.pkl', /,
+      );
+  });
+
   test('archives that are something else say so', async () => {
     await expect(read(zipFile({ 'weights.pth': six }))).rejects.toThrow(/no data.pkl but 'weights.pth'/);
     const script = zipFile({ 'a/data.pkl': object, 'a/constants.pkl': object, 'a/data/0': six });
