@@ -2,7 +2,6 @@
 import { FileFormatError } from '../errors.js';
 import { platformName } from '../platformName.js';
 import { excerpt } from '../printable.js';
-import { describeValue } from '../realms.js';
 import { type Hash, requireHash, sha256 } from './hash.js';
 import { allocated, type Limits, unpackedBudget, withinLimit } from './limits.js';
 import { addressOf, shownUrl } from './url.js';
@@ -88,31 +87,17 @@ const isSame = (whole: Version, part: Version): boolean =>
 /** Milliseconds of the longest timer; longer ones fire at once. */
 const MAX_TIMER = 2 ** 31 - 1;
 
-/** @throws TypeError for a `stallTimeout` that is no number above 0, or an unknown `redirect`. */
-export function requireDownloadOptions({
-  stallTimeout,
-  redirect,
-}: Pick<DownloadOptions, 'stallTimeout' | 'redirect'>): void {
-  if (stallTimeout !== undefined && !(typeof stallTimeout === 'number' && stallTimeout > 0))
-    throw new TypeError(
-      `The option stallTimeout is a number of milliseconds above 0, got ${describeValue(stallTimeout)}.`,
-    );
-  if (redirect !== undefined && redirect !== 'follow' && redirect !== 'error')
-    throw new TypeError(`The option redirect is 'follow' or 'error', got ${describeValue(redirect)}.`);
-}
-
 /**
  * Downloads the file at a URL. After a broken connection it resumes where it stopped (`Range` with
  * `If-Range`) if the file has not changed on the server, else it starts again.
  * A user and password in the URL are sent as Basic authorization; no message shows them, nor the query.
  * @throws DownloadError with the status or the reason, and what to do.
- * @throws TypeError if it is not a URL, or for a wrong option.
+ * @throws TypeError if it is not a URL.
  * @throws FileFormatError over `maxBytes` or for a wrong hash.
  * @throws the signal's reason once it is aborted.
  */
 export async function download(url: string, options: DownloadOptions): Promise<Uint8Array> {
   const { signal, sha256: expected } = options;
-  requireDownloadOptions(options);
   requireDownloadable(url);
   const received = nothing();
   /** Most bytes that any attempt has reached. */

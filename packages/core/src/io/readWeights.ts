@@ -11,11 +11,11 @@ import { withoutUnused } from './convert.js';
 import { describeFile } from './describeFile.js';
 import type { Progress } from './fetch.js';
 import { type FileBytes, inMemory, onDisk } from './fileBytes.js';
-import { requireHashOption } from './hash.js';
 import { type Limits, OverLimit, resolveLimits, withinLimit } from './limits.js';
 import { chosenBy, type Listing, type ReadOptions } from './listing.js';
 import { Notes, type WeightsNote } from './notes.js';
 import { isNpz, listNpz } from './npz.js';
+import { requireOptions } from './options.js';
 import { type Rename, understandNames } from './rename.js';
 import { listSafetensors, looksLikeSafetensors } from './safetensors.js';
 import { requireShard, type Shards, shardsOf } from './shards.js';
@@ -113,12 +113,8 @@ export interface ReadWeightsOptions {
  */
 export async function readWeights(source: WeightSource, options: ReadWeightsOptions = {}): Promise<Weights> {
   source = sourceOfThisRealm(source);
+  requireOptions(options);
   const limits = resolveLimits(options.limits);
-  requireHashOption(options.sha256);
-  if (options.from !== undefined && (typeof options.from !== 'string' || options.from === ''))
-    throw new TypeError(
-      `The option 'from' is keys joined by dots, such as 'state_dict_ema', got ${String(options.from)}.`,
-    );
   const notes = new Notes();
   const weights = await readFrom(source, options, limits, notes);
   for (const note of notes.all)
