@@ -209,10 +209,13 @@ async function readUrl(url: string, options: SourceOptions): Promise<SourceBytes
   const result = (bytes: Uint8Array, place: string): SourceBytes => ({ bytes, owned: true, place, forget });
   const kept = await cache?.find(key);
   if (kept !== undefined) {
-    const bytes = await (typeof kept === 'string' ? readFile(kept, options) : readBlob(kept, options)).catch(
+    const checked = { ...options, sha256: options.sha256 ?? (await cache?.digestOf(key)) };
+    const bytes = await (typeof kept === 'string' ? readFile(kept, checked) : readBlob(kept, checked)).catch(
       async (error: unknown) => {
         // A cached copy with the wrong hash is damaged: it is deleted and downloaded again.
         if (!(error instanceof HashMismatch)) throw error;
+        if (options.sha256 === undefined)
+          console.warn(`The kept download of ${shown} is damaged, and is downloaded again.`);
         await forget();
       },
     );
