@@ -340,6 +340,26 @@ describe('arrays of numpy', () => {
     expect((await read(torchZip(fromHex(pickled[0]!), {}))).weights).toEqual(arrays);
   });
 
+  test.each([
+    ['>f4', undefined, true],
+    ['f4', '>', true],
+    ['>f4', '<', false],
+    ['<f4', undefined, false],
+  ])('in the order of the type %s, or of its state: %s', async (type, order, big) => {
+    const state =
+      order === undefined ? bytesOf() : bytesOf(tuple(3, order, null, null, null, -1, -1, 0), 'b');
+    const dtype = bytesOf(call(name('numpy', 'dtype'), type, false, true), state);
+    const made = call(
+      name('numpy._core.multiarray', '_reconstruct'),
+      name('numpy', 'ndarray'),
+      tuple(0),
+      bytesOf('C', 1, 'b'),
+    );
+    const content = big ? floats(1, 2).reverse() : floats(2, 1);
+    const x = bytesOf(made, tuple(1, tuple(2), dtype, false, bytesOf('C', 8, content)), 'b');
+    expect((await read(pickle({ x }))).weights).toEqual({ x: [[2], [2, 1]] });
+  });
+
   test('in an archive of numpy.savez', async () => {
     const { w: first, ...rest } = arrays;
     expect((await read(fromHex(npz))).weights).toEqual({ 'conv.weight': first, ...rest });
@@ -351,6 +371,11 @@ describe('arrays of numpy', () => {
     ["{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", /several fields/],
     ["{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", /needs 12 bytes for its shape, but has 8/],
     ["{'descr': '<f4', 'fortran_order': False, }", /damaged header/],
+    ["{'descr': '<f4', 'descr': '>f4', 'fortran_order': False, 'shape': (2,), }", /damaged header/],
+    ["{'descr': '<f4', 'fortran_order': False, 'shape': (2 1), }", /damaged header/],
+    ["{'descr': '<f4', 'fortran_order': False, 'shape': (2), }", /damaged header/],
+    ["{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'more': '', }", /damaged header/],
+    ["{'descr': '<f4', 'fortran_order': False, 'shape': (2,), } + {}", /damaged header/],
   ])('%s is an error', async (header, message) => {
     const array = bytesOf(0x93, 'NUMPY', 1, 0, header.length, 0, header, new Uint8Array(8));
     await expect(read(zipFile({ 'x.npy': array }))).rejects.toThrow(message);

@@ -255,7 +255,7 @@ describe.each(formats)('the %s format', (_, file) => {
       1,
       's.',
     );
-    await expect(readWeights(file(wrapped))).rejects.toThrow(/no tensors/);
+    await expect(readWeights(file(wrapped))).rejects.toThrow(/appends to a list after an array was made/);
   });
 
   test('a hundred thousand names of one large dict are looked into once', async () => {
@@ -274,6 +274,24 @@ describe.each(formats)('the %s format', (_, file) => {
     const start = cpuTime();
     await expect(readWeights(file(outer))).rejects.toThrow(/it holds no tensors/);
     expect(cpuTime() - start).toBeLessThan(5000);
+  });
+
+  test('a shape that changes after the call that made the tensor is refused: Python has read it', async () => {
+    const list = (key: number, item: number): Uint8Array => bytesOf(']q', key, '(K', item, 'e');
+    const grown = (key: number, item: number): Uint8Array => bytesOf('h', key, 'K', item, 'a');
+    const made = call(
+      name('torch._utils', '_rebuild_tensor_v2'),
+      storage(),
+      0,
+      list(8, 2),
+      list(9, 1),
+      false,
+      call(name('collections', 'OrderedDict')),
+    );
+    expect(await read(file(pickle({ w: made })))).toEqual({ w: [[2], [1, 2]] });
+    await expect(read(file(pickle({ w: made, x: grown(8, 2), y: grown(9, 0) })))).rejects.toThrow(
+      /appends to a list after an array was made with it/,
+    );
   });
 
   test('a missing storage', async () => {

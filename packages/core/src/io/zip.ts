@@ -52,6 +52,19 @@ interface Directory {
   readonly end: number;
 }
 
+/**
+ * Requires that the directory ends at its record. It does not if other bytes were put before the archive, as when two
+ * are joined: readers differ in which of the two they take.
+ */
+function endingAt(count: number, start: number, size: number, end: number): Directory {
+  if (start + size !== end)
+    fail(
+      `its directory of ${size} bytes at ${start} does not end at ${end}, where the record of it begins; the file is damaged, or two are joined`,
+      end,
+    );
+  return { count, start, end };
+}
+
 /** Finds the central directory by the record at the end of the archive; reads zip64 records too. */
 async function directoryOf(file: FileBytes): Promise<Directory> {
   if (file.length < END_BYTES) fail('it is shorter than an empty zip file', file.length);
@@ -63,17 +76,19 @@ async function directoryOf(file: FileBytes): Promise<Directory> {
   if (at < least) fail('it has no directory at its end; the file is cut short', file.length);
   const locator = at - LOCATOR_BYTES;
   if (locator < 0 || view.getUint32(locator, true) !== 0x07064b50)
-    return { count: view.getUint16(at + 10, true), start: view.getUint32(at + 16, true), end: from + at };
+    return endingAt(
+      view.getUint16(at + 10, true),
+      view.getUint32(at + 16, true),
+      view.getUint32(at + 12, true),
+      from + at,
+    );
   const recordAt = Number(view.getBigUint64(locator + 8, true));
   const record =
     recordAt + RECORD_BYTES <= file.length ? viewOf(await file.read(recordAt, RECORD_BYTES)) : undefined;
   if (record?.getUint32(0, true) !== 0x06064b50)
     return fail('its 64-bit directory is not where it says', from + locator);
-  return {
-    count: Number(record.getBigUint64(32, true)),
-    start: Number(record.getBigUint64(48, true)),
-    end: recordAt,
-  };
+  const [count, size, start] = [32, 40, 48].map((offset) => Number(record.getBigUint64(offset, true)));
+  return endingAt(count!, start!, size!, recordAt);
 }
 
 /**
@@ -162,6 +177,7 @@ export async function readZip(
     entries.push({ name, method, header, packedBytes, bytes: size });
     at = next;
   }
+  if (start + at !== end) fail('its directory is longer than its entries', start + at);
   return apart(entries, file.length);
 }
 
