@@ -3,7 +3,7 @@
  * weights come, and what was decided is said.
  */
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -521,6 +521,17 @@ describe('files on disk', () => {
     expect([...(await readWeights(path)).keys()]).toEqual(Object.values(gan).flat());
     expect([...(await readWeights(path, { from: 'module.g' })).keys()]).toEqual(['a', 'b']);
     await expect(readWeights(path, { from: 'y' })).rejects.toThrow(/no name in it starts with 'y.'/);
+    // The second file is refused before a byte of it is read.
+    const seen: number[] = [];
+    const [firstSize, secondSize] = await Promise.all(
+      Object.keys(gan).map(async (name) => (await stat(join(folder, name))).size),
+    );
+    const limits = { maxBytes: firstSize! + secondSize! - 1 };
+    await expect(
+      readWeights(path, { limits, onProgress: ({ loaded }) => seen.push(loaded) }),
+    ).rejects.toThrow(`asks for ${firstSize! + secondSize!}, over the limit maxBytes of ${limits.maxBytes}`);
+    expect(seen).toEqual([(await stat(path)).size, firstSize]);
+    expect((await readWeights(path, { limits, onDemand: true })).size).toBe(4);
     await expect(readWeights(path, { limits: { maxElements: 3 } })).rejects.toThrow(
       /asks for 4, .*maxElements/,
     );

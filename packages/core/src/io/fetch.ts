@@ -3,7 +3,7 @@ import { FileFormatError } from '../errors.js';
 import { platformName } from '../platformName.js';
 import { excerpt } from '../printable.js';
 import { type Hash, requireHash, sha256 } from './hash.js';
-import { allocated, type Limits, unpackedBudget, withinLimit } from './limits.js';
+import { allocated, type SharedLimits, unpackedBudget, withinLimit } from './limits.js';
 import { addressOf, shownUrl } from './url.js';
 
 /** Progress of a download or a read, in bytes. */
@@ -15,7 +15,7 @@ export interface Progress {
 
 /** Options of {@link download}. */
 export interface DownloadOptions {
-  readonly limits: Limits;
+  readonly limits: SharedLimits;
   /** Expected SHA-256 in hexadecimal digits: all 64 or the first ones. */
   readonly sha256?: string | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -341,7 +341,7 @@ function requireOk(url: string, { ok, status, statusText }: Response): void {
   throw new DownloadError(`Could not download ${shownUrl(url)}: ${answer}. ${advice}`);
 }
 
-function append(received: Received, part: Uint8Array, limits: Limits): void {
+function append(received: Received, part: Uint8Array, limits: SharedLimits): void {
   const needed = received.length + part.length;
   withinLimit('weight', limits, 'maxBytes', needed);
   if (needed > received.most)

@@ -11,7 +11,7 @@ import { withoutUnused } from './convert.js';
 import { describeFile } from './describeFile.js';
 import type { Progress } from './fetch.js';
 import { type FileBytes, inMemory, onDisk } from './fileBytes.js';
-import { type Limits, OverLimit, resolveLimits, withinLimit } from './limits.js';
+import { type Limits, OverLimit, resolveLimits, type SharedLimits, withinLimit } from './limits.js';
 import { chosenBy, type Listing, type ReadOptions } from './listing.js';
 import { Notes, type WeightsNote } from './notes.js';
 import { isNpz, listNpz } from './npz.js';
@@ -173,6 +173,7 @@ async function openShards(
   // The prefixes, the rules and `from` are those of all files together: a file may hold no tensor under `from`.
   const { rename, from, ...rest } = options;
   const all = new Map<string, { readonly file: OpenFile; readonly tensor: FileTensor }>();
+  let bytesBefore = 0;
   for (const name of shards.keys()) {
     const shard = besideSource(source, name);
     if (shard === undefined)
@@ -180,7 +181,9 @@ async function openShards(
         'weight',
         `it is the index of weights in ${shards.size} other files; pass its path or URL, so that they are found beside it`,
       );
-    const opened = await open(shard, rest, limits);
+    // Refuses a file before it is read; those whose values stay on disk take no memory.
+    const opened = await open(shard, rest, { ...limits, bytesBefore });
+    if (!opened.bytes.lazy) bytesBefore += opened.bytes.length;
     const file = await list(opened, { limits, owned: opened.owned, signal: rest.signal, notes });
     requireShard(shards, name, file.tensors);
     for (const [key, tensor] of file.tensors) all.set(key, { file, tensor });
@@ -210,7 +213,11 @@ interface OpenSource {
   failed(error: unknown): Promise<never>;
 }
 
-async function open(source: WeightSource, options: ReadWeightsOptions, limits: Limits): Promise<OpenSource> {
+async function open(
+  source: WeightSource,
+  options: ReadWeightsOptions,
+  limits: SharedLimits,
+): Promise<OpenSource> {
   const path = options.onDemand && options.sha256 === undefined ? pathOf(source) : undefined;
   if (path !== undefined) {
     const bytes = await onDisk(path, options);

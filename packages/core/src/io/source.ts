@@ -8,7 +8,7 @@ import { bytesOf, describeValue, isBlob, isUrl } from '../realms.js';
 import { type CacheOptions, openCache } from './cache.js';
 import { download, type Progress } from './fetch.js';
 import { HashMismatch, requireHash, sha256, sha256Of } from './hash.js';
-import { allocated, type Limits, withinLimit } from './limits.js';
+import { allocated, type SharedLimits, withinLimit } from './limits.js';
 import { requireBuiltin } from './requireBuiltin.js';
 import { addressOf, isUrlText, parseUrl, shownUrl } from './url.js';
 
@@ -20,7 +20,7 @@ export type WeightSource = string | URL | Blob | ArrayBuffer | Uint8Array;
 
 /** Options of {@link readSource}. */
 export interface SourceOptions extends CacheOptions {
-  readonly limits: Limits;
+  readonly limits: SharedLimits;
   /** Expected SHA-256 in hexadecimal digits: all 64 or the first ones. */
   readonly sha256?: string | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
