@@ -219,11 +219,12 @@ function numpyReference({ name, args, state }: Rebuild, fail: (reason: string) =
   const [content, type, shape, order] = isState
     ? [itemOf(state, 4), itemOf(state, 2), itemOf(state, 1), itemOf(state, 3) === true ? 'F' : 'C']
     : args;
-  const descriptor = isTag(type, 'call') ? type.args[0] : undefined;
-  const dtype = typeof descriptor === 'string' ? numpyType(descriptor.replace(/^[<>|=]/, '')) : undefined;
+  const named = isTag(type, 'call') ? type.args[0] : undefined;
+  const descriptor = typeof named === 'string' ? named : undefined;
+  const dtype = descriptor !== undefined ? numpyType(descriptor.replace(/^[<>|=]/, '')) : undefined;
   if (!dtype)
     return fail(
-      `is an array of numpy's type ${describe(descriptor)}, which is not supported. Save it with .astype('float32'), or leave it out with the 'rename' option.`,
+      `is an array of numpy's type ${describe(named)}, which is not supported. Save it with .astype('float32'), or leave it out with the 'rename' option.`,
     );
   if (!isShape(shape)) return fail('has no proper shape');
   const bytes = contentOf(content);
@@ -231,8 +232,9 @@ function numpyReference({ name, args, state }: Rebuild, fail: (reason: string) =
   const needed = shape.includes(0) ? 0 : sizeOf(shape) * bytesPerValue(dtype);
   // A text is decoded only if it is as long as the values: many arrays may share one long text.
   if (bytes.length !== needed) return fail(`needs ${needed} bytes for its shape, but has ${bytes.length}`);
-  // The state of a dtype: (version, byte order, ...).
-  const byteOrder = isTag(type, 'call') ? itemOf(type.state, 1) : undefined;
+  // The state of a dtype, (version, byte order, ...), replaces the order that its name gives.
+  const typeState = isTag(type, 'call') ? type.state : undefined;
+  const byteOrder = typeState === undefined ? descriptor?.[0] : itemOf(typeState, 1);
   return {
     storage: () => (typeof bytes === 'string' ? latin1Bytes(bytes) : bytes),
     dtype,

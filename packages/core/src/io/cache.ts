@@ -5,8 +5,9 @@
 
 import { builtin } from '../platform.js';
 import { writeAtomically } from './atomicFile.js';
-import { sha256OfText } from './hash.js';
+import { sha256Of, sha256OfText } from './hash.js';
 import { makeFolder } from './makeFolder.js';
+import { utf8Bytes } from './text.js';
 import { shownUrl } from './url.js';
 
 /** End of the errors about the folder. */
@@ -18,6 +19,8 @@ export interface DownloadCache {
   prepare(): Promise<void>;
   /** Gives the path (Node) or the bytes (browser) of a cached download; undefined if there is none. */
   find(url: string): Promise<string | Blob | undefined>;
+  /** Gives the SHA-256 of a cached download as it was kept; undefined in browsers, or if it is lost. */
+  digestOf(url: string): Promise<string | undefined>;
   keep(url: string, bytes: Uint8Array): Promise<void>;
   /** Deletes a cached download, for instance a damaged one. */
   forget(url: string): Promise<void>;
@@ -82,7 +85,10 @@ export function openCache({ cache, cacheDir }: CacheOptions): DownloadCache | un
   return cache ? browserCache() : undefined;
 }
 
-/** Caches in a folder. A file is named by 32 digits of its URL's SHA-256 and the last part of its URL. */
+/**
+ * Caches in a folder. A file is named by 32 digits of its URL's SHA-256 and the last part of its URL. Beside it lies its
+ * own SHA-256, as `sha256sum` writes it, in a file whose name ends with `.sha256`.
+ */
 function folder(directory: string): DownloadCache {
   const fs = builtin<typeof import('node:fs/promises')>('node:fs/promises')!;
   const path = builtin<typeof import('node:path')>('node:path')!;
@@ -94,6 +100,7 @@ function folder(directory: string): DownloadCache {
       .replace(/[^\w.-]/g, '_');
     return path.join(directory, `${digits}-${name.slice(-80) || 'weights'}`);
   };
+  const digestFile = (file: string): string => `${file}.sha256`;
   const cannot = (error: NodeJS.ErrnoException): never => {
     const full = error.code === 'ENOSPC' || error.code === 'EDQUOT';
     throw new Error(
@@ -112,11 +119,22 @@ function folder(directory: string): DownloadCache {
       const found = await fs.stat(file).catch(() => undefined);
       return found?.isFile() ? file : undefined;
     },
+    async digestOf(url) {
+      const text = await fs.readFile(digestFile(await fileOf(url)), 'utf8').catch(() => '');
+      return /^[0-9a-f]{64}(?= )/.exec(text)?.[0];
+    },
     async keep(url, bytes) {
       const file = await fileOf(url);
+      const line = utf8Bytes(`${await sha256Of(bytes)}  ${path.basename(file)}\n`);
+      // A crash between the two leaves a digest that does not fit, so that the file is downloaded again.
+      await writeAtomically(digestFile(file), line).catch(cannot);
       await writeAtomically(file, bytes).catch(cannot);
     },
-    forget: async (url) => fs.rm(await fileOf(url), { force: true }),
+    async forget(url) {
+      const file = await fileOf(url);
+      await fs.rm(file, { force: true });
+      await fs.rm(digestFile(file), { force: true });
+    },
   };
 }
 
@@ -147,6 +165,7 @@ function browserCache(): DownloadCache {
   return {
     prepare: () => Promise.resolve(),
     find: async (url) => (await (await open())?.match(url))?.blob(),
+    digestOf: () => Promise.resolve(undefined),
     async keep(url, bytes) {
       const cache = await open();
       await cache?.put(url, new Response(bytes as Uint8Array<ArrayBuffer>)).catch((error: Error) => {

@@ -2,7 +2,8 @@
  * Tests what training scripts, wrappers and other tools write, and what people pass by mistake: the right
  * weights come, and what was decided is said.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -339,6 +340,26 @@ describe('arrays of numpy', () => {
     expect((await read(torchZip(fromHex(pickled[0]!), {}))).weights).toEqual(arrays);
   });
 
+  test.each([
+    ['>f4', undefined, true],
+    ['f4', '>', true],
+    ['>f4', '<', false],
+    ['<f4', undefined, false],
+  ])('in the order of the type %s, or of its state: %s', async (type, order, big) => {
+    const state =
+      order === undefined ? bytesOf() : bytesOf(tuple(3, order, null, null, null, -1, -1, 0), 'b');
+    const dtype = bytesOf(call(name('numpy', 'dtype'), type, false, true), state);
+    const made = call(
+      name('numpy._core.multiarray', '_reconstruct'),
+      name('numpy', 'ndarray'),
+      tuple(0),
+      bytesOf('C', 1, 'b'),
+    );
+    const content = big ? floats(1, 2).reverse() : floats(2, 1);
+    const x = bytesOf(made, tuple(1, tuple(2), dtype, false, bytesOf('C', 8, content)), 'b');
+    expect((await read(pickle({ x }))).weights).toEqual({ x: [[2], [2, 1]] });
+  });
+
   test('in an archive of numpy.savez', async () => {
     const { w: first, ...rest } = arrays;
     expect((await read(fromHex(npz))).weights).toEqual({ 'conv.weight': first, ...rest });
@@ -350,6 +371,11 @@ describe('arrays of numpy', () => {
     ["{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", /several fields/],
     ["{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", /needs 12 bytes for its shape, but has 8/],
     ["{'descr': '<f4', 'fortran_order': False, }", /damaged header/],
+    ["{'descr': '<f4', 'descr': '>f4', 'fortran_order': False, 'shape': (2,), }", /damaged header/],
+    ["{'descr': '<f4', 'fortran_order': False, 'shape': (2 1), }", /damaged header/],
+    ["{'descr': '<f4', 'fortran_order': False, 'shape': (2), }", /damaged header/],
+    ["{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'more': '', }", /damaged header/],
+    ["{'descr': '<f4', 'fortran_order': False, 'shape': (2,), } + {}", /damaged header/],
   ])('%s is an error', async (header, message) => {
     const array = bytesOf(0x93, 'NUMPY', 1, 0, header.length, 0, header, new Uint8Array(8));
     await expect(read(zipFile({ 'x.npy': array }))).rejects.toThrow(message);
@@ -414,6 +440,16 @@ describe('files on disk', () => {
     await expect(readWeights(join(folder, 'outside.json'))).rejects.toThrow(/no file beside it/);
     await expect(readWeights(join(folder, 'itself.json'))).rejects.toThrow(/it is JSON, not weights/);
     await expect(readWeights(index({ a: 'one.safetensors' }))).rejects.toThrow(/pass its path or URL/);
+  });
+
+  test('the hash of an index is refused, since it says nothing about the other files', async () => {
+    const index = bytesOf(JSON.stringify({ weight_map: { 'module.a': 'one.safetensors' } }));
+    await make({ 'index.json': index, 'one.safetensors': first });
+    const sha256 = createHash('sha256').update(index).digest('hex');
+    for (const source of [index, join(folder, 'index.json')])
+      await expect(readWeights(source, { sha256 })).rejects.toThrow(
+        /^The option sha256 is the hash of one file, but .* in 1 other file, which it would not check/,
+      );
   });
 
   test('an index and files that do not fit together are refused with the names and the files', async () => {
@@ -485,6 +521,17 @@ describe('files on disk', () => {
     expect([...(await readWeights(path)).keys()]).toEqual(Object.values(gan).flat());
     expect([...(await readWeights(path, { from: 'module.g' })).keys()]).toEqual(['a', 'b']);
     await expect(readWeights(path, { from: 'y' })).rejects.toThrow(/no name in it starts with 'y.'/);
+    // The second file is refused before a byte of it is read.
+    const seen: number[] = [];
+    const [firstSize, secondSize] = await Promise.all(
+      Object.keys(gan).map(async (name) => (await stat(join(folder, name))).size),
+    );
+    const limits = { maxBytes: firstSize! + secondSize! - 1 };
+    await expect(
+      readWeights(path, { limits, onProgress: ({ loaded }) => seen.push(loaded) }),
+    ).rejects.toThrow(`asks for ${firstSize! + secondSize!}, over the limit maxBytes of ${limits.maxBytes}`);
+    expect(seen).toEqual([(await stat(path)).size, firstSize]);
+    expect((await readWeights(path, { limits, onDemand: true })).size).toBe(4);
     await expect(readWeights(path, { limits: { maxElements: 3 } })).rejects.toThrow(
       /asks for 4, .*maxElements/,
     );

@@ -60,6 +60,14 @@ const read = (options: ReadWeightsOptions = {}): Promise<Weights> =>
 const reads = async (options?: ReadWeightsOptions): Promise<void> =>
   expect(plain(await read(options))).toEqual(plain(weights));
 
+/** Gives the names of the kept downloads; each has its digest beside it. */
+async function kept(): Promise<readonly string[]> {
+  const names = await readdir(cacheDir);
+  const files = names.filter((name) => !name.endsWith('.sha256'));
+  expect([...names].sort()).toEqual(files.flatMap((name) => [name, `${name}.sha256`]).sort());
+  return files;
+}
+
 const whole: Answer = (_, response) => {
   response.writeHead(200, { 'content-length': file.length });
   response.end(file);
@@ -119,7 +127,7 @@ describe('what comes whole', () => {
     const wrong = read({ sha256: '0'.repeat(64) });
     await expect(wrong).rejects.toThrow(FileFormatError);
     await expect(wrong).rejects.toThrow(`starts with ${hash}, expected ${'0'.repeat(64)}`);
-    expect(await readdir(cacheDir)).toEqual([]);
+    expect(await kept()).toEqual([]);
   });
 });
 
@@ -197,6 +205,61 @@ describe('a connection that breaks', () => {
     expect(requests.length).toBe(3);
   });
 
+  const monday = 'Mon, 01 Jan 2024 00:00:00 GMT';
+  const tuesday = 'Tue, 02 Jan 2024 00:00:00 GMT';
+  test.each<[string, Record<string, string>, Record<string, string>, boolean]>([
+    ['an ETag without quotes', { etag: 'abc' }, { etag: 'def' }, false],
+    ['another weak ETag', { etag: 'W/"a"', 'last-modified': monday }, { etag: 'W/"b"' }, true],
+    [
+      'another weak ETag of the same time',
+      { etag: 'W/"a"', 'last-modified': monday },
+      { etag: 'W/"b"', 'last-modified': monday },
+      true,
+    ],
+    [
+      'the time of another version',
+      { etag: '"a"', 'last-modified': monday },
+      { 'last-modified': tuesday },
+      true,
+    ],
+    ['no time', { 'last-modified': monday }, {}, true],
+    ['a compressed part', { etag: '"a"' }, { etag: '"a"', 'content-encoding': 'gzip' }, true],
+  ])('never joins parts by %s', async (_, first, second, asked) => {
+    const part: Answer = (request, response) => {
+      const from = Number(/\d+/.exec(request.headers.range ?? '0')![0]);
+      response.writeHead(206, {
+        'content-range': `bytes ${from}-${file.length - 1}/${file.length}`,
+        ...second,
+      });
+      const rest = new Uint8Array(file.length - from);
+      response.end(second['content-encoding'] ? gzipSync(rest) : rest);
+    };
+    answers = asked ? [broken(first), part, whole] : [broken(first), whole];
+    await reads();
+    expect(requests.map(({ headers }) => headers.range !== undefined)).toEqual(
+      asked ? [false, true, false] : [false, false],
+    );
+  });
+
+  test('is tried on for as long as each attempt brings further bytes', async () => {
+    const step = Math.ceil(file.length / 7);
+    const some: Answer = (request, response) => {
+      const from = Number(/\d+/.exec(request.headers.range ?? '0')![0]);
+      const end = { 'content-range': `bytes ${from}-${file.length - 1}/${file.length}` };
+      response.writeHead(from > 0 ? 206 : 200, {
+        'content-length': file.length - from,
+        etag: '"v1"',
+        ...(from > 0 ? end : {}),
+      });
+      const part = file.subarray(from, from + step);
+      if (from + step >= file.length) response.end(part);
+      else response.write(part, () => setTimeout(() => response.destroy(), 20));
+    };
+    answers = [some];
+    await reads({ sha256: hash });
+    expect(requests.length).toBeGreaterThan(5);
+  });
+
   test('keeps what has come while the server is busy', async () => {
     answers = [broken({ etag: '"v1"' }), status(503), resumable('"v1"')];
     await reads({ sha256: hash });
@@ -211,7 +274,7 @@ describe('a connection that breaks', () => {
       /\(4 tries\). Check the connection, or download the file by other means/,
     );
     expect(requests.length).toBe(4);
-    expect(await readdir(cacheDir)).toEqual([]);
+    expect(await kept()).toEqual([]);
   });
 
   test('counts as broken when it stalls', async () => {
@@ -273,7 +336,7 @@ describe('an error in one sentence', () => {
     await expect(read()).rejects.toThrow(
       /web page or XML; check that the URL leads to the file itself \(http/,
     );
-    expect(await readdir(cacheDir)).toEqual([]);
+    expect(await kept()).toEqual([]);
   });
 });
 
@@ -421,6 +484,18 @@ describe('limits', () => {
     expect(requests.length).toBe(1);
   });
 
+  test('end a compressed one that unpacks to more than 32 times what is announced', async () => {
+    const packed = gzipSync(new Uint8Array(2 ** 23));
+    answers = [
+      (_, response) =>
+        response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': packed.length }).end(packed),
+    ];
+    const failed = read({ cache: false });
+    await expect(failed).rejects.toThrow(FileFormatError);
+    await expect(failed).rejects.toThrow(/unpacks to more than 4,194,304 bytes, 32 times what is sent/);
+    expect(requests.length).toBe(1);
+  });
+
   test('end one that never announced it while it comes', async () => {
     let open = true;
     answers = [
@@ -496,7 +571,7 @@ describe('the cache', () => {
     await reads();
     await reads({ sha256: hash });
     expect(requests.length).toBe(1);
-    const [name] = await readdir(cacheDir);
+    const [name] = await kept();
     expect(name).toMatch(/^[0-9a-f]{32}-x\.safetensors$/);
     expect(new Uint8Array(await readFile(join(cacheDir, name!)))).toEqual(file);
   });
@@ -505,26 +580,45 @@ describe('the cache', () => {
     answers = [whole];
     await readWeights(url('a/x.pth'), { cacheDir });
     await readWeights(url('b/x.pth'), { cacheDir });
-    expect((await readdir(cacheDir)).length).toBe(2);
+    expect((await kept()).length).toBe(2);
   });
 
   test('replaces a damaged file when the hash tells', async () => {
     answers = [whole];
     await reads();
-    const [name] = await readdir(cacheDir);
+    const [name] = await kept();
     await writeFile(join(cacheDir, name!), file.subarray(0, 99));
     await reads({ sha256: hash });
     expect(requests.length).toBe(2);
     expect(new Uint8Array(await readFile(join(cacheDir, name!)))).toEqual(file);
   });
 
-  test('forgets a damaged file without a hash, after an error that names it', async () => {
+  test('forgets a damaged file without any hash, after an error that names it', async () => {
     answers = [whole];
     await reads();
-    const [name] = await readdir(cacheDir);
+    const [name] = await kept();
     await writeFile(join(cacheDir, name!), file.subarray(0, 99));
+    await rm(join(cacheDir, `${name}.sha256`));
     await expect(read()).rejects.toThrow(name);
     await reads();
+  });
+
+  test('downloads a file again, with a warning, if a bit of it has flipped', async () => {
+    const warned = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+    answers = [whole];
+    await reads();
+    const [name] = await kept();
+    const damaged = file.slice();
+    damaged[file.length - 7]! ^= 0x40;
+    await writeFile(join(cacheDir, name!), damaged);
+    await reads();
+    await reads();
+    expect(requests.length).toBe(2);
+    expect(warned.mock.calls).toEqual([
+      [expect.stringMatching(/^The kept download of http.*x\.safetensors\?\.\.\. is damaged, and is/)],
+    ]);
+    warned.mockRestore();
+    expect(await readFile(join(cacheDir, `${name}.sha256`), 'utf8')).toBe(`${hash}  ${name}\n`);
   });
 
   test('keeps a file that is only over a limit', async () => {
@@ -532,31 +626,31 @@ describe('the cache', () => {
     await reads();
     await expect(read({ limits: { maxElements: 1 } })).rejects.toThrow(/maxElements/);
     await expect(read({ limits: { maxBytes: 1 } })).rejects.toThrow(/maxBytes/);
-    expect((await readdir(cacheDir)).length).toBe(1);
+    expect((await kept()).length).toBe(1);
   });
 
   test('two readers at once both get the file, and no partial one stays', async () => {
     answers = [whole];
     await Promise.all([reads(), reads()]);
-    expect(await readdir(cacheDir)).toEqual([expect.stringMatching(/x\.safetensors$/)]);
+    expect(await kept()).toEqual([expect.stringMatching(/x\.safetensors$/)]);
   });
 
   test('is not used when it is turned off', async () => {
     answers = [whole];
     await reads({ cache: false });
-    expect(await readdir(cacheDir)).toEqual([]);
+    expect(await kept()).toEqual([]);
   });
 
   test('that fails after the download gives the weights with a warning', async () => {
     const warned = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
-    const kept = join(cacheDir, 'kept');
+    const folder = join(cacheDir, 'kept');
     answers = [
       (request, response) => {
-        rmSync(kept, { recursive: true });
+        rmSync(folder, { recursive: true });
         whole(request, response);
       },
     ];
-    await reads({ cacheDir: kept });
+    await reads({ cacheDir: folder });
     expect(warned.mock.calls).toEqual([
       [expect.stringMatching(/^The weights are used, .*: Cannot keep downloads in .*kept \(ENOENT\)/)],
     ]);

@@ -1,9 +1,9 @@
 /** Downloads files: resumes broken connections, detects stalled ones, and reports errors with advice. */
+import { FileFormatError } from '../errors.js';
 import { platformName } from '../platformName.js';
 import { excerpt } from '../printable.js';
-import { describeValue } from '../realms.js';
 import { type Hash, requireHash, sha256 } from './hash.js';
-import { allocated, type Limits, withinLimit } from './limits.js';
+import { allocated, type SharedLimits, unpackedBudget, withinLimit } from './limits.js';
 import { addressOf, shownUrl } from './url.js';
 
 /** Progress of a download or a read, in bytes. */
@@ -15,7 +15,7 @@ export interface Progress {
 
 /** Options of {@link download}. */
 export interface DownloadOptions {
-  readonly limits: Limits;
+  readonly limits: SharedLimits;
   /** Expected SHA-256 in hexadecimal digits: all 64 or the first ones. */
   readonly sha256?: string | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -40,7 +40,7 @@ export class DownloadError extends Error {
 /** A failure that is retried. */
 class BrokenConnection extends Error {}
 
-/** Retries after the first attempt; they wait 0.2, 0.4 and 0.8 seconds. */
+/** Retries after the first attempt, and after each that went further than all before; they wait 0.2, 0.4 and 0.8 seconds. */
 const RETRIES = 3;
 
 /** The part of a file received so far. */
@@ -51,45 +51,60 @@ interface Received {
   length: number;
   /** Size of the file in bytes; undefined if it is not known. */
   total: number | undefined;
-  /**
-   * ETag or Last-Modified of the file, for `If-Range`: parts of two versions are never joined. Undefined if
-   * the download cannot be resumed.
-   */
-  validator: string | undefined;
+  /** Version of the file, for `If-Range`: parts of two versions are never joined. Undefined if it cannot be resumed. */
+  version: Version | undefined;
+  /** Bytes that a compressed response may unpack to. */
+  most: number;
   hash: Hash | undefined;
 }
 
+/** What a response says about the version of its file. */
+interface Version {
+  readonly etag: string | null;
+  readonly modified: string | null;
+}
+
+const versionOf = ({ headers }: Response): Version => ({
+  etag: headers.get('etag'),
+  modified: headers.get('last-modified'),
+});
+
+/** Gives the ETag if it is a strong one: in quotes, and without `W/`, which marks equal meaning, not equal bytes. */
+const strong = ({ etag }: Version): string | undefined => (etag && /^"[^"]*"$/.test(etag) ? etag : undefined);
+
+/** Gives the value of `If-Range`; undefined if no version is known. */
+const validatorOf = (version: Version | undefined): string | undefined =>
+  version && (strong(version) ?? version.modified ?? undefined);
+
+/**
+ * True if a part is of the same version: neither header differs, and without a strong ETag, which the server has
+ * compared with `If-Range`, it says the same time of modification.
+ */
+const isSame = (whole: Version, part: Version): boolean =>
+  (part.etag === null || part.etag === whole.etag) &&
+  (part.modified === null ? strong(whole) !== undefined : part.modified === whole.modified);
+
 /** Milliseconds of the longest timer; longer ones fire at once. */
 const MAX_TIMER = 2 ** 31 - 1;
-
-/** @throws TypeError for a `stallTimeout` that is no number above 0, or an unknown `redirect`. */
-export function requireDownloadOptions({
-  stallTimeout,
-  redirect,
-}: Pick<DownloadOptions, 'stallTimeout' | 'redirect'>): void {
-  if (stallTimeout !== undefined && !(typeof stallTimeout === 'number' && stallTimeout > 0))
-    throw new TypeError(
-      `The option stallTimeout is a number of milliseconds above 0, got ${describeValue(stallTimeout)}.`,
-    );
-  if (redirect !== undefined && redirect !== 'follow' && redirect !== 'error')
-    throw new TypeError(`The option redirect is 'follow' or 'error', got ${describeValue(redirect)}.`);
-}
 
 /**
  * Downloads the file at a URL. After a broken connection it resumes where it stopped (`Range` with
  * `If-Range`) if the file has not changed on the server, else it starts again.
  * A user and password in the URL are sent as Basic authorization; no message shows them, nor the query.
  * @throws DownloadError with the status or the reason, and what to do.
- * @throws TypeError if it is not a URL, or for a wrong option.
+ * @throws TypeError if it is not a URL.
  * @throws FileFormatError over `maxBytes` or for a wrong hash.
  * @throws the signal's reason once it is aborted.
  */
 export async function download(url: string, options: DownloadOptions): Promise<Uint8Array> {
   const { signal, sha256: expected } = options;
-  requireDownloadOptions(options);
   requireDownloadable(url);
   const received = nothing();
-  for (let attempt = 0; ; attempt++) {
+  /** Most bytes that any attempt has reached. */
+  let furthest = 0;
+  /** Failed attempts in a row of which only the first may have gone further. */
+  let failures = 0;
+  for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted();
     try {
       await receive(url, received, options);
@@ -97,12 +112,14 @@ export async function download(url: string, options: DownloadOptions): Promise<U
     } catch (error) {
       signal?.throwIfAborted();
       if (!(error instanceof BrokenConnection)) throw error;
-      if (attempt === RETRIES)
+      failures = received.length > furthest ? 1 : failures + 1;
+      furthest = Math.max(furthest, received.length);
+      if (failures > RETRIES)
         throw new DownloadError(
-          `Could not download ${shownUrl(url)}: ${error.message} (${attempt + 1} tries). Check the connection, or download the file by other means and pass its path.`,
+          `Could not download ${shownUrl(url)}: ${error.message} (${attempt} tries). Check the connection, or download the file by other means and pass its path.`,
           { cause: error },
         );
-      await delay(200 * 2 ** attempt, signal);
+      await delay(200 * 2 ** (failures - 1), signal);
     }
   }
   // A buffer that grew by doubling is copied to its length: views of it would keep the spare bytes alive.
@@ -116,7 +133,8 @@ const nothing = (): Received => ({
   bytes: new Uint8Array(0),
   length: 0,
   total: undefined,
-  validator: undefined,
+  version: undefined,
+  most: Number.POSITIVE_INFINITY,
   hash: undefined,
 });
 
@@ -157,7 +175,8 @@ async function receive(url: string, received: Received, options: DownloadOptions
   aborted.catch(() => undefined);
   alive();
   try {
-    const { length, validator } = received;
+    const { length } = received;
+    const validator = validatorOf(received.version);
     const resume = length > 0 && validator !== undefined;
     const responding = fetch(address.href, {
       signal: connection.signal,
@@ -172,7 +191,7 @@ async function receive(url: string, received: Received, options: DownloadOptions
       const reason = permanentFailure(error);
       if (reason) fail(reason, error);
       // A request with Range can fail where a plain one succeeds (CORS in a page): retry without.
-      received.validator = undefined;
+      received.version = undefined;
       throw broken(error);
     });
     alive();
@@ -215,13 +234,12 @@ function start(url: string, received: Received, response: Response, options: Dow
   requireOk(url, response);
   Object.assign(received, nothing());
   const { headers } = response;
+  const length = Number(headers.get('content-length') ?? Number.NaN);
+  if (length >= 0) received.most = unpackedBudget(length);
   // Content-Length and ranges of a compressed response count compressed bytes, not the file's.
   if (!headers.get('content-encoding')) {
-    const length = Number(headers.get('content-length') ?? Number.NaN);
     if (length >= 0) received.total = length;
-    const etag = headers.get('etag');
-    received.validator =
-      (etag?.startsWith('W/') ? undefined : etag) ?? headers.get('last-modified') ?? undefined;
+    received.version = versionOf(response);
   }
   withinLimit('weight', options.limits, 'maxBytes', received.total ?? 0);
   received.bytes = allocated(received.total ?? 1 << 20);
@@ -238,14 +256,15 @@ function requireContinuation(received: Received, response: Response): void {
   const fits =
     from === String(received.length) &&
     (total === '*' || received.total === undefined || total === String(received.total));
-  const { validator } = received;
-  const version = response.headers.get(/^"/.test(validator ?? '') ? 'etag' : 'last-modified');
-  const isSame = version === null || version === validator;
-  if (fits && isSame) return;
-  received.validator = undefined;
+  const same =
+    received.version !== undefined &&
+    isSame(received.version, versionOf(response)) &&
+    !response.headers.get('content-encoding');
+  if (fits && same) return;
+  received.version = undefined;
   throw new BrokenConnection(
     fits
-      ? 'the file has changed on the server'
+      ? 'the server answered with a part of another version, or a compressed one'
       : 'the server answered with another range than the requested one',
   );
 }
@@ -322,13 +341,18 @@ function requireOk(url: string, { ok, status, statusText }: Response): void {
   throw new DownloadError(`Could not download ${shownUrl(url)}: ${answer}. ${advice}`);
 }
 
-function append(received: Received, part: Uint8Array, limits: Limits): void {
+function append(received: Received, part: Uint8Array, limits: SharedLimits): void {
   const needed = received.length + part.length;
   withinLimit('weight', limits, 'maxBytes', needed);
+  if (needed > received.most)
+    throw new FileFormatError(
+      'weight',
+      `the server sends it compressed, and it unpacks to more than ${received.most.toLocaleString('en-US')} bytes, 32 times what is sent. Download it by other means if you trust it, and pass its path`,
+    );
   if (needed > received.bytes.length) {
     // More bytes than announced: the response was compressed, and CORS can hide Content-Encoding from a page.
     received.total = undefined;
-    received.validator = undefined;
+    received.version = undefined;
     const larger = allocated(Math.min(Math.max(needed, received.bytes.length * 2), limits.maxBytes));
     larger.set(received.bytes.subarray(0, received.length));
     received.bytes = larger;

@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, rm, truncate, utimes, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -142,9 +142,20 @@ test('a file that changes, shrinks or goes away in between is an error', async (
     [(path) => appendFile(path, 'x'), /has changed/],
     [(path) => utimes(path, 1, 1), /has changed/],
     [(path) => rm(path), /cannot be opened any more/],
+    [
+      // As `cp -p` does: other values of the same size, and the old time of modification.
+      async (path) => {
+        const { atime, mtime } = await stat(path);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        await writeFile(path, file.with(-1, 1));
+        await utimes(path, atime, mtime);
+      },
+      /has changed/,
+    ],
   ];
   for (const [change, message] of changes) {
     const path = await written('changing', file);
+    await utimes(path, 1000, 1000);
     const weights = await readWeights(path, { onDemand: true });
     await change(path);
     // Comparing shapes reads no values.

@@ -81,8 +81,12 @@ export const onDisk = (
     });
   });
 
-/** The properties of a file that show that it has changed: size in bytes, time of modification, inode. */
-type FileVersion = Readonly<Record<'size' | 'mtimeMs' | 'ino', number>>;
+/**
+ * The properties of a file that show that it has changed: size in bytes, times of modification and of change, inode.
+ * Tools that copy a file set its time of modification (`cp -p`), but none can set that of change.
+ */
+const versionProperties = ['size', 'mtimeMs', 'ctimeMs', 'ino'] as const;
+type FileVersion = Readonly<Record<(typeof versionProperties)[number], number>>;
 
 /**
  * Fills `bytes` from byte `at` of a file, synchronously: `LazyTensor.read` cannot await.
@@ -103,7 +107,7 @@ function readRange(path: string, expected: FileVersion, at: number, bytes: Uint8
   }
   try {
     const now = fs.fstatSync(file);
-    if (now.size !== expected.size || now.mtimeMs !== expected.mtimeMs || now.ino !== expected.ino)
+    if (versionProperties.some((property) => now[property] !== expected[property]))
       throw changed('it has changed since its header was read');
     for (let done = 0; done < bytes.length; ) {
       const some = fs.readSync(file, bytes, done, bytes.length - done, at + done);

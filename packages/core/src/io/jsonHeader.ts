@@ -80,6 +80,14 @@ function scan(format: string, text: string, start: number, limits: Limits): read
           fail(`its JSON has a list of more than ${MAX_ITEMS} values`, at);
         break;
       }
+      case MINUS:
+      case POINT:
+      case EXPONENT:
+      case EXPONENT + 0x20:
+        // As the format's own reader in Rust, which takes no -0 and no 1e0: JSON.parse makes whole numbers of them.
+        if (open.at(-1)?.names === undefined && open.length > 0)
+          fail(`the entry ${quote(names.at(-1) ?? '')} has a list of other values than whole numbers`, at);
+        break;
       case QUOTE: {
         const end = endOfString(text, at);
         const seen = open.at(-1)?.names;
@@ -107,6 +115,8 @@ function scan(format: string, text: string, start: number, limits: Limits): read
 
 const [OBJECT, END_OF_OBJECT, LIST, END_OF_LIST] = [0x7b, 0x7d, 0x5b, 0x5d];
 const [QUOTE, COMMA, BACKSLASH, SPACE] = [0x22, 0x2c, 0x5c, 0x20];
+/** Characters of JSON's numbers that are not written in digits alone: of `-0`, `1.0`, `1E0` and `1e0`. */
+const [MINUS, POINT, EXPONENT] = [0x2d, 0x2e, 0x45];
 
 /** Gives the index after the closing quote of the string that starts at `start`. */
 function endOfString(text: string, start: number): number {

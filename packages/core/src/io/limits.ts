@@ -4,7 +4,10 @@ import { quote } from './quote.js';
 
 /** Upper bounds on the sizes that a file states. Raise one for a file that you trust. */
 export interface Limits {
-  /** Size of the file in bytes, and of all its decompressed entries together. Default 2^31: 2 GiB. */
+  /**
+   * Size of the file in bytes, and of all its decompressed entries together; of an index, of all its files, unless
+   * their values stay on disk. Default 2^31: 2 GiB.
+   */
   readonly maxBytes: number;
   /**
    * Size of the description of the tensors (JSON, pickle, zip directory) in bytes. Default 2^24: 16 MiB.
@@ -43,6 +46,12 @@ export function resolveLimits(given: Partial<Limits> = {}): Limits {
   };
 }
 
+/** Limits of one of several files that share them. */
+export interface SharedLimits extends Limits {
+  /** Bytes of the files before it, which count towards `maxBytes`. Default 0. */
+  readonly bytesBefore?: number;
+}
+
 /** A file over a limit. It may be sound, so that a cached download of it is kept. */
 export class OverLimit extends FileFormatError {}
 
@@ -52,12 +61,13 @@ export class OverLimit extends FileFormatError {}
  */
 export function withinLimit(
   format: string,
-  limits: Limits,
+  limits: SharedLimits,
   limit: keyof Limits,
-  value: number,
+  stated: number,
   offset?: number,
   advice = '',
 ): void {
+  const value = stated + (limit === 'maxBytes' ? (limits.bytesBefore ?? 0) : 0);
   if (!(value <= limits[limit]))
     throw new OverLimit(
       format,
@@ -65,6 +75,12 @@ export function withinLimit(
       offset,
     );
 }
+
+/**
+ * Gives the bytes that a compressed file may unpack to: 32 for each byte of it, or 4 MiB. Weights compress to half
+ * their size at best, text to a tenth; deflate itself goes to 1032, which is what bombs are made of.
+ */
+export const unpackedBudget = (packed: number): number => Math.max(2 ** 22, 32 * packed);
 
 /** Makes an array for a whole file. @throws FileFormatError if no array can be that long. */
 export function allocated(size: number): Uint8Array<ArrayBuffer> {

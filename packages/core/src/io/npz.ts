@@ -53,6 +53,26 @@ export function listNpz(
 }
 
 /**
+ * Reads a Python dict of texts, truth values and tuples of numbers; gives them as they are written, by their keys.
+ * Undefined for all other text, and for a key that occurs twice, of which Python would take the last.
+ */
+function fieldsOf(text: string): Readonly<Record<string, string>> | undefined {
+  const body = /^\s*\{(.*)\}\s*$/s.exec(text)?.[1];
+  if (body === undefined) return undefined;
+  const field = /\s*'(\w+)'\s*:\s*('[^'\\]*'|True|False|\([^()]*\))\s*(?:,\s*|$)/y;
+  const fields = new Map<string, string>();
+  while (field.lastIndex < body.length) {
+    const [, key, value] = field.exec(body) ?? [];
+    if (key === undefined || value === undefined || fields.has(key)) return undefined;
+    fields.set(key, value);
+  }
+  return Object.fromEntries(fields);
+}
+
+/** True for Python's text of a tuple of whole numbers, as `(3, 4)`, `(3,)` and `()`; Python 2 wrote `(3L,)`. */
+const isTuple = (text = ''): text is string => /^\(\s*((\d+L?\s*,\s*)+(\d+L?\s*)?)?\)$/.test(text);
+
+/**
  * Reads the header of a `.npy` file: magic and version (8 bytes), length of the text (2 bytes, 4 from version
  * 2 on), and a Python dict as text: `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
  * @returns the array, and the offset of its values in bytes.
@@ -72,12 +92,17 @@ function headerOf(
   const start = (isShort ? 10 : 12) + length;
   if (start > file.length || length > 2 ** 16) return fail('has a header beyond its end');
   const text = textDecoder().decode(file.subarray(isShort ? 10 : 12, start));
-  const type = /'descr'\s*:\s*'([^']*)'/.exec(text)?.[1];
-  const extents = /'shape'\s*:\s*\(([\d\s,L]*)\)/.exec(text)?.[1];
-  const order = /'fortran_order'\s*:\s*(True|False)/.exec(text)?.[1];
-  const shape = extents?.match(/\d+/g)?.map(Number) ?? (extents === undefined ? undefined : []);
-  if (type === undefined && /'descr'/.test(text)) return fail('has several fields; save plain arrays');
-  if (type === undefined || order === undefined || !isShape(shape)) return fail('has a damaged header');
+  if (/'descr'\s*:\s*\[/.test(text)) return fail('has several fields; save plain arrays');
+  const { descr, shape: extents, fortran_order: order, ...others } = fieldsOf(text) ?? {};
+  const type = /^'(.*)'$/.exec(descr ?? '')?.[1];
+  const shape = isTuple(extents) ? (extents.match(/\d+/g) ?? []).map(Number) : undefined;
+  if (
+    type === undefined ||
+    (order !== 'True' && order !== 'False') ||
+    !isShape(shape) ||
+    Object.keys(others).length > 0
+  )
+    return fail('has a damaged header');
   const dtype = numpyType(type.replace(/^[<>|=]/, ''));
   if (!dtype)
     return fail(

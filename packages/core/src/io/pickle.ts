@@ -5,6 +5,7 @@
 import { timeSlices } from '../yield.js';
 import { type Limits, requireName } from './limits.js';
 import { pickleBytes } from './pickleBytes.js';
+import { freeze } from './pickleCalls.js';
 import { literal, Op, textOf } from './pickleOps.js';
 import { PickleStack } from './pickleStack.js';
 import { textReader } from './pickleText.js';
@@ -183,6 +184,7 @@ export async function unpickle(
           kind: 'persistent',
           id: op === Op.BINPERSID ? stack.pop() : persistentId(source.line()),
         };
+        freeze(reference.id);
         references.push(reference);
         stack.pushNew(reference);
         break;

@@ -15,6 +15,25 @@ export type KeyIn = (dict: ReadonlyMap<Pickled, Pickled>, key: Pickled) => Pickl
 /** True if instances of that class are dicts, whose items are kept. */
 export const isDictClass = ({ module, name }: Global): boolean => dicts.test(`${module} ${name}`);
 
+/** Modules of the calls that make arrays. */
+const arrays = /^(torch\._utils|torch\._tensor|numpy\b.*)$/;
+
+/** True if Python makes an array by that call, and reads its arguments at once. */
+export const makesArray = ({ module }: Global): boolean => arrays.test(module);
+
+/**
+ * Freezes a list and the lists in it, which a call reads at once: what is appended later would change an array that
+ * Python has made already. Each list is visited once.
+ */
+export function freeze(value: Pickled): void {
+  const open = [value];
+  for (let list = open.pop(); list !== undefined; list = open.pop()) {
+    if (!Array.isArray(list) || Object.isFrozen(list)) continue;
+    Object.freeze(list);
+    for (const item of list as readonly Pickled[]) if (Array.isArray(item)) open.push(item);
+  }
+}
+
 /**
  * Gives the value that a call is read as.
  * @param spend - called with the number of items copied, which count towards the limit on objects.

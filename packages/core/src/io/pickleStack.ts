@@ -2,7 +2,7 @@
 import type { timeSlices } from '../yield.js';
 import { isIndexText, type Limits, MAX_INDEX_NAMES } from './limits.js';
 import type { PickleBytes } from './pickleBytes.js';
-import { callOf, isDictClass, type KeyIn } from './pickleCalls.js';
+import { callOf, freeze, isDictClass, type KeyIn, makesArray } from './pickleCalls.js';
 import { type Global, isTag, keyOf, type Pickled, qualifiedName } from './pickleValue.js';
 
 const MARK = Symbol('mark');
@@ -154,7 +154,9 @@ export class PickleStack {
   /** Appends to the list on top. */
   append(items: readonly Pickled[]): void {
     const list = this.top() as Pickled[] | Exclude<Pickled, readonly Pickled[]>;
-    if (Array.isArray(list)) for (const item of items) list.push(item);
+    if (Array.isArray(list) && Object.isFrozen(list))
+      this.#fail('it appends to a list after an array was made with it');
+    else if (Array.isArray(list)) for (const item of items) list.push(item);
     else if (!isTag(list, 'instance') && !isTag(list, 'call'))
       this.#fail('it appends to something that is not a list');
   }
@@ -187,7 +189,9 @@ export class PickleStack {
 
   /** Pushes what the call of a named function with these arguments is read as. */
   call(callee: Pickled | undefined, args: readonly Pickled[]): void {
-    this.pushNew(callOf(this.#named(callee), args, (count) => this.#spendCopies(count), this.#keyIn));
+    const named = this.#named(callee);
+    if (makesArray(named)) freeze(args);
+    this.pushNew(callOf(named, args, (count) => this.#spendCopies(count), this.#keyIn));
   }
 
   /** Reduces the callee and the tuple of its arguments on top to what the call is read as. */
@@ -211,6 +215,7 @@ export class PickleStack {
   build(): void {
     const state = this.pop();
     const object = this.top();
+    if (isTag(object, 'call') && makesArray(object.callee)) freeze(state);
     if (isTag(object, 'call') || isTag(object, 'instance')) object.state = state;
   }
 

@@ -116,6 +116,48 @@ test('a file that is missing, a folder, and where a broken file is', async () =>
   await expect(readWeights(broken)).rejects.toThrow(`(${broken})`);
 });
 
+test.each<[object, string]>([
+  [{ sha256: 123456 }, 'The option sha256 is 6 to 64 hexadecimal digits, got 123456.'],
+  [{ sha256: ['abcdef'] }, 'The option sha256 is 6 to 64 hexadecimal digits, got a plain array.'],
+  [{ signal: {} }, 'The option signal is an AbortSignal, got a plain object.'],
+  [{ signal: new AbortController() }, 'The option signal is an AbortSignal, got an AbortController.'],
+  [{ onProgress: 5 }, 'The option onProgress is a function, got 5.'],
+  [{ onNote: 'x' }, "The option onNote is a function, got 'x'."],
+  [
+    { rename: 5 },
+    'The option rename is a function or a list of rules, each a pattern and its replacement, got 5.',
+  ],
+  [{ rename: ['a', 'b'] }, 'The option rename is a function or a list of rules'],
+  [{ rename: () => 5 }, "The rename function gives a Number for 'conv.weight'; return the new name"],
+  [{ cacheDir: 5 }, 'The option cacheDir is the path of a folder, got 5.'],
+  [{ from: '' }, "The option from is keys joined by dots, such as 'state_dict_ema', got ''."],
+  [{ limits: 5 }, 'The option limits is an object of limits, got 5.'],
+  [{ cache: 'no' }, "The option cache is true or false, got 'no'."],
+])('a wrong option is a sentence before anything is read: %o', async (options, message) => {
+  for (const source of [path, file]) {
+    const failed = readWeights(source, options);
+    await expect(failed).rejects.toThrow(TypeError);
+    await expect(failed).rejects.toThrow(message);
+  }
+  if (!('rename' in options))
+    await expect(readWeights('http://127.0.0.1:1/none', options)).rejects.toThrow(message);
+});
+
+test('a signal ends the hash of given bytes', async () => {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort('stop'), 1);
+  // Unheard, the wrong hash would be the error.
+  const large = new Uint8Array(300_000_000);
+  await expect(readWeights(large, { sha256: 'abcdef', signal: controller.signal })).rejects.toBe('stop');
+});
+
+test('bytes that were transferred are refused', async () => {
+  const bytes = file.slice();
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+  for (const source of [bytes, bytes.buffer])
+    await expect(readWeights(source)).rejects.toThrow(/^The bytes of the weights are detached/);
+});
+
 test('what is no source is refused', async () => {
   await expect(readWeights(7 as unknown as WeightSource)).rejects.toThrow(TypeError);
 });

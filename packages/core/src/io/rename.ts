@@ -2,6 +2,7 @@
  * Understands the names of a state dict: removes what wrappers of the network put before or into them, leaves
  * out counters, and applies the rules of the caller.
  */
+import { describeValue } from '../realms.js';
 import type { Weights } from '../tensor/tensor.js';
 import { nameCounter } from './limits.js';
 import { Notes } from './notes.js';
@@ -134,6 +135,10 @@ export function understandNames<T>(
   for (const [original, plain] of names) {
     const name = newName(plain);
     if (name === undefined) continue;
+    if (typeof name !== 'string')
+      throw new TypeError(
+        `The rename function gives ${describeValue(name)} for ${quote(plain)}; return the new name, or undefined to leave the tensor out.`,
+      );
     countName(name);
     const other = originals.get(name);
     if (other !== undefined)

@@ -1,5 +1,7 @@
 /** The safetensors format: header length (8 bytes), JSON header with each tensor's offsets, values. */
-import { FileFormatError } from '../errors.js';
+import { FileFormatError, ShapeError } from '../errors.js';
+import { excerpt } from '../printable.js';
+import { describeValue, floatsOf } from '../realms.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import { stridesOf } from './arrays.js';
@@ -196,7 +198,11 @@ function entryOf(name: string, value: unknown): Entry {
   if (end < begin) return fail(`ends at ${end}, before it begins at ${begin}`);
   const needed = isDType(dtype) ? sizeOf(shape) * bytesPerValue(dtype) : end - begin;
   if (end - begin !== needed)
-    return fail(`needs ${needed} bytes for its shape, but its offsets span ${end - begin}`);
+    return fail(
+      Number.isSafeInteger(needed)
+        ? `needs ${needed} bytes for its shape, but its offsets span ${end - begin}`
+        : `has the shape [${excerpt(shape.join(', '))}] of more than 2^53 bytes, but its offsets span ${end - begin}`,
+    );
   return { name, dtype, shape, begin, end };
 }
 
@@ -241,15 +247,25 @@ function metadataOf(value: unknown = {}): Record<string, string> {
  * @param weights - the tensors by name; `data` of lazy ones is read.
  * @param metadata - strings for `__metadata__`, in the given order; none by default.
  * @returns the bytes of the file.
- * @throws TypeError for a tensor whose values do not fill its shape, and for the name `__metadata__`.
+ * @throws TypeError for values that are no Float32Array or do not fill their shape, and for the name `__metadata__`.
+ * @throws ShapeError for a shape that is no list of whole numbers.
  * @example
  * const bytes = writeSafetensors(weights, { trainedOn: 'MNIST' });
  */
 export function writeSafetensors(weights: Weights, metadata?: Readonly<Record<string, string>>): Uint8Array {
   const parts = metadata ? [`"__metadata__":${JSON.stringify(metadata)}`] : [];
   let size = 0;
-  for (const [name, { shape, data }] of weights) {
+  for (const [name, { shape, data: given }] of weights) {
     if (name === '__metadata__') throw new TypeError("No tensor can be named '__metadata__'; rename it.");
+    if (!isShape(shape as unknown))
+      throw new ShapeError(
+        `${quote(name)} has the shape ${Array.isArray(shape) ? `[${excerpt(shape.join(', '))}]` : describeValue(shape)}; a shape is a list of at most 64 whole numbers from 0 up.`,
+      );
+    const data = floatsOf(given);
+    if (!data)
+      throw new TypeError(
+        `The values of ${quote(name)} are ${describeValue(given)}; a Float32Array is written. Convert them with Float32Array.from(values).`,
+      );
     if (data.length !== sizeOf(shape))
       throw new TypeError(`${quote(name)} has the shape [${shape.join(', ')}], but ${data.length} values.`);
     const offsets = [size, size + data.length * 4];
@@ -265,7 +281,7 @@ export function writeSafetensors(weights: Weights, metadata?: Readonly<Record<st
   file.set(text, 8);
   let at = 8 + headerLength;
   for (const { data } of weights.values()) {
-    file.set(littleEndianBytes(data), at);
+    file.set(littleEndianBytes(floatsOf(data)!), at);
     at += data.byteLength;
   }
   return file;

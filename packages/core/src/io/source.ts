@@ -6,9 +6,9 @@ import { builtin } from '../platform.js';
 import { printable } from '../printable.js';
 import { bytesOf, describeValue, isBlob, isUrl } from '../realms.js';
 import { type CacheOptions, openCache } from './cache.js';
-import { download, type Progress, requireDownloadOptions } from './fetch.js';
-import { HashMismatch, requireHash, sha256 } from './hash.js';
-import { allocated, type Limits, withinLimit } from './limits.js';
+import { download, type Progress } from './fetch.js';
+import { HashMismatch, requireHash, sha256, sha256Of } from './hash.js';
+import { allocated, type SharedLimits, withinLimit } from './limits.js';
 import { requireBuiltin } from './requireBuiltin.js';
 import { addressOf, isUrlText, parseUrl, shownUrl } from './url.js';
 
@@ -20,7 +20,7 @@ export type WeightSource = string | URL | Blob | ArrayBuffer | Uint8Array;
 
 /** Options of {@link readSource}. */
 export interface SourceOptions extends CacheOptions {
-  readonly limits: Limits;
+  readonly limits: SharedLimits;
   /** Expected SHA-256 in hexadecimal digits: all 64 or the first ones. */
   readonly sha256?: string | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -77,11 +77,10 @@ export function besideSource(source: WeightSource, file: string): string | undef
  * Loads all bytes of a source. Checks the size (`maxBytes`) before allocating, and the hash at the end.
  * @throws FileFormatError over `maxBytes`, or for another hash.
  * @throws DownloadError if a URL cannot be fetched.
- * @throws Error for a path that cannot be read; TypeError for another kind of source or a wrong option.
+ * @throws Error for a path that cannot be read; TypeError for another kind of source.
  */
 export async function readSource(source: WeightSource, options: SourceOptions): Promise<SourceBytes> {
   options.signal?.throwIfAborted();
-  requireDownloadOptions(options);
   const own = async (bytes: Promise<Uint8Array>, place?: string): Promise<SourceBytes> => ({
     bytes: await bytes,
     owned: true,
@@ -97,19 +96,27 @@ export async function readSource(source: WeightSource, options: SourceOptions): 
   return { ...(await own(givenBytes(source, options))), owned: false };
 }
 
+/** Gives the bytes of a source, as `bytesOf` does. @throws TypeError if their memory is another's. */
+function attachedBytes(source: unknown): Uint8Array | undefined {
+  try {
+    return bytesOf(source);
+  } catch (cause) {
+    throw new TypeError(
+      'The bytes of the weights are detached: they were transferred, for instance to a worker. Pass a copy, as slice() makes one, before they are.',
+      { cause },
+    );
+  }
+}
+
 async function givenBytes(source: ArrayBuffer | Uint8Array, options: SourceOptions): Promise<Uint8Array> {
   // A plain Uint8Array even for Node's Buffer, whose slice() does not copy.
-  const bytes = bytesOf(source);
+  const bytes = attachedBytes(source);
   if (!bytes)
     throw new TypeError(
       `Weights are read from a path, a URL, a Blob, an ArrayBuffer or a Uint8Array, got ${describeValue(source)}.`,
     );
   withinLimit('weight', options.limits, 'maxBytes', bytes.length);
-  if (options.sha256 !== undefined) {
-    const hash = sha256();
-    hash.update(bytes);
-    requireHash(await hash.digest(bytes), options.sha256);
-  }
+  if (options.sha256 !== undefined) requireHash(await sha256Of(bytes, options.signal), options.sha256);
   options.onProgress?.({ loaded: bytes.length, total: bytes.length });
   options.signal?.throwIfAborted();
   return bytes;
@@ -202,10 +209,13 @@ async function readUrl(url: string, options: SourceOptions): Promise<SourceBytes
   const result = (bytes: Uint8Array, place: string): SourceBytes => ({ bytes, owned: true, place, forget });
   const kept = await cache?.find(key);
   if (kept !== undefined) {
-    const bytes = await (typeof kept === 'string' ? readFile(kept, options) : readBlob(kept, options)).catch(
+    const checked = { ...options, sha256: options.sha256 ?? (await cache?.digestOf(key)) };
+    const bytes = await (typeof kept === 'string' ? readFile(kept, checked) : readBlob(kept, checked)).catch(
       async (error: unknown) => {
         // A cached copy with the wrong hash is damaged: it is deleted and downloaded again.
         if (!(error instanceof HashMismatch)) throw error;
+        if (options.sha256 === undefined)
+          console.warn(`The kept download of ${shown} is damaged, and is downloaded again.`);
         await forget();
       },
     );

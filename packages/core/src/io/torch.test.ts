@@ -255,7 +255,7 @@ describe.each(formats)('the %s format', (_, file) => {
       1,
       's.',
     );
-    await expect(readWeights(file(wrapped))).rejects.toThrow(/no tensors/);
+    await expect(readWeights(file(wrapped))).rejects.toThrow(/appends to a list after an array was made/);
   });
 
   test('a hundred thousand names of one large dict are looked into once', async () => {
@@ -274,6 +274,24 @@ describe.each(formats)('the %s format', (_, file) => {
     const start = cpuTime();
     await expect(readWeights(file(outer))).rejects.toThrow(/it holds no tensors/);
     expect(cpuTime() - start).toBeLessThan(5000);
+  });
+
+  test('a shape that changes after the call that made the tensor is refused: Python has read it', async () => {
+    const list = (key: number, item: number): Uint8Array => bytesOf(']q', key, '(K', item, 'e');
+    const grown = (key: number, item: number): Uint8Array => bytesOf('h', key, 'K', item, 'a');
+    const made = call(
+      name('torch._utils', '_rebuild_tensor_v2'),
+      storage(),
+      0,
+      list(8, 2),
+      list(9, 1),
+      false,
+      call(name('collections', 'OrderedDict')),
+    );
+    expect(await read(file(pickle({ w: made })))).toEqual({ w: [[2], [1, 2]] });
+    await expect(read(file(pickle({ w: made, x: grown(8, 2), y: grown(9, 0) })))).rejects.toThrow(
+      /appends to a list after an array was made with it/,
+    );
   });
 
   test('a missing storage', async () => {
@@ -352,6 +370,26 @@ describe('zip only', () => {
     expect(await read(zipFile({ 'a/data.pkl': packed(object), 'a/data/0': packed(six) }))).toEqual({
       x: [[2], [1, 2]],
     });
+  });
+
+  test('the data.pkl is that of the program, not of its extra files; of two neither', async () => {
+    const other = { 'a/extra/data.pkl': object, 'a/extra/data/0': floats(9, 9) };
+    const own = { 'a/data.pkl': object, 'a/data/0': floats(1, 2) };
+    for (const entries of [
+      { ...other, ...own },
+      { ...own, ...other },
+    ])
+      expect(await read(zipFile(entries))).toEqual({ x: [[2], [1, 2]] });
+    const folders = { 'b/data.pkl': object, 'b/data/0': floats(9, 9) };
+    const foreign = { 'x/extra/data.pkl': object, 'x/extra/data/0': floats(9, 9) };
+    for (const entries of [
+      { ...folders, ...own },
+      { ...own, ...folders },
+      { ...foreign, ...own },
+    ])
+      await expect(read(zipFile(entries))).rejects.toThrow(
+        /more than one data\.pkl, '(a|b|x\/extra)\/data\.pkl', /,
+      );
   });
 
   test('archives that are something else say so', async () => {

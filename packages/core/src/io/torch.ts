@@ -13,7 +13,7 @@ import { isCount, type Limits, requireElements, withinLimit } from './limits.js'
 import { type Listing, type ReadOptions, under } from './listing.js';
 import { unpickle } from './pickle.js';
 import { describe, type Pickled } from './pickleValue.js';
-import { quote } from './quote.js';
+import { listed, quote } from './quote.js';
 import { findStateDict, scriptedArrays } from './stateDict.js';
 import { textDecoder } from './text.js';
 import { entryBytes, isStored, startOf, type ZipEntry } from './zip.js';
@@ -151,13 +151,31 @@ function scripted(
   );
 }
 
+const isDataPickle = (name: string): boolean => /(^|\/)data\.pkl$/.test(name);
+
 /** True if an archive holds what torch.save writes. */
 export const isTorchZip = (entries: ReadonlyMap<string, ZipEntry>): boolean =>
-  [...entries.keys()].some((name) => /(^|\/)data\.pkl$/.test(name));
+  [...entries.keys()].some(isDataPickle);
 
-/** Finds the archive's data.pkl; the error says what the archive holds instead. */
+/**
+ * Finds the archive's data.pkl. PyTorch takes the one in the folder of the archive's first file; extra files of a
+ * TorchScript program, which have any names, lie in its folder `extra`.
+ * @throws FileFormatError that says what the archive holds, if there is none or more than one.
+ */
 function pickleEntry(format: string, entries: ReadonlyMap<string, ZipEntry>): ZipEntry {
-  for (const [name, entry] of entries) if (/(^|\/)data\.pkl$/.test(name)) return entry;
+  const [first = ''] = entries.keys();
+  const folder = first.slice(0, first.indexOf('/') + 1);
+  const extra = entries.has(`${folder}data.pkl`) ? `${folder}extra/` : undefined;
+  const found = [...entries.values()].filter(
+    ({ name }) => isDataPickle(name) && (extra === undefined || !name.startsWith(extra)),
+  );
+  const [pickle, other] = found;
+  if (other)
+    throw new FileFormatError(
+      format,
+      `it holds more than one data.pkl, ${listed(found, ({ name }) => quote(name))}; save the weights again with torch.save(model.state_dict(), file)`,
+    );
+  if (pickle) return pickle;
   throw new FileFormatError(
     format,
     `it holds no data.pkl but ${[...entries.keys()].slice(0, 5).map(describe).join(', ') || 'nothing'}. If it is an archive of weight files, unpack it first.`,

@@ -130,6 +130,19 @@ describe('a wrong zip file is an error that says what is wrong', () => {
     await expect(entry(file)).rejects.toThrow(message);
   });
 
+  test('two archives joined, and a directory of another size than it states', async () => {
+    const file = zipFile({ a: six });
+    const joined = bytesOf(zipFile({ a: six.toReversed() }), file);
+    await expect(zip(joined)).rejects.toThrow(/does not end at \d+, .* two are joined/);
+    await expect(zip(bytesOf('prefix', file))).rejects.toThrow(/two are joined/);
+    const view = new DataView(file.buffer);
+    view.setUint32(file.length - 10, view.getUint32(file.length - 10, true) - 1, true);
+    await expect(zip(file)).rejects.toThrow(/its directory of \d+ bytes at \d+ does not end at/);
+    const two = zipFile({ a: six, b: six });
+    new DataView(two.buffer).setUint16(two.length - 12, 1, true);
+    await expect(zip(two)).rejects.toThrow(/directory is longer than its entries/);
+  });
+
   test('a name twice', async () => {
     const file = zipFile({ aa: six, ab: six });
     const twice = file.map((byte, i) =>

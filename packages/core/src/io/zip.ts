@@ -5,7 +5,7 @@
 import { FileFormatError } from '../errors.js';
 import { timeSlices } from '../yield.js';
 import type { FileBytes } from './fileBytes.js';
-import { type Limits, nameCounter, withinLimit } from './limits.js';
+import { type Limits, nameCounter, unpackedBudget, withinLimit } from './limits.js';
 import { quote } from './quote.js';
 import { textDecoder } from './text.js';
 
@@ -28,12 +28,6 @@ export interface ZipEntry {
 
 const STORED = 0;
 const DEFLATED = 8;
-
-/**
- * Bytes that all entries together may unpack to: 32 for each byte of the archive, or 4 MiB. Weights compress to
- * half their size at best, text to a tenth; deflate itself goes to 1032, which is what bombs are made of.
- */
-const budgetOf = (archiveBytes: number): number => Math.max(2 ** 22, 32 * archiveBytes);
 
 const fail = (reason: string, offset?: number): never => {
   throw new FileFormatError(format, reason, offset);
@@ -58,6 +52,19 @@ interface Directory {
   readonly end: number;
 }
 
+/**
+ * Requires that the directory ends at its record. It does not if other bytes were put before the archive, as when two
+ * are joined: readers differ in which of the two they take.
+ */
+function endingAt(count: number, start: number, size: number, end: number): Directory {
+  if (start + size !== end)
+    fail(
+      `its directory of ${size} bytes at ${start} does not end at ${end}, where the record of it begins; the file is damaged, or two are joined`,
+      end,
+    );
+  return { count, start, end };
+}
+
 /** Finds the central directory by the record at the end of the archive; reads zip64 records too. */
 async function directoryOf(file: FileBytes): Promise<Directory> {
   if (file.length < END_BYTES) fail('it is shorter than an empty zip file', file.length);
@@ -69,17 +76,19 @@ async function directoryOf(file: FileBytes): Promise<Directory> {
   if (at < least) fail('it has no directory at its end; the file is cut short', file.length);
   const locator = at - LOCATOR_BYTES;
   if (locator < 0 || view.getUint32(locator, true) !== 0x07064b50)
-    return { count: view.getUint16(at + 10, true), start: view.getUint32(at + 16, true), end: from + at };
+    return endingAt(
+      view.getUint16(at + 10, true),
+      view.getUint32(at + 16, true),
+      view.getUint32(at + 12, true),
+      from + at,
+    );
   const recordAt = Number(view.getBigUint64(locator + 8, true));
   const record =
     recordAt + RECORD_BYTES <= file.length ? viewOf(await file.read(recordAt, RECORD_BYTES)) : undefined;
   if (record?.getUint32(0, true) !== 0x06064b50)
     return fail('its 64-bit directory is not where it says', from + locator);
-  return {
-    count: Number(record.getBigUint64(32, true)),
-    start: Number(record.getBigUint64(48, true)),
-    end: recordAt,
-  };
+  const [count, size, start] = [32, 40, 48].map((offset) => Number(record.getBigUint64(offset, true)));
+  return endingAt(count!, start!, size!, recordAt);
 }
 
 /**
@@ -157,7 +166,7 @@ export async function readZip(
     unpacked += size;
     if (!file.lazy || method !== STORED) inMemory += size;
     withinLimit(format, limits, 'maxBytes', inMemory, place);
-    if (unpacked > budgetOf(file.length))
+    if (unpacked > unpackedBudget(file.length))
       fail(
         `its entries unpack to ${unpacked.toLocaleString('en-US')} bytes and more, over 32 times the ${file.length.toLocaleString('en-US')} of the file. Unpack it yourself if you trust it, and zip it without compression.`,
         place,
@@ -168,6 +177,7 @@ export async function readZip(
     entries.push({ name, method, header, packedBytes, bytes: size });
     at = next;
   }
+  if (start + at !== end) fail('its directory is longer than its entries', start + at);
   return apart(entries, file.length);
 }
 
