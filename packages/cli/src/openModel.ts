@@ -6,6 +6,7 @@ import type { ModelEntry, Module, Shape, Transform, Weights, WeightsRecord } fro
 import { imagenetLabels, imagenetPreset } from '@cnn/image';
 import { UsageError } from './errors.js';
 import { requirePicture } from './files.js';
+import { commandOf } from './invocation.js';
 import { buildModel, parseModelOptions } from './modelOptions.js';
 import { type Family, findModel } from './registry.js';
 import { readDescription } from './savedModel.js';
@@ -170,7 +171,7 @@ export async function openModel(
   const chosen = name ?? saved?.model;
   if (chosen === undefined)
     throw new UsageError(
-      `Say which model: ${typed}; 'cnn list' shows all. Only weights that cnn has trained contain the name.`,
+      `Say which model: ${typed}; '${commandOf('list')}' shows all. Only weights that cnn has trained contain the name.`,
     );
   if (saved && saved.model !== chosen)
     throw new UsageError(`The weights in ${source} are for ${printable(saved.model)}, not for ${chosen}.`);

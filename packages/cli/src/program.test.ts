@@ -14,6 +14,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { words } from '../test/words.js';
 import { drawDigit } from './digits.js';
 import { run } from './program.js';
+import { resumeLine } from './training/session.js';
 
 // The built command finds the weights of a package through its dependencies; this test finds them by path.
 vi.mock('node:module', () => ({
@@ -279,6 +280,26 @@ test('help has examples, and asking for it is no failure', async () => {
   const { code, out } = await cnn('classify', '--help');
   expect(code).toBe(0);
   expect(out).toContain('cnn classify photo.jpg --model mobilenet_v2 --weights default');
+});
+
+test('command lines in messages begin as the command was called', async () => {
+  vi.stubEnv('CNN_COMMAND', 'npm start --');
+  const outputs = [
+    (await cnn('classify', '--help')).out,
+    (await cnn('classify', 'x.png')).notes,
+    (await cnn('evaluate', '--data', 'none')).notes,
+    (await cnn('summary', 'resnet51')).notes,
+    (await cnn('demo')).out,
+    resumeLine(['train', 'lenet5'], 'runs/lenet5'),
+  ];
+  vi.unstubAllEnvs();
+  expect(outputs[0]).toContain('Usage: npm start -- classify [options] <picture...>');
+  expect(outputs[0]).toContain('\n  npm start -- classify photo.jpg --model mobilenet_v2 --weights default');
+  expect(outputs[1]).toContain("'npm start -- list' shows all");
+  expect(outputs[2]).toContain('npm start -- evaluate <model>');
+  expect(outputs[3]).toContain("'npm start -- list' shows all");
+  expect(outputs[4]).toContain('  npm start -- classify photo.jpg');
+  expect(outputs[5]).toBe('npm start -- train lenet5 --out runs/lenet5 --resume');
 });
 
 test('the demo classifies every digit correctly', async () => {

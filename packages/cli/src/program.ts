@@ -4,6 +4,7 @@ import { version } from '../package.json';
 import { type CommandLine, defineCommands } from './commandLine.js';
 import { isInterrupt, UsageError } from './errors.js';
 import { provideGpu } from './gpu.js';
+import { programName } from './invocation.js';
 import { guarded, type Terminal } from './terminal.js';
 
 /**
@@ -16,7 +17,7 @@ export async function run(
   signal?: AbortSignal,
 ): Promise<number> {
   const terminal = guarded(unguarded);
-  const program = new Command('cnn')
+  const program = new Command(programName())
     .description('The classic convolutional networks: list, describe, run and train them.')
     .version(version, '-V, --version')
     .option('--debug', 'print the stack trace of an error')

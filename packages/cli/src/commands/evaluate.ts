@@ -4,6 +4,7 @@ import { imagenetWnids } from '@cnn/image';
 import { type Dataset, evaluate as evaluateModel } from '@cnn/train';
 import { UsageError } from '../errors.js';
 import { writeResult } from '../files.js';
+import { commandOf } from '../invocation.js';
 import { type ModelRequest, openModel } from '../openModel.js';
 import type { PlaceOptions } from '../options.js';
 import { type Labels, labelsOf, outputsOf, presetWith, type ReadingOptions } from '../reading.js';
@@ -35,7 +36,7 @@ export async function evaluate(
   signal?: AbortSignal,
 ): Promise<void> {
   const opened = await openModel(
-    { ...options, model: name, typed: 'cnn evaluate <model>' },
+    { ...options, model: name, typed: commandOf('evaluate <model>') },
     terminal,
     signal,
   );

@@ -3,6 +3,7 @@ import { parameters, trace } from '@cnn/core';
 import { formatShape, inputsOf, matchParameters, requireMatch } from '@cnn/core/graph';
 import { toOnnx } from '@cnn/onnx';
 import { writeResult } from '../files.js';
+import { commandOf } from '../invocation.js';
 import { type ModelRequest, openModel } from '../openModel.js';
 import { megabytes, printJson, type Terminal } from '../terminal.js';
 import { presetOf } from '../training/settings.js';
@@ -22,7 +23,7 @@ export async function exportOnnx(
   terminal: Terminal,
   signal?: AbortSignal,
 ): Promise<void> {
-  const opened = await openModel({ ...options, model, typed: 'cnn export <model>' }, terminal, signal);
+  const opened = await openModel({ ...options, model, typed: commandOf('export <model>') }, terminal, signal);
   const { weights, preset } = opened;
   const { name } = opened.entry;
   const graphInput = options.input ?? opened.input;

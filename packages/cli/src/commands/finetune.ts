@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { initialise, type ModelEntry, parameters, type Weights } from '@cnn/core';
 import { requireMatch, sameShape } from '@cnn/core/graph';
 import { isUnder, type ParameterGroup } from '@cnn/train';
+import { commandOf } from '../invocation.js';
 import { buildModel, parseModelOptions } from '../modelOptions.js';
 import { type ModelRequest, type OpenModel, openModel } from '../openModel.js';
 import { printable, type Terminal } from '../terminal.js';
@@ -59,7 +60,7 @@ export async function finetune(
   signal?: AbortSignal,
 ): Promise<void> {
   const opened = await openModel(
-    { ...options, model: name, typed: 'cnn finetune <model>' },
+    { ...options, model: name, typed: commandOf('finetune <model>') },
     terminal,
     signal,
     classifierOf,

@@ -15,6 +15,7 @@ import {
 } from '@cnn/train';
 import { isInterrupt, UsageError } from '../errors.js';
 import { reasonOf, writeResult } from '../files.js';
+import { commandOf } from '../invocation.js';
 import { metadataOf } from '../savedModel.js';
 import { noteFallback, printable, printJson, type Terminal, threadsOf } from '../terminal.js';
 import { curves } from './chart.js';
@@ -139,7 +140,7 @@ const quoted = (text: string): string =>
 export function resumeLine(args: readonly string[], out: string): string {
   const given = args.some((word) => word === '--out' || word.startsWith('--out='));
   const words = args.filter((word) => word !== '--resume');
-  return ['cnn', ...words, ...(given ? [] : ['--out', out]), '--resume'].map(quoted).join(' ');
+  return commandOf([...words, ...(given ? [] : ['--out', out]), '--resume'].map(quoted).join(' '));
 }
 
 /** Options, output and start time of a run. */
@@ -216,7 +217,7 @@ export async function runTraining(
     await run.restore(checkpoint).catch((error: unknown) => {
       if (!(error instanceof FileFormatError)) throw error;
       throw new Error(
-        `The checkpoint ${checkpoint} cannot be read: ${error.message} ${existsSync(join(out, MODEL)) ? `Put back a copy of it, or fine-tune the weights of the last epoch with: cnn finetune --weights ${join(out, MODEL)}` : 'Put back a copy of it, or begin again with another folder for --out.'}`,
+        `The checkpoint ${checkpoint} cannot be read: ${error.message} ${existsSync(join(out, MODEL)) ? `Put back a copy of it, or fine-tune the weights of the last epoch with: ${commandOf(`finetune --weights ${quoted(join(out, MODEL))}`)}` : 'Put back a copy of it, or begin again with another folder for --out.'}`,
         { cause: error },
       );
     });
@@ -234,7 +235,7 @@ export async function runTraining(
     terminal.progress('');
     if (error instanceof TrainingDiverged && savedSteps !== undefined)
       terminal.note(
-        `The last good state, after ${savedSteps} steps, is in ${checkpoint}. Begin again with a lower --lr and another --out${existsSync(join(out, MODEL)) ? `, or fine-tune the weights of the last epoch: cnn finetune --weights ${quoted(join(out, MODEL))}` : ''}.`,
+        `The last good state, after ${savedSteps} steps, is in ${checkpoint}. Begin again with a lower --lr and another --out${existsSync(join(out, MODEL)) ? `, or fine-tune the weights of the last epoch: ${commandOf(`finetune --weights ${quoted(join(out, MODEL))}`)}` : ''}.`,
       );
     if (!isInterrupt(error, signal)) throw error;
     await run.save(checkpoint);
@@ -371,7 +372,7 @@ async function finish(
   );
   if (test) say(`On the test pictures: ${evaluationLine(test)}.`);
   say(`The weights are in ${file}, the report is ${join(out, 'report.html')}. Use them:`);
-  say(`  cnn classify <picture> --weights ${quoted(file)}`);
+  say(`  ${commandOf(`classify <picture> --weights ${quoted(file)}`)}`);
 }
 
 /** Gives an evaluation as it is written in JSON. */
