@@ -10,7 +10,8 @@ import { finetune } from './commands/finetune.js';
 import { list } from './commands/list.js';
 import { summary } from './commands/summary.js';
 import { train } from './commands/train.js';
-import { programName } from './invocation.js';
+import { UsageError } from './errors.js';
+import { commandOf, programName } from './invocation.js';
 import { choice, count, option, share, shared } from './options.js';
 import { readingOptions } from './reading.js';
 import type { Terminal } from './terminal.js';
@@ -41,6 +42,7 @@ export function defineCommands(program: Command, line: CommandLine): void {
   const command: Define = (usage, description, options, ...help) => {
     const made = program.command(usage).description(description);
     for (const each of options) made.addOption(each);
+    if (/[<[]model[>\]]/.test(usage)) made.addOption(misplacedModel(made.name()));
     const lines = help.map((each) => each.replace(/^ {2}cnn /, `  ${programName()} `));
     return made.addHelpText('after', ['', ...lines].join('\n'));
   };
@@ -58,6 +60,12 @@ export function defineCommands(program: Command, line: CommandLine): void {
   ])
     define(command, line);
 }
+
+/** Makes the option `--model` of a command that takes the model as an argument: it says so. */
+const misplacedModel = (command: string): Option =>
+  option('--model <name>', '', (name) => {
+    throw new UsageError(`'${command}' takes the model without --model: ${commandOf(`${command} ${name}`)}`);
+  }).hideHelp();
 
 function listCommand(command: Define, { terminal }: CommandLine): void {
   command('list', 'list the models of the installed families', [json]).action((options) =>

@@ -98,7 +98,7 @@ export async function findModel(
 }
 
 /** Gives Levenshtein's distance: the insertions, deletions and substitutions from a to b. */
-function distance(a: string, b: string): number {
+export function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
