@@ -235,6 +235,18 @@ describe('cheap checks come before weights are loaded', () => {
     expect(code).toBe(2);
   });
 
+  test.each(['train', 'finetune'])('a file for the folder of %s', async (command) => {
+    writeFileSync(at('file'), '');
+    const { code, notes } = await cnn(
+      ...words`${command} lenet5 --data ${at('none')} --out ${at('file')}`,
+      ...(command === 'finetune' ? ['--weights', none] : []),
+    );
+    expect([code, notes]).toEqual([
+      1,
+      `cnn: Cannot make the folder ${at('file')}: a file of that name exists. Give another path.`,
+    ]);
+  });
+
   test.each(['weights', 'weights.safetensors', 'weights.pth'])(
     'a folder %s is no file of weights',
     async (name) => {

@@ -1,5 +1,5 @@
 /** Runs a training with its files: resumes, shows progress, saves on an interrupt, writes the report. */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FileFormatError, type Module, type Transform, type Weights, writeSafetensors } from '@cnn/core';
@@ -80,8 +80,10 @@ async function checkOut(out: string, resume: boolean, settings: Settings): Promi
   return pictures;
 }
 
-/** Throws if a folder holds a run but `resume` is false, or the other way round. */
+/** Throws if the folder is a file, or if it holds a run but `resume` is false, or the other way round. */
 function requirePresence(out: string, resume: boolean): void {
+  if (statSync(out, { throwIfNoEntry: false })?.isDirectory() === false)
+    throw new Error(`Cannot make the folder ${out}: a file of that name exists. Give another path.`);
   const exists = existsSync(join(out, CHECKPOINT));
   if (resume && !exists)
     throw new UsageError(`There is no run to continue: ${join(out, CHECKPOINT)} does not exist.`);
