@@ -5,6 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { families } from './families.mjs';
 import { unchanged } from './unchanged.mjs';
@@ -29,12 +30,12 @@ const env = {
   npm_config_update_notifier: 'false',
 };
 
-/** Runs a command; `quiet` keeps its output back unless it fails. Gives the exit code. */
-function run(command, args, { quiet = false } = {}) {
+/** Runs a command in a folder; `quiet` keeps its output back unless it fails. Gives the exit code. */
+function run(command, args, { quiet = false, cwd = root } = {}) {
   return new Promise((resolve) => {
     const output = [];
     const child = spawn(command, args, {
-      cwd: root,
+      cwd,
       env,
       stdio: quiet ? ['ignore', 'pipe', 'pipe'] : 'inherit',
     });
@@ -77,7 +78,11 @@ async function start(args) {
   const everything = existsSync(`${root}node_modules/.bin/vitest`) || args.some((arg) => /\bgpu$/.test(arg));
   await install(...(everything ? [] : production));
   const command = args.length > 0 ? args : ['demo'];
-  process.exit(await run(process.execPath, ['scripts/script.mjs', 'packages/cli/src/main.ts', ...command]));
+  // `cnn` names itself as it was called, in the command lines that it prints.
+  env.CNN_COMMAND = 'npm start --';
+  const cnn = ['scripts/script.mjs', 'packages/cli/src/main.ts'].map((file) => join(root, file));
+  // npm runs scripts in the root, and says in INIT_CWD in which folder it was called: paths are relative to that.
+  process.exit(await run(process.execPath, [...cnn, ...command], { cwd: process.env.INIT_CWD || root }));
 }
 
 /** Sources that the tests in a browser and on a GPU run: those of core, of the families and of the tests' tools. */

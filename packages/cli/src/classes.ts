@@ -1,7 +1,8 @@
 /** Names of a model's classes, and the most likely classes of an output. */
 import { probabilities, topK } from '@cnn/core';
 import { UsageError } from './errors.js';
-import { printable } from './terminal.js';
+import { distance, MAX_NAME } from './registry.js';
+import { printable, shortened } from './terminal.js';
 
 /** Class with its probability. */
 export interface Ranked {
@@ -36,8 +37,21 @@ export function classOf(text: string, labels: readonly string[]): number {
   if (byLabel >= 0) return byLabel;
   const index = Number(text);
   if (text.trim() && Number.isInteger(index) && index >= 0) return index;
-  const near = labels.filter((label) => label.includes(text)).slice(0, 5);
+  const wanted = text.toLowerCase();
+  const near = labels.filter((label) => label.toLowerCase().includes(wanted));
+  // Comparing a long text with every label would take seconds.
+  if (near.length === 0 && text.length <= MAX_NAME)
+    near.push(...[...labels].sort((a, b) => distance(wanted, a) - distance(wanted, b)));
   throw new UsageError(
-    `There is no class '${text}'.${near.length > 0 ? ` Similar labels are ${near.map((label) => `'${printable(label)}'`).join(', ')}.` : ' Give an index or a label.'}`,
+    `There is no class '${shortened(printable(text))}'. ${
+      near.length > 0
+        ? `Similar labels are ${near
+            .slice(0, 5)
+            .map((label) => `'${printable(label)}'`)
+            .join(
+              ', ',
+            )}; the index of a class is understood too, and classify --top ${labels.length} prints all labels.`
+        : 'The weights name no classes; give an index.'
+    }`,
   );
 }

@@ -10,6 +10,8 @@ import { finetune } from './commands/finetune.js';
 import { list } from './commands/list.js';
 import { summary } from './commands/summary.js';
 import { train } from './commands/train.js';
+import { UsageError } from './errors.js';
+import { commandOf, programName } from './invocation.js';
 import { choice, count, option, share, shared } from './options.js';
 import { readingOptions } from './reading.js';
 import type { Terminal } from './terminal.js';
@@ -24,7 +26,7 @@ export interface CommandLine {
   code: number;
 }
 
-/** Defines a command; `help` are the lines after its options. */
+/** Defines a command; `help` are the lines after its options. Its example lines begin with two spaces and `cnn`. */
 type Define = (
   usage: string,
   description: string,
@@ -40,7 +42,9 @@ export function defineCommands(program: Command, line: CommandLine): void {
   const command: Define = (usage, description, options, ...help) => {
     const made = program.command(usage).description(description);
     for (const each of options) made.addOption(each);
-    return made.addHelpText('after', ['', ...help].join('\n'));
+    if (/[<[]model[>\]]/.test(usage)) made.addOption(misplacedModel(made.name()));
+    const lines = help.map((each) => each.replace(/^ {2}cnn /, `  ${programName()} `));
+    return made.addHelpText('after', ['', ...lines].join('\n'));
   };
   for (const define of [
     listCommand,
@@ -56,6 +60,12 @@ export function defineCommands(program: Command, line: CommandLine): void {
   ])
     define(command, line);
 }
+
+/** Makes the option `--model` of a command that takes the model as an argument: it says so. */
+const misplacedModel = (command: string): Option =>
+  option('--model <name>', '', (name) => {
+    throw new UsageError(`'${command}' takes the model without --model: ${commandOf(`${command} ${name}`)}`);
+  }).hideHelp();
 
 function listCommand(command: Define, { terminal }: CommandLine): void {
   command('list', 'list the models of the installed families', [json]).action((options) =>

@@ -1,10 +1,11 @@
 /** Reads pictures and writes results, with errors that say what to do. */
-import { createReadStream, existsSync, readlinkSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { constants, createReadStream, existsSync, readlinkSync } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
 import { basename, dirname, extname } from 'node:path';
 import { addAbortSignal } from 'node:stream';
-import { makeFolder, pathOf, writeAtomically } from '@cnn/core/io';
+import { makeFolder, pathOf, printable, writeAtomically } from '@cnn/core/io';
 import { decodeImage, type RgbImage } from '@cnn/image';
+import { UsageError } from './errors.js';
 
 /** Largest size of a picture file, in bytes. */
 const MAX_BYTES = 2 ** 28;
@@ -52,6 +53,37 @@ export async function requirePicture(source: string): Promise<void> {
     throw new Error(reasonOf(error));
   }
 }
+
+/**
+ * Checks that an existing file of an option can be read; reads nothing.
+ * @throws UsageError that names the option and the path.
+ */
+export async function requireReadable(flag: string, path: string): Promise<void> {
+  try {
+    if ((await stat(path)).isDirectory()) throw new Error('it is a folder; name the file in it');
+    await access(path, constants.R_OK);
+  } catch (error) {
+    throw new UsageError(`Cannot read ${flag} ${path}: ${reasonOf(error)}.`);
+  }
+}
+
+/**
+ * Checks that results can be written to paths as far as that shows before there are any: none is a folder.
+ * @param paths - by option, such as `--html`; undefined ones are skipped.
+ * @throws UsageError that names the option and the path.
+ */
+export async function requireResultPaths(paths: Readonly<Record<string, string | undefined>>): Promise<void> {
+  for (const [flag, path] of Object.entries(paths)) {
+    if (path === undefined) continue;
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isDirectory())
+      throw new UsageError(`Cannot write ${flag} ${path}: it is a folder; add the name of a file.`);
+  }
+}
+
+/** Gives the path of a written result for a message, with a note if it replaced a file. */
+export const writtenTo = (path: string, replaced: boolean): string =>
+  `${printable(path)}${replaced ? ' (replaced)' : ''}`;
 
 /** Gives the file name of a picture without folder and extension; `picture` if it has no name. */
 export function nameOfPicture(source: string): string {
@@ -124,13 +156,16 @@ export const makeResultFolder = (path: string): Promise<void> =>
 
 /**
  * Writes a result, completely or not at all, and makes its folder if there is none.
+ * @returns true if it replaced a file.
  * @throws Error with the path and what to do.
  */
-export async function writeResult(path: string, content: Uint8Array | string): Promise<void> {
+export async function writeResult(path: string, content: Uint8Array | string): Promise<boolean> {
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+  const replaces = existsSync(path);
   await makeResultFolder(dirname(path));
   try {
     await writeAtomically(path, bytes);
+    return replaces;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const full = code === 'ENOSPC' || code === 'EDQUOT';

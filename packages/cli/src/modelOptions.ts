@@ -54,19 +54,45 @@ function parseValue(value: string): unknown {
   return value.trim() && Number.isFinite(Number(value)) ? Number(value) : value;
 }
 
+/** Slope of `leakyRelu` without one, as in PyTorch. */
+const USUAL_SLOPE = 0.01;
+
+/** True if two values of an option mean the same: `leakyRelu` and `leakyRelu:0.01`, `0.50` and `0.5`. */
+export function sameValue(a: string, b: string): boolean {
+  const plain = (text: string): string => {
+    const [name, slope = USUAL_SLOPE] = text.split(':');
+    return name === 'leakyRelu' ? `${name}:${Number(slope)}` : String(parseValue(text));
+  };
+  return plain(a) === plain(b);
+}
+
+/** Gives the value of an option for a message, with the slope that a bare `leakyRelu` has. */
+export const shownValue = (value: string): string =>
+  value === 'leakyRelu' ? `leakyRelu (its slope is ${USUAL_SLOPE})` : value;
+
+/** Gives the names of the options that a model has. */
+export function optionsOf(entry: ModelEntry): readonly string[] {
+  const known = new Set<string>();
+  entry.build(watching({}, known));
+  return [...known];
+}
+
+/** Gives options that add the names that are read from them to a set: a builder reads its options by name. */
+const watching = (options: Readonly<Record<string, unknown>>, read: Set<string>) =>
+  new Proxy(options, {
+    get(target, key) {
+      if (typeof key === 'string') read.add(key);
+      return Reflect.get(target, key);
+    },
+  });
+
 /**
  * Builds a model with parsed options.
  * @throws UsageError for an option that the builder never reads, naming the options that it reads.
  */
 export function buildModel(entry: ModelEntry, options: Readonly<Record<string, unknown>>): Module {
   const known = new Set<string>();
-  // A builder reads its options by name, so the names that it reads are the options that it has.
-  const watched = new Proxy(options, {
-    get(target, key) {
-      if (typeof key === 'string') known.add(key);
-      return Reflect.get(target, key);
-    },
-  });
+  const watched = watching(options, known);
   let model: Module;
   try {
     model = entry.build(watched);

@@ -5,9 +5,10 @@ import { fileURLToPath } from 'node:url';
 import type { ModelEntry, Module, Shape, Transform, Weights, WeightsRecord } from '@cnn/core';
 import { imagenetLabels, imagenetPreset } from '@cnn/image';
 import { UsageError } from './errors.js';
-import { requirePicture } from './files.js';
+import { requirePicture, requireReadable } from './files.js';
+import { commandOf } from './invocation.js';
 import { buildModel, parseModelOptions } from './modelOptions.js';
-import { type Family, findModel } from './registry.js';
+import { type Family, familyOf, findModel } from './registry.js';
 import { readDescription } from './savedModel.js';
 import { printable, type Terminal } from './terminal.js';
 import { loadWeights, recordOf } from './weights.js';
@@ -27,6 +28,8 @@ export interface ModelRequest {
   readonly cache?: string | undefined;
   /** Pictures, at least one of which must be there before weights are loaded. Default: none. */
   readonly pictures?: readonly string[];
+  /** Makes other checks before weights are loaded, which may take minutes; throws. */
+  readonly check?: (entry: ModelEntry, reading: Reading) => Promise<void>;
 }
 
 /** Preprocessing of pictures, and names of the outputs. */
@@ -160,6 +163,7 @@ export async function openModel(
     option,
     cache,
     pictures = [],
+    check,
   }: ModelRequest,
   terminal: Terminal,
   signal?: AbortSignal,
@@ -168,32 +172,39 @@ export async function openModel(
   const source = given && /^file:/i.test(given) ? fileURLToPath(given) : given;
   const saved = await readDescription(source);
   const chosen = name ?? saved?.model;
+  // A model among the pictures is one that was typed as an argument.
+  const misplaced = chosen ? undefined : pictures.find((each) => familyOf(each) && !existsSync(each));
+  if (misplaced !== undefined)
+    throw new UsageError(`'${misplaced}' is no picture. A model is given with --model ${misplaced}.`);
   if (chosen === undefined)
     throw new UsageError(
-      `Say which model: ${typed}; 'cnn list' shows all. Only weights that cnn has trained contain the name.`,
+      `Say which model: ${typed}; '${commandOf('list')}' shows all. Only weights that cnn has trained contain the name.`,
     );
   if (saved && saved.model !== chosen)
     throw new UsageError(`The weights in ${source} are for ${printable(saved.model)}, not for ${chosen}.`);
   const { entry, family } = await findModel(chosen);
   const options = [...(saved?.options ?? []), ...option];
   const parsed = parseModelOptions(options);
-  const record = recordOf(entry, source) ?? (saved ? undefined : await recognised(entry, source!, signal));
+  const published = recordOf(entry, source);
+  if (!published && existsSync(source!)) await requireReadable('--weights', source!);
+  const record = published ?? (saved ? undefined : await recognised(entry, source!, signal));
   await requireSomePicture(pictures, entry);
   const reading = saved
     ? { preset: saved.transform, labels: saved.classes }
     : record
       ? readingOf(entry, record)
       : assumedReading(entry, terminal);
+  await check?.(entry, reading);
   const { model, weights, required } = await loadWeights(
-    (needed) =>
+    (needed, trial = []) =>
       buildModel(entry, {
         ...(saved ? { numClasses: saved.classes.length } : {}),
         ...record?.options,
-        ...parseModelOptions([...needed, ...options]),
+        ...parseModelOptions([...needed, ...options, ...trial]),
       }),
     entry,
     family,
-    { source, key: weightsKey, rename, cache, signal, replaced: replaced?.(entry, parsed) },
+    { source, key: weightsKey, rename, cache, signal, options, replaced: replaced?.(entry, parsed) },
     terminal,
   );
   const { mean, crop } = reading.preset;

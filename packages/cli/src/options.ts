@@ -1,6 +1,7 @@
 /** Options that several commands share, and parsers of option values. */
 import type { BackendName } from '@cnn/core';
 import { InvalidArgumentError, Option } from 'commander';
+import { commandOf } from './invocation.js';
 
 /** Back end of a command. */
 export interface PlaceOptions {
@@ -59,7 +60,10 @@ const backends: Readonly<Record<BackendName, true>> = { auto: true, gpu: true, w
 
 /** Options of several commands. */
 export const shared = {
-  model: option('--model <name>', "a name from 'cnn list'; optional with weights that cnn has trained"),
+  model: option(
+    '--model <name>',
+    `a name from '${commandOf('list')}'; optional with weights that cnn has trained`,
+  ),
   weights: option('--weights <source>', 'a file, a URL, a name of published weights, or default'),
   weightsKey: option(
     '--weights-key <keys>',

@@ -14,6 +14,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { words } from '../test/words.js';
 import { drawDigit } from './digits.js';
 import { run } from './program.js';
+import { resumeLine } from './training/session.js';
 
 // The built command finds the weights of a package through its dependencies; this test finds them by path.
 vi.mock('node:module', () => ({
@@ -179,6 +180,7 @@ describe('explain', () => {
     const [out, filters, features] = ['heat', 'filters', 'features'].map((name) =>
       join(folder, `${name}.png`),
     );
+    writeFileSync(filters!, 'the old one');
     const { code, out: said } = await cnn(
       ...words`
         explain ${digit} --model lenet5 --class 7 --layer conv2
@@ -187,6 +189,7 @@ describe('explain', () => {
     );
     expect(code).toBe(0);
     expect(said).toContain(`The evidence for '7' in layer 'conv2' is shown in ${out}.`);
+    expect(said).toContain(`The filters of the first convolution are in ${filters} (replaced).`);
     // Every pixel of 32 x 32 became a square of 7.
     expect((await decodeImage(readFileSync(out!))).width).toBe(224);
     // 6 filters of 5x5 and 16 maps of 10x10, 7 and 4 times enlarged, with gaps of 2.
@@ -214,7 +217,10 @@ describe('explain', () => {
   });
 
   test.each([
-    [['--class', 'nine'], /no class 'nine'/],
+    [
+      ['--class', 'nine'],
+      /no class 'nine'\. Similar labels are .*'0'.*; the index .* classify --top 10 prints all labels/,
+    ],
     [['--class', '12'], /no class 12; the model has classes 0 to 9/],
     [['--layer', 'fc1'], /'fc1', 1x120, is not a feature map of more than one pixel; choose one of conv1/],
     [['--opacity', '2'], /--opacity <share>' argument '2' is invalid. Give a number from 0 to 1/],
@@ -236,6 +242,8 @@ describe('export', () => {
     const graph = trace(lenet5(), [1, 1, 32, 32], { name: 'lenet5' });
     const described = { labels: [...'0123456789'], transform: digitPreset };
     expect(readFileSync(file).equals(toOnnx(graph, await readWeights(shipped), described))).toBe(true);
+    const again = await cnn('export', 'lenet5', '--out', file);
+    expect(again.out).toBe(`lenet5 is in ${file} (replaced) (0.2 MB): x 1x1x32x32 to output 1x10.`);
     const { out } = await cnn(...words`export lenet5 --out ${file} --json --input 4x1x32x32 --dynamic-batch`);
     expect(JSON.parse(out)).toMatchObject({
       model: 'lenet5',
@@ -266,7 +274,22 @@ test.each([
   [['summary', 'mobilenet_v1', '--option', 'activation=step'], 2, /no activation 'step'; use relu, /],
   [['bench', 'lenet5', '--threads', 'many'], 2, /--threads <n>' argument 'many' is invalid. Give a whole/],
   [['bench', 'lenet5', '--backend', 'tpu'], 2, /Allowed choices are auto, gpu, wasm, reference/],
-  [['nonsense'], 2, /unknown command/],
+  [
+    ['nonsense'],
+    2,
+    /unknown command 'nonsense'\n.*\nThe commands are list, summary, .*; 'cnn --help' describes them/,
+  ],
+  [
+    ['evaluate', '--model', 'resnet20'],
+    2,
+    /'evaluate' takes the model without --model: cnn evaluate resnet20$/,
+  ],
+  [['summary', '--model=resnet20'], 2, /'summary' takes the model without --model: cnn summary resnet20$/],
+  [
+    ['classify', 'resnet20', 'x.png'],
+    2,
+    /'resnet20' is no picture\. A model is given with --model resnet20\.$/,
+  ],
   [['help', 'clasify'], 2, /unknown command 'clasify'\n\(Did you mean classify\?\)/],
   [['evaluate', '--data', 'none'], 2, /Say which model: cnn evaluate <model>/],
 ])('%j ends with %i', async (args, expected, message) => {
@@ -275,10 +298,45 @@ test.each([
   expect(code).toBe(expected);
 });
 
+test('a picture whose name begins with a dash is read with its folder', async () => {
+  const name = '-dash.png';
+  writeFileSync(name, readFileSync(digit));
+  try {
+    const { code, notes } = await cnn('classify', name, '--model', 'lenet5');
+    expect([code, notes]).toEqual([
+      2,
+      expect.stringContaining('A file whose name begins with a dash is written ./-dash.png.'),
+    ]);
+    expect((await cnn('classify', `./${name}`, '--model', 'lenet5')).code).toBe(0);
+  } finally {
+    rmSync(name);
+  }
+});
+
 test('help has examples, and asking for it is no failure', async () => {
   const { code, out } = await cnn('classify', '--help');
   expect(code).toBe(0);
   expect(out).toContain('cnn classify photo.jpg --model mobilenet_v2 --weights default');
+});
+
+test('command lines in messages begin as the command was called', async () => {
+  vi.stubEnv('CNN_COMMAND', 'npm start --');
+  const outputs = [
+    (await cnn('classify', '--help')).out,
+    (await cnn('classify', 'x.png')).notes,
+    (await cnn('evaluate', '--data', 'none')).notes,
+    (await cnn('summary', 'resnet51')).notes,
+    (await cnn('demo')).out,
+    resumeLine(['train', 'lenet5'], 'runs/lenet5'),
+  ];
+  vi.unstubAllEnvs();
+  expect(outputs[0]).toContain('Usage: npm start -- classify [options] <picture...>');
+  expect(outputs[0]).toContain('\n  npm start -- classify photo.jpg --model mobilenet_v2 --weights default');
+  expect(outputs[1]).toContain("'npm start -- list' shows all");
+  expect(outputs[2]).toContain('npm start -- evaluate <model>');
+  expect(outputs[3]).toContain("'npm start -- list' shows all");
+  expect(outputs[4]).toContain('  npm start -- classify photo.jpg');
+  expect(outputs[5]).toBe('npm start -- train lenet5 --out runs/lenet5 --resume');
 });
 
 test('the demo classifies every digit correctly', async () => {

@@ -1,9 +1,11 @@
 /** Runs command lines: turns results and errors into exit codes. */
+import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { version } from '../package.json';
 import { type CommandLine, defineCommands } from './commandLine.js';
 import { isInterrupt, UsageError } from './errors.js';
 import { provideGpu } from './gpu.js';
+import { commandOf, programName } from './invocation.js';
 import { guarded, type Terminal } from './terminal.js';
 
 /**
@@ -16,7 +18,7 @@ export async function run(
   signal?: AbortSignal,
 ): Promise<number> {
   const terminal = guarded(unguarded);
-  const program = new Command('cnn')
+  const program = new Command(programName())
     .description('The classic convolutional networks: list, describe, run and train them.')
     .version(version, '-V, --version')
     .option('--debug', 'print the stack trace of an error')
@@ -38,7 +40,11 @@ export async function run(
     await program.parseAsync(unknown ? args.slice(1) : args, { from: 'user' });
     return line.code;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof CommanderError) {
+      const hint = hintOf(error, program);
+      if (hint) terminal.note(hint);
+      return error.exitCode === 0 ? 0 : 2;
+    }
     terminal.progress('');
     if (isInterrupt(error, signal)) {
       terminal.note('Interrupted.');
@@ -52,4 +58,14 @@ export async function run(
     );
     return error instanceof UsageError ? 2 : 1;
   }
+}
+
+/** Gives what to do about a wrong command line, for errors to which commander gives no advice of use. */
+function hintOf({ code, message }: CommanderError, { commands }: Command): string | undefined {
+  if (code === 'commander.unknownCommand')
+    return `The commands are ${commands.map((command) => command.name()).join(', ')}; '${commandOf('--help')}' describes them.`;
+  const [, option] = /unknown option '(-.*)'/.exec(message) ?? [];
+  if (code === 'commander.unknownOption' && option && existsSync(option))
+    return `A file whose name begins with a dash is written ./${option}.`;
+  return undefined;
 }

@@ -9,6 +9,7 @@ import { InvalidArgumentError, type Option } from 'commander';
 import { UsageError } from './errors.js';
 import { reasonOf } from './files.js';
 import { choice, count, option } from './options.js';
+import { counted } from './terminal.js';
 
 /** Parsed options. */
 export interface ReadingOptions {
@@ -61,7 +62,7 @@ export function presetWith(preset: Transform, options: ReadingOptions): Transfor
   ] as const)
     if (values.length !== channels)
       throw new UsageError(
-        `--${flag} has ${values.length} ${values.length === 1 ? 'number' : 'numbers'}, but the model takes pictures of ${channels} ${channels === 1 ? 'channel' : 'channels'}; give one for each.`,
+        `--${flag} has ${counted(values.length, 'number')}, but the model takes pictures of ${counted(channels, 'channel')}; give one for each.`,
       );
   const crop =
     options.crop ?? (options.resize === undefined ? preset.crop : Math.min(preset.crop, options.resize));
@@ -98,7 +99,7 @@ export async function labelsOf(
     const names = await readLabels(source);
     if (names.length !== outputs)
       throw new UsageError(
-        `--labels ${source} has ${names.length} names, but the model has ${outputs} outputs; give a name for each, in order.`,
+        `--labels ${source} has ${counted(names.length, 'name')}, but the model has ${counted(outputs, 'output')}; give a name for each, in order.`,
       );
     return { names, guessed: false };
   }
@@ -108,7 +109,8 @@ export async function labelsOf(
   return small ? { names: cifar10Classes, guessed: true } : { names: [], guessed: false };
 }
 
-async function readLabels(source: string): Promise<readonly string[]> {
+/** Reads the names of `--labels`. @throws UsageError if they cannot be read. */
+export async function readLabels(source: string): Promise<readonly string[]> {
   if (source === 'imagenet') return imagenetLabels;
   if (source === 'cifar10') return cifar10Classes;
   const text = await readFile(source, 'utf8').catch((error: unknown) => {

@@ -1,6 +1,7 @@
 /** Finds models in the installed families. A family is loaded when one of its models is requested. */
 import type { ModelEntry, Rename } from '@cnn/core';
 import { UsageError } from './errors.js';
+import { commandOf } from './invocation.js';
 import { shortened } from './terminal.js';
 
 /** Exports of every family. */
@@ -78,7 +79,7 @@ export async function findModel(
 ): Promise<{ readonly entry: ModelEntry; readonly family: Family }> {
   if (name.length > MAX_NAME)
     throw new UsageError(
-      `There is no model called '${shortened(name)}': the name has ${name.length.toLocaleString('en-US')} characters. 'cnn list' shows all.`,
+      `There is no model called '${shortened(name)}': the name has ${name.length.toLocaleString('en-US')} characters. '${commandOf('list')}' shows all.`,
     );
   const family = familyOf(name);
   if (family) {
@@ -93,11 +94,11 @@ export async function findModel(
     .slice(0, 3)
     .map(([, other]) => other);
   const hint = near.length > 0 ? `Similar names are ${near.join(', ')}; ` : '';
-  throw new UsageError(`There is no model called '${name}'. ${hint}'cnn list' shows all.`);
+  throw new UsageError(`There is no model called '${name}'. ${hint}'${commandOf('list')}' shows all.`);
 }
 
 /** Gives Levenshtein's distance: the insertions, deletions and substitutions from a to b. */
-function distance(a: string, b: string): number {
+export function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { FileFormatError, type Transform } from '@cnn/core';
 import { printable, readSafetensorsMetadata } from '@cnn/core/io';
 import { UsageError } from './errors.js';
+import { requireReadable } from './files.js';
 import { MAX_NAME } from './registry.js';
 import { shortened } from './terminal.js';
 
@@ -89,6 +90,7 @@ function faultOf(value: unknown): string | undefined {
  */
 export async function readDescription(source: string | undefined): Promise<Description | undefined> {
   if (!source?.endsWith('.safetensors') || !existsSync(source)) return undefined;
+  await requireReadable('--weights', source);
   const { [KEY]: text, format } = await readSafetensorsMetadata(source);
   if (format?.startsWith('cnn training checkpoint'))
     throw new UsageError(

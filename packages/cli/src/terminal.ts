@@ -99,8 +99,16 @@ export const printJson = (terminal: Terminal, value: unknown): void =>
     ),
   );
 
+/**
+ * Formats a number of things: `1 step`, `1,200 steps`.
+ * @param one - the word for one of them.
+ * @param many - the word for several. Default: with an s.
+ */
+export const counted = (count: number, one: string, many = `${one}s`): string =>
+  `${count.toLocaleString('en-US')} ${count === 1 ? one : many}`;
+
 /** Formats a number of threads: `1 thread`, `2 threads`. */
-export const threadsOf = (threads: number): string => `${threads} ${threads === 1 ? 'thread' : 'threads'}`;
+export const threadsOf = (threads: number): string => counted(threads, 'thread');
 
 /**
  * Formats a table; the columns with the indices in `right` are aligned to the right. Control characters are

@@ -155,8 +155,138 @@ describe('weights under other names', () => {
     expect(notes).toMatch(
       /rule 'stages'\. The option activation=leakyRelu:0\.1 is set, as these weights need it; --option/,
     );
-    expect((await open('activation=relu')).options.at(-1)).toBe('activation=relu');
+    for (const [given, shown] of [
+      ['activation=relu', 'activation=relu'],
+      ['activation=leakyRelu', 'activation=leakyRelu (its slope is 0.01)'],
+    ] as const) {
+      const opened = await open(given);
+      expect(opened.options.at(-1)).toBe(given);
+      expect(opened.notes).toContain(
+        `These weights need the option activation=leakyRelu:0.1, but ${shown} was given, so the results will be wrong;`,
+      );
+      expect(opened.notes).not.toContain('is set');
+    }
+    expect((await open('activation=relu', 'activation=leakyRelu:.1')).notes).toContain(
+      'need the option activation=leakyRelu:0.1, which is given.',
+    );
+    // Weights of another width are told from those of another model.
+    const request = { model: 'mobilenet_v1', weights: at('stages.safetensors') };
+    await expect(openModel({ ...request, option: [] }, recording())).rejects.toThrow(
+      /stages\.safetensors, renamed by the rule 'stages', have the names of mobilenet_v1, but other shapes: feature\.0\.0\.weight is 8x3x3x3, the model's is 32x3x3x3; .* and \d+ more\. They fit with --option width=0\.25\.$/,
+    );
+    await expect(
+      openModel({ ...request, option: ['width=0.5', 'numClasses=7'] }, recording()),
+    ).rejects.toThrow(/They fit with --option width=0\.25 --option numClasses=1000\.$/);
   });
+});
+
+describe('cheap checks come before weights are loaded', () => {
+  const none = 'https://0.0.0.0:1/x.pth';
+
+  test.each<[string, () => readonly string[], () => string]>([
+    [
+      'data',
+      () => words`finetune lenet5 --data ${at('none')}`,
+      () => `Cannot list the data folder ${at('none')}`,
+    ],
+    [
+      'data',
+      () => words`evaluate lenet5 --data ${at('none')}`,
+      () => `Cannot list the data folder ${at('none')}`,
+    ],
+    [
+      'a folder that holds a run',
+      () => words`finetune lenet5 --data ${folder} --out ${at('held')}`,
+      () => `${at('held')} already holds a run`,
+    ],
+    [
+      'no run to continue',
+      () => words`finetune lenet5 --data ${folder} --out ${at('new')} --resume`,
+      () => 'There is no run to continue',
+    ],
+    [
+      'labels',
+      () => words`classify ${digit} --model lenet5 --labels ${folder}`,
+      () => 'it is a folder, not a file',
+    ],
+    ['means', () => words`classify ${digit} --model lenet5 --mean 1,2,3`, () => '--mean has 3 numbers'],
+    ['a class', () => words`explain ${digit} --model lenet5 --class ten`, () => "There is no class 'ten'"],
+    [
+      'a result',
+      () => words`explain ${digit} --model lenet5 --features ${folder}`,
+      () => `Cannot write --features ${folder}: it is a folder; add the name of a file.`,
+    ],
+    [
+      'a result',
+      () => words`export lenet5 --out ${folder}`,
+      () => `Cannot write --out ${folder}: it is a folder`,
+    ],
+    [
+      'a result',
+      () => words`evaluate lenet5 --data ${folder} --html ${folder}`,
+      () => `Cannot write --html ${folder}: it is a folder`,
+    ],
+  ])('%s: %j', async (_, args, message) => {
+    mkdirSync(at('held'), { recursive: true });
+    writeFileSync(at('held', 'checkpoint.safetensors'), '');
+    const { code, notes } = await cnn(...args(), '--weights', none);
+    expect(notes).toContain(message());
+    expect(notes).not.toContain('0.0.0.0');
+    expect(code).toBe(2);
+  });
+
+  test.each(['train', 'finetune'])('a file for the folder of %s', async (command) => {
+    writeFileSync(at('file'), '');
+    const { code, notes } = await cnn(
+      ...words`${command} lenet5 --data ${at('none')} --out ${at('file')}`,
+      ...(command === 'finetune' ? ['--weights', none] : []),
+    );
+    expect([code, notes]).toEqual([
+      1,
+      `cnn: Cannot make the folder ${at('file')}: a file of that name exists. Give another path.`,
+    ]);
+  });
+
+  test.each(['weights', 'weights.safetensors', 'weights.pth'])(
+    'a folder %s is no file of weights',
+    async (name) => {
+      mkdirSync(at('folders', name), { recursive: true });
+      const path = at('folders', name);
+      // seresnet18 has no published weights, whose hashes are compared.
+      for (const model of ['lenet5', 'resnet18', 'seresnet18']) {
+        const { code, notes } = await cnn('classify', digit, '--model', model, '--weights', path);
+        expect([code, notes]).toEqual([
+          2,
+          `cnn: Cannot read --weights ${path}: it is a folder; name the file in it.`,
+        ]);
+      }
+    },
+  );
+
+  test.skipIf(process.getuid?.() === 0)('a file without permission', async () => {
+    writeFileSync(at('secret.pth'), '', { mode: 0 });
+    const { notes } = await classify(at('secret.pth'));
+    expect(notes).toBe(`cnn: Cannot read --weights ${at('secret.pth')}: permission denied.`);
+  });
+});
+
+test('one tensor was reshaped, two were', async () => {
+  const flat = (names: readonly string[]): Uint8Array =>
+    named(
+      (name) => name,
+      new Map(
+        names.map((name) => {
+          const { data, shape } = weights.get(name)!;
+          return [name, tensor([...data], [...shape, 1, 1])];
+        }),
+      ),
+    );
+  writeFileSync(at('flat.safetensors'), flat(['fc1.weight']));
+  expect((await classify(at('flat.safetensors'))).notes).toBe("1 tensor was reshaped to the model's shapes.");
+  writeFileSync(at('flat.safetensors'), flat(['fc1.weight', 'fc2.weight']));
+  expect((await classify(at('flat.safetensors'))).notes).toBe(
+    "2 tensors were reshaped to the model's shapes.",
+  );
 });
 
 describe('finetune takes weights whose classifier is thrown away', () => {

@@ -11,11 +11,12 @@ import {
   type Weights,
   type WeightsRecord,
 } from '@cnn/core';
-import { matchParameters, type ParameterMatch } from '@cnn/core/graph';
+import { formatShape, matchParameters, type ParameterMatch, sameShape } from '@cnn/core/graph';
 import { prefixesOf, renameWeights } from '@cnn/core/io';
 import { UsageError } from './errors.js';
+import { optionsOf, sameValue, shownValue } from './modelOptions.js';
 import type { Family } from './registry.js';
-import { megabytes, printable, progressOf, type Terminal } from './terminal.js';
+import { counted, megabytes, printable, progressOf, type Terminal } from './terminal.js';
 
 /** Source of weights. */
 export interface WeightsRequest {
@@ -29,6 +30,8 @@ export interface WeightsRequest {
   readonly cache?: string | undefined;
   /** Names of the model that the weights may lack, or have in another shape, since they are trained anew. */
   readonly replaced?: ReadonlySet<string> | undefined;
+  /** Options of the model that the user gives: they win over those that the weights require. */
+  readonly options?: readonly string[];
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -105,17 +108,18 @@ const LARGE = 2 ** 30;
  * Loads weights for a model. If keys of a file do not fit, tries the rename rules of the published records and
  * of the family, and parts of the weights, and notes what fits. If nothing fits, gives the weights unchanged;
  * `compile` then refuses them.
- * @param build - builds the model with options that weights require; those given by the user win over them.
- * @throws Error if values of the weights are not numbers.
+ * @param build - builds the model with options that weights require; those given by the user win over them, and are
+ * themselves overridden by trials.
+ * @throws Error if values of the weights are not numbers, or if only their shapes do not fit.
  */
 export async function loadWeights(
-  build: (required: readonly string[]) => Module,
+  build: (required: readonly string[], trial?: readonly string[]) => Module,
   entry: ModelEntry,
   family: Family,
   request: WeightsRequest,
   terminal: Terminal,
 ): Promise<LoadedWeights> {
-  const { source, key, cache, replaced = new Set(), signal } = request;
+  const { source, key, cache, replaced = new Set(), options: own = [], signal } = request;
   const record = recordOf(entry, source);
   const place = record ? inPackage(record.url) : source!;
   const isFile = existsSync(place);
@@ -140,7 +144,8 @@ export async function loadWeights(
   });
   const model = build([]);
   const accept = (fitted: LoadedWeights, changed: number): LoadedWeights => {
-    if (changed > 0) terminal.note(`${changed} tensors were reshaped to the model's shapes.`);
+    if (changed > 0)
+      terminal.note(`${counted(changed, 'tensor was', 'tensors were')} reshaped to the model's shapes.`);
     requireNumbers(fitted, replaced, source ?? 'default');
     return fitted;
   };
@@ -151,23 +156,112 @@ export async function loadWeights(
     ['', undefined],
     ...rulesOf(entry, family),
   ];
-  for (const [part, own] of partsOf(weights, model))
+  let near: Misshapen | undefined;
+  for (const [part, values] of partsOf(weights, model))
     for (const [rule, rename] of rules) {
       signal?.throwIfAborted();
       const options = typeof rename === 'function' ? rename.options : undefined;
       const required = Object.entries(options ?? {}).map(([name, value]) => `${name}=${value}`);
       const built = options ? build(required) : model;
-      const renamed = rename ? tryRename(own, rename) : own;
+      const renamed = rename ? tryRename(values, rename) : values;
       const fitted = renamed && reshaped(built, renamed);
-      if (!fitted || !fits(built, fitted.weights, replaced)) continue;
+      if (!fitted) continue;
+      const match = matchKept(built, fitted.weights, replaced);
+      if (!fitsBy(match, replaced)) {
+        const shapesOnly = fitsBy({ ...match, shapeMismatch: [] }, replaced);
+        if (shapesOnly) near ??= { weights: fitted.weights, model: built, rule, required };
+        continue;
+      }
       if (part) terminal.note(`The weights are those under '${printable(part)}'; the others were left out.`);
       if (rule)
         terminal.note(
-          `Keys were renamed by the rule '${rule}'.${options ? ` The option ${required.join(', ')} is set, as these weights need it; --option overrides it.` : ''}`,
+          [
+            `Keys were renamed by the rule '${rule}'.`,
+            ...required.map((pair) => requirementOf(pair, own)),
+          ].join(' '),
         );
       return accept({ model: built, weights: fitted.weights, required }, fitted.changed);
     }
+  if (near) throw misshapen(near, build, entry, request);
   return { model, weights: plain.weights, required: [] };
+}
+
+/**
+ * Says in a sentence that weights need an option of the model.
+ * @param pair - the option, such as `activation=leakyRelu:0.1`.
+ * @param given - options that the user gives. The last one of a name counts.
+ */
+function requirementOf(pair: string, given: readonly string[]): string {
+  const [name, value] = pair.split(/=(.*)/s) as [string, string];
+  const other = given.findLast((each) => each.startsWith(`${name}=`))?.slice(name.length + 1);
+  if (other === undefined)
+    return `The option ${pair} is set, as these weights need it; --option overrides it.`;
+  return sameValue(other, value)
+    ? `These weights need the option ${pair}, which is given.`
+    : `These weights need the option ${pair}, but ${name}=${printable(shownValue(other))} was given, so the results will be wrong; leave it out.`;
+}
+
+/** Weights that have the names of a model, but not its shapes. */
+interface Misshapen {
+  readonly weights: Weights;
+  readonly model: Module;
+  /** Rule that renamed the weights; empty for none. */
+  readonly rule: string;
+  /** Options that the rule requires. */
+  readonly required: readonly string[];
+}
+
+/** Most tensors of another shape that an error names. */
+const NAMED = 3;
+
+/** Most widths that are tried. Rounding of channels makes several of one. */
+const MAX_TRIALS = 16;
+
+/** Gives the error of weights of other shapes, with the options of the model with which they fit, if there are any. */
+function misshapen(
+  { weights, model, rule, required }: Misshapen,
+  build: (required: readonly string[], trial?: readonly string[]) => Module,
+  entry: ModelEntry,
+  { source = 'default', replaced = new Set() }: WeightsRequest,
+): Error {
+  const expected = new Map([...parameters(model)].map(([name, { shape }]) => [name, shape]));
+  const others = [...expected].flatMap(([name, shape]) => {
+    const found = weights.get(name)?.shape;
+    return !found || replaced.has(name) || sameShape(shape, found) ? [] : [{ name, shape, found }];
+  });
+  const shapes = others
+    .slice(0, NAMED)
+    .map(
+      ({ name, shape, found }) =>
+        `${printable(name)} is ${formatShape(found)}, the model's is ${formatShape(shape)}`,
+    );
+  const known = optionsOf(entry);
+  // The channels of most layers grow with the width, the outputs of the last one with the number of classes.
+  const usual = known.includes('width')
+    ? new Map([...parameters(build(required, ['width=1']))].map(([name, { shape }]) => [name, shape]))
+    : undefined;
+  const ratios = new Set(others.map(({ name, found }) => found[0]! / (usual?.get(name)?.[0] ?? Number.NaN)));
+  const widths = [...ratios]
+    .filter((ratio) => ratio > 0)
+    .slice(0, MAX_TRIALS)
+    .map((ratio) => `width=${ratio}`);
+  const outputs = known.includes('numClasses') ? [`numClasses=${others.at(-1)!.found[0]}`] : [];
+  const trials = [outputs, ...widths.flatMap((width) => [[width], [width, ...outputs]])];
+  const cure = trials.find((trial) => {
+    try {
+      return fits(build(required, trial), weights, replaced);
+    } catch {
+      return false;
+    }
+  });
+  const advice = cure
+    ? `They fit with ${cure.map((pair) => `--option ${pair}`).join(' ')}.`
+    : `Give the options that they were trained with as --option <key=value>; ${entry.name} has ${known.join(', ')}.`;
+  const renamed = rule ? `, renamed by the rule '${rule}',` : '';
+  const more = others.length > NAMED ? `; and ${others.length - NAMED} more` : '';
+  return new Error(
+    `The weights in ${printable(source)}${renamed} have the names of ${entry.name}, but other shapes: ${shapes.join('; ')}${more}. ${advice}`,
+  );
 }
 
 /**
@@ -227,9 +321,14 @@ export function matchKept(model: Module, weights: Weights, replaced: ReadonlySet
  * @param replaced - names that need not fit. If there are any, the weights may hold others too: a classifier.
  */
 function fits(model: Module, weights: Weights, replaced: ReadonlySet<string>): boolean {
-  const { missing, unexpected, shapeMismatch } = matchKept(model, weights, replaced);
-  return missing.length + shapeMismatch.length + (replaced.size > 0 ? 0 : unexpected.length) === 0;
+  return fitsBy(matchKept(model, weights, replaced), replaced);
 }
+
+/** True if a comparison found no difference, but for names that the weights may hold besides. */
+const fitsBy = (
+  { missing, unexpected, shapeMismatch }: ParameterMatch,
+  replaced: ReadonlySet<string>,
+): boolean => missing.length + shapeMismatch.length + (replaced.size > 0 ? 0 : unexpected.length) === 0;
 
 /**
  * Checks that the model's weights are numbers. Infinite values are let through: the variances of some

@@ -14,6 +14,18 @@ export function describeValue(value: unknown): string {
   return value || value === '' ? `${/^[AEIO]/.test(kind) ? 'an' : 'a'} ${kind}` : String(value);
 }
 
+/**
+ * Checks an option `signal` before it is used.
+ * @throws TypeError if it is no signal. Those of other realms and of libraries have the same methods.
+ */
+export function requireSignal(signal: unknown): void {
+  const { throwIfAborted } = (signal ?? { throwIfAborted: Function }) as {
+    readonly throwIfAborted?: unknown;
+  };
+  if (typeof throwIfAborted !== 'function')
+    throw new TypeError(`The option signal is that of an AbortController, got ${describeValue(signal)}.`);
+}
+
 /** Gives the values of a Float32Array of any realm, not copied; undefined for everything else. */
 export function floatsOf(value: unknown): Float32Array | undefined {
   if (value instanceof Float32Array) return value;

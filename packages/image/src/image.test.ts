@@ -214,3 +214,11 @@ describe.skipIf(!data)('real pictures (skipped where the data is absent)', () =>
     }
   });
 });
+
+test('transform names a preset that is missing, or is none', () => {
+  const picture = { width: 1, height: 1, data: new Uint8Array(3) };
+  expect(() => transform(picture, undefined as never)).toThrow(
+    'A preset is an object such as imagenetPreset, with the lists mean and std, got undefined.',
+  );
+  expect(() => transform(picture, { resize: 256 } as never)).toThrow('mean and std, got one without them.');
+});

@@ -29,7 +29,12 @@ export const cropped = (image: ImageLike, { resize, crop, interpolation }: Trans
   centerCrop(resizeShorter(image, resize, interpolation), crop);
 
 /** Throws for a preset without 1 or 3 channels, or whose means and deviations would give NaN. */
-function checkPreset({ mean, std, interpolation }: Transform): void {
+function checkPreset(preset: Transform): void {
+  const { mean, std, interpolation } = preset ?? {};
+  if (mean?.length === undefined || std?.length === undefined)
+    throw new TypeError(
+      `A preset is an object such as imagenetPreset, with the lists mean and std, got ${preset ? 'one without them' : String(preset)}.`,
+    );
   checkInterpolation(interpolation);
   if ((mean.length !== 1 && mean.length !== 3) || mean.length !== std.length)
     throw new RangeError(

@@ -677,3 +677,16 @@ test('a dataset of more than 100 million examples is refused before it is shuffl
 test('the order of an epoch is the same as that of a shuffled list', () => {
   expect([...epochOrder(4, 2, 50)]).toEqual(shuffled(50, random(mixSeed(4, 1, 2))));
 });
+
+test.each<[string, object, string]>([
+  ['no optimizer', {}, "'optimizer' is undefined; give one such as sgd({ learningRate: 0.1 })."],
+  ['the name of an optimizer', { optimizer: 'sgd' }, "'optimizer' is sgd; give one"],
+  [
+    'the name of a loss',
+    { optimizer: sgd({ learningRate: 0.1 }), loss: 'l1' },
+    "'loss' is l1; give a function",
+  ],
+])('%s is refused in a sentence', (_, options, message) => {
+  const net = module({ fc: linear(4, 2) }, (m, x) => m.fc(x));
+  expect(() => trainer({ model: net, input: [1, 4], ...options } as never)).toThrow(message);
+});

@@ -81,7 +81,11 @@ export interface Trainer {
  * for await (const { epoch, step, loss, accuracy } of run.fit(dataset, { epochs: 3 })) console.log(step, loss);
  */
 export function trainer(options: TrainerOptions): Trainer {
-  const { model, seed = 0 } = options;
+  const { model, seed = 0, optimizer, loss = crossEntropy() } = options;
+  if (typeof optimizer?.update !== 'function')
+    throw new TypeError(`'optimizer' is ${String(optimizer)}; give one such as sgd({ learningRate: 0.1 }).`);
+  if (typeof loss !== 'function')
+    throw new TypeError(`'loss' is ${String(loss)}; give a function such as crossEntropy() makes.`);
   // Hashing the seed takes its lower 32 bits: NaN would be 0, and 1.5 be 1.
   if (!Number.isSafeInteger(seed)) throw new RangeError(`'seed' is ${String(seed)}; give a whole number.`);
   const { weights = initialise(model, { seed }) } = options;
@@ -95,7 +99,7 @@ export function trainer(options: TrainerOptions): Trainer {
       ...options,
       weights,
       seed,
-      loss: options.loss ?? crossEntropy(),
+      loss,
       schedule: options.schedule ?? constantRate(),
     }),
   );

@@ -1,6 +1,6 @@
 /** `cnn bench <model>`: times a model and shows where the time goes, layer by layer. */
 import { compile, initialise, type Profile, sizeOf } from '@cnn/core';
-import { writeResult } from '../files.js';
+import { requireResultPaths, writeResult, writtenTo } from '../files.js';
 import { escaped, page, row } from '../html.js';
 import { buildModel, parseModelOptions } from '../modelOptions.js';
 import type { PlaceOptions } from '../options.js';
@@ -34,7 +34,8 @@ export async function bench(
   terminal: Terminal,
   signal?: AbortSignal,
 ): Promise<void> {
-  const { backend, threads, runs } = options;
+  const { backend, threads, runs, html } = options;
+  await requireResultPaths({ '--html': html });
   const { entry } = await findModel(name);
   const { input = entry.input } = options;
   const model = buildModel(entry, parseModelOptions(options.option));
@@ -67,11 +68,11 @@ export async function bench(
       milliseconds: medianOf(profiles.map((each) => each.steps[index]!.milliseconds)),
     })),
   };
-  if (options.html) await writeResult(options.html, benchPage(name, input, profile, times));
+  const replaced = html ? await writeResult(html, benchPage(name, input, profile, times)) : false;
   if (options.json) return printJson(terminal, { model: name, input, ...times, profile });
   terminal.print(table([columns, ...stepsOf(profile)], numeric));
   terminal.print(`\n${name}, ${sentence(input, profile, times)}`);
-  if (options.html) terminal.print(`The page is ${options.html}.`);
+  if (html) terminal.print(`The page is ${writtenTo(html, replaced)}.`);
 }
 
 const columns = ['module', 'op', 'algorithm', 'ms', 'GFLOP/s', 'share'] as const;

@@ -1,11 +1,11 @@
 /** `cnn classify <picture...>`: names the classes of pictures, with probabilities. */
-import { compile } from '@cnn/core';
+import { compile, type ModelEntry } from '@cnn/core';
 import { transform } from '@cnn/image';
 import { type Ranked, rank } from '../classes.js';
 import { readPicture } from '../files.js';
-import { MissingPictures, type ModelRequest, openModel } from '../openModel.js';
+import { MissingPictures, type ModelRequest, openModel, type Reading } from '../openModel.js';
 import type { PlaceOptions } from '../options.js';
-import { labelsOf, presetWith, type ReadingOptions } from '../reading.js';
+import { labelsOf, presetWith, type ReadingOptions, readLabels } from '../reading.js';
 import { noteFallback, printable, printJson, type Terminal, topLines } from '../terminal.js';
 import { requireSize } from '../training/settings.js';
 
@@ -26,10 +26,16 @@ export async function classify(
   signal?: AbortSignal,
 ): Promise<number> {
   const { top, backend, threads } = options;
-  const opened = await openModel({ ...options, pictures }, terminal, signal).catch((error: unknown) => {
-    if (!(options.json && error instanceof MissingPictures)) throw error;
-    return error;
-  });
+  const check = async (_: ModelEntry, { preset }: Reading): Promise<void> => {
+    presetWith(preset, options);
+    if (options.labels !== undefined) await readLabels(options.labels);
+  };
+  const opened = await openModel({ ...options, pictures, check }, terminal, signal).catch(
+    (error: unknown) => {
+      if (!(options.json && error instanceof MissingPictures)) throw error;
+      return error;
+    },
+  );
   if (opened instanceof MissingPictures) {
     // The result states the reason for each picture.
     const { model, faults } = opened;

@@ -2,6 +2,7 @@
 import { compile } from '@cnn/core';
 import { rank } from '../classes.js';
 import { drawDigit } from '../digits.js';
+import { commandOf } from '../invocation.js';
 import { findModel } from '../registry.js';
 import { greyPicture, type Terminal, threadsOf, topLines } from '../terminal.js';
 import { loadWeights } from '../weights.js';
@@ -33,8 +34,8 @@ export async function demo(terminal: Terminal, signal?: AbortSignal): Promise<nu
       `${right} of ${shown.length} drawn digits were classified correctly.`,
       '',
       'Classify a photo of yours with published weights (they are downloaded once, 14 MB):',
-      colours.bold('  npm start -- classify photo.jpg --model mobilenet_v2 --weights default'),
-      `See all models with ${colours.bold('npm start -- list')}, and every command with ${colours.bold('npm start -- --help')}.`,
+      colours.bold(`  ${commandOf('classify photo.jpg --model mobilenet_v2 --weights default')}`),
+      `See all models with ${colours.bold(commandOf('list'))}, and every command with ${colours.bold(commandOf('--help'))}.`,
     ].join('\n'),
   );
   return right;

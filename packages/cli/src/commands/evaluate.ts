@@ -1,19 +1,20 @@
 /** `cnn evaluate --weights <file> --data <folder>`: accuracy and confusion matrix of a model. */
-import { trace } from '@cnn/core';
+import { type ModelEntry, trace } from '@cnn/core';
 import { imagenetWnids } from '@cnn/image';
 import { type Dataset, evaluate as evaluateModel } from '@cnn/train';
 import { UsageError } from '../errors.js';
-import { writeResult } from '../files.js';
-import { type ModelRequest, openModel } from '../openModel.js';
+import { requireResultPaths, writeResult, writtenTo } from '../files.js';
+import { commandOf } from '../invocation.js';
+import { type ModelRequest, openModel, type Reading } from '../openModel.js';
 import type { PlaceOptions } from '../options.js';
-import { type Labels, labelsOf, outputsOf, presetWith, type ReadingOptions } from '../reading.js';
-import { noteFallback, printable, printJson, type Terminal, threadsOf } from '../terminal.js';
+import { type Labels, labelsOf, outputsOf, presetWith, type ReadingOptions, readLabels } from '../reading.js';
+import { counted, noteFallback, printable, printJson, type Terminal, threadsOf } from '../terminal.js';
 import { confusionText } from '../training/confusion.js';
 import { openEvaluationData, relabelled } from '../training/data.js';
 import { preparationOf } from '../training/recipes.js';
 import { evaluationLine, reportPage } from '../training/report.js';
 import { presetOf, requireSize } from '../training/settings.js';
-import type { PartName } from '../training/sources.js';
+import { type PartName, requireSource } from '../training/sources.js';
 
 /** Options of the command. */
 export interface EvaluateOptions extends ModelRequest, PlaceOptions, ReadingOptions {
@@ -34,19 +35,26 @@ export async function evaluate(
   terminal: Terminal,
   signal?: AbortSignal,
 ): Promise<void> {
+  const { size, crop, html } = options;
+  if (size !== undefined && (crop ?? size) !== size)
+    throw new UsageError(
+      `--size ${size} and --crop ${crop} are two sides of the model's input; give one of them.`,
+    );
+  const check = async (_: ModelEntry, { preset }: Reading): Promise<void> => {
+    presetWith(presetOf(preset, size ?? preset.crop), options);
+    if (options.labels !== undefined) await readLabels(options.labels);
+    await requireResultPaths({ '--html': html });
+    await requireSource(options.data, signal);
+  };
   const opened = await openModel(
-    { ...options, model: name, typed: 'cnn evaluate <model>' },
+    { ...options, model: name, typed: commandOf('evaluate <model>'), check },
     terminal,
     signal,
   );
   const { entry, model, weights } = opened;
   const usual = opened.preset.crop;
-  if (options.size !== undefined && (options.crop ?? options.size) !== options.size)
-    throw new UsageError(
-      `--size ${options.size} and --crop ${options.crop} are two sides of the model's input; give one of them.`,
-    );
-  const preset = presetWith(presetOf(opened.preset, options.size ?? usual), options);
-  requireSize(entry.name, model, preset, usual, options.size === undefined ? '--crop' : '--size');
+  const preset = presetWith(presetOf(opened.preset, size ?? usual), options);
+  requireSize(entry.name, model, preset, usual, size === undefined ? '--crop' : '--size');
   const { onBadImage, backend, threads } = options;
   const input = [1, preset.mean.length, preset.crop, preset.crop];
   const outputs = trace(model, input, { name: entry.name }).output.shape[1]!;
@@ -84,10 +92,11 @@ export async function evaluate(
     data: options.data,
     part: data.part,
   };
+  let replaced = false;
   const place = { backend: result.backend, threads: result.threads };
-  if (options.html)
-    await writeResult(
-      options.html,
+  if (html)
+    replaced = await writeResult(
+      html,
       reportPage({
         title: `${entry.name} on ${data.kind}`,
         facts: {
@@ -119,7 +128,7 @@ export async function evaluate(
     `${entry.name}, on ${result.backend} (${threadsOf(result.threads)}): ${evaluationLine(result)}.`,
   );
   terminal.print(`\n${confusionText(result.confusion, classes)}`);
-  if (options.html) terminal.print(`\nThe report is ${options.html}.`);
+  if (html) terminal.print(`\nThe report is ${writtenTo(html, replaced)}.`);
 }
 
 /** Dataset with the labels of a model's outputs. */
@@ -147,7 +156,7 @@ function labelledFor(
   if (names.length === 0 || (guessed && unknown.length > 0)) {
     if (classes.length !== outputs)
       throw new UsageError(
-        `The weights do not name the model's ${outputs} outputs, and the folder has ${classes.length} classes (${shortList(classes, 5)}), so they cannot be told apart. Name the outputs with --labels.`,
+        `The weights do not name the model's ${outputs} outputs, and the folder has ${counted(classes.length, 'class', 'classes')} (${shortList(classes, 5)}), so they cannot be told apart. Name the outputs with --labels.`,
       );
     return {
       dataset,

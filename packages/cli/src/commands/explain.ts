@@ -1,11 +1,11 @@
 /** `cnn explain <picture>`: heat map of the evidence for a class, filters and feature maps, as PNG files. */
-import { compile, type Module, parameters, type Weights } from '@cnn/core';
+import { compile, type ModelEntry, type Module, parameters, type Weights } from '@cnn/core';
 import { featureSheet, filterSheet, gradCam, overlay } from '@cnn/explain';
 import { cropped, encodePng, type RgbImage, transform } from '@cnn/image';
 import { classOf, labelOf, rank } from '../classes.js';
 import { UsageError } from '../errors.js';
-import { nameOfPicture, readPicture, writeResult } from '../files.js';
-import { type ModelRequest, openModel } from '../openModel.js';
+import { nameOfPicture, readPicture, requireResultPaths, writeResult, writtenTo } from '../files.js';
+import { type ModelRequest, openModel, type Reading } from '../openModel.js';
 import type { PlaceOptions } from '../options.js';
 import { noteFallback, printable, printJson, type Terminal, topLines } from '../terminal.js';
 
@@ -28,8 +28,13 @@ export async function explain(
   signal?: AbortSignal,
 ): Promise<void> {
   const { backend, threads, layer } = options;
+  const out = options.out ?? `${nameOfPicture(picture)}-explained.png`;
+  const check = async (_: ModelEntry, { labels }: Reading): Promise<void> => {
+    if (options.class !== undefined) classOf(options.class, labels);
+    await requireResultPaths({ '--out': out, '--filters': options.filters, '--features': options.features });
+  };
   const { entry, model, weights, preset, labels, input } = await openModel(
-    { ...options, pictures: [picture] },
+    { ...options, pictures: [picture], check },
     terminal,
     signal,
   );
@@ -47,14 +52,12 @@ export async function explain(
   const label = labelOf(labels, explained.classIndex);
 
   const files: string[] = [];
+  const replaced = new Set<string>();
   const write = async (file: string, sheet: RgbImage): Promise<void> => {
-    await writeResult(file, encodePng(sheet));
     files.push(file);
+    if (await writeResult(file, encodePng(sheet))) replaced.add(file);
   };
-  await write(
-    options.out ?? `${nameOfPicture(picture)}-explained.png`,
-    overlay(enlarged(cropped(image, preset)), map, options.opacity),
-  );
+  await write(out, overlay(enlarged(cropped(image, preset)), map, options.opacity));
   if (options.filters) await write(options.filters, filterSheet(firstFilters(model, weights)));
   if (options.features) {
     await using session = await compile(model, { ...common, outputs: [cam.layer] });
@@ -73,12 +76,12 @@ export async function explain(
       map: { shape: map.shape, values: [...map.data] },
       files,
     });
+  const shown = (file: string): string => writtenTo(file, replaced.has(file));
   terminal.print(`${printable(picture)}\n${topLines(top, terminal.colours).join('\n')}`);
-  terminal.print(
-    `The evidence for '${printable(label)}' in layer '${cam.layer}' is shown in ${printable(files[0]!)}.`,
-  );
-  if (options.filters) terminal.print(`The filters of the first convolution are in ${options.filters}.`);
-  if (options.features) terminal.print(`The feature maps of ${cam.layer} are in ${options.features}.`);
+  terminal.print(`The evidence for '${printable(label)}' in layer '${cam.layer}' is shown in ${shown(out)}.`);
+  if (options.filters)
+    terminal.print(`The filters of the first convolution are in ${shown(options.filters)}.`);
+  if (options.features) terminal.print(`The feature maps of ${cam.layer} are in ${shown(options.features)}.`);
 }
 
 /** Smallest side of a result in pixels, so that a digit is visible. */

@@ -1,8 +1,9 @@
 /** `cnn export [model]`: exports a model with its weights to ONNX. */
-import { parameters, trace } from '@cnn/core';
+import { type ModelEntry, parameters, trace } from '@cnn/core';
 import { formatShape, inputsOf, matchParameters, requireMatch } from '@cnn/core/graph';
 import { toOnnx } from '@cnn/onnx';
-import { writeResult } from '../files.js';
+import { requireResultPaths, writeResult, writtenTo } from '../files.js';
+import { commandOf } from '../invocation.js';
 import { type ModelRequest, openModel } from '../openModel.js';
 import { megabytes, printJson, type Terminal } from '../terminal.js';
 import { presetOf } from '../training/settings.js';
@@ -22,7 +23,13 @@ export async function exportOnnx(
   terminal: Terminal,
   signal?: AbortSignal,
 ): Promise<void> {
-  const opened = await openModel({ ...options, model, typed: 'cnn export <model>' }, terminal, signal);
+  const check = ({ name }: ModelEntry): Promise<void> =>
+    requireResultPaths({ '--out': options.out ?? `${name}.onnx` });
+  const opened = await openModel(
+    { ...options, model, typed: commandOf('export <model>'), check },
+    terminal,
+    signal,
+  );
   const { weights, preset } = opened;
   const { name } = opened.entry;
   const graphInput = options.input ?? opened.input;
@@ -38,7 +45,7 @@ export async function exportOnnx(
   });
   signal?.throwIfAborted();
   const file = options.out ?? `${name}.onnx`;
-  await writeResult(file, bytes);
+  const replaced = await writeResult(file, bytes);
   const shapes = { input: inputsOf(graph).get('x')!.shape, output: graph.output.shape };
   if (options.json)
     return printJson(terminal, {
@@ -51,6 +58,6 @@ export async function exportOnnx(
     });
   const pictures = options.dynamicBatch ? ', for any number of pictures' : '';
   terminal.print(
-    `${name} is in ${file} (${megabytes(bytes.length)}): x ${formatShape(shapes.input)} to output ${formatShape(shapes.output)}${pictures}.`,
+    `${name} is in ${writtenTo(file, replaced)} (${megabytes(bytes.length)}): x ${formatShape(shapes.input)} to output ${formatShape(shapes.output)}${pictures}.`,
   );
 }

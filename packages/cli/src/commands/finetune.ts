@@ -3,13 +3,15 @@ import { join } from 'node:path';
 import { initialise, type ModelEntry, parameters, type Weights } from '@cnn/core';
 import { requireMatch, sameShape } from '@cnn/core/graph';
 import { isUnder, type ParameterGroup } from '@cnn/train';
+import { commandOf } from '../invocation.js';
 import { buildModel, parseModelOptions } from '../modelOptions.js';
 import { type ModelRequest, type OpenModel, openModel } from '../openModel.js';
 import { printable, type Terminal } from '../terminal.js';
 import { openTrainingData } from '../training/data.js';
 import type { TrainingOptions } from '../training/options.js';
-import { claimFolder, requireOut, runTraining } from '../training/session.js';
+import { claimFolder, requireOut, requireRun, runTraining } from '../training/session.js';
 import { presetOf, requireSize, type Settings, settingsOf } from '../training/settings.js';
+import { requireSource } from '../training/sources.js';
 import { matchKept } from '../weights.js';
 
 /** Options of the command. */
@@ -58,8 +60,13 @@ export async function finetune(
   terminal: Terminal,
   signal?: AbortSignal,
 ): Promise<void> {
+  const outOf = (entry: ModelEntry): string => options.out ?? join('runs', `${entry.name}-finetuned`);
+  const check = async (entry: ModelEntry): Promise<void> => {
+    await requireRun(outOf(entry), options.resume ?? false);
+    await requireSource(options.data, signal);
+  };
   const opened = await openModel(
-    { ...options, model: name, typed: 'cnn finetune <model>' },
+    { ...options, model: name, typed: commandOf('finetune <model>'), check },
     terminal,
     signal,
     classifierOf,
@@ -79,7 +86,7 @@ export async function finetune(
     freeze,
     trunkLr,
   };
-  const out = options.out ?? join('runs', `${entry.name}-finetuned`);
+  const out = outOf(entry);
   await requireOut(out, options.resume ?? false, settings);
   const preset = presetOf(opened.preset, settings.size);
   requireSize(entry.name, opened.model, preset, opened.preset.crop);

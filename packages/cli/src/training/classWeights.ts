@@ -1,7 +1,7 @@
 /** Parses `--class-weights`, the weights of the classes in the loss. */
 import { InvalidArgumentError } from 'commander';
 import { UsageError } from '../errors.js';
-import { printable } from '../terminal.js';
+import { counted, printable } from '../terminal.js';
 
 /** Parsed value: the word `balanced`, weights by class name, or one weight per class in order. */
 type ClassWeights = 'balanced' | Map<string, number> | readonly number[];
@@ -54,7 +54,7 @@ export function classWeightsFor(
   }
   if (parsed.length !== classes.length)
     throw new UsageError(
-      `--class-weights gives ${parsed.length} numbers for ${classes.length} classes: ${classes.map(printable).join(', ')}.`,
+      `--class-weights gives ${counted(parsed.length, 'number')} for ${counted(classes.length, 'class', 'classes')}: ${classes.map(printable).join(', ')}.`,
     );
   return parsed;
 }

@@ -4,7 +4,7 @@ import { random } from '@cnn/core/graph';
 import type { LeftOut, SkippedPicture } from '@cnn/image';
 import { type Dataset, shuffled } from '@cnn/train';
 import { UsageError } from '../errors.js';
-import { printable, type Terminal } from '../terminal.js';
+import { counted, printable, type Terminal } from '../terminal.js';
 import { type Fingerprint, fingerprintOf } from './fingerprint.js';
 import { findSource, type Part, type PartName, type Source, type SourceRequest } from './sources.js';
 
@@ -256,8 +256,7 @@ function found({ place, classes, labels }: Part): string {
     const rest = counts.slice(COUNTED).sort((a, b) => a - b);
     each.push(`and ${rest.length} more with ${rest[0]} to ${rest.at(-1)}`);
   }
-  const size = labels.length.toLocaleString('en-US');
-  return `${size} ${labels.length === 1 ? 'picture' : 'pictures'} of ${printable(place)} in ${classes.length} ${classes.length === 1 ? 'class' : 'classes'} (${each.join(', ')})`;
+  return `${counted(labels.length, 'picture')} of ${printable(place)} in ${counted(classes.length, 'class', 'classes')} (${each.join(', ')})`;
 }
 
 /** Most files of one kind that are named. */
@@ -282,6 +281,6 @@ function noteSkipped(terminal: Terminal, skipped: readonly SkippedPicture[]): vo
   if (skipped.length === 0) return;
   const one = skipped.length === 1;
   terminal.note(
-    `${skipped.length} ${one ? 'picture' : 'pictures'} could not be read and ${one ? 'is' : 'are'} left out:\n${skipped.map(({ reason }) => `  ${printable(reason)}`).join('\n')}`,
+    `${counted(skipped.length, 'picture')} could not be read and ${one ? 'is' : 'are'} left out:\n${skipped.map(({ reason }) => `  ${printable(reason)}`).join('\n')}`,
   );
 }

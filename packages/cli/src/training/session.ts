@@ -1,5 +1,5 @@
 /** Runs a training with its files: resumes, shows progress, saves on an interrupt, writes the report. */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FileFormatError, type Module, type Transform, type Weights, writeSafetensors } from '@cnn/core';
@@ -15,8 +15,9 @@ import {
 } from '@cnn/train';
 import { isInterrupt, UsageError } from '../errors.js';
 import { reasonOf, writeResult } from '../files.js';
+import { commandOf } from '../invocation.js';
 import { metadataOf } from '../savedModel.js';
-import { noteFallback, printable, printJson, type Terminal, threadsOf } from '../terminal.js';
+import { counted, noteFallback, printable, printJson, type Terminal, threadsOf } from '../terminal.js';
 import { curves } from './chart.js';
 import { classWeightsFor } from './classWeights.js';
 import type { TrainingData } from './data.js';
@@ -53,16 +54,36 @@ type StoredSettings = Settings & { readonly pictures: Fingerprint };
 
 /**
  * Checks the folder of the run, before anything is loaded.
- * @throws UsageError if another run writes into it, if it holds a run but `resume` is false, or the other way
- * round, or if settings differ.
+ * @throws UsageError as {@link requireRun}, or if settings differ.
  */
 export async function requireOut(out: string, resume: boolean, settings: Settings): Promise<void> {
   await requireUnlocked(out);
   await checkOut(out, resume, settings);
 }
 
+/**
+ * Checks the folder of the run as far as its settings do not matter.
+ * @throws UsageError if another run writes into it, if it holds a run but `resume` is false, or the other way
+ * round.
+ */
+export async function requireRun(out: string, resume: boolean): Promise<void> {
+  await requireUnlocked(out);
+  requirePresence(out, resume);
+}
+
 /** Compares what a folder holds with the settings, and gives the fingerprint of the data that its run began with. */
 async function checkOut(out: string, resume: boolean, settings: Settings): Promise<Fingerprint | undefined> {
+  requirePresence(out, resume);
+  if (!resume) return undefined;
+  const { pictures, ...stored } = await readSettings(join(out, SETTINGS));
+  requireSame(stored, settings, out);
+  return pictures;
+}
+
+/** Throws if the folder is a file, or if it holds a run but `resume` is false, or the other way round. */
+function requirePresence(out: string, resume: boolean): void {
+  if (statSync(out, { throwIfNoEntry: false })?.isDirectory() === false)
+    throw new Error(`Cannot make the folder ${out}: a file of that name exists. Give another path.`);
   const exists = existsSync(join(out, CHECKPOINT));
   if (resume && !exists)
     throw new UsageError(`There is no run to continue: ${join(out, CHECKPOINT)} does not exist.`);
@@ -70,10 +91,6 @@ async function checkOut(out: string, resume: boolean, settings: Settings): Promi
     throw new UsageError(
       `${out} already holds a run. Add --resume to continue it, or give another folder with --out.`,
     );
-  if (!resume) return undefined;
-  const { pictures, ...stored } = await readSettings(join(out, SETTINGS));
-  requireSame(stored, settings, out);
-  return pictures;
 }
 
 /**
@@ -139,7 +156,7 @@ const quoted = (text: string): string =>
 export function resumeLine(args: readonly string[], out: string): string {
   const given = args.some((word) => word === '--out' || word.startsWith('--out='));
   const words = args.filter((word) => word !== '--resume');
-  return ['cnn', ...words, ...(given ? [] : ['--out', out]), '--resume'].map(quoted).join(' ');
+  return commandOf([...words, ...(given ? [] : ['--out', out]), '--resume'].map(quoted).join(' '));
 }
 
 /** Options, output and start time of a run. */
@@ -183,7 +200,7 @@ export async function runTraining(
   const [pictures] = inputOf(job) as [number];
   if (pictures < settings.batch)
     terminal.note(
-      `A step has ${pictures} pictures, all that there are for training, instead of ${settings.batch}.`,
+      `A step has ${counted(pictures, 'picture')}, all that there are for training, instead of ${settings.batch}.`,
     );
   const rest = data.train.size % pictures;
   if (rest > 0)
@@ -216,11 +233,11 @@ export async function runTraining(
     await run.restore(checkpoint).catch((error: unknown) => {
       if (!(error instanceof FileFormatError)) throw error;
       throw new Error(
-        `The checkpoint ${checkpoint} cannot be read: ${error.message} ${existsSync(join(out, MODEL)) ? `Put back a copy of it, or fine-tune the weights of the last epoch with: cnn finetune --weights ${join(out, MODEL)}` : 'Put back a copy of it, or begin again with another folder for --out.'}`,
+        `The checkpoint ${checkpoint} cannot be read: ${error.message} ${existsSync(join(out, MODEL)) ? `Put back a copy of it, or fine-tune the weights of the last epoch with: ${commandOf(`finetune --weights ${quoted(join(out, MODEL))}`)}` : 'Put back a copy of it, or begin again with another folder for --out.'}`,
         { cause: error },
       );
     });
-    say(`Continuing after ${run.step} steps, in epoch ${run.epoch + 1}.`);
+    say(`Continuing after ${counted(run.step, 'step')}, in epoch ${run.epoch + 1}.`);
   }
   // A restored run has its file; another one has none before the end of its first epoch.
   let savedSteps = options.resume ? run.step : undefined;
@@ -234,13 +251,13 @@ export async function runTraining(
     terminal.progress('');
     if (error instanceof TrainingDiverged && savedSteps !== undefined)
       terminal.note(
-        `The last good state, after ${savedSteps} steps, is in ${checkpoint}. Begin again with a lower --lr and another --out${existsSync(join(out, MODEL)) ? `, or fine-tune the weights of the last epoch: cnn finetune --weights ${quoted(join(out, MODEL))}` : ''}.`,
+        `The last good state, after ${counted(savedSteps, 'step')}, is in ${checkpoint}. Begin again with a lower --lr and another --out${existsSync(join(out, MODEL)) ? `, or fine-tune the weights of the last epoch: ${commandOf(`finetune --weights ${quoted(join(out, MODEL))}`)}` : ''}.`,
       );
     if (!isInterrupt(error, signal)) throw error;
     await run.save(checkpoint);
     const usable = run.epoch > 0 ? `, the weights after epoch ${run.epoch} in ${join(out, MODEL)}` : '';
     terminal.note(
-      `Stopped after ${run.step} steps, in epoch ${run.epoch + 1}; the state is in ${checkpoint}${usable}. Continue with:\n  ${resumeLine(options.args, out)}`,
+      `Stopped after ${counted(run.step, 'step')}, in epoch ${run.epoch + 1}; the state is in ${checkpoint}${usable}. Continue with:\n  ${resumeLine(options.args, out)}`,
     );
     throw error;
   }
@@ -288,7 +305,8 @@ async function fit(
       terminal.note(
         `The evaluation loss of epoch ${progress.epoch} is ${evaluation.loss}: ${notFinite} The run continues.`,
       );
-    if (progress.stopped) say(`No better accuracy for ${patience} epochs; the best weights are kept.`);
+    if (progress.stopped)
+      say(`No better accuracy for ${counted(patience!, 'epoch')}; the best weights are kept.`);
   }
   terminal.progress('');
   return evaluation;
@@ -371,7 +389,7 @@ async function finish(
   );
   if (test) say(`On the test pictures: ${evaluationLine(test)}.`);
   say(`The weights are in ${file}, the report is ${join(out, 'report.html')}. Use them:`);
-  say(`  cnn classify <picture> --weights ${quoted(file)}`);
+  say(`  ${commandOf(`classify <picture> --weights ${quoted(file)}`)}`);
 }
 
 /** Gives an evaluation as it is written in JSON. */

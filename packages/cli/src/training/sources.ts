@@ -8,6 +8,7 @@ import {
   type FolderItem,
   folderDataset,
   imageFolder,
+  imagenetPreset,
   isHidden,
   type LeftOut,
   listFolder,
@@ -17,6 +18,7 @@ import {
   UnreadablePictures,
 } from '@cnn/image';
 import type { Dataset } from '@cnn/train';
+import colours from 'picocolors';
 import { UsageError } from '../errors.js';
 import { reasonOf } from '../files.js';
 import { printable, progressOf, type Terminal } from '../terminal.js';
@@ -93,6 +95,22 @@ export async function findSource(
       `${data} holds no data of a known kind. Looked for: the four files of MNIST (train-images-idx3-ubyte and the like, plain or .gz), CIFAR-10's binary batches (data_batch_1.bin, ..., test_batch.bin), and one folder of pictures per class (or such folders under train, val and test).`,
     );
   return source;
+}
+
+/**
+ * Checks that a data folder is of a known kind, before anything else is loaded; reads no pictures and notes nothing.
+ * @throws UsageError as {@link findSource}.
+ */
+export async function requireSource(data: string, signal?: AbortSignal): Promise<void> {
+  const silent: Terminal = {
+    print: () => undefined,
+    note: () => undefined,
+    progress: () => undefined,
+    live: false,
+    colours: colours.createColors(false),
+  };
+  // Only reading the pictures depends on the preset.
+  await findSource({ data, preset: imagenetPreset, onBadImage: 'fail' }, silent, signal);
 }
 
 /** Converts a dataset to a number of channels: grey is repeated, colours become grey. */

@@ -80,7 +80,11 @@ describe.each([
   test.each<[string, Python, RegExp | undefined]>([
     ['a state dict', sd, undefined],
     ['AveragedModel', prefixed('module.', { n_averaged: scalar }), /'module\.'.*|'n_averaged'/],
-    ['torch.compile', prefixed('_orig_mod.'), /'_orig_mod\.'/],
+    [
+      'torch.compile',
+      prefixed('_orig_mod.'),
+      /Removed a prefix from the names, which wrappers such as DataParallel add: '_orig_mod\.'\./,
+    ],
     ['Lightning', { state_dict: prefixed('model.'), epoch: 3 }, /'model\.'/],
     [
       'Lightning under another name',

@@ -126,7 +126,9 @@ export function understandNames<T>(
     return parent + name.slice(parent.length + 'module.'.length);
   });
   if (removed.size > 0)
-    notes.names(`Removed from the names, as wrappers add it: ${[...removed].map(quote).join(', ')}.`);
+    notes.names(
+      `Removed ${removed.size === 1 ? 'a prefix' : 'prefixes'} from the names, which wrappers such as DataParallel add: ${[...removed].map(quote).join(', ')}.`,
+    );
 
   const newName = asFunction(rename);
   const result = new Map<string, T>();

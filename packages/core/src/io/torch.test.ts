@@ -452,3 +452,12 @@ describe('legacy only', () => {
     await expect(readWeights(file)).rejects.toThrow(message);
   });
 });
+
+test.each([1, 20, 28])(
+  'a legacy file that lacks its last %i bytes is said to be cut short',
+  async (bytes) => {
+    // Six values of 4 bytes after 8 bytes of their number.
+    const whole = legacyFile(pickle({ w: weight }));
+    await expect(readWeights(whole.subarray(0, whole.length - bytes))).rejects.toThrow(/cut short/);
+  },
+);

@@ -261,13 +261,13 @@ export async function listLegacyTorch(
         if (storages.has(entryOf(key)))
           throw new FileFormatError(format, `the storage ${quote(key)} occurs twice`, at);
         if (at + 8 > bytes.length)
-          throw new FileFormatError(format, `it ends before storage ${quote(key)}`, at);
+          throw new FileFormatError(format, `it is cut short: it ends before storage ${quote(key)}`, at);
         const count = Number(view.getBigInt64(at, true));
         at += 8;
         if (!isCount(count) || at + count * width > bytes.length)
           throw new FileFormatError(
             format,
-            `storage ${quote(key)} of ${count} values goes beyond the end of the file`,
+            `storage ${quote(key)} of ${count} values goes beyond the end of the file, which is cut short`,
             at,
           );
         // Moving the values down overwrites up to 3 bytes of the count, which has been read.

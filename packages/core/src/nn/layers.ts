@@ -1,10 +1,13 @@
 /** Layers with parameters. Names, defaults and initial values are PyTorch's. */
+
 import { ShapeError } from '../errors.js';
 import { batchNormOp } from '../ops/batchNorm.js';
 import { conv2dOp } from '../ops/conv2d.js';
 import { emit } from '../ops/define.js';
 import { linearOp } from '../ops/linear.js';
 import { type Pair, pair, samePadding, symmetric } from '../ops/window.js';
+import { excerpt } from '../printable.js';
+import { describeValue } from '../realms.js';
 import { buffer, constant, defaultUniform, fanIn, type Initialiser, param, uniform } from './init.js';
 import { module } from './module.js';
 
@@ -30,9 +33,15 @@ export interface Conv2dOptions {
   readonly biasInit?: Initialiser;
 }
 
+/** Gives a number for a message, and other values of callers without types: texts in quotation marks. */
+function shown(value: unknown): string {
+  if (typeof value === 'number') return String(value);
+  return typeof value === 'string' ? `'${excerpt(value)}'` : describeValue(value);
+}
+
 function positive(what: string, value: number): void {
   if (!Number.isInteger(value) || value < 1)
-    throw new ShapeError(`${what} must be a whole number from 1 up, got ${value}`);
+    throw new ShapeError(`${what} must be a whole number from 1 up, got ${shown(value)}`);
 }
 
 /**
@@ -48,6 +57,7 @@ export function conv2d(inChannels: number, outChannels: number, kernel: Pair, op
   const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true } = options;
   positive('The input channels of conv2d', inChannels);
   positive('The output channels of conv2d', outChannels);
+  for (const side of pair(kernel)) positive('The sides of the kernel of conv2d', side);
   positive('The groups of conv2d', groups);
   if (inChannels % groups !== 0 || outChannels % groups !== 0)
     throw new ShapeError(

@@ -2,7 +2,9 @@
  * Modules: functions from node to node with typed, named children. The path of names from the model down to a
  * parameter is the parameter's name in the state dict; nothing is registered anywhere.
  */
+
 import type { Node, Param } from '../graph/graph.js';
+import { describeValue } from '../realms.js';
 
 /** A child of a module: a parameter, a module, an array of modules, or undefined for an absent one. */
 export type Child = Param | Module | readonly Module[] | undefined;
@@ -31,6 +33,13 @@ export interface Module<C extends Children = Children> {
 /** True if a child is a single module. */
 export const isModule = (child: unknown): child is Module =>
   typeof child === 'function' && 'children' in child;
+
+/** Throws a TypeError for a value that is no module, such as a builder that was not called. */
+export function requireModule(model: unknown): void {
+  if (isModule(model)) return;
+  const cure = typeof model === 'function' ? '; call the function that builds it, as in resnet18()' : '';
+  throw new TypeError(`A model is a module, got ${describeValue(model)}${cure}.`);
+}
 
 /** True if a child is a parameter. */
 export const isParam = (child: Child): child is Param =>

@@ -6,12 +6,21 @@ import { describeValue, floatsOf, kindOf } from '../realms.js';
 import { random } from '../tensor/random.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
 import { isLazy, type Weights } from '../tensor/tensor.js';
-import { type Child, type Children, isModule, isParam, type Module, module } from './module.js';
+import {
+  type Child,
+  type Children,
+  isModule,
+  isParam,
+  type Module,
+  module,
+  requireModule,
+} from './module.js';
 
 const join = (path: string, name: string): string => (path ? `${path}.${name}` : name);
 
 /** Lists the children of a module with their paths; items of an array as `blocks.0`, `blocks.1`, ... */
 function* entriesOf(model: Module, path: string): Generator<[path: string, child: Param | Module]> {
+  requireModule(model);
   for (const [name, child] of Object.entries<Child>(model.children)) {
     if (child === undefined) continue;
     if (isModule(child) || isParam(child)) yield [join(path, name), child];

@@ -1,4 +1,5 @@
 /** Compiles a model with weights to a session: traces it, simplifies its graph, has a back end compile it. */
+
 import type { Backend } from '../backends/backend.js';
 import { type BackendName, compileOn } from '../backends/select.js';
 import { ShapeError } from '../errors.js';
@@ -6,6 +7,7 @@ import type { Module } from '../nn/module.js';
 import { trace } from '../nn/trace.js';
 import { matchParameters, parameters, requireMatch } from '../nn/walk.js';
 import { prepareForInference } from '../passes/prepareForInference.js';
+import { describeValue, kindOf, requireSignal } from '../realms.js';
 import { requireShape, type Shape } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import { createSession, type Session } from './session.js';
@@ -48,6 +50,10 @@ export interface CompileModelOptions {
  * const logits = await session.run(new Float32Array(32 * 32));
  */
 export async function compile(model: Module, options: CompileModelOptions): Promise<Session> {
+  if (kindOf(options) !== 'Object')
+    throw new TypeError(
+      `The second argument of compile is an object with weights and input, got ${describeValue(options)}.`,
+    );
   const {
     weights,
     backend = 'auto',
@@ -60,6 +66,7 @@ export async function compile(model: Module, options: CompileModelOptions): Prom
   } = options;
   // Copied, since the session uses it for all its life, and the caller may change the array.
   const input = requireShape(options.input);
+  requireSignal(signal);
   signal?.throwIfAborted();
   const traced = trace(model, input, { name });
   for (const path of outputs) {

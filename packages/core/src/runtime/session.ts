@@ -1,7 +1,9 @@
 /** Sessions: compiled models, which check input shapes and execute one run at a time. */
+
 import type { Profile, Program } from '../backends/backend.js';
 import { createQueue } from '../backends/common/queue.js';
 import { MAIN_INPUT, MAIN_OUTPUT } from '../nn/trace.js';
+import { requireSignal } from '../realms.js';
 import { inputTensor } from '../tensor/input.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -73,6 +75,7 @@ export function createSession(
     new Map([[MAIN_INPUT, inputTensor(x, input)]]);
   const runAll = async (x: Tensor | Float32Array, { signal }: RunOptions = {}) => {
     const feeds = feed(x);
+    requireSignal(signal);
     signal?.throwIfAborted();
     return new Promise<ReadonlyMap<string, Tensor>>((resolve, reject) => {
       // A queued run is rejected at once; one that has begun, when its program handles the signal.
