@@ -219,6 +219,16 @@ describe('a session', () => {
     expect((await session.run(x)).shape).toEqual([1, 2]);
   });
 
+  test('gives shapes that nobody changes for later runs', async () => {
+    await using session = await compile(net, { weights, input, backend: 'reference' });
+    const { shape } = await session.run(x);
+    for (const one of [shape, session.input, session.output])
+      expect(() => {
+        (one as number[])[0] = 55;
+      }).toThrow(TypeError);
+    expect((await session.run(x)).shape).toEqual([1, 2]);
+  });
+
   test('unknown back ends and module paths are named', async () => {
     await expect(compile(net, { weights, input, backend: 'cuda' as 'auto' })).rejects.toThrow(
       "no back end called 'cuda'",
