@@ -33,6 +33,16 @@ export function bytesOf(value: unknown): Uint8Array | undefined {
     : undefined;
 }
 
+/**
+ * Throws the reason of a signal that is aborted.
+ * @throws TypeError for a value that is no AbortSignal, of any realm.
+ */
+export function checkSignal(signal: AbortSignal | null | undefined): void {
+  if (signal && typeof signal.throwIfAborted !== 'function')
+    throw new TypeError(`The option 'signal' is an AbortSignal, got ${describeValue(signal)}.`);
+  signal?.throwIfAborted();
+}
+
 /** True for a Blob or File of any realm. */
 export const isBlob = (value: unknown): value is Blob => {
   const kind = kindOf(value);
