@@ -1,6 +1,6 @@
 /** Runs a training: steps, the ends of epochs, checkpoints. Its parts hold the state; trainer.ts is its public face. */
 import { parameters, type Weights } from '@cnn/core';
-import { matchParameters, requireMatch } from '@cnn/core/graph';
+import { checkSignal, matchParameters, requireMatch } from '@cnn/core/graph';
 import type { Limits } from '@cnn/core/io';
 import {
   loadCheckpoint,
@@ -71,6 +71,7 @@ export async function* fit(
 async function* steps(run: Run, dataset: Dataset, options: FitOptions): AsyncGenerator<Progress, void, void> {
   const { state, stepper } = run;
   const { epochs, checkpoint, signal } = options;
+  checkSignal(signal);
   const batch = run.options.input[0]!;
   const stepsPerEpoch = requireFitting(dataset, options, batch, state.position);
   const totalSteps = epochs * stepsPerEpoch;
