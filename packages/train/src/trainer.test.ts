@@ -103,6 +103,18 @@ test('a run that was interrupted within an epoch ends with the same bits as one 
   expect(await second.checkpoint()).toEqual(await whole.checkpoint());
 });
 
+test('a checkpoint stores the description of its run, by which restore may refuse it', async () => {
+  await using first = make({ description: 'red, seed 5' });
+  await using second = make();
+  const refuse = (description: string | undefined) => {
+    throw new Error(`not ${description}`);
+  };
+  await expect(second.restore(await first.checkpoint(), { check: refuse })).rejects.toThrow(
+    'not red, seed 5',
+  );
+  await expect(first.restore(await second.checkpoint(), { check: refuse })).rejects.toThrow('not undefined');
+});
+
 test('augmentation and dropout are resumed with the same bits', async () => {
   const augment = compose(randomCrop(6, { padding: 1 }), colorJitter({ brightness: 0.5 }));
   const options = { augment, normalise: { mean: [0.5], std: [0.3] } };

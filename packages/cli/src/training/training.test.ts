@@ -1,5 +1,14 @@
 /** Tests training on the command line: results, interrupts, resumed runs, and errors. */
-import { existsSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { initialise, parameters, tensor, writeSafetensors } from '@cnn/core';
@@ -66,6 +75,24 @@ describe('train', () => {
     expect(code).toBe(0);
     expect(out).toMatch(/epoch 3\/3 {2}loss \d\.\d{4} {2}accuracy .* evaluation loss/);
     expect(out).toContain(`cnn classify <picture> --weights ${at('whole', 'model.safetensors')}`);
+  });
+
+  test('continues no checkpoint of another run, whose settings it names', async () => {
+    const line = (out: string) => words`train lenet5 --data ${mnist} --batch 30 --out ${at(out)}`;
+    expect((await cnn([...line('own'), '--epochs', '1'])).code).toBe(0);
+    expect((await cnn([...line('foreign'), '--epochs', '1', '--seed', '5', '--lr', '0.1'])).code).toBe(0);
+    copyFileSync(at('foreign', 'checkpoint.safetensors'), at('own', 'checkpoint.safetensors'));
+    const { code, notes } = await cnn([...line('own'), '--epochs', '2', '--resume']);
+    expect(code).toBe(2);
+    expect(notes).toMatch(
+      /own.checkpoint\.safetensors is the checkpoint of another run\. .*seed was 5 and is 0; lr was 0\.1 and is 0\.001/,
+    );
+    const { weights, metadata } = readSafetensors(readFileSync(at('foreign', 'checkpoint.safetensors')));
+    const { description: _, ...undescribed } = metadata;
+    writeFileSync(at('own', 'checkpoint.safetensors'), writeSafetensors(weights, undescribed));
+    expect((await cnn([...line('own'), '--epochs', '2', '--resume'])).notes).toContain(
+      'does not say of which run it is',
+    );
   });
 
   test('leaves weights, a report and curves', () => {
