@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { initialise, parameters, tensor, writeSafetensors } from '@cnn/core';
 import { readSafetensors } from '@cnn/core/io';
 import { encodePng } from '@cnn/image';
@@ -480,3 +481,20 @@ test.skipIf(!data)(
     expect(evaluation.accuracy).toBeGreaterThan(0.3);
   },
 );
+
+test('of several files for the same pictures of MNIST, equal copies are read and others refused', async () => {
+  writeMnist(at('copies'), 'train', 10);
+  const images = at('copies', 'train-images-idx3-ubyte');
+  const bytes = readFileSync(images);
+  const args = (out: string) =>
+    words`train lenet5 --data ${at('copies')} --epochs 1 --batch 10 --out ${at(out)}`;
+  // torchvision leaves both forms of each file.
+  writeFileSync(`${images}.gz`, gzipSync(bytes));
+  expect((await cnn(args('copy'))).code).toBe(0);
+  writeFileSync(`${images}.gz`, gzipSync(bytes.fill(9, 16)));
+  const refused = await cnn(args('other'));
+  expect(refused.code).toBe(2);
+  expect(refused.notes).toContain(
+    'has the files train-images-idx3-ubyte and train-images-idx3-ubyte.gz, which hold different data',
+  );
+});
