@@ -1,5 +1,6 @@
 /** Decodes a picture; the content decides the format, not the file name. */
 import { FileFormatError } from '@cnn/core';
+import { checkSignal } from '@cnn/core/graph';
 import { bytesOf } from './bytes.js';
 import { reasonFor } from './formats.js';
 import { type ImageLimits, type RgbImage, resolveImageLimits } from './image.js';
@@ -26,20 +27,21 @@ export interface DecodeOptions {
  * Decodes a JPEG or PNG file to the RGB pixels of Pillow's `Image.open(f).convert('RGB')`: alpha is dropped, and the
  * orientation of EXIF or XMP is applied only with `upright`.
  * @throws FileFormatError if the file is not a complete picture within the limits.
- * @throws TypeError if `bytes` are no bytes, or a limit is no number from 0 up.
+ * @throws TypeError if `bytes` are no bytes, `signal` no AbortSignal, or a limit no number from 0 up.
  * @example
  * const image = await decodeImage(encodePng({ width: 1, height: 1, data: Uint8Array.of(255, 0, 0) }));
  */
 export async function decodeImage(
   bytes: Uint8Array | ArrayBuffer,
-  { limits, upright: rotate = false, signal }: DecodeOptions = {},
+  options?: DecodeOptions,
 ): Promise<RgbImage> {
-  signal?.throwIfAborted();
+  const { limits, upright: rotate = false, signal } = options ?? {};
+  checkSignal(signal);
   const bounds = resolveImageLimits(limits);
   const file = bytesOf(bytes);
   const { image, orientation } = await decodeStored(file, bounds, signal);
   signal?.throwIfAborted();
-  return rotate ? upright(image, orientation) : image;
+  return rotate ? upright(image, orientation, signal) : image;
 }
 
 async function decodeStored(
