@@ -26,7 +26,11 @@ export interface DecodeOptions {
 /**
  * Decodes a JPEG or PNG file to the RGB pixels of Pillow's `Image.open(f).convert('RGB')`: alpha is dropped, and the
  * orientation of EXIF or XMP is applied only with `upright`.
- * @throws FileFormatError if the file is not a complete picture within the limits.
+ *
+ * As Pillow does by default, a file that ends early is refused: a PNG without all rows, a JPEG without end marker. The
+ * compressed data of a JPEG before that marker may lack parts: blocks without data then have the colour of the block
+ * before, as in Pillow. A progressive file without its last scans is blurred, and Pillow blurs it otherwise.
+ * @throws FileFormatError if the file is damaged otherwise, cut short or over the limits.
  * @throws TypeError if `bytes` are no bytes, `signal` no AbortSignal, or a limit no number from 0 up.
  * @example
  * const image = await decodeImage(encodePng({ width: 1, height: 1, data: Uint8Array.of(255, 0, 0) }));
