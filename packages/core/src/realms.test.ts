@@ -94,6 +94,18 @@ test('values of wrong kinds are named', async () => {
   await expect(compileWith({ input: undefined })).rejects.toThrow(
     'A shape is an array such as [1, 3, 224, 224], got undefined.',
   );
+  await expect(compileWith({ outputs: 5 })).rejects.toThrow(
+    "The option 'outputs' is a list of module paths, got a Number.",
+  );
+  await expect(compileWith({ backend: {} })).rejects.toThrow(
+    "The option 'backend' is a name such as 'wasm', or a back end, got a plain object.",
+  );
+  const wrong = { signal: {} as AbortSignal };
+  const sentence = "The option 'signal' is an AbortSignal, got a plain object.";
+  await expect(compileWith(wrong)).rejects.toThrow(sentence);
+  await expect(session.run(new Float32Array(4), wrong)).rejects.toThrow(sentence);
+  expect((await session.run(new Float32Array(4), null as never)).shape).toEqual([1, 2]);
+  expect(() => tensor([1, 2n as never], [2])).toThrow('are numbers, but value 1 of the array is a BigInt.');
   expect(() => tensor('abc' as never, [3])).toThrow('or an array of numbers, got a String.');
   expect(() => tensor([1], 1 as unknown as Shape)).toThrow('got a Number.');
   await expect(readWeights({} as never)).rejects.toThrow('or a Uint8Array, got a plain object.');

@@ -14,18 +14,6 @@ export function describeValue(value: unknown): string {
   return value || value === '' ? `${/^[AEIO]/.test(kind) ? 'an' : 'a'} ${kind}` : String(value);
 }
 
-/**
- * Checks an option `signal` before it is used.
- * @throws TypeError if it is no signal. Those of other realms and of libraries have the same methods.
- */
-export function requireSignal(signal: unknown): void {
-  const { throwIfAborted } = (signal ?? { throwIfAborted: Function }) as {
-    readonly throwIfAborted?: unknown;
-  };
-  if (typeof throwIfAborted !== 'function')
-    throw new TypeError(`The option signal is that of an AbortController, got ${describeValue(signal)}.`);
-}
-
 /** Gives the values of a Float32Array of any realm, not copied; undefined for everything else. */
 export function floatsOf(value: unknown): Float32Array | undefined {
   if (value instanceof Float32Array) return value;
@@ -43,6 +31,16 @@ export function bytesOf(value: unknown): Uint8Array | undefined {
   return kind === 'ArrayBuffer' || kind === 'SharedArrayBuffer'
     ? new Uint8Array(value as ArrayBuffer)
     : undefined;
+}
+
+/**
+ * Throws the reason of a signal that is aborted.
+ * @throws TypeError for a value that is no AbortSignal, of any realm.
+ */
+export function checkSignal(signal: AbortSignal | null | undefined): void {
+  if (signal !== undefined && signal !== null && typeof signal.throwIfAborted !== 'function')
+    throw new TypeError(`The option 'signal' is an AbortSignal, got ${describeValue(signal)}.`);
+  signal?.throwIfAborted();
 }
 
 /** True for a Blob or File of any realm. */

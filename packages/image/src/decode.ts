@@ -1,5 +1,6 @@
 /** Decodes a picture; the content decides the format, not the file name. */
 import { FileFormatError } from '@cnn/core';
+import { checkSignal } from '@cnn/core/graph';
 import { bytesOf } from './bytes.js';
 import { reasonFor } from './formats.js';
 import { type ImageLimits, type RgbImage, resolveImageLimits } from './image.js';
@@ -25,21 +26,26 @@ export interface DecodeOptions {
 /**
  * Decodes a JPEG or PNG file to the RGB pixels of Pillow's `Image.open(f).convert('RGB')`: alpha is dropped, and the
  * orientation of EXIF or XMP is applied only with `upright`.
- * @throws FileFormatError if the file is not a complete picture within the limits.
- * @throws TypeError if `bytes` are no bytes, or a limit is no number from 0 up.
+ *
+ * As Pillow does by default, a file that ends early is refused: a PNG without all rows, a JPEG without end marker. The
+ * compressed data of a JPEG before that marker may lack parts: blocks without data then have the colour of the block
+ * before, as in Pillow. A progressive file without its last scans is blurred, and Pillow blurs it otherwise.
+ * @throws FileFormatError if the file is damaged otherwise, cut short or over the limits.
+ * @throws TypeError if `bytes` are no bytes, `signal` no AbortSignal, or a limit no number from 0 up.
  * @example
  * const image = await decodeImage(encodePng({ width: 1, height: 1, data: Uint8Array.of(255, 0, 0) }));
  */
 export async function decodeImage(
   bytes: Uint8Array | ArrayBuffer,
-  { limits, upright: rotate = false, signal }: DecodeOptions = {},
+  options?: DecodeOptions,
 ): Promise<RgbImage> {
-  signal?.throwIfAborted();
+  const { limits, upright: rotate = false, signal } = options ?? {};
+  checkSignal(signal);
   const bounds = resolveImageLimits(limits);
   const file = bytesOf(bytes);
   const { image, orientation } = await decodeStored(file, bounds, signal);
   signal?.throwIfAborted();
-  return rotate ? upright(image, orientation) : image;
+  return rotate ? upright(image, orientation, signal) : image;
 }
 
 async function decodeStored(

@@ -1,5 +1,5 @@
 /** A folder of pictures as a dataset: sizes, labels, and unreadable pictures. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -54,6 +54,27 @@ test('pictures beyond maxBytes are decoded on each access, to the same pixels', 
   const [all, none] = [await folderDataset(folder), await folderDataset(folder, { maxBytes: 0 })];
   expect(await none.at(3)).toEqual(await all.at(3));
   expect(await none.at(3)).not.toBe(await none.at(3));
+});
+
+test('a picture that has changed since it was first read is refused by name', async () => {
+  const path = file('changed', 'cats', '1.png');
+  mkdirSync(file('changed', 'cats'), { recursive: true });
+  writeFileSync(path, encodePng(picture));
+  const dataset = await folderDataset(await imageFolder(file('changed')), { maxBytes: 0 });
+  await dataset.at(0);
+  writeFileSync(path, encodePng({ ...picture, data: picture.data.map((byte) => 255 - byte) }));
+  // Files of one size, which may be written within one tick of the file system's clock.
+  utimesSync(path, 1, 1);
+  await expect(dataset.at(0)).rejects.toThrow(/cats.1\.png: it has changed since it was first read/);
+});
+
+test('options out of range are refused before a picture is blamed', async () => {
+  const folder = await imageFolder(file('good'));
+  const made = (options: object) => folderDataset(folder, options);
+  await expect(made({ resize: Number.NaN })).rejects.toThrow(RangeError);
+  await expect(made({ interpolation: 'no' })).rejects.toThrow(RangeError);
+  await expect(made({ maxBytes: Number.NaN })).rejects.toThrow("'maxBytes' is NaN; give a number from 0 up.");
+  await expect(made({ channels: 2 })).rejects.toThrow("'channels' is 2; give 3 for colours or 1 for grey.");
 });
 
 test('pictures are turned by their EXIF orientation with `upright`, as in decodeImage', async () => {

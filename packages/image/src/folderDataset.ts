@@ -4,7 +4,7 @@ import { printable } from '@cnn/core/io';
 import type { RgbImage } from './image.js';
 import type { FolderEntry, ImageFolder } from './imageFolder.js';
 import { DecoderUnavailable } from './jpegDecoder.js';
-import { type Interpolation, resizeShorter } from './resize.js';
+import { checkInterpolation, checkSize, type Interpolation, resizeShorter } from './resize.js';
 import { planesOf } from './transform.js';
 
 /** Options of {@link folderDataset}. */
@@ -73,9 +73,25 @@ export interface FolderDataset {
   at(index: number): Promise<FolderExample>;
 }
 
+/** Checks options before pictures are read, which would be blamed for them. */
+function checkOptions(
+  resize: number,
+  interpolation: Interpolation,
+  channels: number,
+  maxBytes: number,
+): void {
+  checkSize('resized to a shorter side of', resize);
+  checkInterpolation(interpolation);
+  if (channels !== 1 && channels !== 3)
+    throw new RangeError(`'channels' is ${String(channels)}; give 3 for colours or 1 for grey.`);
+  if (typeof maxBytes !== 'number' || !(maxBytes >= 0))
+    throw new RangeError(`'maxBytes' is ${String(maxBytes)}; give a number from 0 up.`);
+}
+
 /**
  * Reads every picture in the `entries` of an image folder.
  * @throws UnreadablePictures that names the first of them and counts all, unless `onBadImage` is `'skip'`.
+ * @throws RangeError for options out of range.
  * @throws FileFormatError if a class is left without pictures.
  * @throws Error if the JPEG decoder cannot be loaded: then no picture is to blame.
  * @example
@@ -86,6 +102,7 @@ export async function folderDataset(
   options: FolderDatasetOptions = {},
 ): Promise<FolderDataset> {
   const { resize = 256, interpolation = 'bilinear', channels = 3, maxBytes = 2 ** 30, signal } = options;
+  checkOptions(resize, interpolation, channels, maxBytes);
   const resized = (entry: FolderEntry, file: RgbImage): FolderExample => {
     const image = resizeShorter(file, resize, interpolation);
     return {

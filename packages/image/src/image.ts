@@ -33,9 +33,8 @@ export const defaultImageLimits: ImageLimits = { maxPixels: 100_000_000 };
  * @throws TypeError for a limit that is no number from 0 up: every comparison with NaN is false, so that the limit
  * would be off.
  */
-export function resolveImageLimits({
-  maxPixels = defaultImageLimits.maxPixels,
-}: Partial<ImageLimits> = {}): ImageLimits {
+export function resolveImageLimits(limits?: Partial<ImageLimits>): ImageLimits {
+  const { maxPixels = defaultImageLimits.maxPixels } = limits ?? {};
   if (typeof maxPixels !== 'number' || !(maxPixels >= 0))
     throw new TypeError(
       `The limit maxPixels is a number of pixels from 0 up, got ${typeof maxPixels === 'string' ? `the text '${maxPixels}'` : String(maxPixels)}.`,

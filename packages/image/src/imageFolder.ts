@@ -24,7 +24,10 @@ export interface ImageFolder {
   readonly entries: readonly FolderEntry[];
   /** Files and folders that are no examples: hidden ones, other formats, pictures outside of class folders. */
   readonly leftOut: readonly LeftOut[];
-  /** Decodes one picture; the error of a bad file names the file. */
+  /**
+   * Decodes one picture; the error of a bad file names the file.
+   * @throws Error if the size or the time of the file is no longer that of the first call.
+   */
   load(entry: FolderEntry, options?: { readonly signal?: AbortSignal | undefined }): Promise<RgbImage>;
 }
 
@@ -224,17 +227,23 @@ export async function imageFolder(
       `The class ${those} ${empty.slice(0, NAMED).join(', ')}${more} of ${printable(folder)} ${hold} no JPEG or PNG pictures; remove or fill ${them}.`,
     );
   }
+  /** Size and time of the files at their first reading: training must not mix two versions of a picture. */
+  const versions = new Map<string, string>();
   return {
     classes: folders.map(({ name }) => name),
     entries: found.flatMap(({ paths }, label) => paths.map((path) => ({ path, label }))),
     leftOut: [...outside, ...found.flatMap(({ leftOut }) => leftOut)],
     async load({ path }, options = {}) {
       try {
-        const { size } = await fs.stat(path);
+        const { size, mtimeMs } = await fs.stat(path);
         if (size > MAX_BYTES)
           throw new Error(
             `it has ${size.toLocaleString('en-US')} bytes, more than ${MAX_BYTES.toLocaleString('en-US')}, the limit for a picture`,
           );
+        const version = `${size} bytes of ${mtimeMs}`;
+        if ((versions.get(path) ?? version) !== version)
+          throw new Error('it has changed since it was first read; read the folder again');
+        versions.set(path, version);
         return await decodeImage(await fs.readFile(path, options), { upright, ...options });
       } catch (error) {
         options.signal?.throwIfAborted();

@@ -79,6 +79,19 @@ describe('JPEG', () => {
     expect(await widthOf(withApp1(withApp1(baseline, xmp(6)), xmp(1)))).toBe(12);
   });
 
+  test.each([
+    ['half of', 30, 'b93d7cabd81257176957d75bb47347888f1e1896c2eac87456530c7fc5caa7f5'],
+    ['none of', 0, 'fd72683dd6d87fdc9ea48576c7414f9f8c4c179d46ee458e30a1b10f95d91447'],
+  ])(
+    'with %s its data before the end marker a file has the pixels of Pillow 12.3',
+    async (_, bytes, expected) => {
+      const data = Buffer.from(baseline).indexOf(Uint8Array.of(0xff, 0xda)) + 14;
+      const cut = baseline.subarray(0, data + bytes);
+      expect(hash(await decodeImage(Uint8Array.of(...cut, 0xff, 0xd9)))).toBe(expected);
+      await expect(decodeImage(cut)).rejects.toThrow('its end marker is missing');
+    },
+  );
+
   test('an EXIF block without its prefix states no orientation', async () => {
     const file = oriented(6);
     file[6 + 4] = 1; // The first zero after Exif.

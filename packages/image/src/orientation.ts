@@ -1,4 +1,5 @@
 /** Orientation by EXIF or XMP: cameras store the sensor's rows and columns, and there how to rotate or mirror them. */
+import { timeSlices } from '@cnn/core/graph';
 import type { RgbImage } from './image.js';
 
 /** EXIF's orientation: 1 is upright, 2 to 4 are mirrored or upside down, 5 to 8 lie on a side. */
@@ -61,8 +62,15 @@ export function xmpOrientation(text: string): Orientation | undefined {
 export const asciiOf = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
 
+/** Pixels that are turned between two yields to the event loop; a few milliseconds. */
+const PIXELS_PER_SLICE = 2 ** 18;
+
 /** Returns the picture upright, as Pillow's `ImageOps.exif_transpose` does. */
-export function upright(image: RgbImage, orientation: Orientation): RgbImage {
+export async function upright(
+  image: RgbImage,
+  orientation: Orientation,
+  signal?: AbortSignal,
+): Promise<RgbImage> {
   if (orientation === 1) return image;
   const { width, height, data } = image;
   const onSide = orientation >= 5;
@@ -70,14 +78,26 @@ export function upright(image: RgbImage, orientation: Orientation): RgbImage {
   // Directions in which stored columns and rows run backwards in the upright picture.
   const rightToLeft = [2, 3, 7, 8].includes(orientation);
   const bottomToTop = [3, 4, 6, 7].includes(orientation);
+  // Bytes in the stored picture: to the pixel of the next stored column and row, and of the next upright ones.
+  const [toColumn, toRow] = [rightToLeft ? -3 : 3, bottomToTop ? -3 * width : 3 * width];
+  const [across, down] = onSide ? [toRow, toColumn] : [toColumn, toRow];
+  let rowStart = (bottomToTop ? 3 * (height - 1) * width : 0) + (rightToLeft ? 3 * (width - 1) : 0);
+  let [from, column] = [rowStart, 0];
   const result = new Uint8Array(data.length);
-  for (let row = 0, to = 0; row < outHeight; row++)
-    for (let column = 0; column < outWidth; column++, to += 3) {
-      const [x, y] = onSide ? [row, column] : [column, row];
-      const from = 3 * ((bottomToTop ? height - 1 - y : y) * width + (rightToLeft ? width - 1 - x : x));
+  const slice = timeSlices(signal);
+  for (let first = 0; first < result.length; first += 3 * PIXELS_PER_SLICE) {
+    const end = Math.min(result.length, first + 3 * PIXELS_PER_SLICE);
+    for (let to = first; to < end; to += 3) {
       result[to] = data[from]!;
       result[to + 1] = data[from + 1]!;
       result[to + 2] = data[from + 2]!;
+      from += across;
+      if (++column < outWidth) continue;
+      column = 0;
+      rowStart += down;
+      from = rowStart;
     }
+    await slice();
+  }
   return { width: outWidth, height: outHeight, data: result };
 }

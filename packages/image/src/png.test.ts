@@ -1,8 +1,10 @@
 /** PNG files made chunk by chunk: damage that does not matter, damage that does, and files that claim too much. */
 import { constants, crc32, deflateSync } from 'node:zlib';
 import { FileFormatError } from '@cnn/core';
+import { cpuTime } from '@cnn/testing/cpuTime';
 import { describe, expect, test } from 'vitest';
 import { decodeImage, type RgbImage } from './index.js';
+import { upright } from './orientation.js';
 
 function chunk(type: string, data: Uint8Array | readonly number[] = [], { crc = 0 } = {}): Buffer {
   const typed = Buffer.concat([Buffer.from(type, 'latin1'), Uint8Array.from(data)]);
@@ -260,4 +262,31 @@ test('an abort stops decoding', async () => {
   const started = performance.now();
   await expect(decodeImage(file, { signal: AbortSignal.timeout(100) })).rejects.toThrow(/timeout|aborted/i);
   expect(performance.now() - started).toBeLessThan(1000);
+});
+
+test('a picture of one column is decoded in the time of its pixels, and its damage is found by row', async () => {
+  // Lines of a filter and a grey pixel: filter 1 in each.
+  const lines = new Uint8Array(2 * 5_000_000).fill(1);
+  const file = png(header(1, 5_000_000, 8, 0), idat(lines), end);
+  const before = cpuTime();
+  const { data } = await decodeImage(file);
+  // The promise of SECURITY.md, with the file of 10 kB.
+  expect(cpuTime() - before).toBeLessThan(1120);
+  expect(data.every((value) => value === 1)).toBe(true);
+  const cut = png(header(1, 5_000_000, 8, 0), idat(lines.subarray(0, 2 * 4_321_000)), end);
+  await expect(decodeImage(cut)).rejects.toThrow('its data ends in row 4321001 of 5000000');
+});
+
+test('turning a picture upright hears its signal', async () => {
+  const picture = { width: 3000, height: 3000, data: new Uint8Array(27_000_000) };
+  await expect(upright(picture, 6, AbortSignal.timeout(1))).rejects.toThrow('timeout');
+});
+
+test('options of wrong kinds are named', async () => {
+  const file = png(header(2, 1), idat(red), end);
+  await expect(decodeImage(file, { signal: {} as AbortSignal })).rejects.toThrow(
+    "The option 'signal' is an AbortSignal, got a plain object.",
+  );
+  expect(pixels(await decodeImage(file, null as never))).toEqual(redPixels);
+  expect(pixels(await decodeImage(file, { limits: null as never }))).toEqual(redPixels);
 });

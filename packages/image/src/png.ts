@@ -31,11 +31,11 @@ const interlaced: readonly Pass[] = [
   { left: 0, top: 1, stepX: 1, stepY: 2 },
 ];
 
-/** Bytes of a row that are decoded at a time: a multiple of the bytes of every kind of pixel. */
+/** Bytes of rows that are decoded at a time: a multiple of the bytes of every kind of pixel. */
 const SEGMENT = 24 * 8192;
 
 /**
- * Decodes a PNG file; an animated one to its first picture. Takes 3 bytes a pixel, two rows and 100 kB; inflates no
+ * Decodes a PNG file; an animated one to its first picture. Takes 3 bytes a pixel, two rows and 300 kB; inflates no
  * more than the pixels need.
  * @throws FileFormatError with the reason.
  */
@@ -65,29 +65,32 @@ async function pixelsOf(parts: PngParts, signal?: AbortSignal): Promise<Uint8Arr
   const rgb = new Uint8Array(3 * width * height);
   const convert = converterOf(parts);
   const slice = timeSlices(signal);
-  const filter = new Uint8Array(1);
-  let sinceSlice = 0;
   for (const { left, top, stepX, stepY } of parts.isInterlaced ? interlaced : whole) {
     const columns = Math.ceil((width - left) / stepX);
     if (columns <= 0) continue;
     const rowBytes = Math.ceil((columns * bitsPerPixel) / 8);
-    let above = new Uint8Array(rowBytes);
-    let row = new Uint8Array(rowBytes);
-    for (let y = top; y < height; y += stepY) {
-      if (inflater.read(filter) < 1) return cutShort(y, height);
-      for (let from = 0; from < rowBytes; from += SEGMENT) {
-        const end = Math.min(rowBytes, from + SEGMENT);
-        if (inflater.read(row.subarray(from, end)) < end - from) return cutShort(y, height);
-        unfilter(filter[0]!, row, above, from, end, Math.max(1, bitsPerPixel >> 3));
-        const first = Math.floor((8 * from) / bitsPerPixel);
-        const last = Math.min(columns, Math.floor((8 * end) / bitsPerPixel));
-        convert(row, first, last, rgb, 3 * (y * width + left + first * stepX), 3 * stepX);
-        sinceSlice += end - from;
-        if (sinceSlice < SEGMENT) continue;
-        sinceSlice = 0;
+    // A row is stored after its filter. The first line here is that of the row above, at first zeros.
+    const line = 1 + rowBytes;
+    const most = Math.max(1, Math.floor(SEGMENT / line));
+    const lines = new Uint8Array((1 + Math.min(most, Math.ceil((height - top) / stepY))) * line);
+    for (let y = top; y < height; ) {
+      const bytes = Math.min(most, Math.ceil((height - y) / stepY)) * line;
+      for (let from = 0; from < bytes; from += SEGMENT) {
+        const end = Math.min(bytes, from + SEGMENT);
+        const count = inflater.read(lines.subarray(line + from, line + end));
+        if (count < end - from) return cutShort(y + stepY * Math.floor((from + count) / line), height);
         await slice();
       }
-      [above, row] = [row, above];
+      for (let at = line; at <= bytes; at += line, y += stepY)
+        for (let from = 0; from < rowBytes; from += SEGMENT) {
+          const end = Math.min(rowBytes, from + SEGMENT);
+          unfilter(lines, at + 1, line, from, end, Math.max(1, bitsPerPixel >> 3));
+          const first = Math.floor((8 * from) / bitsPerPixel);
+          const last = Math.min(columns, Math.floor((8 * end) / bitsPerPixel));
+          convert(lines, at + 1, first, last, rgb, 3 * (y * width + left + first * stepX), 3 * stepX);
+          if (rowBytes > SEGMENT) await slice();
+        }
+      lines.copyWithin(0, bytes, bytes + line);
     }
   }
   inflater.finish();
@@ -97,33 +100,45 @@ async function pixelsOf(parts: PngParts, signal?: AbortSignal): Promise<Uint8Arr
 const cutShort = (row: number, height: number): never =>
   failPng(`it is cut short: its data ends in row ${row + 1} of ${height}`);
 
-/** Undoes the filter of a row from one byte to another. @param back - bytes to the pixel on the left. */
+/**
+ * Undoes the filter of a row from one byte to another.
+ * @param start - offset of the row in `lines`; its filter lies before it.
+ * @param line - bytes back to the row above.
+ * @param back - bytes to the pixel on the left.
+ */
 function unfilter(
-  filter: number,
-  row: Uint8Array,
-  above: Uint8Array,
+  lines: Uint8Array,
+  start: number,
+  line: number,
   from: number,
   end: number,
   back: number,
 ): void {
+  const filter = lines[start - 1]!;
   switch (filter) {
     case 0:
       return;
     case 1:
-      for (let i = Math.max(from, back); i < end; i++) row[i]! += row[i - back]!;
+      for (let i = start + Math.max(from, back); i < start + end; i++) lines[i]! += lines[i - back]!;
       return;
     case 2:
-      for (let i = from; i < end; i++) row[i]! += above[i]!;
+      for (let i = start + from; i < start + end; i++) lines[i]! += lines[i - line]!;
       return;
     case 3:
-      for (let i = from; i < end; i++) row[i]! += ((i < back ? 0 : row[i - back]!) + above[i]!) >> 1;
+      for (let i = start + from; i < start + end; i++)
+        lines[i]! += ((i < start + back ? 0 : lines[i - back]!) + lines[i - line]!) >> 1;
       return;
     case 4:
-      for (let i = from; i < end; i++) {
-        const [a, b, c] = [i < back ? 0 : row[i - back]!, above[i]!, i < back ? 0 : above[i - back]!];
+      for (let i = start + from; i < start + end; i++) {
+        const isFirst = i < start + back;
+        const [a, b, c] = [
+          isFirst ? 0 : lines[i - back]!,
+          lines[i - line]!,
+          isFirst ? 0 : lines[i - line - back]!,
+        ];
         // The nearest of left, above and above left to left + above - above left.
         const [toA, toB, toC] = [Math.abs(b - c), Math.abs(a - c), Math.abs(a + b - 2 * c)];
-        row[i]! += toA <= toB && toA <= toC ? a : toB <= toC ? b : c;
+        lines[i]! += toA <= toB && toA <= toC ? a : toB <= toC ? b : c;
       }
       return;
     default:
@@ -133,11 +148,13 @@ function unfilter(
 
 /**
  * Converts pixels of a row from column `first` to `last` to RGB.
+ * @param start - offset of the row in `lines`.
  * @param to - offset of the first one in `rgb`.
  * @param step - bytes from one to the next there.
  */
 type Converter = (
-  row: Uint8Array,
+  lines: Uint8Array,
+  start: number,
   first: number,
   last: number,
   rgb: Uint8Array,
@@ -151,28 +168,30 @@ function converterOf(parts: PngParts): Converter {
   const pixelBytes = channels * sampleBytes;
   if (channels >= 3)
     // The first byte of a 16-bit sample is the high one.
-    return (row, first, last, rgb, to, step) => {
-      for (let from = first * pixelBytes; from < last * pixelBytes; from += pixelBytes, to += step) {
-        rgb[to] = row[from]!;
-        rgb[to + 1] = row[from + sampleBytes]!;
-        rgb[to + 2] = row[from + 2 * sampleBytes]!;
+    return (lines, start, first, last, rgb, to, step) => {
+      const end = start + last * pixelBytes;
+      for (let from = start + first * pixelBytes; from < end; from += pixelBytes, to += step) {
+        rgb[to] = lines[from]!;
+        rgb[to + 1] = lines[from + sampleBytes]!;
+        rgb[to + 2] = lines[from + 2 * sampleBytes]!;
       }
     };
   if (depth === 16 || channels === 2)
-    return (row, first, last, rgb, to, step) => {
-      for (let from = first * pixelBytes; from < last * pixelBytes; from += pixelBytes, to += step) {
+    return (lines, start, first, last, rgb, to, step) => {
+      const end = start + last * pixelBytes;
+      for (let from = start + first * pixelBytes; from < end; from += pixelBytes, to += step) {
         // Pillow clips 16-bit grey at 255; with alpha it keeps the high byte.
-        const grey = channels === 2 ? row[from]! : row[from] === 0 ? row[from + 1]! : 255;
+        const grey = channels === 2 ? lines[from]! : lines[from] === 0 ? lines[from + 1]! : 255;
         rgb[to] = grey;
         rgb[to + 1] = grey;
         rgb[to + 2] = grey;
       }
     };
   const table = isIndexed ? paletteTable(parts.palette) : greyTable(depth);
-  return (row, first, last, rgb, to, step) => {
+  return (lines, start, first, last, rgb, to, step) => {
     for (let column = first; column < last; column++, to += step) {
       const bit = column * depth;
-      const sample = (row[bit >> 3]! >> (8 - depth - (bit & 7))) & ((1 << depth) - 1);
+      const sample = (lines[start + (bit >> 3)]! >> (8 - depth - (bit & 7))) & ((1 << depth) - 1);
       rgb[to] = table[3 * sample]!;
       rgb[to + 1] = table[3 * sample + 1]!;
       rgb[to + 2] = table[3 * sample + 2]!;

@@ -123,7 +123,7 @@ function vertical(image: RgbImage, outHeight: number, interpolation: Interpolati
 }
 
 /** Throws unless a size in pixels is a whole number from 1 up. */
-function checkSize(action: string, ...sizes: readonly number[]): void {
+export function checkSize(action: string, ...sizes: readonly number[]): void {
   if (!sizes.every((size) => Number.isSafeInteger(size) && size > 0))
     throw new RangeError(
       `A picture cannot be ${action} ${sizes.join(' x ')} pixels; give whole numbers from 1 up.`,

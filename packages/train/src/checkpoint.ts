@@ -28,6 +28,8 @@ export interface Checkpoint {
   readonly optimizer: string;
   /** Name of the schedule. */
   readonly schedule: string;
+  /** The trainer's option `description`. */
+  readonly description?: string | undefined;
   /** Weights by parameter name, and `optimizer.*`, `average.*` and `best.*`. */
   readonly state: Weights;
 }
@@ -37,8 +39,17 @@ const FORMAT = 'cnn training checkpoint 1';
 const CHUNK = 1 << 24;
 
 /** Gives the bytes of a checkpoint. Equal states give equal bytes. */
-export const writeCheckpoint = ({ position, optimizer, schedule, state }: Checkpoint): Uint8Array =>
-  writeSafetensors(state, { format: FORMAT, optimizer, schedule, position: textOf(position) });
+export const writeCheckpoint = (checkpoint: Checkpoint): Uint8Array => {
+  const { position, optimizer, schedule, description, state } = checkpoint;
+  const described: Readonly<Record<string, string>> = description === undefined ? {} : { description };
+  return writeSafetensors(state, {
+    format: FORMAT,
+    optimizer,
+    schedule,
+    ...described,
+    position: textOf(position),
+  });
+};
 
 /**
  * Reads the bytes of a checkpoint.
@@ -46,7 +57,7 @@ export const writeCheckpoint = ({ position, optimizer, schedule, state }: Checkp
  */
 export function readCheckpoint(bytes: Uint8Array, limits?: Partial<Limits>): Checkpoint {
   const { weights, metadata } = readSafetensors(bytes, limits);
-  const { format, optimizer, schedule, position = '' } = metadata;
+  const { format, optimizer, schedule, description, position = '' } = metadata;
   if (format !== FORMAT)
     throw new FileFormatError(
       'checkpoint',
@@ -57,7 +68,7 @@ export function readCheckpoint(bytes: Uint8Array, limits?: Partial<Limits>): Che
       'checkpoint',
       `its metadata has no '${optimizer === undefined ? 'optimizer' : 'schedule'}', without which a run cannot continue. Begin the run again`,
     );
-  return { state: weights, optimizer, schedule, position: positionOf(position) };
+  return { state: weights, optimizer, schedule, description, position: positionOf(position) };
 }
 
 /** Throws an Error if a checkpoint was written by a run with another optimizer or schedule. */

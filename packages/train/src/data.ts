@@ -3,7 +3,7 @@
  * sees the same batches without a saved generator state.
  */
 import { type Shape, ShapeError, sizeOf, type Tensor, tensor } from '@cnn/core';
-import { formatShape, hash32, type Random, random, sameShape } from '@cnn/core/graph';
+import { describeValue, formatShape, hash32, type Random, random, sameShape } from '@cnn/core/graph';
 import { kindOf } from '@cnn/core/io';
 
 /** Labelled picture. */
@@ -121,9 +121,23 @@ export function normalised(picture: Tensor, { mean, std }: Normalisation): Tenso
   return { shape: picture.shape, data };
 }
 
+/** Waits for a promise. An abort of the signal rejects at once, with its reason. */
+async function unlessAborted<T>(promise: PromiseLike<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  const settled = new AbortController();
+  return new Promise<T>((resolve, reject) => {
+    promise.then(resolve, reject);
+    const stop = (): void => reject(signal.reason);
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { signal: settled.signal });
+  }).finally(() => settled.abort());
+}
+
 /**
  * Loads examples as a batch of shape `input` (n x c x h x w). Rows after the last example stay 0.
  * @param views - gives the pictures of an example, usually one; each fills a row.
+ * @param signal - ends the wait for an example.
+ * @throws TypeError for an example that is no object.
  * @throws RangeError for a label outside of `classes`, naming the example.
  * @throws ShapeError for a picture of another shape than the model takes.
  */
@@ -133,6 +147,7 @@ export async function loadBatch(
   input: Shape,
   classes: number,
   views: (picture: Tensor, index: number) => readonly Tensor[],
+  signal?: AbortSignal,
 ): Promise<Batch> {
   const shape = input.slice(1);
   const size = sizeOf(shape);
@@ -140,9 +155,15 @@ export async function loadBatch(
   const labels = new Float32Array(input[0]!);
   let row = 0;
   for (const index of indices) {
-    const found = dataset.at(index);
+    const found: unknown = dataset.at(index);
     // A promise of another realm is no instance of Promise; awaiting plain values would cost a microtask each.
-    const example = 'then' in found ? await found : found;
+    const isPromise = typeof (found as PromiseLike<unknown> | undefined)?.then === 'function';
+    const given = isPromise ? await unlessAborted(found as PromiseLike<unknown>, signal) : found;
+    if (typeof given !== 'object' || given === null)
+      throw new TypeError(
+        `Example ${index} is ${describeValue(given)}; 'at' of the dataset must give { pixels, label }.`,
+      );
+    const example = given as Example;
     const { label } = example;
     if (!Number.isInteger(label) || label < 0 || label >= classes)
       throw new RangeError(

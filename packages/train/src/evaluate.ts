@@ -135,12 +135,19 @@ export async function evaluateScores(
     signal?.throwIfAborted();
     const indices = Array.from({ length: Math.min(examples, dataset.size - first) }, (_, i) => first + i);
     const load = () =>
-      loadBatch(dataset, indices, input, classes, (picture) => {
-        // A fixed seed for each picture: an evaluation gives the same result every time.
-        const prepared = prepare ? prepare(picture, random(0)) : picture;
-        const all = views ? views.of(prepared) : [prepared];
-        return normalise ? all.map((view) => normalised(view, normalise)) : all;
-      });
+      loadBatch(
+        dataset,
+        indices,
+        input,
+        classes,
+        (picture) => {
+          // A fixed seed for each picture: an evaluation gives the same result every time.
+          const prepared = prepare ? prepare(picture, random(0)) : picture;
+          const all = views ? views.of(prepared) : [prepared];
+          return normalise ? all.map((view) => normalised(view, normalise)) : all;
+        },
+        signal,
+      );
     const found = await scoresOf(indices, load);
     for (const place of indices.keys()) {
       const label = found.labels[place * perExample]!;

@@ -49,10 +49,17 @@ export function stepFeeds(plan: StepPlan, options: RunOptions): StepFeeds {
       const { dataset, order, stepsPerEpoch, totalSteps, signal } = source;
       const indices = [...order.subarray(within * batch, (within + 1) * batch)];
       const load = () =>
-        loadBatch(dataset, indices, input, plan.classes, (picture, index) => {
-          const made = make ? make(picture, exampleRandom(seed, epoch, index)) : picture;
-          return [normalise ? normalised(made, normalise) : made];
-        });
+        loadBatch(
+          dataset,
+          indices,
+          input,
+          plan.classes,
+          (picture, index) => {
+            const made = make ? make(picture, exampleRandom(seed, epoch, index)) : picture;
+            return [normalise ? normalised(made, normalise) : made];
+          },
+          signal,
+        );
       if (plan.split) cache ??= await featureCache(plan.split, weights, options);
       const values = cache ? await cache.feeds(dataset, indices, load, signal) : feedsOfBatch(await load());
       const factor = schedule.factor({ step, stepsPerEpoch, totalSteps }, memory);

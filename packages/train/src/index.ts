@@ -35,7 +35,7 @@ export {
   topKAccuracy,
 } from './metrics.js';
 export * from './optimizers.js';
-export type { CheckpointOptions, FitOptions, Progress, TrainerOptions } from './options.js';
+export type { CheckpointOptions, FitOptions, Progress, RestoreOptions, TrainerOptions } from './options.js';
 export { isUnder } from './paths.js';
 export type { EpochRecord } from './position.js';
 export type { PlaceOptions } from './program.js';

@@ -38,7 +38,7 @@ const combine = (x: Node, a: number, z: Node, b: number): Node =>
   a === 1 && b === 0 ? x : emit(ops.linearCombination, [x, z], { a, b });
 
 function requireShare(what: string, value: number): void {
-  if (!(value >= 0 && value < 1))
+  if (!(typeof value === 'number' && value >= 0 && value < 1))
     throw new RangeError(`${what} is ${value}; give a number from 0 up to, but not including, 1.`);
 }
 

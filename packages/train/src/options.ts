@@ -1,5 +1,6 @@
 /** Options of a trainer and of its `fit`, their checks, and the progress that `fit` reports. */
 import type { Module, Shape, Weights } from '@cnn/core';
+import type { Limits } from '@cnn/core/io';
 import { type Augmentation, type Dataset, MAX_EXAMPLES } from './data.js';
 import type { EarlyStoppingOptions } from './earlyStopping.js';
 import type { Evaluation, PreparationOptions } from './evaluate.js';
@@ -51,6 +52,11 @@ export interface TrainerOptions extends PlaceOptions, PreparationOptions {
    * Default false.
    */
   readonly cacheFeatures?: boolean;
+  /**
+   * Text that tells this run from others, such as its data and settings. Checkpoints store it, and `restore`
+   * gives it to `check`. Default: none.
+   */
+  readonly description?: string;
 }
 
 /** {@link TrainerOptions} with the defaults of `weights`, `seed`, `loss` and `schedule` filled in. */
@@ -75,6 +81,17 @@ export interface FitOptions {
   readonly checkpoint?: CheckpointOptions;
   /** Aborts training, even within a step; the trainer then has the state of the last whole step. */
   readonly signal?: AbortSignal;
+}
+
+/** Options of {@link Trainer.restore}. */
+export interface RestoreOptions {
+  /** Limits on the file, as for `readWeights`; the default is 2 GiB. */
+  readonly limits?: Partial<Limits>;
+  /**
+   * Called before anything changes; throws if the checkpoint is of another run. Default: none.
+   * @param description - that of the trainer that wrote the checkpoint; undefined if it had none.
+   */
+  readonly check?: (description: string | undefined) => void;
 }
 
 /** Progress of a run, reported after every step. */

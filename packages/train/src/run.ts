@@ -1,7 +1,6 @@
 /** Runs a training: steps, the ends of epochs, checkpoints. Its parts hold the state; trainer.ts is its public face. */
 import { parameters, type Weights } from '@cnn/core';
-import { matchParameters, requireMatch } from '@cnn/core/graph';
-import type { Limits } from '@cnn/core/io';
+import { checkSignal, matchParameters, requireMatch } from '@cnn/core/graph';
 import {
   loadCheckpoint,
   readCheckpoint,
@@ -16,7 +15,13 @@ import { epochOrders } from './epochOrders.js';
 import type { Evaluation, EvaluationOptions } from './evaluate.js';
 import { type RunEvaluation, runEvaluation } from './featureEvaluation.js';
 import { stepFeeds } from './feeds.js';
-import { type FitOptions, type Progress, type RunOptions, requireFitting } from './options.js';
+import {
+  type FitOptions,
+  type Progress,
+  type RestoreOptions,
+  type RunOptions,
+  requireFitting,
+} from './options.js';
 import { meansOf, startOf } from './position.js';
 import { initialState, planStep } from './program.js';
 import { ProgramState } from './programState.js';
@@ -71,6 +76,7 @@ export async function* fit(
 async function* steps(run: Run, dataset: Dataset, options: FitOptions): AsyncGenerator<Progress, void, void> {
   const { state, stepper } = run;
   const { epochs, checkpoint, signal } = options;
+  checkSignal(signal);
   const batch = run.options.input[0]!;
   const stepsPerEpoch = requireFitting(dataset, options, batch, state.position);
   const totalSteps = epochs * stepsPerEpoch;
@@ -148,6 +154,7 @@ export async function checkpointOf({ state, options }: Run): Promise<Uint8Array>
     position,
     optimizer: options.optimizer.name,
     schedule: scheduleName(options.schedule),
+    description: options.description,
     state: withBest(tensors, best),
   });
 }
@@ -160,13 +167,14 @@ export const save = async (run: Run, path: string): Promise<void> =>
 export async function restore(
   run: Run,
   source: string | Uint8Array,
-  limits?: Partial<Limits>,
+  { limits, check }: RestoreOptions = {},
 ): Promise<void> {
   const { state, options } = run;
   if (run.busy) throw new Error('This trainer is training; end that loop before restoring a checkpoint.');
   state.tensors.requireAlive();
   const read =
     typeof source === 'string' ? await loadCheckpoint(source, limits) : readCheckpoint(source, limits);
+  check?.(read.description);
   requireSameRecipe(read, options);
   const { state: tensors, best } = withoutBest(read.state);
   requireMatch("the trainer's model and options", matchParameters(state.tensors.host, tensors));

@@ -159,7 +159,8 @@ const withFrozen = (graph: Graph, prefixes: readonly string[]): Graph =>
 
 /** Scales the gradients so that the norm of all of them together is at most `maxNorm`. */
 export function clipped(gradients: ReadonlyMap<string, Node>, maxNorm: number): ReadonlyMap<string, Node> {
-  if (!(maxNorm > 0)) throw new RangeError(`'clip' is ${maxNorm}; the largest norm must be above 0.`);
+  if (!(typeof maxNorm === 'number' && maxNorm > 0))
+    throw new RangeError(`'clip' is ${maxNorm}; the largest norm must be above 0.`);
   const [first, ...rest] = [...gradients.values()].map((node) => emit(ops.sumOfSquares, [node], {}, ''));
   const total = rest.reduce(add, first!);
   return new Map(

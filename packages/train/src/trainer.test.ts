@@ -103,6 +103,18 @@ test('a run that was interrupted within an epoch ends with the same bits as one 
   expect(await second.checkpoint()).toEqual(await whole.checkpoint());
 });
 
+test('a checkpoint stores the description of its run, by which restore may refuse it', async () => {
+  await using first = make({ description: 'red, seed 5' });
+  await using second = make();
+  const refuse = (description: string | undefined) => {
+    throw new Error(`not ${description}`);
+  };
+  await expect(second.restore(await first.checkpoint(), { check: refuse })).rejects.toThrow(
+    'not red, seed 5',
+  );
+  await expect(first.restore(await second.checkpoint(), { check: refuse })).rejects.toThrow('not undefined');
+});
+
 test('augmentation and dropout are resumed with the same bits', async () => {
   const augment = compose(randomCrop(6, { padding: 1 }), colorJitter({ brightness: 0.5 }));
   const options = { augment, normalise: { mean: [0.5], std: [0.3] } };
@@ -117,6 +129,38 @@ test('augmentation and dropout are resumed with the same bits', async () => {
   await using plain = make({ normalise: options.normalise });
   for await (const _ of plain.fit(trained, { epochs: 2 }));
   expect(await plain.weights()).not.toEqual(await whole.weights());
+});
+
+test('an abort ends the wait for an example, in training and evaluation', async () => {
+  await using run = make();
+  const hang = () => {
+    const controller = new AbortController();
+    const at = () => {
+      setTimeout(() => controller.abort());
+      return new Promise<never>(() => undefined);
+    };
+    return { pending: { ...trained, at }, signal: controller.signal };
+  };
+  const fitted = async () => {
+    const { pending, signal } = hang();
+    for await (const _ of run.fit(pending, { epochs: 1, signal }));
+  };
+  await expect(fitted()).rejects.toThrow('aborted');
+  const { pending, signal } = hang();
+  await expect(run.evaluate(pending, { signal })).rejects.toThrow('aborted');
+});
+
+test('options and examples of wrong kinds are named', async () => {
+  await using run = make();
+  const fitted = async (set: Dataset, signal?: AbortSignal) => {
+    for await (const _ of run.fit(set, { epochs: 1, signal: signal! }));
+  };
+  await expect(fitted({ ...trained, at: () => undefined as never })).rejects.toThrow(
+    / is undefined; 'at' of the dataset must give \{ pixels, label \}\./,
+  );
+  await expect(fitted(trained, {} as AbortSignal)).rejects.toThrow("'signal' is an AbortSignal, got a plain");
+  expect(() => make({ clip: '1' as never })).toThrow("'clip' is 1; the largest norm must be above 0.");
+  expect(() => sgd({ momentum: null as never })).toThrow('The momentum of sgd is null; give a number from 0');
 });
 
 test('a run that was stopped during the evaluation of an epoch continues with it', async () => {

@@ -1,11 +1,10 @@
 /** The public face of a training run: its interface, and the function that makes one from a run (run.ts). */
 import { initialise, parameters, type Weights } from '@cnn/core';
 import { matchParameters, requireMatch } from '@cnn/core/graph';
-import type { Limits } from '@cnn/core/io';
 import type { Dataset } from './data.js';
 import type { Evaluation, EvaluationOptions } from './evaluate.js';
 import { crossEntropy } from './loss.js';
-import type { FitOptions, Progress, TrainerOptions } from './options.js';
+import type { FitOptions, Progress, RestoreOptions, TrainerOptions } from './options.js';
 import type { EpochRecord } from './position.js';
 import { checkpointOf, createRun, dispose, evaluateRun, fit, type Run, restore, save } from './run.js';
 import { constantRate } from './schedules.js';
@@ -59,12 +58,11 @@ export interface Trainer {
    * Replaces the state, the seed included, by that of a checkpoint. The run then gives the same numbers, bit
    * for bit, as one that never stopped, on the same machine and back end and with any number of threads.
    * @param checkpoint - path of a file (Node only), or the bytes.
-   * @param options - `limits` on the file, as for `readWeights`; the default is 2 GiB.
    * @throws FileFormatError if it is not a checkpoint, or exceeds a limit.
    * @throws WeightsMismatch if it belongs to another model.
    * @throws Error if it belongs to another optimizer or schedule.
    */
-  restore(checkpoint: string | Uint8Array, options?: { readonly limits?: Partial<Limits> }): Promise<void>;
+  restore(checkpoint: string | Uint8Array, options?: RestoreOptions): Promise<void>;
   /** Frees the program and the cached features. A second call does nothing. */
   dispose(): Promise<void>;
   /** Calls `dispose`, for `await using`. */
@@ -144,7 +142,7 @@ function trainerOf(run: Run): Trainer {
     },
     checkpoint: () => checkpointOf(run),
     save: (path) => save(run, path),
-    restore: (source, { limits } = {}) => restore(run, source, limits),
+    restore: (source, what) => restore(run, source, what),
     dispose: () => dispose(run),
     [Symbol.asyncDispose]: () => dispose(run),
   };

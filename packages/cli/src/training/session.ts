@@ -103,11 +103,15 @@ async function readSettings(path: string): Promise<StoredSettings> {
       `The settings of the run cannot be read from ${path}: ${reasonOf(error)}. ${WAY_OUT}`,
     );
   });
-  const fail = (reason: string): never => {
+  return parsed(text, (reason) => {
     throw new UsageError(
       `${path} does not hold the settings of a run, without which it cannot continue: ${printable(reason)}. ${WAY_OUT}`,
     );
-  };
+  });
+}
+
+/** Parses settings from a file. @param fail - throws, and gets the fault as the end of a sentence. */
+function parsed(text: string, fail: (reason: string) => never): StoredSettings {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -120,6 +124,26 @@ async function readSettings(path: string): Promise<StoredSettings> {
   if (fault !== undefined) return fail(fault);
   if (!isFingerprint(pictures)) return fail("its 'pictures' are not the classes and files of the data");
   return value as StoredSettings;
+}
+
+/**
+ * Checks that a checkpoint is one of this run: its description is the settings and pictures of the run that wrote it.
+ * @throws UsageError that names the difference.
+ */
+function requireOwn(description: string | undefined, stored: StoredSettings, out: string): void {
+  const { pictures, ...settings } = parsed(description ?? '', (reason) => {
+    throw new UsageError(
+      `${join(out, CHECKPOINT)} does not say of which run it is: ${printable(reason)}. ${WAY_OUT}`,
+    );
+  });
+  const { pictures: own, ...now } = stored;
+  try {
+    requireSame(settings, now, out);
+    requireSameData(pictures, own, stored.data, out);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(`${join(out, CHECKPOINT)} is the checkpoint of another run. ${error.message}`);
+  }
 }
 
 /** Folder of a run that no other command writes into. */
@@ -211,6 +235,7 @@ export async function runTraining(
   const stored: StoredSettings = { ...settings, pictures: data.fingerprint };
   await writeResult(join(out, SETTINGS), `${JSON.stringify(stored, null, 2)}\n`);
   await using run = trainer({
+    description: JSON.stringify(stored),
     model,
     weights,
     input: inputOf(job),
@@ -230,7 +255,8 @@ export async function runTraining(
     cacheFeatures: settings.freeze === 'trunk' && !preparation.augment,
   });
   if (options.resume) {
-    await run.restore(checkpoint).catch((error: unknown) => {
+    const check = (description: string | undefined): void => requireOwn(description, stored, out);
+    await run.restore(checkpoint, { check }).catch((error: unknown) => {
       if (!(error instanceof FileFormatError)) throw error;
       throw new Error(
         `The checkpoint ${checkpoint} cannot be read: ${error.message} ${existsSync(join(out, MODEL)) ? `Put back a copy of it, or fine-tune the weights of the last epoch with: ${commandOf(`finetune --weights ${quoted(join(out, MODEL))}`)}` : 'Put back a copy of it, or begin again with another folder for --out.'}`,

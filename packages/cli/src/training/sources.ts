@@ -13,6 +13,7 @@ import {
   type LeftOut,
   listFolder,
   readCifar10,
+  readIdx,
   readMnist,
   type SkippedPicture,
   UnreadablePictures,
@@ -150,6 +151,16 @@ const partOf = (
   longestSide: Math.max(...dataset.shape.slice(1)),
 });
 
+/** True if two IDX files, plain or gzipped, hold the same array: torchvision leaves both forms of each file. */
+async function holdsSame(a: Uint8Array, b: Uint8Array, signal: AbortSignal | undefined): Promise<boolean> {
+  const [first, second] = await Promise.all(
+    [a, b].map((bytes) => readIdx(bytes, { signal }).catch(() => undefined)),
+  );
+  signal?.throwIfAborted();
+  if (!first || !second) return false;
+  return String(first.shape) === String(second.shape) && Buffer.compare(first.data, second.data) === 0;
+}
+
 function findMnist(
   request: SourceRequest,
   names: readonly string[],
@@ -161,9 +172,10 @@ function findMnist(
     ['train', 'train'],
     ['test', 't10k'],
   ] as const) {
-    const find = (what: string): string | undefined =>
-      names.find((file) => new RegExp(`^${prefix}-${what}[.-]idx\\d-ubyte(\\.gz)?$`).test(file));
-    const [images, labels] = [find('images'), find('labels')];
+    const find = (what: string): readonly string[] =>
+      names.filter((file) => new RegExp(`^${prefix}-${what}[.-]idx\\d-ubyte(\\.gz)?$`).test(file));
+    const candidates = [find('images'), find('labels')] as const;
+    const [[images], [labels]] = candidates;
     if (!images && !labels) continue;
     if (!images || !labels)
       throw new UsageError(
@@ -172,6 +184,12 @@ function findMnist(
     parts.set(name, async () => {
       const read = (file: string) => readFile(join(data, file), { signal });
       const [first, second] = [await read(images), await read(labels)];
+      for (const [file, ...copies] of candidates)
+        for (const copy of copies)
+          if (!(await holdsSame(await read(file!), await read(copy), signal)))
+            throw new UsageError(
+              `${data} has the files ${file} and ${copy}, which hold different data, so it is not known which of them to read; remove one.`,
+            );
       const files = [
         { path: images, bytes: first.length },
         { path: labels, bytes: second.length },

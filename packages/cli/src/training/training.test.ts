@@ -1,7 +1,17 @@
 /** Tests training on the command line: results, interrupts, resumed runs, and errors. */
-import { existsSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { initialise, parameters, tensor, writeSafetensors } from '@cnn/core';
 import { readSafetensors } from '@cnn/core/io';
 import { encodePng } from '@cnn/image';
@@ -66,6 +76,24 @@ describe('train', () => {
     expect(code).toBe(0);
     expect(out).toMatch(/epoch 3\/3 {2}loss \d\.\d{4} {2}accuracy .* evaluation loss/);
     expect(out).toContain(`cnn classify <picture> --weights ${at('whole', 'model.safetensors')}`);
+  });
+
+  test('continues no checkpoint of another run, whose settings it names', async () => {
+    const line = (out: string) => words`train lenet5 --data ${mnist} --batch 30 --out ${at(out)}`;
+    expect((await cnn([...line('own'), '--epochs', '1'])).code).toBe(0);
+    expect((await cnn([...line('foreign'), '--epochs', '1', '--seed', '5', '--lr', '0.1'])).code).toBe(0);
+    copyFileSync(at('foreign', 'checkpoint.safetensors'), at('own', 'checkpoint.safetensors'));
+    const { code, notes } = await cnn([...line('own'), '--epochs', '2', '--resume']);
+    expect(code).toBe(2);
+    expect(notes).toMatch(
+      /own.checkpoint\.safetensors is the checkpoint of another run\. .*seed was 5 and is 0; lr was 0\.1 and is 0\.001/,
+    );
+    const { weights, metadata } = readSafetensors(readFileSync(at('foreign', 'checkpoint.safetensors')));
+    const { description: _, ...undescribed } = metadata;
+    writeFileSync(at('own', 'checkpoint.safetensors'), writeSafetensors(weights, undescribed));
+    expect((await cnn([...line('own'), '--epochs', '2', '--resume'])).notes).toContain(
+      'does not say of which run it is',
+    );
   });
 
   test('leaves weights, a report and curves', () => {
@@ -453,3 +481,20 @@ test.skipIf(!data)(
     expect(evaluation.accuracy).toBeGreaterThan(0.3);
   },
 );
+
+test('of several files for the same pictures of MNIST, equal copies are read and others refused', async () => {
+  writeMnist(at('copies'), 'train', 10);
+  const images = at('copies', 'train-images-idx3-ubyte');
+  const bytes = readFileSync(images);
+  const args = (out: string) =>
+    words`train lenet5 --data ${at('copies')} --epochs 1 --batch 10 --out ${at(out)}`;
+  // torchvision leaves both forms of each file.
+  writeFileSync(`${images}.gz`, gzipSync(bytes));
+  expect((await cnn(args('copy'))).code).toBe(0);
+  writeFileSync(`${images}.gz`, gzipSync(bytes.fill(9, 16)));
+  const refused = await cnn(args('other'));
+  expect(refused.code).toBe(2);
+  expect(refused.notes).toContain(
+    'has the files train-images-idx3-ubyte and train-images-idx3-ubyte.gz, which hold different data',
+  );
+});

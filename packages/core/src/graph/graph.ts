@@ -4,7 +4,7 @@
  */
 import { ShapeError } from '../errors.js';
 import type { Random } from '../tensor/random.js';
-import { formatShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { formatShape, requireShape, type Shape, sizeOf } from '../tensor/shape.js';
 
 /** An operation of a graph. Its value is one tensor of `shape`. */
 export interface Node<A extends object = object> {
@@ -94,7 +94,8 @@ export class Graph {
         throw new ShapeError(
           `${this.at(path)}: ${op} was given a node of another graph. Trace the model as one.`,
         );
-    const node: Node<A> = { op, inputs, attrs, shape, path, graph: this };
+    // Results and sessions give the shapes of nodes to users.
+    const node: Node<A> = { op, inputs, attrs, shape: requireShape(shape), path, graph: this };
     this.nodes.push(node);
     return node;
   }

@@ -8,7 +8,7 @@ import { compile } from '../runtime/compile.js';
 import { sizeOf } from '../tensor/shape.js';
 import { kaimingNormal } from './init.js';
 import { batchNorm, conv2d, linear } from './layers.js';
-import { module, named, pipe, sequential } from './module.js';
+import { type Module, module, named, pipe, sequential } from './module.js';
 import { trace } from './trace.js';
 import {
   countParameters,
@@ -101,6 +101,10 @@ describe('mistakes are sentences with the path and both values', () => {
     [
       () => trace(net, [1, 1, 4, 4], { name: 'net' }),
       'net/features.4: conv2d with a 3x3 window does not fit into 1x1 pixels',
+    ],
+    [
+      () => initialise(Array.from({ length: 4000 }).reduce<Module>((m) => sequential(m), linear(1, 1))),
+      /^0\.0\.0.*: more than 1000 modules are nested within each other; put them one after the other/,
     ],
     [() => trace(net, [0, 1, 8, 8]), '0x1x8x8 must hold whole numbers from 1 up'],
     [() => conv2d(3, 8, 3, { groups: 2 }), 'cannot divide 3 input and 8 output channels into 2 groups'],
@@ -216,6 +220,16 @@ describe('a session', () => {
     const shape = [...input];
     await using session = await compile(net, { weights, input: shape, backend: 'reference' });
     shape[0] = 2;
+    expect((await session.run(x)).shape).toEqual([1, 2]);
+  });
+
+  test('gives shapes that nobody changes for later runs', async () => {
+    await using session = await compile(net, { weights, input, backend: 'reference' });
+    const { shape } = await session.run(x);
+    for (const one of [shape, session.input, session.output])
+      expect(() => {
+        (one as number[])[0] = 55;
+      }).toThrow(TypeError);
     expect((await session.run(x)).shape).toEqual([1, 2]);
   });
 

@@ -28,27 +28,44 @@ function* entriesOf(model: Module, path: string): Generator<[path: string, child
   }
 }
 
+/** Most modules within each other: a traced module calls the next, and engines overflow at some thousand calls. */
+const MAX_DEPTH = 1000;
+
+/** Lists all modules and parameters below a module with their paths, depth first. */
+function* descendants(
+  model: Module,
+  path: string,
+  depth = 1,
+): Generator<[path: string, descendant: Param | Module]> {
+  if (depth > MAX_DEPTH)
+    throw new ShapeError(
+      `${excerpt(path)}: more than ${MAX_DEPTH} modules are nested within each other; put them one after the other, with sequential.`,
+    );
+  for (const [childPath, child] of entriesOf(model, path)) {
+    yield [childPath, child];
+    if (isModule(child)) yield* descendants(child, childPath, depth + 1);
+  }
+}
+
 /**
  * Lists every module of a model with its path, depth first, the model itself first.
  * @param path - path of the model itself, a prefix of all others. Default `''`.
+ * @throws ShapeError if more than 1,000 modules are nested within each other.
  */
 export function* modules(model: Module, path = ''): Generator<[path: string, module: Module]> {
   yield [path, model];
-  for (const [childPath, child] of entriesOf(model, path))
-    if (isModule(child)) yield* modules(child, childPath);
+  for (const [childPath, child] of descendants(model, path)) if (isModule(child)) yield [childPath, child];
 }
 
 /**
  * Lists all parameters and buffers (`trainable: false`) with their state-dict names, in state-dict order.
  * @param path - path of the model itself, a prefix of all names. Default `''`.
+ * @throws ShapeError if more than 1,000 modules are nested within each other.
  * @example
  * const count = [...parameters(model)].filter(([, p]) => p.trainable).length;
  */
 export function* parameters(model: Module, path = ''): Generator<[name: string, param: Param]> {
-  for (const [childPath, child] of entriesOf(model, path)) {
-    if (isModule(child)) yield* parameters(child, childPath);
-    else yield [childPath, child];
-  }
+  for (const [name, child] of descendants(model, path)) if (!isModule(child)) yield [name, child];
 }
 
 /** Counts the trainable values of a model; buffers are not counted. */

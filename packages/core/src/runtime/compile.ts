@@ -7,7 +7,7 @@ import type { Module } from '../nn/module.js';
 import { trace } from '../nn/trace.js';
 import { matchParameters, parameters, requireMatch } from '../nn/walk.js';
 import { prepareForInference } from '../passes/prepareForInference.js';
-import { describeValue, kindOf, requireSignal } from '../realms.js';
+import { checkSignal, describeValue, kindOf } from '../realms.js';
 import { requireShape, type Shape } from '../tensor/shape.js';
 import type { Weights } from '../tensor/tensor.js';
 import { createSession, type Session } from './session.js';
@@ -66,8 +66,13 @@ export async function compile(model: Module, options: CompileModelOptions): Prom
   } = options;
   // Copied, since the session uses it for all its life, and the caller may change the array.
   const input = requireShape(options.input);
-  requireSignal(signal);
-  signal?.throwIfAborted();
+  checkSignal(signal);
+  if (!Array.isArray(outputs))
+    throw new TypeError(`The option 'outputs' is a list of module paths, got ${describeValue(outputs)}.`);
+  if (typeof backend !== 'string' && typeof backend?.compile !== 'function')
+    throw new TypeError(
+      `The option 'backend' is a name such as 'wasm', or a back end, got ${describeValue(backend)}.`,
+    );
   const traced = trace(model, input, { name });
   for (const path of outputs) {
     const node = traced.modules.get(path);

@@ -3,7 +3,7 @@
 import type { Profile, Program } from '../backends/backend.js';
 import { createQueue } from '../backends/common/queue.js';
 import { MAIN_INPUT, MAIN_OUTPUT } from '../nn/trace.js';
-import { requireSignal } from '../realms.js';
+import { checkSignal } from '../realms.js';
 import { inputTensor } from '../tensor/input.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -73,10 +73,10 @@ export function createSession(
   const reason = fallbackReason ?? program.fallbackReason;
   const feed = (x: Tensor | Float32Array): ReadonlyMap<string, Tensor> =>
     new Map([[MAIN_INPUT, inputTensor(x, input)]]);
-  const runAll = async (x: Tensor | Float32Array, { signal }: RunOptions = {}) => {
+  const runAll = async (x: Tensor | Float32Array, options?: RunOptions) => {
     const feeds = feed(x);
-    requireSignal(signal);
-    signal?.throwIfAborted();
+    const { signal } = options ?? {};
+    checkSignal(signal);
     return new Promise<ReadonlyMap<string, Tensor>>((resolve, reject) => {
       // A queued run is rejected at once; one that has begun, when its program handles the signal.
       const waiting = new AbortController();

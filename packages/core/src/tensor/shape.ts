@@ -5,13 +5,13 @@ import { describeValue } from '../realms.js';
 export type Shape = readonly number[];
 
 /**
- * Copies a shape from outside, which the caller may change.
+ * Copies a shape from outside, which the caller may change; nobody may change the copy.
  * @throws TypeError if it is no array.
  */
 export function requireShape(shape: unknown): Shape {
   if (!Array.isArray(shape))
     throw new TypeError(`A shape is an array such as [1, 3, 224, 224], got ${describeValue(shape)}.`);
-  return [...(shape as Shape)];
+  return Object.freeze([...(shape as Shape)]);
 }
 
 /** Number of elements: the product of all extents, 1 for a scalar's `[]`. */

@@ -84,6 +84,11 @@ export function tensor(data: Float32Array | readonly number[], shape: Shape): Te
     throw new TypeError(
       `The data of a tensor is a Float32Array or an array of numbers, got ${describeValue(data)}.`,
     );
+  const other = Array.isArray(data) ? data.findIndex((value) => typeof value !== 'number') : -1;
+  if (other >= 0)
+    throw new TypeError(
+      `The data of a tensor are numbers, but value ${other} of the array is ${describeValue(data[other])}.`,
+    );
   for (const extent of shape)
     if (!Number.isInteger(extent) || extent < 0)
       throw new ShapeError(`A shape holds whole numbers from 0 up, but got [${shape.join(', ')}].`);
