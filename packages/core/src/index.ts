@@ -20,7 +20,8 @@ export {
 export type { Node, Param } from './graph/graph.js';
 export { DownloadError, type Progress } from './io/fetch.js';
 export type { WeightsNote } from './io/notes.js';
-export { type ReadWeightsOptions, readWeights } from './io/readWeights.js';
+export type { ReadWeightsOptions } from './io/options.js';
+export { readWeights } from './io/readWeights.js';
 export type { Rename } from './io/rename.js';
 export { writeSafetensors } from './io/safetensors.js';
 export {

@@ -25,7 +25,7 @@ test.each<[string, () => unknown, string]>([
   [
     'a number for a signal',
     () => compile(model, { weights, input, signal: 5 as never }),
-    'The option 'signal' is an AbortSignal, got a Number.',
+    "The option 'signal' is an AbortSignal, got a Number.",
   ],
   ['a text for a number', () => conv2d('3' as never, 8, 3), "from 1 up, got '3'"],
   [
@@ -41,7 +41,7 @@ test.each<[string, () => unknown, string]>([
 test('a number for the signal of a run', async () => {
   const session = await compile(model, { weights, input });
   await expect(session.run(new Float32Array(4), { signal: 5 as never })).rejects.toThrow(
-    'The option 'signal' is an AbortSignal, got a Number.',
+    "The option 'signal' is an AbortSignal, got a Number.",
   );
   await session.dispose();
 });

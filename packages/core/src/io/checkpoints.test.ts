@@ -35,8 +35,9 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { FileFormatError } from '../errors.js';
 import { tensor } from '../tensor/tensor.js';
 import { Notes } from './notes.js';
+import type { ReadWeightsOptions } from './options.js';
 import type { Pickled } from './pickleValue.js';
-import { type ReadWeightsOptions, readWeights } from './readWeights.js';
+import { readWeights } from './readWeights.js';
 import { writeSafetensors } from './safetensors.js';
 import { findStateDict } from './stateDict.js';
 

@@ -12,7 +12,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FileFormatError } from '../errors.js';
 import { tensor, type Weights } from '../tensor/tensor.js';
 import { DownloadError, type Progress } from './fetch.js';
-import { type ReadWeightsOptions, readWeights } from './readWeights.js';
+import type { ReadWeightsOptions } from './options.js';
+import { readWeights } from './readWeights.js';
 import { writeSafetensors } from './safetensors.js';
 
 /** 256 KiB: more than one packet, so that a connection can break in the middle. */

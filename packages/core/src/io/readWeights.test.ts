@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FileFormatError } from '../errors.js';
 import { tensor, type Weights } from '../tensor/tensor.js';
 import { sha256OfText } from './hash.js';
-import { type ReadWeightsOptions, readWeights } from './readWeights.js';
+import type { ReadWeightsOptions } from './options.js';
+import { readWeights } from './readWeights.js';
 import { writeSafetensors } from './safetensors.js';
 import type { WeightSource } from './source.js';
 

@@ -9,14 +9,13 @@ import type { Weights } from '../tensor/tensor.js';
 import { timeSlices } from '../yield.js';
 import { withoutUnused } from './convert.js';
 import { describeFile } from './describeFile.js';
-import type { Progress } from './fetch.js';
 import { type FileBytes, inMemory, onDisk } from './fileBytes.js';
 import { type Limits, OverLimit, resolveLimits, type SharedLimits, withinLimit } from './limits.js';
 import { chosenBy, type Listing, type ReadOptions } from './listing.js';
-import { Notes, type WeightsNote } from './notes.js';
+import { Notes } from './notes.js';
 import { isNpz, listNpz } from './npz.js';
-import { requireOptions } from './options.js';
-import { type Rename, understandNames } from './rename.js';
+import { type ReadWeightsOptions, requireOptions } from './options.js';
+import { understandNames } from './rename.js';
 import { listSafetensors, looksLikeSafetensors } from './safetensors.js';
 import { requireShard, type Shards, shardsOf } from './shards.js';
 import { besideSource, pathOf, readSource, sourceOfThisRealm, type WeightSource } from './source.js';
@@ -29,60 +28,6 @@ import {
   looksLikeZip,
 } from './torch.js';
 import { readZip } from './zip.js';
-
-/** Options of {@link readWeights}. */
-export interface ReadWeightsOptions {
-  /**
-   * Keys that lead to the state dict, joined by dots: `'state_dict_ema'`, `'model.state_dict'`; or a prefix of
-   * names: `'generator'` for `generator.conv.weight`. Default: see {@link readWeights}.
-   */
-  readonly from?: string;
-  /**
-   * Renames keys, after prefixes of wrappers have been removed. Two keys may not get one name. Tensors that it
-   * leaves out are not looked at, so they may be of any type.
-   */
-  readonly rename?: Rename;
-  /**
-   * Called with each decision that reading took: the state dict, of several; changed names; what was left out.
-   * Default: `console.warn` if the file holds several state dicts, silence otherwise.
-   */
-  readonly onNote?: (note: WeightsNote) => void;
-  /** Bounds on the file's sizes. Defaults: 2 GiB in all, 16 MiB of header, 20,000 tensors, 2^29 values. */
-  readonly limits?: Partial<Limits>;
-  /**
-   * Expected SHA-256 of the file in hexadecimal digits, all 64 or at least the first 6; refused for an index, whose
-   * other files it does not cover. Default: not checked.
-   */
-  readonly sha256?: string;
-  /** Called with the number of bytes read or downloaded so far. */
-  readonly onProgress?: (progress: Progress) => void;
-  /**
-   * Leaves the values in their file until they are used: the tensors are `LazyTensor`s, and `compile` holds
-   * no second copy of a large network's weights. Applies to safetensors files and PyTorch's zip files on disk, in
-   * Node, of any size; all others are read whole. Values that are compressed, or not contiguous, are read at once. Do
-   * not change the file while the weights are in use: reading values of a changed file
-   * throws a FileFormatError. With `sha256` the file is read whole too, since values read later could differ
-   * from the hashed ones. Below some 40 MB, reading in parts leaves more garbage than a second copy takes.
-   * Default false.
-   */
-  readonly onDemand?: boolean;
-  /** Aborts the read; the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
-  /**
-   * Keeps downloads and reuses them. In Node a kept file that no longer has the hash it had, which takes 0.13 seconds
-   * for 100 MB to check, is downloaded again with a warning. Default: true in Node, false in a browser (where it is Cache storage).
-   */
-  readonly cache?: boolean;
-  /** Folder of the kept downloads, in Node. Default: `CNN_CACHE`, else `cnn` in the user's cache folder. */
-  readonly cacheDir?: string;
-  /** Milliseconds without a byte after which a download is resumed; from 2^31 on, never. Default 30,000. */
-  readonly stallTimeout?: number;
-  /**
-   * `'error'` refuses redirects of the server. Default `'follow'`: they are followed, to other origins and to
-   * private addresses too.
-   */
-  readonly redirect?: 'follow' | 'error';
-}
 
 /**
  * Reads weights from a path, URL, Blob or bytes: safetensors, whole or divided over the files of an index
