@@ -1,7 +1,6 @@
 /** Decodes a picture; the content decides the format, not the file name. */
-import { FileFormatError } from '@cnn/core';
 import { bytesOf } from './bytes.js';
-import { reasonFor } from './formats.js';
+import { errorFor } from './formats.js';
 import { type ImageLimits, type RgbImage, resolveImageLimits } from './image.js';
 import { decodeJpeg, isJpeg } from './jpeg.js';
 import { type StoredPicture, upright } from './orientation.js';
@@ -25,7 +24,8 @@ export interface DecodeOptions {
 /**
  * Decodes a JPEG or PNG file to the RGB pixels of Pillow's `Image.open(f).convert('RGB')`: alpha is dropped, and the
  * orientation of EXIF or XMP is applied only with `upright`.
- * @throws FileFormatError if the file is not a complete picture within the limits.
+ * @throws FileFormatError if the file is not a complete picture within the limits; of other formats the subclass
+ * `UnsupportedPicture`, with the format.
  * @throws TypeError if `bytes` are no bytes, or a limit is no number from 0 up.
  * @example
  * const image = await decodeImage(encodePng({ width: 1, height: 1, data: Uint8Array.of(255, 0, 0) }));
@@ -49,5 +49,5 @@ async function decodeStored(
 ): Promise<StoredPicture> {
   if (isJpeg(file)) return decodeJpeg(file, limits, signal);
   if (isPng(file)) return decodePng(file, limits, signal);
-  throw new FileFormatError('picture', reasonFor(file), 0);
+  throw errorFor(file);
 }
