@@ -41,6 +41,8 @@ export interface Embed {
     sources: PictureSources<S>,
     options?: ManyOptions,
   ): AsyncIterableIterator<Embedded<S>>;
+  /** Name of the network, with the module if one was named: `'resnet50'`, `'resnet50/layer3'`. */
+  readonly model: string;
   /** Number of features. */
   readonly size: number;
   /** The compiled network: back end, threads, memory, input shape, profile. */
@@ -77,5 +79,6 @@ export async function embedder<Options extends object = object>(
         yield row ? { source, features: row } : { source, error: error! };
     })();
   };
-  return Object.assign(embed, { many, size, session, dispose, [Symbol.asyncDispose]: dispose });
+  const model = at === undefined ? entry.name : `${entry.name}/${at}`;
+  return Object.assign(embed, { many, model, size, session, dispose, [Symbol.asyncDispose]: dispose });
 }

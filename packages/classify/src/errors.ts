@@ -12,12 +12,16 @@ export type ClassifyErrorCode =
   | 'ERR_NO_FEATURES'
   /** The outputs are not numbers: the weights are damaged, or need another preparation of pictures. */
   | 'ERR_NOT_NUMBERS'
+  /** Too few or too many examples for a teacher. */
+  | 'ERR_EXAMPLES'
+  /** The teacher has not been trained. */
+  | 'ERR_NOT_TRAINED'
   /** An option is outside of its range. */
   | 'ERR_OPTION'
   /** `dispose` has been called. */
   | 'ERR_DISPOSED';
 
-/** Error of a classifier or an embedder; the message is a sentence that says what to do. */
+/** Error of a classifier, an embedder or a teacher; the message is a sentence that says what to do. */
 export class ClassifyError extends Error {
   override readonly name = 'ClassifyError';
   constructor(

@@ -12,4 +12,5 @@ export { type Embed, type Embedded, type EmbedderOptions, embedder } from './emb
 export { ClassifyError, type ClassifyErrorCode } from './errors.js';
 export type { Labels } from './labels.js';
 export type { ManyOptions, NetworkOptions, PictureOptions, PictureSources } from './network.js';
+export { loadTeacher, type Teacher, type Training, teacher } from './teacher.js';
 export type { ClassifierWeights } from './weights.js';

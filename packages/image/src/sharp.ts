@@ -65,7 +65,9 @@ export async function decodeBySharp(
       .toColourspace('srgb')
       .raw({ depth: 'uchar' })
       .toBuffer({ resolveWithObject: true });
-    return rgbOf({ width: info.width, height: info.height, data });
+    // A plain array, since a Buffer's slice() does not copy.
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length);
+    return rgbOf({ width: info.width, height: info.height, data: bytes });
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0]! : String(error);
     throw new FileFormatError(
