@@ -78,6 +78,7 @@ const rooms = picture(960, 766, 'The packages of @cnn and the folders of @cnn/co
   ]),
   ...row(142, 'packages', colours.package, [
     ['families', 'resnet, vgg, … (core only)'],
+    ['classify', 'pictures to classes'],
     ['train', 'steps, loops, checkpoints'],
     ['explain', 'Grad-CAM, filters'],
     ['onnx', 'export'],

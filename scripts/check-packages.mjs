@@ -69,6 +69,7 @@ const mayImport = {
   train: ['core', 'image'],
   onnx: ['core'],
   explain: ['core', 'image'],
+  classify: ['core', 'image'],
   cli: ['core', 'image', 'train', 'onnx', 'explain', ...families],
   testing: ['core'],
   fuzz: ['core', 'image', 'testing'],

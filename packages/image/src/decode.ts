@@ -1,8 +1,7 @@
 /** Decodes a picture; the content decides the format, not the file name. */
-import { FileFormatError } from '@cnn/core';
 import { checkSignal } from '@cnn/core/graph';
 import { bytesOf } from './bytes.js';
-import { reasonFor } from './formats.js';
+import { errorFor } from './formats.js';
 import { type ImageLimits, type RgbImage, resolveImageLimits } from './image.js';
 import { decodeJpeg, isJpeg } from './jpeg.js';
 import { type StoredPicture, upright } from './orientation.js';
@@ -30,7 +29,8 @@ export interface DecodeOptions {
  * As Pillow does by default, a file that ends early is refused: a PNG without all rows, a JPEG without end marker. The
  * compressed data of a JPEG before that marker may lack parts: blocks without data then have the colour of the block
  * before, as in Pillow. A progressive file without its last scans is blurred, and Pillow blurs it otherwise.
- * @throws FileFormatError if the file is damaged otherwise, cut short or over the limits.
+ * @throws FileFormatError if the file is damaged otherwise, cut short or over the limits; of other formats the subclass
+ * `UnsupportedPicture`, with the format.
  * @throws TypeError if `bytes` are no bytes, `signal` no AbortSignal, or a limit no number from 0 up.
  * @example
  * const image = await decodeImage(encodePng({ width: 1, height: 1, data: Uint8Array.of(255, 0, 0) }));
@@ -55,5 +55,5 @@ async function decodeStored(
 ): Promise<StoredPicture> {
   if (isJpeg(file)) return decodeJpeg(file, limits, signal);
   if (isPng(file)) return decodePng(file, limits, signal);
-  throw new FileFormatError('picture', reasonFor(file), 0);
+  throw errorFor(file);
 }

@@ -7,6 +7,7 @@ export {
   readMnist,
 } from './datasets.js';
 export { type DecodeOptions, decodeImage } from './decode.js';
+export type { DrawnSource } from './drawn.js';
 export {
   type FolderDataset,
   type FolderDatasetOptions,
@@ -15,6 +16,7 @@ export {
   type SkippedPicture,
   UnreadablePictures,
 } from './folderDataset.js';
+export { UnsupportedPicture } from './formats.js';
 export { type IdxArray, type IdxOptions, readIdx } from './idx.js';
 export { defaultImageLimits, type ImageLike, type ImageLimits, type RgbImage, rgbOf } from './image.js';
 export {
@@ -31,6 +33,9 @@ export {
 } from './imageFolder.js';
 export { imagenetLabels } from './labels.js';
 export { encodePng } from './png.js';
+export { type FileSource, type ReadBytesOptions, readBytes } from './readBytes.js';
 export { centerCrop, type Interpolation, resize, resizeShorter } from './resize.js';
+export { SourceError, type SourceErrorCode } from './sourceError.js';
+export { type PictureSource, type ToRgbOptions, toRgb } from './toRgb.js';
 export { cropped, digitPreset, imagenetPreset, transform } from './transform.js';
 export { imagenetWnids } from './wnids.js';

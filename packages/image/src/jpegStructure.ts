@@ -4,12 +4,18 @@
  */
 import { FileFormatError } from '@cnn/core';
 import { timeSlices } from '@cnn/core/graph';
+import { UnsupportedPicture } from './formats.js';
 import type { ImageLimits } from './image.js';
 import { asciiOf, exifOrientation, type Orientation, xmpOrientation } from './orientation.js';
 
 /** Throws FileFormatError with the reason. */
 export const failJpeg = (reason: string, offset?: number): never => {
   throw new FileFormatError('JPEG', reason, offset);
+};
+
+/** Throws UnsupportedPicture for a kind of JPEG that the decoder does not read. */
+const failKind = (kind: string, reason: string, offset: number): never => {
+  throw new UnsupportedPicture('JPEG', `JPEG ${kind}`, reason, offset);
 };
 
 /** The frame header. */
@@ -47,9 +53,18 @@ function readFrame(segment: Uint8Array, isProgressive: boolean, at: number): Fra
   if (segment.length < 6) return failJpeg('it is cut short within its frame header', at);
   const view = new DataView(segment.buffer, segment.byteOffset, segment.byteLength);
   const [depth, components] = [segment[0], segment[5]!];
-  if (depth !== 8) return failJpeg(`it has ${depth} bits a sample, 8 are read. Save it with 8 bits.`, at);
+  if (depth !== 8)
+    return failKind(
+      `with ${depth} bits a sample`,
+      `it has ${depth} bits a sample, 8 are read. Save it with 8 bits.`,
+      at,
+    );
   if (components === 4)
-    return failJpeg('its colours are CMYK or YCCK, which is not read. Convert it to RGB.', at);
+    return failKind(
+      'in CMYK or YCCK',
+      'its colours are CMYK or YCCK, which is not read. Convert it to RGB.',
+      at,
+    );
   if (components !== 1 && components !== 3)
     return failJpeg(`it has ${components} colour components; 1 and 3 are read`, at);
   return { height: view.getUint16(1), width: view.getUint16(3), components, isProgressive };
@@ -177,7 +192,11 @@ export async function readJpegStructure(
         : failJpeg(`it is cut short: a segment of ${claimed} bytes goes beyond its end`, at);
     const kind = unsupported[code];
     if (kind)
-      return failJpeg(`it is ${kind}, which is not read. Save it as a baseline or progressive JPEG.`, at);
+      return failKind(
+        `that is ${kind}`,
+        `it is ${kind}, which is not read. Save it as a baseline or progressive JPEG.`,
+        at,
+      );
     if (code >= 0xc0 && code <= 0xc2) {
       if (frame) return failJpeg('it has two frame headers', at);
       frame = readFrame(segment, code === 0xc2, at);

@@ -35,6 +35,7 @@ export interface DownloadOptions {
  */
 export class DownloadError extends Error {
   override readonly name = 'DownloadError';
+  readonly code = 'ERR_DOWNLOAD';
 }
 
 /** A failure that is retried. */
