@@ -48,7 +48,7 @@ const probe: Readonly<Record<GpuMode, () => Promise<Adapter | string>>> = {
   async webgpu() {
     if (typeof navigator === 'undefined' || !navigator.gpu)
       return inNode()
-        ? 'Node has no GPU interface of its own. Install one and gpu.js with: npm install gpu.js@2.24 webgpu, and put it on navigator.gpu: https://github.com/cnn-js/cnn/blob/main/docs/gpu.md#in-node'
+        ? 'Node has no GPU interface of its own. Install one and gpu.js with: npm install gpu.js@2.24 webgpu@0.6, and put it on navigator.gpu: https://github.com/cnn-js/cnn/blob/main/docs/gpu.md#in-node'
         : 'There is no WebGPU here.';
     const adapter = await navigator.gpu.requestAdapter().catch(() => null);
     return adapter ? adapterOf(adapter) : 'WebGPU finds no adapter here.';
