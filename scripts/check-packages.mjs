@@ -32,6 +32,7 @@ const coreLayers = [
   'platformName',
   'yield',
   'realms',
+  'signal',
   'tensor',
   'pointwise',
   'graph',

@@ -1,4 +1,5 @@
 /** Work ahead of a reader, within bounds: pictures are decoded while the network computes, and results wait for the reader. */
+import { unlessAborted } from '@cnn/core/graph';
 
 /**
  * Runs a generator ahead of its reader: while the reader works on a value, the next ones are made.
@@ -29,16 +30,6 @@ export async function* ahead<T>(
     // Not awaited: a source that waits for its next picture, as a camera does, would keep the reader from leaving.
     source.return().catch(() => undefined);
   }
-}
-
-/** Waits for a promise, or throws the signal's reason once it is aborted. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }
 
 /** Makes a function that runs work, at most `count` pieces at a time, in the order of the calls. */

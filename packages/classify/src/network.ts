@@ -12,6 +12,7 @@ import {
   tensor,
   type WeightsRecord,
 } from '@cnn/core';
+import { checkSignal } from '@cnn/core/graph';
 import { describeValue } from '@cnn/core/io';
 import { type PictureSource, type ToRgbOptions, toRgb, transform } from '@cnn/image';
 import { ahead, limited } from './ahead.js';
@@ -153,7 +154,7 @@ export async function openNetwork<Options extends object>(
     concurrency: number,
     given: AbortSignal | undefined,
   ): AsyncGenerator<Outcome<S>, void> {
-    given?.throwIfAborted();
+    checkSignal(given);
     // Aborted by the caller, or when the reader leaves.
     const stop = new AbortController();
     const abort = (): void => stop.abort(given?.reason);

@@ -5,6 +5,9 @@
  */
 import { logProbabilities, timeSlices } from '@cnn/core/graph';
 
+/** Most examples: their products with each other take 72 MB. */
+export const MAX_EXAMPLES = 3000;
+
 /** Examples with their classes. */
 export interface Examples {
   /** Feature vectors of length 1. */
@@ -32,7 +35,7 @@ export interface Probe {
   readonly bias: Float32Array;
 }
 
-/** What was learned. */
+/** The method that held-out examples chose, and its values. */
 export interface Learned {
   readonly method: 'nearest neighbours' | 'linear probe';
   /** Examples of a class that are averaged; 0 for the linear probe. */

@@ -163,6 +163,14 @@ test('damaged files, and those of another network, are refused', async () => {
       else all.delete(name);
     return writeSafetensors(all, { 'cnn.teacher': JSON.stringify({ ...description, ...more }) });
   };
+  const many = (count: number): Uint8Array =>
+    writeSafetensors(
+      new Map([
+        ['features', tensor(new Float32Array(count), [count, 1])],
+        ['classes', tensor(new Float32Array(count), [count])],
+      ]),
+      { 'cnn.teacher': metadata['cnn.teacher']! },
+    );
   const refusal = (bytes: Uint8Array) => loadTeacher(bytes, embed).catch((error: unknown) => error);
   for (const [bytes, sentence] of [
     [writeSafetensors(weights), 'not one that a teacher has saved'],
@@ -175,6 +183,7 @@ test('damaged files, and those of another network, are refused', async () => {
     [changed({}, { features: undefined }), 'it lacks examples'],
     [changed({}, { classes: new Float32Array(6).fill(2) }), 'of classes that it does not name'],
     [changed({ method: 'linear probe' }, { 'probe.bias': new Float32Array(1) }), 'its probe does not fit'],
+    [many(3001), 'it has 3001 examples; at most 3000 are read'],
     [file.subarray(0, file.length - 1), 'Not a readable'],
   ] as const) {
     const error = await refusal(bytes);

@@ -1,17 +1,15 @@
 /** Teaches classes of one's own by a handful of examples: no training of the network, seconds instead of hours. */
 import { probabilities, topK } from '@cnn/core';
+import { checkSignal } from '@cnn/core/graph';
 import { type FileSource, type PictureSource, readBytes } from '@cnn/image';
 import type { ClassifyOptions, ClassScore } from './classifier.js';
 import type { Embed } from './embedder.js';
 import { ClassifyError } from './errors.js';
 import { type PictureOptions, requireCount } from './network.js';
-import { type Examples, type Learned, learn, normalised, scoresOf } from './probe.js';
+import { type Examples, type Learned, learn, MAX_EXAMPLES, normalised, scoresOf } from './probe.js';
 import { readLesson, writeLesson } from './teacherFile.js';
 
-/** Most examples of a teacher: their products with each other take 72 MB. */
-const MAX_EXAMPLES = 3000;
-
-/** What `train` found. */
+/** Result of `train`. */
 export interface Training {
   /** The method that held-out examples chose: the nearest examples, or a linear layer on the features. */
   readonly method: 'nearest neighbours' | 'linear probe';
@@ -51,7 +49,7 @@ export interface Teacher {
   save(): Uint8Array;
 }
 
-/** What was trained. */
+/** Labels, examples and the method chosen at the last `train`. */
 interface Trained {
   readonly labels: readonly string[];
   readonly examples: Examples;
@@ -120,7 +118,7 @@ function teacherOf(embed: Embed, saved: Trained | undefined): Teacher {
       classes.push(index);
     },
     async train({ signal } = {}) {
-      signal?.throwIfAborted();
+      checkSignal(signal);
       if (labels.length < 2)
         throw new ClassifyError(
           'ERR_EXAMPLES',

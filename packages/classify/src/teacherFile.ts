@@ -1,9 +1,9 @@
 /** The file of a teacher: one safetensors file with the examples, the probe if there is one, and the names of classes. */
 import { FileFormatError, tensor, type Weights, writeSafetensors } from '@cnn/core';
 import { printable, readSafetensors } from '@cnn/core/io';
-import type { Examples, Learned } from './probe.js';
+import { type Examples, type Learned, MAX_EXAMPLES } from './probe.js';
 
-/** What a file holds. */
+/** The contents of a file. */
 export interface Lesson {
   /** Names of the classes. */
   readonly labels: readonly string[];
@@ -71,6 +71,7 @@ export function readLesson(bytes: Uint8Array): Lesson {
     classes.data.length !== count
   )
     return fail('it lacks examples');
+  if (count > MAX_EXAMPLES) return fail(`it has ${count} examples; at most ${MAX_EXAMPLES} are read`);
   if (!features.data.every(Number.isFinite)) return fail('its features are not numbers');
   if (!classes.data.every((index) => Number.isInteger(index) && index >= 0 && index < labels.length))
     return fail('its examples are of classes that it does not name');

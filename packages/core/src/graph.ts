@@ -85,7 +85,7 @@ export { forTraining, SEED } from './passes/forTraining.js';
 export { fuse } from './passes/fuse.js';
 export { prepareForInference, simplify } from './passes/prepareForInference.js';
 export { prune } from './passes/prune.js';
-export { checkSignal, describeValue } from './realms.js';
+export { checkSignal, unlessAborted } from './signal.js';
 export { inputTensor } from './tensor/input.js';
 export { hash32, type Random, type RandomState, random } from './tensor/random.js';
 export { centredStart, roundHalfEven } from './tensor/round.js';

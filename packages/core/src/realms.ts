@@ -3,6 +3,8 @@
  * `vm`, Jest, jsdom) is no instance of this realm's `Float32Array`, though all operations accept it.
  */
 
+import { excerpt } from './printable.js';
+
 /** Names the kind of a value in any realm: 'Float32Array', 'ArrayBuffer', 'Blob', 'URL', 'Array', 'String'. */
 export const kindOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1);
 
@@ -13,6 +15,12 @@ export function describeValue(value: unknown): string {
   if (kind === 'Array' || kind === 'Object') return `a plain ${kind.toLowerCase()}`;
   return value || value === '' ? `${/^[AEIO]/.test(kind) ? 'an' : 'a'} ${kind}` : String(value);
 }
+
+/** Shows a value in an error message: a number as it is, a text in quotes and cut, others by their kind. */
+export const showValue = (value: unknown): string => {
+  if (typeof value === 'number') return String(value);
+  return typeof value === 'string' ? `'${excerpt(value)}'` : describeValue(value);
+};
 
 /** Gives the values of a Float32Array of any realm, not copied; undefined for everything else. */
 export function floatsOf(value: unknown): Float32Array | undefined {
@@ -31,16 +39,6 @@ export function bytesOf(value: unknown): Uint8Array | undefined {
   return kind === 'ArrayBuffer' || kind === 'SharedArrayBuffer'
     ? new Uint8Array(value as ArrayBuffer)
     : undefined;
-}
-
-/**
- * Throws the reason of a signal that is aborted.
- * @throws TypeError for a value that is no AbortSignal, of any realm.
- */
-export function checkSignal(signal: AbortSignal | null | undefined): void {
-  if (signal !== undefined && signal !== null && typeof signal.throwIfAborted !== 'function')
-    throw new TypeError(`The option 'signal' is an AbortSignal, got ${describeValue(signal)}.`);
-  signal?.throwIfAborted();
 }
 
 /** True for a Blob or File of any realm. */

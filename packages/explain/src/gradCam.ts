@@ -25,6 +25,7 @@ import {
   type Weights,
 } from '@cnn/core';
 import {
+  checkSignal,
   compileOn,
   createQueue,
   definitionOf,
@@ -112,7 +113,7 @@ const names = { x: 'x', classMask: 'classMask', logits: 'logits', map: 'map', la
  */
 export async function gradCam(model: Module, options: GradCamOptions): Promise<GradCam> {
   const { weights, input, name = '', backend = 'auto', threads, strict, signal } = options;
-  signal?.throwIfAborted();
+  checkSignal(signal);
   requireMatch(name || 'the model', matchParameters(parameters(model), weights));
   const traced = trace(model, input, { name });
   const layer = options.layer ?? lastFeatureMap(traced);

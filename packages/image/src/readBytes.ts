@@ -1,4 +1,5 @@
 /** Reads the bytes of a picture file wherever it is: on disk, at an address, in a Blob, in memory. */
+import { checkSignal } from '@cnn/core/graph';
 import {
   addressOf,
   builtin,
@@ -54,7 +55,7 @@ export async function readBytes(
   source: FileSource,
   { maxBytes = 2 ** 28, signal }: ReadBytesOptions = {},
 ): Promise<Uint8Array> {
-  signal?.throwIfAborted();
+  checkSignal(signal);
   const requireSize = (size: number, what: string): void => {
     if (size > maxBytes)
       throw new SourceError(

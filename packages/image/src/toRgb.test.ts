@@ -257,3 +257,35 @@ test('a kind of JPEG that is not read is told apart from a damaged one', async (
   expect(error).toBeInstanceOf(UnsupportedPicture);
   expect(error).toMatchObject({ kind: 'JPEG in CMYK or YCCK', format: 'JPEG' });
 });
+
+test('a signal that is none is named', async () => {
+  const signal = 5 as unknown as AbortSignal;
+  const sentence = "The option 'signal' is an AbortSignal, got a Number.";
+  await expect(toRgb(picture, { signal })).rejects.toThrow(sentence);
+  await expect(readBytes(file, { signal })).rejects.toThrow(sentence);
+});
+
+test('a page without the JPEG decoder decodes by its browser, and warns once', async () => {
+  vi.resetModules();
+  const { DecoderUnavailable } = await import('./jpegDecoder.js');
+  const fail = () => Promise.reject(new DecoderUnavailable('The JPEG decoder could not be loaded (404).'));
+  vi.doMock('./decode.js', () => ({ decodeImage: fail }));
+  vi.stubGlobal('createImageBitmap', async () => ({ width: 1, height: 1, close: () => undefined }));
+  const data = Uint8ClampedArray.of(1, 2, 3, 255);
+  const pen = { clearRect: () => undefined, drawImage: () => undefined };
+  vi.stubGlobal(
+    'OffscreenCanvas',
+    class {
+      getContext = () => ({ ...pen, getImageData: () => ({ width: 1, height: 1, data }) });
+    },
+  );
+  const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+  const page = await import('./toRgb.js');
+  for (let i = 0; i < 2; i++) expect([...(await page.toRgb(file)).data]).toEqual([1, 2, 3]);
+  expect(warn.mock.calls).toEqual([
+    [expect.stringMatching(/^JPEG files are decoded by the browser.* could not be loaded \(404\)\.$/)],
+  ]);
+  warn.mockRestore();
+  vi.doUnmock('./decode.js');
+  vi.resetModules();
+});

@@ -1,4 +1,5 @@
 /** Makes RGB pixels of every kind of picture that programs and pages hold, so that no caller has to tell them apart. */
+import { checkSignal } from '@cnn/core/graph';
 import { describeValue, kindOf } from '@cnn/core/io';
 import { decodeImage } from './decode.js';
 import { canDraw, type DrawnSource, decodeByBrowser, isDrawn, readDrawn, readImageData } from './drawn.js';
@@ -31,7 +32,8 @@ export interface ToRgbOptions {
  * Gives the RGB pixels of any kind of picture. Alpha is dropped, as Pillow and torchvision do, not composited; grey
  * becomes three equal channels. The bytes of an `RgbImage` are not copied.
  *
- * JPEG and PNG files have Pillow's pixels. Other formats (WebP, AVIF, GIF, BMP, ..., CMYK JPEG) are decoded by the browser
+ * JPEG and PNG files have Pillow's pixels; where a page cannot load the JPEG decoder, its browser decodes, with a warning.
+ * Other formats (WebP, AVIF, GIF, BMP, ..., CMYK JPEG) are decoded by the browser
  * in pages, and in Node by the package sharp if it is installed; both ignore colour profiles. There the colours of
  * transparent pixels are lost in pages: they are black.
  * @throws SourceError with a `code` for another kind of value, a file that is not there, and an element without pixels.
@@ -47,7 +49,7 @@ export async function toRgb(source: PictureSource, options: ToRgbOptions = {}): 
       `The option orientation is 'upright' or 'stored', got ${describeValue(orientation)}.`,
     );
   const limits = resolveImageLimits(options.limits);
-  signal?.throwIfAborted();
+  checkSignal(signal);
   if (isFileSource(source))
     return decodeFile(await readBytes(source, { signal }), orientation === 'upright', limits, signal);
   if (isDrawn(source)) return readDrawn(source, limits, signal);
@@ -87,6 +89,7 @@ async function decodeFile(
   } catch (error) {
     // A page may forbid the JPEG decoder, or have lost its files; its browser reads JPEG too.
     if (!(error instanceof UnsupportedPicture || error instanceof DecoderUnavailable)) throw error;
+    if (error instanceof DecoderUnavailable && canDraw()) warnOnce(error);
     const kind = error instanceof UnsupportedPicture ? error.kind : 'JPEG';
     const image = canDraw()
       ? await decodeByBrowser(file, isUpright, limits, signal)
@@ -95,6 +98,17 @@ async function decodeFile(
     if (image) return image;
     throw error;
   }
+}
+
+let warned = false;
+
+/** Warns that JPEG files are decoded otherwise: probabilities change a little, which nobody would notice. */
+function warnOnce({ message }: DecoderUnavailable): void {
+  if (warned) return;
+  warned = true;
+  console.warn(
+    `JPEG files are decoded by the browser, whose pixels differ from Pillow's by a little. ${message}`,
+  );
 }
 
 /** Formats of documents and drawings, which have no pixels of their own. */

@@ -3,8 +3,8 @@
  * sees the same batches without a saved generator state.
  */
 import { type Shape, ShapeError, sizeOf, type Tensor, tensor } from '@cnn/core';
-import { describeValue, formatShape, hash32, type Random, random, sameShape } from '@cnn/core/graph';
-import { kindOf } from '@cnn/core/io';
+import { formatShape, hash32, type Random, random, sameShape, unlessAborted } from '@cnn/core/graph';
+import { describeValue, kindOf } from '@cnn/core/io';
 
 /** Labelled picture. */
 export interface Example {
@@ -119,18 +119,6 @@ export function normalised(picture: Tensor, { mean, std }: Normalisation): Tenso
     return (value - mean[c]!) / std[c]!;
   });
   return { shape: picture.shape, data };
-}
-
-/** Waits for a promise. An abort of the signal rejects at once, with its reason. */
-async function unlessAborted<T>(promise: PromiseLike<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return promise;
-  const settled = new AbortController();
-  return new Promise<T>((resolve, reject) => {
-    promise.then(resolve, reject);
-    const stop = (): void => reject(signal.reason);
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { signal: settled.signal });
-  }).finally(() => settled.abort());
 }
 
 /**

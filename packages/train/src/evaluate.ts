@@ -9,7 +9,7 @@ import {
   type Tensor,
   type Weights,
 } from '@cnn/core';
-import { logProbabilities, random } from '@cnn/core/graph';
+import { checkSignal, logProbabilities, random } from '@cnn/core/graph';
 import {
   type Augmentation,
   type Batch,
@@ -115,6 +115,7 @@ export async function evaluateScores(
   scoresOf: Scores,
 ): Promise<Evaluation> {
   const { dataset, input, prepare, normalise, views, signal } = options;
+  checkSignal(signal);
   if (dataset.size === 0) throw new RangeError('The dataset to evaluate on has no examples.');
   if (output.length !== 2)
     throw new ShapeError(`Evaluation needs logits of n x classes, but the output is [${output.join(', ')}].`);

@@ -32,7 +32,7 @@ interface Case {
 }
 
 const cases: readonly Case[] = [
-  { name: 'lenet5_relu__sgd', usual: 5, beyond: ['loss', 'evalLogits'] },
+  { name: 'lenet5_relu__sgd', usual: 20, beyond: ['loss', 'evalLogits'] },
   { name: 'lenet5_relu__adam', usual: 20 },
   { name: 'tiny_resnet18_w8__sgd', usual: 2, resolved: 5, beyond: ['gradNorm'] },
   { name: 'tiny_resnet18_w8__adam', usual: 2, resolved: 7, beyond: ['gradNorm'] },

@@ -59,7 +59,7 @@ interface Received {
   hash: Hash | undefined;
 }
 
-/** What a response says about the version of its file. */
+/** The version of a file by the headers of a response. */
 interface Version {
   readonly etag: string | null;
   readonly modified: string | null;

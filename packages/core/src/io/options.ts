@@ -1,9 +1,9 @@
 /** The options of `readWeights`, checked before a byte is read: a wrong one is a sentence, not a fault after a download. */
-import { describeValue, kindOf } from '../realms.js';
+import { kindOf, showValue } from '../realms.js';
+import { isSignal } from '../signal.js';
 import type { Progress } from './fetch.js';
 import type { Limits } from './limits.js';
 import type { WeightsNote } from './notes.js';
-import { quote } from './quote.js';
 import type { Rename } from './rename.js';
 
 /** Options of `readWeights`. */
@@ -72,12 +72,6 @@ const callback: Kind = [isFunction, 'a function'];
 const isRule = (rule: unknown): boolean =>
   Array.isArray(rule) && (isText(rule[0]) || kindOf(rule[0]) === 'RegExp') && isText(rule[1]);
 
-const isSignal = (value: unknown): boolean =>
-  isObject(value) &&
-  ['throwIfAborted', 'addEventListener', 'removeEventListener'].every((method) =>
-    isFunction(value[method as keyof object]),
-  );
-
 const kinds: Readonly<Record<keyof ReadWeightsOptions, Kind>> = {
   from: [(value) => isText(value) && value !== '', "keys joined by dots, such as 'state_dict_ema'"],
   rename: [
@@ -96,18 +90,13 @@ const kinds: Readonly<Record<keyof ReadWeightsOptions, Kind>> = {
   redirect: [(value) => value === 'follow' || value === 'error', "'follow' or 'error'"],
 };
 
-const shown = (value: unknown): string => {
-  if (isText(value)) return quote(value);
-  return typeof value === 'number' ? String(value) : describeValue(value);
-};
-
 /** Throws a TypeError that names the first option of a wrong kind. `undefined` counts as not given. */
 export function requireOptions(options: ReadWeightsOptions): void {
   if (!isObject(options))
-    throw new TypeError(`The options of readWeights are an object, got ${shown(options)}.`);
+    throw new TypeError(`The options of readWeights are an object, got ${showValue(options)}.`);
   for (const [name, [isKind, kind]] of Object.entries(kinds)) {
     const value: unknown = options[name as keyof ReadWeightsOptions];
     if (value !== undefined && !isKind(value))
-      throw new TypeError(`The option ${name} is ${kind}, got ${shown(value)}.`);
+      throw new TypeError(`The option ${name} is ${kind}, got ${showValue(value)}.`);
   }
 }

@@ -97,7 +97,7 @@ test('a text that is too long for a string is refused before it is decoded', asy
   await expect(read(bytes)).rejects.toThrow(/text of 268,435,457 bytes; texts of up to 268,435,456 are read/);
 });
 
-/** What Python 3.13 reads: `pickle.loads(line + b'.')`. */
+/** Results of Python 3.13: `pickle.loads(line + b'.')`. */
 test.each([
   ['V\\U0001f600!\n', '\u{1f600}!'],
   ['V\\u20ac\\u005c\\q\n', '€\\\\q'],

@@ -6,8 +6,7 @@ import { conv2dOp } from '../ops/conv2d.js';
 import { emit } from '../ops/define.js';
 import { linearOp } from '../ops/linear.js';
 import { type Pair, pair, samePadding, symmetric } from '../ops/window.js';
-import { excerpt } from '../printable.js';
-import { describeValue } from '../realms.js';
+import { showValue } from '../realms.js';
 import { buffer, constant, defaultUniform, fanIn, type Initialiser, param, uniform } from './init.js';
 import { module } from './module.js';
 
@@ -33,15 +32,9 @@ export interface Conv2dOptions {
   readonly biasInit?: Initialiser;
 }
 
-/** Gives a number for a message, and other values of callers without types: texts in quotation marks. */
-function shown(value: unknown): string {
-  if (typeof value === 'number') return String(value);
-  return typeof value === 'string' ? `'${excerpt(value)}'` : describeValue(value);
-}
-
 function positive(what: string, value: number): void {
   if (!Number.isInteger(value) || value < 1)
-    throw new ShapeError(`${what} must be a whole number from 1 up, got ${shown(value)}`);
+    throw new ShapeError(`${what} must be a whole number from 1 up, got ${showValue(value)}`);
 }
 
 /**

@@ -3,7 +3,7 @@
 import type { Profile, Program } from '../backends/backend.js';
 import { createQueue } from '../backends/common/queue.js';
 import { MAIN_INPUT, MAIN_OUTPUT } from '../nn/trace.js';
-import { checkSignal } from '../realms.js';
+import { checkSignal } from '../signal.js';
 import { inputTensor } from '../tensor/input.js';
 import { type Shape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';

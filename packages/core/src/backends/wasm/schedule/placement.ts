@@ -87,7 +87,7 @@ function isSameOrder(node: Node): boolean {
   return a.n === b.n && a.c === b.c && a.h === b.h && a.w === b.w;
 }
 
-/** What placement has to know besides the graph. */
+/** Decisions of earlier steps that placement depends on. */
 export interface PlacementOptions {
   /** Fusions by their last node. The values of their other nodes are never stored. Default: none. */
   readonly fusions?: ReadonlyMap<Node, Fusion>;

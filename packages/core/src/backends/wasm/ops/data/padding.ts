@@ -1,6 +1,7 @@
 /** Zero padding: images copied into larger ones with zeros around them, or windows clipped to the image. */
 import type { Conv2dAttrs } from '../../../../ops/conv2d.js';
 import { FLOAT, paddedChannels } from '../../codegen/kernel.js';
+import type { WindowRow } from '../../codegen/windowRow.js';
 import { type Pixels, rowAt } from '../../memory/layout.js';
 import type { Pointer } from '../../memory/region.js';
 import type { LoweringContext } from '../../schedule/context.js';
@@ -22,6 +23,22 @@ export function insideWindow(
   const end = Math.max(0, Math.min(taps, Math.ceil((extent - start) / dilation)));
   return [Math.min(first, end), end];
 }
+
+/** Returns how a window slides along a row of y. @param columns - of the window. */
+export const windowRow = (
+  { stride, dilation, padding }: Pick<Conv2dAttrs, 'stride' | 'dilation' | 'padding'>,
+  columns: number,
+  x: Pick<Pixels, 'w' | 'pixelStride'>,
+  y: Pick<Pixels, 'w' | 'pixelStride'>,
+): WindowRow => ({
+  columns,
+  stride: stride[1],
+  dilation: dilation[1],
+  left: padding[1],
+  width: x.w,
+  outputWidth: y.w,
+  pixel: { x: x.pixelStride, y: y.pixelStride },
+});
 
 /**
  * Rows and columns of the padded input that the windows of h x w outputs read; at least the padding before the

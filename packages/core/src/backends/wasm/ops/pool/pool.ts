@@ -11,7 +11,7 @@ import { type Pixels, rowAt } from '../../memory/layout.js';
 import type { LoweringContext } from '../../schedule/context.js';
 import type { Call } from '../../schedule/kernelCache.js';
 import type { Range } from '../../schedule/ranges.js';
-import { insideWindow } from '../data/padding.js';
+import { insideWindow, windowRow } from '../data/padding.js';
 import { channelGroups, type Lowering, parallelForItems, parallelForRows, pixelsOf } from '../lowering.js';
 import { poolArea, poolRow, type Reduction } from './poolKernel.js';
 
@@ -75,13 +75,7 @@ function lowerSliding(
     const shape = {
       reduction,
       rows: end - first,
-      columns: kernel[1],
-      stride: stride[1],
-      dilation: dilation[1],
-      left: padding[1],
-      width: x.w,
-      outputWidth: y.w,
-      pixel: { x: x.pixelStride, y: y.pixelStride },
+      ...windowRow(attrs, kernel[1], x, y),
       divisors:
         reduction === 'mean'
           ? Array.from({ length: y.w }, (_, column) => divisor(0, row) * divisor(1, column))

@@ -6,7 +6,7 @@ import type { Pointer } from '../../../memory/region.js';
 import type { LoweringContext } from '../../../schedule/context.js';
 import type { Call } from '../../../schedule/kernelCache.js';
 import { pack } from '../../data/pack.js';
-import { insideWindow } from '../../data/padding.js';
+import { insideWindow, windowRow } from '../../data/padding.js';
 import { biasOf, parallelForItems, pixelsOf } from '../../lowering.js';
 import type { Convolution, ConvolutionLayer } from '../convolution.js';
 import { depthwiseRow, depthwiseVectors, depthwiseWeightIndex } from './depthwiseKernel.js';
@@ -83,16 +83,10 @@ export function planDepthwise(
     call(row, xRow, yRow, [firstGroup, endGroup], residualOrSums) {
       const [firstRow, endRow] = insideWindow(inputRow(row, 0), windowRows, dilation[0], x.h);
       const shape = {
-        columns,
+        ...windowRow(attrs, columns, x, y),
         windowRows,
         firstRow,
         endRow,
-        stride: stride[1],
-        dilation: dilation[1],
-        left: padding[1],
-        width: x.w,
-        outputWidth: y.w,
-        pixel: { x: x.pixelStride, y: y.pixelStride },
         residual: residualPixel !== undefined,
         residualPixel: residualPixel ?? 0,
         sums,

@@ -7,7 +7,7 @@ import type { LoweringContext } from '../../../schedule/context.js';
 import type { Call } from '../../../schedule/kernelCache.js';
 import { shareOf } from '../../../schedule/ranges.js';
 import { pack } from '../../data/pack.js';
-import { insideWindow } from '../../data/padding.js';
+import { insideWindow, windowRow } from '../../data/padding.js';
 import { biasOf, pixelsOf } from '../../lowering.js';
 import type { Convolution } from '../convolution.js';
 import { groupedSeconds } from '../costModel.js';
@@ -73,16 +73,10 @@ export function lowerGroupedRows(p: LoweringContext, convolution: Convolution, l
     const [firstRow, endRow] = insideWindow(inputRow(0), windowRows, dilation[0], x.h);
     const shape: GroupedRow = {
       channels: lanes,
-      columns,
+      ...windowRow(attrs, columns, x, y),
       windowRows,
       firstRow,
       endRow,
-      stride: stride[1],
-      dilation: dilation[1],
-      left: padding[1],
-      width: x.w,
-      outputWidth: y.w,
-      pixel: { x: x.pixelStride, y: y.pixelStride },
       residualPixel: residualPixels?.pixelStride,
       activation,
     };
