@@ -141,8 +141,11 @@ describe.runIf(found)('the playground', () => {
         canvas.dispatchEvent(new PointerEvent(type, { buttons: 1, ...at }));
       }
     });
+    const pictures = (): Promise<number | undefined> => page.evaluate(() => (globalThis as Counted).pictures);
+    // As long as the page's own waits: the list shows the 1 of the test before until the first picture is classified.
+    await expect.poll(pictures, { timeout: 30_000 }).toBe(2);
     await waitForFirst('1');
-    await expect.poll(() => page.evaluate(() => (globalThis as Counted).pictures)).toBe(2);
+    expect(await pictures()).toBe(2);
     await page.reload();
     await waitForFirst('3');
   });
